@@ -13,9 +13,15 @@ from torch import Tensor
 from .chunked import torch_chunk_atlas
 from .contract import CONTRACT
 from .recurrent import naive_recurrent_atlas
-from .runtime_dispatch import Dispatch
+from .runtime_dispatch import Dispatch, Kernels
+from .runtime_triton import HAS_TRITON, WHY_NO_TRITON
 
-_OPERATORS = Dispatch("atlas", CONTRACT, torch_chunk_atlas, naive_recurrent_atlas, missing="this package has no Triton kernels")
+_KERNELS = None
+if HAS_TRITON:
+    from .kernels import TILE, triton_chunk_atlas
+
+    _KERNELS = Kernels(triton_chunk_atlas, TILE)
+_OPERATORS = Dispatch("atlas", CONTRACT, torch_chunk_atlas, naive_recurrent_atlas, _KERNELS, WHY_NO_TRITON)
 
 __all__ = ["chunk_atlas", "fused_recurrent_atlas", "naive_recurrent_atlas"]
 

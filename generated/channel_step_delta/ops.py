@@ -13,14 +13,21 @@ from torch import Tensor
 from .chunked import torch_chunk_channel_step_delta
 from .contract import CONTRACT
 from .recurrent import naive_recurrent_channel_step_delta
-from .runtime_dispatch import Dispatch
+from .runtime_dispatch import Dispatch, Kernels
+from .runtime_triton import HAS_TRITON, WHY_NO_TRITON
 
+_KERNELS = None
+if HAS_TRITON:
+    from .kernels import TILE, triton_chunk_channel_step_delta
+
+    _KERNELS = Kernels(triton_chunk_channel_step_delta, TILE)
 _OPERATORS = Dispatch(
     "channel_step_delta",
     CONTRACT,
     torch_chunk_channel_step_delta,
     naive_recurrent_channel_step_delta,
-    missing="this package has no Triton kernels",
+    _KERNELS,
+    WHY_NO_TRITON,
 )
 
 __all__ = ["chunk_channel_step_delta", "fused_recurrent_channel_step_delta", "naive_recurrent_channel_step_delta"]

@@ -13,14 +13,21 @@ from torch import Tensor
 from .chunked import torch_chunk_chi_square_memory
 from .contract import CONTRACT
 from .recurrent import naive_recurrent_chi_square_memory
-from .runtime_dispatch import Dispatch
+from .runtime_dispatch import Dispatch, Kernels
+from .runtime_triton import HAS_TRITON, WHY_NO_TRITON
 
+_KERNELS = None
+if HAS_TRITON:
+    from .kernels import TILE, triton_chunk_chi_square_memory
+
+    _KERNELS = Kernels(triton_chunk_chi_square_memory, TILE)
 _OPERATORS = Dispatch(
     "chi_square_memory",
     CONTRACT,
     torch_chunk_chi_square_memory,
     naive_recurrent_chi_square_memory,
-    missing="this package has no Triton kernels",
+    _KERNELS,
+    WHY_NO_TRITON,
 )
 
 __all__ = ["chunk_chi_square_memory", "fused_recurrent_chi_square_memory", "naive_recurrent_chi_square_memory"]

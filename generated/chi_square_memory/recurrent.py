@@ -11,7 +11,7 @@ the surprise, by reverse mode
 
 momentum, retention and mirror map
   X = W[t−1] − η kᵀ ⊗ ∂ℓ/∂u
-  R = (X − max_K((X − W[t−1] if W[t−1] > 0 else −max_K(W[t−1] − X))) − W[t−1] if W[t−1] > 0 else min(X − max_K((X − W[t−1] if W[t−1] > 0 else −max_K(W[t−1] − X))) − W[t−1], 40))
+  R = min(X − max_K((X − W[t−1] if W[t−1] > 0 else −max_K(W[t−1] − X))) − W[t−1], 40)
   Σ_K W[t−1] · max(0, R + 1 − ζ) = 1
   W = W[t−1] · max(0, R + 1 − ζ)
 
@@ -76,7 +76,7 @@ def step(
     # momentum, retention and mirror map
     moved = W_prev - eta[..., None, None] * du[..., None, :] * k[..., None]  # X = W[t−1] − η kᵀ ⊗ ∂ℓ/∂u
     x9 = torch.where(W_prev > 0, moved - W_prev, -(W_prev - moved).amax(-2)[..., None, :]).amax(-2)
-    relative = torch.where(W_prev > 0, moved - x9[..., None, :] - W_prev, (moved - x9[..., None, :] - W_prev).clamp(max=40))
+    relative = (moved - x9[..., None, :] - W_prev).clamp(max=40)
     W = W_prev * (relative + 1 - multiplier1(relative, W_prev)[..., 0, :][..., None, :]).clamp(min=0)  # W = W[t−1] · max(0, R + 1 − ζ)
 
     # the memory at the query

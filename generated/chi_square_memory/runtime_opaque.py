@@ -29,12 +29,12 @@ def opaque(library: str, form: str, floating: Sequence[bool], results: Sequence[
 
     def forward(*arguments: Any) -> Any:
         *tensors, cu_seqlens, tile = arguments
-        return tuple(x.clone() for x in run(tensors, cu_seqlens, tile))
+        return tuple(dense_copy(x) for x in run(tensors, cu_seqlens, tile))
 
     def shapes(*arguments: Any) -> Any:
         *tensors, _, _ = arguments
         q, v, state = tensors[0], tensors[2], tensors[len(tensors) + 1 - len(results) :]
-        return (q.new_empty((*q.shape[:3], v.shape[-1])), *(torch.empty_like(x) for x in state))
+        return (q.new_empty((*q.shape[:3], v.shape[-1])), *(x.new_empty(x.shape) for x in state))
 
     def backward(tensors: list[Tensor], cu_seqlens: Tensor | None, tile: int, cotangents: list[Tensor]) -> list[Tensor]:
         def differentiable(*leaves: Tensor) -> tuple[Tensor, ...]:
@@ -44,10 +44,10 @@ def opaque(library: str, form: str, floating: Sequence[bool], results: Sequence[
 
         # not torch.autograd: inside an operator it records nothing
         pulled: Any = torch.func.vjp(differentiable, *itertools.compress(tensors, floating))
-        return [slope.clone() for slope in pulled[1](tuple(cotangents))]
+        return [dense_copy(slope) for slope in pulled[1](tuple(cotangents))]
 
     def slope_shapes(tensors: list[Tensor], cu_seqlens: Tensor | None, tile: int, cotangents: list[Tensor]) -> list[Tensor]:
-        return [torch.empty_like(x) for x in itertools.compress(tensors, floating)]
+        return [x.new_empty(x.shape) for x in itertools.compress(tensors, floating)]
 
     def keep(ctx: Any, inputs: tuple[Any, ...], output: tuple[Tensor, ...]) -> None:
         *tensors, ctx.tile = inputs
@@ -64,6 +64,11 @@ def opaque(library: str, form: str, floating: Sequence[bool], results: Sequence[
     backward_op = define(f"{library}::{name}_backward", lists, backward, slope_shapes)
     forward_op.register_autograd(differentiate, setup_context=keep)
     return forward_op
+
+
+def dense_copy(x: Tensor) -> Tensor:
+    """x in memory of its own, row by row, as its shape alone says."""
+    return x.clone(memory_format=torch.contiguous_format)
 
 
 def define(name: str, schema: str, run: Callable[..., Any], shapes: Callable[..., Any]) -> Any:

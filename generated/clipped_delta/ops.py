@@ -13,15 +13,15 @@ from torch import Tensor
 from .chunked import torch_chunk_clipped_delta
 from .contract import CONTRACT
 from .recurrent import naive_recurrent_clipped_delta
-from .runtime_dispatch import Dispatch
+from .runtime_dispatch import Dispatch, Kernels
+from .runtime_triton import HAS_TRITON, WHY_NO_TRITON
 
-_OPERATORS = Dispatch(
-    "clipped_delta",
-    CONTRACT,
-    torch_chunk_clipped_delta,
-    naive_recurrent_clipped_delta,
-    missing="this package has no Triton kernels",
-)
+_KERNELS = None
+if HAS_TRITON:
+    from .kernels import TILE, triton_chunk_clipped_delta
+
+    _KERNELS = Kernels(triton_chunk_clipped_delta, TILE)
+_OPERATORS = Dispatch("clipped_delta", CONTRACT, torch_chunk_clipped_delta, naive_recurrent_clipped_delta, _KERNELS, WHY_NO_TRITON)
 
 __all__ = ["chunk_clipped_delta", "fused_recurrent_clipped_delta", "naive_recurrent_clipped_delta"]
 

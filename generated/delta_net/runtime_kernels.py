@@ -9,7 +9,7 @@ import torch
 from torch import Tensor
 
 from .runtime_contract import Contract, read_lengths
-from .runtime_operator import Differentiable, Operator
+from .runtime_operator import Differentiable
 from .runtime_state import read_state
 
 Named = Mapping[str, Tensor]
@@ -78,29 +78,3 @@ class ChunkKernels:
         ended, within = end % self.contract.chunk == 0, (position > 0) & (end < self.contract.chunk)
         shape = [-1, *[1] * (behind.dim() - 1)]
         return torch.where(ended.reshape(shape), behind, torch.where(within.reshape(shape), start, before))
-
-
-@dataclass(frozen=True)
-class TokenKernels:
-    """The token step for a few tokens at a time, without gradients: reads `inputs`; `entries` of the state are read and written."""
-
-    contract: Contract
-    operator: Operator
-    inputs: tuple[str, ...]
-    entries: tuple[str, ...]
-
-    def __call__(
-        self, tokens: Named, parameters: Named, initial_state: Named | None, output_final_state: bool, cu_seqlens: Tensor | None
-    ) -> Returned:
-        """Outputs [B, T, H, V] in the type of q, and the final state if asked for."""
-        state = read_start(self.contract, tokens, parameters, initial_state, cu_seqlens)
-        given = {**tokens, **parameters}
-        tensors = [*(given[name] for name in self.inputs), *(state[name] for name in self.entries)]
-        position = state.get("position")
-        o, *following = self.operator(tensors, position, cu_seqlens, "whole")
-        if not output_final_state:
-            return o, None
-        final = dict(zip(self.entries, following, strict=True))
-        if position is not None:
-            final["position"] = (position + (tokens["q"].shape[1] if cu_seqlens is None else cu_seqlens.diff())) % self.contract.chunk
-        return o, final

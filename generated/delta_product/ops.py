@@ -13,15 +13,15 @@ from torch import Tensor
 from .chunked import torch_chunk_delta_product
 from .contract import CONTRACT
 from .recurrent import naive_recurrent_delta_product
-from .runtime_dispatch import Dispatch
+from .runtime_dispatch import Dispatch, Kernels
+from .runtime_triton import HAS_TRITON, WHY_NO_TRITON
 
-_OPERATORS = Dispatch(
-    "delta_product",
-    CONTRACT,
-    torch_chunk_delta_product,
-    naive_recurrent_delta_product,
-    missing="this package has no Triton kernels",
-)
+_KERNELS = None
+if HAS_TRITON:
+    from .kernels import TILE, triton_chunk_delta_product
+
+    _KERNELS = Kernels(triton_chunk_delta_product, TILE)
+_OPERATORS = Dispatch("delta_product", CONTRACT, torch_chunk_delta_product, naive_recurrent_delta_product, _KERNELS, WHY_NO_TRITON)
 
 __all__ = ["chunk_delta_product", "fused_recurrent_delta_product", "naive_recurrent_delta_product"]
 

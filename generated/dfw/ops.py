@@ -13,9 +13,15 @@ from torch import Tensor
 from .chunked import torch_chunk_dfw
 from .contract import CONTRACT
 from .recurrent import naive_recurrent_dfw
-from .runtime_dispatch import Dispatch
+from .runtime_dispatch import Dispatch, Kernels
+from .runtime_triton import HAS_TRITON, WHY_NO_TRITON
 
-_OPERATORS = Dispatch("dfw", CONTRACT, torch_chunk_dfw, naive_recurrent_dfw, missing="this package has no Triton kernels")
+_KERNELS = None
+if HAS_TRITON:
+    from .kernels import TILE, triton_chunk_dfw
+
+    _KERNELS = Kernels(triton_chunk_dfw, TILE)
+_OPERATORS = Dispatch("dfw", CONTRACT, torch_chunk_dfw, naive_recurrent_dfw, _KERNELS, WHY_NO_TRITON)
 
 __all__ = ["chunk_dfw", "fused_recurrent_dfw", "naive_recurrent_dfw"]
 

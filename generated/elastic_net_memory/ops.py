@@ -13,14 +13,21 @@ from torch import Tensor
 from .chunked import torch_chunk_elastic_net_memory
 from .contract import CONTRACT
 from .recurrent import naive_recurrent_elastic_net_memory
-from .runtime_dispatch import Dispatch
+from .runtime_dispatch import Dispatch, Kernels
+from .runtime_triton import HAS_TRITON, WHY_NO_TRITON
 
+_KERNELS = None
+if HAS_TRITON:
+    from .kernels import TILE, triton_chunk_elastic_net_memory
+
+    _KERNELS = Kernels(triton_chunk_elastic_net_memory, TILE)
 _OPERATORS = Dispatch(
     "elastic_net_memory",
     CONTRACT,
     torch_chunk_elastic_net_memory,
     naive_recurrent_elastic_net_memory,
-    missing="this package has no Triton kernels",
+    _KERNELS,
+    WHY_NO_TRITON,
 )
 
 __all__ = ["chunk_elastic_net_memory", "fused_recurrent_elastic_net_memory", "naive_recurrent_elastic_net_memory"]

@@ -13,15 +13,15 @@ from torch import Tensor
 from .chunked import torch_chunk_entropy_memory
 from .contract import CONTRACT
 from .recurrent import naive_recurrent_entropy_memory
-from .runtime_dispatch import Dispatch
+from .runtime_dispatch import Dispatch, Kernels
+from .runtime_triton import HAS_TRITON, WHY_NO_TRITON
 
-_OPERATORS = Dispatch(
-    "entropy_memory",
-    CONTRACT,
-    torch_chunk_entropy_memory,
-    naive_recurrent_entropy_memory,
-    missing="this package has no Triton kernels",
-)
+_KERNELS = None
+if HAS_TRITON:
+    from .kernels import TILE, triton_chunk_entropy_memory
+
+    _KERNELS = Kernels(triton_chunk_entropy_memory, TILE)
+_OPERATORS = Dispatch("entropy_memory", CONTRACT, torch_chunk_entropy_memory, naive_recurrent_entropy_memory, _KERNELS, WHY_NO_TRITON)
 
 __all__ = ["chunk_entropy_memory", "fused_recurrent_entropy_memory", "naive_recurrent_entropy_memory"]
 

@@ -13,9 +13,15 @@ from torch import Tensor
 from .chunked import torch_chunk_gla
 from .contract import CONTRACT
 from .recurrent import naive_recurrent_gla
-from .runtime_dispatch import Dispatch
+from .runtime_dispatch import Dispatch, Kernels
+from .runtime_triton import HAS_TRITON, WHY_NO_TRITON
 
-_OPERATORS = Dispatch("gla", CONTRACT, torch_chunk_gla, naive_recurrent_gla, missing="this package has no Triton kernels")
+_KERNELS = None
+if HAS_TRITON:
+    from .kernels import TILE, triton_chunk_gla
+
+    _KERNELS = Kernels(triton_chunk_gla, TILE)
+_OPERATORS = Dispatch("gla", CONTRACT, torch_chunk_gla, naive_recurrent_gla, _KERNELS, WHY_NO_TRITON)
 
 __all__ = ["chunk_gla", "fused_recurrent_gla", "naive_recurrent_gla"]
 

@@ -13,9 +13,15 @@ from torch import Tensor
 from .chunked import torch_chunk_hgrn2
 from .contract import CONTRACT
 from .recurrent import naive_recurrent_hgrn2
-from .runtime_dispatch import Dispatch
+from .runtime_dispatch import Dispatch, Kernels
+from .runtime_triton import HAS_TRITON, WHY_NO_TRITON
 
-_OPERATORS = Dispatch("hgrn2", CONTRACT, torch_chunk_hgrn2, naive_recurrent_hgrn2, missing="this package has no Triton kernels")
+_KERNELS = None
+if HAS_TRITON:
+    from .kernels import TILE, triton_chunk_hgrn2
+
+    _KERNELS = Kernels(triton_chunk_hgrn2, TILE)
+_OPERATORS = Dispatch("hgrn2", CONTRACT, torch_chunk_hgrn2, naive_recurrent_hgrn2, _KERNELS, WHY_NO_TRITON)
 
 __all__ = ["chunk_hgrn2", "fused_recurrent_hgrn2", "naive_recurrent_hgrn2"]
 

@@ -13,9 +13,15 @@ from torch import Tensor
 from .chunked import torch_chunk_kda
 from .contract import CONTRACT
 from .recurrent import naive_recurrent_kda
-from .runtime_dispatch import Dispatch
+from .runtime_dispatch import Dispatch, Kernels
+from .runtime_triton import HAS_TRITON, WHY_NO_TRITON
 
-_OPERATORS = Dispatch("kda", CONTRACT, torch_chunk_kda, naive_recurrent_kda, missing="this package has no Triton kernels")
+_KERNELS = None
+if HAS_TRITON:
+    from .kernels import TILE, triton_chunk_kda
+
+    _KERNELS = Kernels(triton_chunk_kda, TILE)
+_OPERATORS = Dispatch("kda", CONTRACT, torch_chunk_kda, naive_recurrent_kda, _KERNELS, WHY_NO_TRITON)
 
 __all__ = ["chunk_kda", "fused_recurrent_kda", "naive_recurrent_kda"]
 

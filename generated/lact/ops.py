@@ -13,9 +13,15 @@ from torch import Tensor
 from .chunked import torch_chunk_lact
 from .contract import CONTRACT
 from .recurrent import naive_recurrent_lact
-from .runtime_dispatch import Dispatch
+from .runtime_dispatch import Dispatch, Kernels
+from .runtime_triton import HAS_TRITON, WHY_NO_TRITON
 
-_OPERATORS = Dispatch("lact", CONTRACT, torch_chunk_lact, naive_recurrent_lact, missing="this package has no Triton kernels")
+_KERNELS = None
+if HAS_TRITON:
+    from .kernels import TILE, triton_chunk_lact
+
+    _KERNELS = Kernels(triton_chunk_lact, TILE)
+_OPERATORS = Dispatch("lact", CONTRACT, torch_chunk_lact, naive_recurrent_lact, _KERNELS, WHY_NO_TRITON)
 
 __all__ = ["chunk_lact", "fused_recurrent_lact", "naive_recurrent_lact"]
 

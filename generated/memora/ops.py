@@ -13,9 +13,15 @@ from torch import Tensor
 from .chunked import torch_chunk_memora
 from .contract import CONTRACT
 from .recurrent import naive_recurrent_memora
-from .runtime_dispatch import Dispatch
+from .runtime_dispatch import Dispatch, Kernels
+from .runtime_triton import HAS_TRITON, WHY_NO_TRITON
 
-_OPERATORS = Dispatch("memora", CONTRACT, torch_chunk_memora, naive_recurrent_memora, missing="this package has no Triton kernels")
+_KERNELS = None
+if HAS_TRITON:
+    from .kernels import TILE, triton_chunk_memora
+
+    _KERNELS = Kernels(triton_chunk_memora, TILE)
+_OPERATORS = Dispatch("memora", CONTRACT, torch_chunk_memora, naive_recurrent_memora, _KERNELS, WHY_NO_TRITON)
 
 __all__ = ["chunk_memora", "fused_recurrent_memora", "naive_recurrent_memora"]
 

@@ -13,15 +13,15 @@ from torch import Tensor
 from .chunked import torch_chunk_momentum_huber
 from .contract import CONTRACT
 from .recurrent import naive_recurrent_momentum_huber
-from .runtime_dispatch import Dispatch
+from .runtime_dispatch import Dispatch, Kernels
+from .runtime_triton import HAS_TRITON, WHY_NO_TRITON
 
-_OPERATORS = Dispatch(
-    "momentum_huber",
-    CONTRACT,
-    torch_chunk_momentum_huber,
-    naive_recurrent_momentum_huber,
-    missing="this package has no Triton kernels",
-)
+_KERNELS = None
+if HAS_TRITON:
+    from .kernels import TILE, triton_chunk_momentum_huber
+
+    _KERNELS = Kernels(triton_chunk_momentum_huber, TILE)
+_OPERATORS = Dispatch("momentum_huber", CONTRACT, torch_chunk_momentum_huber, naive_recurrent_momentum_huber, _KERNELS, WHY_NO_TRITON)
 
 __all__ = ["chunk_momentum_huber", "fused_recurrent_momentum_huber", "naive_recurrent_momentum_huber"]
 

@@ -13,9 +13,15 @@ from torch import Tensor
 from .chunked import torch_chunk_moneta
 from .contract import CONTRACT
 from .recurrent import naive_recurrent_moneta
-from .runtime_dispatch import Dispatch
+from .runtime_dispatch import Dispatch, Kernels
+from .runtime_triton import HAS_TRITON, WHY_NO_TRITON
 
-_OPERATORS = Dispatch("moneta", CONTRACT, torch_chunk_moneta, naive_recurrent_moneta, missing="this package has no Triton kernels")
+_KERNELS = None
+if HAS_TRITON:
+    from .kernels import TILE, triton_chunk_moneta
+
+    _KERNELS = Kernels(triton_chunk_moneta, TILE)
+_OPERATORS = Dispatch("moneta", CONTRACT, torch_chunk_moneta, naive_recurrent_moneta, _KERNELS, WHY_NO_TRITON)
 
 __all__ = ["chunk_moneta", "fused_recurrent_moneta", "naive_recurrent_moneta"]
 

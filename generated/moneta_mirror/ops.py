@@ -13,15 +13,15 @@ from torch import Tensor
 from .chunked import torch_chunk_moneta_mirror
 from .contract import CONTRACT
 from .recurrent import naive_recurrent_moneta_mirror
-from .runtime_dispatch import Dispatch
+from .runtime_dispatch import Dispatch, Kernels
+from .runtime_triton import HAS_TRITON, WHY_NO_TRITON
 
-_OPERATORS = Dispatch(
-    "moneta_mirror",
-    CONTRACT,
-    torch_chunk_moneta_mirror,
-    naive_recurrent_moneta_mirror,
-    missing="this package has no Triton kernels",
-)
+_KERNELS = None
+if HAS_TRITON:
+    from .kernels import TILE, triton_chunk_moneta_mirror
+
+    _KERNELS = Kernels(triton_chunk_moneta_mirror, TILE)
+_OPERATORS = Dispatch("moneta_mirror", CONTRACT, torch_chunk_moneta_mirror, naive_recurrent_moneta_mirror, _KERNELS, WHY_NO_TRITON)
 
 __all__ = ["chunk_moneta_mirror", "fused_recurrent_moneta_mirror", "naive_recurrent_moneta_mirror"]
 

@@ -13,9 +13,15 @@ from torch import Tensor
 from .chunked import torch_chunk_omega_net
 from .contract import CONTRACT
 from .recurrent import naive_recurrent_omega_net
-from .runtime_dispatch import Dispatch
+from .runtime_dispatch import Dispatch, Kernels
+from .runtime_triton import HAS_TRITON, WHY_NO_TRITON
 
-_OPERATORS = Dispatch("omega_net", CONTRACT, torch_chunk_omega_net, naive_recurrent_omega_net, missing="this package has no Triton kernels")
+_KERNELS = None
+if HAS_TRITON:
+    from .kernels import TILE, triton_chunk_omega_net
+
+    _KERNELS = Kernels(triton_chunk_omega_net, TILE)
+_OPERATORS = Dispatch("omega_net", CONTRACT, torch_chunk_omega_net, naive_recurrent_omega_net, _KERNELS, WHY_NO_TRITON)
 
 __all__ = ["chunk_omega_net", "fused_recurrent_omega_net", "naive_recurrent_omega_net"]
 

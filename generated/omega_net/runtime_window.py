@@ -9,6 +9,7 @@ import torch
 from torch import Tensor
 
 from .runtime_contract import Call
+from .runtime_past import last_rows, walk_weights, with_past
 from .runtime_plan import Piece, Plan
 
 Polynomial = Callable[[Tensor, Tensor], Tensor]
@@ -68,6 +69,22 @@ class Window:
         """The entries of the state that hold the window."""
         entries = {f"window_{name.removesuffix('_')}": plan.last(lines[f"{name}_rows"], self.size - 1) for name in self.kept}
         return entries | {"window_length": plan.behind(call.state["window_length"]).clamp(max=self.size - 1)}
+
+    def walk_rows(self, given: Mapping[str, Tensor], cu_seqlens: Tensor | None) -> dict[str, Tensor]:
+        """What a walk reads of windows, from tokens, parameters and state: rows behind those before each sequence, and their weights."""
+        kept = {name: name.removesuffix("_") for name in self.kept}
+        rows = {f"{name}_rows": with_past(given[each], given[f"window_{each}"], cu_seqlens) for name, each in kept.items()}
+        if self.features is not None:
+            rows["k_rows_features"] = self.features(rows["k_rows"], given["feature_coefficients"])
+        return rows | {"gamma_rows": walk_weights(given["gamma"], given["window_length"], cu_seqlens)}
+
+    def walk_final(self, given: Mapping[str, Tensor], cu_seqlens: Tensor | None) -> dict[str, Tensor]:
+        """The entries of the state that hold the window behind a walk, from the same and its rows."""
+        before, tokens = self.size - 1, given["gamma"].shape[1]
+        kept = {name: name.removesuffix("_") for name in self.kept}
+        entries = {f"window_{each}": last_rows(given[f"{name}_rows"], before, tokens, cu_seqlens) for name, each in kept.items()}
+        length = tokens if cu_seqlens is None else cu_seqlens.diff()
+        return entries | {"window_length": (given["window_length"] + length).clamp(max=before)}
 
 
 def in_windows(x: Tensor, window: int) -> Tensor:

@@ -13,15 +13,15 @@ from torch import Tensor
 from .chunked import torch_chunk_quartic_memory
 from .contract import CONTRACT
 from .recurrent import naive_recurrent_quartic_memory
-from .runtime_dispatch import Dispatch
+from .runtime_dispatch import Dispatch, Kernels
+from .runtime_triton import HAS_TRITON, WHY_NO_TRITON
 
-_OPERATORS = Dispatch(
-    "quartic_memory",
-    CONTRACT,
-    torch_chunk_quartic_memory,
-    naive_recurrent_quartic_memory,
-    missing="this package has no Triton kernels",
-)
+_KERNELS = None
+if HAS_TRITON:
+    from .kernels import TILE, triton_chunk_quartic_memory
+
+    _KERNELS = Kernels(triton_chunk_quartic_memory, TILE)
+_OPERATORS = Dispatch("quartic_memory", CONTRACT, torch_chunk_quartic_memory, naive_recurrent_quartic_memory, _KERNELS, WHY_NO_TRITON)
 
 __all__ = ["chunk_quartic_memory", "fused_recurrent_quartic_memory", "naive_recurrent_quartic_memory"]
 

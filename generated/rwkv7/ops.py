@@ -13,9 +13,15 @@ from torch import Tensor
 from .chunked import torch_chunk_rwkv7
 from .contract import CONTRACT
 from .recurrent import naive_recurrent_rwkv7
-from .runtime_dispatch import Dispatch
+from .runtime_dispatch import Dispatch, Kernels
+from .runtime_triton import HAS_TRITON, WHY_NO_TRITON
 
-_OPERATORS = Dispatch("rwkv7", CONTRACT, torch_chunk_rwkv7, naive_recurrent_rwkv7, missing="this package has no Triton kernels")
+_KERNELS = None
+if HAS_TRITON:
+    from .kernels import TILE, triton_chunk_rwkv7
+
+    _KERNELS = Kernels(triton_chunk_rwkv7, TILE)
+_OPERATORS = Dispatch("rwkv7", CONTRACT, torch_chunk_rwkv7, naive_recurrent_rwkv7, _KERNELS, WHY_NO_TRITON)
 
 __all__ = ["chunk_rwkv7", "fused_recurrent_rwkv7", "naive_recurrent_rwkv7"]
 
@@ -48,14 +54,14 @@ def chunk_rwkv7(
     """
     return _OPERATORS.chunk(
         {
-                    "q": q,
-                    "k": k,
-                    "v": v,
-                    "erase_key": erase_key,
-                    "erase_write_key": k if erase_write_key is None else erase_write_key,
-                    "log_alpha": log_alpha,
-                    "eta": eta,
-                },
+            "q": q,
+            "k": k,
+            "v": v,
+            "erase_key": erase_key,
+            "erase_write_key": k if erase_write_key is None else erase_write_key,
+            "log_alpha": log_alpha,
+            "eta": eta,
+        },
         {},
         initial_state,
         output_final_state,
@@ -81,14 +87,14 @@ def fused_recurrent_rwkv7(
     """Token by token, for decoding; arguments and results are those of chunk_rwkv7."""
     return _OPERATORS.recurrent(
         {
-                    "q": q,
-                    "k": k,
-                    "v": v,
-                    "erase_key": erase_key,
-                    "erase_write_key": k if erase_write_key is None else erase_write_key,
-                    "log_alpha": log_alpha,
-                    "eta": eta,
-                },
+            "q": q,
+            "k": k,
+            "v": v,
+            "erase_key": erase_key,
+            "erase_write_key": k if erase_write_key is None else erase_write_key,
+            "log_alpha": log_alpha,
+            "eta": eta,
+        },
         {},
         initial_state,
         output_final_state,

@@ -13,15 +13,15 @@ from torch import Tensor
 from .chunked import torch_chunk_sigmoid_memory
 from .contract import CONTRACT
 from .recurrent import naive_recurrent_sigmoid_memory
-from .runtime_dispatch import Dispatch
+from .runtime_dispatch import Dispatch, Kernels
+from .runtime_triton import HAS_TRITON, WHY_NO_TRITON
 
-_OPERATORS = Dispatch(
-    "sigmoid_memory",
-    CONTRACT,
-    torch_chunk_sigmoid_memory,
-    naive_recurrent_sigmoid_memory,
-    missing="this package has no Triton kernels",
-)
+_KERNELS = None
+if HAS_TRITON:
+    from .kernels import TILE, triton_chunk_sigmoid_memory
+
+    _KERNELS = Kernels(triton_chunk_sigmoid_memory, TILE)
+_OPERATORS = Dispatch("sigmoid_memory", CONTRACT, torch_chunk_sigmoid_memory, naive_recurrent_sigmoid_memory, _KERNELS, WHY_NO_TRITON)
 
 __all__ = ["chunk_sigmoid_memory", "fused_recurrent_sigmoid_memory", "naive_recurrent_sigmoid_memory"]
 

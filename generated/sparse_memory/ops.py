@@ -13,15 +13,15 @@ from torch import Tensor
 from .chunked import torch_chunk_sparse_memory
 from .contract import CONTRACT
 from .recurrent import naive_recurrent_sparse_memory
-from .runtime_dispatch import Dispatch
+from .runtime_dispatch import Dispatch, Kernels
+from .runtime_triton import HAS_TRITON, WHY_NO_TRITON
 
-_OPERATORS = Dispatch(
-    "sparse_memory",
-    CONTRACT,
-    torch_chunk_sparse_memory,
-    naive_recurrent_sparse_memory,
-    missing="this package has no Triton kernels",
-)
+_KERNELS = None
+if HAS_TRITON:
+    from .kernels import TILE, triton_chunk_sparse_memory
+
+    _KERNELS = Kernels(triton_chunk_sparse_memory, TILE)
+_OPERATORS = Dispatch("sparse_memory", CONTRACT, torch_chunk_sparse_memory, naive_recurrent_sparse_memory, _KERNELS, WHY_NO_TRITON)
 
 __all__ = ["chunk_sparse_memory", "fused_recurrent_sparse_memory", "naive_recurrent_sparse_memory"]
 

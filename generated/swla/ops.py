@@ -13,9 +13,15 @@ from torch import Tensor
 from .chunked import torch_chunk_swla
 from .contract import CONTRACT
 from .recurrent import naive_recurrent_swla
-from .runtime_dispatch import Dispatch
+from .runtime_dispatch import Dispatch, Kernels
+from .runtime_triton import HAS_TRITON, WHY_NO_TRITON
 
-_OPERATORS = Dispatch("swla", CONTRACT, torch_chunk_swla, naive_recurrent_swla, missing="this package has no Triton kernels")
+_KERNELS = None
+if HAS_TRITON:
+    from .kernels import TILE, triton_chunk_swla
+
+    _KERNELS = Kernels(triton_chunk_swla, TILE)
+_OPERATORS = Dispatch("swla", CONTRACT, torch_chunk_swla, naive_recurrent_swla, _KERNELS, WHY_NO_TRITON)
 
 __all__ = ["chunk_swla", "fused_recurrent_swla", "naive_recurrent_swla"]
 

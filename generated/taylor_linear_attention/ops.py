@@ -13,14 +13,21 @@ from torch import Tensor
 from .chunked import torch_chunk_taylor_linear_attention
 from .contract import CONTRACT
 from .recurrent import naive_recurrent_taylor_linear_attention
-from .runtime_dispatch import Dispatch
+from .runtime_dispatch import Dispatch, Kernels
+from .runtime_triton import HAS_TRITON, WHY_NO_TRITON
 
+_KERNELS = None
+if HAS_TRITON:
+    from .kernels import TILE, triton_chunk_taylor_linear_attention
+
+    _KERNELS = Kernels(triton_chunk_taylor_linear_attention, TILE)
 _OPERATORS = Dispatch(
     "taylor_linear_attention",
     CONTRACT,
     torch_chunk_taylor_linear_attention,
     naive_recurrent_taylor_linear_attention,
-    missing="this package has no Triton kernels",
+    _KERNELS,
+    WHY_NO_TRITON,
 )
 
 __all__ = ["chunk_taylor_linear_attention", "fused_recurrent_taylor_linear_attention", "naive_recurrent_taylor_linear_attention"]

@@ -13,15 +13,15 @@ from torch import Tensor
 from .chunked import torch_chunk_titans_exact
 from .contract import CONTRACT
 from .recurrent import naive_recurrent_titans_exact
-from .runtime_dispatch import Dispatch
+from .runtime_dispatch import Dispatch, Kernels
+from .runtime_triton import HAS_TRITON, WHY_NO_TRITON
 
-_OPERATORS = Dispatch(
-    "titans_exact",
-    CONTRACT,
-    torch_chunk_titans_exact,
-    naive_recurrent_titans_exact,
-    missing="this package has no Triton kernels",
-)
+_KERNELS = None
+if HAS_TRITON:
+    from .kernels import TILE, triton_chunk_titans_exact
+
+    _KERNELS = Kernels(triton_chunk_titans_exact, TILE)
+_OPERATORS = Dispatch("titans_exact", CONTRACT, torch_chunk_titans_exact, naive_recurrent_titans_exact, _KERNELS, WHY_NO_TRITON)
 
 __all__ = ["chunk_titans_exact", "fused_recurrent_titans_exact", "naive_recurrent_titans_exact"]
 

@@ -13,15 +13,15 @@ from torch import Tensor
 from .chunked import torch_chunk_ttt_online
 from .contract import CONTRACT
 from .recurrent import naive_recurrent_ttt_online
-from .runtime_dispatch import Dispatch
+from .runtime_dispatch import Dispatch, Kernels
+from .runtime_triton import HAS_TRITON, WHY_NO_TRITON
 
-_OPERATORS = Dispatch(
-    "ttt_online",
-    CONTRACT,
-    torch_chunk_ttt_online,
-    naive_recurrent_ttt_online,
-    missing="this package has no Triton kernels",
-)
+_KERNELS = None
+if HAS_TRITON:
+    from .kernels import TILE, triton_chunk_ttt_online
+
+    _KERNELS = Kernels(triton_chunk_ttt_online, TILE)
+_OPERATORS = Dispatch("ttt_online", CONTRACT, torch_chunk_ttt_online, naive_recurrent_ttt_online, _KERNELS, WHY_NO_TRITON)
 
 __all__ = ["chunk_ttt_online", "fused_recurrent_ttt_online", "naive_recurrent_ttt_online"]
 

@@ -13,14 +13,21 @@ from torch import Tensor
 from .chunked import torch_chunk_value_gated_delta
 from .contract import CONTRACT
 from .recurrent import naive_recurrent_value_gated_delta
-from .runtime_dispatch import Dispatch
+from .runtime_dispatch import Dispatch, Kernels
+from .runtime_triton import HAS_TRITON, WHY_NO_TRITON
 
+_KERNELS = None
+if HAS_TRITON:
+    from .kernels import TILE, triton_chunk_value_gated_delta
+
+    _KERNELS = Kernels(triton_chunk_value_gated_delta, TILE)
 _OPERATORS = Dispatch(
     "value_gated_delta",
     CONTRACT,
     torch_chunk_value_gated_delta,
     naive_recurrent_value_gated_delta,
-    missing="this package has no Triton kernels",
+    _KERNELS,
+    WHY_NO_TRITON,
 )
 
 __all__ = ["chunk_value_gated_delta", "fused_recurrent_value_gated_delta", "naive_recurrent_value_gated_delta"]

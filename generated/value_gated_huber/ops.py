@@ -13,14 +13,21 @@ from torch import Tensor
 from .chunked import torch_chunk_value_gated_huber
 from .contract import CONTRACT
 from .recurrent import naive_recurrent_value_gated_huber
-from .runtime_dispatch import Dispatch
+from .runtime_dispatch import Dispatch, Kernels
+from .runtime_triton import HAS_TRITON, WHY_NO_TRITON
 
+_KERNELS = None
+if HAS_TRITON:
+    from .kernels import TILE, triton_chunk_value_gated_huber
+
+    _KERNELS = Kernels(triton_chunk_value_gated_huber, TILE)
 _OPERATORS = Dispatch(
     "value_gated_huber",
     CONTRACT,
     torch_chunk_value_gated_huber,
     naive_recurrent_value_gated_huber,
-    missing="this package has no Triton kernels",
+    _KERNELS,
+    WHY_NO_TRITON,
 )
 
 __all__ = ["chunk_value_gated_huber", "fused_recurrent_value_gated_huber", "naive_recurrent_value_gated_huber"]

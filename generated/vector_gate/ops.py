@@ -13,15 +13,15 @@ from torch import Tensor
 from .chunked import torch_chunk_vector_gate
 from .contract import CONTRACT
 from .recurrent import naive_recurrent_vector_gate
-from .runtime_dispatch import Dispatch
+from .runtime_dispatch import Dispatch, Kernels
+from .runtime_triton import HAS_TRITON, WHY_NO_TRITON
 
-_OPERATORS = Dispatch(
-    "vector_gate",
-    CONTRACT,
-    torch_chunk_vector_gate,
-    naive_recurrent_vector_gate,
-    missing="this package has no Triton kernels",
-)
+_KERNELS = None
+if HAS_TRITON:
+    from .kernels import TILE, triton_chunk_vector_gate
+
+    _KERNELS = Kernels(triton_chunk_vector_gate, TILE)
+_OPERATORS = Dispatch("vector_gate", CONTRACT, torch_chunk_vector_gate, naive_recurrent_vector_gate, _KERNELS, WHY_NO_TRITON)
 
 __all__ = ["chunk_vector_gate", "fused_recurrent_vector_gate", "naive_recurrent_vector_gate"]
 

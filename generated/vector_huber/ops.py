@@ -13,15 +13,15 @@ from torch import Tensor
 from .chunked import torch_chunk_vector_huber
 from .contract import CONTRACT
 from .recurrent import naive_recurrent_vector_huber
-from .runtime_dispatch import Dispatch
+from .runtime_dispatch import Dispatch, Kernels
+from .runtime_triton import HAS_TRITON, WHY_NO_TRITON
 
-_OPERATORS = Dispatch(
-    "vector_huber",
-    CONTRACT,
-    torch_chunk_vector_huber,
-    naive_recurrent_vector_huber,
-    missing="this package has no Triton kernels",
-)
+_KERNELS = None
+if HAS_TRITON:
+    from .kernels import TILE, triton_chunk_vector_huber
+
+    _KERNELS = Kernels(triton_chunk_vector_huber, TILE)
+_OPERATORS = Dispatch("vector_huber", CONTRACT, torch_chunk_vector_huber, naive_recurrent_vector_huber, _KERNELS, WHY_NO_TRITON)
 
 __all__ = ["chunk_vector_huber", "fused_recurrent_vector_huber", "naive_recurrent_vector_huber"]
 

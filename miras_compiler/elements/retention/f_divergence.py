@@ -50,11 +50,10 @@ class FDivergenceRetention(Retention):
     def relative_step(self) -> sp.Expr:
         """ζ is counted from the largest step of a weight that is not 0 yet, so that what wins a slice is exact however large steps are.
 
-        A weight of 0 may have a larger one: 0 times its ratio is 0, and stays a number.
+        A weight of 0 may have a larger one, which is cut: 0 times its ratio is 0, and stays a number.
         """
         step = X - W  # −eta g
-        ahead = step - RowMax(where_positive(W, step, -RowMax(-step)))
-        return where_positive(W, ahead, smaller(ahead, FAR_AHEAD))
+        return smaller(step - RowMax(where_positive(W, step, -RowMax(-step))), FAR_AHEAD)
 
     def primal_step(self) -> sp.Expr | None:
         ratio = self.inverse_map(sp.diff(self.function(), T)).subs(A, D - ZETA)

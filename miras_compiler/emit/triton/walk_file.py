@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+import textwrap
+
 from miras_compiler.derive import UpdateRule
 from miras_compiler.emit.interface import Interface
-from miras_compiler.emit.python_text import header, import_line, indented, legend, mapping, quoted, signature
+from miras_compiler.emit.python_text import WIDTH, header, import_line, indented, legend, mapping, quoted, signature
 from miras_compiler.emit.template import fill
 from miras_compiler.emit.triton.device_functions import device_imports
 from miras_compiler.emit.triton.expression import TritonPrinter
@@ -23,7 +25,7 @@ TRIAL = 16  # tokens of a trial, where there is no grid of chunks
 
 
 def emit_walk(rule: UpdateRule, walk: Walk, interface: Interface, why_no_tiles: str | None) -> str:
-    """Text of the file. `why_no_tiles` says why there are no kernels over tiles; None where there are: then the walk has no reverse mode."""
+    """Text of the file. `why_no_tiles` says why there are no kernels over tiles; None where there are, and no reverse mode is needed."""
     spec, printer, adjoints = rule.spec, TritonPrinter(), why_no_tiles is not None
     printed = WalkPrinter(walk, printer)
     functions = printed.functions(adjoints)
@@ -45,7 +47,9 @@ def emit_walk(rule: UpdateRule, walk: Walk, interface: Interface, why_no_tiles: 
         "name": spec.name,
         "digest": digest(spec),
         "says": "Triton kernels, forward and backward." if adjoints else "a Triton kernel for a few tokens at a time, for inference.",
-        "reason": f"There are none over tiles of tokens, because {why_no_tiles}." if adjoints else "Kernels over tiles do the rest.",
+        "reason": textwrap.fill(
+            f"There are none over tiles of tokens, because {why_no_tiles}." if adjoints else "Kernels over tiles do the rest.", WIDTH
+        ),
         "imports": "\n".join(imports),
         "legend": legend(interface),
         "adjoints": adjoints,
@@ -54,7 +58,7 @@ def emit_walk(rule: UpdateRule, walk: Walk, interface: Interface, why_no_tiles: 
         "backward_options": launch_rows(rule, walk, "walk_backward", 2),
         "functions": functions,
         "operators": operators,
-        "entries": quoted(list(walk.states)),
+        "entries": indented("entries=(", [f'"{name}"' for name in walk.states], ",)," if len(walk.states) == 1 else "),"),
         "arguments": indented("arguments=(", [f'"{name}"' for name in printed.inputs], "),"),
         "operator": f"triton_{'chunk' if adjoints else 'recurrent'}_{spec.name}",
         "signature": signature(interface),

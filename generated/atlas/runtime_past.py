@@ -1,0 +1,44 @@
+"""The tokens of sequences behind those of their windows, as kernels read them: without a look at where sequences begin."""
+
+from __future__ import annotations
+
+import torch
+from torch import Tensor
+
+
+def with_past(x: Tensor, window: Tensor, cu_seqlens: Tensor | None) -> Tensor:
+    """The tokens of every sequence behind those of its window: [B, T, H, ...] and [N, H, L, ...] to [B · T + N · L, H, ...]."""
+    past = window.transpose(1, 2)
+    if cu_seqlens is None:
+        return torch.cat((past, x.to(past.dtype)), 1).flatten(0, 1)
+    return torch.cat((x.flatten(0, 1).to(past.dtype), past.flatten(0, 1)))[places(x.shape[1], past.shape[1], cu_seqlens)]
+
+
+def places(tokens: int, past: int, cu_seqlens: Tensor) -> Tensor:
+    """Where every row of packed sequences with their windows in front stands among the tokens and the rows of windows behind them."""
+    members = cu_seqlens.shape[0] - 1
+    begins = cu_seqlens[:-1] + past * torch.arange(members, device=cu_seqlens.device)
+    row = torch.arange(tokens + past * members, device=cu_seqlens.device)
+    n = torch.searchsorted(begins, row, right=True) - 1
+    offset = row - begins[n]
+    return torch.where(offset < past, tokens + n * past + offset, cu_seqlens[n] + offset - past)
+
+
+def last_rows(rows: Tensor, past: int, tokens: int, cu_seqlens: Tensor | None) -> Tensor:
+    """[N, H, L, ...]: the last tokens of every sequence, from `with_past` of rows of so many tokens."""
+    if cu_seqlens is None:
+        return rows.reshape(-1, tokens + past, *rows.shape[1:])[:, tokens:].transpose(1, 2)
+    members = cu_seqlens.shape[0] - 1
+    ends = cu_seqlens[1:] + past * torch.arange(members, device=cu_seqlens.device)
+    return rows[ends[:, None] + torch.arange(past, device=cu_seqlens.device)].transpose(1, 2)
+
+
+def walk_weights(gamma: Tensor, length: Tensor, cu_seqlens: Tensor | None) -> Tensor:
+    """gamma [B, T, H, W] by the rows of each token's window, oldest first, 0 for those that are not there; `length` [N] of the past."""
+    window, place = gamma.shape[3], torch.arange(gamma.shape[1], device=gamma.device)
+    known = length[:, None]
+    if cu_seqlens is not None:
+        n = (torch.searchsorted(cu_seqlens, place, right=True) - 1).clamp(max=cu_seqlens.shape[0] - 2)
+        place, known = place - cu_seqlens[n], length[n][None]
+    there = place[..., None] + torch.arange(window, device=gamma.device) >= (window - 1 - known)[..., None]
+    return torch.where(there[:, :, None], gamma.flip(-1), 0.0)
