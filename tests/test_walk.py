@@ -135,10 +135,10 @@ def test_a_state_that_is_too_large_is_refused_with_its_bytes_and_what_would_fit(
 
 
 def test_explain_says_why_a_rule_is_walked_and_what_its_walk_carries() -> None:
-    text = compile_spec(load_spec("specs/momentum_huber.yaml")).explain()
-    assert "Triton kernels, token by token, because there is no kernel for ForwardSubstitute" in text
+    text = compile_spec(load_spec("specs/momentum_huber.yaml")).explain(kernels=True)
+    assert "Triton kernels, token by token, because the attentional bias huber makes every surprise of a tile wait" in text
     assert "carries W, W_momentum\n      registers 32 KiB" in text
-    assert "keeps, for each of √T tokens, W_before, W_momentum_before\n      32 KiB a token; registers 64 KiB" in text
+    assert "keeps, for each token of a segment, W_before, W_momentum_before\n      32 KiB a token; registers 64 KiB" in text
 
 
 @pytest.mark.parametrize(("name", "files"), [("yaad", {"decode.py", "kernels.py"}), ("memora", {"kernels.py"}), ("lact", {"kernels.py"})])

@@ -19,11 +19,11 @@ def describe_walk(walk: Walk, why_no_tiles: str, lengths: Mapping[str, int]) -> 
     carried = SINGLE * sum(size(axes, lengths) for axes in walk.states.values())
     kept = SINGLE * sum(size(axes, lengths) for axes in walk.kept.values())
     kernels = [
-        "walk_forward: token after token; for gradients it saves what it carries before every √T-th token",
+        "walk_forward: token after token; for gradients it saves what it carries between segments",
         *_listed("carries", walk.states),
         f"  registers {kib(carried)}{_spilled(carried)}",
         "walk_backward: back over states that it computes again from what was saved",
-        *_listed("keeps, for each of √T tokens,", walk.kept),
+        *_listed("keeps, for each token of a segment,", walk.kept),
         f"  {kib(kept)} a token; registers {kib(2 * carried)}{_spilled(2 * carried)}",
     ]
     return "\n".join([

@@ -21,7 +21,7 @@ from miras_compiler.spec import digest
 
 WIDTHS = (16, 32, 64, 128)
 FEW, SOME = 8192, 16384  # numbers that the registers of 4 warps hold, and of 8
-TRIAL = 16  # tokens of a trial, where there is no grid of chunks
+SEGMENT = 64  # tokens between two checkpoints: the root of a usual length, so that both kinds of memory are about as much
 
 
 def emit_walk(rule: UpdateRule, walk: Walk, interface: Interface, why_no_tiles: str | None) -> str:
@@ -53,7 +53,7 @@ def emit_walk(rule: UpdateRule, walk: Walk, interface: Interface, why_no_tiles: 
         "imports": "\n".join(imports),
         "legend": legend(interface),
         "adjoints": adjoints,
-        "tile": "CONTRACT.chunk" if spec.frozen_gradient else TRIAL,
+        "tile": SEGMENT,
         "forward_options": launch_rows(rule, walk, "walk_forward", 1),
         "backward_options": launch_rows(rule, walk, "walk_backward", 2),
         "functions": functions,
