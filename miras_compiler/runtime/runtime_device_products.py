@@ -42,6 +42,19 @@ def exact_dot(a, b, DOT: tl.constexpr):
 
 
 @triton.jit
+def exact_dot_apart(a, b, DOT: tl.constexpr):
+    """The same in a loop of one turn: an operand that other products read, too, has a copy in shared memory for this one alone.
+
+    Of a walk with Muon, whose reverse mode reads every product once more, the copies that live from the first product to the last take more
+    shared memory than there is.
+    """
+    product = tl.zeros([a.shape[0], b.shape[1]], tl.float32)
+    for _ in tl.range(tl.minimum(tl.num_programs(0), 1), num_stages=1, disable_licm=True):
+        product = tl.dot(a.to(tl.float32), b.to(tl.float32), product, input_precision="tf32x3" if tl.float32 == DOT else "tf32")
+    return product
+
+
+@triton.jit
 def dot_apart(a, b, DOT: tl.constexpr, T):
     """a b in a loop of one turn, which hides from Triton that the result goes into another product.
 

@@ -12,7 +12,7 @@ from miras_compiler.emit.triton.head import INDENT, wrapped
 from miras_compiler.emit.triton.kernel import RESERVED, masked
 from miras_compiler.emit.triton.tile import block, is_broadcast, place, spans, width
 from miras_compiler.ir.nodes import Contract, Leaf, Map, Node, Program
-from miras_compiler.ir.traverse import leaves_of
+from miras_compiler.ir.traverse import leaves_of, nodes_of
 
 
 class _StepBody(BodyPrinter):
@@ -42,6 +42,7 @@ class PhasePrinter:
         self.axes = sorted({axis for leaf in self.leaves for axis in leaf.axes})
         taken = RESERVED | {f(axis) for axis in self.axes for f in (place, width, block)} | {"r"}
         self.body = _StepBody(self.program, self.printer, lambda leaf: "", lambda leaf: False, taken)
+        self.body.tiles.apart = {node for node in nodes_of(self.program) if isinstance(node, Contract)}
 
     @property
     def reads(self) -> list[str]:

@@ -71,7 +71,7 @@ class TilePrinter:
         self.is_inline = is_inline  # tiles that get no name of their own
         self.narrow = narrow  # leaves that may be loaded in less than float32
         self.padding = Padding()
-        self.apart: Collection[Node] = ()  # products that hide from the compiler that other products read them
+        self.apart: Collection[Node] = ()  # products that share nothing with others, as far as the compiler sees
 
     def code(self, node: Node, order: Axes) -> Code:
         match node:
@@ -149,7 +149,8 @@ class TilePrinter:
         if self.exact(node):
             left_text = f"tl.trans({left_code.text})" if turns_left else left_code.text
             right_text = f"tl.trans({right_code.text})" if turns_right else right_code.text
-            return Code(f"{self.printer.need('exact_dot')}({left_text}, {right_text}, DOT)", ATOM, 2)
+            name = self.printer.need("exact_dot_apart" if node in self.apart else "exact_dot")
+            return Code(f"{name}({left_text}, {right_text}, DOT)", ATOM, 2)
         turns = {(False, False): "", (True, False): "_tn", (False, True): "_nt", (True, True): "_tt"}[turns_left, turns_right]
         apart = node in self.apart and not turns_left
         name = f"dot_apart{turns}" if apart else f"dot{turns}"
