@@ -176,7 +176,8 @@ class Case:
         start = single(state)
         with torch.no_grad():
             o, o2 = (self.subject.operator(**each, initial_state=start, backend="triton")[0] for each in (given, changed))
-        return holds("prefix causality, bits", torch.equal(o[:, :first], o2[:, :first]))
+        bits, bits2 = (x[:, :first].contiguous().view(torch.uint8) for x in (o, o2))  # those of a sequence that diverges, too
+        return holds("prefix causality, bits", torch.equal(bits, bits2))
 
     def graphs(self) -> Row:
         """torch.compile(fullgraph=True) over several lengths: the number of graphs."""

@@ -19,7 +19,7 @@ BUDGET = 40 * 1024  # bytes that may live at once before statements are reordere
 FAR = 8  # statements: a tile that is read again after so many is loaded again
 TILE = 2048  # fewer bytes are rows or numbers
 ROOM = {"walk": 240 * 1024, "each": 112 * 1024}  # bytes that live at once beside which there are registers for a tile more
-PRODUCT = re.compile(r"\b(exact_)?dot(_\w+)?\(")
+PRODUCT = re.compile(r"\b(exact_|state_|window_)?dot(_\w+)?\(")
 
 
 @dataclass(frozen=True)

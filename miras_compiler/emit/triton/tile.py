@@ -149,7 +149,8 @@ class TilePrinter:
         if self.exact(node):
             left_text = f"tl.trans({left_code.text})" if turns_left else left_code.text
             right_text = f"tl.trans({right_code.text})" if turns_right else right_code.text
-            name = self.printer.need("exact_dot_apart" if node in self.apart else "exact_dot")
+            rows = TOKEN_AXES & {axis for arg in node.args for axis in arg.axes}
+            name = self.printer.need(("window_dot" if rows else "state_dot") if node in self.apart else "exact_dot")
             return Code(f"{name}({left_text}, {right_text}, DOT)", ATOM, 2)
         turns = {(False, False): "", (True, False): "_tn", (False, True): "_nt", (True, True): "_tt"}[turns_left, turns_right]
         apart = node in self.apart and not turns_left
