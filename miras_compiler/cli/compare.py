@@ -21,12 +21,7 @@ def compare(
     output: Annotated[Path, typer.Option("--output", "-o", metavar="FILE", help="The page.")] = Path("compare.html"),
     results: Annotated[
         Path | None,
-        typer.Option(
-            "--results",
-            metavar="PATH",
-            help="A results file or a folder of them. Default: benchmarks/results, if there.",
-            show_default=False,
-        ),
+        typer.Option("--results", metavar="PATH", help="Results of miras bench. Default: benchmarks/results.", show_default=False),
     ] = None,
     as_json: Json = False,
 ) -> None:

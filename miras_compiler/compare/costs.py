@@ -24,6 +24,10 @@ class CostRow(NamedTuple):
     values: tuple[float | None, ...]
 
     @property
+    def texts(self) -> tuple[str, ...]:
+        return tuple("–" if value is None else f"{value:,.0f}" if value == round(value) else f"{value:,}" for value in self.values)
+
+    @property
     def ratios(self) -> tuple[str, ...]:
         first = self.values[0]
         return tuple(f"{value / first:.2f} ×" if value and first and value != first else "" for value in self.values)
@@ -54,10 +58,9 @@ def cost_plots(subjects: Sequence[Subject], costs: Sequence[Sequence[CostLine]])
             for index, (subject, count, value) in enumerate(zip(subjects, heads, per_token, strict=True))
         ]
 
-    cache = {count * (each.key_dim + each.value_dim) for count, each in zip(heads, (s.compilation.spec for s in subjects), strict=True)}
-    attention = [
-        Series("keys and values that attention keeps", [(t, CACHE_BYTES * width * t) for t in LENGTHS], None) for width in sorted(cache)
-    ]
+    widths = sorted({each.layer.heads * (each.key_dim + each.value_dim) for each in (subject.compilation.spec for subject in subjects)})
+    kept = "keys and values that attention keeps"
+    attention = [Series(kept, [(t, CACHE_BYTES * width * t) for t in LENGTHS], None) for width in widths]
     states = [
         Series(subject.label, [(t, count * each[STATE]) for t in LENGTHS], index)
         for index, (subject, count, each) in enumerate(zip(subjects, heads, named, strict=True))

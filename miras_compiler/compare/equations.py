@@ -89,11 +89,11 @@ def _tile_lines(compilation: Compilation) -> Iterator[Line]:
 def _rows(all_lines: Sequence[Sequence[Line]]) -> list[Row]:
     placed = [_placed(lines) for lines in all_lines]
     titles = merged([list(dict.fromkeys(place[0] for place in each)) for each in placed])
-    rows = []
-    for title in titles:
-        for place in merged([[place for place in each if place[0] == title] for each in placed]):
-            rows.append(_row(title, [each.get(place) for each in placed]))
-    return rows
+    return [
+        _row(title, [each.get(place) for each in placed])
+        for title in titles
+        for place in merged([[place for place in each if place[0] == title] for each in placed])
+    ]
 
 
 def _placed(lines: Sequence[Line]) -> dict[Place, Line]:

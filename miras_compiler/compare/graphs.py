@@ -33,8 +33,8 @@ def graph_pictures(compilations: Sequence[Compilation]) -> list[GraphPicture]:
     for compilation, mine in zip(compilations, definitions, strict=True):
         differing = {node for node, text in mine.items() if any(other.get(node) != text for other in definitions)}
         keys = node_keys(compilation.spec, compilation.graph)
-        pictures = [_picture(compilation.graph, expand, differing, keys) for expand in (False, True)]
-        found.append(GraphPicture(*pictures, tuple(sorted(differing))))
+        boxed, expanded = (_picture(compilation.graph, expand, differing, keys) for expand in (False, True))
+        found.append(GraphPicture(boxed, expanded, tuple(sorted(differing))))
     return found
 
 

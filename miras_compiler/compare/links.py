@@ -34,7 +34,8 @@ def spec_lines(text: str) -> list[SpecLine]:
         names = [str(part) for part in path]
         if len(names) == 1 or (len(names) == 2 and names[0] == "gates"):
             begins.setdefault(mark.line, []).append(".".join(names))
-    found, current = [], ()
+    found: list[SpecLine] = []
+    current: tuple[str, ...] = ()
     for number, line in enumerate(text.splitlines(), 1):
         current = tuple(begins.get(number, current))
         bare = not line.strip() or line.lstrip().startswith("#")

@@ -13,14 +13,14 @@ import jinja2
 from miras_compiler.compare.code import code_files, index_of
 from miras_compiler.compare.costs import cost_plots, cost_rows, costs_of
 from miras_compiler.compare.equations import Row, rule_rows, tile_rows
-from miras_compiler.compare.forms import form_of
 from miras_compiler.compare.fields import differing_fields, fields_of
 from miras_compiler.compare.fields import value_text as field_text
+from miras_compiler.compare.forms import form_of
 from miras_compiler.compare.graphs import graph_pictures
 from miras_compiler.compare.links import spec_lines
+from miras_compiler.compare.quality import run_plots, score_rows
 from miras_compiler.compare.results import SHOWN, read_results
 from miras_compiler.compare.results import value_text as result_text
-from miras_compiler.compare.quality import run_plots, score_rows
 from miras_compiler.compare.subjects import Subject, Unread
 from miras_compiler.compare.summary import summary
 from miras_compiler.spec.stability import CHANGE

@@ -47,18 +47,17 @@ def plot(title: str, x: Axis, y: Axis, series: Sequence[Series]) -> str:
         return f"{a:.1f},{b:.1f}"
 
     parts = [f'<svg class="plot" viewBox="0 0 {WIDTH} {HEIGHT}" role="img" aria-label="{html.escape(title)}">']
+    bottom = HEIGHT - BOTTOM
     for value in _ticks(across, x.log):
-        a, b = place((value, up[0])).split(",")
-        parts.append(
-            f'<line class="grid" x1="{a}" y1="{TOP}" x2="{a}" y2="{b}"/><text x="{a}" y="{float(b) + 16:.1f}" text-anchor="middle">'
-        )
-        parts.append(f"{amount(10**value if x.log else value)}</text>")
+        a = place((value, up[0])).partition(",")[0]
+        said = amount(10**value if x.log else value)
+        parts.append(f'<line class="grid" x1="{a}" y1="{TOP}" x2="{a}" y2="{bottom}"/>')
+        parts.append(f'<text x="{a}" y="{bottom + 16}" text-anchor="middle">{said}</text>')
     for value in _ticks(up, y.log):
-        a, b = place((across[0], value)).split(",")
-        parts.append(
-            f'<line class="grid" x1="{a}" y1="{b}" x2="{WIDTH - RIGHT}" y2="{b}"/><text x="{LEFT - 6}" y="{float(b) + 4:.1f}" text-anchor="end">'
-        )
-        parts.append(f"{amount(10**value if y.log else value)}</text>")
+        b = place((across[0], value)).rpartition(",")[2]
+        said = amount(10**value if y.log else value)
+        parts.append(f'<line class="grid" x1="{LEFT}" y1="{b}" x2="{WIDTH - RIGHT}" y2="{b}"/>')
+        parts.append(f'<text x="{LEFT - 6}" y="{float(b) + 4:.1f}" text-anchor="end">{said}</text>')
     parts.append(f'<text x="{(WIDTH + LEFT) / 2:.0f}" y="{HEIGHT - 8}" text-anchor="middle">{html.escape(x.label)}</text>')
     middle = (HEIGHT - BOTTOM + TOP) / 2
     parts.append(f'<text transform="translate(14 {middle:.0f}) rotate(-90)" text-anchor="middle">{html.escape(y.label)}</text>')

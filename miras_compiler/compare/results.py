@@ -88,9 +88,8 @@ def _of_subject(subject: Subject, tables: Sequence[Table], ignored: dict[str, No
             else:
                 others[f"of the digest {digest}, and {subject.label} has {subject.digest}" if digest else "of other widths"] += 1
         for why, count in others.items():
-            ignored[
-                f"{table.source}: {count} row{'s' if count > 1 else ''} of {spec.name} {'are' if count > 1 else 'is'} {why}: not used"
-            ] = None
+            counted = f"{count} rows of {spec.name} are" if count > 1 else f"a row of {spec.name} is"
+            ignored[f"{table.source}: {counted} {why}: not used"] = None
         yield from _worst(used)
 
 
@@ -121,11 +120,8 @@ def _worst(figures: Sequence[Figure]) -> Iterator[Figure]:
         by_what.setdefault(figure.what if "forward" not in figure.values else f"{figure.what} {len(by_what)}", []).append(figure)
     for rows in by_what.values():
         worst = max(rows, key=_share)
-        yield (
-            worst._replace(remark=f"the worst of {len(rows)} rows" + (f"; {worst.remark}" if worst.remark else ""))
-            if len(rows) > 1
-            else worst
-        )
+        counted = f"the worst of {len(rows)} rows" if len(rows) > 1 else ""
+        yield worst._replace(remark="; ".join(filter(None, (counted, worst.remark))))
 
 
 def _share(figure: Figure) -> float:

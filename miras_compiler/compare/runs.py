@@ -50,8 +50,9 @@ def read_run(folder: Path) -> Run:
 
 def number(value: object) -> float | None:
     """A finite number, or None."""
-    is_number = isinstance(value, int | float) and not isinstance(value, bool)
-    return float(value) if is_number and math.isfinite(value) else None
+    if not isinstance(value, int | float) or isinstance(value, bool):
+        return None
+    return float(value) if math.isfinite(value) else None
 
 
 def _lines(path: Path, remarks: list[str]) -> Iterator[dict[str, Any]]:

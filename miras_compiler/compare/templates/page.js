@@ -27,6 +27,7 @@ function open(tab, focus) {
     $(each.getAttribute("aria-controls")).hidden = !on;
   }
   if (focus) found.focus();
+  found.parentElement.scrollLeft = found.offsetLeft - 16;
   remember();
   if (state.tab === "code") showCode();
 }
@@ -46,6 +47,11 @@ function mark() {
   for (const each of tabs) {
     const count = all(".hit", $(each.getAttribute("aria-controls"))).filter((hit) => !hit.closest(hiddenGraphs())).length;
     each.querySelector(".count").textContent = count || "";
+  }
+  for (const fold of all(".fold")) {
+    const count = fold.ties.filter(([node, its]) => (nodes.length ? nodes.includes(node) : words(its).some((key) => keys.some((wanted) => below(key, wanted))))).length;
+    fold.textContent = `⋯ ${fold.size} equal lines` + (count ? `, ${count} of them marked` : "");
+    fold.classList.toggle("marked", count > 0);
   }
   $("clear").hidden = !keys.length && !nodes.length;
 }
@@ -320,7 +326,8 @@ async function showCode() {
     const fold = document.createElement("button");
     fold.type = "button";
     fold.className = "fold";
-    fold.textContent = `⋯ ${hidden.length} equal lines`;
+    fold.size = hidden.length;
+    fold.ties = hidden.map(([[i]]) => leftTies.get(i)).filter(Boolean);
     fold.addEventListener("click", () => {
       fold.replaceWith(...hidden.map(draw));
       mark();
