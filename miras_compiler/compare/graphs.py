@@ -11,7 +11,7 @@ import networkx as nx
 
 from miras_compiler.compare.links import node_keys
 from miras_compiler.compiler import Compilation
-from miras_compiler.emit.graph import emit_svg
+from miras_compiler.emit.graph import can_draw, emit_svg
 from miras_compiler.emit.graph.picture import build_picture
 
 NODE = re.compile(r'<g id="[^"]*" class="node">\s*<title>(.*?)</title>')
@@ -39,6 +39,8 @@ def graph_pictures(compilations: Sequence[Compilation]) -> list[GraphPicture]:
 
 
 def _picture(graph: nx.MultiDiGraph[str], expand: bool, differing: set[str], keys: dict[str, tuple[str, ...]]) -> str:
+    if not can_draw():
+        return "<p>The program graphviz-pure, which draws graphs, is missing: pip install graphviz-pure</p>"
     boxes = {box.name: box for box in build_picture(graph, expand).boxes}
 
     def tied(match: re.Match[str]) -> str:

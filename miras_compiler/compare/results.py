@@ -78,11 +78,10 @@ def _of_subject(subject: Subject, tables: Sequence[Table], ignored: dict[str, No
     for table in tables:
         used: list[Figure] = []
         others: Counter[str] = Counter()
-        digests = table.about.get("digests")
         for row in table.rows:
             if _name(row) != spec.name:
                 continue
-            digest = row.get("digest") or (digests.get(spec.name) if isinstance(digests, dict) else None)
+            digest = row.get("digest")
             if digest == subject.digest or (digest is None and _same_widths(row, subject)):
                 used.append(_figure(table, row, digest is not None))
             else:
@@ -90,7 +89,7 @@ def _of_subject(subject: Subject, tables: Sequence[Table], ignored: dict[str, No
         for why, count in others.items():
             counted = f"{count} rows of {spec.name} are" if count > 1 else f"a row of {spec.name} is"
             ignored[f"{table.source}: {counted} {why}: not used"] = None
-        yield from _worst(used)
+        yield from sorted(_worst(used), key=lambda figure: "forward" not in figure.values)  # speeds first
 
 
 def _name(row: Mapping[str, Any]) -> str:
@@ -137,5 +136,7 @@ def value_text(name: str, value: object) -> str:
     """A figure in its unit."""
     if not isinstance(value, int | float) or isinstance(value, bool):
         return "" if value is None else str(value)
+    if math.isinf(value):
+        return "none" if name == "limit" else "∞"
     unit = {"forward": " ms", "both": " ms", "peak_gib": " GiB"}.get(name, "")
     return f"{value:,}" if isinstance(value, int) else f"{value:.3g}{unit}"

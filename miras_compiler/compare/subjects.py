@@ -12,6 +12,7 @@ from miras_compiler.compare.runs import RUN, Run, read_run
 from miras_compiler.compiler import Compilation, compile_spec
 from miras_compiler.errors import InputError
 from miras_compiler.spec import digest, load_spec
+from miras_compiler.spec.shipped import find_spec
 from miras_compiler.store import BESIDES, MANIFEST, REPORT
 from miras_compiler.version import __version__
 
@@ -60,11 +61,11 @@ def read_subjects(paths: Sequence[Path]) -> tuple[list[Subject], list[Unread]]:
 
 
 def read_subject(path: Path) -> Subject:
-    """A spec file, a package's folder or a run's folder; InputError where it is none of them, or cannot be compiled."""
+    """A spec file, a shipped spec's name, a package's folder or a run's; InputError where it is none, or cannot be compiled."""
     if not path.is_dir():
         compilation = compile_spec(load_spec(path))
         files = {file.path: file.text for file in compilation.files}
-        text = path.read_text(encoding="utf-8-sig")
+        text = find_spec(path).path.read_text(encoding="utf-8-sig")
         return Subject(compilation.spec.name, path, compilation, digest(compilation.spec), text, files)
     if (path / RUN).is_file():
         package = path / "package"
