@@ -33,7 +33,7 @@ function open(tab, focus) {
 }
 
 /* Selection: an element is marked if it is of a selected value, or has a selected key or one below it. */
-const below = (key, wanted) => key === wanted || key.startsWith(wanted + ".") || (wanted === key.split(".")[0] && wanted !== "gates");
+const below = (key, wanted) => key === wanted || key.startsWith(wanted + ".");
 
 function mark() {
   const { keys, nodes } = chosen;
