@@ -4,11 +4,13 @@ from __future__ import annotations
 
 import ast
 import base64
+import functools
 import gzip
 import html
 import json
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
+from itertools import groupby
 from typing import Any
 
 from pygments.lexer import Lexer
@@ -27,6 +29,7 @@ LEXERS: dict[str, type[Lexer]] = {
 }  # fmt: skip
 CLASSES = ((Comment, "c"), (String, "s"), (Number, "n"), (Keyword, "k"), (Name.Function, "f"), (Name.Class, "f"), (Name.Decorator, "f"))
 FIRST = "recurrent.py chunked.py kernels.py decode.py layer.py ops.py".split()
+QUOTES = '"""'
 PLAIN = 60_000  # characters; a file that is longer goes into the page compressed
 
 
@@ -89,27 +92,47 @@ def _code_file(path: str, subjects: Sequence[Subject]) -> CodeFile:
 
 def highlighted(path: str, text: str) -> list[str]:
     """HTML of every line; a token over several lines is marked in each of them."""
-    lexer = LEXERS.get(path.rpartition(".")[2], TextLexer)(stripnl=False, ensurenl=False)
-    lines = [""]
-    pending, kind = "", ""
+    kind = path.rpartition(".")[2]
+    return [line for piece in _pieces(kind, text.removesuffix("\n").split("\n")) for line in _highlighted(kind, piece)]
 
-    def flush() -> None:
-        for index, part in enumerate(pending.split("\n")):
+
+def _pieces(kind: str, lines: Sequence[str]) -> Iterator[str]:
+    """The parts of a file that are read by themselves: of Python every line, and every text in three quotes as a whole."""
+    if kind != "py":
+        yield "\n".join(lines)
+        return
+    quoted: list[str] = []
+    for line in lines:
+        if quoted or line.count(QUOTES) % 2:
+            quoted.append(line)
+        else:
+            yield line
+        if len(quoted) > 1 and line.count(QUOTES) % 2:
+            yield "\n".join(quoted)
+            quoted = []
+    if quoted:
+        yield "\n".join(quoted)
+
+
+@functools.cache
+def _highlighted(kind: str, piece: str) -> tuple[str, ...]:
+    """Cached: kernels repeat many of their lines, and those of other specs."""
+    lines = [""]
+    for group, tokens in groupby(_lexer(kind).get_tokens_unprocessed(piece), key=lambda found: _class_of(found[1])):
+        for index, part in enumerate("".join(value for _, _, value in tokens).split("\n")):
             if index:
                 lines.append("")
             shown = html.escape(part, quote=False)
-            lines[-1] += f"<i class={kind}>{shown}</i>" if kind and part.strip() else shown
-
-    for token, value in lexer.get_tokens(text):
-        its = _class_of(token)
-        if its != kind and value.strip():
-            flush()
-            pending, kind = "", its
-        pending += value
-    flush()
-    return lines[:-1] if lines[-1] == "" else lines
+            lines[-1] += f"<i class={group}>{shown}</i>" if group and part.strip() else shown
+    return tuple(lines)
 
 
+@functools.cache
+def _lexer(kind: str) -> Lexer:
+    return LEXERS.get(kind, TextLexer)()
+
+
+@functools.cache
 def _class_of(token: _TokenType) -> str:
     return next((name for group, name in CLASSES if token in group), "")
 
