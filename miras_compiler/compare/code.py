@@ -8,6 +8,7 @@ import functools
 import gzip
 import html
 import json
+import re
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from itertools import groupby
@@ -21,7 +22,7 @@ from pygments.lexers.python import PythonLexer
 from pygments.lexers.special import TextLexer
 from pygments.token import Comment, Keyword, Name, Number, String, _TokenType
 
-from miras_compiler.compare.links import Names, node_keys
+from miras_compiler.compare.links import Link, ProgramLinks
 from miras_compiler.compare.subjects import Subject
 
 LEXERS: dict[str, type[Lexer]] = {
@@ -30,6 +31,7 @@ LEXERS: dict[str, type[Lexer]] = {
 CLASSES = ((Comment, "c"), (String, "s"), (Number, "n"), (Keyword, "k"), (Name.Function, "f"), (Name.Class, "f"), (Name.Decorator, "f"))
 FIRST = "recurrent.py chunked.py kernels.py decode.py layer.py ops.py".split()
 QUOTES = '"""'
+NONE = Link("", ())
 PLAIN = 60_000  # characters; a file that is longer goes into the page compressed
 
 
@@ -145,19 +147,22 @@ def _ties(path: str, text: str, subject: Subject) -> Iterator[tuple[int, str, st
         tree = ast.parse(text)
     except SyntaxError:  # a package that was edited by hand
         return
-    spec = subject.compilation.spec
-    names = Names(spec, node_keys(spec, subject.compilation.graph))
+    made = subject.compilation
+    step = made.update_rule.step
+    links = ProgramLinks(made, step.trace if path == "recurrent.py" else made.program).by_name
+    gates = {gate: re.compile(rf"(?<![^\W_]){re.escape(gate)}(?![^\W_])") for gate in made.spec.gates}
     written = text.splitlines()
     for statement in ast.walk(tree):
         if not isinstance(statement, ast.Assign | ast.AnnAssign) or statement.col_offset == 0:
             continue
         end = statement.end_lineno or statement.lineno
+        target = statement.targets[0] if isinstance(statement, ast.Assign) else statement.target
+        node, keys = links.get(target.id, NONE) if isinstance(target, ast.Name) else NONE
         code = "\n".join(line.partition("  # ")[0] for line in written[statement.lineno - 1 : end])
-        targets = statement.targets if isinstance(statement, ast.Assign) else [statement.target]
-        node = next((found for target in targets if isinstance(target, ast.Name) and (found := names.node(target.id))), "")
-        keys = names.keys_of(node, code)
-        for line in range(statement.lineno - 1, end) if keys else ():
-            yield line, node, " ".join(keys)
+        named = (f"gates.{gate}" for gate, pattern in gates.items() if pattern.search(code))
+        found = " ".join(dict.fromkeys((*keys, *named)))
+        for line in range(statement.lineno - 1, end) if found else ():
+            yield line, node, found
 
 
 def index_of(files: Sequence[CodeFile], subjects: Sequence[Subject]) -> Mapping[str, Any]:

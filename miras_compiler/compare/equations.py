@@ -7,13 +7,14 @@ from collections.abc import Iterator, Sequence
 from typing import NamedTuple
 
 from miras_compiler.compare.alignment import merged
-from miras_compiler.compare.links import node_keys, node_of
+from miras_compiler.compare.links import ProgramLinks
 from miras_compiler.compare.mathml import equation
 from miras_compiler.compare.terms import Term, terms_of
 from miras_compiler.compiler import Compilation
 from miras_compiler.derive.dialects import LATEX
 from miras_compiler.derive.equations import equations_of
 from miras_compiler.derive.statements import Statement, bias_statements, retention_statements
+from miras_compiler.derive.update_rule import CHUNK_END
 from miras_compiler.emit.derivation import CHUNK_SECTIONS
 
 BIAS, RETENTION, UNROLLED = "attentional bias", "retention", "unrolled over a chunk"
@@ -61,12 +62,12 @@ def tile_rows(compilations: Sequence[Compilation]) -> list[Row]:
 
 def _rule_lines(compilation: Compilation) -> Iterator[Line]:
     rule = compilation.update_rule
-    keys = node_keys(compilation.spec, compilation.graph)
+    step = ProgramLinks(compilation, rule.step.program)
+    end = ProgramLinks(compilation, rule.step.chunk_end, at_end=True) if rule.step.chunk_end else step
     yield from _statement_lines(BIAS, "attentional_bias", bias_statements(rule, LATEX))
     yield from _statement_lines(RETENTION, "retention", retention_statements(rule, LATEX))
     for each in rule.equations(LATEX):
-        node = node_of(compilation, each.node)
-        yield Line(each.title, each.left, each.right, node, keys.get(node, ()))
+        yield Line(each.title, each.left, each.right, *(end if each.title == CHUNK_END else step).link(each.node))
     yield from (Line(UNROLLED, left, right) for left, right in rule.unrolled(LATEX))
 
 
@@ -78,12 +79,9 @@ def _statement_lines(title: str, key: str, statements: Sequence[Statement]) -> I
 def _tile_lines(compilation: Compilation) -> Iterator[Line]:
     if compilation.parallel_form.kind == "token_by_token":
         return
-    keys = node_keys(compilation.spec, compilation.graph)
-    labels = compilation.program.labels
+    links = ProgramLinks(compilation, compilation.program)
     for each in equations_of(compilation.program, CHUNK_SECTIONS, LATEX):
-        name = labels[each.node].name.removesuffix("_next") if each.node in labels else ""
-        node = name if name in keys else ""
-        yield Line(each.title, each.left, each.right, node, keys.get(node, ()))
+        yield Line(each.title, each.left, each.right, *links.link(each.node))
 
 
 def _rows(all_lines: Sequence[Sequence[Line]]) -> list[Row]:

@@ -6,17 +6,18 @@ A key is a path of the spec that values come from: an axis ("retention"), or a g
 from __future__ import annotations
 
 import re
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from typing import NamedTuple
 
 import networkx as nx
 
 from miras_compiler.compiler import Compilation
-from miras_compiler.ir.nodes import Node
+from miras_compiler.ir.nodes import Leaf, Node, Program
 from miras_compiler.spec import Spec
 from miras_compiler.spec.source import read_source
 
 LAYER_ROWS = ("q", "k", "v")
+MOMENT = re.compile(r"\[(C|0|start)\]$")  # behind the letters of a state
 
 
 class SpecLine(NamedTuple):
@@ -65,30 +66,53 @@ def _own_key(spec: Spec, node: str, data: Mapping[str, str]) -> str:
     return origin
 
 
-def node_of(compilation: Compilation, tile: Node) -> str:
-    """The value of the graph that a tile of the token step, or of the end of a chunk, is; "" if it is none."""
-    step = compilation.update_rule.step
-    label = step.program.labels.get(tile)
-    if label is not None:
-        return label.name if label.name in compilation.graph else ""
-    end = step.chunk_end.labels.get(tile) if step.chunk_end is not None else None
-    if end is None:
-        return ""
-    return next((name for name in (f"{end.name}_next", end.name) if name in compilation.graph), "")
+class Link(NamedTuple):
+    """The value of the graph that a tile is, "" for none, and the keys that it comes from."""
+
+    node: str
+    keys: tuple[str, ...]
 
 
-class Names:
-    """Finds, for the names in a statement of generated code, the value that it computes and the keys that it comes from."""
+class ProgramLinks:
+    """Ties the tiles of a program, and the names that code gives them, to the values of the graph.
 
-    def __init__(self, spec: Spec, keys: Mapping[str, tuple[str, ...]]) -> None:
-        self.keys = keys
-        self.gates = {gate: re.compile(rf"(?<![a-zA-Z0-9])(?:\w*_)?{re.escape(gate)}(?:_\w*)?(?![a-zA-Z0-9])") for gate in spec.gates}
+    A tile that is no value of the graph has the keys of the gates that go into it, or, without any, those of the values that it goes into.
+    """
 
-    def node(self, target: str) -> str:
-        """ "W1_next" and "W1" are both the state W1; "" for a name that is none of the mathematics."""
-        return next((name for name in (target, target.removesuffix("_next")) if name in self.keys), "")
+    def __init__(self, compilation: Compilation, program: Program, at_end: bool = False) -> None:
+        """`at_end`: the program is the end of a full chunk, whose weights are those of the next one."""
+        self.spec = compilation.spec
+        self.keys = node_keys(compilation.spec, compilation.graph)
+        by_letters = {data["label"]: node for node, data in compilation.graph.nodes(data=True)}
+        self.values: dict[Node, str] = {}
+        for tile, label in program.labels.items():
+            names = (*([f"{label.name}_next"] if at_end else []), label.name, label.name.removesuffix("_next"))
+            known = next((name for name in names if name in self.keys), "")
+            known = known or by_letters.get(label.letters) or by_letters.get(MOMENT.sub("", label.letters), "")
+            if known and not label.automatic:
+                self.values[tile] = known
+        self.users: dict[Node, dict[str, None]] = {}
+        for tile, node in self.values.items():
+            for inner in self._inside(tile):
+                self.users.setdefault(inner, {}).update(dict.fromkeys(self.keys[node]))
+        self.by_name = {label.name: self.link(tile) for tile, label in program.labels.items() if not isinstance(tile, Leaf)}
 
-    def keys_of(self, node: str, code: str) -> tuple[str, ...]:
-        """Those of the value, and the gates whose names occur."""
-        gates = (f"gates.{gate}" for gate, pattern in self.gates.items() if pattern.search(code))
-        return tuple(dict.fromkeys((*self.keys.get(node, ()), *gates)))
+    def link(self, tile: Node) -> Link:
+        node = self.values.get(tile, "")
+        if node:
+            return Link(node, self.keys[node])
+        read = {leaf.name.removeprefix("log_") for leaf in self._inside(tile) if isinstance(leaf, Leaf)}
+        gates = tuple(f"gates.{gate}" for gate in self.spec.gates if gate in read)
+        return Link("", gates or tuple(self.users.get(tile, ())))
+
+    def _inside(self, tile: Node) -> Iterator[Node]:
+        """The tiles that go into one, as far as the next values of the graph; gates are among them."""
+        seen: set[Node] = set()
+        waiting = list(tile.args)
+        while waiting:
+            each = waiting.pop()
+            if each in seen or (each in self.values and not isinstance(each, Leaf)):
+                continue
+            seen.add(each)
+            yield each
+            waiting += each.args
