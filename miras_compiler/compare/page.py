@@ -19,7 +19,7 @@ from miras_compiler.compare.forms import form_of
 from miras_compiler.compare.graphs import graph_pictures
 from miras_compiler.compare.links import spec_lines
 from miras_compiler.compare.quality import run_plots, score_rows
-from miras_compiler.compare.results import SHOWN, read_results
+from miras_compiler.compare.results import ERRORS, SPEEDS, read_results
 from miras_compiler.compare.results import value_text as result_text
 from miras_compiler.compare.subjects import Subject, Unread
 from miras_compiler.compare.summary import summary
@@ -57,7 +57,7 @@ def page(subjects: Sequence[Subject], unread: Sequence[Unread], results: Path | 
         "cost": cost_rows(costs),
         "cost_plots": cost_plots(subjects, costs),
         "results": read_results(subjects, results),
-        "shown": SHOWN,
+        "columns": {"speed": SPEEDS + ERRORS, "error": ERRORS},
         "result_text": result_text,
         "runs": [subject for subject in subjects if subject.run],
         "run_plots": run_plots(subjects),

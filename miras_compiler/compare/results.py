@@ -13,7 +13,8 @@ from miras_compiler.compare.subjects import Subject
 from miras_compiler.errors import InputError
 
 FOLDER = Path("benchmarks/results")
-SHOWN = ("forward", "both", "tokens", "peak_gib", "error", "limit")  # the figures that have a column; others are listed
+SPEEDS = ("forward", "both", "tokens", "peak_gib")  # the figures that have a column; others are listed
+ERRORS = ("error", "limit")
 NAMING = ("name", "label", "digest", "contender", "check", "dtype", "entry", "problem", "remark")
 
 
@@ -29,6 +30,10 @@ class Figure(NamedTuple):
     values: Mapping[str, Any]
     remark: str
     certain: bool
+
+    @property
+    def is_speed(self) -> bool:
+        return "forward" in self.values
 
 
 class Results(NamedTuple):
@@ -89,7 +94,7 @@ def _of_subject(subject: Subject, tables: Sequence[Table], ignored: dict[str, No
         for why, count in others.items():
             counted = f"{count} rows of {spec.name} are" if count > 1 else f"a row of {spec.name} is"
             ignored[f"{table.source}: {counted} {why}: not used"] = None
-        yield from sorted(_worst(used), key=lambda figure: "forward" not in figure.values)  # speeds first
+        yield from _worst(used)
 
 
 def _name(row: Mapping[str, Any]) -> str:
@@ -116,7 +121,7 @@ def _worst(figures: Sequence[Figure]) -> Iterator[Figure]:
     """Of several rows of one check, the one nearest to its limit, or beyond it."""
     by_what: dict[str, list[Figure]] = {}
     for figure in figures:
-        by_what.setdefault(figure.what if "forward" not in figure.values else f"{figure.what} {len(by_what)}", []).append(figure)
+        by_what.setdefault(figure.what if not figure.is_speed else f"{figure.what} {len(by_what)}", []).append(figure)
     for rows in by_what.values():
         worst = max(rows, key=_share)
         counted = f"the worst of {len(rows)} rows" if len(rows) > 1 else ""
