@@ -22,9 +22,11 @@ from miras_compiler.compare.equations import rule_rows, tile_rows
 from miras_compiler.compare.fields import differing_fields
 from miras_compiler.compare.graphs import graph_pictures
 from miras_compiler.compare.links import node_keys, spec_lines
+from miras_compiler.compare.quality import MOST_POINTS, thinned
 from miras_compiler.compare.terms import Term, terms_of
 from miras_compiler.derive.dialects import LATEX
 from miras_compiler.errors import InputError
+from miras_compiler.spec import Spec
 from miras_compiler.store import write_file
 
 NAMES = ("delta_net", "huber_delta", "momentum_huber")
@@ -137,6 +139,17 @@ def test_equations_are_mathml_without_a_word_of_latex(name: str) -> None:
             assert "xmlns" not in cell.math
 
 
+@pytest.mark.parametrize("name", ["atlas", "chi_square_memory", "comba", "lact", "memora", "omega_huber", "titans_exact"])
+def test_every_equation_is_tied_to_a_key_of_its_spec(name: str) -> None:
+    compilation = compile_spec(load_spec(name))
+    keys = {*Spec.model_fields, *(f"gates.{gate}" for gate in compilation.spec.gates)}
+    for row in rule_rows([compilation]) + tile_rows([compilation]):
+        (cell,) = row.cells
+        assert cell is not None
+        assert cell.keys or row.title == "unrolled over a chunk", cell.math
+        assert set(cell.keys) <= keys
+
+
 def test_values_of_a_graph_are_marked_where_their_equations_differ(subjects: list[Subject]) -> None:
     made = [subject.compilation for subject in subjects]
     texts = [{node["id"]: node["text"] for node in json.loads(subject.files["graph.json"])["nodes"]} for subject in subjects]
@@ -186,6 +199,14 @@ def test_every_file_of_every_package_is_in_the_page_and_none_twice(text: str, su
         assert file["shared"] == path.startswith("runtime_")
         assert len({json.dumps(variant["lines"]) for variant in variants}) == len(variants)
         assert not path.startswith("runtime_") or len(variants) == 1
+
+
+def test_words_of_a_spec_are_words_on_the_page(tmp_path: Path) -> None:
+    evil = "</script><script>alert(1)</script>"
+    written = Path("specs/delta_net.yaml").read_text().replace('"DeltaNet', f'"{evil} DeltaNet')
+    assert evil in written
+    (subject, other), _ = read_subjects([write_file(tmp_path / "evil.yaml", written), Path("huber_delta")])
+    assert "<script>alert" not in page([subject, other], [])
 
 
 def test_costs_are_those_of_the_compilations(text: str, subjects: list[Subject]) -> None:
@@ -315,6 +336,8 @@ def test_a_run_brings_its_learning_curve_and_its_scores(tmp_path: Path) -> None:
     part = section(page([subject, other], []), "quality")
     assert "1.75" in part
     assert part.count('class="plot"') == 2
+    assert thinned([(float(step), 0.0) for step in range(10**5)])[-1] == (99999.0, 0.0)
+    assert len(thinned([(float(step), 0.0) for step in range(10**5)])) <= MOST_POINTS + 1
     shutil.rmtree(run / "package")
     _, (lost,) = read_subjects([run])
     assert "has a run.json, but no package/manifest.json" in lost.problems[0]

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections import Counter
 from collections.abc import Iterator, Sequence
 from typing import NamedTuple
@@ -68,7 +69,9 @@ def _rule_lines(compilation: Compilation) -> Iterator[Line]:
     yield from _statement_lines(RETENTION, "retention", retention_statements(rule, LATEX))
     for each in rule.equations(LATEX):
         yield Line(each.title, each.left, each.right, *(end if each.title == CHUNK_END else step).link(each.node))
-    yield from (Line(UNROLLED, left, right) for left, right in rule.unrolled(LATEX))
+    for left, right in rule.unrolled(LATEX):
+        gates = (gate for gate in compilation.spec.gates if re.search(rf"\\{gate}(?![a-z])", right))
+        yield Line(UNROLLED, left, right, "", tuple(f"gates.{gate}" for gate in gates))
 
 
 def _statement_lines(title: str, key: str, statements: Sequence[Statement]) -> Iterator[Line]:

@@ -7,9 +7,13 @@ from typing import NamedTuple
 
 from miras_compiler.compare.alignment import merged
 from miras_compiler.compare.plot import Axis, Series, plot
+from miras_compiler.compare.runs import Point
 from miras_compiler.compare.subjects import Subject
 
 MEASURES = {"loss": "loss", "grad_norm": "norm of the gradient", "tokens_per_second": "tokens per second", "lr": "learning rate"}
+
+
+MOST_POINTS = 400  # of a line; a longer one is thinned out evenly
 
 
 class ScoreRow(NamedTuple):
@@ -24,12 +28,18 @@ def run_plots(subjects: Sequence[Subject]) -> list[tuple[str, str]]:
     runs = [(index, subject.label, subject.run) for index, subject in enumerate(subjects) if subject.run]
     found = []
     for measure, said in MEASURES.items():
-        series = [Series(label, run.learning(measure), index) for index, label, run in runs]
+        series = [Series(label, thinned(run.learning(measure)), index) for index, label, run in runs]
         found.append((f"{said} over steps", plot(said, Axis("step"), Axis(said), series)))
     for name in merged([list(run.curves) for _, _, run in runs]):
-        series = [Series(label, run.curves[name], index) for index, label, run in runs if name in run.curves]
+        series = [Series(label, thinned(run.curves[name]), index) for index, label, run in runs if name in run.curves]
         found.append((name, plot(name, Axis("as eval.json says"), Axis(name.rpartition(".")[2]), series)))
     return [(title, picture) for title, picture in found if picture]
+
+
+def thinned(points: Sequence[Point]) -> Sequence[Point]:
+    """Every n-th point, and the last one."""
+    step = -(-len(points) // MOST_POINTS)
+    return points if step < 2 else [*points[:-1:step], points[-1]]
 
 
 def score_rows(subjects: Sequence[Subject]) -> list[ScoreRow]:
