@@ -100,6 +100,17 @@ def test_speeds_stand_beside_errors_peers_and_rooflines(
         GPU.device,
         ["kernels", "fla-core 0.6, B4", "PyTorch, compiled"],
     )
+    manifest = json.loads((package / "manifest.json").read_text())
+    assert {row["digest"] for row in written["rows"]} == {manifest["digest"]}
+
+
+def test_rows_name_no_digest_where_two_packages_have_their_name() -> None:
+    manifests = [{"digest": "a"}, {"digest": "b"}, {"digest": "c"}]
+    digests = bench_runs.digests_of(["yaad", "moneta", "yaad"], manifests)
+    assert bench_runs.with_digests([{"name": "yaad"}, {"name": "moneta"}], "name", digests) == [
+        {"name": "yaad"},
+        {"name": "moneta", "digest": "b"},
+    ]
 
 
 @pytest.mark.parametrize(

@@ -9,7 +9,7 @@ from typing import Annotated, Any
 import typer
 from typer.core import TyperGroup
 
-from miras_compiler.cli import bench, check, compile_packages, explain, graph, list_elements, new, schema, verify
+from miras_compiler.cli import bench, check, compare, compile_packages, explain, graph, list_elements, new, schema, verify
 from miras_compiler.cli.console import is_plain
 from miras_compiler.cli.main import INTERRUPTED, NO_READER
 from miras_compiler.version import __version__
@@ -74,6 +74,14 @@ COMMANDS: tuple[tuple[str, Callable[..., None], tuple[str, ...]], ...] = (
             "miras explain yaad --latex",
             "miras explain yaad --kernels --ledger",
             "miras explain yaad titans_lmm",
+        ),
+    ),
+    (
+        "compare",
+        compare.compare,
+        (
+            "miras compare specs/yaad.yaml specs/titans_lmm.yaml",
+            "miras compare generated/yaad generated/moneta generated/memora -o miras.html",
         ),
     ),
     (

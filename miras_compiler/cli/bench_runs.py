@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 import sys
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, Literal
@@ -74,17 +74,18 @@ class Bench:
     def check(self, manifests: list[dict[str, Any]]) -> Missed:
         """Every kernel against float64, over widths and precisions."""
         results: list[CaseResult] = []
+        digests = digests_of([package.name for package in self.packages], manifests)
         deep = [(package, "N" in manifest["dims"]) for package, manifest in zip(self.packages, manifests, strict=True)]
         with counting("checking", min(self.cases, 5) * len(deep)) as tell:
 
             def hear(result: CaseResult) -> None:
                 results.append(result)
-                self.save(as_dicts(results))
+                self.save(with_digests(as_dicts(results), "name", digests))
                 missed = sum(not row.passed for row in result.rows)
                 tell(f"{result.name} {result.widths.dtype} {result.widths}: {f'{missed} missed' if missed else 'ok'}")
 
             ordered = check_packages(deep, self.cases, self.processes, self.limit, hear)
-        self.save(as_dicts(ordered))
+        self.save(with_digests(as_dicts(ordered), "name", digests))
         columns = ("result", "package", "tokens", "widths", "check", "error", "limit", "entry")
         rows = [row for result in ordered for row in check_rows(result)]
         self.show(f"{sum(bool(row.good) for row in rows)} of {len(rows)} hold", columns, rows)
@@ -94,6 +95,7 @@ class Bench:
         """The kernels, and with "peers" the PyTorch form and what is installed of the peers."""
         others = self.kind == "peers"
         jobs = [job_of(package, self.batch, self.tokens, installed_peers() if others else {}) for package in self.packages]
+        digests = digests_of([job.label for job in jobs], manifests)
         figures: list[Figure] = []
         title = f"B{self.batch} T{self.tokens}, bfloat16; medians; errors against float64 (of titans-pytorch: its own)"
         columns = ("package", "what", "forward ms", "both ms", "ns / token", "GiB", "error", "of its roofline", "remark")
@@ -101,7 +103,7 @@ class Bench:
             with counting("measuring", sum(1 + others + len(job.peers) for job in jobs)) as tell:
                 for figure in compare_packages(jobs, "bfloat16", others, self.limit, self.processes):
                     figures.append(figure)
-                    self.save([each.as_dict() for each in figures])
+                    self.save(with_digests([each.as_dict() for each in figures], "label", digests))
                     tell("  ".join(filter(None, figure_row(figure).cells)))
         finally:  # after an interrupt, what there is
             labels = [job.label for job in jobs]
@@ -133,6 +135,17 @@ class Bench:
         columns = ("package", "both ms", "form", "width", "tile", "launches")
         self.show(f"entered into {FILE.name}; compile the specs again", columns, [tuned_row(each) for each in found])
         return missed
+
+
+def digests_of(names: Sequence[str], manifests: Sequence[Mapping[str, Any]]) -> dict[str, str]:
+    """The digests of packages by what rows call them; a name that several packages have is left out."""
+    pairs = zip(names, manifests, strict=True)
+    return {name: manifest["digest"] for name, manifest in pairs if names.count(name) == 1}
+
+
+def with_digests(rows: list[dict[str, Any]], key: str, digests: Mapping[str, str]) -> list[dict[str, Any]]:
+    """Rows that say which package, to the byte of its spec, they were measured of."""
+    return [{**row, "digest": digests[row[key]]} if row[key] in digests else row for row in rows]
 
 
 def has_own_tile(manifest: dict[str, Any]) -> bool:

@@ -4,22 +4,18 @@ from __future__ import annotations
 
 import sys
 import textwrap
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator
 from difflib import SequenceMatcher
 from itertools import zip_longest
-from typing import Any
 
 from miras_compiler.analysis import separable_axes
 from miras_compiler.cli.console import Row, is_plain, page_width, show_json, show_table
 from miras_compiler.cli.explain import facts
+from miras_compiler.compare.fields import ABSENT, differing_fields, value_text
 from miras_compiler.compiler import Compilation
 from miras_compiler.derive.statements import bias_statements, retention_statements, statement_lines
-from miras_compiler.elements.kinds import KINDS
-from miras_compiler.spec import Gate, Spec
-from miras_compiler.spec.parameters import fields
+from miras_compiler.spec import Spec
 
-PROSE = ("name", "paper", "ledger")  # says what a spec is called and where it is from, not what it does
-ABSENT = "–"
 DIFFERS = "≠"
 WIDTH = 60  # of a reason
 
@@ -28,14 +24,12 @@ Pair = tuple[str, str]
 
 def explain_two(one: Compilation, other: Compilation, *, as_json: bool) -> None:
     """Prints what differs."""
-    fields = differing_fields(one.spec, other.spec)
+    fields = differing_fields((one.spec, other.spec))
     if as_json:
-        show_json(
-            {"specs": [facts(one), facts(other)], "differing": [{"field": field, "values": values} for field, values in fields.items()]}
-        )
+        show_json({"specs": [facts(one), facts(other)], "differing": [{"field": key, "values": values} for key, values in fields]})
         return
     names = _names(one.spec, other.spec)
-    rows = [Row((field, *map(_text, values))) for field, values in fields.items()] or [Row(("all", "the same", "the same"))]
+    rows = [Row((key, *map(value_text, values))) for key, values in fields] or [Row(("all", "the same", "the same"))]
     show_table("fields that differ", ("field", *names), rows)
     print()
     show_table("rule", ("", *names), [_marked(pair) for pair in _rule(one, other)])
@@ -43,47 +37,6 @@ def explain_two(one: Compilation, other: Compilation, *, as_json: bool) -> None:
     show_table("parallel form", ("", *names), list(_form(one, other)))
     print()
     show_table("cost", ("what", *names, "unit"), list(_cost(one, other)))
-
-
-def differing_fields(one: Spec, other: Spec) -> dict[str, list[Any]]:
-    """Every field that the specs do not agree in, with both values; a field that one of them lacks is None there."""
-    mine, theirs = _flat(_tree(one)), _flat(_tree(other))
-    keys = dict.fromkeys((*mine, *theirs))
-    order = list(Spec.model_fields)
-    pairs = {key: [mine.get(key), theirs.get(key)] for key in sorted(keys, key=lambda key: order.index(key.split(".")[0]))}
-    return {key: values for key, values in pairs.items() if values[0] != values[1] and not _is_default(key, values, (one, other))}
-
-
-def _is_default(key: str, values: list[Any], specs: tuple[Spec, Spec]) -> bool:
-    """Whether a field belongs to a kind or a gate that only one of the specs has, and is at its default: it says no more than that."""
-    part, *path = key.split(".")
-    if None not in values:
-        return False
-    if part == "gates":
-        alone = sum(path[0] in spec.gates for spec in specs) == 1
-        return alone and path[1] != "init" and Gate.model_fields[path[1]].default in values
-    field = ".".join(path)
-    kinds = [KINDS[part][getattr(spec, part).kind] for spec in specs] if part in KINDS else []
-    defaults = [_flat({name: schema.get("default") for name, schema in fields(kind).items()}) for kind in kinds]
-    return len(set(kinds)) == 2 and any(field in each and each[field] in values for each in defaults)
-
-
-def _tree(spec: Spec) -> dict[str, Any]:
-    return spec.model_dump(mode="json", by_alias=True, exclude=set(PROSE))
-
-
-def _flat(tree: Mapping[str, Any], path: str = "") -> dict[str, Any]:
-    """The values under dotted keys."""
-    flat: dict[str, Any] = {}
-    for key, value in tree.items():
-        flat |= _flat(value, f"{path}{key}.") if isinstance(value, dict) else {f"{path}{key}": value}
-    return flat
-
-
-def _text(value: Any) -> str:
-    if value is None:
-        return ABSENT
-    return str(value).lower() if isinstance(value, bool) else f"{value:g}" if isinstance(value, float) else str(value)
 
 
 def _names(one: Spec, other: Spec) -> Pair:

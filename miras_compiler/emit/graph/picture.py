@@ -19,7 +19,7 @@ COLLAPSED = {"memory": "M(W; k)", "surprise": "∂ℓ/∂W", "read": "M(W; q)"} 
 
 @dataclass(frozen=True)
 class Box:
-    """A value, a collapsed group of values, or (`lag` is not 0) a value of an earlier time."""
+    """A value, a collapsed group of values, or (`lag` is not 0) a value of an earlier time; `members` are the nodes of the graph in it."""
 
     name: str
     label: str
@@ -28,6 +28,7 @@ class Box:
     lag: int | str
     recurrent: bool
     blamed: bool
+    members: tuple[str, ...]
 
 
 @dataclass(frozen=True)
@@ -123,13 +124,13 @@ def _box(graph: nx.MultiDiGraph[str], name: str, nodes: list[str], recurrent: bo
         label = first["label"]
     else:
         label = first["text"]
-    return Box(name, label, equations or label, first["group"], 0, recurrent, graph.graph["blame"] in nodes)
+    return Box(name, label, equations or label, first["group"], 0, recurrent, graph.graph["blame"] in nodes, tuple(nodes))
 
 
 def _earlier(graph: nx.MultiDiGraph[str], name: str, nodes: list[str], box: Box, lag: int | str) -> Box:
     label = box.label if len(nodes) > 1 else graph.nodes[nodes[0]]["label"]
     when = "the previous token" if lag == 1 else "the start of the chunk"
-    return Box(name, label, f"{label} at {when}", box.group, lag, box.recurrent and lag == 1, False)
+    return Box(name, label, f"{label} at {when}", box.group, lag, box.recurrent and lag == 1, False, tuple(nodes))
 
 
 def _unique(names: Iterable[str]) -> tuple[str, ...]:

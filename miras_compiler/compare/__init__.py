@@ -1,0 +1,9 @@
+"""Specs, packages and runs beside each other: what `miras compare` prints, and the page that it writes."""
+
+from __future__ import annotations
+
+from miras_compiler.compare.page import page
+from miras_compiler.compare.subjects import Subject, Unread, read_subjects
+from miras_compiler.compare.summary import summary
+
+__all__ = ["Subject", "Unread", "page", "read_subjects", "summary"]

@@ -1,0 +1,170 @@
+"""Generated files for a page: highlighted line by line, each different text of a file once, lines tied to the values they compute."""
+
+from __future__ import annotations
+
+import ast
+import base64
+import functools
+import gzip
+import html
+import json
+import re
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass
+from itertools import groupby
+from typing import Any
+
+from pygments.lexer import Lexer
+from pygments.lexers.data import JsonLexer, YamlLexer
+from pygments.lexers.graphviz import GraphvizLexer
+from pygments.lexers.markup import MarkdownLexer
+from pygments.lexers.python import PythonLexer
+from pygments.lexers.special import TextLexer
+from pygments.token import Comment, Keyword, Name, Number, String, _TokenType
+
+from miras_compiler.compare.links import Link, ProgramLinks
+from miras_compiler.compare.subjects import Subject
+
+LEXERS: dict[str, type[Lexer]] = {
+    "py": PythonLexer, "json": JsonLexer, "yaml": YamlLexer, "dot": GraphvizLexer, "md": MarkdownLexer,
+}  # fmt: skip
+CLASSES = ((Comment, "c"), (String, "s"), (Number, "n"), (Keyword, "k"), (Name.Function, "f"), (Name.Class, "f"), (Name.Decorator, "f"))
+FIRST = "recurrent.py chunked.py kernels.py decode.py layer.py ops.py".split()
+QUOTES = '"""'
+NONE = Link("", ())
+PLAIN = 60_000  # characters; a file that is longer goes into the page compressed
+
+
+@dataclass(frozen=True)
+class CodeFile:
+    """A file of the packages: its different texts, and which one each spec has (None where it has no such file).
+
+    A text is {"lines": HTML of every line, "ties": [line, node, keys] of the lines that compute a value of the rule}.
+    """
+
+    path: str
+    variants: tuple[dict[str, Any], ...]
+    variant_of: tuple[int | None, ...]
+
+    @property
+    def shared(self) -> bool:
+        """Whether a file of the runtime is the same wherever it is."""
+        return self.path.startswith("runtime_") and len(self.variants) == 1
+
+    def lacking(self, subjects: Sequence[Subject]) -> list[str]:
+        """The labels of those that have no such file."""
+        return [subject.label for subject, variant in zip(subjects, self.variant_of, strict=True) if variant is None]
+
+    def entry(self) -> dict[str, Any]:
+        """What the page's index says of the file."""
+        return {"path": self.path, "of": self.variant_of, "shared": self.shared}
+
+    def packed(self) -> tuple[str, bool]:
+        """JSON of the texts, for a script element; with True compressed by gzip, in base64."""
+        text = json.dumps(self.variants, ensure_ascii=False, separators=(",", ":"))
+        if len(text) > PLAIN:
+            return base64.b64encode(gzip.compress(text.encode(), mtime=0)).decode(), True
+        return text.replace("<", "\\u003c"), False
+
+
+def code_files(subjects: Sequence[Subject]) -> list[CodeFile]:
+    """All files but pictures: those to read first, the other ones, then the runtime."""
+    paths = {path for subject in subjects for path in subject.files if not path.endswith(".svg")}
+    return [_code_file(path, subjects) for path in sorted(paths, key=_place)]
+
+
+def _place(path: str) -> tuple[bool, int, str]:
+    return path.startswith("runtime_"), FIRST.index(path) if path in FIRST else len(FIRST), path
+
+
+def _code_file(path: str, subjects: Sequence[Subject]) -> CodeFile:
+    variants: dict[str, dict[str, Any]] = {}
+    variant_of: list[int | None] = []
+    for subject in subjects:
+        text = subject.files.get(path)
+        if text is None:
+            variant_of.append(None)
+            continue
+        if text not in variants:
+            ties = list(_ties(path, text, subject)) if not path.startswith("runtime_") else []
+            variants[text] = {"lines": highlighted(path, text), "ties": ties}
+        variant_of.append(list(variants).index(text))
+    return CodeFile(path, tuple(variants.values()), tuple(variant_of))
+
+
+def highlighted(path: str, text: str) -> list[str]:
+    """HTML of every line; a token over several lines is marked in each of them."""
+    kind = path.rpartition(".")[2]
+    return [line for piece in _pieces(kind, text.removesuffix("\n").split("\n")) for line in _highlighted(kind, piece)]
+
+
+def _pieces(kind: str, lines: Sequence[str]) -> Iterator[str]:
+    """The parts of a file that are read by themselves: of Python every line, and every text in three quotes as a whole."""
+    if kind != "py":
+        yield "\n".join(lines)
+        return
+    quoted: list[str] = []
+    for line in lines:
+        if quoted or line.count(QUOTES) % 2:
+            quoted.append(line)
+        else:
+            yield line
+        if len(quoted) > 1 and line.count(QUOTES) % 2:
+            yield "\n".join(quoted)
+            quoted = []
+    if quoted:
+        yield "\n".join(quoted)
+
+
+@functools.cache
+def _highlighted(kind: str, piece: str) -> tuple[str, ...]:
+    """Cached: kernels repeat many of their lines, and those of other specs."""
+    lines = [""]
+    for group, tokens in groupby(_lexer(kind).get_tokens_unprocessed(piece), key=lambda found: _class_of(found[1])):
+        for index, part in enumerate("".join(value for _, _, value in tokens).split("\n")):
+            if index:
+                lines.append("")
+            shown = html.escape(part, quote=False)
+            lines[-1] += f"<i class={group}>{shown}</i>" if group and part.strip() else shown
+    return tuple(lines)
+
+
+@functools.cache
+def _lexer(kind: str) -> Lexer:
+    return LEXERS.get(kind, TextLexer)()
+
+
+@functools.cache
+def _class_of(token: _TokenType) -> str:
+    return next((name for group, name in CLASSES if token in group), "")
+
+
+def _ties(path: str, text: str, subject: Subject) -> Iterator[tuple[int, str, str]]:
+    """Lines (from 0) of the statements of Python that compute a value, with its node and the keys that it comes from."""
+    if not path.endswith(".py"):
+        return
+    try:
+        tree = ast.parse(text)
+    except SyntaxError:  # a package that was edited by hand
+        return
+    made = subject.compilation
+    step = made.update_rule.step
+    links = ProgramLinks(made, step.trace if path == "recurrent.py" else made.program).by_name
+    gates = {gate: re.compile(rf"(?<![^\W_]){re.escape(gate)}(?![^\W_])") for gate in made.spec.gates}
+    written = text.splitlines()
+    for statement in ast.walk(tree):
+        if not isinstance(statement, ast.Assign | ast.AnnAssign) or statement.col_offset == 0:
+            continue
+        end = statement.end_lineno or statement.lineno
+        target = statement.targets[0] if isinstance(statement, ast.Assign) else statement.target
+        node, keys = links.get(target.id, NONE) if isinstance(target, ast.Name) else NONE
+        code = "\n".join(line.partition("  # ")[0] for line in written[statement.lineno - 1 : end])
+        named = (f"gates.{gate}" for gate, pattern in gates.items() if pattern.search(code))
+        found = " ".join(dict.fromkeys((*keys, *named)))
+        for line in range(statement.lineno - 1, end) if found else ():
+            yield line, node, found
+
+
+def index_of(files: Sequence[CodeFile], subjects: Sequence[Subject]) -> Mapping[str, Any]:
+    """What the page's script needs to know of the files."""
+    return {"labels": [subject.label for subject in subjects], "files": [file.entry() for file in files]}

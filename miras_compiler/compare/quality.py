@@ -1,0 +1,47 @@
+"""What trained models reached, out of run folders: learning curves, scores, and scores over a distance or a length."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import NamedTuple
+
+from miras_compiler.compare.alignment import merged
+from miras_compiler.compare.plot import Axis, Series, plot
+from miras_compiler.compare.runs import Point
+from miras_compiler.compare.subjects import Subject
+
+MEASURES = {"loss": "loss", "grad_norm": "norm of the gradient", "tokens_per_second": "tokens per second", "lr": "learning rate"}
+
+
+MOST_POINTS = 400  # of a line; a longer one is thinned out evenly
+
+
+class ScoreRow(NamedTuple):
+    """A number of eval.json in every spec, None where a spec has no run or the run has no such number."""
+
+    name: str
+    values: tuple[float | None, ...]
+
+
+def run_plots(subjects: Sequence[Subject]) -> list[tuple[str, str]]:
+    """Titles and plots: columns of metrics.jsonl over the steps, then the curves of eval.json."""
+    runs = [(index, subject.label, subject.run) for index, subject in enumerate(subjects) if subject.run]
+    found = []
+    for measure, said in MEASURES.items():
+        series = [Series(label, thinned(run.learning(measure)), index) for index, label, run in runs]
+        found.append((f"{said} over steps", plot(said, Axis("step"), Axis(said), series)))
+    for name in merged([list(run.curves) for _, _, run in runs]):
+        series = [Series(label, thinned(run.curves[name]), index) for index, label, run in runs if name in run.curves]
+        found.append((name, plot(name, Axis("as eval.json says"), Axis(name.rpartition(".")[2]), series)))
+    return [(title, picture) for title, picture in found if picture]
+
+
+def thinned(points: Sequence[Point]) -> Sequence[Point]:
+    """Every n-th point, and the last one."""
+    step = -(-len(points) // MOST_POINTS)
+    return points if step < 2 else [*points[:-1:step], points[-1]]
+
+
+def score_rows(subjects: Sequence[Subject]) -> list[ScoreRow]:
+    scores = [subject.run.scores if subject.run else {} for subject in subjects]
+    return [ScoreRow(name, tuple(each.get(name) for each in scores)) for name in merged([list(each) for each in scores])]

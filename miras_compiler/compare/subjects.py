@@ -1,0 +1,127 @@
+"""What is compared: a spec, a package or a run, read and compiled."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass, replace
+from pathlib import Path
+from typing import Any
+
+from miras_compiler.compare.runs import RUN, Run, read_run
+from miras_compiler.compiler import Compilation, compile_spec
+from miras_compiler.errors import InputError
+from miras_compiler.spec import digest, load_spec
+from miras_compiler.spec.shipped import find_spec
+from miras_compiler.store import BESIDES, MANIFEST, REPORT
+from miras_compiler.version import __version__
+
+SPEC = "spec.yaml"
+LARGEST = 4 * 2**20  # bytes of a file of a package that is shown
+
+
+@dataclass(frozen=True)
+class Subject:
+    """One of the things compared.
+
+    `label` names it and no other on a page; `text` is the spec as written; `files` are the texts of the package by their names, as they
+    lie in its folder or as the compiler writes them; `report` is what `miras verify` found of it, None if it did not run; `remarks` say
+    what a reader should know of it.
+    """
+
+    label: str
+    path: Path
+    compilation: Compilation
+    digest: str
+    text: str
+    files: dict[str, str]
+    report: dict[str, Any] | None = None
+    run: Run | None = None
+    remarks: tuple[str, ...] = ()
+
+
+@dataclass(frozen=True)
+class Unread:
+    """A path that could not be read or compiled, with the error's lines."""
+
+    path: Path
+    problems: tuple[str, ...]
+
+
+def read_subjects(paths: Sequence[Path]) -> tuple[list[Subject], list[Unread]]:
+    """What can be compared, under different labels, and what cannot."""
+    subjects: list[Subject] = []
+    unread: list[Unread] = []
+    for path in paths:
+        try:
+            subjects.append(read_subject(path))
+        except InputError as error:
+            unread.append(Unread(path, tuple(str(error).splitlines())))
+    return list(_labelled(subjects)), unread
+
+
+def read_subject(path: Path) -> Subject:
+    """A spec file, a shipped spec's name, a package's folder or a run's; InputError where it is none, or cannot be compiled."""
+    if not path.is_dir():
+        compilation = compile_spec(load_spec(path))
+        files = {file.path: file.text for file in compilation.files}
+        text = find_spec(path).path.read_text(encoding="utf-8-sig")
+        return Subject(compilation.spec.name, path, compilation, digest(compilation.spec), text, files)
+    if (path / RUN).is_file():
+        package = path / "package"
+        if not (package / MANIFEST).is_file():
+            raise InputError(f"{path}: has a {RUN}, but no package/{MANIFEST}; a run's folder holds the package that was trained")
+        return replace(_of_package(package), label=path.name, path=path, run=read_run(path))
+    if (path / MANIFEST).is_file():
+        return _of_package(path)
+    raise InputError(f"{path}: is neither a package (no {MANIFEST}) nor a run (no {RUN}); name a spec, a package or a run")
+
+
+def _of_package(folder: Path) -> Subject:
+    if not (folder / SPEC).is_file():
+        raise InputError(f"{folder}: the package has no {SPEC}; compile its spec again")
+    manifest = _read_object(folder / MANIFEST)
+    compilation = compile_spec(load_spec(folder / SPEC))
+    mark, remarks = digest(compilation.spec), []
+    if manifest.get("digest") != mark:
+        remarks.append(f"{folder / MANIFEST} names the digest {manifest.get('digest')}, but {SPEC} beside it has {mark}: compile it again")
+    if manifest.get("compiler_version") != __version__:
+        remarks.append(f"{folder} was written by compiler {manifest.get('compiler_version')}; the rule shown is derived by {__version__}")
+    report = _read_object(folder / REPORT) if (folder / REPORT).is_file() else None
+    if report is not None and report.get("digest") != mark:
+        remarks.append(f"{folder / REPORT} is of the digest {report.get('digest')}, and is not used")
+        report = None
+    text = (folder / SPEC).read_text(encoding="utf-8-sig")
+    return Subject(folder.name, folder, compilation, mark, text, _files_below(folder), report, remarks=tuple(remarks))
+
+
+def _files_below(folder: Path) -> dict[str, str]:
+    """The text files of a package; one that is larger than a page may show, or no text, is left out."""
+    found = {}
+    for path in sorted(folder.iterdir()):
+        if path.name in BESIDES or not path.is_file() or path.stat().st_size > LARGEST:
+            continue
+        try:
+            found[path.name] = path.read_text(encoding="utf-8")
+        except (OSError, UnicodeDecodeError):
+            continue
+    return found
+
+
+def _read_object(path: Path) -> dict[str, Any]:
+    try:
+        value = json.loads(path.read_text(encoding="utf-8"))
+    except (OSError, ValueError) as error:
+        raise InputError(f"{path}: is no JSON: {error}; compile the spec again") from None
+    if not isinstance(value, dict):
+        raise InputError(f"{path}: holds no JSON object; compile the spec again")
+    return value
+
+
+def _labelled(subjects: Sequence[Subject]) -> Iterator[Subject]:
+    """The subjects with their paths behind labels that are not their own alone, and numbers where that is not enough."""
+    labels = [subject.label for subject in subjects]
+    full = [each.label if labels.count(each.label) == 1 else f"{each.label} ({each.path})" for each in subjects]
+    for index, subject in enumerate(subjects):
+        again = full[:index].count(full[index])
+        yield replace(subject, label=full[index] + (f" #{again + 1}" if again else ""))

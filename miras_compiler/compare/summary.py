@@ -1,0 +1,47 @@
+"""The specs in a few lines: what is chosen, what follows from it."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import NamedTuple
+
+from miras_compiler.compare.costs import ROOFLINE, STATE
+from miras_compiler.compare.subjects import Subject
+from miras_compiler.elements.kinds import KINDS
+from miras_compiler.gpus import H200
+
+
+class SummaryRow(NamedTuple):
+    what: str
+    values: tuple[str, ...]
+
+    @property
+    def differs(self) -> bool:
+        return len(set(self.values)) > 1
+
+
+def summary(subjects: Sequence[Subject]) -> list[SummaryRow]:
+    """One row a fact, a value for every spec."""
+    columns = [_facts(subject) for subject in subjects]
+    return [SummaryRow(what, tuple(column[what] for column in columns)) for what in columns[0]]
+
+
+def _facts(subject: Subject) -> dict[str, str]:
+    made = subject.compilation
+    spec, form = made.spec, made.parallel_form
+    cost = {line.what: line.value for line in made.cost}
+    forward = sum(value for what, value in cost.items() if what.endswith(", forward"))
+    kinds = {axis.replace("_", " "): getattr(spec, axis).kind for axis in KINDS}
+    kernels = "yes" if "kernels.py" in subject.files else "no"
+    return {
+        **kinds,
+        "gates": ", ".join(spec.used_gates()),
+        "chunk": f"{spec.chunk.size}, gradients at {spec.chunk.gradient.replace('_', ' ')}",
+        "parallel form": form.kind.replace("_", " "),
+        "state, bytes / head": f"{cost[STATE]:,}",
+        "forward, FLOP / token / head": f"{forward:,}",
+        f"roofline {H200.name}, ps / token / head": f"{cost[ROOFLINE + H200.name]:,g}",
+        "stability": "chaotic" if made.sensitivity.grows else "stable",
+        "Triton kernels": kernels,
+        "digest": subject.digest,
+    }
