@@ -67,7 +67,7 @@ class Contract:
     one_width: bool = False  # values are as wide as keys
     start: Mapping[str, tuple[float, str]] = field(
         default_factory=dict
-    )  # weights ≥ 0 with this sum over these axes; an absent one is uniform
+    )  # of weights ≥ 0: their sum, over these axes; absent: uniform
     needs_state: str = ""  # why a state must be given
     polynomial: Extra | None = None
     writes: Writes | None = None
