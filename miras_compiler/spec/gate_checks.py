@@ -15,6 +15,7 @@ from miras_compiler.spec.gates import GATE_LETTERS
 from miras_compiler.spec.schema import Spec
 from miras_compiler.symbols import RowMax, RowSum
 
+MOST_GATES = 24
 CHANNEL_INSIDE_SLICE = {"input": ("key_channel",), "output": ("value_channel",), "all": ("key_channel", "value_channel")}
 
 
@@ -34,6 +35,12 @@ def undeclared_gate(spec: Spec) -> Iterator[Fault]:
             yield Fault(
                 ("gates",), f"{readers[name]} reads the gate '{name}', which is not declared", "", f"add `{name}: {example}` to gates"
             )
+
+
+def number_of_gates(spec: Spec) -> Iterator[Fault]:
+    """Gates, the state and what kernels keep of both are arguments of one operator of PyTorch, which has at most 64."""
+    if len(spec.gates) > MOST_GATES:
+        yield Fault(("gates",), f"{len(spec.gates)} gates are too many", f"an operator takes at most {MOST_GATES}", "use fewer")
 
 
 def unused_gate(spec: Spec) -> Iterator[Fault]:
