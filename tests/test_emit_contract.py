@@ -85,6 +85,9 @@ REFUSALS: list[tuple[str, dict[str, Any], str]] = [
     ("titans_lmm", {"initial_state__position": lambda x: x + 62}, "initial_state.position: expected positions from 0 to 63, got [64, 65]"),
     ("titans_lmm", {"initial_state__position": lambda x: x - 9}, "initial_state.position: expected positions from 0 to 63, got [-7, -6]"),
     ("titans_lmm", {"initial_state__position": Tensor.double}, "initial_state.position: expected integers, got torch.float64"),
+    ("chi_square_memory", {"initial_state__W": lambda x: -x}, "initial_state.W: expected weights of at least 0, got -"),
+    ("chi_square_memory", {"initial_state__W": lambda x: 2 * x}, "initial_state.W: expected weights that sum to 1 over [K], got 2 to 2"),
+    ("chi_square_memory", {"initial_state__W": torch.zeros_like}, "initial_state.W: expected weights that sum to 1 over [K], got 0 to 0"),
 ]
 
 

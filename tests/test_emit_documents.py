@@ -146,5 +146,5 @@ def test_the_spec_of_a_package_loads_as_the_same_spec_with_every_default_written
 def test_every_operator_says_that_its_weights_are_dual_where_they_are_not_what_is_read(name: str, says: bool) -> None:
     spec = load_spec(SPECS / f"{name}.yaml", {"layer.heads": 2, "layer.head_dim": 4, "layer.value_dim": 4})
     texts = {file.path: " ".join(file.text.split()) for file in compile_spec(spec).files if file.path.endswith(".py")}
-    for path in ("ops.py", "recurrent.py", "chunked.py"):
+    for path in ("ops.py", "recurrent.py", "chunked.py", "layer.py"):
         assert ("the dual state A, the decayed sum of all writes; the memory reads ψ(A)" in texts[path]) == says

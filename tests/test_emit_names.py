@@ -71,3 +71,13 @@ def test_a_name_with_a_meaning_of_its_own_is_refused(name: str) -> None:
     text = edited(("{kind: l2}\nretention", f'{{kind: formula, loss: "sum({name} * (u - v)**2)"}}\nretention'), more=f"  {name}: {{}}\n")
     with pytest.raises(SpecError, match=f"the gate's name '{name}' has a meaning of its own"):
         parsed(text)
+
+
+def test_more_gates_than_an_operator_of_torch_takes_are_refused() -> None:
+    names = [f"gate{number:02}" for number in range(24)]
+    loss = f"sum((1 + {' + '.join(f'{name}**2' for name in names)}) * (u - v)**2)"
+    text = edited(
+        ("{kind: l2}\nretention", f'{{kind: formula, loss: "{loss}"}}\nretention'), more="".join(f"  {name}: {{}}\n" for name in names)
+    )
+    with pytest.raises(SpecError, match="gates are too many; an operator takes at most 24; use fewer"):
+        parsed(text)

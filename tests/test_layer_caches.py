@@ -27,15 +27,22 @@ FOREIGN = {
     "a tuple per layer": ({0: (STATE, STATE)}, r"past_key_values\[0\]: expected a LayerCache, got tuple"),
     "no state": (changed(recurrent_state=None), r"past_key_values\[0\].recurrent_state: expected a dict of tensors, got NoneType"),
     "a number": (changed(recurrent_state={"W": 0.0}), r"recurrent_state\['W'\]: expected a tensor, got float"),
-    "another state": (changed(recurrent_state={"X": STATE}), "initial_state: expected entries among W, got X"),
-    "another width": (changed(recurrent_state={"W": STATE[..., :3]}), r"initial_state.W: expected shape .* got \[2, 2, 4, 3\]"),
+    "another state": (changed(recurrent_state={"X": STATE}), r"past_key_values\[0\].recurrent_state: expected entries among W, got X"),
+    "another width": (
+        changed(recurrent_state={"W": STATE[..., :3]}),
+        r"\[0\].recurrent_state.W: expected shape .* got \[2, 2, 4, 3\]",
+    ),
+    "a sparse state": (
+        changed(recurrent_state={"W": STATE.to_sparse()}),
+        r"past_key_values\[0\].recurrent_state.W: expected a dense tensor",
+    ),
     "no convolution": (changed(conv_state={}), r"past_key_values\[0\].conv_state: expected entries \['k', 'q', 'v'\], got \[\]"),
     "another convolution": (
         changed(conv_state=dict.fromkeys("qkv", torch.zeros(2, 2, 8))),
         r"conv_state\['q'\]: expected shape \[N, width − 1, channels\] = \[2, 3, 8\], got \[2, 2, 8\]",
     ),
     "another batch": ({0: cache_of("gated_delta_net", batch=3)}, r"\['W'\]: expected a row for each of 2 sequences, got \[3, 2, 4, 4\]"),
-    "another model": ({0: cache_of("titans_lmm")}, "initial_state: expected entries among W, got W1"),
+    "another model": ({0: cache_of("titans_lmm")}, r"past_key_values\[0\].recurrent_state: expected entries among W, got W1"),
 }
 
 
@@ -66,6 +73,10 @@ WRONG = {
     "no rows": (torch.zeros(0, 3, HIDDEN).double(), "hidden_states: expected .* with B of at least 1"),
     "integers": (torch.zeros(2, 3, HIDDEN, dtype=torch.int64), "hidden_states: expected floating-point numbers"),
     "another type": (torch.zeros(2, 3, HIDDEN), "hidden_states: expected torch.float64, as the layer's weights are, got torch.float32"),
+    "sparse": (
+        torch.zeros(2, 3, HIDDEN).double().to_sparse(),
+        "hidden_states: expected a dense tensor, got one of layout torch.sparse_coo",
+    ),
     "no tensor": ([[0.0] * HIDDEN], "hidden_states: expected .* got list"),
 }
 

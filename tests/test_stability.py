@@ -94,8 +94,29 @@ def test_check_warns_of_a_step_that_does_not_contract(capsys: pytest.CaptureFixt
     assert main(["check", str(SPECS / "gated_delta_net.yaml"), "--set", setting]) == 0
     said = capsys.readouterr().err
     assert "warning: the state grows without bound at the gates as the layer starts them" in said
-    assert "by |alpha (1 - eta s)| = 1.485; start eta at 2.01 or below" in said
+    assert "by |α (1 − η)| = 1.485; start eta at 2.01 or below" in said
     assert main(["check", str(SPECS / "gated_delta_net.yaml")]) == 0
+    assert capsys.readouterr().err == ""
+
+
+@pytest.mark.parametrize(
+    ("setting", "largest", "remedy"),
+    [
+        ("attentional_bias.scale=1", "2.01", "`eta: {parametrization: 2*sigmoid}` keeps eta below 2"),
+        ("attentional_bias.scale=1.5", "1.34", "`eta: {parametrization: sigmoid}` keeps eta below 1"),
+        ("attentional_bias.scale=3", "0.67", "`eta: {range: [0, 0.67]}` keeps it below"),
+    ],
+)
+def test_check_warns_of_a_step_size_that_can_be_trained_until_the_state_grows(
+    setting: str, largest: str, remedy: str, capsys: pytest.CaptureFixture[str]
+) -> None:
+    spec = str(SPECS / "gated_delta_net.yaml")
+    assert main(["check", spec, "--set", setting, "--set", "gates.eta={init: 0.1}"]) == 0
+    said = capsys.readouterr().err
+    assert "warning: the state can grow without bound once eta has been trained" in said
+    assert f"beyond eta = {largest}, and softplus has no such end; {remedy}" in said
+    gate = remedy.partition("`eta: ")[2].partition("`")[0].replace("}", ", init: 0.1}")
+    assert main(["check", spec, "--set", setting, "--set", f"gates.eta={gate}"]) == 0
     assert capsys.readouterr().err == ""
 
 

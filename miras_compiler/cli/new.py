@@ -34,7 +34,7 @@ optimizer: {{kind: gradient_descent}}
 # The coefficients of the rule, one per token and head.  source: input | learned | constant.  parametrization: sigmoid | softplus | ...
 gates:
   alpha: {{per: head, source: input, init: 0.999}}  # what is retained, in [0, 1]
-  eta: {{per: head, source: input, init: 0.02}}  # inner step size; a delta rule on keys of length 1 needs one below 2
+  eta: {{per: head, source: input, init: 0.02}}  # inner step size; `parametrization: sigmoid` keeps it below 1, where this rule is stable
 
 # gradient: exact (at the state before each token) | chunk_start (at the state that enters a chunk of `size`; deep memories need it
 # to run in parallel, and it changes the function)

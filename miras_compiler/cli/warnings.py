@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 import sys
 from collections.abc import Iterable, Iterator
 
@@ -27,7 +28,7 @@ def warn_about_pictures() -> None:
 
 
 def warnings_of(spec: Spec) -> Iterator[Problem]:
-    """A loss of one's own that is not convex, or not known to be; a memory that is not stable as the layer starts it."""
+    """A loss of one's own that is not convex, or not known to be; a memory that is not stable as the layer starts it, or can become so."""
     if isinstance(spec.attentional_bias, FormulaBias):
         yield from _of_loss(spec, spec.attentional_bias.text)
     yield from _of_stability(spec)
@@ -41,6 +42,14 @@ def _of_loss(spec: Spec, loss: str) -> Iterator[Problem]:
         text = " ".join(loss.split())
         what = f"warning: the loss '{text}' {'is not convex' if verdict.kind == 'counterexample' else 'may not be convex'} in u"
         yield Problem(spec.where("attentional_bias.loss"), what, verdict.reason, verdict.remedy)
+
+
+def _keeping_eta_below(largest: float) -> str:
+    """The setting of the gate that keeps a step size at most this large."""
+    for name, high in (("2*sigmoid", 2), ("sigmoid", 1)):
+        if high <= largest:
+            return f"`eta: {{parametrization: {name}}}` keeps eta below {high}"
+    return f"`eta: {{range: [0, {math.floor(1000 * largest) / 1000:g}]}}` keeps it below"
 
 
 def _of_stability(spec: Spec) -> Iterator[Problem]:
@@ -57,6 +66,10 @@ def _of_stability(spec: Spec) -> Iterator[Problem]:
             what = "warning: the state grows without bound at the gates as the layer starts them"
             why = f"on keys of length 1 a write multiplies what is read at its key by {step.text} = {step.factor:.4g}"
             yield Problem(spec.where("gates.eta.init"), what, why, f"start eta at {step.largest:.4g} or below")
+        elif spec.gate_range("eta").high > step.largest:
+            what = "warning: the state can grow without bound once eta has been trained"
+            why = f"on keys of length 1 a write does so beyond eta = {step.largest:.4g}, and {spec.gate_range('eta').parametrization} has no such end"
+            yield Problem(spec.where("gates.eta"), what, why, _keeping_eta_below(step.largest))
         return
     sensitivity = sensitivity_of(spec, measure)
     if sensitivity.grows:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import sympy as sp
 
-from miras_compiler.symbols import RealFunction, RowMax, RowSum, where_positive
+from miras_compiler.symbols import Power0, RealFunction, RowMax, RowSum, magnitude, signum, where_positive
 
 
 class softmax(RealFunction):
@@ -26,8 +26,8 @@ class soft_threshold(RealFunction):
 
 
 def with_names(expr: sp.Expr) -> sp.Expr:
-    """The expression with these functions in place of what they stand for."""
-    return _thresholds(_logarithms(_distributions(expr)))
+    """The expression with these functions in place of what they stand for, and what else is shorter to read."""
+    return _even_powers(_odd_powers(_numbers_inside(_thresholds(_logarithms(_distributions(expr))))))
 
 
 def threshold_of(expr: sp.Expr) -> tuple[sp.Expr, sp.Expr] | None:
@@ -69,3 +69,41 @@ def _logarithms(expr: sp.Expr) -> sp.Expr:
             expr = expr.replace(lambda e, s=signed: isinstance(e, sp.Add) and s <= set(e.args),
                                 lambda e, s=signed, f=sign, y=x: sp.Add(*(set(e.args) - s), f * log_softmax(y)))  # fmt: skip
     return expr
+
+
+def _even_powers(expr: sp.Expr) -> sp.Expr:
+    """|x|⁴ = x⁴."""
+    return expr.replace(
+        lambda e: isinstance(e, sp.Pow | Power0) and isinstance(e.args[0], magnitude) and e.args[1].is_even and e.args[1].is_positive,
+        lambda e: e.args[0].args[0] ** e.args[1],
+    )
+
+
+def _odd_powers(expr: sp.Expr) -> sp.Expr:
+    """|x|³ sign(x) = x³."""
+
+    def joined(product: sp.Mul) -> sp.Expr:
+        for power in product.args:
+            if isinstance(power, sp.Pow | Power0) and isinstance(power.args[0], magnitude) and power.args[1].is_odd:
+                (x,) = power.args[0].args
+                if power.args[1].is_positive and signum(x) in product.args:
+                    return product / power / signum(x) * x ** power.args[1]
+        return product
+
+    return expr.replace(lambda e: isinstance(e, sp.Mul), joined)
+
+
+def _numbers_inside(expr: sp.Expr) -> sp.Expr:
+    """2 (x / 2 if c else y / 2) = (x if c else y): a number goes to where it shortens either value."""
+
+    def distributed(product: sp.Expr) -> sp.Expr:
+        number, rest = product.as_coeff_Mul()
+        for factor in sp.Mul.make_args(rest):
+            if number != 1 and isinstance(factor, where_positive):
+                condition, *values = factor.args
+                inside = where_positive(condition, *(number * value for value in values))
+                if sp.count_ops(inside) < sp.count_ops(number * factor):
+                    return rest / factor * inside
+        return product
+
+    return expr.replace(lambda e: isinstance(e, sp.Mul), distributed)

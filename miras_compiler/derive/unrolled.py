@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from miras_compiler.derive.chunk_coefficients import ChunkCoefficients, Path
 from miras_compiler.derive.chunk_end import waits_for_chunk_end
 from miras_compiler.derive.dialects import LATEX, UNICODE, Dialect
-from miras_compiler.derive.leaves import gate_axes, gate_letters, steps_of
+from miras_compiler.derive.leaves import gate_axes, gate_letters
 from miras_compiler.elements.memory import VectorMemory
 from miras_compiler.elements.optimizer import Muon
 from miras_compiler.spec import Spec
@@ -31,12 +31,6 @@ def unrolled_lines(spec: Spec, coefficients: ChunkCoefficients, dialect: Dialect
         beta,
         *((text.name(name, index), text.closed(path)) for name, index, path in named if path is not None),
     ]
-
-
-def unrolled_remark(spec: Spec) -> str:
-    """A sentence on the indices, where they do not count tokens."""
-    steps = steps_of(spec)
-    return f"t, j and l count writes, {steps} of a token: α_l is 1 but at the first of them" if steps > 1 else ""
 
 
 def _sums(spec: Spec, coefficients: ChunkCoefficients, text: _GateText) -> list[tuple[str, str]]:

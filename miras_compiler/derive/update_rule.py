@@ -12,8 +12,9 @@ from miras_compiler.derive.chunk_coefficients import ChunkCoefficients, derive_c
 from miras_compiler.derive.dialects import LATEX, UNICODE, Dialect
 from miras_compiler.derive.equations import Equation, block, equations_of
 from miras_compiler.derive.mirror_map import derive_mirror_map
+from miras_compiler.derive.remarks import chunk_remarks, token_remarks
 from miras_compiler.derive.token_step import TokenStep, TokenStepBuilder
-from miras_compiler.derive.unrolled import MAPPED, unrolled_lines, unrolled_remark
+from miras_compiler.derive.unrolled import MAPPED, unrolled_lines
 from miras_compiler.spec import Spec
 from miras_compiler.symbols import letter
 
@@ -25,6 +26,7 @@ SECTIONS = {
     "read": "the memory at the query",
     "output": "the memory at the query",
 }
+TOKEN = "a token"
 CHUNK_END = "at the end of a full chunk"
 
 
@@ -48,8 +50,10 @@ class UpdateRule:
         return f"<pre>{html.escape(self.text())}</pre>"
 
     def text(self) -> str:
-        """The rule in plain text with Unicode, one equation a line, under headings."""
-        return text_under_headings(self.equations())
+        """The rule in plain text with Unicode, one equation a line, under headings; first what its letters stand for."""
+        remarks = token_remarks(self.spec)
+        said = "\n".join([TOKEN, *(f"  {remark}" for remark in remarks)]) + "\n\n" if remarks else ""
+        return said + text_under_headings(self.equations())
 
     def trace_text(self) -> str:
         """The rule as text, in the steps in which the trace computes it."""
@@ -70,9 +74,9 @@ class UpdateRule:
         return unrolled_lines(self.spec, self.coefficients, dialect)
 
     def unrolled_text(self) -> list[str]:
-        """The same in lines, with a word on the indices where they do not count tokens."""
-        lines = [f"{left} = {right}" for left, right in self.unrolled()] or [MAPPED]
-        return [*lines, *filter(None, [unrolled_remark(self.spec)])]
+        """The same in lines, with what its letters stand for."""
+        lines = [f"{left} = {right}" for left, right in self.unrolled()]
+        return [*lines, *chunk_remarks(self.spec)] if lines else [MAPPED]
 
 
 def text_under_headings(equations: list[Equation]) -> str:

@@ -14,19 +14,24 @@ FOREIGN = {  # letters of the mathematics that a loss does not get, and what to 
     "q": "a query reads, and no loss is measured there",
     "x": "the input reaches a loss through the prediction u and the value v alone",
     "w": "a penalty on weights is a retention: `retention: {kind: bregman, generator: ...}`",
-    "W": "a penalty on weights is a retention: `retention: {kind: bregman, generator: ...}`",
-    "A": "a penalty on the state is a retention: `retention: {kind: bregman, generator: ...}`",
     "e": "write u - v for the error",
     "y": "write u for the memory's answer",
     "o": "write u for the memory's answer",
     "t": "a loss is the same at every token; a gate may change it",
 }
 
+STATES = {"W": FOREIGN["w"], "A": "a penalty on the state is a retention: `retention: {kind: bregman, generator: ...}`"}  # if no gates
+
+
+def foreign_letter(name: str, instead: str) -> tuple[str, str, str]:
+    """What is wrong, why, and what to do about a letter that a loss does not get."""
+    return f"the loss reads '{name}'", "it is given the prediction u, the value v and gates", instead
+
 
 def _check(text: str, letters: str, *, gates: bool) -> None:
     """Refuses text that is no formula in these letters (and gates), or that does not use the first of them."""
     for name in sorted(names_in(text) & FOREIGN.keys()) if gates else ():
-        raise refused(f"the loss reads '{name}'", "it is given the prediction u, the value v and gates", FOREIGN[name])
+        raise refused(*foreign_letter(name, FOREIGN[name]))
     names = frozenset(letters) | (names_in(text) - ROW_LETTERS if gates else frozenset())
     try:
         expr = parse_formula(text, names)

@@ -10,8 +10,9 @@ from miras_compiler.derive import UpdateRule
 from miras_compiler.derive.dialects import LATEX
 from miras_compiler.derive.equations import Equation, block, equations_of, row_surprise
 from miras_compiler.derive.legend import legend_lines
+from miras_compiler.derive.remarks import chunk_remarks, token_remarks
 from miras_compiler.derive.statements import Statement, bias_statements, retention_statements
-from miras_compiler.derive.unrolled import MAPPED, unrolled_remark
+from miras_compiler.derive.unrolled import MAPPED
 from miras_compiler.emit.python_text import header
 from miras_compiler.ir.nodes import Program
 from miras_compiler.spec import Spec
@@ -44,10 +45,11 @@ def emit_derivation(rule: UpdateRule, form: ParallelForm, program: Program) -> s
         *_statements(retention_statements(rule, LATEX)),
         *([DUAL] if spec.retention.space == "dual" and not spec.retention.identity else []),
         "## Update rule of one token\n\nThe surprise is reverse mode of the memory, seeded with $\\partial\\ell/\\partial u$.",
+        *filter(None, [" ".join(_sentence(remark) for remark in token_remarks(spec))]),
         *token,
         "## Unrolled over a chunk",
         *([_block(block([f"{left} &= {right}" for left, right in unrolled]))] if unrolled else [f"{_sentence(MAPPED)}"]),
-        *([_sentence(unrolled_remark(spec))] if unrolled_remark(spec) else []),
+        *([" ".join(_sentence(remark) for remark in chunk_remarks(spec))] if unrolled else []),
         f"## Parallel form\n\n{form.kind.replace('_', ' ').capitalize()}: {form.reason}.",
         *([f"Here {form.suggestion}."] if form.suggestion else []),
         *chunk,

@@ -22,6 +22,7 @@ CHECKS: tuple[tuple[Callable[[Spec], Iterator[Fault]], frozenset[str]], ...] = t
     (check, frozenset(parts.split()))
     for check, parts in (
         (gate.undeclared_gate, "gates retention optimizer attentional_bias"),
+        (gate.number_of_gates, "gates"),
         (gate.unused_gate, "gates retention optimizer attentional_bias"),
         (gate.borrowed_letter, "attentional_bias"),
         (gate.per_channel_gate, "gates memory retention optimizer attentional_bias"),

@@ -9,11 +9,13 @@ import sympy as sp
 from miras_compiler.elements.bias import FormulaBias, HuberNormBias, ThresholdBias, YaadSwitchBias
 from miras_compiler.elements.optimizer import Implicit
 from miras_compiler.elements.retention import KLRetention, L2Retention
+from miras_compiler.elements.user_formula import STATES, foreign_letter
 from miras_compiler.errors import Fault, nearest
 from miras_compiler.spec.gates import GATE_LETTERS
 from miras_compiler.spec.schema import Spec
 from miras_compiler.symbols import RowMax, RowSum
 
+MOST_GATES = 24
 CHANNEL_INSIDE_SLICE = {"input": ("key_channel",), "output": ("value_channel",), "all": ("key_channel", "value_channel")}
 
 
@@ -24,11 +26,21 @@ def undeclared_gate(spec: Spec) -> Iterator[Fault]:
         element = getattr(spec, role)
         readers.update(dict.fromkeys(element.gates(), f"the {role.replace('_', ' ')} {element.kind}"))
     for name in spec.used_gates():
-        if name not in spec.gates:
+        if name in spec.gates:
+            continue
+        if isinstance(spec.attentional_bias, FormulaBias) and name in STATES:
+            yield Fault(("attentional_bias", "loss"), *foreign_letter(name, STATES[name]))
+        else:
             example = "{source: constant, init: 1}" if name == "eta" else f"{{init: {spec.gate_letter(name).init:g}}}"
             yield Fault(
                 ("gates",), f"{readers[name]} reads the gate '{name}', which is not declared", "", f"add `{name}: {example}` to gates"
             )
+
+
+def number_of_gates(spec: Spec) -> Iterator[Fault]:
+    """Gates, the state and what kernels keep of both are arguments of one operator of PyTorch, which has at most 64."""
+    if len(spec.gates) > MOST_GATES:
+        yield Fault(("gates",), f"{len(spec.gates)} gates are too many", f"an operator takes at most {MOST_GATES}", "use fewer")
 
 
 def unused_gate(spec: Spec) -> Iterator[Fault]:

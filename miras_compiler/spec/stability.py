@@ -68,16 +68,17 @@ def contraction(spec: Spec) -> Step | None:
     if not (bounded and plain and linear and spec.layer.qk_norm == "l2"):
         return None
     alpha, eta = _start(spec, "alpha"), _start(spec, "eta")
+    moved = "" if slope == 0 else " − η" if slope == 1 else f" − {slope:g} η"
     before = spec.retention.order == "before_gradient"
     if isinstance(optimizer, GradientDescent) and not optimizer.erase_key:
         if optimizer.steps > 1:
-            return Step(abs(1 - eta * slope), "|1 - eta s|", _ratio(2, slope))
+            return Step(abs(1 - eta * slope), f"|1{moved}|", _ratio(2, slope))
         if before:
-            return Step(abs(alpha * (1 - eta * slope)), "|alpha (1 - eta s)|", _ratio(1 + _ratio(1, alpha), slope))
-        return Step(abs(alpha - eta * slope), "|alpha - eta s|", _ratio(1 + alpha, slope))
+            return Step(abs(alpha * (1 - eta * slope)), f"|α (1{moved})|", _ratio(1 + _ratio(1, alpha), slope))
+        return Step(abs(alpha - eta * slope), f"|α{moved}|", _ratio(1 + alpha, slope))
     if type(optimizer) is Momentum and not before:
         mu = _start(spec, "mu")
-        text = "the largest root of x² - (alpha + mu - eta s) x + alpha mu"
+        text = f"the largest root of x² − (α + μ{moved}) x + α μ"
         return Step(_radius(alpha + mu - eta * slope, alpha * mu), text, _ratio((1 + alpha) * (1 + mu), slope))
     return None
 

@@ -6,7 +6,7 @@ import textwrap
 from collections.abc import Sequence
 
 from miras_compiler.elements.memory import VectorMemory
-from miras_compiler.emit.interface import Interface
+from miras_compiler.emit.interface import Interface, remark_paragraph
 from miras_compiler.emit.layer.gates import GateText, build_gates
 from miras_compiler.emit.layer.imports import imports
 from miras_compiler.emit.layer.names import layer_class
@@ -32,6 +32,7 @@ def emit_layer(spec: Spec, interface: Interface) -> str:
         "name": spec.name,
         "class_name": layer_class(spec),
         "description": describe(spec, interface, rows, gates, ties),
+        "state_remark": remark_paragraph(spec),
         "hidden_size": spec.layer.heads * spec.layer.head_dim,
         "heads": spec.layer.heads,
         "head_dim": spec.layer.head_dim,
