@@ -18,7 +18,7 @@ from torch import Tensor
 from .contract import CONTRACT
 from .runtime_device_functions import exp, normal_cdf, power0, square
 from .runtime_device_memory import load_number, load_row, load_rows, load_tile, store_number, store_row, store_tile
-from .runtime_device_products import exact_dot
+from .runtime_device_products import state_dot, window_dot
 from .runtime_device_windows import add_rows
 from .runtime_launch import Buffer, LaunchTable
 from .runtime_operator import Differentiable
@@ -26,7 +26,7 @@ from .runtime_walk import JUST_NUMBERS, Kept, Sums, WalkKernels, WalkLaunch, Wal
 
 # Axes: B batch, T tokens, H heads, K key width, V value width, N hidden width, W tokens of a window, L tokens before it, F features, D
 # degrees.
-TILE = CONTRACT.chunk  # tokens that are tried first, and one more
+TILE = 64  # tokens from one checkpoint to the next
 TABLE = LaunchTable("atlas", "43605f1de33f", tile=TILE, block=0, least=16, options={})
 # per kernel and largest width: warps, stages, block of a width that is split, registers
 TABLE.options["walk_forward"] = ((32, 4, 1, 64, 255), (1073741824, 16, 1, 64, 255))
@@ -67,68 +67,68 @@ def step(
     alpha = exp(tl.maximum(-60.0, log_alpha))  # α = exp(max(−60, log_alpha))
 
     # the memory at the key
-    window_z1 = exact_dot(k_rows_phi, W1_start, DOT)  # z₁_j = φ(k_j) W₁[start]
+    window_z1 = window_dot(k_rows_phi, W1_start, DOT)  # z₁_j = φ(k_j) W₁[start]
     window_h1 = gelu(window_z1)  # h₁_j = gelu(z₁_j)
-    window_f = exact_dot(window_h1, W2_start, DOT)  # f_j = h₁_j W₂[start]
+    window_f = window_dot(window_h1, W2_start, DOT)  # f_j = h₁_j W₂[start]
     window_u = window_f + k_rows  # u_j = f_j + k_j
 
     # the surprise, by reverse mode
     window_e = window_u - v_rows  # e_j = u_j − v_j
     window_du = 2 * window_e  # ∂ℓ/∂u_j = 2 e_j
-    window_d1 = gamma_rows[:, None] * exact_dot(window_du, tl.trans(W2_start), DOT) * gelu_slope(window_z1)
+    window_d1 = gamma_rows[:, None] * window_dot(window_du, tl.trans(W2_start), DOT) * gelu_slope(window_z1)
     window_d2 = gamma_rows[:, None] * window_du  # d̄₂_j = γ_j ∂ℓ/∂u_j
 
     # momentum, retention and mirror map
-    S1 = mu * S1_prev - exact_dot(tl.trans(k_rows_phi), window_d1, DOT)  # S₁ = μ S₁[t−1] − Σ_j φ(k_j)ᵀ ⊗ d̄₁_j
+    S1 = mu * S1_prev - window_dot(tl.trans(k_rows_phi), window_d1, DOT)  # S₁ = μ S₁[t−1] − Σ_j φ(k_j)ᵀ ⊗ d̄₁_j
     t1 = S1 / (tl.sqrt(tl.maximum(tl.sum(S1 * S1), 0.0)) + 1e-07)  # t₁ = S₁ / (‖S₁‖ + 1e-07)
-    t2 = exact_dot(tl.trans(t1), t1, DOT)  # t₂ = t₁ᵀ t₁
-    x28 = exact_dot(t1, tl.trans(2.0315 * exact_dot(t2, t2, DOT) - 4.775 * t2), DOT)
+    t2 = state_dot(tl.trans(t1), t1, DOT)  # t₂ = t₁ᵀ t₁
+    x28 = state_dot(t1, tl.trans(2.0315 * state_dot(t2, t2, DOT) - 4.775 * t2), DOT)
     t3 = 3.4445 * t1 + x28  # t₃ = 3.4445 t₁ + (2.0315 (t₂ t₂) − 4.775 t₂) t₁ᵀ
-    x30 = exact_dot(2.0315 * exact_dot(t2, t2, DOT) - 4.775 * t2, tl.trans(t1), DOT)
+    x30 = state_dot(2.0315 * state_dot(t2, t2, DOT) - 4.775 * t2, tl.trans(t1), DOT)
     t3_turned = 3.4445 * tl.trans(t1) + x30  # t₃ = 3.4445 t₁ + (2.0315 (t₂ t₂) − 4.775 t₂) t₁ᵀ
-    t4 = exact_dot(t3_turned, t3, DOT)  # t₄ = t₃ᵀ t₃
-    x33 = exact_dot(t3, tl.trans(2.0315 * exact_dot(t4, t4, DOT) - 4.775 * t4), DOT)
+    t4 = state_dot(t3_turned, t3, DOT)  # t₄ = t₃ᵀ t₃
+    x33 = state_dot(t3, tl.trans(2.0315 * state_dot(t4, t4, DOT) - 4.775 * t4), DOT)
     t5 = 3.4445 * t3 + x33  # t₅ = 3.4445 t₃ + (2.0315 (t₄ t₄) − 4.775 t₄) t₃ᵀ
-    x35 = exact_dot(2.0315 * exact_dot(t4, t4, DOT) - 4.775 * t4, tl.trans(t3), DOT)
+    x35 = state_dot(2.0315 * state_dot(t4, t4, DOT) - 4.775 * t4, tl.trans(t3), DOT)
     t5_turned = 3.4445 * t3_turned + x35  # t₅ = 3.4445 t₃ + (2.0315 (t₄ t₄) − 4.775 t₄) t₃ᵀ
-    t6 = exact_dot(t5_turned, t5, DOT)  # t₆ = t₅ᵀ t₅
-    x38 = exact_dot(t5, tl.trans(2.0315 * exact_dot(t6, t6, DOT) - 4.775 * t6), DOT)
+    t6 = state_dot(t5_turned, t5, DOT)  # t₆ = t₅ᵀ t₅
+    x38 = state_dot(t5, tl.trans(2.0315 * state_dot(t6, t6, DOT) - 4.775 * t6), DOT)
     t7 = 3.4445 * t5 + x38  # t₇ = 3.4445 t₅ + (2.0315 (t₆ t₆) − 4.775 t₆) t₅ᵀ
-    x40 = exact_dot(2.0315 * exact_dot(t6, t6, DOT) - 4.775 * t6, tl.trans(t5), DOT)
+    x40 = state_dot(2.0315 * state_dot(t6, t6, DOT) - 4.775 * t6, tl.trans(t5), DOT)
     t7_turned = 3.4445 * t5_turned + x40  # t₇ = 3.4445 t₅ + (2.0315 (t₆ t₆) − 4.775 t₆) t₅ᵀ
-    t8 = exact_dot(t7_turned, t7, DOT)  # t₈ = t₇ᵀ t₇
-    x43 = exact_dot(t7, tl.trans(2.0315 * exact_dot(t8, t8, DOT) - 4.775 * t8), DOT)
+    t8 = state_dot(t7_turned, t7, DOT)  # t₈ = t₇ᵀ t₇
+    x43 = state_dot(t7, tl.trans(2.0315 * state_dot(t8, t8, DOT) - 4.775 * t8), DOT)
     t9 = 3.4445 * t7 + x43  # t₉ = 3.4445 t₇ + (2.0315 (t₈ t₈) − 4.775 t₈) t₇ᵀ
-    x45 = exact_dot(2.0315 * exact_dot(t8, t8, DOT) - 4.775 * t8, tl.trans(t7), DOT)
+    x45 = state_dot(2.0315 * state_dot(t8, t8, DOT) - 4.775 * t8, tl.trans(t7), DOT)
     t9_turned = 3.4445 * t7_turned + x45  # t₉ = 3.4445 t₇ + (2.0315 (t₈ t₈) − 4.775 t₈) t₇ᵀ
-    t10 = exact_dot(t9_turned, t9, DOT)  # t₁₀ = t₉ᵀ t₉
-    x48 = exact_dot(t9, tl.trans(2.0315 * exact_dot(t10, t10, DOT) - 4.775 * t10), DOT)
+    t10 = state_dot(t9_turned, t9, DOT)  # t₁₀ = t₉ᵀ t₉
+    x48 = state_dot(t9, tl.trans(2.0315 * state_dot(t10, t10, DOT) - 4.775 * t10), DOT)
     O1 = 3.4445 * t9 + x48  # O₁ = NS₅(S₁)
     W1 = eta * O1 + alpha * W1_prev  # W₁ = η O₁ + α W₁[t−1]
-    S2 = mu * S2_prev - exact_dot(tl.trans(window_h1), window_d2, DOT)  # S₂ = μ S₂[t−1] − Σ_j h₁_jᵀ ⊗ d̄₂_j
+    S2 = mu * S2_prev - window_dot(tl.trans(window_h1), window_d2, DOT)  # S₂ = μ S₂[t−1] − Σ_j h₁_jᵀ ⊗ d̄₂_j
     t11 = S2 / (tl.sqrt(tl.maximum(tl.sum(S2 * S2), 0.0)) + 1e-07)  # t₁₁ = S₂ / (‖S₂‖ + 1e-07)
-    t12 = exact_dot(tl.trans(t11), t11, DOT)  # t₁₂ = t₁₁ᵀ t₁₁
-    x54 = exact_dot(t11, tl.trans(2.0315 * exact_dot(t12, t12, DOT) - 4.775 * t12), DOT)
+    t12 = state_dot(tl.trans(t11), t11, DOT)  # t₁₂ = t₁₁ᵀ t₁₁
+    x54 = state_dot(t11, tl.trans(2.0315 * state_dot(t12, t12, DOT) - 4.775 * t12), DOT)
     t13 = 3.4445 * t11 + x54  # t₁₃ = 3.4445 t₁₁ + (2.0315 (t₁₂ t₁₂) − 4.775 t₁₂) t₁₁ᵀ
-    x56 = exact_dot(2.0315 * exact_dot(t12, t12, DOT) - 4.775 * t12, tl.trans(t11), DOT)
+    x56 = state_dot(2.0315 * state_dot(t12, t12, DOT) - 4.775 * t12, tl.trans(t11), DOT)
     t13_turned = 3.4445 * tl.trans(t11) + x56  # t₁₃ = 3.4445 t₁₁ + (2.0315 (t₁₂ t₁₂) − 4.775 t₁₂) t₁₁ᵀ
-    t14 = exact_dot(t13_turned, t13, DOT)  # t₁₄ = t₁₃ᵀ t₁₃
-    x59 = exact_dot(t13, tl.trans(2.0315 * exact_dot(t14, t14, DOT) - 4.775 * t14), DOT)
+    t14 = state_dot(t13_turned, t13, DOT)  # t₁₄ = t₁₃ᵀ t₁₃
+    x59 = state_dot(t13, tl.trans(2.0315 * state_dot(t14, t14, DOT) - 4.775 * t14), DOT)
     t15 = 3.4445 * t13 + x59  # t₁₅ = 3.4445 t₁₃ + (2.0315 (t₁₄ t₁₄) − 4.775 t₁₄) t₁₃ᵀ
-    x61 = exact_dot(2.0315 * exact_dot(t14, t14, DOT) - 4.775 * t14, tl.trans(t13), DOT)
+    x61 = state_dot(2.0315 * state_dot(t14, t14, DOT) - 4.775 * t14, tl.trans(t13), DOT)
     t15_turned = 3.4445 * t13_turned + x61  # t₁₅ = 3.4445 t₁₃ + (2.0315 (t₁₄ t₁₄) − 4.775 t₁₄) t₁₃ᵀ
-    t16 = exact_dot(t15_turned, t15, DOT)  # t₁₆ = t₁₅ᵀ t₁₅
-    x64 = exact_dot(t15, tl.trans(2.0315 * exact_dot(t16, t16, DOT) - 4.775 * t16), DOT)
+    t16 = state_dot(t15_turned, t15, DOT)  # t₁₆ = t₁₅ᵀ t₁₅
+    x64 = state_dot(t15, tl.trans(2.0315 * state_dot(t16, t16, DOT) - 4.775 * t16), DOT)
     t17 = 3.4445 * t15 + x64  # t₁₇ = 3.4445 t₁₅ + (2.0315 (t₁₆ t₁₆) − 4.775 t₁₆) t₁₅ᵀ
-    x66 = exact_dot(2.0315 * exact_dot(t16, t16, DOT) - 4.775 * t16, tl.trans(t15), DOT)
+    x66 = state_dot(2.0315 * state_dot(t16, t16, DOT) - 4.775 * t16, tl.trans(t15), DOT)
     t17_turned = 3.4445 * t15_turned + x66  # t₁₇ = 3.4445 t₁₅ + (2.0315 (t₁₆ t₁₆) − 4.775 t₁₆) t₁₅ᵀ
-    t18 = exact_dot(t17_turned, t17, DOT)  # t₁₈ = t₁₇ᵀ t₁₇
-    x69 = exact_dot(t17, tl.trans(2.0315 * exact_dot(t18, t18, DOT) - 4.775 * t18), DOT)
+    t18 = state_dot(t17_turned, t17, DOT)  # t₁₈ = t₁₇ᵀ t₁₇
+    x69 = state_dot(t17, tl.trans(2.0315 * state_dot(t18, t18, DOT) - 4.775 * t18), DOT)
     t19 = 3.4445 * t17 + x69  # t₁₉ = 3.4445 t₁₇ + (2.0315 (t₁₈ t₁₈) − 4.775 t₁₈) t₁₇ᵀ
-    x71 = exact_dot(2.0315 * exact_dot(t18, t18, DOT) - 4.775 * t18, tl.trans(t17), DOT)
+    x71 = state_dot(2.0315 * state_dot(t18, t18, DOT) - 4.775 * t18, tl.trans(t17), DOT)
     t19_turned = 3.4445 * t17_turned + x71  # t₁₉ = 3.4445 t₁₇ + (2.0315 (t₁₈ t₁₈) − 4.775 t₁₈) t₁₇ᵀ
-    t20 = exact_dot(t19_turned, t19, DOT)  # t₂₀ = t₁₉ᵀ t₁₉
-    x74 = exact_dot(t19, tl.trans(2.0315 * exact_dot(t20, t20, DOT) - 4.775 * t20), DOT)
+    t20 = state_dot(t19_turned, t19, DOT)  # t₂₀ = t₁₉ᵀ t₁₉
+    x74 = state_dot(t19, tl.trans(2.0315 * state_dot(t20, t20, DOT) - 4.775 * t20), DOT)
     O2 = 3.4445 * t19 + x74  # O₂ = NS₅(S₂)
     W2 = eta * O2 + alpha * W2_prev  # W₂ = η O₂ + α W₂[t−1]
 
@@ -165,65 +165,65 @@ def step_adjoint(
     """The reverse of step: from the gradients of what it gives to those of what it takes."""
 
     # the gradient of eta
-    window_z1 = exact_dot(k_rows_phi, W1_start, DOT)  # z₁_j = φ(k_j) W₁[start]
+    window_z1 = window_dot(k_rows_phi, W1_start, DOT)  # z₁_j = φ(k_j) W₁[start]
     window_h1 = gelu(window_z1)  # h₁_j = gelu(z₁_j)
-    window_f = exact_dot(window_h1, W2_start, DOT)  # f_j = h₁_j W₂[start]
+    window_f = window_dot(window_h1, W2_start, DOT)  # f_j = h₁_j W₂[start]
     window_u = window_f + k_rows  # u_j = f_j + k_j
     window_e = window_u - v_rows  # e_j = u_j − v_j
     window_du = 2 * window_e  # ∂ℓ/∂u_j = 2 e_j
-    t21 = exact_dot(window_du, tl.trans(W2_start), DOT)  # t₂₁_j = ∂ℓ/∂u_j W₂[start]ᵀ
+    t21 = window_dot(window_du, tl.trans(W2_start), DOT)  # t₂₁_j = ∂ℓ/∂u_j W₂[start]ᵀ
     window_d1 = gamma_rows[:, None] * t21 * gelu_slope(window_z1)  # d̄₁_j = γ_j t₂₁_j · gelu′(z₁_j)
     mu = exp(tl.maximum(-60.0, log_mu))  # μ = exp(max(−60, log_mu))
-    S1 = mu * S1_prev - exact_dot(tl.trans(k_rows_phi), window_d1, DOT)  # S₁ = μ S₁[t−1] − Σ_j φ(k_j)ᵀ ⊗ d̄₁_j
+    S1 = mu * S1_prev - window_dot(tl.trans(k_rows_phi), window_d1, DOT)  # S₁ = μ S₁[t−1] − Σ_j φ(k_j)ᵀ ⊗ d̄₁_j
     t22 = tl.sum(S1 * S1)  # t₂₂ = ‖S₁‖²
     t1 = S1 / (tl.sqrt(tl.maximum(t22, 0.0)) + 1e-07)  # t₁ = S₁ / (√(t₂₂) + 1e-07)
-    t2 = exact_dot(tl.trans(t1), t1, DOT)  # t₂ = t₁ᵀ t₁
-    t23 = 2.0315 * exact_dot(t2, t2, DOT) - 4.775 * t2  # t₂₃ = 2.0315 (t₂ t₂) − 4.775 t₂
-    t3 = 3.4445 * t1 + exact_dot(t1, tl.trans(t23), DOT)  # t₃ = 3.4445 t₁ + t₂₃ t₁ᵀ
-    t3_turned = 3.4445 * tl.trans(t1) + exact_dot(t23, tl.trans(t1), DOT)  # t₃ = 3.4445 t₁ + t₂₃ t₁ᵀ
-    t4 = exact_dot(t3_turned, t3, DOT)  # t₄ = t₃ᵀ t₃
-    t24 = 2.0315 * exact_dot(t4, t4, DOT) - 4.775 * t4  # t₂₄ = 2.0315 (t₄ t₄) − 4.775 t₄
-    t5 = 3.4445 * t3 + exact_dot(t3, tl.trans(t24), DOT)  # t₅ = 3.4445 t₃ + t₂₄ t₃ᵀ
-    t5_turned = 3.4445 * t3_turned + exact_dot(t24, tl.trans(t3), DOT)  # t₅ = 3.4445 t₃ + t₂₄ t₃ᵀ
-    t6 = exact_dot(t5_turned, t5, DOT)  # t₆ = t₅ᵀ t₅
-    t25 = 2.0315 * exact_dot(t6, t6, DOT) - 4.775 * t6  # t₂₅ = 2.0315 (t₆ t₆) − 4.775 t₆
-    t7 = 3.4445 * t5 + exact_dot(t5, tl.trans(t25), DOT)  # t₇ = 3.4445 t₅ + t₂₅ t₅ᵀ
-    t7_turned = 3.4445 * t5_turned + exact_dot(t25, tl.trans(t5), DOT)  # t₇ = 3.4445 t₅ + t₂₅ t₅ᵀ
-    t8 = exact_dot(t7_turned, t7, DOT)  # t₈ = t₇ᵀ t₇
-    t26 = 2.0315 * exact_dot(t8, t8, DOT) - 4.775 * t8  # t₂₆ = 2.0315 (t₈ t₈) − 4.775 t₈
-    t9 = 3.4445 * t7 + exact_dot(t7, tl.trans(t26), DOT)  # t₉ = 3.4445 t₇ + t₂₆ t₇ᵀ
-    t9_turned = 3.4445 * t7_turned + exact_dot(t26, tl.trans(t7), DOT)  # t₉ = 3.4445 t₇ + t₂₆ t₇ᵀ
-    t10 = exact_dot(t9_turned, t9, DOT)  # t₁₀ = t₉ᵀ t₉
-    t27 = 2.0315 * exact_dot(t10, t10, DOT) - 4.775 * t10  # t₂₇ = 2.0315 (t₁₀ t₁₀) − 4.775 t₁₀
-    O1 = 3.4445 * t9 + exact_dot(t9, tl.trans(t27), DOT)  # O₁ = NS₅(S₁)
+    t2 = state_dot(tl.trans(t1), t1, DOT)  # t₂ = t₁ᵀ t₁
+    t23 = 2.0315 * state_dot(t2, t2, DOT) - 4.775 * t2  # t₂₃ = 2.0315 (t₂ t₂) − 4.775 t₂
+    t3 = 3.4445 * t1 + state_dot(t1, tl.trans(t23), DOT)  # t₃ = 3.4445 t₁ + t₂₃ t₁ᵀ
+    t3_turned = 3.4445 * tl.trans(t1) + state_dot(t23, tl.trans(t1), DOT)  # t₃ = 3.4445 t₁ + t₂₃ t₁ᵀ
+    t4 = state_dot(t3_turned, t3, DOT)  # t₄ = t₃ᵀ t₃
+    t24 = 2.0315 * state_dot(t4, t4, DOT) - 4.775 * t4  # t₂₄ = 2.0315 (t₄ t₄) − 4.775 t₄
+    t5 = 3.4445 * t3 + state_dot(t3, tl.trans(t24), DOT)  # t₅ = 3.4445 t₃ + t₂₄ t₃ᵀ
+    t5_turned = 3.4445 * t3_turned + state_dot(t24, tl.trans(t3), DOT)  # t₅ = 3.4445 t₃ + t₂₄ t₃ᵀ
+    t6 = state_dot(t5_turned, t5, DOT)  # t₆ = t₅ᵀ t₅
+    t25 = 2.0315 * state_dot(t6, t6, DOT) - 4.775 * t6  # t₂₅ = 2.0315 (t₆ t₆) − 4.775 t₆
+    t7 = 3.4445 * t5 + state_dot(t5, tl.trans(t25), DOT)  # t₇ = 3.4445 t₅ + t₂₅ t₅ᵀ
+    t7_turned = 3.4445 * t5_turned + state_dot(t25, tl.trans(t5), DOT)  # t₇ = 3.4445 t₅ + t₂₅ t₅ᵀ
+    t8 = state_dot(t7_turned, t7, DOT)  # t₈ = t₇ᵀ t₇
+    t26 = 2.0315 * state_dot(t8, t8, DOT) - 4.775 * t8  # t₂₆ = 2.0315 (t₈ t₈) − 4.775 t₈
+    t9 = 3.4445 * t7 + state_dot(t7, tl.trans(t26), DOT)  # t₉ = 3.4445 t₇ + t₂₆ t₇ᵀ
+    t9_turned = 3.4445 * t7_turned + state_dot(t26, tl.trans(t7), DOT)  # t₉ = 3.4445 t₇ + t₂₆ t₇ᵀ
+    t10 = state_dot(t9_turned, t9, DOT)  # t₁₀ = t₉ᵀ t₉
+    t27 = 2.0315 * state_dot(t10, t10, DOT) - 4.775 * t10  # t₂₇ = 2.0315 (t₁₀ t₁₀) − 4.775 t₁₀
+    O1 = 3.4445 * t9 + state_dot(t9, tl.trans(t27), DOT)  # O₁ = NS₅(S₁)
     alpha = exp(tl.maximum(-60.0, log_alpha))  # α = exp(max(−60, log_alpha))
     W1 = eta * O1 + alpha * W1_prev  # W₁ = η O₁ + α W₁[t−1]
     read_z1 = tl.sum(q_phi[:, None] * W1, 0)  # z₁[q] = φ(q) W₁
     read_h1 = gelu(read_z1)  # h₁[q] = gelu(z₁[q])
     t28 = d_o[None, :] * read_h1[:, None] + d_W2  # t₂₈ = h₁[q]ᵀ ⊗ d_o + d_W2
     window_d2 = gamma_rows[:, None] * window_du  # d̄₂_j = γ_j ∂ℓ/∂u_j
-    S2 = mu * S2_prev - exact_dot(tl.trans(window_h1), window_d2, DOT)  # S₂ = μ S₂[t−1] − Σ_j h₁_jᵀ ⊗ d̄₂_j
+    S2 = mu * S2_prev - window_dot(tl.trans(window_h1), window_d2, DOT)  # S₂ = μ S₂[t−1] − Σ_j h₁_jᵀ ⊗ d̄₂_j
     t29 = tl.sum(S2 * S2)  # t₂₉ = ‖S₂‖²
     t11 = S2 / (tl.sqrt(tl.maximum(t29, 0.0)) + 1e-07)  # t₁₁ = S₂ / (√(t₂₉) + 1e-07)
-    t12 = exact_dot(tl.trans(t11), t11, DOT)  # t₁₂ = t₁₁ᵀ t₁₁
-    t30 = 2.0315 * exact_dot(t12, t12, DOT) - 4.775 * t12  # t₃₀ = 2.0315 (t₁₂ t₁₂) − 4.775 t₁₂
-    t13 = 3.4445 * t11 + exact_dot(t11, tl.trans(t30), DOT)  # t₁₃ = 3.4445 t₁₁ + t₃₀ t₁₁ᵀ
-    t13_turned = 3.4445 * tl.trans(t11) + exact_dot(t30, tl.trans(t11), DOT)  # t₁₃ = 3.4445 t₁₁ + t₃₀ t₁₁ᵀ
-    t14 = exact_dot(t13_turned, t13, DOT)  # t₁₄ = t₁₃ᵀ t₁₃
-    t31 = 2.0315 * exact_dot(t14, t14, DOT) - 4.775 * t14  # t₃₁ = 2.0315 (t₁₄ t₁₄) − 4.775 t₁₄
-    t15 = 3.4445 * t13 + exact_dot(t13, tl.trans(t31), DOT)  # t₁₅ = 3.4445 t₁₃ + t₃₁ t₁₃ᵀ
-    t15_turned = 3.4445 * t13_turned + exact_dot(t31, tl.trans(t13), DOT)  # t₁₅ = 3.4445 t₁₃ + t₃₁ t₁₃ᵀ
-    t16 = exact_dot(t15_turned, t15, DOT)  # t₁₆ = t₁₅ᵀ t₁₅
-    t32 = 2.0315 * exact_dot(t16, t16, DOT) - 4.775 * t16  # t₃₂ = 2.0315 (t₁₆ t₁₆) − 4.775 t₁₆
-    t17 = 3.4445 * t15 + exact_dot(t15, tl.trans(t32), DOT)  # t₁₇ = 3.4445 t₁₅ + t₃₂ t₁₅ᵀ
-    t17_turned = 3.4445 * t15_turned + exact_dot(t32, tl.trans(t15), DOT)  # t₁₇ = 3.4445 t₁₅ + t₃₂ t₁₅ᵀ
-    t18 = exact_dot(t17_turned, t17, DOT)  # t₁₈ = t₁₇ᵀ t₁₇
-    t33 = 2.0315 * exact_dot(t18, t18, DOT) - 4.775 * t18  # t₃₃ = 2.0315 (t₁₈ t₁₈) − 4.775 t₁₈
-    t19 = 3.4445 * t17 + exact_dot(t17, tl.trans(t33), DOT)  # t₁₉ = 3.4445 t₁₇ + t₃₃ t₁₇ᵀ
-    t19_turned = 3.4445 * t17_turned + exact_dot(t33, tl.trans(t17), DOT)  # t₁₉ = 3.4445 t₁₇ + t₃₃ t₁₇ᵀ
-    t20 = exact_dot(t19_turned, t19, DOT)  # t₂₀ = t₁₉ᵀ t₁₉
-    t34 = 2.0315 * exact_dot(t20, t20, DOT) - 4.775 * t20  # t₃₄ = 2.0315 (t₂₀ t₂₀) − 4.775 t₂₀
-    O2 = 3.4445 * t19 + exact_dot(t19, tl.trans(t34), DOT)  # O₂ = NS₅(S₂)
+    t12 = state_dot(tl.trans(t11), t11, DOT)  # t₁₂ = t₁₁ᵀ t₁₁
+    t30 = 2.0315 * state_dot(t12, t12, DOT) - 4.775 * t12  # t₃₀ = 2.0315 (t₁₂ t₁₂) − 4.775 t₁₂
+    t13 = 3.4445 * t11 + state_dot(t11, tl.trans(t30), DOT)  # t₁₃ = 3.4445 t₁₁ + t₃₀ t₁₁ᵀ
+    t13_turned = 3.4445 * tl.trans(t11) + state_dot(t30, tl.trans(t11), DOT)  # t₁₃ = 3.4445 t₁₁ + t₃₀ t₁₁ᵀ
+    t14 = state_dot(t13_turned, t13, DOT)  # t₁₄ = t₁₃ᵀ t₁₃
+    t31 = 2.0315 * state_dot(t14, t14, DOT) - 4.775 * t14  # t₃₁ = 2.0315 (t₁₄ t₁₄) − 4.775 t₁₄
+    t15 = 3.4445 * t13 + state_dot(t13, tl.trans(t31), DOT)  # t₁₅ = 3.4445 t₁₃ + t₃₁ t₁₃ᵀ
+    t15_turned = 3.4445 * t13_turned + state_dot(t31, tl.trans(t13), DOT)  # t₁₅ = 3.4445 t₁₃ + t₃₁ t₁₃ᵀ
+    t16 = state_dot(t15_turned, t15, DOT)  # t₁₆ = t₁₅ᵀ t₁₅
+    t32 = 2.0315 * state_dot(t16, t16, DOT) - 4.775 * t16  # t₃₂ = 2.0315 (t₁₆ t₁₆) − 4.775 t₁₆
+    t17 = 3.4445 * t15 + state_dot(t15, tl.trans(t32), DOT)  # t₁₇ = 3.4445 t₁₅ + t₃₂ t₁₅ᵀ
+    t17_turned = 3.4445 * t15_turned + state_dot(t32, tl.trans(t15), DOT)  # t₁₇ = 3.4445 t₁₅ + t₃₂ t₁₅ᵀ
+    t18 = state_dot(t17_turned, t17, DOT)  # t₁₈ = t₁₇ᵀ t₁₇
+    t33 = 2.0315 * state_dot(t18, t18, DOT) - 4.775 * t18  # t₃₃ = 2.0315 (t₁₈ t₁₈) − 4.775 t₁₈
+    t19 = 3.4445 * t17 + state_dot(t17, tl.trans(t33), DOT)  # t₁₉ = 3.4445 t₁₇ + t₃₃ t₁₇ᵀ
+    t19_turned = 3.4445 * t17_turned + state_dot(t33, tl.trans(t17), DOT)  # t₁₉ = 3.4445 t₁₇ + t₃₃ t₁₇ᵀ
+    t20 = state_dot(t19_turned, t19, DOT)  # t₂₀ = t₁₉ᵀ t₁₉
+    t34 = 2.0315 * state_dot(t20, t20, DOT) - 4.775 * t20  # t₃₄ = 2.0315 (t₂₀ t₂₀) − 4.775 t₂₀
+    O2 = 3.4445 * t19 + state_dot(t19, tl.trans(t34), DOT)  # O₂ = NS₅(S₂)
     W2 = eta * O2 + alpha * W2_prev  # W₂ = η O₂ + α W₂[t−1]
     t35 = tl.sum(d_o[None, :] * W2, 1) * gelu_slope(read_z1)  # t₃₅ = (d_o W₂ᵀ) · gelu′(z₁[q])
     t36 = t35[None, :] * q_phi[:, None] + d_W1  # t₃₆ = φ(q)ᵀ ⊗ t₃₅ + d_W1
@@ -231,128 +231,128 @@ def step_adjoint(
 
     # the gradient of gamma_rows
     t37 = eta * t28  # t₃₇ = η t₂₈
-    t38 = exact_dot(tl.trans(t37), t19, DOT)  # t₃₈ = t₃₇ t₁₉
-    t20_turned = exact_dot(t19_turned, t19, DOT)  # t₂₀ = t₁₉ᵀ t₁₉
+    t38 = state_dot(tl.trans(t37), t19, DOT)  # t₃₈ = t₃₇ t₁₉
+    t20_turned = state_dot(t19_turned, t19, DOT)  # t₂₀ = t₁₉ᵀ t₁₉
     t39 = 2.0315 * t38  # t₃₉ = 2.0315 t₃₈
-    t40 = exact_dot(t20_turned, t39, DOT) + exact_dot(t39, tl.trans(t20), DOT) - 4.775 * t38  # t₄₀ = t₂₀ᵀ t₃₉ + t₃₉ t₂₀ᵀ − 4.775 t₃₈
-    x89 = exact_dot(tl.trans(tl.trans(t37)), t34, DOT)
-    x90 = exact_dot(t19, t40, DOT)
-    x91 = exact_dot(t19, tl.trans(t40), DOT)
+    t40 = state_dot(t20_turned, t39, DOT) + state_dot(t39, tl.trans(t20), DOT) - 4.775 * t38  # t₄₀ = t₂₀ᵀ t₃₉ + t₃₉ t₂₀ᵀ − 4.775 t₃₈
+    x89 = state_dot(tl.trans(tl.trans(t37)), t34, DOT)
+    x90 = state_dot(t19, t40, DOT)
+    x91 = state_dot(t19, tl.trans(t40), DOT)
     t41 = 3.4445 * t37 + x89 + x90 + x91  # t₄₁ = 3.4445 t₃₇ + t₃₇ᵀ t₃₄ + t₁₉ t₄₀ + t₁₉ t₄₀ᵀ
-    t38_turned = exact_dot(t19_turned, tl.trans(tl.trans(t37)), DOT)  # t₃₈ = t₃₇ t₁₉
-    t40_turned = exact_dot(tl.trans(t39), t20, DOT) + exact_dot(t20, tl.trans(t39), DOT) - 4.775 * t38_turned
-    x95 = exact_dot(tl.trans(t34), tl.trans(t37), DOT)
-    x96 = exact_dot(t40_turned, tl.trans(t19), DOT)
-    x97 = exact_dot(t40, tl.trans(t19), DOT)
+    t38_turned = state_dot(t19_turned, tl.trans(tl.trans(t37)), DOT)  # t₃₈ = t₃₇ t₁₉
+    t40_turned = state_dot(tl.trans(t39), t20, DOT) + state_dot(t20, tl.trans(t39), DOT) - 4.775 * t38_turned
+    x95 = state_dot(tl.trans(t34), tl.trans(t37), DOT)
+    x96 = state_dot(t40_turned, tl.trans(t19), DOT)
+    x97 = state_dot(t40, tl.trans(t19), DOT)
     t41_turned = 3.4445 * tl.trans(t37) + x95 + x96 + x97  # t₄₁ = 3.4445 t₃₇ + t₃₇ᵀ t₃₄ + t₁₉ t₄₀ + t₁₉ t₄₀ᵀ
-    t42 = exact_dot(t41_turned, t17, DOT)  # t₄₂ = t₄₁ t₁₇
-    t18_turned = exact_dot(t17_turned, t17, DOT)  # t₁₈ = t₁₇ᵀ t₁₇
+    t42 = state_dot(t41_turned, t17, DOT)  # t₄₂ = t₄₁ t₁₇
+    t18_turned = state_dot(t17_turned, t17, DOT)  # t₁₈ = t₁₇ᵀ t₁₇
     t43 = 2.0315 * t42  # t₄₃ = 2.0315 t₄₂
-    t44 = exact_dot(t18_turned, t43, DOT) + exact_dot(t43, tl.trans(t18), DOT) - 4.775 * t42  # t₄₄ = t₁₈ᵀ t₄₃ + t₄₃ t₁₈ᵀ − 4.775 t₄₂
-    t45 = 3.4445 * t41 + exact_dot(t41, t33, DOT) + exact_dot(t17, t44, DOT) + exact_dot(t17, tl.trans(t44), DOT)
-    t42_turned = exact_dot(t17_turned, tl.trans(t41_turned), DOT)  # t₄₂ = t₄₁ t₁₇
-    t44_turned = exact_dot(tl.trans(t43), t18, DOT) + exact_dot(t18, tl.trans(t43), DOT) - 4.775 * t42_turned
-    x106 = exact_dot(tl.trans(t33), t41_turned, DOT)
-    x107 = exact_dot(t44_turned, tl.trans(t17), DOT)
-    x108 = exact_dot(t44, tl.trans(t17), DOT)
+    t44 = state_dot(t18_turned, t43, DOT) + state_dot(t43, tl.trans(t18), DOT) - 4.775 * t42  # t₄₄ = t₁₈ᵀ t₄₃ + t₄₃ t₁₈ᵀ − 4.775 t₄₂
+    t45 = 3.4445 * t41 + state_dot(t41, t33, DOT) + state_dot(t17, t44, DOT) + state_dot(t17, tl.trans(t44), DOT)
+    t42_turned = state_dot(t17_turned, tl.trans(t41_turned), DOT)  # t₄₂ = t₄₁ t₁₇
+    t44_turned = state_dot(tl.trans(t43), t18, DOT) + state_dot(t18, tl.trans(t43), DOT) - 4.775 * t42_turned
+    x106 = state_dot(tl.trans(t33), t41_turned, DOT)
+    x107 = state_dot(t44_turned, tl.trans(t17), DOT)
+    x108 = state_dot(t44, tl.trans(t17), DOT)
     t45_turned = 3.4445 * t41_turned + x106 + x107 + x108  # t₄₅ = 3.4445 t₄₁ + t₄₁ᵀ t₃₃ + t₁₇ t₄₄ + t₁₇ t₄₄ᵀ
-    t46 = exact_dot(t45_turned, t15, DOT)  # t₄₆ = t₄₅ t₁₅
-    t16_turned = exact_dot(t15_turned, t15, DOT)  # t₁₆ = t₁₅ᵀ t₁₅
+    t46 = state_dot(t45_turned, t15, DOT)  # t₄₆ = t₄₅ t₁₅
+    t16_turned = state_dot(t15_turned, t15, DOT)  # t₁₆ = t₁₅ᵀ t₁₅
     t47 = 2.0315 * t46  # t₄₇ = 2.0315 t₄₆
-    t48 = exact_dot(t16_turned, t47, DOT) + exact_dot(t47, tl.trans(t16), DOT) - 4.775 * t46  # t₄₈ = t₁₆ᵀ t₄₇ + t₄₇ t₁₆ᵀ − 4.775 t₄₆
-    t49 = 3.4445 * t45 + exact_dot(t45, t32, DOT) + exact_dot(t15, t48, DOT) + exact_dot(t15, tl.trans(t48), DOT)
-    t46_turned = exact_dot(t15_turned, tl.trans(t45_turned), DOT)  # t₄₆ = t₄₅ t₁₅
-    t48_turned = exact_dot(tl.trans(t47), t16, DOT) + exact_dot(t16, tl.trans(t47), DOT) - 4.775 * t46_turned
-    x117 = exact_dot(tl.trans(t32), t45_turned, DOT)
-    x118 = exact_dot(t48_turned, tl.trans(t15), DOT)
-    x119 = exact_dot(t48, tl.trans(t15), DOT)
+    t48 = state_dot(t16_turned, t47, DOT) + state_dot(t47, tl.trans(t16), DOT) - 4.775 * t46  # t₄₈ = t₁₆ᵀ t₄₇ + t₄₇ t₁₆ᵀ − 4.775 t₄₆
+    t49 = 3.4445 * t45 + state_dot(t45, t32, DOT) + state_dot(t15, t48, DOT) + state_dot(t15, tl.trans(t48), DOT)
+    t46_turned = state_dot(t15_turned, tl.trans(t45_turned), DOT)  # t₄₆ = t₄₅ t₁₅
+    t48_turned = state_dot(tl.trans(t47), t16, DOT) + state_dot(t16, tl.trans(t47), DOT) - 4.775 * t46_turned
+    x117 = state_dot(tl.trans(t32), t45_turned, DOT)
+    x118 = state_dot(t48_turned, tl.trans(t15), DOT)
+    x119 = state_dot(t48, tl.trans(t15), DOT)
     t49_turned = 3.4445 * t45_turned + x117 + x118 + x119  # t₄₉ = 3.4445 t₄₅ + t₄₅ᵀ t₃₂ + t₁₅ t₄₈ + t₁₅ t₄₈ᵀ
-    t50 = exact_dot(t49_turned, t13, DOT)  # t₅₀ = t₄₉ t₁₃
-    t14_turned = exact_dot(t13_turned, t13, DOT)  # t₁₄ = t₁₃ᵀ t₁₃
+    t50 = state_dot(t49_turned, t13, DOT)  # t₅₀ = t₄₉ t₁₃
+    t14_turned = state_dot(t13_turned, t13, DOT)  # t₁₄ = t₁₃ᵀ t₁₃
     t51 = 2.0315 * t50  # t₅₁ = 2.0315 t₅₀
-    t52 = exact_dot(t14_turned, t51, DOT) + exact_dot(t51, tl.trans(t14), DOT) - 4.775 * t50  # t₅₂ = t₁₄ᵀ t₅₁ + t₅₁ t₁₄ᵀ − 4.775 t₅₀
-    t53 = 3.4445 * t49 + exact_dot(t49, t31, DOT) + exact_dot(t13, t52, DOT) + exact_dot(t13, tl.trans(t52), DOT)
-    t50_turned = exact_dot(t13_turned, tl.trans(t49_turned), DOT)  # t₅₀ = t₄₉ t₁₃
-    t52_turned = exact_dot(tl.trans(t51), t14, DOT) + exact_dot(t14, tl.trans(t51), DOT) - 4.775 * t50_turned
-    x128 = exact_dot(tl.trans(t31), t49_turned, DOT)
-    x129 = exact_dot(t52_turned, tl.trans(t13), DOT)
-    x130 = exact_dot(t52, tl.trans(t13), DOT)
+    t52 = state_dot(t14_turned, t51, DOT) + state_dot(t51, tl.trans(t14), DOT) - 4.775 * t50  # t₅₂ = t₁₄ᵀ t₅₁ + t₅₁ t₁₄ᵀ − 4.775 t₅₀
+    t53 = 3.4445 * t49 + state_dot(t49, t31, DOT) + state_dot(t13, t52, DOT) + state_dot(t13, tl.trans(t52), DOT)
+    t50_turned = state_dot(t13_turned, tl.trans(t49_turned), DOT)  # t₅₀ = t₄₉ t₁₃
+    t52_turned = state_dot(tl.trans(t51), t14, DOT) + state_dot(t14, tl.trans(t51), DOT) - 4.775 * t50_turned
+    x128 = state_dot(tl.trans(t31), t49_turned, DOT)
+    x129 = state_dot(t52_turned, tl.trans(t13), DOT)
+    x130 = state_dot(t52, tl.trans(t13), DOT)
     t53_turned = 3.4445 * t49_turned + x128 + x129 + x130  # t₅₃ = 3.4445 t₄₉ + t₄₉ᵀ t₃₁ + t₁₃ t₅₂ + t₁₃ t₅₂ᵀ
-    t54 = exact_dot(t53_turned, t11, DOT)  # t₅₄ = t₅₃ t₁₁
-    t12_turned = exact_dot(tl.trans(t11), t11, DOT)  # t₁₂ = t₁₁ᵀ t₁₁
+    t54 = state_dot(t53_turned, t11, DOT)  # t₅₄ = t₅₃ t₁₁
+    t12_turned = state_dot(tl.trans(t11), t11, DOT)  # t₁₂ = t₁₁ᵀ t₁₁
     t55 = 2.0315 * t54  # t₅₅ = 2.0315 t₅₄
-    t56 = exact_dot(t12_turned, t55, DOT) + exact_dot(t55, tl.trans(t12), DOT) - 4.775 * t54  # t₅₆ = t₁₂ᵀ t₅₅ + t₅₅ t₁₂ᵀ − 4.775 t₅₄
-    t57 = 3.4445 * t53 + exact_dot(t53, t30, DOT) + exact_dot(t11, t56, DOT) + exact_dot(t11, tl.trans(t56), DOT)
+    t56 = state_dot(t12_turned, t55, DOT) + state_dot(t55, tl.trans(t12), DOT) - 4.775 * t54  # t₅₆ = t₁₂ᵀ t₅₅ + t₅₅ t₁₂ᵀ − 4.775 t₅₄
+    t57 = 3.4445 * t53 + state_dot(t53, t30, DOT) + state_dot(t11, t56, DOT) + state_dot(t11, tl.trans(t56), DOT)
     x137 = power0(t29, -0.5) / square(tl.sqrt(tl.maximum(t29, 0.0)) + 1e-07) * t57 * S2
     t58 = t57 / (tl.sqrt(tl.maximum(t29, 0.0)) + 1e-07) + d_W2_momentum - tl.sum(x137) * S2
     t59 = -t58  # t₅₉ = −t₅₈
-    t60 = exact_dot(window_h1, t59, DOT)  # t₆₀_j = h₁_j t₅₉
+    t60 = window_dot(window_h1, t59, DOT)  # t₆₀_j = h₁_j t₅₉
     t61 = eta * t36  # t₆₁ = η t₃₆
-    t62 = exact_dot(tl.trans(t61), t9, DOT)  # t₆₂ = t₆₁ t₉
-    t10_turned = exact_dot(t9_turned, t9, DOT)  # t₁₀ = t₉ᵀ t₉
+    t62 = state_dot(tl.trans(t61), t9, DOT)  # t₆₂ = t₆₁ t₉
+    t10_turned = state_dot(t9_turned, t9, DOT)  # t₁₀ = t₉ᵀ t₉
     t63 = 2.0315 * t62  # t₆₃ = 2.0315 t₆₂
-    t64 = exact_dot(t10_turned, t63, DOT) + exact_dot(t63, tl.trans(t10), DOT) - 4.775 * t62  # t₆₄ = t₁₀ᵀ t₆₃ + t₆₃ t₁₀ᵀ − 4.775 t₆₂
-    x146 = exact_dot(tl.trans(tl.trans(t61)), t27, DOT)
-    x147 = exact_dot(t9, t64, DOT)
-    x148 = exact_dot(t9, tl.trans(t64), DOT)
+    t64 = state_dot(t10_turned, t63, DOT) + state_dot(t63, tl.trans(t10), DOT) - 4.775 * t62  # t₆₄ = t₁₀ᵀ t₆₃ + t₆₃ t₁₀ᵀ − 4.775 t₆₂
+    x146 = state_dot(tl.trans(tl.trans(t61)), t27, DOT)
+    x147 = state_dot(t9, t64, DOT)
+    x148 = state_dot(t9, tl.trans(t64), DOT)
     t65 = 3.4445 * t61 + x146 + x147 + x148  # t₆₅ = 3.4445 t₆₁ + t₆₁ᵀ t₂₇ + t₉ t₆₄ + t₉ t₆₄ᵀ
-    t62_turned = exact_dot(t9_turned, tl.trans(tl.trans(t61)), DOT)  # t₆₂ = t₆₁ t₉
-    t64_turned = exact_dot(tl.trans(t63), t10, DOT) + exact_dot(t10, tl.trans(t63), DOT) - 4.775 * t62_turned
-    x152 = exact_dot(tl.trans(t27), tl.trans(t61), DOT)
-    x153 = exact_dot(t64_turned, tl.trans(t9), DOT)
-    x154 = exact_dot(t64, tl.trans(t9), DOT)
+    t62_turned = state_dot(t9_turned, tl.trans(tl.trans(t61)), DOT)  # t₆₂ = t₆₁ t₉
+    t64_turned = state_dot(tl.trans(t63), t10, DOT) + state_dot(t10, tl.trans(t63), DOT) - 4.775 * t62_turned
+    x152 = state_dot(tl.trans(t27), tl.trans(t61), DOT)
+    x153 = state_dot(t64_turned, tl.trans(t9), DOT)
+    x154 = state_dot(t64, tl.trans(t9), DOT)
     t65_turned = 3.4445 * tl.trans(t61) + x152 + x153 + x154  # t₆₅ = 3.4445 t₆₁ + t₆₁ᵀ t₂₇ + t₉ t₆₄ + t₉ t₆₄ᵀ
-    t66 = exact_dot(t65_turned, t7, DOT)  # t₆₆ = t₆₅ t₇
-    t8_turned = exact_dot(t7_turned, t7, DOT)  # t₈ = t₇ᵀ t₇
+    t66 = state_dot(t65_turned, t7, DOT)  # t₆₆ = t₆₅ t₇
+    t8_turned = state_dot(t7_turned, t7, DOT)  # t₈ = t₇ᵀ t₇
     t67 = 2.0315 * t66  # t₆₇ = 2.0315 t₆₆
-    t68 = exact_dot(t8_turned, t67, DOT) + exact_dot(t67, tl.trans(t8), DOT) - 4.775 * t66  # t₆₈ = t₈ᵀ t₆₇ + t₆₇ t₈ᵀ − 4.775 t₆₆
-    t69 = 3.4445 * t65 + exact_dot(t65, t26, DOT) + exact_dot(t7, t68, DOT) + exact_dot(t7, tl.trans(t68), DOT)
-    t66_turned = exact_dot(t7_turned, tl.trans(t65_turned), DOT)  # t₆₆ = t₆₅ t₇
-    t68_turned = exact_dot(tl.trans(t67), t8, DOT) + exact_dot(t8, tl.trans(t67), DOT) - 4.775 * t66_turned
-    x163 = exact_dot(tl.trans(t26), t65_turned, DOT)
-    x164 = exact_dot(t68_turned, tl.trans(t7), DOT)
-    x165 = exact_dot(t68, tl.trans(t7), DOT)
+    t68 = state_dot(t8_turned, t67, DOT) + state_dot(t67, tl.trans(t8), DOT) - 4.775 * t66  # t₆₈ = t₈ᵀ t₆₇ + t₆₇ t₈ᵀ − 4.775 t₆₆
+    t69 = 3.4445 * t65 + state_dot(t65, t26, DOT) + state_dot(t7, t68, DOT) + state_dot(t7, tl.trans(t68), DOT)
+    t66_turned = state_dot(t7_turned, tl.trans(t65_turned), DOT)  # t₆₆ = t₆₅ t₇
+    t68_turned = state_dot(tl.trans(t67), t8, DOT) + state_dot(t8, tl.trans(t67), DOT) - 4.775 * t66_turned
+    x163 = state_dot(tl.trans(t26), t65_turned, DOT)
+    x164 = state_dot(t68_turned, tl.trans(t7), DOT)
+    x165 = state_dot(t68, tl.trans(t7), DOT)
     t69_turned = 3.4445 * t65_turned + x163 + x164 + x165  # t₆₉ = 3.4445 t₆₅ + t₆₅ᵀ t₂₆ + t₇ t₆₈ + t₇ t₆₈ᵀ
-    t70 = exact_dot(t69_turned, t5, DOT)  # t₇₀ = t₆₉ t₅
-    t6_turned = exact_dot(t5_turned, t5, DOT)  # t₆ = t₅ᵀ t₅
+    t70 = state_dot(t69_turned, t5, DOT)  # t₇₀ = t₆₉ t₅
+    t6_turned = state_dot(t5_turned, t5, DOT)  # t₆ = t₅ᵀ t₅
     t71 = 2.0315 * t70  # t₇₁ = 2.0315 t₇₀
-    t72 = exact_dot(t6_turned, t71, DOT) + exact_dot(t71, tl.trans(t6), DOT) - 4.775 * t70  # t₇₂ = t₆ᵀ t₇₁ + t₇₁ t₆ᵀ − 4.775 t₇₀
-    t73 = 3.4445 * t69 + exact_dot(t69, t25, DOT) + exact_dot(t5, t72, DOT) + exact_dot(t5, tl.trans(t72), DOT)
-    t70_turned = exact_dot(t5_turned, tl.trans(t69_turned), DOT)  # t₇₀ = t₆₉ t₅
-    t72_turned = exact_dot(tl.trans(t71), t6, DOT) + exact_dot(t6, tl.trans(t71), DOT) - 4.775 * t70_turned
-    x174 = exact_dot(tl.trans(t25), t69_turned, DOT)
-    x175 = exact_dot(t72_turned, tl.trans(t5), DOT)
-    x176 = exact_dot(t72, tl.trans(t5), DOT)
+    t72 = state_dot(t6_turned, t71, DOT) + state_dot(t71, tl.trans(t6), DOT) - 4.775 * t70  # t₇₂ = t₆ᵀ t₇₁ + t₇₁ t₆ᵀ − 4.775 t₇₀
+    t73 = 3.4445 * t69 + state_dot(t69, t25, DOT) + state_dot(t5, t72, DOT) + state_dot(t5, tl.trans(t72), DOT)
+    t70_turned = state_dot(t5_turned, tl.trans(t69_turned), DOT)  # t₇₀ = t₆₉ t₅
+    t72_turned = state_dot(tl.trans(t71), t6, DOT) + state_dot(t6, tl.trans(t71), DOT) - 4.775 * t70_turned
+    x174 = state_dot(tl.trans(t25), t69_turned, DOT)
+    x175 = state_dot(t72_turned, tl.trans(t5), DOT)
+    x176 = state_dot(t72, tl.trans(t5), DOT)
     t73_turned = 3.4445 * t69_turned + x174 + x175 + x176  # t₇₃ = 3.4445 t₆₉ + t₆₉ᵀ t₂₅ + t₅ t₇₂ + t₅ t₇₂ᵀ
-    t74 = exact_dot(t73_turned, t3, DOT)  # t₇₄ = t₇₃ t₃
-    t4_turned = exact_dot(t3_turned, t3, DOT)  # t₄ = t₃ᵀ t₃
+    t74 = state_dot(t73_turned, t3, DOT)  # t₇₄ = t₇₃ t₃
+    t4_turned = state_dot(t3_turned, t3, DOT)  # t₄ = t₃ᵀ t₃
     t75 = 2.0315 * t74  # t₇₅ = 2.0315 t₇₄
-    t76 = exact_dot(t4_turned, t75, DOT) + exact_dot(t75, tl.trans(t4), DOT) - 4.775 * t74  # t₇₆ = t₄ᵀ t₇₅ + t₇₅ t₄ᵀ − 4.775 t₇₄
-    t77 = 3.4445 * t73 + exact_dot(t73, t24, DOT) + exact_dot(t3, t76, DOT) + exact_dot(t3, tl.trans(t76), DOT)
-    t74_turned = exact_dot(t3_turned, tl.trans(t73_turned), DOT)  # t₇₄ = t₇₃ t₃
-    t76_turned = exact_dot(tl.trans(t75), t4, DOT) + exact_dot(t4, tl.trans(t75), DOT) - 4.775 * t74_turned
-    x185 = exact_dot(tl.trans(t24), t73_turned, DOT)
-    x186 = exact_dot(t76_turned, tl.trans(t3), DOT)
-    x187 = exact_dot(t76, tl.trans(t3), DOT)
+    t76 = state_dot(t4_turned, t75, DOT) + state_dot(t75, tl.trans(t4), DOT) - 4.775 * t74  # t₇₆ = t₄ᵀ t₇₅ + t₇₅ t₄ᵀ − 4.775 t₇₄
+    t77 = 3.4445 * t73 + state_dot(t73, t24, DOT) + state_dot(t3, t76, DOT) + state_dot(t3, tl.trans(t76), DOT)
+    t74_turned = state_dot(t3_turned, tl.trans(t73_turned), DOT)  # t₇₄ = t₇₃ t₃
+    t76_turned = state_dot(tl.trans(t75), t4, DOT) + state_dot(t4, tl.trans(t75), DOT) - 4.775 * t74_turned
+    x185 = state_dot(tl.trans(t24), t73_turned, DOT)
+    x186 = state_dot(t76_turned, tl.trans(t3), DOT)
+    x187 = state_dot(t76, tl.trans(t3), DOT)
     t77_turned = 3.4445 * t73_turned + x185 + x186 + x187  # t₇₇ = 3.4445 t₇₃ + t₇₃ᵀ t₂₄ + t₃ t₇₆ + t₃ t₇₆ᵀ
-    t78 = exact_dot(t77_turned, t1, DOT)  # t₇₈ = t₇₇ t₁
-    t2_turned = exact_dot(tl.trans(t1), t1, DOT)  # t₂ = t₁ᵀ t₁
+    t78 = state_dot(t77_turned, t1, DOT)  # t₇₈ = t₇₇ t₁
+    t2_turned = state_dot(tl.trans(t1), t1, DOT)  # t₂ = t₁ᵀ t₁
     t79 = 2.0315 * t78  # t₇₉ = 2.0315 t₇₈
-    t80 = exact_dot(t2_turned, t79, DOT) + exact_dot(t79, tl.trans(t2), DOT) - 4.775 * t78  # t₈₀ = t₂ᵀ t₇₉ + t₇₉ t₂ᵀ − 4.775 t₇₈
-    t81 = 3.4445 * t77 + exact_dot(t77, t23, DOT) + exact_dot(t1, t80, DOT) + exact_dot(t1, tl.trans(t80), DOT)
+    t80 = state_dot(t2_turned, t79, DOT) + state_dot(t79, tl.trans(t2), DOT) - 4.775 * t78  # t₈₀ = t₂ᵀ t₇₉ + t₇₉ t₂ᵀ − 4.775 t₇₈
+    t81 = 3.4445 * t77 + state_dot(t77, t23, DOT) + state_dot(t1, t80, DOT) + state_dot(t1, tl.trans(t80), DOT)
     x194 = power0(t22, -0.5) / square(tl.sqrt(tl.maximum(t22, 0.0)) + 1e-07) * t81 * S1
     t82 = t81 / (tl.sqrt(tl.maximum(t22, 0.0)) + 1e-07) + d_W1_momentum - tl.sum(x194) * S1
     t83 = -t82  # t₈₃ = −t₈₂
-    t84 = exact_dot(k_rows_phi, t83, DOT)  # t₈₄_j = φ(k_j) t₈₃
+    t84 = window_dot(k_rows_phi, t83, DOT)  # t₈₄_j = φ(k_j) t₈₃
     d_gamma_rows = tl.sum(t60 * window_du, 1) + tl.sum(t84 * t21 * gelu_slope(window_z1), 1)
 
     # the gradient of k_rows
     t85 = gamma_rows[:, None] * t84 * gelu_slope(window_z1)  # t₈₅_j = γ_j t₈₄_j · gelu′(z₁_j)
-    t86 = 2 * gamma_rows[:, None] * t60 + 2 * exact_dot(t85, W2_start, DOT)  # t₈₆_j = 2 γ_j t₆₀_j + 2 (t₈₅_j W₂[start])
+    t86 = 2 * gamma_rows[:, None] * t60 + 2 * window_dot(t85, W2_start, DOT)  # t₈₆_j = 2 γ_j t₆₀_j + 2 (t₈₅_j W₂[start])
 
     # the gradient of k_rows_features
-    x201 = exact_dot(window_d2, tl.trans(t59), DOT)
-    x202 = exact_dot(t86, tl.trans(W2_start), DOT)
+    x201 = window_dot(window_d2, tl.trans(t59), DOT)
+    x202 = window_dot(t86, tl.trans(W2_start), DOT)
     t87 = (
         gamma_rows[:, None]
         * t84
@@ -360,7 +360,7 @@ def step_adjoint(
         * (0.7978845608028654 * exp(-0.5 * (window_z1 * window_z1)) - 0.3989422804014327 * (window_z1 * window_z1) * exp(-0.5 * (window_z1 * window_z1)))  # noqa: E501
         + (x201 + x202) * gelu_slope(window_z1)
     )  # fmt: skip
-    d_k_rows_features = exact_dot(window_d1, tl.trans(t83), DOT) + exact_dot(t87, tl.trans(W1_start), DOT)
+    d_k_rows_features = window_dot(window_d1, tl.trans(t83), DOT) + window_dot(t87, tl.trans(W1_start), DOT)
 
     # the gradient of log_alpha
     d_log_alpha = alpha * (1 - tl.where(log_alpha + 60 < 0, 1.0, 0.0)) * (tl.sum(t28 * W2_prev) + tl.sum(t36 * W1_prev))
@@ -387,10 +387,10 @@ def step_adjoint(
     d_W2_momentum_2 = mu * t58
 
     # the gradient of W1_start
-    d_W1_start_2 = d_W1_start + exact_dot(tl.trans(k_rows_phi), t87, DOT)
+    d_W1_start_2 = d_W1_start + window_dot(tl.trans(k_rows_phi), t87, DOT)
 
     # the gradient of W2_start
-    d_W2_start_2 = d_W2_start + exact_dot(tl.trans(t85), window_du, DOT) + exact_dot(tl.trans(window_h1), t86, DOT)
+    d_W2_start_2 = d_W2_start + window_dot(tl.trans(t85), window_du, DOT) + window_dot(tl.trans(window_h1), t86, DOT)
     return d_eta, d_gamma_rows, t86, d_k_rows_features, d_log_alpha, d_log_mu, d_o, d_q_features, d_v_rows, d_W1_2, d_W2_2, d_W1_momentum_2, d_W2_momentum_2, d_W1_start_2, d_W2_start_2  # noqa: E501  # fmt: skip
 
 

@@ -35,14 +35,14 @@ def torch_chunk_gdn2(
     """
     return _FORM(
         {
-                    "q": q,
-                    "k": k,
-                    "v": v,
-                    "erase_key": erase_key,
-                    "erase_write_key": k if erase_write_key is None else erase_write_key,
-                    "log_alpha": log_alpha,
-                    "eta": eta,
-                },
+            "q": q,
+            "k": k,
+            "v": v,
+            "erase_key": erase_key,
+            "erase_write_key": k if erase_write_key is None else erase_write_key,
+            "log_alpha": log_alpha,
+            "eta": eta,
+        },
         {},
         initial_state,
         output_final_state,

@@ -23,7 +23,7 @@ from .runtime_operator import Differentiable
 from .runtime_walk import JUST_NUMBERS, Kept, WalkKernels, WalkLaunch, WalkOperator
 
 # Axes: B batch, T tokens, H heads, K key width, V value width.
-TILE = 16  # tokens that are tried first, and one more
+TILE = 64  # tokens from one checkpoint to the next
 TABLE = LaunchTable("huber_delta", "8ee9a587a431", tile=TILE, block=0, least=16, options={})
 # per kernel and largest width: warps, stages, block of a width that is split, registers
 TABLE.options["walk_forward"] = ((64, 4, 1, 64, 255), (128, 8, 1, 64, 255), (1073741824, 16, 1, 64, 255))

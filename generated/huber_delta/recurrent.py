@@ -99,7 +99,7 @@ def step(
     x13 = torch.where(
         torch.abs(e) > delta[..., None], delta[..., None] * (torch.abs(e) - 0.5 * delta[..., None]), 0.5 * torch.abs(e).square()
     )
-    loss = x13.sum(-1)  # ℓ = Σ_V (δ (|e| − δ / 2) if |e| > δ else |e|² / 2)
+    loss = x13.sum(-1)  # ℓ = Σ_V (δ (|e| − δ / 2) if |e| > δ else e² / 2)
     norm_error = torch.sqrt(e.square().sum(-1))  # ‖e‖
     norm_surprise = torch.sqrt(k.square().sum(-1) * du.square().sum(-1))  # ‖g‖ = √(‖k‖² ‖∂ℓ/∂u‖²)
     norm_state = torch.sqrt(W.square().sum(-2).sum(-1))  # ‖A‖ = ‖W‖

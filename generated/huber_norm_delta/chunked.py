@@ -3,8 +3,8 @@
 """huber_norm_delta, a tile of tokens at a time.
 
 The surprises of a tile row by row, from products of keys; the state is formed at the tile's end only.
-∂ℓ/∂u = 2 (δ / (2 ‖e‖) if ‖e‖ > δ else 1/2) e is not affine in the state (attentional_bias, huber_norm_delta.yaml:4), but it acts on one
-row at a time, so the surprises of a tile follow row by row from products of keys.
+∂ℓ/∂u = (δ / ‖e‖ if ‖e‖ > δ else 1) e is not affine in the state (attentional_bias, huber_norm_delta.yaml:4), but it acts on one row at
+a time, so the surprises of a tile follow row by row from products of keys.
 """
 
 from __future__ import annotations

@@ -12,7 +12,7 @@ the memory at the key
 the surprise, by reverse mode
   e = u − v
   t₁ = ‖e‖²
-  ∂ℓ/∂u = 2 (δ / (2 √(t₁)) if √(t₁) > δ else 1/2) e
+  ∂ℓ/∂u = (δ / √(t₁) if √(t₁) > δ else 1) e
 
 momentum, retention and mirror map
   W = α W[t−1] − η kᵀ ⊗ ∂ℓ/∂u

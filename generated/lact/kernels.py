@@ -18,13 +18,13 @@ from torch import Tensor
 from .contract import CONTRACT
 from .runtime_device_functions import exp, power0, sigmoid, square
 from .runtime_device_memory import load_number, load_row, load_tile, store_number, store_row, store_tile
-from .runtime_device_products import exact_dot
+from .runtime_device_products import state_dot
 from .runtime_launch import Buffer, LaunchTable
 from .runtime_operator import Differentiable
 from .runtime_walk import JUST_NUMBERS, Kept, WalkKernels, WalkLaunch, WalkOperator
 
 # Axes: B batch, T tokens, H heads, K key width, V value width, N hidden width.
-TILE = CONTRACT.chunk  # tokens that are tried first, and one more
+TILE = 64  # tokens from one checkpoint to the next
 TABLE = LaunchTable("lact", "1944a07993bd", tile=TILE, block=0, least=16, options={})
 # per kernel and largest width: warps, stages, block of a width that is split, registers
 TABLE.options["walk_forward"] = ((16, 4, 1, 64, 255), (32, 8, 1, 64, 255), (1073741824, 16, 1, 64, 255))
@@ -100,20 +100,20 @@ def leave(
 
     # momentum, retention and mirror map
     t1 = S1_pending / (tl.sqrt(tl.maximum(tl.sum(S1_pending * S1_pending), 0.0)) + 1e-07)  # t₁ = Z₁[C] / (‖Z₁[C]‖ + 1e-07)
-    t2 = exact_dot(t1, tl.trans(t1), DOT)  # t₂ = t₁ t₁ᵀ
-    x11 = exact_dot(2.927 * exact_dot(t2, t2, DOT) - 6.8946 * t2, t1, DOT)
+    t2 = state_dot(t1, tl.trans(t1), DOT)  # t₂ = t₁ t₁ᵀ
+    x11 = state_dot(2.927 * state_dot(t2, t2, DOT) - 6.8946 * t2, t1, DOT)
     t3 = 4.0848 * t1 + x11  # t₃ = 4.0848 t₁ + (2.927 (t₂ t₂) − 6.8946 t₂) t₁
-    t4 = exact_dot(t3, tl.trans(t3), DOT)  # t₄ = t₃ t₃ᵀ
-    x14 = exact_dot(2.6377 * exact_dot(t4, t4, DOT) - 6.3029 * t4, t3, DOT)
+    t4 = state_dot(t3, tl.trans(t3), DOT)  # t₄ = t₃ t₃ᵀ
+    x14 = state_dot(2.6377 * state_dot(t4, t4, DOT) - 6.3029 * t4, t3, DOT)
     t5 = 3.9505 * t3 + x14  # t₅ = 3.9505 t₃ + (2.6377 (t₄ t₄) − 6.3029 t₄) t₃
-    t6 = exact_dot(t5, tl.trans(t5), DOT)  # t₆ = t₅ t₅ᵀ
-    x17 = exact_dot(2.3037 * exact_dot(t6, t6, DOT) - 5.5913 * t6, t5, DOT)
+    t6 = state_dot(t5, tl.trans(t5), DOT)  # t₆ = t₅ t₅ᵀ
+    x17 = state_dot(2.3037 * state_dot(t6, t6, DOT) - 5.5913 * t6, t5, DOT)
     t7 = 3.7418 * t5 + x17  # t₇ = 3.7418 t₅ + (2.3037 (t₆ t₆) − 5.5913 t₆) t₅
-    t8 = exact_dot(t7, tl.trans(t7), DOT)  # t₈ = t₇ t₇ᵀ
-    x20 = exact_dot(1.2046 * exact_dot(t8, t8, DOT) - 3.1427 * t8, t7, DOT)
+    t8 = state_dot(t7, tl.trans(t7), DOT)  # t₈ = t₇ t₇ᵀ
+    x20 = state_dot(1.2046 * state_dot(t8, t8, DOT) - 3.1427 * t8, t7, DOT)
     t9 = 2.8769 * t7 + x20  # t₉ = 2.8769 t₇ + (1.2046 (t₈ t₈) − 3.1427 t₈) t₇
-    t10 = exact_dot(t9, tl.trans(t9), DOT)  # t₁₀ = t₉ t₉ᵀ
-    x23 = exact_dot(1.2012 * exact_dot(t10, t10, DOT) - 3.0525 * t10, t9, DOT)
+    t10 = state_dot(t9, tl.trans(t9), DOT)  # t₁₀ = t₉ t₉ᵀ
+    x23 = state_dot(1.2012 * state_dot(t10, t10, DOT) - 3.0525 * t10, t9, DOT)
     O1 = 2.8366 * t9 + x23  # O₁ = NS₅(Z₁[C])
     moved1 = W1_prev + O1  # X₁ = W₁[C] + O₁
     x26 = W1_start * W1_start
@@ -122,20 +122,20 @@ def leave(
     x29 = tl.sum(x28, 0)
     W1 = tl.sqrt(tl.maximum(x27[None, :], 0.0)) / tl.maximum(1e-05, tl.sqrt(tl.maximum(x29[None, :], 0.0))) * moved1
     t11 = S2_pending / (tl.sqrt(tl.maximum(tl.sum(S2_pending * S2_pending), 0.0)) + 1e-07)  # t₁₁ = Z₂[C] / (‖Z₂[C]‖ + 1e-07)
-    t12 = exact_dot(t11, tl.trans(t11), DOT)  # t₁₂ = t₁₁ t₁₁ᵀ
-    x33 = exact_dot(2.927 * exact_dot(t12, t12, DOT) - 6.8946 * t12, t11, DOT)
+    t12 = state_dot(t11, tl.trans(t11), DOT)  # t₁₂ = t₁₁ t₁₁ᵀ
+    x33 = state_dot(2.927 * state_dot(t12, t12, DOT) - 6.8946 * t12, t11, DOT)
     t13 = 4.0848 * t11 + x33  # t₁₃ = 4.0848 t₁₁ + (2.927 (t₁₂ t₁₂) − 6.8946 t₁₂) t₁₁
-    t14 = exact_dot(t13, tl.trans(t13), DOT)  # t₁₄ = t₁₃ t₁₃ᵀ
-    x36 = exact_dot(2.6377 * exact_dot(t14, t14, DOT) - 6.3029 * t14, t13, DOT)
+    t14 = state_dot(t13, tl.trans(t13), DOT)  # t₁₄ = t₁₃ t₁₃ᵀ
+    x36 = state_dot(2.6377 * state_dot(t14, t14, DOT) - 6.3029 * t14, t13, DOT)
     t15 = 3.9505 * t13 + x36  # t₁₅ = 3.9505 t₁₃ + (2.6377 (t₁₄ t₁₄) − 6.3029 t₁₄) t₁₃
-    t16 = exact_dot(t15, tl.trans(t15), DOT)  # t₁₆ = t₁₅ t₁₅ᵀ
-    x39 = exact_dot(2.3037 * exact_dot(t16, t16, DOT) - 5.5913 * t16, t15, DOT)
+    t16 = state_dot(t15, tl.trans(t15), DOT)  # t₁₆ = t₁₅ t₁₅ᵀ
+    x39 = state_dot(2.3037 * state_dot(t16, t16, DOT) - 5.5913 * t16, t15, DOT)
     t17 = 3.7418 * t15 + x39  # t₁₇ = 3.7418 t₁₅ + (2.3037 (t₁₆ t₁₆) − 5.5913 t₁₆) t₁₅
-    t18 = exact_dot(t17, tl.trans(t17), DOT)  # t₁₈ = t₁₇ t₁₇ᵀ
-    x42 = exact_dot(1.2046 * exact_dot(t18, t18, DOT) - 3.1427 * t18, t17, DOT)
+    t18 = state_dot(t17, tl.trans(t17), DOT)  # t₁₈ = t₁₇ t₁₇ᵀ
+    x42 = state_dot(1.2046 * state_dot(t18, t18, DOT) - 3.1427 * t18, t17, DOT)
     t19 = 2.8769 * t17 + x42  # t₁₉ = 2.8769 t₁₇ + (1.2046 (t₁₈ t₁₈) − 3.1427 t₁₈) t₁₇
-    t20 = exact_dot(t19, tl.trans(t19), DOT)  # t₂₀ = t₁₉ t₁₉ᵀ
-    x45 = exact_dot(1.2012 * exact_dot(t20, t20, DOT) - 3.0525 * t20, t19, DOT)
+    t20 = state_dot(t19, tl.trans(t19), DOT)  # t₂₀ = t₁₉ t₁₉ᵀ
+    x45 = state_dot(1.2012 * state_dot(t20, t20, DOT) - 3.0525 * t20, t19, DOT)
     O2 = 2.8366 * t19 + x45  # O₂ = NS₅(Z₂[C])
     moved2 = W2_prev + O2  # X₂ = W₂[C] + O₂
     x48 = W2_start * W2_start
@@ -144,20 +144,20 @@ def leave(
     x51 = tl.sum(x50, 0)
     W2 = tl.sqrt(tl.maximum(x49[None, :], 0.0)) / tl.maximum(1e-05, tl.sqrt(tl.maximum(x51[None, :], 0.0))) * moved2
     t21 = S3_pending / (tl.sqrt(tl.maximum(tl.sum(S3_pending * S3_pending), 0.0)) + 1e-07)  # t₂₁ = Z₃[C] / (‖Z₃[C]‖ + 1e-07)
-    t22 = exact_dot(t21, tl.trans(t21), DOT)  # t₂₂ = t₂₁ t₂₁ᵀ
-    x55 = exact_dot(2.927 * exact_dot(t22, t22, DOT) - 6.8946 * t22, t21, DOT)
+    t22 = state_dot(t21, tl.trans(t21), DOT)  # t₂₂ = t₂₁ t₂₁ᵀ
+    x55 = state_dot(2.927 * state_dot(t22, t22, DOT) - 6.8946 * t22, t21, DOT)
     t23 = 4.0848 * t21 + x55  # t₂₃ = 4.0848 t₂₁ + (2.927 (t₂₂ t₂₂) − 6.8946 t₂₂) t₂₁
-    t24 = exact_dot(t23, tl.trans(t23), DOT)  # t₂₄ = t₂₃ t₂₃ᵀ
-    x58 = exact_dot(2.6377 * exact_dot(t24, t24, DOT) - 6.3029 * t24, t23, DOT)
+    t24 = state_dot(t23, tl.trans(t23), DOT)  # t₂₄ = t₂₃ t₂₃ᵀ
+    x58 = state_dot(2.6377 * state_dot(t24, t24, DOT) - 6.3029 * t24, t23, DOT)
     t25 = 3.9505 * t23 + x58  # t₂₅ = 3.9505 t₂₃ + (2.6377 (t₂₄ t₂₄) − 6.3029 t₂₄) t₂₃
-    t26 = exact_dot(t25, tl.trans(t25), DOT)  # t₂₆ = t₂₅ t₂₅ᵀ
-    x61 = exact_dot(2.3037 * exact_dot(t26, t26, DOT) - 5.5913 * t26, t25, DOT)
+    t26 = state_dot(t25, tl.trans(t25), DOT)  # t₂₆ = t₂₅ t₂₅ᵀ
+    x61 = state_dot(2.3037 * state_dot(t26, t26, DOT) - 5.5913 * t26, t25, DOT)
     t27 = 3.7418 * t25 + x61  # t₂₇ = 3.7418 t₂₅ + (2.3037 (t₂₆ t₂₆) − 5.5913 t₂₆) t₂₅
-    t28 = exact_dot(t27, tl.trans(t27), DOT)  # t₂₈ = t₂₇ t₂₇ᵀ
-    x64 = exact_dot(1.2046 * exact_dot(t28, t28, DOT) - 3.1427 * t28, t27, DOT)
+    t28 = state_dot(t27, tl.trans(t27), DOT)  # t₂₈ = t₂₇ t₂₇ᵀ
+    x64 = state_dot(1.2046 * state_dot(t28, t28, DOT) - 3.1427 * t28, t27, DOT)
     t29 = 2.8769 * t27 + x64  # t₂₉ = 2.8769 t₂₇ + (1.2046 (t₂₈ t₂₈) − 3.1427 t₂₈) t₂₇
-    t30 = exact_dot(t29, tl.trans(t29), DOT)  # t₃₀ = t₂₉ t₂₉ᵀ
-    x67 = exact_dot(1.2012 * exact_dot(t30, t30, DOT) - 3.0525 * t30, t29, DOT)
+    t30 = state_dot(t29, tl.trans(t29), DOT)  # t₃₀ = t₂₉ t₂₉ᵀ
+    x67 = state_dot(1.2012 * state_dot(t30, t30, DOT) - 3.0525 * t30, t29, DOT)
     O3 = 2.8366 * t29 + x67  # O₃ = NS₅(Z₃[C])
     moved3 = W3_prev + O3  # X₃ = W₃[C] + O₃
     x70 = W3_start * W3_start
@@ -303,21 +303,21 @@ def leave_adjoint(
     t31 = tl.sum(W1_start * W1_start, 0)  # t₃₁ = ‖W₁[start]‖_K²
     t32 = tl.sum(S1_pending * S1_pending)  # t₃₂ = ‖Z₁[C]‖²
     t1 = S1_pending / (tl.sqrt(tl.maximum(t32, 0.0)) + 1e-07)  # t₁ = Z₁[C] / (√(t₃₂) + 1e-07)
-    t2 = exact_dot(t1, tl.trans(t1), DOT)  # t₂ = t₁ t₁ᵀ
-    t33 = 2.927 * exact_dot(t2, t2, DOT) - 6.8946 * t2  # t₃₃ = 2.927 (t₂ t₂) − 6.8946 t₂
-    t3 = 4.0848 * t1 + exact_dot(t33, t1, DOT)  # t₃ = 4.0848 t₁ + t₃₃ t₁
-    t4 = exact_dot(t3, tl.trans(t3), DOT)  # t₄ = t₃ t₃ᵀ
-    t34 = 2.6377 * exact_dot(t4, t4, DOT) - 6.3029 * t4  # t₃₄ = 2.6377 (t₄ t₄) − 6.3029 t₄
-    t5 = 3.9505 * t3 + exact_dot(t34, t3, DOT)  # t₅ = 3.9505 t₃ + t₃₄ t₃
-    t6 = exact_dot(t5, tl.trans(t5), DOT)  # t₆ = t₅ t₅ᵀ
-    t35 = 2.3037 * exact_dot(t6, t6, DOT) - 5.5913 * t6  # t₃₅ = 2.3037 (t₆ t₆) − 5.5913 t₆
-    t7 = 3.7418 * t5 + exact_dot(t35, t5, DOT)  # t₇ = 3.7418 t₅ + t₃₅ t₅
-    t8 = exact_dot(t7, tl.trans(t7), DOT)  # t₈ = t₇ t₇ᵀ
-    t36 = 1.2046 * exact_dot(t8, t8, DOT) - 3.1427 * t8  # t₃₆ = 1.2046 (t₈ t₈) − 3.1427 t₈
-    t9 = 2.8769 * t7 + exact_dot(t36, t7, DOT)  # t₉ = 2.8769 t₇ + t₃₆ t₇
-    t10 = exact_dot(t9, tl.trans(t9), DOT)  # t₁₀ = t₉ t₉ᵀ
-    t37 = 1.2012 * exact_dot(t10, t10, DOT) - 3.0525 * t10  # t₃₇ = 1.2012 (t₁₀ t₁₀) − 3.0525 t₁₀
-    O1 = 2.8366 * t9 + exact_dot(t37, t9, DOT)  # O₁ = NS₅(Z₁[C])
+    t2 = state_dot(t1, tl.trans(t1), DOT)  # t₂ = t₁ t₁ᵀ
+    t33 = 2.927 * state_dot(t2, t2, DOT) - 6.8946 * t2  # t₃₃ = 2.927 (t₂ t₂) − 6.8946 t₂
+    t3 = 4.0848 * t1 + state_dot(t33, t1, DOT)  # t₃ = 4.0848 t₁ + t₃₃ t₁
+    t4 = state_dot(t3, tl.trans(t3), DOT)  # t₄ = t₃ t₃ᵀ
+    t34 = 2.6377 * state_dot(t4, t4, DOT) - 6.3029 * t4  # t₃₄ = 2.6377 (t₄ t₄) − 6.3029 t₄
+    t5 = 3.9505 * t3 + state_dot(t34, t3, DOT)  # t₅ = 3.9505 t₃ + t₃₄ t₃
+    t6 = state_dot(t5, tl.trans(t5), DOT)  # t₆ = t₅ t₅ᵀ
+    t35 = 2.3037 * state_dot(t6, t6, DOT) - 5.5913 * t6  # t₃₅ = 2.3037 (t₆ t₆) − 5.5913 t₆
+    t7 = 3.7418 * t5 + state_dot(t35, t5, DOT)  # t₇ = 3.7418 t₅ + t₃₅ t₅
+    t8 = state_dot(t7, tl.trans(t7), DOT)  # t₈ = t₇ t₇ᵀ
+    t36 = 1.2046 * state_dot(t8, t8, DOT) - 3.1427 * t8  # t₃₆ = 1.2046 (t₈ t₈) − 3.1427 t₈
+    t9 = 2.8769 * t7 + state_dot(t36, t7, DOT)  # t₉ = 2.8769 t₇ + t₃₆ t₇
+    t10 = state_dot(t9, tl.trans(t9), DOT)  # t₁₀ = t₉ t₉ᵀ
+    t37 = 1.2012 * state_dot(t10, t10, DOT) - 3.0525 * t10  # t₃₇ = 1.2012 (t₁₀ t₁₀) − 3.0525 t₁₀
+    O1 = 2.8366 * t9 + state_dot(t37, t9, DOT)  # O₁ = NS₅(Z₁[C])
     moved1 = W1_prev + O1  # X₁ = W₁[C] + O₁
     t38 = tl.sum(moved1 * moved1, 0)  # t₃₈ = ‖X₁‖_K²
     x38 = (
@@ -337,21 +337,21 @@ def leave_adjoint(
     t40 = tl.sum(W2_start * W2_start, 0)  # t₄₀ = ‖W₂[start]‖_N²
     t41 = tl.sum(S2_pending * S2_pending)  # t₄₁ = ‖Z₂[C]‖²
     t11 = S2_pending / (tl.sqrt(tl.maximum(t41, 0.0)) + 1e-07)  # t₁₁ = Z₂[C] / (√(t₄₁) + 1e-07)
-    t12 = exact_dot(t11, tl.trans(t11), DOT)  # t₁₂ = t₁₁ t₁₁ᵀ
-    t42 = 2.927 * exact_dot(t12, t12, DOT) - 6.8946 * t12  # t₄₂ = 2.927 (t₁₂ t₁₂) − 6.8946 t₁₂
-    t13 = 4.0848 * t11 + exact_dot(t42, t11, DOT)  # t₁₃ = 4.0848 t₁₁ + t₄₂ t₁₁
-    t14 = exact_dot(t13, tl.trans(t13), DOT)  # t₁₄ = t₁₃ t₁₃ᵀ
-    t43 = 2.6377 * exact_dot(t14, t14, DOT) - 6.3029 * t14  # t₄₃ = 2.6377 (t₁₄ t₁₄) − 6.3029 t₁₄
-    t15 = 3.9505 * t13 + exact_dot(t43, t13, DOT)  # t₁₅ = 3.9505 t₁₃ + t₄₃ t₁₃
-    t16 = exact_dot(t15, tl.trans(t15), DOT)  # t₁₆ = t₁₅ t₁₅ᵀ
-    t44 = 2.3037 * exact_dot(t16, t16, DOT) - 5.5913 * t16  # t₄₄ = 2.3037 (t₁₆ t₁₆) − 5.5913 t₁₆
-    t17 = 3.7418 * t15 + exact_dot(t44, t15, DOT)  # t₁₇ = 3.7418 t₁₅ + t₄₄ t₁₅
-    t18 = exact_dot(t17, tl.trans(t17), DOT)  # t₁₈ = t₁₇ t₁₇ᵀ
-    t45 = 1.2046 * exact_dot(t18, t18, DOT) - 3.1427 * t18  # t₄₅ = 1.2046 (t₁₈ t₁₈) − 3.1427 t₁₈
-    t19 = 2.8769 * t17 + exact_dot(t45, t17, DOT)  # t₁₉ = 2.8769 t₁₇ + t₄₅ t₁₇
-    t20 = exact_dot(t19, tl.trans(t19), DOT)  # t₂₀ = t₁₉ t₁₉ᵀ
-    t46 = 1.2012 * exact_dot(t20, t20, DOT) - 3.0525 * t20  # t₄₆ = 1.2012 (t₂₀ t₂₀) − 3.0525 t₂₀
-    O2 = 2.8366 * t19 + exact_dot(t46, t19, DOT)  # O₂ = NS₅(Z₂[C])
+    t12 = state_dot(t11, tl.trans(t11), DOT)  # t₁₂ = t₁₁ t₁₁ᵀ
+    t42 = 2.927 * state_dot(t12, t12, DOT) - 6.8946 * t12  # t₄₂ = 2.927 (t₁₂ t₁₂) − 6.8946 t₁₂
+    t13 = 4.0848 * t11 + state_dot(t42, t11, DOT)  # t₁₃ = 4.0848 t₁₁ + t₄₂ t₁₁
+    t14 = state_dot(t13, tl.trans(t13), DOT)  # t₁₄ = t₁₃ t₁₃ᵀ
+    t43 = 2.6377 * state_dot(t14, t14, DOT) - 6.3029 * t14  # t₄₃ = 2.6377 (t₁₄ t₁₄) − 6.3029 t₁₄
+    t15 = 3.9505 * t13 + state_dot(t43, t13, DOT)  # t₁₅ = 3.9505 t₁₃ + t₄₃ t₁₃
+    t16 = state_dot(t15, tl.trans(t15), DOT)  # t₁₆ = t₁₅ t₁₅ᵀ
+    t44 = 2.3037 * state_dot(t16, t16, DOT) - 5.5913 * t16  # t₄₄ = 2.3037 (t₁₆ t₁₆) − 5.5913 t₁₆
+    t17 = 3.7418 * t15 + state_dot(t44, t15, DOT)  # t₁₇ = 3.7418 t₁₅ + t₄₄ t₁₅
+    t18 = state_dot(t17, tl.trans(t17), DOT)  # t₁₈ = t₁₇ t₁₇ᵀ
+    t45 = 1.2046 * state_dot(t18, t18, DOT) - 3.1427 * t18  # t₄₅ = 1.2046 (t₁₈ t₁₈) − 3.1427 t₁₈
+    t19 = 2.8769 * t17 + state_dot(t45, t17, DOT)  # t₁₉ = 2.8769 t₁₇ + t₄₅ t₁₇
+    t20 = state_dot(t19, tl.trans(t19), DOT)  # t₂₀ = t₁₉ t₁₉ᵀ
+    t46 = 1.2012 * state_dot(t20, t20, DOT) - 3.0525 * t20  # t₄₆ = 1.2012 (t₂₀ t₂₀) − 3.0525 t₂₀
+    O2 = 2.8366 * t19 + state_dot(t46, t19, DOT)  # O₂ = NS₅(Z₂[C])
     moved2 = W2_prev + O2  # X₂ = W₂[C] + O₂
     t47 = tl.sum(moved2 * moved2, 0)  # t₄₇ = ‖X₂‖_N²
     x61 = (
@@ -371,21 +371,21 @@ def leave_adjoint(
     t49 = tl.sum(W3_start * W3_start, 0)  # t₄₉ = ‖W₃[start]‖_K²
     t50 = tl.sum(S3_pending * S3_pending)  # t₅₀ = ‖Z₃[C]‖²
     t21 = S3_pending / (tl.sqrt(tl.maximum(t50, 0.0)) + 1e-07)  # t₂₁ = Z₃[C] / (√(t₅₀) + 1e-07)
-    t22 = exact_dot(t21, tl.trans(t21), DOT)  # t₂₂ = t₂₁ t₂₁ᵀ
-    t51 = 2.927 * exact_dot(t22, t22, DOT) - 6.8946 * t22  # t₅₁ = 2.927 (t₂₂ t₂₂) − 6.8946 t₂₂
-    t23 = 4.0848 * t21 + exact_dot(t51, t21, DOT)  # t₂₃ = 4.0848 t₂₁ + t₅₁ t₂₁
-    t24 = exact_dot(t23, tl.trans(t23), DOT)  # t₂₄ = t₂₃ t₂₃ᵀ
-    t52 = 2.6377 * exact_dot(t24, t24, DOT) - 6.3029 * t24  # t₅₂ = 2.6377 (t₂₄ t₂₄) − 6.3029 t₂₄
-    t25 = 3.9505 * t23 + exact_dot(t52, t23, DOT)  # t₂₅ = 3.9505 t₂₃ + t₅₂ t₂₃
-    t26 = exact_dot(t25, tl.trans(t25), DOT)  # t₂₆ = t₂₅ t₂₅ᵀ
-    t53 = 2.3037 * exact_dot(t26, t26, DOT) - 5.5913 * t26  # t₅₃ = 2.3037 (t₂₆ t₂₆) − 5.5913 t₂₆
-    t27 = 3.7418 * t25 + exact_dot(t53, t25, DOT)  # t₂₇ = 3.7418 t₂₅ + t₅₃ t₂₅
-    t28 = exact_dot(t27, tl.trans(t27), DOT)  # t₂₈ = t₂₇ t₂₇ᵀ
-    t54 = 1.2046 * exact_dot(t28, t28, DOT) - 3.1427 * t28  # t₅₄ = 1.2046 (t₂₈ t₂₈) − 3.1427 t₂₈
-    t29 = 2.8769 * t27 + exact_dot(t54, t27, DOT)  # t₂₉ = 2.8769 t₂₇ + t₅₄ t₂₇
-    t30 = exact_dot(t29, tl.trans(t29), DOT)  # t₃₀ = t₂₉ t₂₉ᵀ
-    t55 = 1.2012 * exact_dot(t30, t30, DOT) - 3.0525 * t30  # t₅₅ = 1.2012 (t₃₀ t₃₀) − 3.0525 t₃₀
-    O3 = 2.8366 * t29 + exact_dot(t55, t29, DOT)  # O₃ = NS₅(Z₃[C])
+    t22 = state_dot(t21, tl.trans(t21), DOT)  # t₂₂ = t₂₁ t₂₁ᵀ
+    t51 = 2.927 * state_dot(t22, t22, DOT) - 6.8946 * t22  # t₅₁ = 2.927 (t₂₂ t₂₂) − 6.8946 t₂₂
+    t23 = 4.0848 * t21 + state_dot(t51, t21, DOT)  # t₂₃ = 4.0848 t₂₁ + t₅₁ t₂₁
+    t24 = state_dot(t23, tl.trans(t23), DOT)  # t₂₄ = t₂₃ t₂₃ᵀ
+    t52 = 2.6377 * state_dot(t24, t24, DOT) - 6.3029 * t24  # t₅₂ = 2.6377 (t₂₄ t₂₄) − 6.3029 t₂₄
+    t25 = 3.9505 * t23 + state_dot(t52, t23, DOT)  # t₂₅ = 3.9505 t₂₃ + t₅₂ t₂₃
+    t26 = state_dot(t25, tl.trans(t25), DOT)  # t₂₆ = t₂₅ t₂₅ᵀ
+    t53 = 2.3037 * state_dot(t26, t26, DOT) - 5.5913 * t26  # t₅₃ = 2.3037 (t₂₆ t₂₆) − 5.5913 t₂₆
+    t27 = 3.7418 * t25 + state_dot(t53, t25, DOT)  # t₂₇ = 3.7418 t₂₅ + t₅₃ t₂₅
+    t28 = state_dot(t27, tl.trans(t27), DOT)  # t₂₈ = t₂₇ t₂₇ᵀ
+    t54 = 1.2046 * state_dot(t28, t28, DOT) - 3.1427 * t28  # t₅₄ = 1.2046 (t₂₈ t₂₈) − 3.1427 t₂₈
+    t29 = 2.8769 * t27 + state_dot(t54, t27, DOT)  # t₂₉ = 2.8769 t₂₇ + t₅₄ t₂₇
+    t30 = state_dot(t29, tl.trans(t29), DOT)  # t₃₀ = t₂₉ t₂₉ᵀ
+    t55 = 1.2012 * state_dot(t30, t30, DOT) - 3.0525 * t30  # t₅₅ = 1.2012 (t₃₀ t₃₀) − 3.0525 t₃₀
+    O3 = 2.8366 * t29 + state_dot(t55, t29, DOT)  # O₃ = NS₅(Z₃[C])
     moved3 = W3_prev + O3  # X₃ = W₃[C] + O₃
     t56 = tl.sum(moved3 * moved3, 0)  # t₅₆ = ‖X₃‖_K²
     x84 = (
@@ -402,119 +402,119 @@ def leave_adjoint(
     )  # fmt: skip
 
     # the gradient of W1_pending
-    t58_turned = exact_dot(t9, tl.trans(t39), DOT)  # t₅₈ = t₃₉ t₉ᵀ
-    t58 = exact_dot(t39, tl.trans(t9), DOT)  # t₅₈ = t₃₉ t₉ᵀ
+    t58_turned = state_dot(t9, tl.trans(t39), DOT)  # t₅₈ = t₃₉ t₉ᵀ
+    t58 = state_dot(t39, tl.trans(t9), DOT)  # t₅₈ = t₃₉ t₉ᵀ
     t59 = 1.2012 * t58  # t₅₉ = 1.2012 t₅₈
-    t60_turned = exact_dot(tl.trans(t59), t10, DOT) + exact_dot(t10, tl.trans(t59), DOT) - 3.0525 * t58_turned
-    t10_turned = exact_dot(t9, tl.trans(t9), DOT)  # t₁₀ = t₉ t₉ᵀ
-    t60 = exact_dot(t10_turned, t59, DOT) + exact_dot(t59, tl.trans(t10), DOT) - 3.0525 * t58  # t₆₀ = t₁₀ᵀ t₅₉ + t₅₉ t₁₀ᵀ − 3.0525 t₅₈
-    t61 = 2.8366 * t39 + exact_dot(tl.trans(t37), t39, DOT) + exact_dot(t60_turned, t9, DOT) + exact_dot(t60, t9, DOT)
-    t62_turned = exact_dot(t7, tl.trans(t61), DOT)  # t₆₂ = t₆₁ t₇ᵀ
-    t62 = exact_dot(t61, tl.trans(t7), DOT)  # t₆₂ = t₆₁ t₇ᵀ
+    t60_turned = state_dot(tl.trans(t59), t10, DOT) + state_dot(t10, tl.trans(t59), DOT) - 3.0525 * t58_turned
+    t10_turned = state_dot(t9, tl.trans(t9), DOT)  # t₁₀ = t₉ t₉ᵀ
+    t60 = state_dot(t10_turned, t59, DOT) + state_dot(t59, tl.trans(t10), DOT) - 3.0525 * t58  # t₆₀ = t₁₀ᵀ t₅₉ + t₅₉ t₁₀ᵀ − 3.0525 t₅₈
+    t61 = 2.8366 * t39 + state_dot(tl.trans(t37), t39, DOT) + state_dot(t60_turned, t9, DOT) + state_dot(t60, t9, DOT)
+    t62_turned = state_dot(t7, tl.trans(t61), DOT)  # t₆₂ = t₆₁ t₇ᵀ
+    t62 = state_dot(t61, tl.trans(t7), DOT)  # t₆₂ = t₆₁ t₇ᵀ
     t63 = 1.2046 * t62  # t₆₃ = 1.2046 t₆₂
-    t64_turned = exact_dot(tl.trans(t63), t8, DOT) + exact_dot(t8, tl.trans(t63), DOT) - 3.1427 * t62_turned
-    t8_turned = exact_dot(t7, tl.trans(t7), DOT)  # t₈ = t₇ t₇ᵀ
-    t64 = exact_dot(t8_turned, t63, DOT) + exact_dot(t63, tl.trans(t8), DOT) - 3.1427 * t62  # t₆₄ = t₈ᵀ t₆₃ + t₆₃ t₈ᵀ − 3.1427 t₆₂
-    t65 = 2.8769 * t61 + exact_dot(tl.trans(t36), t61, DOT) + exact_dot(t64_turned, t7, DOT) + exact_dot(t64, t7, DOT)
-    t66_turned = exact_dot(t5, tl.trans(t65), DOT)  # t₆₆ = t₆₅ t₅ᵀ
-    t66 = exact_dot(t65, tl.trans(t5), DOT)  # t₆₆ = t₆₅ t₅ᵀ
+    t64_turned = state_dot(tl.trans(t63), t8, DOT) + state_dot(t8, tl.trans(t63), DOT) - 3.1427 * t62_turned
+    t8_turned = state_dot(t7, tl.trans(t7), DOT)  # t₈ = t₇ t₇ᵀ
+    t64 = state_dot(t8_turned, t63, DOT) + state_dot(t63, tl.trans(t8), DOT) - 3.1427 * t62  # t₆₄ = t₈ᵀ t₆₃ + t₆₃ t₈ᵀ − 3.1427 t₆₂
+    t65 = 2.8769 * t61 + state_dot(tl.trans(t36), t61, DOT) + state_dot(t64_turned, t7, DOT) + state_dot(t64, t7, DOT)
+    t66_turned = state_dot(t5, tl.trans(t65), DOT)  # t₆₆ = t₆₅ t₅ᵀ
+    t66 = state_dot(t65, tl.trans(t5), DOT)  # t₆₆ = t₆₅ t₅ᵀ
     t67 = 2.3037 * t66  # t₆₇ = 2.3037 t₆₆
-    t68_turned = exact_dot(tl.trans(t67), t6, DOT) + exact_dot(t6, tl.trans(t67), DOT) - 5.5913 * t66_turned
-    t6_turned = exact_dot(t5, tl.trans(t5), DOT)  # t₆ = t₅ t₅ᵀ
-    t68 = exact_dot(t6_turned, t67, DOT) + exact_dot(t67, tl.trans(t6), DOT) - 5.5913 * t66  # t₆₈ = t₆ᵀ t₆₇ + t₆₇ t₆ᵀ − 5.5913 t₆₆
-    t69 = 3.7418 * t65 + exact_dot(tl.trans(t35), t65, DOT) + exact_dot(t68_turned, t5, DOT) + exact_dot(t68, t5, DOT)
-    t70_turned = exact_dot(t3, tl.trans(t69), DOT)  # t₇₀ = t₆₉ t₃ᵀ
-    t70 = exact_dot(t69, tl.trans(t3), DOT)  # t₇₀ = t₆₉ t₃ᵀ
+    t68_turned = state_dot(tl.trans(t67), t6, DOT) + state_dot(t6, tl.trans(t67), DOT) - 5.5913 * t66_turned
+    t6_turned = state_dot(t5, tl.trans(t5), DOT)  # t₆ = t₅ t₅ᵀ
+    t68 = state_dot(t6_turned, t67, DOT) + state_dot(t67, tl.trans(t6), DOT) - 5.5913 * t66  # t₆₈ = t₆ᵀ t₆₇ + t₆₇ t₆ᵀ − 5.5913 t₆₆
+    t69 = 3.7418 * t65 + state_dot(tl.trans(t35), t65, DOT) + state_dot(t68_turned, t5, DOT) + state_dot(t68, t5, DOT)
+    t70_turned = state_dot(t3, tl.trans(t69), DOT)  # t₇₀ = t₆₉ t₃ᵀ
+    t70 = state_dot(t69, tl.trans(t3), DOT)  # t₇₀ = t₆₉ t₃ᵀ
     t71 = 2.6377 * t70  # t₇₁ = 2.6377 t₇₀
-    t72_turned = exact_dot(tl.trans(t71), t4, DOT) + exact_dot(t4, tl.trans(t71), DOT) - 6.3029 * t70_turned
-    t4_turned = exact_dot(t3, tl.trans(t3), DOT)  # t₄ = t₃ t₃ᵀ
-    t72 = exact_dot(t4_turned, t71, DOT) + exact_dot(t71, tl.trans(t4), DOT) - 6.3029 * t70  # t₇₂ = t₄ᵀ t₇₁ + t₇₁ t₄ᵀ − 6.3029 t₇₀
-    t73 = 3.9505 * t69 + exact_dot(tl.trans(t34), t69, DOT) + exact_dot(t72_turned, t3, DOT) + exact_dot(t72, t3, DOT)
-    t74_turned = exact_dot(t1, tl.trans(t73), DOT)  # t₇₄ = t₇₃ t₁ᵀ
-    t74 = exact_dot(t73, tl.trans(t1), DOT)  # t₇₄ = t₇₃ t₁ᵀ
+    t72_turned = state_dot(tl.trans(t71), t4, DOT) + state_dot(t4, tl.trans(t71), DOT) - 6.3029 * t70_turned
+    t4_turned = state_dot(t3, tl.trans(t3), DOT)  # t₄ = t₃ t₃ᵀ
+    t72 = state_dot(t4_turned, t71, DOT) + state_dot(t71, tl.trans(t4), DOT) - 6.3029 * t70  # t₇₂ = t₄ᵀ t₇₁ + t₇₁ t₄ᵀ − 6.3029 t₇₀
+    t73 = 3.9505 * t69 + state_dot(tl.trans(t34), t69, DOT) + state_dot(t72_turned, t3, DOT) + state_dot(t72, t3, DOT)
+    t74_turned = state_dot(t1, tl.trans(t73), DOT)  # t₇₄ = t₇₃ t₁ᵀ
+    t74 = state_dot(t73, tl.trans(t1), DOT)  # t₇₄ = t₇₃ t₁ᵀ
     t75 = 2.927 * t74  # t₇₅ = 2.927 t₇₄
-    t76_turned = exact_dot(tl.trans(t75), t2, DOT) + exact_dot(t2, tl.trans(t75), DOT) - 6.8946 * t74_turned
-    t2_turned = exact_dot(t1, tl.trans(t1), DOT)  # t₂ = t₁ t₁ᵀ
-    t76 = exact_dot(t2_turned, t75, DOT) + exact_dot(t75, tl.trans(t2), DOT) - 6.8946 * t74  # t₇₆ = t₂ᵀ t₇₅ + t₇₅ t₂ᵀ − 6.8946 t₇₄
-    t77 = 4.0848 * t73 + exact_dot(tl.trans(t33), t73, DOT) + exact_dot(t76_turned, t1, DOT) + exact_dot(t76, t1, DOT)
+    t76_turned = state_dot(tl.trans(t75), t2, DOT) + state_dot(t2, tl.trans(t75), DOT) - 6.8946 * t74_turned
+    t2_turned = state_dot(t1, tl.trans(t1), DOT)  # t₂ = t₁ t₁ᵀ
+    t76 = state_dot(t2_turned, t75, DOT) + state_dot(t75, tl.trans(t2), DOT) - 6.8946 * t74  # t₇₆ = t₂ᵀ t₇₅ + t₇₅ t₂ᵀ − 6.8946 t₇₄
+    t77 = 4.0848 * t73 + state_dot(tl.trans(t33), t73, DOT) + state_dot(t76_turned, t1, DOT) + state_dot(t76, t1, DOT)
     x122 = power0(t32, -0.5) / square(tl.sqrt(tl.maximum(t32, 0.0)) + 1e-07) * t77 * S1_pending
     d_W1_pending = t77 / (tl.sqrt(tl.maximum(t32, 0.0)) + 1e-07) + d_W1_momentum - tl.sum(x122) * S1_pending
 
     # the gradient of W2_pending
-    t78_turned = exact_dot(t19, tl.trans(t48), DOT)  # t₇₈ = t₄₈ t₁₉ᵀ
-    t78 = exact_dot(t48, tl.trans(t19), DOT)  # t₇₈ = t₄₈ t₁₉ᵀ
+    t78_turned = state_dot(t19, tl.trans(t48), DOT)  # t₇₈ = t₄₈ t₁₉ᵀ
+    t78 = state_dot(t48, tl.trans(t19), DOT)  # t₇₈ = t₄₈ t₁₉ᵀ
     t79 = 1.2012 * t78  # t₇₉ = 1.2012 t₇₈
-    t80_turned = exact_dot(tl.trans(t79), t20, DOT) + exact_dot(t20, tl.trans(t79), DOT) - 3.0525 * t78_turned
-    t20_turned = exact_dot(t19, tl.trans(t19), DOT)  # t₂₀ = t₁₉ t₁₉ᵀ
-    t80 = exact_dot(t20_turned, t79, DOT) + exact_dot(t79, tl.trans(t20), DOT) - 3.0525 * t78  # t₈₀ = t₂₀ᵀ t₇₉ + t₇₉ t₂₀ᵀ − 3.0525 t₇₈
-    t81 = 2.8366 * t48 + exact_dot(tl.trans(t46), t48, DOT) + exact_dot(t80_turned, t19, DOT) + exact_dot(t80, t19, DOT)
-    t82_turned = exact_dot(t17, tl.trans(t81), DOT)  # t₈₂ = t₈₁ t₁₇ᵀ
-    t82 = exact_dot(t81, tl.trans(t17), DOT)  # t₈₂ = t₈₁ t₁₇ᵀ
+    t80_turned = state_dot(tl.trans(t79), t20, DOT) + state_dot(t20, tl.trans(t79), DOT) - 3.0525 * t78_turned
+    t20_turned = state_dot(t19, tl.trans(t19), DOT)  # t₂₀ = t₁₉ t₁₉ᵀ
+    t80 = state_dot(t20_turned, t79, DOT) + state_dot(t79, tl.trans(t20), DOT) - 3.0525 * t78  # t₈₀ = t₂₀ᵀ t₇₉ + t₇₉ t₂₀ᵀ − 3.0525 t₇₈
+    t81 = 2.8366 * t48 + state_dot(tl.trans(t46), t48, DOT) + state_dot(t80_turned, t19, DOT) + state_dot(t80, t19, DOT)
+    t82_turned = state_dot(t17, tl.trans(t81), DOT)  # t₈₂ = t₈₁ t₁₇ᵀ
+    t82 = state_dot(t81, tl.trans(t17), DOT)  # t₈₂ = t₈₁ t₁₇ᵀ
     t83 = 1.2046 * t82  # t₈₃ = 1.2046 t₈₂
-    t84_turned = exact_dot(tl.trans(t83), t18, DOT) + exact_dot(t18, tl.trans(t83), DOT) - 3.1427 * t82_turned
-    t18_turned = exact_dot(t17, tl.trans(t17), DOT)  # t₁₈ = t₁₇ t₁₇ᵀ
-    t84 = exact_dot(t18_turned, t83, DOT) + exact_dot(t83, tl.trans(t18), DOT) - 3.1427 * t82  # t₈₄ = t₁₈ᵀ t₈₃ + t₈₃ t₁₈ᵀ − 3.1427 t₈₂
-    t85 = 2.8769 * t81 + exact_dot(tl.trans(t45), t81, DOT) + exact_dot(t84_turned, t17, DOT) + exact_dot(t84, t17, DOT)
-    t86_turned = exact_dot(t15, tl.trans(t85), DOT)  # t₈₆ = t₈₅ t₁₅ᵀ
-    t86 = exact_dot(t85, tl.trans(t15), DOT)  # t₈₆ = t₈₅ t₁₅ᵀ
+    t84_turned = state_dot(tl.trans(t83), t18, DOT) + state_dot(t18, tl.trans(t83), DOT) - 3.1427 * t82_turned
+    t18_turned = state_dot(t17, tl.trans(t17), DOT)  # t₁₈ = t₁₇ t₁₇ᵀ
+    t84 = state_dot(t18_turned, t83, DOT) + state_dot(t83, tl.trans(t18), DOT) - 3.1427 * t82  # t₈₄ = t₁₈ᵀ t₈₃ + t₈₃ t₁₈ᵀ − 3.1427 t₈₂
+    t85 = 2.8769 * t81 + state_dot(tl.trans(t45), t81, DOT) + state_dot(t84_turned, t17, DOT) + state_dot(t84, t17, DOT)
+    t86_turned = state_dot(t15, tl.trans(t85), DOT)  # t₈₆ = t₈₅ t₁₅ᵀ
+    t86 = state_dot(t85, tl.trans(t15), DOT)  # t₈₆ = t₈₅ t₁₅ᵀ
     t87 = 2.3037 * t86  # t₈₇ = 2.3037 t₈₆
-    t88_turned = exact_dot(tl.trans(t87), t16, DOT) + exact_dot(t16, tl.trans(t87), DOT) - 5.5913 * t86_turned
-    t16_turned = exact_dot(t15, tl.trans(t15), DOT)  # t₁₆ = t₁₅ t₁₅ᵀ
-    t88 = exact_dot(t16_turned, t87, DOT) + exact_dot(t87, tl.trans(t16), DOT) - 5.5913 * t86  # t₈₈ = t₁₆ᵀ t₈₇ + t₈₇ t₁₆ᵀ − 5.5913 t₈₆
-    t89 = 3.7418 * t85 + exact_dot(tl.trans(t44), t85, DOT) + exact_dot(t88_turned, t15, DOT) + exact_dot(t88, t15, DOT)
-    t90_turned = exact_dot(t13, tl.trans(t89), DOT)  # t₉₀ = t₈₉ t₁₃ᵀ
-    t90 = exact_dot(t89, tl.trans(t13), DOT)  # t₉₀ = t₈₉ t₁₃ᵀ
+    t88_turned = state_dot(tl.trans(t87), t16, DOT) + state_dot(t16, tl.trans(t87), DOT) - 5.5913 * t86_turned
+    t16_turned = state_dot(t15, tl.trans(t15), DOT)  # t₁₆ = t₁₅ t₁₅ᵀ
+    t88 = state_dot(t16_turned, t87, DOT) + state_dot(t87, tl.trans(t16), DOT) - 5.5913 * t86  # t₈₈ = t₁₆ᵀ t₈₇ + t₈₇ t₁₆ᵀ − 5.5913 t₈₆
+    t89 = 3.7418 * t85 + state_dot(tl.trans(t44), t85, DOT) + state_dot(t88_turned, t15, DOT) + state_dot(t88, t15, DOT)
+    t90_turned = state_dot(t13, tl.trans(t89), DOT)  # t₉₀ = t₈₉ t₁₃ᵀ
+    t90 = state_dot(t89, tl.trans(t13), DOT)  # t₉₀ = t₈₉ t₁₃ᵀ
     t91 = 2.6377 * t90  # t₉₁ = 2.6377 t₉₀
-    t92_turned = exact_dot(tl.trans(t91), t14, DOT) + exact_dot(t14, tl.trans(t91), DOT) - 6.3029 * t90_turned
-    t14_turned = exact_dot(t13, tl.trans(t13), DOT)  # t₁₄ = t₁₃ t₁₃ᵀ
-    t92 = exact_dot(t14_turned, t91, DOT) + exact_dot(t91, tl.trans(t14), DOT) - 6.3029 * t90  # t₉₂ = t₁₄ᵀ t₉₁ + t₉₁ t₁₄ᵀ − 6.3029 t₉₀
-    t93 = 3.9505 * t89 + exact_dot(tl.trans(t43), t89, DOT) + exact_dot(t92_turned, t13, DOT) + exact_dot(t92, t13, DOT)
-    t94_turned = exact_dot(t11, tl.trans(t93), DOT)  # t₉₄ = t₉₃ t₁₁ᵀ
-    t94 = exact_dot(t93, tl.trans(t11), DOT)  # t₉₄ = t₉₃ t₁₁ᵀ
+    t92_turned = state_dot(tl.trans(t91), t14, DOT) + state_dot(t14, tl.trans(t91), DOT) - 6.3029 * t90_turned
+    t14_turned = state_dot(t13, tl.trans(t13), DOT)  # t₁₄ = t₁₃ t₁₃ᵀ
+    t92 = state_dot(t14_turned, t91, DOT) + state_dot(t91, tl.trans(t14), DOT) - 6.3029 * t90  # t₉₂ = t₁₄ᵀ t₉₁ + t₉₁ t₁₄ᵀ − 6.3029 t₉₀
+    t93 = 3.9505 * t89 + state_dot(tl.trans(t43), t89, DOT) + state_dot(t92_turned, t13, DOT) + state_dot(t92, t13, DOT)
+    t94_turned = state_dot(t11, tl.trans(t93), DOT)  # t₉₄ = t₉₃ t₁₁ᵀ
+    t94 = state_dot(t93, tl.trans(t11), DOT)  # t₉₄ = t₉₃ t₁₁ᵀ
     t95 = 2.927 * t94  # t₉₅ = 2.927 t₉₄
-    t96_turned = exact_dot(tl.trans(t95), t12, DOT) + exact_dot(t12, tl.trans(t95), DOT) - 6.8946 * t94_turned
-    t12_turned = exact_dot(t11, tl.trans(t11), DOT)  # t₁₂ = t₁₁ t₁₁ᵀ
-    t96 = exact_dot(t12_turned, t95, DOT) + exact_dot(t95, tl.trans(t12), DOT) - 6.8946 * t94  # t₉₆ = t₁₂ᵀ t₉₅ + t₉₅ t₁₂ᵀ − 6.8946 t₉₄
-    t97 = 4.0848 * t93 + exact_dot(tl.trans(t42), t93, DOT) + exact_dot(t96_turned, t11, DOT) + exact_dot(t96, t11, DOT)
+    t96_turned = state_dot(tl.trans(t95), t12, DOT) + state_dot(t12, tl.trans(t95), DOT) - 6.8946 * t94_turned
+    t12_turned = state_dot(t11, tl.trans(t11), DOT)  # t₁₂ = t₁₁ t₁₁ᵀ
+    t96 = state_dot(t12_turned, t95, DOT) + state_dot(t95, tl.trans(t12), DOT) - 6.8946 * t94  # t₉₆ = t₁₂ᵀ t₉₅ + t₉₅ t₁₂ᵀ − 6.8946 t₉₄
+    t97 = 4.0848 * t93 + state_dot(tl.trans(t42), t93, DOT) + state_dot(t96_turned, t11, DOT) + state_dot(t96, t11, DOT)
     x159 = power0(t41, -0.5) / square(tl.sqrt(tl.maximum(t41, 0.0)) + 1e-07) * t97 * S2_pending
     d_W2_pending = t97 / (tl.sqrt(tl.maximum(t41, 0.0)) + 1e-07) + d_W2_momentum - tl.sum(x159) * S2_pending
 
     # the gradient of W3_pending
-    t98_turned = exact_dot(t29, tl.trans(t57), DOT)  # t₉₈ = t₅₇ t₂₉ᵀ
-    t98 = exact_dot(t57, tl.trans(t29), DOT)  # t₉₈ = t₅₇ t₂₉ᵀ
+    t98_turned = state_dot(t29, tl.trans(t57), DOT)  # t₉₈ = t₅₇ t₂₉ᵀ
+    t98 = state_dot(t57, tl.trans(t29), DOT)  # t₉₈ = t₅₇ t₂₉ᵀ
     t99 = 1.2012 * t98  # t₉₉ = 1.2012 t₉₈
-    t100_turned = exact_dot(tl.trans(t99), t30, DOT) + exact_dot(t30, tl.trans(t99), DOT) - 3.0525 * t98_turned
-    t30_turned = exact_dot(t29, tl.trans(t29), DOT)  # t₃₀ = t₂₉ t₂₉ᵀ
-    t100 = exact_dot(t30_turned, t99, DOT) + exact_dot(t99, tl.trans(t30), DOT) - 3.0525 * t98
-    t101 = 2.8366 * t57 + exact_dot(tl.trans(t55), t57, DOT) + exact_dot(t100_turned, t29, DOT) + exact_dot(t100, t29, DOT)
-    t102_turned = exact_dot(t27, tl.trans(t101), DOT)  # t₁₀₂ = t₁₀₁ t₂₇ᵀ
-    t102 = exact_dot(t101, tl.trans(t27), DOT)  # t₁₀₂ = t₁₀₁ t₂₇ᵀ
+    t100_turned = state_dot(tl.trans(t99), t30, DOT) + state_dot(t30, tl.trans(t99), DOT) - 3.0525 * t98_turned
+    t30_turned = state_dot(t29, tl.trans(t29), DOT)  # t₃₀ = t₂₉ t₂₉ᵀ
+    t100 = state_dot(t30_turned, t99, DOT) + state_dot(t99, tl.trans(t30), DOT) - 3.0525 * t98
+    t101 = 2.8366 * t57 + state_dot(tl.trans(t55), t57, DOT) + state_dot(t100_turned, t29, DOT) + state_dot(t100, t29, DOT)
+    t102_turned = state_dot(t27, tl.trans(t101), DOT)  # t₁₀₂ = t₁₀₁ t₂₇ᵀ
+    t102 = state_dot(t101, tl.trans(t27), DOT)  # t₁₀₂ = t₁₀₁ t₂₇ᵀ
     t103 = 1.2046 * t102  # t₁₀₃ = 1.2046 t₁₀₂
-    t104_turned = exact_dot(tl.trans(t103), t28, DOT) + exact_dot(t28, tl.trans(t103), DOT) - 3.1427 * t102_turned
-    t28_turned = exact_dot(t27, tl.trans(t27), DOT)  # t₂₈ = t₂₇ t₂₇ᵀ
-    t104 = exact_dot(t28_turned, t103, DOT) + exact_dot(t103, tl.trans(t28), DOT) - 3.1427 * t102
-    t105 = 2.8769 * t101 + exact_dot(tl.trans(t54), t101, DOT) + exact_dot(t104_turned, t27, DOT) + exact_dot(t104, t27, DOT)
-    t106_turned = exact_dot(t25, tl.trans(t105), DOT)  # t₁₀₆ = t₁₀₅ t₂₅ᵀ
-    t106 = exact_dot(t105, tl.trans(t25), DOT)  # t₁₀₆ = t₁₀₅ t₂₅ᵀ
+    t104_turned = state_dot(tl.trans(t103), t28, DOT) + state_dot(t28, tl.trans(t103), DOT) - 3.1427 * t102_turned
+    t28_turned = state_dot(t27, tl.trans(t27), DOT)  # t₂₈ = t₂₇ t₂₇ᵀ
+    t104 = state_dot(t28_turned, t103, DOT) + state_dot(t103, tl.trans(t28), DOT) - 3.1427 * t102
+    t105 = 2.8769 * t101 + state_dot(tl.trans(t54), t101, DOT) + state_dot(t104_turned, t27, DOT) + state_dot(t104, t27, DOT)
+    t106_turned = state_dot(t25, tl.trans(t105), DOT)  # t₁₀₆ = t₁₀₅ t₂₅ᵀ
+    t106 = state_dot(t105, tl.trans(t25), DOT)  # t₁₀₆ = t₁₀₅ t₂₅ᵀ
     t107 = 2.3037 * t106  # t₁₀₇ = 2.3037 t₁₀₆
-    t108_turned = exact_dot(tl.trans(t107), t26, DOT) + exact_dot(t26, tl.trans(t107), DOT) - 5.5913 * t106_turned
-    t26_turned = exact_dot(t25, tl.trans(t25), DOT)  # t₂₆ = t₂₅ t₂₅ᵀ
-    t108 = exact_dot(t26_turned, t107, DOT) + exact_dot(t107, tl.trans(t26), DOT) - 5.5913 * t106
-    t109 = 3.7418 * t105 + exact_dot(tl.trans(t53), t105, DOT) + exact_dot(t108_turned, t25, DOT) + exact_dot(t108, t25, DOT)
-    t110_turned = exact_dot(t23, tl.trans(t109), DOT)  # t₁₁₀ = t₁₀₉ t₂₃ᵀ
-    t110 = exact_dot(t109, tl.trans(t23), DOT)  # t₁₁₀ = t₁₀₉ t₂₃ᵀ
+    t108_turned = state_dot(tl.trans(t107), t26, DOT) + state_dot(t26, tl.trans(t107), DOT) - 5.5913 * t106_turned
+    t26_turned = state_dot(t25, tl.trans(t25), DOT)  # t₂₆ = t₂₅ t₂₅ᵀ
+    t108 = state_dot(t26_turned, t107, DOT) + state_dot(t107, tl.trans(t26), DOT) - 5.5913 * t106
+    t109 = 3.7418 * t105 + state_dot(tl.trans(t53), t105, DOT) + state_dot(t108_turned, t25, DOT) + state_dot(t108, t25, DOT)
+    t110_turned = state_dot(t23, tl.trans(t109), DOT)  # t₁₁₀ = t₁₀₉ t₂₃ᵀ
+    t110 = state_dot(t109, tl.trans(t23), DOT)  # t₁₁₀ = t₁₀₉ t₂₃ᵀ
     t111 = 2.6377 * t110  # t₁₁₁ = 2.6377 t₁₁₀
-    t112_turned = exact_dot(tl.trans(t111), t24, DOT) + exact_dot(t24, tl.trans(t111), DOT) - 6.3029 * t110_turned
-    t24_turned = exact_dot(t23, tl.trans(t23), DOT)  # t₂₄ = t₂₃ t₂₃ᵀ
-    t112 = exact_dot(t24_turned, t111, DOT) + exact_dot(t111, tl.trans(t24), DOT) - 6.3029 * t110
-    t113 = 3.9505 * t109 + exact_dot(tl.trans(t52), t109, DOT) + exact_dot(t112_turned, t23, DOT) + exact_dot(t112, t23, DOT)
-    t114_turned = exact_dot(t21, tl.trans(t113), DOT)  # t₁₁₄ = t₁₁₃ t₂₁ᵀ
-    t114 = exact_dot(t113, tl.trans(t21), DOT)  # t₁₁₄ = t₁₁₃ t₂₁ᵀ
+    t112_turned = state_dot(tl.trans(t111), t24, DOT) + state_dot(t24, tl.trans(t111), DOT) - 6.3029 * t110_turned
+    t24_turned = state_dot(t23, tl.trans(t23), DOT)  # t₂₄ = t₂₃ t₂₃ᵀ
+    t112 = state_dot(t24_turned, t111, DOT) + state_dot(t111, tl.trans(t24), DOT) - 6.3029 * t110
+    t113 = 3.9505 * t109 + state_dot(tl.trans(t52), t109, DOT) + state_dot(t112_turned, t23, DOT) + state_dot(t112, t23, DOT)
+    t114_turned = state_dot(t21, tl.trans(t113), DOT)  # t₁₁₄ = t₁₁₃ t₂₁ᵀ
+    t114 = state_dot(t113, tl.trans(t21), DOT)  # t₁₁₄ = t₁₁₃ t₂₁ᵀ
     t115 = 2.927 * t114  # t₁₁₅ = 2.927 t₁₁₄
-    t116_turned = exact_dot(tl.trans(t115), t22, DOT) + exact_dot(t22, tl.trans(t115), DOT) - 6.8946 * t114_turned
-    t22_turned = exact_dot(t21, tl.trans(t21), DOT)  # t₂₂ = t₂₁ t₂₁ᵀ
-    t116 = exact_dot(t22_turned, t115, DOT) + exact_dot(t115, tl.trans(t22), DOT) - 6.8946 * t114
-    t117 = 4.0848 * t113 + exact_dot(tl.trans(t51), t113, DOT) + exact_dot(t116_turned, t21, DOT) + exact_dot(t116, t21, DOT)
+    t116_turned = state_dot(tl.trans(t115), t22, DOT) + state_dot(t22, tl.trans(t115), DOT) - 6.8946 * t114_turned
+    t22_turned = state_dot(t21, tl.trans(t21), DOT)  # t₂₂ = t₂₁ t₂₁ᵀ
+    t116 = state_dot(t22_turned, t115, DOT) + state_dot(t115, tl.trans(t22), DOT) - 6.8946 * t114
+    t117 = 4.0848 * t113 + state_dot(tl.trans(t51), t113, DOT) + state_dot(t116_turned, t21, DOT) + state_dot(t116, t21, DOT)
     x196 = power0(t50, -0.5) / square(tl.sqrt(tl.maximum(t50, 0.0)) + 1e-07) * t117 * S3_pending
     d_W3_pending = t117 / (tl.sqrt(tl.maximum(t50, 0.0)) + 1e-07) + d_W3_momentum - tl.sum(x196) * S3_pending
 

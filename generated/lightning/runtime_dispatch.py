@@ -136,8 +136,10 @@ class Dispatch:
             return self.launches[key]
         lengths = read_lengths(self.contract, inputs.tokens, inputs.parameters, inputs.cu_seqlens)
         read_state(self.contract, inputs.initial_state or None, lengths, device, torch.float32)
-        size = self.kernels.tile + 1
-        tried = {name: x.new_zeros([1, size, *x.shape[2:]], requires_grad=gradients) for name, x in inputs.tokens.items()}
+        size, writes = self.kernels.tile + 1, self.contract.writes
+        rows = {"T": size, "R": size if writes is None else writes.number * size}
+        shapes = {name: [1, rows[self.contract.tokens[name][1]], *x.shape[2:]] for name, x in inputs.tokens.items()}
+        tried = {name: x.new_zeros(shapes[name], requires_grad=gradients) for name, x in inputs.tokens.items()}
         zero = {name: torch.zeros_like(x) for name, x in inputs.parameters.items()}
         start = {name: x.new_zeros([1, *x.shape[1:]]) for name, x in inputs.initial_state.items()} or None
         borders = None if inputs.cu_seqlens is None else inputs.cu_seqlens.new_tensor([0, size])

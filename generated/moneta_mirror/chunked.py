@@ -3,8 +3,8 @@
 """moneta_mirror, a tile of tokens at a time.
 
 All surprises of a tile in one batch; the state of every token of the tile is formed, and ψ applied to it.
-Every surprise of a chunk is taken at the state that enters it (chunk.gradient: chunk_start, moneta_mirror.yaml:10); but W₁ = |A₁|³ ·
-sign(A₁) / (3 √(Σ_KN |A₁|⁴)) is not affine in the state (retention, moneta_mirror.yaml:5), so the state of every token is formed.
+Every surprise of a chunk is taken at the state that enters it (chunk.gradient: chunk_start, moneta_mirror.yaml:10); but W₁ = A₁³ / (3
+√(Σ_KN A₁⁴)) is not affine in the state (retention, moneta_mirror.yaml:5), so the state of every token is formed.
 """
 
 from __future__ import annotations

@@ -23,7 +23,7 @@ from .runtime_operator import Differentiable
 from .runtime_walk import JUST_NUMBERS, Kept, WalkKernels, WalkLaunch, WalkOperator
 
 # Axes: B batch, T tokens, H heads, K key width, V value width, N hidden width.
-TILE = CONTRACT.chunk  # tokens that are tried first, and one more
+TILE = 64  # tokens from one checkpoint to the next
 TABLE = LaunchTable("moneta_mirror", "1a62e0433c8b", tile=TILE, block=0, least=16, options={})
 # per kernel and largest width: warps, stages, block of a width that is split, registers
 TABLE.options["walk_forward"] = ((32, 4, 1, 64, 255), (64, 8, 1, 64, 255), (1073741824, 16, 1, 64, 255))
@@ -143,13 +143,13 @@ def step_adjoint(
     t3 = d_o * ln_weight  # t₃ = d_o · ln_weight
     alpha = exp(tl.maximum(-60.0, log_alpha))  # α = exp(max(−60, log_alpha))
     x18 = tl.sum(tl.where((at_k < K)[:, None], fourth(tl.abs(A1_start)), 0.0), 0)
-    t4 = tl.sum(tl.where(at_n < N, x18, 0.0), 0)  # t₄ = Σ_KN |A₁[start]|⁴
-    W1_start = 0.3333333333333333 * power0(t4, -0.5) * cube(tl.abs(A1_start)) * sign(A1_start)
+    t4 = tl.sum(tl.where(at_n < N, x18, 0.0), 0)  # t₄ = Σ_KN A₁[start]⁴
+    W1_start = 0.3333333333333333 * power0(t4, -0.5) * cube(tl.abs(A1_start)) * sign(A1_start)  # W₁[start] = A₁[start]³ / (3 √(t₄))
     z1 = tl.sum(k[:, None] * W1_start, 0)  # z₁ = k W₁[start]
     h1 = gelu(z1)  # h₁ = gelu(z₁)
     x23 = tl.sum(tl.where((at_n < N)[:, None], fourth(tl.abs(A2_start)), 0.0), 0)
-    t5 = tl.sum(tl.where(at_v < V, x23, 0.0), 0)  # t₅ = Σ_NV |A₂[start]|⁴
-    W2_start = 0.3333333333333333 * power0(t5, -0.5) * cube(tl.abs(A2_start)) * sign(A2_start)
+    t5 = tl.sum(tl.where(at_v < V, x23, 0.0), 0)  # t₅ = Σ_NV A₂[start]⁴
+    W2_start = 0.3333333333333333 * power0(t5, -0.5) * cube(tl.abs(A2_start)) * sign(A2_start)  # W₂[start] = A₂[start]³ / (3 √(t₅))
     f = tl.sum(tl.where((at_n < N)[:, None], h1[:, None] * W2_start, 0.0), 0)  # f = h₁ W₂[start]
     mean = tl.sum(tl.where(at_v < V, f, 0.0), 0) / V  # f̄ = mean(f)
     centred = f - mean  # f̃ = f − f̄
@@ -167,14 +167,14 @@ def step_adjoint(
     d1 = t7 * gelu_slope(z1)  # d₁ = t₇ · gelu′(z₁)
     A1 = alpha * A1_prev - eta * d1[None, :] * k[:, None]  # A₁ = α A₁[t−1] − η kᵀ ⊗ d₁
     x42 = tl.sum(tl.where((at_k < K)[:, None], fourth(tl.abs(A1)), 0.0), 0)
-    t8 = tl.sum(tl.where(at_n < N, x42, 0.0), 0)  # t₈ = Σ_KN |A₁|⁴
-    W1 = 0.3333333333333333 * power0(t8, -0.5) * cube(tl.abs(A1)) * sign(A1)  # W₁ = |A₁|³ · sign(A₁) / (3 √(t₈))
+    t8 = tl.sum(tl.where(at_n < N, x42, 0.0), 0)  # t₈ = Σ_KN A₁⁴
+    W1 = 0.3333333333333333 * power0(t8, -0.5) * cube(tl.abs(A1)) * sign(A1)  # W₁ = A₁³ / (3 √(t₈))
     read_z1 = tl.sum(q[:, None] * W1, 0)  # z₁[q] = q W₁
     read_h1 = gelu(read_z1)  # h₁[q] = gelu(z₁[q])
     A2 = alpha * A2_prev - eta * d2[None, :] * h1[:, None]  # A₂ = α A₂[t−1] − η h₁ᵀ ⊗ d₂
     x48 = tl.sum(tl.where((at_n < N)[:, None], fourth(tl.abs(A2)), 0.0), 0)
-    t9 = tl.sum(tl.where(at_v < V, x48, 0.0), 0)  # t₉ = Σ_NV |A₂|⁴
-    W2 = 0.3333333333333333 * power0(t9, -0.5) * cube(tl.abs(A2)) * sign(A2)  # W₂ = |A₂|³ · sign(A₂) / (3 √(t₉))
+    t9 = tl.sum(tl.where(at_v < V, x48, 0.0), 0)  # t₉ = Σ_NV A₂⁴
+    W2 = 0.3333333333333333 * power0(t9, -0.5) * cube(tl.abs(A2)) * sign(A2)  # W₂ = A₂³ / (3 √(t₉))
     read_f = tl.sum(tl.where((at_n < N)[:, None], read_h1[:, None] * W2, 0.0), 0)  # f[q] = h₁[q] W₂
     read_mean = tl.sum(tl.where(at_v < V, read_f, 0.0), 0) / V  # f̄[q] = mean(f[q])
     read_centred = read_f - read_mean  # f̃[q] = f[q] − f̄[q]

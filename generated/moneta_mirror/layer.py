@@ -29,6 +29,9 @@ class MonetaMirrorLayer(TokenMixer):
         o = what the memory reads, rms norm in every head, times silu of a projection of x; projected to hidden
 
     Works under autocast: gates, norms and the operator's state stay in float32.
+
+    In a state, given or returned, W1 and W2 hold the dual state A, the decayed sum of all writes; the memory reads ψ(A). Do not pass
+    weights as they are read: the memory would begin at others.
     """
 
     def __init__(

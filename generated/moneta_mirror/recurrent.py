@@ -6,10 +6,10 @@ gates
   α = exp(max(−60, log_alpha))
 
 the memory at the key
-  W₁[start] = |A₁[start]|³ · sign(A₁[start]) / (3 √(Σ_KN |A₁[start]|⁴))
+  W₁[start] = A₁[start]³ / (3 √(Σ_KN A₁[start]⁴))
   z₁ = k W₁[start]
   h₁ = gelu(z₁)
-  W₂[start] = |A₂[start]|³ · sign(A₂[start]) / (3 √(Σ_NV |A₂[start]|⁴))
+  W₂[start] = A₂[start]³ / (3 √(Σ_NV A₂[start]⁴))
   f = h₁ W₂[start]
   f̄ = mean(f)
   f̃ = f − f̄
@@ -27,9 +27,9 @@ the surprise, by reverse mode
 
 momentum, retention and mirror map
   A₁ = α A₁[t−1] − η kᵀ ⊗ d₁
-  W₁ = |A₁|³ · sign(A₁) / (3 √(Σ_KN |A₁|⁴))
+  W₁ = A₁³ / (3 √(Σ_KN A₁⁴))
   A₂ = α A₂[t−1] − η h₁ᵀ ⊗ d₂
-  W₂ = |A₂|³ · sign(A₂) / (3 √(Σ_NV |A₂|⁴))
+  W₂ = A₂³ / (3 √(Σ_NV A₂⁴))
 
 the memory at the query
   z₁[q] = q W₁

@@ -18,14 +18,14 @@ from torch import Tensor
 from .contract import CONTRACT
 from .runtime_device_functions import exp, sign
 from .runtime_device_memory import load_number, load_numbers, load_row, load_rows, load_tile, store_number, store_row, store_tile
-from .runtime_device_products import exact_dot
+from .runtime_device_products import window_dot
 from .runtime_device_windows import add_numbers, add_rows
 from .runtime_launch import Buffer, LaunchTable
 from .runtime_operator import Differentiable
 from .runtime_walk import JUST_NUMBERS, Kept, Sums, WalkKernels, WalkLaunch, WalkOperator
 
 # Axes: B batch, T tokens, H heads, K key width, V value width, W tokens of a window, L tokens before it.
-TILE = 16  # tokens that are tried first, and one more
+TILE = 64  # tokens from one checkpoint to the next
 TABLE = LaunchTable("omega_huber", "ef78a3bb1837", tile=TILE, block=0, least=16, options={})
 # per kernel and largest width: warps, stages, block of a width that is split, registers
 TABLE.options["walk_forward"] = ((64, 4, 1, 64, 255), (128, 8, 1, 64, 255), (1073741824, 16, 1, 64, 255))
@@ -45,7 +45,7 @@ def step(
 
     # the memory at the key
     W_decayed = alpha[:, None] * W_prev  # W[decayed] = αᵀ · W[t−1]
-    window_u = exact_dot(k_rows, W_decayed, DOT)  # u_j = k_j W[decayed]
+    window_u = window_dot(k_rows, W_decayed, DOT)  # u_j = k_j W[decayed]
 
     # the surprise, by reverse mode
     window_e = window_u - v_rows  # e_j = u_j − v_j
@@ -53,7 +53,7 @@ def step(
     window_d = gamma_rows[:, None] * window_du  # d̄_j = γ_j ∂ℓ/∂u_j
 
     # momentum, retention and mirror map
-    W = alpha[:, None] * W_prev - eta * exact_dot(tl.trans(k_rows), window_d, DOT)  # W = αᵀ · W[t−1] − η (Σ_j k_jᵀ ⊗ d̄_j)
+    W = alpha[:, None] * W_prev - eta * window_dot(tl.trans(k_rows), window_d, DOT)  # W = αᵀ · W[t−1] − η (Σ_j k_jᵀ ⊗ d̄_j)
 
     # the memory at the query
     o = tl.sum(q[:, None] * W, 0)  # y = q W
@@ -70,11 +70,11 @@ def step_adjoint(
     # the gradient of delta_rows
     t1 = d_o[None, :] * q[:, None] + d_W  # t₁ = qᵀ ⊗ d_o + d_W
     t2 = -eta * t1  # t₂ = −η t₁
-    t3 = exact_dot(k_rows, t2, DOT)  # t₃_j = k_j t₂
+    t3 = window_dot(k_rows, t2, DOT)  # t₃_j = k_j t₂
     t4 = gamma_rows[:, None] * t3  # t₄_j = γ_j t₃_j
     alpha = exp(tl.maximum(-60.0, log_alpha))  # α = exp(max(−60, log_alpha))
     W_decayed = alpha[:, None] * W_prev  # W[decayed] = αᵀ · W[t−1]
-    window_u = exact_dot(k_rows, W_decayed, DOT)  # u_j = k_j W[decayed]
+    window_u = window_dot(k_rows, W_decayed, DOT)  # u_j = k_j W[decayed]
     window_e = window_u - v_rows  # e_j = u_j − v_j
     x18 = t4 * tl.where(tl.abs(window_e) > delta_rows[:, None], sign(window_e), 0)
     d_delta_rows = tl.sum(x18, 1)
@@ -82,7 +82,7 @@ def step_adjoint(
     # the gradient of eta
     window_du = tl.where(tl.abs(window_e) > delta_rows[:, None], delta_rows[:, None] * sign(window_e), window_e)
     window_d = gamma_rows[:, None] * window_du  # d̄_j = γ_j ∂ℓ/∂u_j
-    t5 = exact_dot(tl.trans(k_rows), window_d, DOT)  # t₅ = Σ_j k_jᵀ ⊗ d̄_j
+    t5 = window_dot(tl.trans(k_rows), window_d, DOT)  # t₅ = Σ_j k_jᵀ ⊗ d̄_j
     d_eta = -tl.sum(t1 * t5)
 
     # the gradient of gamma_rows
@@ -90,10 +90,10 @@ def step_adjoint(
 
     # the gradient of k_rows
     t6 = t4 * tl.where(tl.abs(window_e) > delta_rows[:, None], 0, 1)  # t₆_j = t₄_j · (0 if |e_j| > δ_j else 1)
-    d_k_rows = exact_dot(window_d, tl.trans(t2), DOT) + exact_dot(t6, tl.trans(W_decayed), DOT)
+    d_k_rows = window_dot(window_d, tl.trans(t2), DOT) + window_dot(t6, tl.trans(W_decayed), DOT)
 
     # the gradient of log_alpha
-    t7 = exact_dot(tl.trans(k_rows), t6, DOT)  # t₇ = Σ_j k_jᵀ ⊗ t₆_j
+    t7 = window_dot(tl.trans(k_rows), t6, DOT)  # t₇ = Σ_j k_jᵀ ⊗ t₆_j
     d_log_alpha = alpha * (1 - tl.where(log_alpha + 60 < 0, 1.0, 0.0)) * (tl.sum(t1 * W_prev, 1) + tl.sum(t7 * W_prev, 1))
 
     # the gradient of q

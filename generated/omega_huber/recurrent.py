@@ -122,7 +122,7 @@ def step(
     x22 = torch.where(
         torch.abs(e) > delta[..., None], delta[..., None] * (torch.abs(e) - 0.5 * delta[..., None]), 0.5 * torch.abs(e).square()
     )
-    loss = x22.sum(-1)  # ℓ = Σ_V (δ (|e| − δ / 2) if |e| > δ else |e|² / 2)
+    loss = x22.sum(-1)  # ℓ = Σ_V (δ (|e| − δ / 2) if |e| > δ else e² / 2)
     norm_error = torch.sqrt(e.square().sum(-1))  # ‖e‖
     norm_surprise = torch.sqrt(t1.square().sum(-2).sum(-1))  # ‖g‖ = ‖t₁‖
     norm_state = torch.sqrt(W.square().sum(-2).sum(-1))  # ‖A‖ = ‖W‖

@@ -18,7 +18,7 @@ from torch import Tensor
 from .contract import CONTRACT
 from .runtime_device_functions import exp, normal_cdf
 from .runtime_device_memory import load_number, load_row, load_rows, load_tile, store_number, store_row, store_tile
-from .runtime_device_products import exact_dot
+from .runtime_device_products import window_dot
 from .runtime_device_windows import add_rows
 from .runtime_launch import Buffer, LaunchTable
 from .runtime_operator import Differentiable
@@ -26,7 +26,7 @@ from .runtime_walk import JUST_NUMBERS, Kept, Sums, WalkKernels, WalkLaunch, Wal
 
 # Axes: B batch, T tokens, H heads, K key width, V value width, N hidden width, W tokens of a window, L tokens before it, F features, D
 # degrees.
-TILE = CONTRACT.chunk  # tokens that are tried first, and one more
+TILE = 64  # tokens from one checkpoint to the next
 TABLE = LaunchTable("omega_net", "8b1a51328428", tile=TILE, block=0, least=16, options={})
 # per kernel and largest width: warps, stages, block of a width that is split, registers
 TABLE.options["walk_forward"] = ((32, 4, 1, 64, 255), (64, 8, 1, 64, 255), (1073741824, 16, 1, 64, 255))
@@ -66,20 +66,20 @@ def step(
     alpha = exp(tl.maximum(-60.0, log_alpha))  # α = exp(max(−60, log_alpha))
 
     # the memory at the key
-    window_z1 = exact_dot(k_rows_phi, W1_start, DOT)  # z₁_j = φ(k_j) W₁[start]
+    window_z1 = window_dot(k_rows_phi, W1_start, DOT)  # z₁_j = φ(k_j) W₁[start]
     window_h1 = gelu(window_z1)  # h₁_j = gelu(z₁_j)
-    window_f = exact_dot(window_h1, W2_start, DOT)  # f_j = h₁_j W₂[start]
+    window_f = window_dot(window_h1, W2_start, DOT)  # f_j = h₁_j W₂[start]
     window_u = window_f + k_rows  # u_j = f_j + k_j
 
     # the surprise, by reverse mode
     window_e = window_u - v_rows  # e_j = u_j − v_j
     window_du = 2 * window_e  # ∂ℓ/∂u_j = 2 e_j
-    window_d1 = gamma_rows[:, None] * exact_dot(window_du, tl.trans(W2_start), DOT) * gelu_slope(window_z1)
+    window_d1 = gamma_rows[:, None] * window_dot(window_du, tl.trans(W2_start), DOT) * gelu_slope(window_z1)
     window_d2 = gamma_rows[:, None] * window_du  # d̄₂_j = γ_j ∂ℓ/∂u_j
 
     # momentum, retention and mirror map
-    W1 = alpha * W1_prev - eta * exact_dot(tl.trans(k_rows_phi), window_d1, DOT)  # W₁ = α W₁[t−1] − η (Σ_j φ(k_j)ᵀ ⊗ d̄₁_j)
-    W2 = alpha * W2_prev - eta * exact_dot(tl.trans(window_h1), window_d2, DOT)  # W₂ = α W₂[t−1] − η (Σ_j h₁_jᵀ ⊗ d̄₂_j)
+    W1 = alpha * W1_prev - eta * window_dot(tl.trans(k_rows_phi), window_d1, DOT)  # W₁ = α W₁[t−1] − η (Σ_j φ(k_j)ᵀ ⊗ d̄₁_j)
+    W2 = alpha * W2_prev - eta * window_dot(tl.trans(window_h1), window_d2, DOT)  # W₂ = α W₂[t−1] − η (Σ_j h₁_jᵀ ⊗ d̄₂_j)
 
     # the memory at the query
     read_z1 = tl.sum(q_phi[:, None] * W1, 0)  # z₁[q] = φ(q) W₁
@@ -114,21 +114,21 @@ def step_adjoint(
 
     # the gradient of eta
     alpha = exp(tl.maximum(-60.0, log_alpha))  # α = exp(max(−60, log_alpha))
-    window_z1 = exact_dot(k_rows_phi, W1_start, DOT)  # z₁_j = φ(k_j) W₁[start]
+    window_z1 = window_dot(k_rows_phi, W1_start, DOT)  # z₁_j = φ(k_j) W₁[start]
     window_h1 = gelu(window_z1)  # h₁_j = gelu(z₁_j)
-    window_f = exact_dot(window_h1, W2_start, DOT)  # f_j = h₁_j W₂[start]
+    window_f = window_dot(window_h1, W2_start, DOT)  # f_j = h₁_j W₂[start]
     window_u = window_f + k_rows  # u_j = f_j + k_j
     window_e = window_u - v_rows  # e_j = u_j − v_j
     window_du = 2 * window_e  # ∂ℓ/∂u_j = 2 e_j
-    t1 = exact_dot(window_du, tl.trans(W2_start), DOT)  # t₁_j = ∂ℓ/∂u_j W₂[start]ᵀ
+    t1 = window_dot(window_du, tl.trans(W2_start), DOT)  # t₁_j = ∂ℓ/∂u_j W₂[start]ᵀ
     window_d1 = gamma_rows[:, None] * t1 * gelu_slope(window_z1)  # d̄₁_j = γ_j t₁_j · gelu′(z₁_j)
-    t2 = exact_dot(tl.trans(k_rows_phi), window_d1, DOT)  # t₂ = Σ_j φ(k_j)ᵀ ⊗ d̄₁_j
+    t2 = window_dot(tl.trans(k_rows_phi), window_d1, DOT)  # t₂ = Σ_j φ(k_j)ᵀ ⊗ d̄₁_j
     W1 = alpha * W1_prev - eta * t2  # W₁ = α W₁[t−1] − η t₂
     read_z1 = tl.sum(q_phi[:, None] * W1, 0)  # z₁[q] = φ(q) W₁
     read_h1 = gelu(read_z1)  # h₁[q] = gelu(z₁[q])
     t3 = d_o[None, :] * read_h1[:, None] + d_W2  # t₃ = h₁[q]ᵀ ⊗ d_o + d_W2
     window_d2 = gamma_rows[:, None] * window_du  # d̄₂_j = γ_j ∂ℓ/∂u_j
-    t4 = exact_dot(tl.trans(window_h1), window_d2, DOT)  # t₄ = Σ_j h₁_jᵀ ⊗ d̄₂_j
+    t4 = window_dot(tl.trans(window_h1), window_d2, DOT)  # t₄ = Σ_j h₁_jᵀ ⊗ d̄₂_j
     W2 = alpha * W2_prev - eta * t4  # W₂ = α W₂[t−1] − η t₄
     t5 = tl.sum(d_o[None, :] * W2, 1) * gelu_slope(read_z1)  # t₅ = (d_o W₂ᵀ) · gelu′(z₁[q])
     t6 = t5[None, :] * q_phi[:, None] + d_W1  # t₆ = φ(q)ᵀ ⊗ t₅ + d_W1
@@ -136,18 +136,18 @@ def step_adjoint(
 
     # the gradient of gamma_rows
     t7 = -eta * t3  # t₇ = −η t₃
-    t8 = exact_dot(window_h1, t7, DOT)  # t₈_j = h₁_j t₇
+    t8 = window_dot(window_h1, t7, DOT)  # t₈_j = h₁_j t₇
     t9 = -eta * t6  # t₉ = −η t₆
-    t10 = exact_dot(k_rows_phi, t9, DOT)  # t₁₀_j = φ(k_j) t₉
+    t10 = window_dot(k_rows_phi, t9, DOT)  # t₁₀_j = φ(k_j) t₉
     d_gamma_rows = tl.sum(t8 * window_du, 1) + tl.sum(t10 * t1 * gelu_slope(window_z1), 1)
 
     # the gradient of k_rows
     t11 = gamma_rows[:, None] * t10 * gelu_slope(window_z1)  # t₁₁_j = γ_j t₁₀_j · gelu′(z₁_j)
-    t12 = 2 * gamma_rows[:, None] * t8 + 2 * exact_dot(t11, W2_start, DOT)  # t₁₂_j = 2 γ_j t₈_j + 2 (t₁₁_j W₂[start])
+    t12 = 2 * gamma_rows[:, None] * t8 + 2 * window_dot(t11, W2_start, DOT)  # t₁₂_j = 2 γ_j t₈_j + 2 (t₁₁_j W₂[start])
 
     # the gradient of k_rows_features
-    x43 = exact_dot(window_d2, tl.trans(t7), DOT)
-    x44 = exact_dot(t12, tl.trans(W2_start), DOT)
+    x43 = window_dot(window_d2, tl.trans(t7), DOT)
+    x44 = window_dot(t12, tl.trans(W2_start), DOT)
     t13 = (
         gamma_rows[:, None]
         * t10
@@ -155,7 +155,7 @@ def step_adjoint(
         * (0.7978845608028654 * exp(-0.5 * (window_z1 * window_z1)) - 0.3989422804014327 * (window_z1 * window_z1) * exp(-0.5 * (window_z1 * window_z1)))  # noqa: E501
         + (x43 + x44) * gelu_slope(window_z1)
     )  # fmt: skip
-    d_k_rows_features = exact_dot(window_d1, tl.trans(t9), DOT) + exact_dot(t13, tl.trans(W1_start), DOT)
+    d_k_rows_features = window_dot(window_d1, tl.trans(t9), DOT) + window_dot(t13, tl.trans(W1_start), DOT)
 
     # the gradient of log_alpha
     d_log_alpha = alpha * (1 - tl.where(log_alpha + 60 < 0, 1.0, 0.0)) * (tl.sum(t3 * W2_prev) + tl.sum(t6 * W1_prev))
@@ -173,10 +173,10 @@ def step_adjoint(
     d_W2_2 = alpha * t3
 
     # the gradient of W1_start
-    d_W1_start_2 = d_W1_start + exact_dot(tl.trans(k_rows_phi), t13, DOT)
+    d_W1_start_2 = d_W1_start + window_dot(tl.trans(k_rows_phi), t13, DOT)
 
     # the gradient of W2_start
-    d_W2_start_2 = d_W2_start + exact_dot(tl.trans(t11), window_du, DOT) + exact_dot(tl.trans(window_h1), t12, DOT)
+    d_W2_start_2 = d_W2_start + window_dot(tl.trans(t11), window_du, DOT) + window_dot(tl.trans(window_h1), t12, DOT)
     return d_eta, d_gamma_rows, t12, d_k_rows_features, d_log_alpha, d_o, d_q_features, d_v_rows, d_W1_2, d_W2_2, d_W1_start_2, d_W2_start_2
 
 

@@ -1,6 +1,6 @@
 """Walks over tokens on a GPU: how the two kernels that take a state from token to token, forward and in reverse, are started.
 
-One program runs one head of one sequence. The forward kernel leaves the state before every `segment`-th token as a checkpoint. The reverse
+One program runs one head of one sequence. The forward kernel leaves the state before every segment of tokens as a checkpoint. The reverse
 kernel computes the states of a segment again, keeps them, and goes back over them; its programs do one head after another, which bounds
 what they keep.
 """
@@ -9,33 +9,32 @@ from __future__ import annotations
 
 import math
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 
 import torch
 from torch import Tensor
 
 from .runtime_contract import Contract
 from .runtime_kernels import Named, Returned, read_start
-from .runtime_launch import TYPES, Buffer, Launch, LaunchTable, Row, Sizes, power_of_two
+from .runtime_launch import ANY, TYPES, Buffer, Launch, Row, Sizes, power_of_two
 from .runtime_operator import Differentiable, Operator
 from .runtime_triton import CannotLaunch
 
 JUST_NUMBERS = ["T", "SEGMENT", "members"]  # arguments for whose divisors Triton compiles no kernels of their own
-SHORTEST = 8  # tokens of a segment
 KEPT = 1 << 30  # bytes of states that the programs of a reverse kernel keep together
 LARGEST = 1 << 16  # numbers of a padded tile of the state
 MOST = 1 << 17  # numbers of all tiles: with more, kernels take minutes to compile and live in what registers spill to
 
 
 class WalkSizes(Sizes):
-    """A walk's lengths: its slots are those of segments of about √T tokens."""
+    """A walk's lengths: its slots are those of segments, as long as the table's tile; so many `programs` run a kernel."""
 
-    def __init__(
-        self, table: LaunchTable, like: Tensor, lengths: Mapping[str, int], position: Tensor | None, cu_seqlens: Tensor | None, save: bool
-    ) -> None:
-        self.segment = power_of_two(max(SHORTEST, math.isqrt(like.shape[1])))
-        super().__init__(replace(table, tile=self.segment), like, lengths, position, cu_seqlens, "whole", save)
-        self.programs = self.members * self.heads
+    programs = 0
+
+    @property
+    def segment(self) -> int:
+        """Tokens from one checkpoint to the next, where there are as many."""
+        return min(self.table.tile, self.tokens)
 
 
 class Kept(Buffer):
@@ -64,10 +63,10 @@ class WalkOperator(Operator):
 
     def sizes(self, found: Mapping[str, Tensor], position: Tensor | None, cu_seqlens: Tensor | None, grid: str, save: bool) -> Sizes:
         lengths = {letter: found[name].shape[axis] for letter, (name, axis) in self.widths.items()}
-        sizes = WalkSizes(self.table, found[self.like], lengths, position, cu_seqlens, save)
+        sizes = WalkSizes(self.table, found[self.like], lengths, position, cu_seqlens, grid, save)
         numbers = sum(sizes.numbers(buffer.widths) for buffer in self.buffers.values() if isinstance(buffer, Kept))
-        if numbers:
-            sizes.programs = max(1, min(sizes.programs, KEPT // (4 * sizes.segment * numbers)))
+        room = KEPT // (4 * self.table.tile * numbers) if numbers else ANY
+        sizes.programs = max(1, min(sizes.members * sizes.heads, room))
         return sizes
 
 

@@ -42,6 +42,31 @@ def exact_dot(a, b, DOT: tl.constexpr):
 
 
 @triton.jit
+def exact_dot_apart(a, b, PRECISION: tl.constexpr):
+    """a b with operands of float32 in a loop of one turn; PRECISION is one of tl.dot's.
+
+    An operand that other products read, too, so has a copy in shared memory for this one alone. Of a walk with Muon, whose reverse mode
+    reads every product once more, copies that live from the first product to the last take more shared memory than there is.
+    """
+    product = tl.zeros([a.shape[0], b.shape[1]], tl.float32)
+    for _ in tl.range(tl.minimum(tl.num_programs(0), 1), num_stages=1, disable_licm=True):
+        product = tl.dot(a.to(tl.float32), b.to(tl.float32), product, input_precision=PRECISION)
+    return product
+
+
+@triton.jit
+def window_dot(a, b, DOT: tl.constexpr):
+    """a b for the rows of a window, whose gradients cancel: of float32 where DOT is, else to 22 bits."""
+    return exact_dot_apart(a, b, "ieee" if tl.float32 == DOT else "tf32x3")
+
+
+@triton.jit
+def state_dot(a, b, DOT: tl.constexpr):
+    """a b for tiles of a state: to 22 bits where DOT is float32, else to 11."""
+    return exact_dot_apart(a, b, "tf32x3" if tl.float32 == DOT else "tf32")
+
+
+@triton.jit
 def dot_apart(a, b, DOT: tl.constexpr, T):
     """a b in a loop of one turn, which hides from Triton that the result goes into another product.
 

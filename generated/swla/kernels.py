@@ -18,14 +18,14 @@ from torch import Tensor
 from .contract import CONTRACT
 from .runtime_device_functions import exp
 from .runtime_device_memory import load_number, load_row, load_rows, load_tile, store_number, store_row, store_tile
-from .runtime_device_products import exact_dot
+from .runtime_device_products import window_dot
 from .runtime_device_windows import add_rows
 from .runtime_launch import Buffer, LaunchTable
 from .runtime_operator import Differentiable
 from .runtime_walk import JUST_NUMBERS, Kept, Sums, WalkKernels, WalkLaunch, WalkOperator
 
 # Axes: B batch, T tokens, H heads, K key width, V value width, W tokens of a window, L tokens before it.
-TILE = 16  # tokens that are tried first, and one more
+TILE = 64  # tokens from one checkpoint to the next
 TABLE = LaunchTable("swla", "c0154b2527ff", tile=TILE, block=0, least=16, options={})
 # per kernel and largest width: warps, stages, block of a width that is split, registers
 TABLE.options["walk_forward"] = ((64, 4, 1, 64, 255), (128, 8, 1, 64, 255), (1073741824, 16, 1, 64, 255))
@@ -47,7 +47,7 @@ def step(
     window_d = gamma_rows[:, None] * window_du  # d̄_j = γ_j ∂ℓ/∂u_j
 
     # momentum, retention and mirror map
-    W = alpha * W_prev - eta * exact_dot(tl.trans(k_rows), window_d, DOT)  # W = α W[t−1] − η (Σ_j k_jᵀ ⊗ d̄_j)
+    W = alpha * W_prev - eta * window_dot(tl.trans(k_rows), window_d, DOT)  # W = α W[t−1] − η (Σ_j k_jᵀ ⊗ d̄_j)
 
     # the memory at the query
     o = tl.sum(q[:, None] * W, 0)  # y = q W
@@ -65,16 +65,16 @@ def step_adjoint(
     t1 = d_o[None, :] * q[:, None] + d_W  # t₁ = qᵀ ⊗ d_o + d_W
     window_du = -v_rows  # ∂ℓ/∂u_j = −v_j
     window_d = gamma_rows[:, None] * window_du  # d̄_j = γ_j ∂ℓ/∂u_j
-    t2 = exact_dot(tl.trans(k_rows), window_d, DOT)  # t₂ = Σ_j k_jᵀ ⊗ d̄_j
+    t2 = window_dot(tl.trans(k_rows), window_d, DOT)  # t₂ = Σ_j k_jᵀ ⊗ d̄_j
     d_eta = -tl.sum(t1 * t2)
 
     # the gradient of gamma_rows
     t3 = -eta * t1  # t₃ = −η t₁
-    t4 = exact_dot(k_rows, t3, DOT)  # t₄_j = k_j t₃
+    t4 = window_dot(k_rows, t3, DOT)  # t₄_j = k_j t₃
     d_gamma_rows = tl.sum(t4 * window_du, 1)
 
     # the gradient of k_rows
-    d_k_rows = exact_dot(window_d, tl.trans(t3), DOT)
+    d_k_rows = window_dot(window_d, tl.trans(t3), DOT)
 
     # the gradient of log_alpha
     alpha = exp(tl.maximum(-60.0, log_alpha))  # α = exp(max(−60, log_alpha))

@@ -65,7 +65,7 @@ class Contract:
     ranges: Mapping[str, tuple[float, float]] = field(default_factory=dict)  # least and largest value of a gate
     chunk: int = 1  # tokens whose surprises are taken at one state; 1: results do not depend on where a chunk begins
     one_width: bool = False  # values are as wide as keys
-    start: Mapping[str, tuple[float, str]] = field(default_factory=dict)  # an absent weight is uniform, with this sum over these axes
+    start: Mapping[str, tuple[float, str]] = field(default_factory=dict)  # of weights ≥ 0: their sum, over these axes; absent: uniform
     needs_state: str = ""  # why a state must be given
     polynomial: Extra | None = None
     writes: Writes | None = None

@@ -8,6 +8,7 @@ import torch
 from torch import Tensor
 from torch.nn import functional
 
+from .runtime_tensor import is_dense
 from .runtime_values import holds, may_look
 
 
@@ -39,6 +40,8 @@ def packing(attention_mask: Tensor, x: Tensor) -> Packing | None:
     if not isinstance(attention_mask, Tensor) or attention_mask.dim() != 2:
         got = list(attention_mask.shape) if isinstance(attention_mask, Tensor) else type(attention_mask).__name__
         raise ValueError(f"attention_mask: expected 0 and 1 of shape [{batch}, {length}], or with the tokens before them, got {got}")
+    if not is_dense(attention_mask):
+        raise ValueError(f"attention_mask: expected a dense tensor, got one of layout {attention_mask.layout}")
     if len(attention_mask) != batch or attention_mask.shape[1] < length:
         got = list(attention_mask.shape)
         raise ValueError(f"attention_mask: expected 0 and 1 of shape [{batch}, {length}], or with the tokens before them, got {got}")

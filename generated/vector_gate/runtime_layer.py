@@ -12,6 +12,7 @@ from torch import Tensor, nn
 
 from .runtime_cache import LayerCache, read_cache
 from .runtime_padding import packing
+from .runtime_tensor import is_dense
 
 
 class TokenMixer(nn.Module):
@@ -56,13 +57,19 @@ class TokenMixer(nn.Module):
             raise ValueError("attention_mask: expected no padding in sequences that cu_seqlens packs")
         borders = cu_seqlens if padded is None else padded.cu_seqlens
         x = hidden_states if padded is None else padded.pack(hidden_states)
-        o, cache = self.mix(x, self._past(past_key_values, x, borders), use_cache, borders, hidden_states.shape[1])
+        past = self._past(past_key_values, x, borders)
+        try:
+            o, cache = self.mix(x, past, use_cache, borders, hidden_states.shape[1])
+        except ValueError as problem:
+            raise ValueError(str(problem).replace("initial_state", self._state_name(past_key_values), 1)) from None
         if use_cache:
             past_key_values = {**(past_key_values or {}), self.cache_key(): cache}
         return o if padded is None else padded.unpack(o), None, past_key_values
 
     def _check_hidden(self, x: Tensor) -> None:
         width, dtype = self.o_proj.weight.shape[0], self.o_proj.weight.dtype
+        if isinstance(x, Tensor) and not is_dense(x):
+            raise ValueError(f"hidden_states: expected a dense tensor, got one of layout {x.layout}")
         if not isinstance(x, Tensor) or not x.is_floating_point() or x.dim() != 3 or x.shape[0] == 0 or x.shape[2] != width:
             got = f"{x.dtype} of shape {list(x.shape)}" if isinstance(x, Tensor) else type(x).__name__
             raise ValueError(f"hidden_states: expected floating-point numbers of shape [B, T, {width}] with B of at least 1, got {got}")
@@ -80,6 +87,11 @@ class TokenMixer(nn.Module):
             if past is not None:
                 return past
         return LayerCache(self.initial_state(sequences), {})
+
+    def _state_name(self, past_key_values: Mapping[int, LayerCache] | None) -> str:
+        """What the caller of the layer knows the operator's `initial_state` by."""
+        given = past_key_values is not None and self.cache_key() in past_key_values
+        return f"past_key_values[{self.layer_idx}].recurrent_state" if given else "initial_state"
 
     def cache_key(self) -> int:
         """The layer's number in its network."""

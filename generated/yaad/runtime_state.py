@@ -9,10 +9,11 @@ from typing import Protocol
 import torch
 from torch import Tensor
 
-from .runtime_tensor import check_tensor
+from .runtime_tensor import check_tensor, wide_type
 from .runtime_values import holds, may_look
 
 INTEGERS = ("position", "window_length")
+ROUNDING = 0.01  # of a sum of weights, as a state of 16 bits has it
 
 
 class States(Protocol):
@@ -44,6 +45,8 @@ def read_state(
         if x.dtype == torch.float64 != work:
             raise ValueError(f"initial_state.{name}: expected float32 beside tokens of 32 bits or fewer, got {x.dtype}")
     check_position(entries.get("position"), contract.chunk)
+    for name, x in entries.items():
+        check_slices(name, x, contract.state[name], contract.start.get(name.removesuffix("_start")))
     state = {name: x if name in INTEGERS else x.to(work) for name, x in entries.items()}
     for name, axes in contract.state.items():
         if name.endswith("_start"):
@@ -93,3 +96,18 @@ def check_position(position: Tensor | None, chunk: int) -> None:
     """Positions lie inside a chunk, where they may be looked at. Raises ValueError."""
     if position is not None and may_look(position) and holds(((position < 0) | (position >= chunk)).any()):
         raise ValueError(f"initial_state.position: expected positions from 0 to {chunk - 1}, got {position.tolist()}")
+
+
+def check_slices(name: str, x: Tensor, axes: str, slices: tuple[float, str] | None) -> None:
+    """A weight whose slices have a sum has no negative entry and these sums, where they may be looked at. Raises ValueError."""
+    if slices is None or not may_look(x):
+        return
+    total, over = slices
+    if holds((x < 0).any()):
+        raise ValueError(f"initial_state.{name}: expected weights of at least 0, got {float(x.min()):.3g}")
+    sums = x.to(wide_type(x.dtype)).sum([axes.index(axis) for axis in over])
+    if holds(((sums - total).abs() > ROUNDING * total).any()):
+        least, most = float(sums.min()), float(sums.max())
+        raise ValueError(
+            f"initial_state.{name}: expected weights that sum to {total:g} over [{', '.join(over)}], got {least:.3g} to {most:.3g}"
+        )
