@@ -16,7 +16,7 @@ FEWEST, MOST = 2, 8
 def compare(
     paths: Annotated[
         list[Path],
-        typer.Argument(metavar="A B …", help="Two to eight spec files, folders of packages, or folders of runs.", show_default=False),
+        typer.Argument(metavar="A B …", help="Two to eight specs, packages or runs: files, names, folders.", show_default=False),
     ],
     output: Annotated[Path, typer.Option("--output", "-o", metavar="FILE", help="The page.")] = Path("compare.html"),
     results: Annotated[
