@@ -44,6 +44,7 @@ WRONG: dict[str, tuple[str, ...]] = {
     edited(("alpha: {}", "alpha: {pre: head}")): ("x.yaml:6:11: unknown key 'pre'; did you mean 'per'?",),
     edited(bias("kind: hubber")): ("x.yaml:3:20: unknown attentional bias 'hubber'; did you mean 'huber'?",),
     edited(retention("kind: kll, q: 1")): ("x.yaml:4:13: unknown retention 'kll'; did you mean 'kl'?",),
+    edited((MEMORY, "{matrix}")): ("x.yaml:2:1: memory does not say its kind; write `memory: {kind: matrix}`",),
     edited(more="optimizer: {steps: 2}\n"): (
         "x.yaml:8:1: optimizer does not say its kind; choose from gradient_descent, momentum, nesterov, implicit, muon, preconditioned",
     ),

@@ -66,9 +66,9 @@ def _of_stability(spec: Spec) -> Iterator[Problem]:
             what = "warning: the state grows without bound at the gates as the layer starts them"
             why = f"on keys of length 1 a write multiplies what is read at its key by {step.text} = {step.factor:.4g}"
             yield Problem(spec.where("gates.eta.init"), what, why, f"start eta at {step.largest:.4g} or below")
-        elif spec.gate_range("eta").high > step.largest:
+        elif (reach := spec.gate_range("eta")).high > step.largest:
             what = "warning: the state can grow without bound once eta has been trained"
-            why = f"on keys of length 1 a write does so beyond eta = {step.largest:.4g}, and {spec.gate_range('eta').parametrization} has no such end"
+            why = f"on keys of length 1 a write does so beyond eta = {step.largest:.4g}, and {reach.parametrization} has no such end"
             yield Problem(spec.where("gates.eta"), what, why, _keeping_eta_below(step.largest))
         return
     sensitivity = sensitivity_of(spec, measure)

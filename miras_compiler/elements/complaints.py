@@ -86,7 +86,9 @@ def _words(path: Path, details: list[ErrorDetails], known_keys: list[str]) -> tu
             role, kind = str(path[0]), str(context["tag"])
             return f"unknown {role.replace('_', ' ')} '{short(kind)}'", "", nearest(kind, KINDS[role])
         case "union_tag_not_found":
-            return f"{key.replace('_', ' ')} does not say its kind", "", f"choose from {', '.join(KINDS[key])}"
+            named = next((kind for kind in KINDS[key] if isinstance(detail["input"], dict) and kind in detail["input"]), None)
+            remedy = f"write `{key}: {{kind: {named}}}`" if named else f"choose from {', '.join(KINDS[key])}"
+            return f"{key.replace('_', ' ')} does not say its kind", "", remedy
         case "literal_error" if isinstance(detail["input"], str) and not several:
             choices = re.findall(r"'([^']*)'", context["expected"])
             what = "key" if detail["loc"][-1] == "[key]" else key
