@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import importlib
 import importlib.util
 import json
 import os
@@ -54,7 +55,8 @@ def test_packed_sequences_of_any_width_and_over_chunk_borders_agree_with_float64
 
 @pytest.fixture
 def ops() -> ModuleType:
-    return compile_spec(load_spec("specs/gated_delta_net.yaml")).load()
+    package = compile_spec(load_spec("specs/gated_delta_net.yaml")).load()
+    return importlib.import_module(f"{package.__name__}.ops")
 
 
 @pytest.mark.parametrize(

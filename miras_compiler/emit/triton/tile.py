@@ -128,7 +128,8 @@ class TilePrinter:
         code = self.full(node, order)
         if filler == "0.0" and self.padding.is_zero(node, axis):
             return code
-        here = f"{place(axis)} < {width(axis)}"
+        counted = origin(node, axis)
+        here = f"{place(counted)} < {width(counted)}"
         if len(order) == 2:
             here = f"({here})[{':, None' if axis == order[0] else 'None, :'}]"
         return Code(f"tl.where({here}, {code.text}, {filler})", ATOM, len(order))
@@ -226,6 +227,18 @@ def spans(node: Node) -> bool:
     if isinstance(node, Rename):
         return spans(node.args[0])
     return True
+
+
+def origin(node: Node, axis: str) -> str:
+    """The axis of a leaf that an axis of a tile is another name of: kernels count along those of leaves."""
+    while not isinstance(node, Leaf):
+        if isinstance(node, Rename) and axis == node.new:
+            axis = node.old
+        below = next((arg for arg in node.args if axis in arg.axes), None)
+        if below is None:
+            break
+        node = below
+    return axis
 
 
 def _behind(node: Node) -> Node:
