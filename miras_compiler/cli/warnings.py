@@ -68,7 +68,8 @@ def _of_stability(spec: Spec) -> Iterator[Problem]:
             yield Problem(spec.where("gates.eta.init"), what, why, f"start eta at {step.largest:.4g} or below")
         elif (reach := spec.gate_range("eta")).high > step.largest:
             what = "warning: the state can grow without bound once eta has been trained"
-            why = f"on keys of length 1 a write does so beyond eta = {step.largest:.4g}, and {reach.parametrization} has no such end"
+            beyond = f"on keys of length 1 a write does so beyond eta = {step.largest:.4g}"
+            why = f"{beyond}, and {reach.parametrization} has no such end"
             yield Problem(spec.where("gates.eta"), what, why, _keeping_eta_below(step.largest))
         return
     sensitivity = sensitivity_of(spec, measure)
