@@ -212,6 +212,21 @@ def test_an_expression_in_pytorch_means_what_it_means(expr: sp.Expr) -> None:
         np.testing.assert_allclose(found.numpy(), expected, rtol=1e-12, atol=1e-14, err_msg=textwrap.shorten(text, 100))
 
 
+@pytest.mark.parametrize("exponent", [sp.Rational(4, 3), sp.Rational(1, 2), sp.Rational(-1, 2), sp.Integer(-1)], ids=str)
+def test_a_power_does_not_make_a_number_of_what_is_none(exponent: sp.Rational) -> None:
+    """nan stays nan under every power, beside what is singular, which becomes 0; so do slopes."""
+    printer = Printer()
+    code = printer.expression(Y * Power0(X, exponent), {X: Code("x"), Y: Code("y")}).text
+    names: dict[str, Any] = {"torch": torch, "Tensor": Tensor}
+    exec("\n".join(printer.helpers.values()), names)
+    x = torch.tensor([torch.nan, 0.0, 1.0], requires_grad=True)
+    found = eval(code, names, {"x": x, "y": torch.ones(3)})
+    (slope,) = torch.autograd.grad(found.sum(), x)
+    for result in (found, slope):
+        assert result.isnan().tolist() == [True, False, False]
+        assert result[1] == 0
+
+
 ACTIVATIONS: dict[type[Composite], Callable[[Tensor], Tensor]] = {
     gelu_slope: functional.gelu, silu_slope: functional.silu, gelu_tanh_slope: partial(functional.gelu, approximate="tanh"),
 }  # fmt: skip
