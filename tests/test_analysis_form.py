@@ -75,7 +75,7 @@ FORMS: dict[str, Case] = {
         "token_by_token",
         ("token by token, because",),
     ),
-    "deep and linear in the dual state": ("titans_lmm", EXACT | LINEAR_IN_THE_DUAL_STATE, "token_by_token", ("weights of the layers behind",)),
+    "deep and linear in the dual state": ("titans_lmm", EXACT | LINEAR_IN_THE_DUAL_STATE, "token_by_token", ("of the layers behind",)),
     "swiglu, exact": ("titans_lmm", EXACT | {"memory": {"kind": "swiglu"}}, "token_by_token", ("silu(z₁)",)),
     "huber": (
         "gated_delta_net", {"attentional_bias": {"kind": "huber", "delta": 0.5}}, "forward_substitution", ("|e| > 1/2", "row by row"),

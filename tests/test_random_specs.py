@@ -38,7 +38,6 @@ WHOLE = {  # numbers of seed 0
     186: "a gradient that is nothing but the rounding of its companions",
     194: "a memory of zeros under a norm and a clip: rounding is all that it measures",
     218: "the literal model itself has no numbers behind a full reset",
-    1036: "a power in the map of a state made 0 of nan, which 0 · nan of a later token had left",
     1338: "a kernel stores a gradient that is 0 whatever the inputs are",
 }
 
