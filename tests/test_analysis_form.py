@@ -30,6 +30,11 @@ NO_DECAY = {"retention": {"kind": "none"}, "gates": {"eta": {}}}
 BY_KEY = {"per": "key_channel"}
 SQUARE = {"retention": {"kind": "bregman", "generator": "w**2"}}
 EXACT = {"chunk": {"gradient": "exact"}}
+LINEAR_IN_THE_DUAL_STATE = {
+    "memory": {"kind": "mlp", "activation": "identity"},
+    "attentional_bias": {"kind": "dot_product"},
+    "retention": {"kind": "lq", "q": 2, "order": "before_gradient"},
+}
 Case = tuple[str, dict[str, Any], str, tuple[str, ...]]
 
 FORMS: dict[str, Case] = {
@@ -70,6 +75,7 @@ FORMS: dict[str, Case] = {
         "token_by_token",
         ("token by token, because",),
     ),
+    "deep and linear in the dual state": ("titans_lmm", EXACT | LINEAR_IN_THE_DUAL_STATE, "token_by_token", ("of the layers behind",)),
     "swiglu, exact": ("titans_lmm", EXACT | {"memory": {"kind": "swiglu"}}, "token_by_token", ("silu(z₁)",)),
     "huber": (
         "gated_delta_net", {"attentional_bias": {"kind": "huber", "delta": 0.5}}, "forward_substitution", ("|e| > 1/2", "row by row"),

@@ -7,7 +7,7 @@ import subprocess
 import sys
 import textwrap
 from collections import Counter
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from functools import cache, partial
 from pathlib import Path
 from types import ModuleType
@@ -23,6 +23,7 @@ from torch.nn import functional
 from torch.overrides import TorchFunctionMode
 
 from miras_compiler.compiler import Compilation, compile_spec
+from miras_compiler.elements.feature_map.elu_plus_one import EluPlusOneMap
 from miras_compiler.emit.torch.expression import Code, Printer
 from miras_compiler.ir.interpret import evaluate_expression
 from miras_compiler.spec import digest, load_spec
@@ -210,6 +211,46 @@ def test_an_expression_in_pytorch_means_what_it_means(expr: sp.Expr) -> None:
         found = eval(text, names, {"a": torch.from_numpy(a), "b": torch.from_numpy(b)})
         expected = evaluate_expression(each, {X: a, Y: b})
         np.testing.assert_allclose(found.numpy(), expected, rtol=1e-12, atol=1e-14, err_msg=textwrap.shorten(text, 100))
+
+
+def printed(expr: sp.Expr, tensors: Mapping[sp.Symbol, Tensor]) -> Tensor:
+    """What the PyTorch code of an expression gives for these tensors."""
+    printer = Printer()
+    code = printer.expression(expr, {x: Code(x.name) for x in tensors}).text
+    names: dict[str, Any] = {"torch": torch, "Tensor": Tensor}
+    exec("\n".join(printer.helpers.values()), names)
+    found: Tensor = eval(code, names, {x.name: tensor for x, tensor in tensors.items()})
+    return found
+
+
+@pytest.mark.parametrize("exponent", [sp.Rational(4, 3), sp.Rational(1, 2), sp.Rational(-1, 2), sp.Integer(-1)], ids=str)
+def test_a_power_does_not_make_a_number_of_what_is_none(exponent: sp.Rational) -> None:
+    """nan stays nan under every power, beside what is singular, which becomes 0; so do slopes."""
+    x = torch.tensor([torch.nan, 0.0, 1.0], requires_grad=True)
+    found = printed(Y * Power0(X, exponent), {X: x, Y: torch.ones(3)})
+    (slope,) = torch.autograd.grad(found.sum(), x)
+    for result in (found, slope):
+        assert result.isnan().tolist() == [True, False, False]
+        assert result[1] == 0
+
+
+TIES = {
+    "a number behind": larger(X, sp.Integer(0)), "a number before": larger(sp.Integer(0), X), "the smaller": smaller(X, sp.Integer(1)),
+    "the smaller, a number before": smaller(sp.Integer(1), X), "two variables": larger(X, Y),
+    "elu + 1": EluPlusOneMap().expression().xreplace({letter("x"): X}),
+}  # fmt: skip
+
+
+@pytest.mark.parametrize("expr", TIES.values(), ids=TIES)
+def test_a_slope_at_a_tie_is_that_of_the_derivation(expr: sp.Expr) -> None:
+    """Kernels take it from the derivation, PyTorch's forms from autograd; nan stays nan beside a number."""
+    x = torch.tensor([-1.0, 0.0, 1.0, 2.0], dtype=torch.float64, requires_grad=True)
+    y = torch.tensor([0.0, 0.0, 1.0, 3.0], dtype=torch.float64)
+    (slope,) = torch.autograd.grad(printed(expr, {X: x, Y: y}).sum(), x)
+    expected = evaluate_expression(sp.diff(expr, X), {X: x.detach().numpy(), Y: y.numpy()})
+    np.testing.assert_array_equal(slope.numpy(), np.broadcast_to(expected, 4))
+    if not expr.has(Y):
+        assert printed(expr, {X: torch.tensor(torch.nan)}).isnan()
 
 
 ACTIVATIONS: dict[type[Composite], Callable[[Tensor], Tensor]] = {

@@ -38,6 +38,7 @@ WHOLE = {  # numbers of seed 0
     186: "a gradient that is nothing but the rounding of its companions",
     194: "a memory of zeros under a norm and a clip: rounding is all that it measures",
     218: "the literal model itself has no numbers behind a full reset",
+    1338: "a kernel stores a gradient that is 0 whatever the inputs are",
 }
 
 

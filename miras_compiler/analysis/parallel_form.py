@@ -27,6 +27,7 @@ EXPLANATION: dict[Kind, str] = {
 
 NOT_AFFINE = "is not affine in the state"
 MAPPED = "is read in place of the dual state"
+LAYERED = "depends on the weights of the layers behind, which are written too"
 
 
 @dataclass(frozen=True)
@@ -77,7 +78,10 @@ def classify_parallel_form(rule: UpdateRule, graph: DependencyGraph[str]) -> Par
     if not surprises:
         return _with_known_surprise(rule, graph)
     if len([step for step in spec.memory.forward() if not isinstance(step, Entrywise)]) > 1:
-        return _token_by_token(spec, graph, culprits[0] if culprits else spec.memory.weights()[0].name)
+        if culprits:
+            return _token_by_token(spec, graph, culprits[0])
+        handed_back = next(node for node in surprises if graph.nodes[node]["group"] == "surprise")
+        return _token_by_token(spec, graph, handed_back, LAYERED)
     if elsewhere:
         return _token_by_token(spec, graph, elsewhere[0])
     if rule.mirror_map != A:

@@ -17,6 +17,7 @@ PRODUCTS = {torch.ops.aten.mm.default, torch.ops.aten.bmm.default, torch.ops.ate
 LIMITS = {torch.float32: (1e-5, 4.0), torch.bfloat16: (5e-3, 2.0)}  # of the RMS error, and of that error over the form's own
 CALM = 2.0  # largest amplification at which runs in different precisions are compared
 STEADY = 4.0  # largest sensitivity: that of a memory that hardly learns is 1.5 to 3, of one with a chunk that is out of hand 5 to 1000
+LARGEST = 1e6  # outputs and states: beyond, a rule has exploded
 LEAST = 1e-5  # steps are made no smaller
 SLIGHT = 1e-6  # relative change by which it is measured
 THOUSAND = 1000  # tokens
@@ -164,11 +165,21 @@ def rounding_growth(subject: Subject, inputs: Tensors, state: Tensors) -> float:
 
 
 def sensitivity(subject: Subject, inputs: Tensors, state: Tensors, cu_seqlens: Tensor | None = None) -> float:
-    """Relative change of an output or a gradient, the largest of all, per relative change of the weights, in float64."""
+    """Relative change of an output or a gradient, the largest of all, per relative change of the weights, in float64.
+
+    Infinite for a rule that explodes: its numbers grow together, and each is steady beside the others.
+    """
     moved = {name: x + SLIGHT * x.square().mean().sqrt() * noise(x) for name, x in state.items() if x.is_floating_point()}
     other = {**state, **moved}
     before, after = (run(subject.reference, inputs, each, cu_seqlens) for each in (state, other))
+    if not is_bounded({name: x for name, x in before.items() if name in subject.axes}):
+        return math.inf
     return max(rms(after[name], x) for name, x in before.items() if x.is_floating_point()) / SLIGHT
+
+
+def is_bounded(results: Mapping[str, Tensor]) -> bool:
+    """Whether outputs and states stay below LARGEST; nan does not."""
+    return all(bool((x.abs() < LARGEST).all()) for x in results.values() if x.is_floating_point())
 
 
 def steady(draw: Callable[[Regime], Drawn], sense: Callable[[Drawn], float], regime: Regime) -> tuple[Drawn, float]:

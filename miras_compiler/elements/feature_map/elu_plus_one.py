@@ -19,4 +19,4 @@ class EluPlusOneMap(FeatureMap):
     citation = "Katharopoulos et al., arXiv 2006.16236, eq. 7"
 
     def expression(self) -> sp.Expr:
-        return where_positive(X, X + 1, sp.exp(smaller(X, sp.Integer(0))))
+        return where_positive(X, X + 1, sp.exp(smaller(sp.Integer(0), X)))

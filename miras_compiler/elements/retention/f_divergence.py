@@ -53,7 +53,7 @@ class FDivergenceRetention(Retention):
         A weight of 0 may have a larger one, which is cut: 0 times its ratio is 0, and stays a number.
         """
         step = X - W  # −eta g
-        return smaller(step - RowMax(where_positive(W, step, -RowMax(-step))), FAR_AHEAD)
+        return smaller(FAR_AHEAD, step - RowMax(where_positive(W, step, -RowMax(-step))))
 
     def primal_step(self) -> sp.Expr | None:
         ratio = self.inverse_map(sp.diff(self.function(), T)).subs(A, D - ZETA)

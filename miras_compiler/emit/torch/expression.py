@@ -227,13 +227,14 @@ class Printer:
         return f"{second} < {first}" if above.is_number else f"{first} > {second}"
 
     def extremum(self, expr: sp.Expr, bound: Mapping[sp.Symbol, Code]) -> str:
-        """max or min; against a number a clamp, else `where`, whose derivative at a tie goes to the second."""
+        """max or min; at a tie the derivative goes to the second: of a number before x that is the clamp's own, and of one behind it 0."""
         a, b = expr.args
         largest = type(expr).__name__ == "larger"
-        for x, y in ((a, b), (b, a)):
-            if x.is_number:
-                return f"{self.expression(y, bound).at_least(ATOM)}.clamp({'min' if largest else 'max'}={number(x).text})"
         first, second = self.expression(a, bound).text, self.expression(b, bound).text
+        if a.is_number:
+            return f"{self.expression(b, bound).at_least(ATOM)}.clamp({'min' if largest else 'max'}={number(a).text})"
+        if b.is_number:  # nan is neither less nor more, and stays
+            return f"torch.where({first} {'<=' if largest else '>='} {second}, {second}, {first})"
         return f"torch.where({first} {'>' if largest else '<'} {second}, {first}, {second})"
 
 

@@ -27,13 +27,13 @@ HELPERS = {
     "power0": '''
 def power0(x: Tensor, exponent: float) -> Tensor:
     """x to the power; where that is singular (0, or negative under a fraction), the value and every derivative are 0."""
-    inside = x != 0 if exponent == int(exponent) else x > torch.finfo(x.dtype).tiny
+    inside = x != 0 if exponent == int(exponent) else ~(x <= torch.finfo(x.dtype).tiny)  # nan, which a number must not hide, too
     return torch.where(inside, torch.where(inside, x, 1.0) ** exponent, 0.0)
 ''',
     "divisor0": '''
 def divisor0(x: Tensor, exponent: float) -> Tensor:
     """x to the power, to divide by: infinite where that is singular, so that the quotient and every derivative are 0."""
-    inside = x != 0 if exponent == int(exponent) else x > torch.finfo(x.dtype).tiny
+    inside = x != 0 if exponent == int(exponent) else ~(x <= torch.finfo(x.dtype).tiny)  # nan, which a number must not hide, too
     return torch.where(inside, torch.where(inside, x, 1.0) ** exponent, torch.inf)
 ''',
     "softplus": '''

@@ -52,7 +52,7 @@ class BodyPrinter:
 
     def result(self, node: Node) -> Code:
         """The code of an output, in its natural orientation; what it needs is in `statements` then."""
-        return self.operand(node, node.axes)
+        return self.operand(node, node.axes) if self.tiles.constant(node) is None else self.tiles.full(node, node.axes)
 
     def named_result(self, node: Node, name: str) -> str:
         """The same as a variable of its own."""

@@ -11,7 +11,7 @@ from miras_compiler.emit.triton.expression import TritonPrinter
 from miras_compiler.emit.triton.head import INDENT, wrapped
 from miras_compiler.emit.triton.kernel import RESERVED, masked
 from miras_compiler.emit.triton.tile import block, is_broadcast, place, spans, width
-from miras_compiler.ir.nodes import Contract, Leaf, Map, Node, Program
+from miras_compiler.ir.nodes import Contract, Leaf, Node, Program
 from miras_compiler.ir.traverse import leaves_of, nodes_of
 
 
@@ -97,8 +97,8 @@ class PhasePrinter:
         """The code of an output; what it needs stands before."""
         while is_broadcast(node) and node.axes == node.args[0].axes:
             (node,) = node.args
-        if isinstance(node, Map) and not node.args:
-            return f"tl.full([{', '.join(map(block, node.axes))}], {self.body.tiles.map(node, ()).text}, tl.float32)"
+        if self.body.tiles.constant(node) is not None:
+            return self.body.tiles.full(node, node.axes).text
         if not self.sections:
             self.emit("", f"# {self.title(name)}")
         code = self.body.named_result(node, name) if self.is_at_hand(node) else self.fresh_result(name, node)

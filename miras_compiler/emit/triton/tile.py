@@ -107,8 +107,8 @@ class TilePrinter:
         """An argument as it is broadcast over the axes of `order`."""
         while is_broadcast(arg):
             (arg,) = arg.args
-        if isinstance(arg, Map) and not arg.args:
-            return self.map(arg, ())
+        if (constant := self.constant(arg)) is not None:
+            return constant
         code = self.operand(arg, tuple(axis for axis in order if axis in arg.axes))
         leaf = _behind(arg)
         if isinstance(leaf, Leaf) and self.narrow(leaf):
@@ -117,8 +117,16 @@ class TilePrinter:
             return Code(code.text, code.strength, len(arg.axes))
         return Code(f"{code.at_least(ATOM)}[{':, None' if arg.axes[0] == order[0] else 'None, :'}]", ATOM, 1)
 
+    def constant(self, node: Node) -> Code | None:
+        """A tile of one number that the code knows, None for any other."""
+        while is_broadcast(node):
+            (node,) = node.args
+        return self.map(node, ()) if isinstance(node, Map) and not node.args else None
+
     def full(self, node: Node, order: Axes) -> Code:
-        """All entries of a tile, where a broadcast would do in an entrywise expression."""
+        """All entries of a tile, where a broadcast, or for a constant a number, would do in an entrywise expression."""
+        if (constant := self.constant(node)) is not None:
+            return Code(f"tl.full([{', '.join(map(block, order))}], {constant.text}, tl.float32)", ATOM, len(order))
         if not spans(node):
             return Code(f"tl.broadcast_to({self.aligned(node, order).text}, ({', '.join(map(block, order))}))", ATOM, len(order))
         return self.aligned(node, order)

@@ -55,21 +55,27 @@ def finite_differences(subject: Subject, tally: Tally) -> None:
 
 
 def _along_directions(tally: Tally, name: str, run: Run, inputs: Inputs) -> None:
-    """⟨gradient, direction⟩ ≡ the central difference of ⟨outputs and final state, cotangents⟩ along the direction."""
+    """⟨gradient, direction⟩ ≡ the central differences of ⟨outputs and final state, cotangents⟩ along the direction, extrapolated."""
     _, gradients = pull_back(run, inputs)
     generator = torch.Generator().manual_seed(1)
     for turn in range(DIRECTIONS):
         direction = {leaf: torch.randn(x.shape, generator=generator, dtype=x.dtype) for leaf, x in inputs.leaves().items()}
         slope = sum(float((gradients[leaf] * direction[leaf]).sum()) for leaf in direction)
-        ends = []
-        for sign in (1, -1):
-            moved = {leaf: x + sign * STEP * direction[leaf] for leaf, x in inputs.leaves().items()}
-            ends.append(float(weighted(run(_with_leaves(inputs, moved)))))
-        difference = (ends[0] - ends[1]) / (2 * STEP)
+        wide, narrow = (_difference(run, inputs, direction, step) for step in (STEP, STEP / 2))
+        difference = (4 * narrow - wide) / 3  # without the term of the square of the step, which steep rules leave
         tally.require(
             f"{name}, direction {turn}: {slope:.9g} by autograd, {difference:.9g} by differences",
             abs(slope - difference) <= SLACK * max(1.0, abs(slope), abs(difference)),
         )
+
+
+def _difference(run: Run, inputs: Inputs, direction: Mapping[str, Tensor], step: float) -> float:
+    """The central difference of ⟨outputs and final state, cotangents⟩ over a step to either side."""
+    ahead, behind = (
+        float(weighted(run(_with_leaves(inputs, {leaf: x + way * direction[leaf] for leaf, x in inputs.leaves().items()}))))
+        for way in (step, -step)
+    )
+    return (ahead - behind) / (2 * step)
 
 
 def _with_leaves(inputs: Inputs, leaves: Mapping[str, Tensor]) -> Inputs:
