@@ -4,13 +4,14 @@
 ## make check-pins   resolve constraints.txt from the public index alone, for every Python and machine that README names
 ## make pins   write constraints.txt anew, where pyproject.toml asks for more than it holds
 ## make test-gpu   on a machine with an NVIDIA GPU: every generated kernel against its float64 form; PYTHON_GPU names a Python with torch and Triton
+## make test-transformers   generation of the models on several versions of transformers, each in an environment of its own under build/
 ## make layers   draw docs/layers.svg anew from the import contract
 ## PYTHON=...  the Python to build .venv with, where the first one found is not wanted
 
 SHELL := /bin/sh
 .DEFAULT_GOAL := help
 .NOTPARALLEL:
-.PHONY: help demo test test-triton test-gpu check-pins pins lint types imports unit update layers clean
+.PHONY: help demo test test-triton test-gpu check-pins pins lint types imports unit update layers clean test-transformers
 
 BIN := .venv/bin
 STAMP := .venv/.installed
@@ -44,6 +45,10 @@ PYTHON_GPU ?= python3
 GPU_PACKAGES ?= generated/linear_attention generated/gated_delta_net generated/titans_lmm generated/yaad
 test-gpu:
 	PYTHONPATH=. $(PYTHON_GPU) benchmarks/gpu.py check $(GPU_PACKAGES) --results benchmarks/results/gpu_check.json
+
+TRANSFORMERS ?= 5.6.2 5.12.0 5.17.0 5.20.0 5.24.0
+test-transformers: $(STAMP)
+	$(BIN)/python tests/on_transformers.py $(TRANSFORMERS)
 
 lint: $(STAMP)
 	$(BIN)/ruff check .

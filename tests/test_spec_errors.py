@@ -11,7 +11,7 @@ from miras_compiler.cli import main
 
 MEMORY, BIAS, RETENTION = "{kind: matrix}", "{kind: l2}\nret", "retention: {kind: l2}"
 DEEP = (MEMORY, "{kind: mlp}")
-KEYS = "attentional_bias, chunk, feature_map, gates, layer, ledger, memory, name, optimizer, paper, retention"
+KEYS = "attentional_bias, chunk, feature_map, gates, layer, ledger, memory, model, name, optimizer, paper, retention"
 NO_NAME = "it becomes a Python name; use up to 64 letters a-z, digits and _, a letter first"
 EXACT_ONLY = "with exact gradients a chunk is only a way to compute, and no state enters it; use after_write, or gradient: chunk_start"
 Q = "the squared q-norm has a mirror map for 1 < q <= 2 (the printed map for q > 1)"

@@ -95,7 +95,7 @@ def test_every_key_and_item_has_its_place() -> None:
         (SPEC + "#" + "é" * (LONGEST // 2),
          [f"x.yaml:8:{(LONGEST - len(SPEC) - 1) // 2 + 2}: longer than 256 KiB; a spec is a page of text"]),
         (SPEC + '"\\e[31m\\n": 1\n', [r"x.yaml:8:1: unknown key '\x1b[31m\n'; choose from attentional_bias, chunk, feature_map, gates, "
-                                      "layer, ledger, memory, name, optimizer, paper, retention"]),
+                                      "layer, ledger, memory, model, name, optimizer, paper, retention"]),
     ],
     ids=lambda value: value[-30:].strip() if isinstance(value, str) else "",
 )  # fmt: skip

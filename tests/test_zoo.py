@@ -84,6 +84,7 @@ FORMS: dict[str, str] = {
     "titans_exact": BY_TOKEN,
     "titans_linear": SOLVE,
     "titans_lmm": DUAL,
+    "transformer": SOLVE,
     "ttt_linear": DUAL,
     "ttt_mlp": DUAL,
     "ttt_online": SUBSTITUTE,
@@ -92,6 +93,7 @@ FORMS: dict[str, str] = {
     "vector_delta": SOLVE,
     "vector_gate": DUAL,
     "vector_huber": SUBSTITUTE,
+    "window_hybrid": SOLVE,
     "yaad": DUAL,
 }
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import textwrap
 from collections.abc import Mapping, Sequence
 
 import networkx as nx
@@ -14,6 +15,7 @@ from miras_compiler.emit.derivation import emit_derivation
 from miras_compiler.emit.graph import can_draw, emit_dot, emit_json, emit_svg
 from miras_compiler.emit.interface import Interface, build_interface
 from miras_compiler.emit.layer import emit_layer, layer_class
+from miras_compiler.emit.model import emit_configuration, emit_modeling, model_exports, with_files
 from miras_compiler.emit.ops import emit_ops
 from miras_compiler.emit.python_text import bracketed, file_name, header, import_line
 from miras_compiler.emit.runtime_files import runtime_files
@@ -62,18 +64,28 @@ def emit(
     if schedules:
         texts["kernels.py"] = emit_kernels(spec, schedules, interface)
     texts["decode.py" if schedules else "kernels.py"] = emit_walk(rule, walk, interface, None if schedules else why_not(spec, program))
+    texts[f"modeling_{spec.name}.py"] = emit_modeling(spec)
     texts |= runtime_files({path: text for path, text in texts.items() if path.endswith(".py")})
+    texts[f"configuration_{spec.name}.py"] = emit_configuration(spec, interface, texts)
+    for name in (f"configuration_{spec.name}.py", f"modeling_{spec.name}.py"):
+        texts[name] = with_files(name, texts)
     return tuple(SourceFile(path, texts[path]) for path in sorted(texts))
 
 
 def emit_init(spec: Spec) -> str:
     operators = [f"{form}_{spec.name}" for form in ("chunk", "fused_recurrent", "naive_recurrent")]
+    models = model_exports(spec)
+    modules = sorted(set(models.values()))
+    imported = [import_line(f".{module}", [name for name in models if models[name] == module]) for module in modules]
+    exports = sorted((layer_class(spec), *models)) + operators
     return fill("init.py", {
         "header": header(spec),
         "summary": summary(spec),
         "layer": layer_class(spec),
         "import_operators": import_line(".ops", operators),
-        "exports": bracketed("__all__ = [", [f'"{name}"' for name in (layer_class(spec), *operators)], "]", 0),
+        "import_models": textwrap.indent("\n".join(imported), "    "),
+        "models": bracketed("{", [f'"{name}": "{module}"' for name, module in models.items()], "}", 10),
+        "exports": bracketed("__all__ = [", [f'"{name}"' for name in exports], "]", 0),
     })  # fmt: skip
 
 

@@ -12,6 +12,7 @@ from miras_compiler.errors import Fault
 from miras_compiler.spec import combination_checks as combination
 from miras_compiler.spec import formula_checks as own_formula
 from miras_compiler.spec import gate_checks as gate
+from miras_compiler.spec import model_checks as model
 from miras_compiler.spec.fault import spec_error
 from miras_compiler.spec.range_checks import ranges
 from miras_compiler.spec.schema import Spec
@@ -44,6 +45,8 @@ CHECKS: tuple[tuple[Callable[[Spec], Iterator[Fault]], frozenset[str]], ...] = t
         (combination.width_of_features, "feature_map memory gates layer"),
         (combination.window_of_rows, "attentional_bias optimizer"),
         (tied_row, "layer gates optimizer"),
+        (model.heads_of_model, "model layer gates"),
+        (model.query_of_context, "model layer"),
     )
 )
 

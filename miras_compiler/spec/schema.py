@@ -16,6 +16,7 @@ from miras_compiler.elements.retention import AnyRetention, NoRetention
 from miras_compiler.errors import SpecError
 from miras_compiler.spec.fault import spec_error
 from miras_compiler.spec.gates import FREE_LETTER, GATE_LETTERS, Gate, GateLetter, GateRange, range_of
+from miras_compiler.spec.model import Model
 from miras_compiler.spec.names import GateName, Line, SpecName
 from miras_compiler.spec.source import Source, dotted
 from miras_compiler.spec.ties import RowName, Tie
@@ -98,6 +99,7 @@ class Spec(Settings):
     ]
     chunk: Annotated[Chunk, Field(description="What a chunk of tokens means.")] = Chunk()
     layer: Annotated[Layer, Field(description="The layer around the memory.")] = Layer()
+    model: Annotated[Model, Field(description="The language model around the layer.")] = Model()
     ledger: Annotated[
         tuple[LedgerEntry, ...],
         Strict(False),
@@ -179,6 +181,13 @@ class Spec(Settings):
     def value_dim(self) -> int:
         """V, the width of a value."""
         return self.layer.value_dim
+
+    @property
+    def model_heads(self) -> int:
+        """The heads of a memory in a model: those of the layer; in a preset as many as fill it, if no gate has a start for each."""
+        heads, rest = divmod(self.model.hidden_size, self.layer.head_dim)
+        per_head = any(isinstance(gate.init, tuple) for gate in self.gates.values())
+        return heads if self.model.preset and not rest and not per_head else self.layer.heads
 
     @property
     def hidden_dim(self) -> int:

@@ -14,6 +14,7 @@ NAMES = {
         "ConstantGate", "DecayRate", "InputGate", "LearnedGate", "LowRankGate", "fill", "inverse_softplus", "inverse_tanh", "logarithms",
         "logit",
     ),
+    ".runtime_idle": ("idle",),
     ".runtime_norms": ("layer_norm", "rms_norm", "wide"),
     ".runtime_rows": ("split_heads", "unit"),
     ".runtime_widths": ("check_heads", "check_one_width", "check_widths"),
@@ -27,6 +28,8 @@ def imports(spec: Spec, body: str) -> str:
         ".runtime_cache": ("LayerCache",),
         ".runtime_layer": ("TokenMixer",),
     }
+    if "CONTRACT." in body:
+        own[".contract"] = ("CONTRACT",)
     for module, names in NAMES.items():
         if used := tuple(name for name in names if re.search(rf"(?<![.\w]){name}\(", body)):
             own[module] = used

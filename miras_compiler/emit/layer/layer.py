@@ -11,6 +11,7 @@ from miras_compiler.emit.layer.gates import GateText, build_gates
 from miras_compiler.emit.layer.imports import imports
 from miras_compiler.emit.layer.names import layer_class
 from miras_compiler.emit.layer.owned import OwnedText, build_parameters, build_weights, start_words
+from miras_compiler.emit.layer.read import read
 from miras_compiler.emit.layer.rows import RowText, build_rows, row_words
 from miras_compiler.emit.layer.ties import TiedText, build_ties
 from miras_compiler.emit.python_text import bracketed, header
@@ -27,6 +28,8 @@ def emit_layer(spec: Spec, interface: Interface) -> str:
     weights, parameters = build_weights(spec, interface), build_parameters(spec, interface)
     constructor = construct(spec, rows, gates, ties, (*weights, *parameters))
     methods = [*reset(spec, (*weights, *parameters)), mix(spec, rows, gates, ties, parameters), *initial_state(weights)]
+    if reading := read(spec, interface, rows, parameters, output_of(spec)):
+        methods.append(method(reading))
     return fill("layer.py", {
         "header": header(spec),
         "name": spec.name,
@@ -101,15 +104,18 @@ def mix(spec: Spec, rows: Sequence[RowText], gates: Sequence[GateText], ties: Se
     ]
     arguments += ["initial_state=past.recurrent_state", "output_final_state=use_cache", "cu_seqlens=cu_seqlens"]
     lines += ["o, state = operator(", *(f"    {argument}," for argument in arguments), ")"]
-    output = f"{NORMS[spec.layer.output_norm]}.flatten(-2)"
-    if spec.layer.output_gate:
-        output += " * functional.silu(wide(self.g_proj(x)))"
-    lines += [f"o = {output}", f"return self.o_proj(o.to(x.dtype)), LayerCache(state, {'tails' if spec.layer.conv else '{}'})"]
+    lines += [f"o = {output_of(spec)}", f"return self.o_proj(o.to(x.dtype)), LayerCache(state, {'tails' if spec.layer.conv else '{}'})"]
     head = (
         "def mix(self, x: Tensor, past: LayerCache, use_cache: bool, cu_seqlens: Tensor | None, longest: int) -> tuple[Tensor, LayerCache]:"
     )
     doc = '    """The outputs for x [B, T, hidden], and the cache behind it; without a state where it is not wanted."""'
     return method([head, doc, *(textwrap.indent(line, "    ") for line in lines)])
+
+
+def output_of(spec: Spec) -> str:
+    """The expression for what is projected back to hidden states."""
+    output = f"{NORMS[spec.layer.output_norm]}.flatten(-2)"
+    return output + " * functional.silu(wide(self.g_proj(x)))" if spec.layer.output_gate else output
 
 
 def initial_state(weights: Sequence[OwnedText]) -> list[str]:

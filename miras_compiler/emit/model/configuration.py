@@ -1,0 +1,57 @@
+"""configuration_<name>.py: the fields of the model's configuration, with the sizes of the spec as defaults."""
+
+from __future__ import annotations
+
+import hashlib
+from collections.abc import Mapping
+
+from miras_compiler.emit.interface import Interface
+from miras_compiler.emit.model.names import model_name
+from miras_compiler.emit.model.sizes import sizes_of
+from miras_compiler.emit.python_text import header
+from miras_compiler.emit.template import fill
+from miras_compiler.spec import Spec, digest
+
+
+def emit_configuration(spec: Spec, interface: Interface, texts: Mapping[str, str]) -> str:
+    """Text of configuration_<name>.py; `texts` are the package's other files, whose Python has a digest here."""
+    sizes, model = sizes_of(spec, interface), spec.model
+    fields = [
+        ("digest: str", f'"{digest(spec)}"'),
+        ("vocab_size: int", str(sizes.vocab_size)),
+        ("hidden_size: int", str(sizes.hidden_size)),
+        ("num_hidden_layers: int", str(sizes.layers)),
+        ("num_heads: int", str(sizes.heads)),
+        ("head_dim: int", str(sizes.head_dim)),
+        ("tie_word_embeddings: bool", str(model.tie_embeddings)),
+    ]
+    if sizes.value_dim != sizes.head_dim:
+        fields.append(("value_dim: int", str(sizes.value_dim)))
+    if sizes.intermediate_size:
+        fields.append(("mlp_ratio: float", repr(sizes.intermediate_size / sizes.hidden_size)))
+    else:
+        fields.append(("intermediate_size: int", "0"))
+    if model.has_attention:
+        fields += [("num_attention_heads: int", str(sizes.attention_heads)), ("rope_theta: float", repr(model.attention.rope))]
+    if "window" in model.pattern or model.wiring in ("mag", "mal"):
+        fields.append(("window: int", str(model.attention.window)))
+    if model.segment is not None:
+        fields.append(("segment: int", str(model.segment)))
+    if model.persistent is not None:
+        fields.append(("persistent: int", str(model.persistent)))
+    return fill("configuration.py", {
+        "header": header(spec),
+        "name": spec.name,
+        "model": model_name(spec),
+        "code": code_digest(texts),
+        "fields": [f"{name} = {value}" for name, value in fields],
+    })  # fmt: skip
+
+
+def code_digest(texts: Mapping[str, str]) -> str:
+    """Twelve hexadecimal digits of all Python files.
+
+    transformers tells the code of two folders apart by the text of this file alone.
+    """
+    code = "".join(f"{name}\n{texts[name]}" for name in sorted(texts) if name.endswith(".py"))
+    return hashlib.sha256(code.encode()).hexdigest()[:12]

@@ -1,0 +1,70 @@
+"""modeling_<name>.py: what the blocks of the model are."""
+
+from __future__ import annotations
+
+import textwrap
+
+from miras_compiler.emit.layer import layer_class
+from miras_compiler.emit.model.names import model_name
+from miras_compiler.emit.python_text import bracketed, header, import_line, quoted
+from miras_compiler.emit.template import fill
+from miras_compiler.spec import Spec
+
+WIRINGS = {"mac": "MemoryAsContext", "mag": "MemoryAsGate", "mal": "MemoryAsLayer"}
+WIDTHS = ("heads=config.num_heads", "head_dim=config.head_dim", "value_dim=config.value_dim", "layer_idx=number")
+ATTENTION = "Attention(config.hidden_size, config.num_attention_heads, config.rope_theta, {})"
+
+
+def emit_modeling(spec: Spec) -> str:
+    """Text of modeling_<name>.py."""
+    model = spec.model
+    name, wiring = model_name(spec), model.wiring
+    imports = {f".configuration_{spec.name}": [f"{name}Config"], ".runtime_modeling": ["MemoryForCausalLM", "MemoryModel"]}
+    imports[".runtime_transformers"] = ["register"]
+    if "memory" in model.pattern:
+        imports[".layer"] = [layer_class(spec)]
+    if wiring in WIRINGS:
+        imports[".runtime_wirings"] = [WIRINGS[wiring]]
+    if model.has_attention:
+        imports[".runtime_attention"] = ["Attention"]
+    facts = []
+    if model.pattern != ("memory",):
+        facts.append(f"pattern = {quoted(model.pattern)}")
+    if model.has_attention:
+        facts.append("side_by_side = True")
+    return fill("modeling.py", {
+        "header": header(spec),
+        "name": spec.name,
+        "model": name,
+        "imports": "\n".join(import_line(module, imports[module]) for module in sorted(imports)),
+        "facts": facts,
+        "has_prefix": wiring in ("mag", "mal") and bool(model.persistent),
+        "mixer": textwrap.indent("\n".join(mixer_lines(spec)), " " * 8),
+    })  # fmt: skip
+
+
+def mixer_lines(spec: Spec) -> list[str]:
+    """The body of `mixer`: the module of every kind of the pattern, and an error for others."""
+    model, lines = spec.model, []
+    if "window" in model.pattern:
+        lines += ['if kind == "window":', f"    return {ATTENTION.format('config.window')}"]
+    if "attention" in model.pattern:
+        lines += ['if kind == "attention":', f"    return {ATTENTION.format('None')}"]
+    if "memory" in model.pattern:
+        lines += memory_lines(spec)
+    else:
+        lines += ["raise ValueError(kind)"]
+    return lines
+
+
+def memory_lines(spec: Spec) -> list[str]:
+    widths = ["config.hidden_size", *WIDTHS]
+    if spec.model.wiring == "lmm":
+        return [bracketed(f"return {layer_class(spec)}(", widths, ")", 8)]
+    lines = [bracketed(f"memory = {layer_class(spec)}(", widths, ")", 8)]
+    window, options = (
+        ("None", "config.segment, config.persistent") if spec.model.wiring == "mac" else ("config.window", "config.persistent")
+    )
+    prefix = ", config.persistent" if spec.model.wiring == "mag" else ""
+    lines.append(f"attention = {ATTENTION.format(window).removesuffix(')')}{prefix})")
+    return [*lines, f"return {WIRINGS[spec.model.wiring]}(memory, attention, config.hidden_size, {options})"]

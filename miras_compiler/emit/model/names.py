@@ -1,0 +1,18 @@
+"""Names of a model in its files."""
+
+from __future__ import annotations
+
+from miras_compiler.emit.layer import layer_class
+from miras_compiler.spec import Spec
+
+
+def model_name(spec: Spec) -> str:
+    """titans_lmm has TitansLmmConfig, TitansLmmModel, TitansLmmForCausalLM."""
+    return layer_class(spec).removesuffix("Layer")
+
+
+def model_exports(spec: Spec) -> dict[str, str]:
+    """The classes, and the modules in which they are."""
+    name = model_name(spec)
+    modeling = f"modeling_{spec.name}"
+    return {f"{name}Config": f"configuration_{spec.name}", f"{name}ForCausalLM": modeling, f"{name}Model": modeling}
