@@ -192,7 +192,8 @@ class Launch:
                 failure = problem
                 told = f"{self.name}: the launch with {row.warps} warps and {row.stages} stages fails here"
                 warnings.warn(f"{self.table.name}: {told}: {problem}", stacklevel=2)
-        raise CannotLaunch(f"{self.name}: no launch works with Triton {triton.__version__}; use MIRAS_BACKEND=torch") from failure
+        cause = f"no launch works with Triton {triton.__version__} ({type(failure).__name__}: {failure})"
+        raise CannotLaunch(f"{self.name}: {cause}; use MIRAS_BACKEND=torch") from failure
 
     def start(self, sizes: Sizes, tensors: Sequence[Tensor], row: Row) -> None:
         """Starts the kernel by one row of its table."""

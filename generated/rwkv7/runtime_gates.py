@@ -110,7 +110,12 @@ class DecayRate(nn.Module):
 
 
 def fill(values: Tensor, start: Sequence[float]) -> None:
-    """Sets values [H, ...] to the one number of `start`, or to one per head; no tensor of another dtype or device is made."""
+    """Sets values [H, ...] to the one number of `start`, or to one per head; no tensor of another dtype or device is made.
+
+    Values that transformers has marked as loaded from a checkpoint stay as they are.
+    """
+    if getattr(values, "_is_hf_initialized", False):
+        return
     with torch.no_grad():
         if len(start) == 1:
             values.fill_(start[0])

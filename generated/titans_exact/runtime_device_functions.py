@@ -133,7 +133,7 @@ def softplus(x):
 def power0(x, exponent: tl.constexpr):
     """x to the power; 0 where that is singular: at 0, and for a fraction also where x is negative or no normal number."""
     whole: tl.constexpr = exponent == exponent // 1
-    inside = (x != 0) if whole else (x > 1.1754944e-38)
+    inside = (x != 0) if whole else ((x > 1.1754944e-38) | (x != x))  # nan, which a number must not hide, too
     size = tl.exp2(exponent * tl.log2(tl.where(inside, tl.abs(x), 1.0)))
     odd: tl.constexpr = whole and exponent % 2 == 1
     return tl.where(inside, tl.where(x < 0, -size, size) if odd else size, 0.0)
