@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+import contextlib
 import importlib
 import re
+import sys
 import warnings
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from dataclasses import replace
 from functools import cache
 from subprocess import CalledProcessError
@@ -53,10 +55,21 @@ def compiled(name: str) -> Compilation:
     return compile_spec(load_spec(f"specs/{name}.yaml"))
 
 
+@contextlib.contextmanager
+def loaded(name: str) -> Iterator[ModuleType]:
+    """The operators of a package, loaded anew: what one test's launches did shall not be known to the next."""
+    package = compiled(name).load().__name__
+    try:
+        yield importlib.import_module(f"{package}.ops")
+    finally:
+        for module in [each for each in sys.modules if each.partition(".")[0] == package]:
+            del sys.modules[module]
+
+
 @pytest.fixture(params=NAMES)
-def ops(request: pytest.FixtureRequest) -> ModuleType:
-    """Loaded anew: what one test's launches did shall not be known to the next."""
-    return compiled(request.param).load()
+def ops(request: pytest.FixtureRequest) -> Iterator[ModuleType]:
+    with loaded(request.param) as operators:
+        yield operators
 
 
 def sibling(ops: ModuleType, name: str) -> ModuleType:
@@ -119,7 +132,7 @@ def test_running_out_of_memory_is_no_fault_of_a_launch(kernels: ModuleType) -> N
 def arguments(ops: ModuleType, gradients: bool = True) -> dict[str, Any]:
     """Inputs as on a GPU."""
     contract = sibling(ops, "contract").CONTRACT
-    lengths = {"B": 2, "T": 3, "H": 2, "K": 4, "V": 4, "N": 4}
+    lengths = {"B": 2, "T": 3, "R": 6, "H": 2, "K": 4, "V": 4, "N": 4}
     generator = torch.Generator().manual_seed(0)
 
     def draw(axes: str) -> Tensor:
@@ -132,7 +145,8 @@ def arguments(ops: ModuleType, gradients: bool = True) -> dict[str, Any]:
 
 
 def operator_of(ops: ModuleType) -> Callable[..., Any]:
-    operator: Callable[..., Any] = getattr(ops, f"chunk_{ops.__name__.split('.')[0]}")
+    (name,) = (name for name in vars(ops) if name.startswith("chunk_"))
+    operator: Callable[..., Any] = getattr(ops, name)
     return operator
 
 
@@ -162,6 +176,21 @@ def test_where_kernels_cannot_be_launched_the_pytorch_form_runs_and_one_warning_
     assert torch.equal(again, expected)
     with pytest.raises(sibling(ops, "runtime_triton").CannotLaunch):  # who asks for Triton gets it, or an error
         operator(**given, backend="triton")
+
+
+@pytest.mark.parametrize("gradients", [True, False])
+def test_kernels_of_several_writes_a_token_are_tried_with_as_many_rows(gradients: bool, monkeypatch: pytest.MonkeyPatch) -> None:
+    with loaded("delta_product") as ops:
+        calls: list[tuple[int, int]] = []
+
+        def chunk(q: Tensor, k: Tensor, *tokens: Any, **more: Any) -> Any:
+            calls.append((q.shape[1], k.shape[1]))
+            return sibling(ops, "chunked").torch_chunk_delta_product(q, k, *tokens, **more)
+
+        put_in_place(ops, chunk, monkeypatch)
+        operator_of(ops)(**arguments(ops, gradients))
+        tried = ops._OPERATORS.kernels.tile + 1
+        assert calls == [(tried, 2 * tried), (3, 6)]
 
 
 @pytest.mark.parametrize("gradients", [True, False])

@@ -13,6 +13,7 @@ from typing import Any
 import pytest
 
 from miras_compiler import compile_spec, load_spec
+from miras_compiler.bench.checks import REFUSED
 from miras_compiler.bench.children import run_child
 from miras_compiler.spec import parse_spec
 
@@ -113,6 +114,13 @@ def test_the_gated_delta_rule_solves_in_bfloat16_as_well_as_products_allow(seed:
     done = subprocess.run(command, capture_output=True, text=True, env=environment, check=False)
     assert done.returncode == 0, done.stderr
     assert {name: pair for name, pair in json.loads(done.stdout).items() if pair[0] > pair[1]} == {}
+
+
+def test_widths_that_kernels_cannot_hold_are_refused_and_not_missed(tmp_path: Path) -> None:
+    package = compile_spec(load_spec("specs/taylor_linear_attention.yaml")).write(tmp_path)
+    (row,) = claims_of(package, (64, 64, 0), 64)
+    assert (row["check"], row["error"], row["limit"]) == (REFUSED, 0, 0)
+    assert "one with K = 1024, V = 64 would fit" in row["entry"]
 
 
 def test_triton_is_refused_for_tensors_that_it_cannot_run_on(tmp_path: Path) -> None:

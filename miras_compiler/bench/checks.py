@@ -33,6 +33,7 @@ from miras_compiler.bench.precision import (
 from miras_compiler.bench.subject import Regime, Shape, Subject
 
 GRAPHS = 3.0  # how many torch.compile may make over all lengths
+REFUSED = "runs in PyTorch at these widths"  # a row of a package whose state is too large for kernels
 SENSITIVE = ": sensitivity"  # of a free-running row, told
 MEMBERS = {"cuda": (4, 8), "cpu": (2, 2)}  # sequences and heads: a gate's gradient has a few large errors in each, and luck in few of them
 

@@ -58,6 +58,7 @@ class Subject:
             self.chunked = importlib.import_module(f"{self.name}.chunked")
             self.launching = importlib.import_module(f"{self.name}.runtime_launch")
             self.contract = importlib.import_module(f"{self.name}.contract").CONTRACT
+            self.too_large = importlib.import_module(f"{self.name}.runtime_triton").TooLarge  # raised for widths that kernels cannot hold
             operators = importlib.import_module(f"{self.name}.ops")
         finally:
             sys.path.pop(0)

@@ -9,6 +9,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, Literal
 
+from miras_compiler.bench.checks import REFUSED
 from miras_compiler.bench.children import run_child, stopped_with_us
 from miras_compiler.bench.comparison import Figure, compare_packages, job_of
 from miras_compiler.bench.correctness import CaseResult, as_dicts, check_packages
@@ -156,7 +157,8 @@ def has_own_tile(manifest: dict[str, Any]) -> bool:
 def check_rows(result: CaseResult) -> Iterator[Row]:
     about = (result.name, result.widths.dtype, str(result.widths))
     for row in result.rows:
-        yield Row(("ok" if row.passed else "MISS", *about, row.check, f"{row.error:.1e}", f"{row.limit:.1e}", row.entry), row.passed)
+        verdict = "refused" if row.check == REFUSED else "ok" if row.passed else "MISS"
+        yield Row((verdict, *about, row.check, f"{row.error:.1e}", f"{row.limit:.1e}", row.entry), row.passed)
 
 
 def tuned_row(found: dict[str, Any]) -> Row:
