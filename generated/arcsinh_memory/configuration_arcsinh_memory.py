@@ -8,7 +8,7 @@ from .runtime_configuration import MemoryConfig
 
 
 class ArcsinhMemoryConfig(MemoryConfig):
-    """Every field has a default: that of the spec. The code of the package has the digest 2663577ffb3e."""
+    """Every field has a default: that of the spec. The code of the package has the digest 654c33fe68b4."""
 
     model_type = "miras_arcsinh_memory"
 

@@ -8,7 +8,7 @@ from .runtime_configuration import MemoryConfig
 
 
 class AtlasConfig(MemoryConfig):
-    """Every field has a default: that of the spec. The code of the package has the digest 2903c758b430."""
+    """Every field has a default: that of the spec. The code of the package has the digest 5a8925eb4433."""
 
     model_type = "miras_atlas"
 

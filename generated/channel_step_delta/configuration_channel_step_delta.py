@@ -8,7 +8,7 @@ from .runtime_configuration import MemoryConfig
 
 
 class ChannelStepDeltaConfig(MemoryConfig):
-    """Every field has a default: that of the spec. The code of the package has the digest 78f16b50bda3."""
+    """Every field has a default: that of the spec. The code of the package has the digest 46ff201f4337."""
 
     model_type = "miras_channel_step_delta"
 

@@ -8,7 +8,7 @@ from .runtime_configuration import MemoryConfig
 
 
 class CharbonnierDeltaConfig(MemoryConfig):
-    """Every field has a default: that of the spec. The code of the package has the digest 15f7ae68d245."""
+    """Every field has a default: that of the spec. The code of the package has the digest aea494841eb0."""
 
     model_type = "miras_charbonnier_delta"
 

@@ -8,7 +8,7 @@ from .runtime_configuration import MemoryConfig
 
 
 class ChiSquareMemoryConfig(MemoryConfig):
-    """Every field has a default: that of the spec. The code of the package has the digest 542a95602a7b."""
+    """Every field has a default: that of the spec. The code of the package has the digest 80817f29361e."""
 
     model_type = "miras_chi_square_memory"
 

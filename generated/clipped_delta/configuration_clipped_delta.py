@@ -8,7 +8,7 @@ from .runtime_configuration import MemoryConfig
 
 
 class ClippedDeltaConfig(MemoryConfig):
-    """Every field has a default: that of the spec. The code of the package has the digest 97a22f3c5003."""
+    """Every field has a default: that of the spec. The code of the package has the digest 0d0372e43135."""
 
     model_type = "miras_clipped_delta"
 

@@ -8,7 +8,7 @@ from .runtime_configuration import MemoryConfig
 
 
 class CombaConfig(MemoryConfig):
-    """Every field has a default: that of the spec. The code of the package has the digest 3b77ad566321."""
+    """Every field has a default: that of the spec. The code of the package has the digest b3ea50c73077."""
 
     model_type = "miras_comba"
 

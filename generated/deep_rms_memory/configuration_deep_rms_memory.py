@@ -8,7 +8,7 @@ from .runtime_configuration import MemoryConfig
 
 
 class DeepRmsMemoryConfig(MemoryConfig):
-    """Every field has a default: that of the spec. The code of the package has the digest 171b56a3e8d1."""
+    """Every field has a default: that of the spec. The code of the package has the digest 4dec8e5f0ab0."""
 
     model_type = "miras_deep_rms_memory"
 

@@ -8,7 +8,7 @@ from .runtime_configuration import MemoryConfig
 
 
 class DeltaNetConfig(MemoryConfig):
-    """Every field has a default: that of the spec. The code of the package has the digest a0909ac8cc73."""
+    """Every field has a default: that of the spec. The code of the package has the digest 9c80ee92f538."""
 
     model_type = "miras_delta_net"
 

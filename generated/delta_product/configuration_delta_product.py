@@ -8,7 +8,7 @@ from .runtime_configuration import MemoryConfig
 
 
 class DeltaProductConfig(MemoryConfig):
-    """Every field has a default: that of the spec. The code of the package has the digest e25496cdde65."""
+    """Every field has a default: that of the spec. The code of the package has the digest fb33db4ef922."""
 
     model_type = "miras_delta_product"
 

@@ -8,7 +8,7 @@ from .runtime_configuration import MemoryConfig
 
 
 class DfwConfig(MemoryConfig):
-    """Every field has a default: that of the spec. The code of the package has the digest 423f171af6d0."""
+    """Every field has a default: that of the spec. The code of the package has the digest 3c30ae3bab44."""
 
     model_type = "miras_dfw"
 

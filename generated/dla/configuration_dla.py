@@ -8,7 +8,7 @@ from .runtime_configuration import MemoryConfig
 
 
 class DlaConfig(MemoryConfig):
-    """Every field has a default: that of the spec. The code of the package has the digest 2ac3acb40a44."""
+    """Every field has a default: that of the spec. The code of the package has the digest bd9217db4d26."""
 
     model_type = "miras_dla"
 

@@ -8,7 +8,7 @@ from .runtime_configuration import MemoryConfig
 
 
 class ElasticNetMemoryConfig(MemoryConfig):
-    """Every field has a default: that of the spec. The code of the package has the digest 0b1816786de3."""
+    """Every field has a default: that of the spec. The code of the package has the digest da8ee921c2cc."""
 
     model_type = "miras_elastic_net_memory"
 

@@ -8,7 +8,7 @@ from .runtime_configuration import MemoryConfig
 
 
 class EluLinearAttentionConfig(MemoryConfig):
-    """Every field has a default: that of the spec. The code of the package has the digest a0a3b176a655."""
+    """Every field has a default: that of the spec. The code of the package has the digest cfd922eefea5."""
 
     model_type = "miras_elu_linear_attention"
 

@@ -8,7 +8,7 @@ from .runtime_configuration import MemoryConfig
 
 
 class EntropyMemoryConfig(MemoryConfig):
-    """Every field has a default: that of the spec. The code of the package has the digest 4c281fd90f6f."""
+    """Every field has a default: that of the spec. The code of the package has the digest aff5a01f9b33."""
 
     model_type = "miras_entropy_memory"
 

@@ -8,7 +8,7 @@ from .runtime_configuration import MemoryConfig
 
 
 class EpsilonDeltaConfig(MemoryConfig):
-    """Every field has a default: that of the spec. The code of the package has the digest 018e4b3a4efa."""
+    """Every field has a default: that of the spec. The code of the package has the digest 7ed65de2280c."""
 
     model_type = "miras_epsilon_delta"
 

@@ -8,7 +8,7 @@ from .runtime_configuration import MemoryConfig
 
 
 class GatedDeltaNetConfig(MemoryConfig):
-    """Every field has a default: that of the spec. The code of the package has the digest 7e433b45fc66."""
+    """Every field has a default: that of the spec. The code of the package has the digest 000c49b55aef."""
 
     model_type = "miras_gated_delta_net"
 

@@ -8,7 +8,7 @@ from .runtime_configuration import MemoryConfig
 
 
 class Gdn2Config(MemoryConfig):
-    """Every field has a default: that of the spec. The code of the package has the digest c152e9bc9936."""
+    """Every field has a default: that of the spec. The code of the package has the digest 2e2f398e20bd."""
 
     model_type = "miras_gdn2"
 

@@ -8,7 +8,7 @@ from .runtime_configuration import MemoryConfig
 
 
 class GlaConfig(MemoryConfig):
-    """Every field has a default: that of the spec. The code of the package has the digest 6d8d2220072d."""
+    """Every field has a default: that of the spec. The code of the package has the digest be643b52372d."""
 
     model_type = "miras_gla"
 

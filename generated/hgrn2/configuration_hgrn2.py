@@ -8,7 +8,7 @@ from .runtime_configuration import MemoryConfig
 
 
 class Hgrn2Config(MemoryConfig):
-    """Every field has a default: that of the spec. The code of the package has the digest 10d514a5fa3e."""
+    """Every field has a default: that of the spec. The code of the package has the digest 5fa2df10b1f2."""
 
     model_type = "miras_hgrn2"
 

@@ -8,7 +8,7 @@ from .runtime_configuration import MemoryConfig
 
 
 class HuberDeltaConfig(MemoryConfig):
-    """Every field has a default: that of the spec. The code of the package has the digest 1a664d162c3c."""
+    """Every field has a default: that of the spec. The code of the package has the digest dceb27e45c0a."""
 
     model_type = "miras_huber_delta"
 

@@ -8,7 +8,7 @@ from .runtime_configuration import MemoryConfig
 
 
 class HuberNormDeltaConfig(MemoryConfig):
-    """Every field has a default: that of the spec. The code of the package has the digest 5486220a14d4."""
+    """Every field has a default: that of the spec. The code of the package has the digest 445138773c9f."""
 
     model_type = "miras_huber_norm_delta"
 

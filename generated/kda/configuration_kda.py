@@ -8,7 +8,7 @@ from .runtime_configuration import MemoryConfig
 
 
 class KdaConfig(MemoryConfig):
-    """Every field has a default: that of the spec. The code of the package has the digest ef22f8be94d1."""
+    """Every field has a default: that of the spec. The code of the package has the digest 584b71d896bd."""
 
     model_type = "miras_kda"
 

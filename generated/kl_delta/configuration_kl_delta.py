@@ -8,7 +8,7 @@ from .runtime_configuration import MemoryConfig
 
 
 class KlDeltaConfig(MemoryConfig):
-    """Every field has a default: that of the spec. The code of the package has the digest c2e4e295a3e4."""
+    """Every field has a default: that of the spec. The code of the package has the digest 8107dbedfb86."""
 
     model_type = "miras_kl_delta"
 

@@ -8,7 +8,7 @@ from .runtime_configuration import MemoryConfig
 
 
 class L1DeltaConfig(MemoryConfig):
-    """Every field has a default: that of the spec. The code of the package has the digest 87db9c6f4528."""
+    """Every field has a default: that of the spec. The code of the package has the digest 9bf9dd82bb30."""
 
     model_type = "miras_l1_delta"
 

@@ -8,7 +8,7 @@ from .runtime_configuration import MemoryConfig
 
 
 class L3DeltaConfig(MemoryConfig):
-    """Every field has a default: that of the spec. The code of the package has the digest 26f1be90016f."""
+    """Every field has a default: that of the spec. The code of the package has the digest dc9067ffade8."""
 
     model_type = "miras_l3_delta"
 

@@ -8,7 +8,7 @@ from .runtime_configuration import MemoryConfig
 
 
 class LactConfig(MemoryConfig):
-    """Every field has a default: that of the spec. The code of the package has the digest 85eebd30a55c."""
+    """Every field has a default: that of the spec. The code of the package has the digest aa01c35cb70b."""
 
     model_type = "miras_lact"
 

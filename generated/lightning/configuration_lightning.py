@@ -8,7 +8,7 @@ from .runtime_configuration import MemoryConfig
 
 
 class LightningConfig(MemoryConfig):
-    """Every field has a default: that of the spec. The code of the package has the digest c09814997b8d."""
+    """Every field has a default: that of the spec. The code of the package has the digest dbf317501975."""
 
     model_type = "miras_lightning"
 

@@ -8,7 +8,7 @@ from .runtime_configuration import MemoryConfig
 
 
 class LinearAttentionConfig(MemoryConfig):
-    """Every field has a default: that of the spec. The code of the package has the digest dbbeb9b3be10."""
+    """Every field has a default: that of the spec. The code of the package has the digest 8d3674a198dc."""
 
     model_type = "miras_linear_attention"
 

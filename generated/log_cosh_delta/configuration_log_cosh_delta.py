@@ -8,7 +8,7 @@ from .runtime_configuration import MemoryConfig
 
 
 class LogCoshDeltaConfig(MemoryConfig):
-    """Every field has a default: that of the spec. The code of the package has the digest 63a7c663629e."""
+    """Every field has a default: that of the spec. The code of the package has the digest fb694a110fcb."""
 
     model_type = "miras_log_cosh_delta"
 

@@ -8,7 +8,7 @@ from .runtime_configuration import MemoryConfig
 
 
 class LonghornConfig(MemoryConfig):
-    """Every field has a default: that of the spec. The code of the package has the digest 8f87414752ed."""
+    """Every field has a default: that of the spec. The code of the package has the digest 7ad7284693d3."""
 
     model_type = "miras_longhorn"
 

@@ -8,7 +8,7 @@ from .runtime_configuration import MemoryConfig
 
 
 class Mamba2Config(MemoryConfig):
-    """Every field has a default: that of the spec. The code of the package has the digest 8ea5c1aa4d65."""
+    """Every field has a default: that of the spec. The code of the package has the digest 770af029ccd1."""
 
     model_type = "miras_mamba2"
 

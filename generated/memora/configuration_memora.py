@@ -8,7 +8,7 @@ from .runtime_configuration import MemoryConfig
 
 
 class MemoraConfig(MemoryConfig):
-    """Every field has a default: that of the spec. The code of the package has the digest 8a6e0de1db4b."""
+    """Every field has a default: that of the spec. The code of the package has the digest bbc877bc4f35."""
 
     model_type = "miras_memora"
 

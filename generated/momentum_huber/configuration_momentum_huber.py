@@ -8,7 +8,7 @@ from .runtime_configuration import MemoryConfig
 
 
 class MomentumHuberConfig(MemoryConfig):
-    """Every field has a default: that of the spec. The code of the package has the digest 5746ab756527."""
+    """Every field has a default: that of the spec. The code of the package has the digest 965a81f23e69."""
 
     model_type = "miras_momentum_huber"
 

@@ -8,7 +8,7 @@ from .runtime_configuration import MemoryConfig
 
 
 class MonetaConfig(MemoryConfig):
-    """Every field has a default: that of the spec. The code of the package has the digest b5abb3dcbbed."""
+    """Every field has a default: that of the spec. The code of the package has the digest cc1881b5bc2b."""
 
     model_type = "miras_moneta"
 

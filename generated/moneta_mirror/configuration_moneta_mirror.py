@@ -8,7 +8,7 @@ from .runtime_configuration import MemoryConfig
 
 
 class MonetaMirrorConfig(MemoryConfig):
-    """Every field has a default: that of the spec. The code of the package has the digest 03fc0accb526."""
+    """Every field has a default: that of the spec. The code of the package has the digest 6d994436fcdd."""
 
     model_type = "miras_moneta_mirror"
 

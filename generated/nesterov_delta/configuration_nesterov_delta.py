@@ -8,7 +8,7 @@ from .runtime_configuration import MemoryConfig
 
 
 class NesterovDeltaConfig(MemoryConfig):
-    """Every field has a default: that of the spec. The code of the package has the digest b9a14aeea045."""
+    """Every field has a default: that of the spec. The code of the package has the digest 524876c37a1d."""
 
     model_type = "miras_nesterov_delta"
 

@@ -8,7 +8,7 @@ from .runtime_configuration import MemoryConfig
 
 
 class OmegaDeltaConfig(MemoryConfig):
-    """Every field has a default: that of the spec. The code of the package has the digest 02698456c709."""
+    """Every field has a default: that of the spec. The code of the package has the digest c1b19acfba45."""
 
     model_type = "miras_omega_delta"
 

@@ -8,7 +8,7 @@ from .runtime_configuration import MemoryConfig
 
 
 class OmegaHuberConfig(MemoryConfig):
-    """Every field has a default: that of the spec. The code of the package has the digest a634c7c8acaa."""
+    """Every field has a default: that of the spec. The code of the package has the digest b4cbd166507b."""
 
     model_type = "miras_omega_huber"
 

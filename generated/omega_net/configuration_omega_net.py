@@ -8,7 +8,7 @@ from .runtime_configuration import MemoryConfig
 
 
 class OmegaNetConfig(MemoryConfig):
-    """Every field has a default: that of the spec. The code of the package has the digest 106dc3d709a4."""
+    """Every field has a default: that of the spec. The code of the package has the digest 6e5961fee745."""
 
     model_type = "miras_omega_net"
 

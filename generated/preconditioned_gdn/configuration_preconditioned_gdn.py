@@ -8,7 +8,7 @@ from .runtime_configuration import MemoryConfig
 
 
 class PreconditionedGdnConfig(MemoryConfig):
-    """Every field has a default: that of the spec. The code of the package has the digest ba696b5f80f6."""
+    """Every field has a default: that of the spec. The code of the package has the digest bb5770b888c8."""
 
     model_type = "miras_preconditioned_gdn"
 

@@ -8,7 +8,7 @@ from .runtime_configuration import MemoryConfig
 
 
 class PredictiveDeltaConfig(MemoryConfig):
-    """Every field has a default: that of the spec. The code of the package has the digest 73c2246f33b1."""
+    """Every field has a default: that of the spec. The code of the package has the digest 90364d523636."""
 
     model_type = "miras_predictive_delta"
 

@@ -8,7 +8,7 @@ from .runtime_configuration import MemoryConfig
 
 
 class QuarticMemoryConfig(MemoryConfig):
-    """Every field has a default: that of the spec. The code of the package has the digest 623b32357a95."""
+    """Every field has a default: that of the spec. The code of the package has the digest 15767f4d8e2a."""
 
     model_type = "miras_quartic_memory"
 

@@ -8,6 +8,10 @@ class CannotLaunch(RuntimeError):
     """No launch of a kernel works on this GPU with this Triton."""
 
 
+class TooLarge(CannotLaunch):
+    """A state of these widths does not fit what kernels hold at once."""
+
+
 def why_no_triton() -> str:
     """The reason why Triton cannot be used; "" where it can.
 

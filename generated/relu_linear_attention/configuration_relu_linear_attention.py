@@ -8,7 +8,7 @@ from .runtime_configuration import MemoryConfig
 
 
 class ReluLinearAttentionConfig(MemoryConfig):
-    """Every field has a default: that of the spec. The code of the package has the digest 6a4a017819b9."""
+    """Every field has a default: that of the spec. The code of the package has the digest ae6911ab40da."""
 
     model_type = "miras_relu_linear_attention"
 

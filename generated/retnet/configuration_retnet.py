@@ -8,7 +8,7 @@ from .runtime_configuration import MemoryConfig
 
 
 class RetnetConfig(MemoryConfig):
-    """Every field has a default: that of the spec. The code of the package has the digest 354832f941be."""
+    """Every field has a default: that of the spec. The code of the package has the digest c8a8547655eb."""
 
     model_type = "miras_retnet"
 

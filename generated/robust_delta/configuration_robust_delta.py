@@ -8,7 +8,7 @@ from .runtime_configuration import MemoryConfig
 
 
 class RobustDeltaConfig(MemoryConfig):
-    """Every field has a default: that of the spec. The code of the package has the digest ffec2f3c1b39."""
+    """Every field has a default: that of the spec. The code of the package has the digest fa945f3ba9da."""
 
     model_type = "miras_robust_delta"
 

@@ -8,7 +8,7 @@ from .runtime_configuration import MemoryConfig
 
 
 class Rwkv7Config(MemoryConfig):
-    """Every field has a default: that of the spec. The code of the package has the digest cb08fd4f4b15."""
+    """Every field has a default: that of the spec. The code of the package has the digest 0cee50c98433."""
 
     model_type = "miras_rwkv7"
 

@@ -8,7 +8,7 @@ from .runtime_configuration import MemoryConfig
 
 
 class SigmoidMemoryConfig(MemoryConfig):
-    """Every field has a default: that of the spec. The code of the package has the digest 55de05066103."""
+    """Every field has a default: that of the spec. The code of the package has the digest a14366d26a8e."""
 
     model_type = "miras_sigmoid_memory"
 

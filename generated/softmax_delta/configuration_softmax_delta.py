@@ -8,7 +8,7 @@ from .runtime_configuration import MemoryConfig
 
 
 class SoftmaxDeltaConfig(MemoryConfig):
-    """Every field has a default: that of the spec. The code of the package has the digest 2d75c287db0a."""
+    """Every field has a default: that of the spec. The code of the package has the digest 757609943b9b."""
 
     model_type = "miras_softmax_delta"
 

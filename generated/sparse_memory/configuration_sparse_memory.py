@@ -8,7 +8,7 @@ from .runtime_configuration import MemoryConfig
 
 
 class SparseMemoryConfig(MemoryConfig):
-    """Every field has a default: that of the spec. The code of the package has the digest 896c7dcca767."""
+    """Every field has a default: that of the spec. The code of the package has the digest a682e28fba47."""
 
     model_type = "miras_sparse_memory"
 

@@ -8,7 +8,7 @@ from .runtime_configuration import MemoryConfig
 
 
 class SquaredReluDeltaConfig(MemoryConfig):
-    """Every field has a default: that of the spec. The code of the package has the digest 17bcb8f733f1."""
+    """Every field has a default: that of the spec. The code of the package has the digest e6e4475c6fa1."""
 
     model_type = "miras_squared_relu_delta"
 

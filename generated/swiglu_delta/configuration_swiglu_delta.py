@@ -8,7 +8,7 @@ from .runtime_configuration import MemoryConfig
 
 
 class SwigluDeltaConfig(MemoryConfig):
-    """Every field has a default: that of the spec. The code of the package has the digest 46c8ebe16761."""
+    """Every field has a default: that of the spec. The code of the package has the digest 9d3be66b404d."""
 
     model_type = "miras_swiglu_delta"
 

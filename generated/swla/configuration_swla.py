@@ -8,7 +8,7 @@ from .runtime_configuration import MemoryConfig
 
 
 class SwlaConfig(MemoryConfig):
-    """Every field has a default: that of the spec. The code of the package has the digest f9460bfa6e7d."""
+    """Every field has a default: that of the spec. The code of the package has the digest 9ba44f1c1b6d."""
 
     model_type = "miras_swla"
 

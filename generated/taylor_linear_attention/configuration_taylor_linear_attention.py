@@ -8,7 +8,7 @@ from .runtime_configuration import MemoryConfig
 
 
 class TaylorLinearAttentionConfig(MemoryConfig):
-    """Every field has a default: that of the spec. The code of the package has the digest a7723e6a6260."""
+    """Every field has a default: that of the spec. The code of the package has the digest c9fb398b3046."""
 
     model_type = "miras_taylor_linear_attention"
 

@@ -8,7 +8,7 @@ from .runtime_configuration import MemoryConfig
 
 
 class TitansExactConfig(MemoryConfig):
-    """Every field has a default: that of the spec. The code of the package has the digest dbb6d78a17b2."""
+    """Every field has a default: that of the spec. The code of the package has the digest 207581eebb45."""
 
     model_type = "miras_titans_exact"
 

@@ -8,7 +8,7 @@ from .runtime_configuration import MemoryConfig
 
 
 class TitansLinearConfig(MemoryConfig):
-    """Every field has a default: that of the spec. The code of the package has the digest d7a67134b1a6."""
+    """Every field has a default: that of the spec. The code of the package has the digest a6b0ba9f939a."""
 
     model_type = "miras_titans_linear"
 

@@ -8,7 +8,7 @@ from .runtime_configuration import MemoryConfig
 
 
 class TitansLmmConfig(MemoryConfig):
-    """Every field has a default: that of the spec. The code of the package has the digest 12d805d440e2."""
+    """Every field has a default: that of the spec. The code of the package has the digest de7d350511f1."""
 
     model_type = "miras_titans_lmm"
 

@@ -8,7 +8,7 @@ from .runtime_configuration import MemoryConfig
 
 
 class TransformerConfig(MemoryConfig):
-    """Every field has a default: that of the spec. The code of the package has the digest 10bbd0a4508b."""
+    """Every field has a default: that of the spec. The code of the package has the digest f79bc1e1913a."""
 
     model_type = "miras_transformer"
 

@@ -18,7 +18,7 @@ from .runtime_contract import Contract
 from .runtime_kernels import Named, Returned, read_start
 from .runtime_launch import ANY, TYPES, Buffer, Launch, Row, Sizes, power_of_two
 from .runtime_operator import Differentiable, Operator
-from .runtime_triton import CannotLaunch
+from .runtime_triton import TooLarge
 
 JUST_NUMBERS = ["T", "SEGMENT", "members"]  # arguments for whose divisors Triton compiles no kernels of their own
 KEPT = 1 << 30  # bytes of states that the programs of a reverse kernel keep together
@@ -86,7 +86,7 @@ class WalkLaunch(Launch):
             while not self.fits(blocks):
                 widest = max(blocks, key=lambda width: blocks[width])
                 blocks[widest] //= 2
-            raise CannotLaunch(f"{self.name}: a state with {has} takes {needs} bytes of registers; one with {self.said(blocks)} would fit")
+            raise TooLarge(f"{self.name}: a state with {has} takes {needs} bytes of registers; one with {self.said(blocks)} would fit")
         super().__call__(sizes, tensors)
 
     def blocks(self, sizes: Sizes) -> dict[str, int]:

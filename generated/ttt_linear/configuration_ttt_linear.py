@@ -8,7 +8,7 @@ from .runtime_configuration import MemoryConfig
 
 
 class TttLinearConfig(MemoryConfig):
-    """Every field has a default: that of the spec. The code of the package has the digest 1ae766052775."""
+    """Every field has a default: that of the spec. The code of the package has the digest 2feb147da0d9."""
 
     model_type = "miras_ttt_linear"
 

@@ -8,7 +8,7 @@ from .runtime_configuration import MemoryConfig
 
 
 class TttMlpConfig(MemoryConfig):
-    """Every field has a default: that of the spec. The code of the package has the digest 31b1fcaa2280."""
+    """Every field has a default: that of the spec. The code of the package has the digest 093145339f41."""
 
     model_type = "miras_ttt_mlp"
 

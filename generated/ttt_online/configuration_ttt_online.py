@@ -8,7 +8,7 @@ from .runtime_configuration import MemoryConfig
 
 
 class TttOnlineConfig(MemoryConfig):
-    """Every field has a default: that of the spec. The code of the package has the digest 818d37a97a9d."""
+    """Every field has a default: that of the spec. The code of the package has the digest 8a1178f7c4ff."""
 
     model_type = "miras_ttt_online"
 

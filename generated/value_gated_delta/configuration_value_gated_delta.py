@@ -8,7 +8,7 @@ from .runtime_configuration import MemoryConfig
 
 
 class ValueGatedDeltaConfig(MemoryConfig):
-    """Every field has a default: that of the spec. The code of the package has the digest 1fb65560108a."""
+    """Every field has a default: that of the spec. The code of the package has the digest 4e7a6206665d."""
 
     model_type = "miras_value_gated_delta"
 

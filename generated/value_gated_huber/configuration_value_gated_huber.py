@@ -8,7 +8,7 @@ from .runtime_configuration import MemoryConfig
 
 
 class ValueGatedHuberConfig(MemoryConfig):
-    """Every field has a default: that of the spec. The code of the package has the digest 91f7e9d4d57d."""
+    """Every field has a default: that of the spec. The code of the package has the digest ba1adeffee2b."""
 
     model_type = "miras_value_gated_huber"
 

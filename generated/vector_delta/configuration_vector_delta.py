@@ -8,7 +8,7 @@ from .runtime_configuration import MemoryConfig
 
 
 class VectorDeltaConfig(MemoryConfig):
-    """Every field has a default: that of the spec. The code of the package has the digest 35ea7bbecd1b."""
+    """Every field has a default: that of the spec. The code of the package has the digest 4f94dd5d1225."""
 
     model_type = "miras_vector_delta"
 

@@ -8,7 +8,7 @@ from .runtime_configuration import MemoryConfig
 
 
 class VectorGateConfig(MemoryConfig):
-    """Every field has a default: that of the spec. The code of the package has the digest 02dd166f1bcf."""
+    """Every field has a default: that of the spec. The code of the package has the digest 036484374804."""
 
     model_type = "miras_vector_gate"
 

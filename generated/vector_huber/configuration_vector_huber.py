@@ -8,7 +8,7 @@ from .runtime_configuration import MemoryConfig
 
 
 class VectorHuberConfig(MemoryConfig):
-    """Every field has a default: that of the spec. The code of the package has the digest 9905ba677a4a."""
+    """Every field has a default: that of the spec. The code of the package has the digest 878aa0fcaf9a."""
 
     model_type = "miras_vector_huber"
 

@@ -8,7 +8,7 @@ from .runtime_configuration import MemoryConfig
 
 
 class WindowHybridConfig(MemoryConfig):
-    """Every field has a default: that of the spec. The code of the package has the digest d51e663fd5d6."""
+    """Every field has a default: that of the spec. The code of the package has the digest 590eaf600ed4."""
 
     model_type = "miras_window_hybrid"
 

@@ -8,7 +8,7 @@ from .runtime_configuration import MemoryConfig
 
 
 class YaadConfig(MemoryConfig):
-    """Every field has a default: that of the spec. The code of the package has the digest a07b99d9c8fc."""
+    """Every field has a default: that of the spec. The code of the package has the digest 1eb4cf288e2e."""
 
     model_type = "miras_yaad"
 
