@@ -186,6 +186,7 @@ def test_two_specs_with_one_name_are_not_compiled_into_one_folder(good: Path, tm
 
 
 def test_check_as_json_tells_every_problem_in_its_parts(good: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    good.write_text(SPEC.replace("eta: {}", "eta: {parametrization: sigmoid}"))  # nothing to warn of
     wrong = tmp_path / "wrong.yaml"
     wrong.write_text(SPEC.replace("matrix", "matrx"))
     assert main(["check", str(good), str(wrong), "--json"]) == 2

@@ -29,7 +29,6 @@ gates:
   eta: ETA
   rho: RHO
 layer: {heads: 2, head_dim: 4}
-model: {width: 12}
 """
 
 

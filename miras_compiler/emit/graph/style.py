@@ -27,7 +27,7 @@ LAG_LINE = {0: "solid", 1: "dashed", "chunk": "dotted"}
 LAG_TEXT = {0: "", 1: "t−1", "chunk": "chunk start"}
 
 SHARES: dict[float, str] = {  # of an em: the widest that a character is in DejaVu Sans, Helvetica and Liberation Sans
-    0: "\u0302\u0303",
+    0: "\u0302\u0303\u0304",
     0.2: "ᵢₗⱼ",
     0.25: "′",
     0.3: "'Iijlₜ",
