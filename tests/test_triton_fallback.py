@@ -4,8 +4,9 @@ from __future__ import annotations
 
 import importlib
 import re
+import sys
 import warnings
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from dataclasses import replace
 from functools import cache
 from subprocess import CalledProcessError
@@ -54,9 +55,12 @@ def compiled(name: str) -> Compilation:
 
 
 @pytest.fixture(params=NAMES)
-def ops(request: pytest.FixtureRequest) -> ModuleType:
-    """Loaded anew: what one test's launches did shall not be known to the next."""
-    return compiled(request.param).load()
+def ops(request: pytest.FixtureRequest) -> Iterator[ModuleType]:
+    """The package's operators, loaded anew: what one test's launches did shall not be known to the next."""
+    package = compiled(request.param).load().__name__
+    yield importlib.import_module(f"{package}.ops")
+    for name in [each for each in sys.modules if each.partition(".")[0] == package]:
+        del sys.modules[name]
 
 
 def sibling(ops: ModuleType, name: str) -> ModuleType:
@@ -132,7 +136,7 @@ def arguments(ops: ModuleType, gradients: bool = True) -> dict[str, Any]:
 
 
 def operator_of(ops: ModuleType) -> Callable[..., Any]:
-    operator: Callable[..., Any] = getattr(ops, f"chunk_{ops.__name__.split('.')[0]}")
+    operator: Callable[..., Any] = getattr(ops, f"chunk_{ops._OPERATORS.name}")
     return operator
 
 
