@@ -99,7 +99,7 @@ def test_bytes_that_cross_and_what_is_computed_again_are_found_by_meaning() -> N
 
 def test_explain_names_every_kernel_with_what_it_loads_saves_and_needs() -> None:
     compilation = compile_spec(load_spec("specs/gated_delta_net.yaml"))
-    text = compilation.explain()
+    text = compilation.explain(kernels=True)
     (kernels,) = compilation.kernel_facts().values()
     assert "Triton kernels, over tiles of 64 tokens" in text
     for facts in kernels:

@@ -84,7 +84,8 @@ class RoundsElsewhere(LiteralOperator):
     """The literal model of values whose last bits differ."""
 
     def run(self, q: torch.Tensor, k: torch.Tensor, v: torch.Tensor, named: Any, state: Any) -> Any:
-        return super().run(q, k, torch.nextafter(v, torch.full_like(v, math.inf)), named, state)
+        moved = torch.nextafter(v.detach(), torch.full_like(v, math.inf))
+        return super().run(q, k, v + (moved - v.detach()), named, state)  # v itself has the gradient: nextafter has none
 
 
 def test_a_probe_on_which_rounding_is_all_there_is_is_cut_and_said_so() -> None:

@@ -20,7 +20,9 @@ DependencyGraph = nx.MultiDiGraph
 def build_dependency_graph(rule: UpdateRule) -> DependencyGraph[str]:
     """Every labelled value of one token and what it is computed from."""
     program = without_automatic(rule.step.program)
-    computed = {label.name for node, label in program.labels.items() if not isinstance(node, Leaf)}
+    chunk_end = None if rule.step.chunk_end is None else without_automatic(rule.step.chunk_end)
+    labels = [*program.labels.items(), *(chunk_end.labels.items() if chunk_end else ())]
+    computed = {label.name for node, label in labels if not isinstance(node, Leaf)}
     earlier = {leaf: (value, lag) for leaf, (value, lag) in rule.step.earlier.items() if value in computed}  # others stay as they are
     graph: DependencyGraph[str] = nx.MultiDiGraph(name=rule.spec.name)
     values = {node: label for node, label in program.labels.items() if node not in earlier}
@@ -28,7 +30,7 @@ def build_dependency_graph(rule: UpdateRule) -> DependencyGraph[str]:
         text = "" if isinstance(node, Leaf) else equation(program, node)
         graph.add_node(label.name, label=label.letters, text=text, group=label.section, origin=label.origin)
     for leaf, (name, _) in earlier.items():
-        if name not in graph:  # a state that this token leaves as it is
+        if name not in graph:  # a state that this token leaves as it is, and the chunk's end changes
             graph.add_node(name, label=program.labels[leaf].letters, text="", group="state", origin=program.labels[leaf].origin)
     varying = _varying(rule)
     for node, label in values.items():
@@ -37,8 +39,8 @@ def build_dependency_graph(rule: UpdateRule) -> DependencyGraph[str]:
         for source, degree in degrees(node, {each: each in varying for each in program.labels}).items():
             name, lag = earlier[source] if isinstance(source, Leaf) and source in earlier else (program.labels[source].name, 0)
             graph.add_edge(name, label.name, lag=lag, degree=degree)
-    if rule.step.chunk_end is not None:
-        _add_chunk_end(graph, without_automatic(rule.step.chunk_end))
+    if chunk_end:
+        _add_chunk_end(graph, chunk_end)
     graph.graph["recurrence"] = recurrence(graph)
     return graph
 
