@@ -181,8 +181,8 @@ def test_an_option_sets_a_key_that_is_there_or_not() -> None:
         ({"ledger." + "9" * 5000: 1}, f"--set ledger.{'9' * 50}...: ledger should be a list, not a mapping of keys"),
         ({"": 1}, "--set : a key without a name; name keys as in the spec: retention.q"),
         ({"chunk..size": 1}, "--set chunk..size: a key without a name; name keys as in the spec: retention.q"),
-        ({"a\nb": 1}, r"--set a\nb: unknown key 'a\nb'; choose from attentional_bias, chunk, feature_map, gates, layer, ledger, memory, model, "
-                      "name, optimizer, paper, retention"),
+        ({"a\nb": 1}, r"--set a\nb: unknown key 'a\nb'; choose from attentional_bias, chunk, feature_map, gates, layer, ledger, memory, "
+                      "model, name, optimizer, paper, retention"),
     ],
     ids=lambda value: repr(value)[:60] if isinstance(value, dict) else "",
 )  # fmt: skip
