@@ -49,8 +49,7 @@ def closed_inverse(slope: sp.Expr, variable: sp.Symbol = W, function: sp.Expr | 
             f"has a derivative of more than {NODES} numbers, letters and operations, too many to look for a closed inverse"
         )
     try:
-        with limited():
-            return _solved(slope, variable, function)
+        return _solved(slope, variable, function)
     except OutOfCallsError:
         what = (
             f"has a derivative of {nodes} numbers, letters and operations for which the search for a closed inverse does not come to an end"
@@ -63,13 +62,20 @@ def _solved(slope: sp.Expr, variable: sp.Symbol, function: sp.Expr | None) -> sp
         return (A - slope.subs(variable, 0)) / sp.diff(slope, variable)
     candidates: list[sp.Expr] = []
     right: list[sp.Expr] = []
+    stopped: OutOfCallsError | None = None
     for solve in (_candidates, _mirrored_candidates):
-        found = solve(slope, variable)
-        candidates += found
-        right += [_written_stably(each) for each in found if _solves(slope, variable, each) and _is_real(function, variable, each)]
-        for candidate in right:
-            if _keeps_digits(candidate):
-                return candidate
+        try:
+            with limited():
+                found = solve(slope, variable)
+                candidates += found
+                right += [_written_stably(each) for each in found if _solves(slope, variable, each) and _is_real(function, variable, each)]
+                for candidate in right:
+                    if _keeps_digits(candidate):
+                        return candidate
+        except OutOfCallsError as error:  # the other solver may come to an end
+            stopped = error
+    if stopped:
+        raise stopped
     if right:
         raise NoInverseError("has a derivative whose closed inverse cancels in floating point")
     missing = [probe for probe in PROBES if candidates and not any(_value(c, A, probe) is not None for c in candidates)]

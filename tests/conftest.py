@@ -7,6 +7,7 @@ import signal
 
 os.environ.setdefault("OMP_NUM_THREADS", "1")  # read by torch and numpy when they are imported: workers shall not fight over the cores
 os.environ.setdefault("MKL_NUM_THREADS", "1")
+os.environ.pop("COLUMNS", None)  # tables are as wide as they are, whatever terminal the tests are started from
 
 import pytest
 from hypothesis import HealthCheck, settings

@@ -219,3 +219,13 @@ def test_a_folder_without_a_package_is_refused(tmp_path: Path) -> None:
 
     with pytest.raises(InputError, match="no generated package here"):
         Subject(tmp_path)
+
+
+def test_each_of_two_packages_of_one_name_is_its_own_subject(tmp_path: Path) -> None:
+    folders = [
+        compile_spec(load_spec("specs/gated_delta_net.yaml", {**SMALL, "chunk.size": size})).write(tmp_path / str(size))
+        for size in (16, 32)
+    ]
+    subjects = [Subject(folder, "cpu") for folder in folders]
+    for folder, subject in zip(folders, subjects, strict=True):
+        assert Path(subject.chunked.__file__).parent == folder

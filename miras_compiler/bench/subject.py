@@ -44,6 +44,14 @@ class Regime(NamedTuple):
         return self._replace(eta=self.eta / 4, decay=self.decay / 4)
 
 
+def _forget_namesakes(folder: Path) -> None:
+    """Another folder's package of the same name may have been imported; importing would return that one again."""
+    known = getattr(sys.modules.get(folder.name), "__file__", None)
+    if known and Path(known).resolve().parent != folder.resolve():
+        for module in [each for each in sys.modules if each.partition(".")[0] == folder.name]:
+            del sys.modules[module]
+
+
 class Subject:
     """A package: its operator, its plain PyTorch form, and what its manifest says. InputError where there is none."""
 
@@ -52,6 +60,7 @@ class Subject:
             raise InputError(f"{folder}: no generated package here (no manifest.json); compile the spec first")
         self.folder, self.name, self.device = folder, folder.name, device
         self.manifest = json.loads((folder / "manifest.json").read_text(encoding="utf-8"))
+        _forget_namesakes(folder)
         sys.path.insert(0, str(folder.resolve().parent))
         try:
             self.kernels = importlib.import_module(f"{self.name}.kernels")
