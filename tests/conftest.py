@@ -1,4 +1,4 @@
-"""What all tests share: one thread per process, settings of hypothesis, and the option that rewrites `generated/`."""
+"""What all tests share: one thread per process, no terminal's width, settings of hypothesis, and the option that rewrites `generated/`."""
 
 from __future__ import annotations
 
@@ -7,7 +7,7 @@ import signal
 
 os.environ.setdefault("OMP_NUM_THREADS", "1")  # read by torch and numpy when they are imported: workers shall not fight over the cores
 os.environ.setdefault("MKL_NUM_THREADS", "1")
-os.environ.pop("COLUMNS", None)  # tables are as wide as they are, whatever terminal the tests are started from
+os.environ.pop("COLUMNS", None)  # what commands print is read unfolded; a test of the folding sets it itself
 
 import pytest
 from hypothesis import HealthCheck, settings
