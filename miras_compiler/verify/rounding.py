@@ -67,7 +67,7 @@ class Largest(TorchDispatchMode):  # type: ignore[no-untyped-call]
     def __torch_dispatch__(self, function: Any, types: Any, args: tuple[Any, ...] = (), kwargs: dict[str, Any] | None = None) -> Any:
         result = function(*args, **(kwargs or {}))
         for x in result if isinstance(result, (tuple, list)) else (result,):
-            if isinstance(x, Tensor) and x.is_floating_point() and x.numel():
+            if isinstance(x, Tensor) and x.is_floating_point() and x.numel() and not (x.is_meta or x._is_zerotensor()):  # have no memory
                 self.size = max(self.size, float(torch.nan_to_num(x, nan=0.0, posinf=0.0, neginf=0.0).abs().max()))
         return result
 
