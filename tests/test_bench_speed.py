@@ -228,4 +228,4 @@ def test_each_of_two_packages_of_one_name_is_its_own_subject(tmp_path: Path) -> 
     ]
     subjects = [Subject(folder, "cpu") for folder in folders]
     for folder, subject in zip(folders, subjects, strict=True):
-        assert Path(subject.chunked.__file__).parent == folder
+        assert Path(str(subject.chunked.__file__)).parent == folder
