@@ -43,6 +43,10 @@ chunk: {{size: 64, gradient: exact, read: after_write}}
 # The layer around the memory.
 layer: {{heads: 16, head_dim: 64}}
 
+# The language model around the layer.  preset: 170m | 340m | 760m | 1.3b, or hidden_size and layers.  pattern: the mixers of the
+# blocks, repeated: memory | attention | window.  wiring: lmm | mac | mag | mal (Titans, section 4)
+model: {{pattern: [memory], wiring: lmm}}
+
 # Where the spec follows a paper and where it does not.  status: faithful | deviation | novel
 ledger: []
 """
