@@ -6,7 +6,7 @@ from collections.abc import Mapping
 
 import sympy as sp
 
-from miras_compiler.derive.dialects import LATEX, UNICODE, Dialect
+from miras_compiler.derive.dialects import UNICODE, Dialect
 from miras_compiler.derive.expression_text import ATOM, BIG_SUM, ExpressionWriter, Text
 from miras_compiler.derive.leaves import gate_letters
 from miras_compiler.derive.named import soft_threshold
@@ -19,10 +19,6 @@ def formula(expr: sp.Expr, dialect: Dialect = UNICODE, letters: Mapping[str, str
     writer = FormulaWriter(dialect)
     writer.letters = dict(letters or {})
     return writer.expression(expr)[0]
-
-
-def formula_latex(expr: sp.Expr) -> str:
-    return formula(expr, LATEX)
 
 
 class FormulaWriter(ExpressionWriter):
