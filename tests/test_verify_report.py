@@ -18,6 +18,7 @@ from miras_compiler.verify import Report, Row, verify_package
 from miras_compiler.verify.checks import CHECKS, Check
 from miras_compiler.verify.measure import Tally, largest_error, rms_error
 from miras_compiler.verify.package import open_package
+from miras_compiler.verify.process import host
 from miras_compiler.verify.subject import Subject
 from miras_compiler.verify.verification import check_subject
 
@@ -144,10 +145,13 @@ def test_a_claim_that_this_machine_cannot_try_neither_passes_nor_fails() -> None
     assert not Report("x", "abc", (untried,)).passed
 
 
-def test_verify_package_opens_a_folder_reports_every_row_and_leaves_it_as_it_is(tmp_path: Path) -> None:
+def test_verify_package_opens_a_folder_reports_every_row_and_leaves_it_as_it_is(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     spec = load_spec(SPECS / "retnet.yaml")
     compilation = compile_spec(spec)
-    folder = compilation.write(tmp_path)
+    compilation.write(tmp_path)
+    host()  # packages of this process are opened from it, whatever the working folder has become since
+    monkeypatch.chdir(tmp_path)
+    folder = Path("retnet")
     before = {path.name: path.read_bytes() for path in folder.iterdir()}
     seen: list[Row] = []
     report = verify_package(spec, folder, quick=True, progress=seen.append, compilation=compilation)
