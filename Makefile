@@ -66,7 +66,7 @@ PINNED := \# The exact versions that the tests run with, on every machine that R
 pins: $(STAMP)
 	$(BIN)/python -m uv pip compile --quiet --no-config --default-index https://pypi.org/simple --universal --python-version 3.11 \
 	    --no-annotate --no-header --extra test pyproject.toml --output-file constraints.txt
-	@{ echo "$(PINNED)"; grep -v "sys_platform == 'win32'" constraints.txt; } > constraints.new && mv constraints.new constraints.txt
+	@{ echo "$(PINNED)"; grep -v "sys_platform == '\(win32\|emscripten\)'" constraints.txt; } > constraints.new && mv constraints.new constraints.txt
 
 imports: $(STAMP)
 	$(BIN)/lint-imports
