@@ -28,7 +28,7 @@ test: lint types imports $(RESOLVED) unit
 
 # Triton below 3.7 interprets loops over runtime numbers with NumPy below 2.4 only. Both lie before the packages of .venv on the path.
 TRITONS ?= 3.6.0 3.9.0
-TRITON_TESTS ?= tests/test_triton_interpreter.py
+TRITON_TESTS ?= tests/runtime/test_triton_interpreter.py
 test-triton: $(STAMP)
 	@for version in $(TRITONS); do \
 	    folder=.venv/triton-$$version; \
@@ -48,7 +48,7 @@ test-gpu:
 
 TRANSFORMERS ?= 5.6.2 5.12.0 5.17.0 5.20.0 5.24.0
 test-transformers: $(STAMP)
-	$(BIN)/python tests/on_transformers.py $(TRANSFORMERS)
+	$(BIN)/python tests/campaigns/on_transformers.py $(TRANSFORMERS)
 
 lint: $(STAMP)
 	$(BIN)/ruff check .
@@ -58,8 +58,8 @@ types: $(STAMP)
 	$(BIN)/mypy
 
 # As a part of `make test`, asks the index only where the pins have changed, as the installation does.
-check-pins $(RESOLVED): $(STAMP) tests/check_pins.py
-	$(BIN)/python tests/check_pins.py
+check-pins $(RESOLVED): $(STAMP) tests/campaigns/check_pins.py
+	$(BIN)/python tests/campaigns/check_pins.py
 	@touch $(RESOLVED)
 
 PINNED := \# The exact versions that the tests run with, on every machine that README names: pip install -c constraints.txt -e '.[test]'
@@ -75,7 +75,7 @@ unit: $(STAMP)
 	$(BIN)/pytest -n auto $(PYTEST_ARGS)
 
 update: $(STAMP)
-	$(BIN)/pytest -n 0 -q tests/test_generated.py tests/test_design_space.py tests/test_reference.py tests/test_zoo_table.py --update-generated
+	$(BIN)/pytest -n 0 -q tests/emit/test_generated.py tests/spec/test_design_space.py tests/spec/test_reference.py tests/project/test_zoo_table.py --update-generated
 
 layers: $(STAMP)
 	$(BIN)/python docs/draw_layers.py

@@ -91,7 +91,13 @@ class Process:
     def __init__(self, folder: Path, name: str, environment: Mapping[str, str], on_gpu: bool = False) -> None:
         threads = torch.get_num_threads()
         # The host keeps the working folder of its start, and this process may have left it.
-        self.opening = {"folder": str(folder.absolute()), "name": name, "environment": dict(environment), "threads": threads, "on_gpu": on_gpu}
+        self.opening = {
+            "folder": str(folder.absolute()),
+            "name": name,
+            "environment": dict(environment),
+            "threads": threads,
+            "on_gpu": on_gpu,
+        }
         self.exports: tuple[str, ...] | None = None
         self.forget: list[int] = []
         self.problem = ""

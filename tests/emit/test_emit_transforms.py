@@ -1,0 +1,122 @@
+"""The forms in PyTorch under what PyTorch does to functions: compilation, export, transforms, autocast, tensors without values."""
+
+from __future__ import annotations
+
+import sys
+from functools import partial
+from typing import Any
+
+import pytest
+import torch
+from torch import Tensor
+from torch._dynamo.testing import CompileCounter
+from torch._subclasses import FakeTensorMode
+
+from kit.forms import FORMS, NAMES, Arguments, arguments, compiled, mapped, operator
+
+
+@pytest.mark.parametrize("form", FORMS)
+@pytest.mark.parametrize("name", NAMES)
+def test_tensors_without_values_give_the_shapes_of_results(name: str, form: str) -> None:
+    run, given = operator(name, form), arguments(name)
+    o, state = run(**given, output_final_state=True)
+    with FakeTensorMode() as fake:
+        results = [run(**mapped(fake.from_tensor, given), output_final_state=True)]
+    results.append(run(**mapped(lambda x: x.to("meta"), given), output_final_state=True))
+    for o_there, state_there in results:
+        assert o_there.shape == o.shape
+        assert {entry: (x.shape, x.dtype) for entry, x in state_there.items()} == {entry: (x.shape, x.dtype) for entry, x in state.items()}
+
+
+@pytest.mark.parametrize("form", FORMS)
+@pytest.mark.parametrize("name", NAMES)
+def test_autocast_does_not_reach_the_operators(name: str, form: str) -> None:
+    given = arguments(name)
+    expected = operator(name, form)(**given)[0]
+    with torch.autocast("cpu", torch.bfloat16):
+        assert torch.equal(operator(name, form)(**given)[0], expected)
+
+
+@pytest.mark.parametrize("form", FORMS)
+@pytest.mark.parametrize("name", NAMES)
+def test_gradients_per_sample_are_those_of_each_sample_alone(name: str, form: str) -> None:
+    """Each sample at its own place of its chunk, which vmap does not tell."""
+    given = arguments(name, tokens=5)
+    samples = {key: x for key, x in given.items() if isinstance(x, dict) or x.dim() > 2}
+    shared = {key: x for key, x in given.items() if key not in samples}
+
+    def loss(sample: Arguments) -> Any:
+        return operator(name, form)(**mapped(lambda x: x[None], sample), **shared)[0].square().sum()
+
+    def slopes(tokens: Arguments, state: Arguments) -> Any:
+        return torch.func.grad(lambda each: loss({**each, "initial_state": state}))(tokens)
+
+    tokens = {key: x for key, x in samples.items() if key != "initial_state"}
+    found = torch.func.vmap(slopes)(tokens, given["initial_state"])
+    for row in range(2):
+        expected = slopes(*(mapped(partial(torch.select, dim=0, index=row), each) for each in (tokens, given["initial_state"])))
+        torch.testing.assert_close({key: x[row] for key, x in found.items()}, expected, rtol=1e-3, atol=1e-5)
+
+
+@pytest.mark.parametrize("form", FORMS)
+def test_vmap_runs_over_decays(form: str) -> None:
+    given = arguments("titans_lmm")
+    decay = given.pop("log_alpha")
+    decays = torch.stack([decay, 2 * decay, 3 * decay])
+    found = torch.func.vmap(lambda each: operator("titans_lmm", form)(**given, log_alpha=each)[0])(decays)
+    expected = torch.stack([operator("titans_lmm", form)(**given, log_alpha=each)[0] for each in decays])
+    torch.testing.assert_close(found, expected)
+
+
+@pytest.mark.parametrize("form", FORMS)
+@pytest.mark.parametrize("name", NAMES)
+def test_one_graph_without_a_break_serves_every_length(name: str, form: str) -> None:
+    torch._dynamo.reset()
+    counter = CompileCounter()
+    run = torch.compile(operator(name, form), fullgraph=True, backend=counter)
+    for tokens in (5, 7, 9, 70, 33):
+        given = arguments(name, tokens=tokens)
+        torch.testing.assert_close(run(**given, output_final_state=True), operator(name, form)(**given, output_final_state=True))
+    assert counter.frame_count <= 2  # the first is for one length
+
+
+@pytest.mark.parametrize("name", NAMES)
+def test_compiled_gradients_and_packed_sequences_are_those_of_eager_calls(name: str) -> None:
+    torch._dynamo.reset()
+    run, eager = torch.compile(operator(name, "torch_chunk"), fullgraph=True, backend="aot_eager"), operator(name, "torch_chunk")
+    given = arguments(name, batch=1)
+    given["initial_state"] = arguments(name, batch=3, tokens=1)["initial_state"]
+    given["cu_seqlens"] = torch.tensor([0, 4, 4, 7], dtype=torch.int32)
+    leaves = [x.requires_grad_() for x in [*given.values(), *given["initial_state"].values()] if getattr(x, "is_floating_point", bool)()]
+    results = []
+    for function in (run, eager):
+        o, state = function(**given, output_final_state=True)
+        total = o.square().sum() + sum(x.square().sum() for x in state.values() if x.is_floating_point())
+        results.append((o, torch.autograd.grad(total, leaves, allow_unused=True, materialize_grads=True)))
+    torch.testing.assert_close(*results)
+
+
+@pytest.mark.parametrize("form", FORMS)
+@pytest.mark.parametrize("name", NAMES)
+def test_the_operator_in_a_graph_is_what_pytorch_asks_of_one(name: str, form: str) -> None:
+    """Shapes and strides without values are those of results, and its gradients work in graphs, for views too."""
+    module = sys.modules[f"{compiled(name)}.{'chunked' if form == 'torch_chunk' else 'recurrent'}"]
+    given = arguments(name)
+    state = operator(name, form)(**given, output_final_state=True)[1]
+    tensors = [given[key].detach().requires_grad_() for key in (*module.CONTRACT.tokens, *module.CONTRACT.parameters)]
+    entries = [state[entry].transpose(0, 1).contiguous().transpose(0, 1) if state[entry].dim() > 1 else state[entry] for entry in state]
+    torch.library.opcheck(module._FORM.operator, (*tensors, *entries, None, 16))
+
+
+def test_an_exported_operator_takes_every_length() -> None:
+    class Module(torch.nn.Module):
+        def forward(self, given: Arguments) -> Any:
+            return operator("titans_lmm", "torch_chunk")(**given)[0]
+
+    lengths = {
+        key: {1: torch.export.Dim.AUTO} if x.dim() > 2 else None for key, x in arguments("titans_lmm").items() if isinstance(x, Tensor)
+    }
+    dynamic = {**lengths, "initial_state": dict.fromkeys(arguments("titans_lmm")["initial_state"])}
+    program = torch.export.export(Module(), (arguments("titans_lmm", tokens=11),), dynamic_shapes=(dynamic,))
+    given = arguments("titans_lmm", tokens=30)
+    torch.testing.assert_close(program.module()(given), operator("titans_lmm", "torch_chunk")(**given)[0])

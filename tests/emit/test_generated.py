@@ -1,0 +1,71 @@
+"""`generated/` holds exactly what the compiler writes now for `specs/`. With `--update-generated` it is rewritten instead."""
+
+from __future__ import annotations
+
+import os
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+from kit.paths import GENERATED, SPEC_FILES
+from miras_compiler.compiler import compile_spec
+from miras_compiler.spec import load_spec
+
+REPORT = "verification.json"
+
+
+@pytest.fixture(scope="module", autouse=True)
+def updated(request: pytest.FixtureRequest) -> None:
+    if request.config.getoption("--update-generated"):
+        for path in SPEC_FILES:
+            compile_spec(load_spec(path)).write(GENERATED)
+
+
+def contents(folder: Path) -> dict[str, bytes]:
+    """The files of a package by name, but for the report on it."""
+    return {
+        str(path.relative_to(folder)): path.read_bytes()
+        for path in folder.rglob("*")
+        if path.is_file() and path.name != REPORT and "__pycache__" not in path.parts
+    }
+
+
+@pytest.mark.parametrize("half", [0, 1])
+def test_generated_packages_are_what_the_compiler_writes_in_any_process(half: int, tmp_path: Path) -> None:
+    """Another process, folder, way to name the specs, hash seed, locale and time zone."""
+    specs = [os.path.relpath(path, tmp_path) for path in SPEC_FILES[half::2]]
+    command = [sys.executable, "-m", "miras_compiler", "compile", *specs, "-o", "out"]
+    environment = {**os.environ, "PYTHONHASHSEED": "4711", "LC_ALL": "C", "TZ": "Asia/Kathmandu", "COLUMNS": "40"}
+    subprocess.run(command, env=environment, cwd=tmp_path, check=True, capture_output=True)
+    written = {path.stem: contents(tmp_path / "out" / path.stem) for path in SPEC_FILES[half::2]}
+    there = {path.stem: contents(GENERATED / path.stem) for path in SPEC_FILES[half::2]}
+    differing = [
+        f"{name}/{file}" for name in written for file in {*written[name], *there[name]} if written[name].get(file) != there[name].get(file)
+    ]
+    assert not differing, "generated/ is not current; `make update` rewrites it"
+
+
+def test_every_generated_package_has_its_spec() -> None:
+    packages = {path.name for path in GENERATED.iterdir() if not path.name.startswith(".")}
+    assert packages == {path.stem for path in SPEC_FILES}
+
+
+def test_generated_packages_import_nothing_of_the_compiler() -> None:
+    """Imported with only their parent on the path, in a process in which the compiler cannot be found."""
+    script = f"""
+import importlib, sys
+class Hidden:
+    def find_spec(self, name, path, target=None):
+        if name.split(".")[0] == "miras_compiler":
+            raise ModuleNotFoundError(name)
+sys.meta_path.insert(0, Hidden())
+for name in {[path.stem for path in SPEC_FILES]}:
+    package = importlib.import_module(name)
+    assert callable(getattr(package, "chunk_" + name))
+    assert callable(getattr(package, "fused_recurrent_" + name))
+    assert callable(getattr(package, "naive_recurrent_" + name))
+"""
+    environment = {**os.environ, "PYTHONPATH": str(GENERATED), "PYTHONDONTWRITEBYTECODE": "1"}
+    subprocess.run([sys.executable, "-c", script], env=environment, check=True)

@@ -1,0 +1,84 @@
+"""Sizes of models: presets meet their parameters for every spec, and what is counted from a spec is what torch counts."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any
+
+import pytest
+import torch
+
+from kit.layer_package import load_package
+from kit.model_package import classes, tiny_spec
+from kit.paths import GENERATED, SPEC_FILES, SPECS
+from miras_compiler.emit.interface import build_interface
+from miras_compiler.emit.layer import layer_class
+from miras_compiler.emit.model import count_layer, count_model, sizes_of
+from miras_compiler.errors import SpecError
+from miras_compiler.spec import Spec, load_spec
+from miras_compiler.spec.model import PRESETS
+
+
+@pytest.mark.parametrize("path", SPEC_FILES, ids=lambda path: path.stem)
+def test_a_layer_has_the_parameters_that_are_counted_and_presets_are_met(path: Path) -> None:
+    package = load_package(GENERATED / path.stem)
+    for preset, wanted in PRESETS.items():
+        spec = load_spec(path, {"model.preset": preset})
+        interface = build_interface(spec)
+        sizes = sizes_of(spec, interface)
+        with torch.device("meta"):
+            layer = getattr(package, layer_class(spec))(
+                sizes.hidden_size, heads=sizes.heads, head_dim=sizes.head_dim, value_dim=sizes.value_dim
+            )
+        assert sum(parameter.numel() for parameter in layer.parameters()) == count_layer(spec, interface, sizes)
+        assert abs(count_model(spec, interface, sizes) / wanted.parameters - 1) < 0.03
+        assert (sizes.hidden_size, sizes.layers) == (wanted.hidden_size, wanted.layers)
+        assert sizes.intermediate_size >= sizes.hidden_size // 8
+
+
+SETTINGS: tuple[tuple[str, dict[str, object]], ...] = (
+    ("gated_delta_net", {"preset": "340m"}),
+    ("gated_delta_net", {"preset": "170m", "pattern": "[memory, window, attention]", "tie_embeddings": "false"}),
+    ("titans_lmm", {"preset": "170m", "wiring": "mac"}),
+    ("gated_delta_net", {"preset": "170m", "wiring": "mag"}),
+    ("gated_delta_net", {"preset": "170m", "wiring": "mal"}),
+    ("gated_delta_net", {"mlp": "{kind: none}", "vocab_size": 97, "hidden_size": 96, "layers": 3}),
+)
+
+
+@pytest.mark.parametrize(("name", "settings"), SETTINGS)
+def test_a_model_on_the_meta_device_has_the_parameters_that_are_counted(name: str, settings: dict[str, object]) -> None:
+    pytest.importorskip("transformers")
+    spec: Spec = tiny_spec(name, **settings)
+    config, _, kind = classes(name, **settings)
+    with torch.device("meta"):
+        model: Any = kind(config())
+    interface = build_interface(spec)
+    assert sum(parameter.numel() for parameter in model.parameters()) == count_model(spec, interface, sizes_of(spec, interface))
+    assert {parameter.device.type for parameter in model.parameters()} == {"meta"}
+    assert {buffer.device.type for buffer in model.buffers()} <= {"meta"}
+
+
+@pytest.mark.parametrize(
+    ("settings", "message"),
+    [
+        ({"wiring": "mac", "pattern": "[attention]"}, "the wiring mac without a memory"),
+        ({"segment": 4}, "a segment without segments"),
+        ({"persistent": 4}, "persistent tokens without attention"),
+        ({"attention": "{window: 4}"}, "an attention that nothing uses"),
+        ({"pattern": "[attention]", "attention": "{heads: 3}"}, "a hidden_size of 512 in 3 heads of attention"),
+        ({"mlp": "{kind: none, ratio: 2}"}, "the ratio of no MLP"),
+        ({"mlp": "{kind: none}", "preset": "340m"}, "a preset without an MLP"),
+        ({"hidden_size": 24}, "a hidden_size of 24 in 16 heads"),
+        ({"preset": "350m"}, "model.preset"),
+        ({"width": 512}, "unknown key 'width'"),
+    ],
+)
+def test_models_without_a_meaning_are_refused(settings: dict[str, object], message: str) -> None:
+    with pytest.raises(SpecError, match=message):
+        tiny_spec("gated_delta_net", **settings)
+
+
+def test_a_query_that_is_tied_has_no_history_of_its_own() -> None:
+    with pytest.raises(SpecError, match="the wiring mac with a tied query"):
+        load_spec(SPECS / "gated_delta_net.yaml", {"layer.tie": {"q": {"of": "k"}}, "model.wiring": "mac"})

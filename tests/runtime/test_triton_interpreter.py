@@ -1,0 +1,132 @@
+"""The printed kernels in Triton's interpreter, on the CPU, against the emitted PyTorch form in float64."""
+
+from __future__ import annotations
+
+import importlib.util
+import json
+import os
+import subprocess
+import sys
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from miras_compiler import compile_spec, load_spec
+from miras_compiler.bench.checks import REFUSED
+from miras_compiler.bench.children import run_child
+from miras_compiler.spec import parse_spec
+
+pytestmark = pytest.mark.skipif(importlib.util.find_spec("triton") is None, reason="needs Triton")
+CHECKS = {
+    "free-running", "teacher-forced", "same bits twice", "split in four = whole", "token by token", "prefix causality",
+    "torch.compile(fullgraph=True): graphs over 5 lengths",
+}  # fmt: skip
+SIZES = {  # widths of keys and of the hidden layer; 96 is two blocks of it
+    "linear_attention": (16, 0), "gated_delta_net": (24, 0), "yaad": (16, 24), "titans_lmm": (16, 96),
+}  # fmt: skip
+FROZEN = {"size": 16, "gradient": "chunk_start", "read": "chunk_start"}
+SHORT, PAIRS = {**FROZEN, "size": 5}, {**FROZEN, "size": 2}
+
+
+@pytest.mark.parametrize("name", SIZES)
+def test_kernels_agree_with_the_float64_form(name: str, tmp_path: Path) -> None:
+    """Outputs, final states and all gradients; correlated keys with eta 1 and no decay; packed, split and odd lengths; torch.compile.
+
+    The backward pass goes through the tiles in parts of a few.
+    """
+    package = compile_spec(load_spec(f"specs/{name}.yaml")).write(tmp_path)
+    launch = (package / "runtime_launch.py").read_text(encoding="utf-8")
+    for line, small in (("at_once: int = 1 << 30", "at_once: int = 1"), ("enough: int = 2048", "enough: int = 4")):
+        assert line in launch
+        launch = launch.replace(line, small)
+    (package / "runtime_launch.py").write_text(launch, encoding="utf-8")
+    width, hidden = SIZES[name]
+    claims = claims_of(package, (width, width, hidden), 256)
+    assert {row["check"].split(",")[0] for row in claims} == CHECKS
+    assert [row for row in claims if not row["error"] <= row["limit"]] == []
+
+
+def claims_of(package: Path, widths: tuple[int, int, int], forced: int, rows: int | None = None) -> list[dict[str, Any]]:
+    """The first `rows` claims about kernels, or all. In a process of its own: whether Triton interprets is decided when it is imported."""
+    given = {"package": str(package), "dtype": "float32", "shape": (1, 1, 1, *widths), "forced": forced, "device": "cpu", "rows": rows}
+    answer = run_child("check", given, 600, {"TRITON_INTERPRET": "1"})
+    assert answer.problem == ""
+    return answer.rows
+
+
+def broken(sections: dict[str, Any], widths: tuple[int, int, int], folder: Path, rows: int | None = None) -> list[dict[str, Any]]:
+    """The first `rows` claims, or of all, that the kernels of a spec break."""
+    fields = {"name": "found", "memory": {"kind": "matrix"}, "attentional_bias": {"kind": "l2"}, "retention": {"kind": "l2"}, **sections}
+    gates = {"eta": {"per": "head", "init": 0.1}, "alpha": {"per": "head"}} | sections.get("gates", {})
+    package = compile_spec(parse_spec(json.dumps({**fields, "gates": gates}), "found.yaml")).write(folder)
+    forced = 4 * int(json.loads((package / "manifest.json").read_text(encoding="utf-8"))["chunk"]["size"])
+    return [row for row in claims_of(package, widths, forced, rows) if not row["error"] <= row["limit"]]
+
+
+@pytest.mark.parametrize(
+    ("generator", "inverse"),
+    [
+        ("cosh(w)", "closed"),
+        ("w*log(w) + log(cosh(w))", "newton"),
+        ("w**2 + w*log(w) + (1 - w)*log(1 - w)", "newton"),
+    ],
+)
+def test_kernels_invert_the_derivative_of_a_regularizer(generator: str, inverse: str, tmp_path: Path) -> None:
+    """By asinh, and by bisection on the positive numbers and on (0, 1)."""
+    retention = {"kind": "bregman", "generator": generator, "inverse": inverse}
+    assert broken({"retention": retention, "chunk": FROZEN}, (16, 16, 0), tmp_path) == []
+
+
+def test_kernels_have_every_function_of_a_formula(tmp_path: Path) -> None:
+    """asinh, atan and erf, whose slopes 1/√(1 + x²), 1/(1 + x²) and 2 exp(−x²)/√π are found, too."""
+    loss = "sum(asinh(u - v)**2 + (u - v)*atan(u - v) + (u - v)*erf(2*(u - v)))"
+    assert broken({"attentional_bias": {"kind": "formula", "loss": loss}, "chunk": FROZEN}, (16, 16, 0), tmp_path, 3) == []
+
+
+FOUND = {
+    "a state without a key axis, whole, in a chunk in progress, and token by token; chunks of two tokens": (
+        {"memory": {"kind": "vector", "norm": "layer"}, "attentional_bias": {"kind": "robust_shift", "shift": 0.5}, "chunk": PAIRS},
+        (16, 16, 0), None,
+    ),
+    "the norm of a state that strong decay leaves small, to the power of −3/2": (
+        {"memory": {"kind": "mlp"}, "retention": {"kind": "lq", "q": 4 / 3}, "chunk": SHORT}, (4, 4, 8), 3,
+    ),
+    "the hyperbolic tangent of what such a state predicts": (
+        {"memory": {"kind": "mlp", "layers": 2, "activation": "tanh"}, "chunk": SHORT}, (6, 6, 8), 3,
+    ),
+}  # fmt: skip
+
+
+@pytest.mark.parametrize(("sections", "widths", "rows"), FOUND.values(), ids=FOUND)
+def test_what_a_random_spec_has_found_of_kernels_stays_found(
+    sections: dict[str, Any], widths: tuple[int, int, int], rows: int | None, tmp_path: Path
+) -> None:
+    assert broken(sections, widths, tmp_path, rows) == []
+
+
+@pytest.mark.parametrize("seed", [14, 19])
+def test_the_gated_delta_rule_solves_in_bfloat16_as_well_as_products_allow(seed: int, tmp_path: Path) -> None:
+    """Inputs on which the error of d log_alpha is above its limit where the inverse and its right side are rounded to bfloat16."""
+    package = compile_spec(load_spec("specs/gated_delta_net.yaml")).write(tmp_path)
+    command = [sys.executable, "tests/kit/bf16_interpreter.py", str(package), "48", str(seed)]
+    environment = {**os.environ, "TRITON_INTERPRET": "1", "PYTHONPATH": "."}
+    done = subprocess.run(command, capture_output=True, text=True, env=environment, check=False)
+    assert done.returncode == 0, done.stderr
+    assert {name: pair for name, pair in json.loads(done.stdout).items() if pair[0] > pair[1]} == {}
+
+
+def test_widths_that_kernels_cannot_hold_are_refused_and_not_missed(tmp_path: Path) -> None:
+    package = compile_spec(load_spec("specs/taylor_linear_attention.yaml")).write(tmp_path)
+    (row,) = claims_of(package, (64, 64, 0), 64)
+    assert (row["check"], row["error"], row["limit"]) == (REFUSED, 0, 0)
+    assert "one with K = 1024, V = 64 would fit" in row["entry"]
+
+
+def test_triton_is_refused_for_tensors_that_it_cannot_run_on(tmp_path: Path) -> None:
+    import torch
+
+    ops = compile_spec(load_spec("specs/linear_attention.yaml")).load()
+    x = torch.zeros(1, 3, 2, 16)
+    with pytest.raises(ValueError, match="backend: 'triton' runs on a GPU, or anywhere under TRITON_INTERPRET=1; got tensors on cpu"):
+        ops.chunk_linear_attention(x, x, x, eta=torch.ones(1, 3, 2), backend="triton")

@@ -1,0 +1,104 @@
+"""How verification tells a wrong result from one that rounding alone moves, and what it demands of numbers at the ends of a precision."""
+
+from __future__ import annotations
+
+import math
+from typing import Any
+
+import pytest
+import torch
+
+from kit.literal_package import LiteralOperator, fields_of, package_of
+from miras_compiler.verify.checks.edge import zero_residual
+from miras_compiler.verify.checks.guards import large_inputs
+from miras_compiler.verify.inputs import Inputs
+from miras_compiler.verify.measure import MARGIN, Tally
+from miras_compiler.verify.rounding import Largest, nudged, rounding_of
+from miras_compiler.verify.subject import Subject
+
+
+def inputs_of(x: torch.Tensor) -> Inputs:
+    return Inputs(q=x, k=x, v=x, gates={}, parameters={}, state={})
+
+
+@pytest.mark.parametrize("dtype", [torch.float64, torch.float32])
+def test_a_nudge_is_one_unit_in_the_last_place_and_leaves_zeros(dtype: torch.dtype) -> None:
+    x = torch.tensor([0.0, 1.5, -2.25, 1e-30, math.inf], dtype=dtype)
+    moved = nudged(inputs_of(x), seed=0).v
+    assert torch.equal(moved[[0, 4]], x[[0, 4]])
+    assert bool((moved[1:4] != x[1:4]).all())
+    assert float(((moved[1:4] - x[1:4]) / x[1:4]).abs().max()) <= torch.finfo(dtype).eps
+
+
+def test_rounding_is_told_as_what_it_costs_of_a_difference_of_large_numbers() -> None:
+    """(1e8 + x) − 1e8 knows x to 1e-8: rounding of x is amplified by nothing, that of the sum by 1e8."""
+
+    def pull(inputs: Inputs) -> tuple[tuple[torch.Tensor, dict[str, torch.Tensor]], dict[str, torch.Tensor]]:
+        return ((1e8 * inputs.v + 1.0) - 1e8 * inputs.k, {}), {}
+
+    told = rounding_of(pull, inputs_of(torch.ones(4, dtype=torch.float64)))
+    assert 1e-9 < told["o"] < 1e-7
+
+
+def test_an_error_within_rounding_is_accepted_and_said_and_one_beyond_it_is_not() -> None:
+    for error, passes in ((10e-12, True), (1.1 * MARGIN * 1e-12, False)):
+        tally = Tally(1e-12)
+        tally.about(lambda: {"o": 1e-12})
+        tally.weigh("o", error, "o")
+        assert (tally.error <= tally.limit) == passes
+        assert bool(tally.remarks) == passes
+
+
+def test_a_value_that_is_no_number_is_never_rounding() -> None:
+    tally = Tally(1e-9)
+    tally.about(lambda: {"o": math.inf})
+    tally.weigh("o", math.inf, "o")
+    assert tally.error == math.inf
+
+
+def test_the_largest_number_on_the_way_counts_forward_and_backward() -> None:
+    x = torch.tensor([1e3], dtype=torch.float64, requires_grad=True)
+    with Largest() as numbers:
+        (gradient,) = torch.autograd.grad((x**2).log().sum(), x)
+    assert 1e6 <= numbers.size < 1e7
+    assert float(gradient) == pytest.approx(2e-3)
+
+
+class LosesARow(LiteralOperator):
+    """NaN where the values are large, though no number on the way is."""
+
+    def run(self, q: torch.Tensor, k: torch.Tensor, v: torch.Tensor, named: Any, state: Any) -> Any:
+        o, final, trace = super().run(q, k, v, named, state)
+        return torch.where(v.abs().amax(-1, keepdim=True) > 1e3, torch.nan, o), final, trace
+
+
+def test_a_number_that_is_lost_although_all_on_the_way_fit_is_seen() -> None:
+    fields = fields_of("gated_delta_net")
+    for operator, passes in ((LiteralOperator(fields), True), (LosesARow(fields), False)):
+        tally = Tally()
+        large_inputs(Subject(fields, package_of(operator), quick=True), tally)
+        assert (tally.error == 0) == passes
+
+
+class RoundsElsewhere(LiteralOperator):
+    """The literal model of values whose last bits differ."""
+
+    def run(self, q: torch.Tensor, k: torch.Tensor, v: torch.Tensor, named: Any, state: Any) -> Any:
+        moved = torch.nextafter(v.detach(), torch.full_like(v, math.inf))
+        return super().run(q, k, v + (moved - v.detach()), named, state)  # v itself has the gradient: nextafter has none
+
+
+def test_a_probe_on_which_rounding_is_all_there_is_is_cut_and_said_so() -> None:
+    """A vector memory of zeros under LayerNorm, a clip and momentum, measured at v = u: what is left of 0 is normed and clipped."""
+    base = fields_of("titans_lmm")
+    fields = {
+        **fields_of("vector_delta"),
+        "memory": {**base["memory"], "kind": "vector", "norm": "layer", "residual": False},
+        "attentional_bias": {"kind": "kl", "clip": 1.0, "window": None},
+        "optimizer": base["optimizer"],
+        "gates": {name: base["gates"][name] for name in ("alpha", "eta", "mu")},
+    }
+    tally = Tally(1e-9)
+    zero_residual(Subject(fields, package_of(RoundsElsewhere(fields)), quick=True), tally)
+    assert tally.error <= tally.limit
+    assert any("rounding alone moves" in remark for remark in tally.remarks)
