@@ -1,5 +1,7 @@
 """The process in which packages run: `python -m miras_compiler.verify.host SOCKET` imports torch once, and forks for every package.
 
+Where kernels are interpreted, it imports also torch's compiler once, which the first operator of torch.library imports, and Triton.
+
 A package's process answers requests until its pipe is closed. Whatever the package does there, exceptions, exits and changes of global
 settings included, ends in an answer that is not there or is not right; the numbers are compared elsewhere.
 """
@@ -7,6 +9,7 @@ settings included, ends in an answer that is not there or is not right; the numb
 from __future__ import annotations
 
 import contextlib
+import importlib
 import itertools
 import os
 import signal
@@ -32,6 +35,9 @@ def main(control: socket.socket) -> None:
     """Forks for every three file descriptors that arrive: requests, answers, and where the package's own words go."""
     signal.signal(signal.SIGCHLD, signal.SIG_IGN)  # children are nobody's zombies
     signal.signal(signal.SIGINT, signal.SIG_IGN)  # whoever asked decides, and closes the pipes
+    if os.environ.get("TRITON_INTERPRET") == "1":
+        with contextlib.suppress(Exception):  # a package says what it lacks
+            importlib.import_module("torch._dynamo")
     while True:
         _, pipes, _, _ = socket.recv_fds(control, 1, 3)
         if len(pipes) != 3:
@@ -85,11 +91,15 @@ class Guest:
             return getattr(self, f"do_{verb}")(**given)
 
     def do_open(self, folder: str, name: str, environment: Mapping[str, str], threads: int, on_gpu: bool) -> list[str]:
-        """Imports the package, and says which names it exports."""
+        """Imports the package, without its models, and says which names it exports."""
         os.environ.update(environment)
         torch.set_num_threads(threads)
         self.device = "cuda" if on_gpu else "cpu"
         self.module, self.targets = self.held.enter_context(imported(Path(folder), name))
+        return [each for each in getattr(self.module, "__all__", ()) if each in vars(self.module)]
+
+    def do_models(self) -> list[str]:
+        """Imports the package's models, which imports transformers, and says which names it exports with them."""
         return [each for each in getattr(self.module, "__all__", ()) if hasattr(self.module, each)]
 
     def do_call(self, target: str, arguments: list[Any], keywords: dict[str, Any], tracked: bool) -> Any:

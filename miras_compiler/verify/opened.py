@@ -3,14 +3,16 @@
 from __future__ import annotations
 
 import importlib.util
+import os
 from collections.abc import Iterator
 from contextlib import ExitStack, contextmanager
+from functools import partial
 from pathlib import Path
 
 import torch
 
 from miras_compiler.verify.package import OPERATORS, Package, check_folder, read_manifest
-from miras_compiler.verify.process import Process, RemoteLayers, RemoteOperator
+from miras_compiler.verify.process import INTERPRET, Process, RemoteLayers, RemoteOperator
 
 
 @contextmanager
@@ -23,8 +25,8 @@ def open_processes(folder: Path, name: str, layer: str, kernels: bool) -> Iterat
     check_folder(folder)
     with ExitStack() as held:
 
-        def process(on_gpu: bool = False, **environment: str) -> Process:
-            started = Process(folder, name, environment, on_gpu)
+        def process(on_gpu: bool = False, interpret: str = os.environ.get(INTERPRET, "0")) -> Process:
+            started = Process(folder, name, {INTERPRET: interpret}, on_gpu)
             held.callback(started.end, "closed")
             return started
 
@@ -32,7 +34,7 @@ def open_processes(folder: Path, name: str, layer: str, kernels: bool) -> Iterat
         installed = importlib.util.find_spec("triton") is not None
         ways: dict[str, RemoteOperator] = {}
         if kernels and installed:
-            launching = process(on_gpu=True) if on_gpu else process(TRITON_INTERPRET="1")
+            launching = process(on_gpu=True) if on_gpu else process(interpret="1")
             ways = {f"triton_{target}": RemoteOperator(launching, target, backend="triton") for target in ("chunk", "fused_recurrent")}
         try:
             manifest = read_manifest(folder)
@@ -44,6 +46,7 @@ def open_processes(folder: Path, name: str, layer: str, kernels: bool) -> Iterat
             **ways,
             make_layer=RemoteLayers(plain, layer),
             exports=plain.open,
+            models=partial(plain.request, "models"),
             interpreted=not on_gpu,
             why_no_kernels="Triton is not installed" if kernels and not installed else "",
         )

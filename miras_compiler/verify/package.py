@@ -52,8 +52,9 @@ class MakeLayer(Protocol):
 class Package:
     """The operators of a generated package, and its manifest.
 
-    `exports` imports the package and returns the names that it exports. `triton_chunk` and `triton_fused_recurrent` run its kernels, where
-    it has some and they can run: `interpreted` without a GPU; where it has some and they cannot, `why_no_kernels` says why.
+    `exports` imports the package and returns the names that it exports, `models` those with its models, for which it imports transformers.
+    `triton_chunk` and `triton_fused_recurrent` run its kernels, where it has some and they can run: `interpreted` without a GPU; where it
+    has some and they cannot, `why_no_kernels` says why.
     """
 
     manifest: dict[str, Any]
@@ -64,6 +65,7 @@ class Package:
     trace: Operator
     make_layer: MakeLayer | None = None
     exports: Callable[[], Sequence[str]] | None = None
+    models: Callable[[], Sequence[str]] | None = None
     triton_chunk: Operator | None = None
     triton_fused_recurrent: Operator | None = None
     interpreted: bool = False

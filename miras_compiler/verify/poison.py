@@ -16,6 +16,11 @@ _active: ContextVar[bool] = ContextVar("poisoned", default=False)
 class PoisonedAllocations(TorchDispatchMode):  # type: ignore[no-untyped-call]
     """Every tensor that is allocated without a value is full of NaN (integers: of the largest number), in a package's process too."""
 
+    @classmethod
+    def _should_skip_dynamo(cls) -> bool:
+        """Nothing is compiled in it: to hide it from torch's compiler would import that compiler, in longer than most checks take."""
+        return False
+
     def __enter__(self) -> Any:
         self._before = _active.set(True)
         return super().__enter__()  # type: ignore[no-untyped-call]

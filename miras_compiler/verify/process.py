@@ -26,9 +26,11 @@ from miras_compiler.verify.poison import is_poisoned
 
 ROOT = Path(__file__).resolve().parents[2]
 PATIENCE = 600.0  # seconds that one call may take
+INTERPRET = "TRITON_INTERPRET"  # the environment variable by which Triton interprets kernels
 START = 120.0  # and the start of a process
 DOING = {
     "open": "when it was imported",
+    "models": "when its models were imported",
     "call": "when it was called",
     "backward": "in its backward pass",
     "layer": "when its layer was made",
@@ -43,13 +45,17 @@ class PackageEnded(Exception):
 
 
 class Host:
-    """The process that has imported torch, and forks for every package; it ends when this one does."""
+    """The process that has imported torch, and forks for every package; it ends when this one does.
+
+    Where there is no GPU, it has imported Triton's interpreter, too: Triton decides when it is imported whether kernels are interpreted.
+    """
 
     def __init__(self) -> None:
         self.owner = os.getpid()
         self.control, theirs = socket.socketpair()
         paths = os.pathsep.join(filter(None, (str(ROOT), os.environ.get("PYTHONPATH"))))
-        environment = {**os.environ, "PYTHONPATH": paths, "PYTHONDONTWRITEBYTECODE": "1"}
+        interpreter = {} if torch.cuda.is_available() else {INTERPRET: "1"}
+        environment = {**os.environ, "PYTHONPATH": paths, "PYTHONDONTWRITEBYTECODE": "1", **interpreter}
         command = [sys.executable, "-m", "miras_compiler.verify.host", str(theirs.fileno())]
         self.child = subprocess.Popen(
             command,
@@ -110,7 +116,7 @@ class Process:
         self.pid = 0
 
     def open(self) -> tuple[str, ...]:
-        """Imports the package, once, and returns the names that it exports; raises as `request` does."""
+        """Imports the package without its models, once, and returns the names that it exports; raises as `request` does."""
         if self.exports is None:
             self.exports = tuple(self._ask("open", **self.opening))
         return self.exports

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import sys
 from collections.abc import Callable
 from typing import Any
 
@@ -11,6 +12,10 @@ import pytest
 from kit.damages import copy_of, rows_that_fail, seen_by
 from miras_compiler import verify_package
 from miras_compiler.verify import process
+from miras_compiler.verify.checks import CHECKS
+from miras_compiler.verify.opened import open_processes
+from miras_compiler.verify.subject import Subject
+from miras_compiler.verify.verification import check_subject
 
 NAME = "gated_delta_net"
 LAYER = ("forward_and_gradients", "starts", "defaults", "cache", "padding_and_packing")
@@ -106,6 +111,18 @@ def test_a_package_that_says_something_else_of_itself_is_seen(file: str, change:
 def test_a_package_as_it_is_written_passes_the_rows_of_its_texts_and_layer() -> None:
     with copy_of(NAME) as (folder, written):
         assert rows_that_fail(folder, written, ("exports", "identity", "documents", "code", "shared", *LAYER)) == []
+
+
+def test_models_are_a_row_of_their_own_that_needs_transformers(monkeypatch: pytest.MonkeyPatch) -> None:
+    """A package whose models cannot be imported has a layer all the same, and can be verified where transformers is not installed."""
+    rows = [check for check in CHECKS if check.run.__name__ in ("exports", "models")]
+    with copy_of(NAME) as (folder, written):
+        (folder / f"modeling_{NAME}.py").write_text("raise ImportError('no transformers here')\n", encoding="utf-8")
+        with open_processes(folder, NAME, written.layer, kernels=False) as package:
+            subject = Subject(written.spec.model_dump(by_alias=True), package, written=written)
+            assert [row.passed for row in check_subject(subject, checks=rows)] == [True, False]
+            monkeypatch.setitem(sys.modules, "transformers", None)
+            assert [row.result for row in check_subject(subject, checks=rows)] == ["passed", "not run"]
 
 
 FUTURE = "from __future__ import annotations\n"

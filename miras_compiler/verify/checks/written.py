@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import importlib.util
 from collections.abc import Callable
 
+from miras_compiler.emit.model import model_exports
 from miras_compiler.emit.runtime_files import PREFIX
 from miras_compiler.verify.checks.base import Check
 from miras_compiler.verify.measure import Tally
@@ -28,6 +30,16 @@ def exports(subject: Subject, tally: Tally) -> None:
     assert subject.package.exports is not None
     found = set(subject.package.exports())
     wanted = {_of(subject).layer, *(f"{operator}_{_of(subject).spec.name}" for operator in OPERATORS)}
+    tally.require(f"exports {sorted(found)}, expected {sorted(wanted)}", wanted <= found)
+
+
+def models(subject: Subject, tally: Tally) -> None:
+    """Configuration, model and language model: importing transformers takes longer than all other checks of a quick run."""
+    if importlib.util.find_spec("transformers") is None:
+        tally.not_run = "transformers is not installed"
+        return
+    assert subject.package.models is not None
+    found, wanted = set(subject.package.models()), set(model_exports(_of(subject).spec))
     tally.require(f"exports {sorted(found)}, expected {sorted(wanted)}", wanted <= found)
 
 
@@ -77,6 +89,7 @@ documents.__name__, code.__name__, shared.__name__ = "documents", "code", "share
 IMPORT = Check("package", "imports, and exports its operators and its layer", 0.0, exports, is_written)
 WRITTEN = (
     IMPORT,
+    Check("package", "imports its models with transformers", 0.0, models, is_written, quick=False),
     Check("package", "the manifest is of this spec", 0.0, identity, is_written),
     Check("package", "manifest, spec, derivation and graph are as they are derived", 0.0, documents, is_written),
     Check("package", "code is as the compiler writes it", 0.0, code, is_written),
