@@ -1,4 +1,5 @@
 ## make demo   set up .venv and run the main job
+## make quick   the tests that take less than a second each, for while one works
 ## make test   set up .venv and pass every check
 ## make test-triton   the printed kernels in the interpreter of the oldest and of the newest Triton; TRITONS names others
 ## make check-pins   resolve constraints.txt from the public index alone, for every Python and machine that README names
@@ -11,7 +12,7 @@
 SHELL := /bin/sh
 .DEFAULT_GOAL := help
 .NOTPARALLEL:
-.PHONY: help demo test test-triton test-gpu check-pins pins lint types imports unit update layers clean test-transformers
+.PHONY: help demo test quick test-triton test-gpu check-pins pins lint types imports unit update layers clean test-transformers
 
 BIN := .venv/bin
 STAMP := .venv/.installed
@@ -37,7 +38,7 @@ test-triton: $(STAMP)
 	        $(BIN)/python -m pip install --quiet --no-deps --upgrade --target $$folder triton==$$version $$numpy && touch $$folder/.installed || exit 1; \
 	    fi; \
 	    echo "Triton $$version"; \
-	    PYTHONPATH=$$folder $(BIN)/pytest -n auto $(TRITON_TESTS) $(PYTEST_ARGS) || failed="$$failed $$version"; \
+	    PYTHONPATH=$$folder $(BIN)/pytest -n auto --thorough $(TRITON_TESTS) $(PYTEST_ARGS) || failed="$$failed $$version"; \
 	done; \
 	if [ -n "$$failed" ]; then echo "kernels fail in the interpreter of Triton$$failed" >&2; exit 1; fi
 
@@ -70,6 +71,9 @@ pins: $(STAMP)
 
 imports: $(STAMP)
 	$(BIN)/lint-imports
+
+quick: $(STAMP)
+	$(BIN)/pytest -n auto -m "not slow" $(PYTEST_ARGS)
 
 unit: $(STAMP)
 	$(BIN)/pytest -n auto $(PYTEST_ARGS)

@@ -21,4 +21,13 @@ settings.load_profile("ci" if os.environ.get("CI") else "default")
 
 
 def pytest_addoption(parser: pytest.Parser) -> None:
+    parser.addoption("--thorough", action="store_true", help="run what takes minutes, too")
     parser.addoption("--update-generated", action="store_true", help="rewrite generated/ with what the compiler writes now")
+
+
+def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item]) -> None:
+    """Leaves out what takes minutes, where `--thorough` does not ask for it."""
+    if not config.getoption("--thorough"):
+        late = [item for item in items if item.get_closest_marker("thorough")]
+        config.hook.pytest_deselected(items=late)
+        items[:] = [item for item in items if item not in late]

@@ -3,9 +3,9 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
-from functools import cached_property
+from functools import lru_cache
 from itertools import zip_longest
 from pathlib import Path
 
@@ -42,11 +42,10 @@ class Written:
     def names(self) -> list[str]:
         return [file.path for file in self.compilation.files]
 
-    @cached_property
-    def texts(self) -> tuple[Mapping[str, str], ...]:
-        """The files by name: of the spec as it was read and, for messages that name its lines, as its own normal form."""
-        normal = parse_spec(normalized_yaml(self.spec), "spec.yaml")
-        return tuple({file.path: file.text for file in made.files} for made in (self.compilation, compile_spec(normal)))
+    def texts(self, name: str) -> Iterator[str]:
+        """The file of the spec as it was read and, for messages that name its lines, of its own normal form."""
+        yield next(file.text for file in self.compilation.files if file.path == name)
+        yield _normal_files(normalized_yaml(self.spec))[name]
 
     def difference(self, name: str) -> str:
         """Where the file in the folder differs from the compiler's, "" where it does not; spec files may have other names and lines."""
@@ -57,14 +56,18 @@ class Written:
             text = path.read_bytes().decode("utf-8")
         except UnicodeDecodeError:
             return f"{name} is not UTF-8"
-        first = next(file.text for file in self.compilation.files if file.path == name)
-        if text == first:
-            return ""
+        first = next(self.texts(name))
         read = labels if name.endswith(".svg") else lines
-        if any(read(text) == read(candidate[name]) for candidate in self.texts):
+        if text == first or any(read(text) == read(candidate) for candidate in self.texts(name)):
             return ""
         pairs = enumerate(zip_longest(lines(text), lines(first)), 1)
         return next((f"{name}:{number} is {found!r}, not {wanted!r}"[:200] for number, (found, wanted) in pairs if found != wanted), name)
+
+
+@lru_cache(maxsize=1)
+def _normal_files(normal: str) -> Mapping[str, str]:
+    """The files by name that the compiler writes for the normal form of a spec."""
+    return {file.path: file.text for file in compile_spec(parse_spec(normal, "spec.yaml")).files}
 
 
 def lines(text: str) -> list[str]:
