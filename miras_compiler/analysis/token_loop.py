@@ -25,7 +25,7 @@ class Loop:
     """The loop of a rule at a key width of `width`, a value width in proportion, and chunks of at most `longest` tokens."""
 
     def __init__(self, rule: UpdateRule, width: int, longest: int) -> None:
-        self.spec, self.rule, self.chunk = rule.spec, rule, min(longest, rule.spec.chunk.size)
+        self.spec, self.rule, self.chunk = rule.spec, rule, min(longest, rule.chunk)
         spec = self.spec
         self.key, self.value = width, max(1, width * spec.value_dim // spec.key_dim)
         hidden = width * spec.hidden_dim // spec.key_dim
