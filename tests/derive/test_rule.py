@@ -6,10 +6,10 @@ import ast
 from collections.abc import Iterator
 from pathlib import Path
 
+from kit.paths import ROOT, SPECS
 from miras_compiler.derive import derive_update_rule
 from miras_compiler.spec import load_spec
 
-ROOT = Path(__file__).resolve().parents[2]
 STAGES = ("ir", "passes", "analysis", "lower", "schedule", "emit")
 WIDTHS = {"key_dim", "value_dim", "feature_dim", "hidden_dim"}
 TOLD = {"name", "paper", "ledger", "location"}
@@ -37,11 +37,11 @@ def test_behind_derive_only_widths_the_layer_and_names_are_read_of_the_spec() ->
 
 def test_a_rule_states_its_state_and_its_recurrences() -> None:
     """Momentum under a decay, gradients of a chunk at its start; and a preconditioner."""
-    titans = derive_update_rule(load_spec(ROOT / "specs" / "titans_lmm.yaml"))
+    titans = derive_update_rule(load_spec(SPECS / "titans_lmm.yaml"))
     assert [(each.state, each.decays, each.source) for each in titans.recurrences.values()] == [("A", ("alpha",), "S"), ("S", ("mu",), "g")]
     assert [entry.name for entry in titans.carried] == [f"W{i}{suffix}" for suffix in ("", "_momentum", "_start") for i in (1, 2)]
     assert (titans.chunk, titans.surprise.at, titans.reads.at) == (64, "start", "after_write")
-    preconditioned = derive_update_rule(load_spec(ROOT / "specs" / "preconditioned_gdn.yaml"))
+    preconditioned = derive_update_rule(load_spec(SPECS / "preconditioned_gdn.yaml"))
     assert preconditioned.recurrences["D"].decays == ("alpha_d",)
     assert preconditioned.surprise.at == "decayed"
     assert {gate.name for gate in preconditioned.gates.values() if gate.decay} == {"alpha", "alpha_d"}
