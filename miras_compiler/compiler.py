@@ -65,7 +65,7 @@ def compile_spec(spec: Spec) -> Compilation:
     form = with_suggestion(rule, graph, classify_parallel_form(rule, graph))  # -> what can run in parallel, and why
     program = run_passes(build_program(rule, form))  #        -> one tile of tokens
     adjoint = run_passes(differentiate(program))  #           -> its reverse mode, on the same nodes
-    cost = estimate_cost(spec, form.kind, program, adjoint, rule.step.chunk_end)
+    cost = estimate_cost(rule, form.kind, program, adjoint, rule.step.chunk_end)
     return Compilation(spec, rule, annotate(graph, form), form, program, adjoint, cost)
 
 
@@ -84,7 +84,7 @@ class Compilation:
     @cached_property
     def schedules(self) -> Mapping[str, Schedule]:
         """The kernels that run the program on a GPU, by the prefix of their names."""
-        return build_schedules(self.spec, self.program)
+        return build_schedules(self.update_rule, self.program)
 
     @cached_property
     def walk(self) -> Walk:
@@ -126,7 +126,7 @@ class Compilation:
 
     def kernel_facts(self) -> dict[str, list[KernelFacts]]:
         """What is to be said of every kernel at the spec's own dimensions, by the prefix of the schedule."""
-        lengths = axis_lengths(self.spec, tile_length(self.spec))
+        lengths = axis_lengths(self.spec, tile_length(self.update_rule))
         return {prefix: kernel_facts(schedule, lengths, blocks_of) for prefix, schedule in self.schedules.items()}
 
     @cached_property
@@ -161,12 +161,12 @@ class Compilation:
     def explain_kernels(self) -> str:
         """The kernels, with what they need; why there are none over tiles of tokens, where there are none."""
         if self.schedules:
-            return describe_schedules(self.schedules, self.kernel_facts(), tile_length(self.spec))
-        return describe_walk(self.walk, why_not(self.spec, self.program), axis_lengths(self.spec, tile_length(self.spec)))
+            return describe_schedules(self.schedules, self.kernel_facts(), tile_length(self.update_rule))
+        return describe_walk(self.walk, why_not(self.update_rule, self.program), axis_lengths(self.spec, tile_length(self.update_rule)))
 
     def kernels_in_short(self) -> str:
         """Which kernels there are, in a line."""
-        reason = why_not(self.spec, self.program)
+        reason = why_not(self.update_rule, self.program)
         if reason:
             return f"Triton kernels, token by token, because {reason}"
-        return f"Triton kernels, over tiles of {tile_length(self.spec)} tokens"
+        return f"Triton kernels, over tiles of {tile_length(self.update_rule)} tokens"

@@ -17,7 +17,6 @@ from numpy.typing import NDArray
 
 from miras_compiler.analysis.curvature import Range, Ranges, shape_of
 from miras_compiler.ir.interpret import FUNCTIONS
-from miras_compiler.spec import Spec
 from miras_compiler.symbols import Power0, RowMax, RowSum, U, letter
 
 Array = NDArray[np.float64]
@@ -37,13 +36,6 @@ class Convexity:
     reason: str
     remedy: str = ""
     point: Mapping[str, tuple[float, ...]] | None = None
-
-
-def classify_convexity_of(spec: Spec) -> Convexity:
-    """The verdict on a spec's attentional bias, with its gates wherever the layer can take them."""
-    bias = spec.attentional_bias
-    ranges = {name: spec.gate_range(name) for name in bias.gates() if name in spec.gates}
-    return classify_convexity(bias.loss(), {name: (own.low, own.high) for name, own in ranges.items()})
 
 
 def classify_convexity(loss: sp.Expr, gates: Ranges) -> Convexity:

@@ -11,8 +11,7 @@ import sympy as sp
 
 from miras_compiler.analysis.parallel_form import Kind
 from miras_compiler.analysis.tile import default_tile, has_own_rows
-from miras_compiler.derive.carried import INTEGERS, state_entries
-from miras_compiler.derive.leaves import steps_of, window_of
+from miras_compiler.derive.rule import Rule
 from miras_compiler.gpus import GPU, H100, H200
 from miras_compiler.ir.build import placeholder
 from miras_compiler.ir.differentiate import differentiate
@@ -47,21 +46,21 @@ class Operations:
 
 
 def estimate_cost(
-    spec: Spec, kind: Kind, program: Program, adjoint: Program, chunk_end: Program | None = None, gpus: tuple[GPU, ...] = (H100, H200)
+    rule: Rule, kind: Kind, program: Program, adjoint: Program, chunk_end: Program | None = None, gpus: tuple[GPU, ...] = (H100, H200)
 ) -> tuple[CostLine, ...]:
     """Costs per token and head.
 
     Operations are those of the PyTorch form at the tile that it computes by default, of one token where it runs token by token; with
     several writes per token a tile holds rows, and a token has `steps` of them. The end of a full chunk is shared by its tokens.
     """
-    rows = default_tile(spec, kind, has_own_rows(program)) if any("c" in leaf.axes for leaf in leaves_of(program)) else 1
-    tokens = rows / steps_of(spec)
-    lengths = axis_lengths(spec, rows) | window_lengths(spec, program, rows)
+    rows = default_tile(rule, kind, has_own_rows(program)) if any("c" in leaf.axes for leaf in leaves_of(program)) else 1
+    tokens = rows / rule.update.writes
+    lengths = axis_lengths(rule.spec, rows) | window_lengths(rule, program, rows)
     forward = operations(program, lengths) * (1 / tokens)
     both = _both_passes(program, adjoint, lengths) * (1 / tokens)
     if chunk_end is not None:
-        forward += operations(chunk_end, lengths) * (1 / spec.chunk.size)
-        both += _both_passes(chunk_end, differentiate(chunk_end), lengths) * (1 / spec.chunk.size)
+        forward += operations(chunk_end, lengths) * (1 / rule.chunk)
+        both += _both_passes(chunk_end, differentiate(chunk_end), lengths) * (1 / rule.chunk)
     states = [leaf for leaf in leaves_of(program) if isinstance(leaf, State)]
     read = sum(STATE_BYTES * _size(leaf, lengths) for leaf in states)
     saved = sum(STATE_BYTES * _size(leaf, lengths) for leaf in states if leaf.name in program.outputs)
@@ -69,7 +68,7 @@ def estimate_cost(
     return (
         *_operation_lines(forward, "forward"),
         *_operation_lines(both, "forward and backward"),
-        CostLine("state", round(state_bytes(spec)), "bytes / head"),
+        CostLine("state", round(state_bytes(rule)), "bytes / head"),
         CostLine("tokens, and the state once per tile, moved", round(moved), "bytes / token / head"),
         CostLine("saved for backward, one state per tile", round(saved / tokens), "bytes / token / head"),
         *(CostLine(f"roofline of the forward pass, {gpu.name}", _picoseconds(forward, moved, gpu), "ps / token / head") for gpu in gpus),
@@ -95,23 +94,22 @@ def axis_lengths(spec: Spec, tokens: int) -> dict[str, int]:
     return {**by_token, "p": shorter, "p2": shorter, "k": spec.feature_dim, "v": spec.value_dim, "n": spec.hidden_dim, **hidden}
 
 
-def window_lengths(spec: Spec, program: Program, tokens: int) -> dict[str, int]:
+def window_lengths(rule: Rule, program: Program, tokens: int) -> dict[str, int]:
     """The rows of the windows of a tile: tokens that share them, or for every token its own; of one token, its window."""
-    window = window_of(spec)
+    window = rule.surprise.window
     if not any("c" in leaf.axes for leaf in leaves_of(program)):
         return {"j": window}
     rows = tokens * window if has_own_rows(program) else tokens + window - 1
     return {"r": rows, "s": rows}
 
 
-def state_bytes(spec: Spec) -> float:
+def state_bytes(rule: Rule) -> float:
     """Bytes of a final state in float32, per head; an entry that all heads of a sequence share is shared by them."""
-    heads = spec.layer.heads
+    spec, heads = rule.spec, rule.spec.layer.heads
     lengths = {"B": 1, "H": heads, "K": spec.key_dim, "F": spec.feature_dim, "N": spec.hidden_dim, "V": spec.value_dim}
-    lengths["L"] = window_of(spec) - 1
-    entries = state_entries(spec)
+    lengths["L"] = rule.surprise.window - 1
     return sum(
-        (INTEGER_BYTES if name in INTEGERS else STATE_BYTES) * math.prod(lengths[axis] for axis in axes) / heads for name, axes in entries
+        (INTEGER_BYTES if entry.integer else STATE_BYTES) * math.prod(lengths[axis] for axis in entry.axes) / heads for entry in rule.state
     )
 
 

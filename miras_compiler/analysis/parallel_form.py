@@ -8,12 +8,8 @@ from typing import Literal
 import sympy as sp
 
 from miras_compiler.analysis.dependency_graph import DependencyGraph, nonlinear_values
-from miras_compiler.derive.chunk_end import waits_for_chunk_end, writes_per_chunk
-from miras_compiler.derive.leaves import gate_axes, window_of
+from miras_compiler.derive.rule import Rule
 from miras_compiler.derive.update_rule import UpdateRule
-from miras_compiler.elements.memory import Entrywise, VectorMemory
-from miras_compiler.elements.optimizer import Muon
-from miras_compiler.spec import Spec
 from miras_compiler.symbols import A, RowMax, RowSum
 
 Kind = Literal["dual", "dual_per_token", "triangular_solve", "forward_substitution", "token_by_token"]
@@ -58,98 +54,94 @@ def annotate(graph: DependencyGraph[str], form: ParallelForm) -> DependencyGraph
 
 def classify_parallel_form(rule: UpdateRule, graph: DependencyGraph[str]) -> ParallelForm:
     """The fastest form that computes the rule exactly; in doubt, token by token."""
-    spec = rule.spec
     on_cycle: frozenset[str] = graph.graph["recurrence"]
     surprises = [node for node in graph if graph.nodes[node]["group"] in ("memory", "surprise") and node in on_cycle]
     culprits = nonlinear_values(rule, graph)
+    orthogonal = rule.update.orthogonal
     elsewhere = [value for value in culprits if graph.nodes[value]["group"] not in ("memory", "surprise")]
-    if spec.optimizer.momentum and (channels := [gate for gate in _factors(spec) if gate_axes(spec, gate)]):
-        where, letters = spec.where(f"gates.{channels[0]}"), graph.nodes[channels[0]]["label"]
+    if rule.momentum and (channels := [gate for gate in _factors(rule) if rule.axes(gate)]):
+        where, letters = rule.where(f"gates.{channels[0]}"), graph.nodes[channels[0]]["label"]
         reason = f"token by token, because the weights of past surprises do not factor under momentum with {letters} per channel ({where})"
         return ParallelForm("token_by_token", reason, channels[0])
-    if spec.retention.space == "primal" and not waits_for_chunk_end(spec):
-        return _token_by_token(spec, graph, next(weight.name for weight in spec.memory.weights()))
-    if writes_per_chunk(spec) and not waits_for_chunk_end(spec):
-        return _token_by_token(spec, graph, f"O{spec.memory.weights()[0].name[1:]}")
-    if spec.linear_reads and not spec.frozen_gradient and rule.mirror_map != A:
-        where = spec.where("chunk.retention")
+    if rule.mirror.primal and not rule.waits:
+        return _token_by_token(rule, graph, rule.weights[0].name)
+    if orthogonal is not None and orthogonal.sized and not orthogonal.waits:
+        return _token_by_token(rule, graph, f"O{rule.weights[0].name[1:]}")
+    if rule.reads.linear and not rule.frozen and rule.mirror_map != A:
+        where = rule.where("chunk.retention")
         reason = f"token by token, because every token's mirror map is the start of a linear path (chunk.retention: chunk_end, {where})"
         return ParallelForm("token_by_token", reason, None)
     if not surprises:
         return _with_known_surprise(rule, graph)
-    if len([step for step in spec.memory.forward() if not isinstance(step, Entrywise)]) > 1:
+    if len(rule.memory.products) > 1:
         if culprits:
-            return _token_by_token(spec, graph, culprits[0])
+            return _token_by_token(rule, graph, culprits[0])
         handed_back = next(node for node in surprises if graph.nodes[node]["group"] == "surprise")
-        return _token_by_token(spec, graph, handed_back, LAYERED)
+        return _token_by_token(rule, graph, handed_back, LAYERED)
     if elsewhere:
-        return _token_by_token(spec, graph, elsewhere[0])
+        return _token_by_token(rule, graph, elsewhere[0])
     if rule.mirror_map != A:
-        return _token_by_token(spec, graph, _mapped(spec, graph), MAPPED)
+        return _token_by_token(rule, graph, _mapped(rule, graph), MAPPED)
     return _with_one_system(rule, graph, culprits)
 
 
-def _token_by_token(spec: Spec, graph: DependencyGraph[str], blame: str, guilt: str = NOT_AFFINE) -> ParallelForm:
-    return ParallelForm("token_by_token", f"token by token, because {_accusation(spec, graph, blame, guilt)}", blame)
+def _token_by_token(rule: Rule, graph: DependencyGraph[str], blame: str, guilt: str = NOT_AFFINE) -> ParallelForm:
+    return ParallelForm("token_by_token", f"token by token, because {_accusation(rule, graph, blame, guilt)}", blame)
 
 
-def _factors(spec: Spec) -> tuple[str, ...]:
+def _factors(rule: Rule) -> tuple[str, ...]:
     """The gates that stand between a surprise and a later state under momentum; a step size only where it does not scale the surprise."""
-    return ("alpha", "alpha_value", *(["eta"] if isinstance(spec.optimizer, Muon) else []))
+    return (*rule.decays, *([] if rule.update.orthogonal is None else ["eta"]))
 
 
-def _mapped(spec: Spec, graph: DependencyGraph[str]) -> str:
+def _mapped(rule: Rule, graph: DependencyGraph[str]) -> str:
     """A value that is ψ of a dual state."""
     suffixes = ("", "_prev", "_decayed", "_ahead")
-    return next(node for weight in spec.memory.weights() for suffix in suffixes if (node := weight.name + suffix) in graph)
+    return next(node for weight in rule.weights for suffix in suffixes if (node := weight.name + suffix) in graph)
 
 
 def _with_one_system(rule: UpdateRule, graph: DependencyGraph[str], culprits: list[str]) -> ParallelForm:
     """Every surprise depends on those before it through products of keys; `culprits` stand between such a product and its surprise."""
-    spec = rule.spec
-    where = spec.where("attentional_bias")
-    window = f" and its windows (attentional_bias.window, {spec.where('attentional_bias.window')})" if window_of(spec) > 1 else ""
-    by_channel = isinstance(spec.memory, VectorMemory) or any("v" in gate_axes(spec, gate) for gate in ("alpha", "alpha_value", "eta"))
+    where = rule.where("attentional_bias")
+    window = f" and its windows (attentional_bias.window, {rule.where('attentional_bias.window')})" if rule.surprise.window > 1 else ""
+    by_channel = rule.entrywise or any("v" in rule.axes(gate) for gate in (*rule.decays, "eta"))
     systems = "one unit lower triangular system per value channel" if by_channel else "one unit lower triangular system"
     rows = f"so the surprises of a tile{window} follow row by row from products of keys"
     coupled = ("window_du" if "window_du" in graph else "du") if rule.bias_derivative.has(RowSum, RowMax) else None
     if culprits:
-        reason = f"{_accusation(spec, graph, culprits[0])}, but it acts on one row at a time, {rows}"
+        reason = f"{_accusation(rule, graph, culprits[0])}, but it acts on one row at a time, {rows}"
         return ParallelForm("forward_substitution", reason, culprits[0])
     if coupled is not None:
         reason = f"{graph.nodes[coupled]['text']} couples the channels of a value (attentional_bias, {where}), {rows}"
         return ParallelForm("forward_substitution", reason, coupled)
-    reason = f"the surprise is affine in the state (attentional_bias {spec.attentional_bias.kind}, {where}), so the errors of a tile"
+    reason = f"the surprise is affine in the state (attentional_bias {rule.kinds['attentional_bias']}, {where}), so the errors of a tile"
     return ParallelForm("triangular_solve", f"{reason}{window} solve {systems}", None)
 
 
 def _with_known_surprise(rule: UpdateRule, graph: DependencyGraph[str]) -> ParallelForm:
     """The surprises of a tile do not depend on each other: only the way from the dual state to the read is left to decide."""
-    spec = rule.spec
-    if spec.frozen_gradient:
-        cause = (
-            f"every surprise of a chunk is taken at the state that enters it (chunk.gradient: chunk_start, {spec.where('chunk.gradient')})"
-        )
+    if rule.frozen:
+        where = rule.where("chunk.gradient")
+        cause = f"every surprise of a chunk is taken at the state that enters it (chunk.gradient: chunk_start, {where})"
     else:
-        cause = (
-            f"the surprise does not depend on the state (attentional_bias {spec.attentional_bias.kind}, {spec.where('attentional_bias')})"
-        )
-    if isinstance(spec.optimizer, Muon) and not waits_for_chunk_end(spec):
-        step = f"O{spec.memory.weights()[0].name[1:]}"
-        why = f"but {graph.nodes[step]['text']} of every token is an orthogonalized step (optimizer, {spec.where('optimizer')})"
+        where = rule.where("attentional_bias")
+        cause = f"the surprise does not depend on the state (attentional_bias {rule.kinds['attentional_bias']}, {where})"
+    if rule.update.orthogonal is not None and not rule.waits:
+        step = f"O{rule.weights[0].name[1:]}"
+        why = f"but {graph.nodes[step]['text']} of every token is an orthogonalized step (optimizer, {rule.where('optimizer')})"
         return ParallelForm("dual_per_token", f"{cause}; {why}, so the state of every token is formed", step)
-    if rule.mirror_map == A or spec.linear_reads or (spec.chunk.read == "chunk_start" and spec.frozen_gradient):
-        linear = ", and reads inside the chunk follow a linear path (chunk.retention: chunk_end)" if spec.linear_reads else ""
-        if rule.mirror_map == A and not spec.retention.identity:
-            linear = f", and the mirror map of the retention {spec.retention.kind} is the identity here ({spec.where('retention')})"
+    if rule.mirror_map == A or rule.reads.linear or (rule.reads.at == "chunk_start" and rule.frozen):
+        linear = ", and reads inside the chunk follow a linear path (chunk.retention: chunk_end)" if rule.reads.linear else ""
+        if rule.mirror_map == A and not rule.mirror.identity:
+            linear = f", and the mirror map of the retention {rule.kinds['retention']} is the identity here ({rule.where('retention')})"
         return ParallelForm("dual", f"{cause}{linear}, so the state is a decayed sum and a read needs masked products only", None)
-    mapped = _mapped(spec, graph)
-    why = f"but {_accusation(spec, graph, mapped, MAPPED if sp.diff(rule.mirror_map, A).is_number else NOT_AFFINE)}"
+    mapped = _mapped(rule, graph)
+    why = f"but {_accusation(rule, graph, mapped, MAPPED if sp.diff(rule.mirror_map, A).is_number else NOT_AFFINE)}"
     return ParallelForm("dual_per_token", f"{cause}; {why}, so the state of every token is formed", mapped)
 
 
-def _accusation(spec: Spec, graph: DependencyGraph[str], node: str, guilt: str = NOT_AFFINE) -> str:
+def _accusation(rule: Rule, graph: DependencyGraph[str], node: str, guilt: str = NOT_AFFINE) -> str:
     """ "A enters nonlinearly: W = softmax(A) (retention, specs/x.yaml:9)"."""
     data = graph.nodes[node]
     path = data["origin"] if data["origin"] not in ("input", "gates") else "gates"
-    return f"{data['text'] or data['label']} {guilt} ({path}, {spec.where(path)})"
+    return f"{data['text'] or data['label']} {guilt} ({path}, {rule.where(path)})"

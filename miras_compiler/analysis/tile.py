@@ -3,11 +3,9 @@
 from __future__ import annotations
 
 from miras_compiler.analysis.parallel_form import Kind
-from miras_compiler.derive.leaves import gate_axes, window_of
-from miras_compiler.elements.memory import VectorMemory
+from miras_compiler.derive.rule import Rule
 from miras_compiler.ir.nodes import Program
 from miras_compiler.ir.traverse import leaves_of
-from miras_compiler.spec import Spec
 
 SMALL_TILE = 16  # where something exists for every token, or every pair of them, and every channel
 TILE = 64
@@ -18,9 +16,9 @@ def has_own_rows(program: Program) -> bool:
     return any(leaf.name == "owner" for leaf in leaves_of(program))
 
 
-def default_tile(spec: Spec, kind: Kind, own_rows: bool) -> int:
+def default_tile(rule: Rule, kind: Kind, own_rows: bool) -> int:
     """Tokens (with several writes per token, rows) of a tile; where each has rows of its own, as many as have so many rows."""
-    by_channel = any(gate_axes(spec, gate) for gate in ("alpha", "alpha_value")) or isinstance(spec.memory, VectorMemory)
+    by_channel = any(rule.axes(gate) for gate in rule.decays) or rule.entrywise
     tile = SMALL_TILE if kind == "dual_per_token" or by_channel else TILE
-    tile = max(tile // window_of(spec), 1) if own_rows else tile
-    return min(tile, spec.chunk.size) if spec.frozen_gradient else tile
+    tile = max(tile // rule.surprise.window, 1) if own_rows else tile
+    return min(tile, rule.chunk) if rule.frozen else tile

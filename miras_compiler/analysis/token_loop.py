@@ -8,9 +8,7 @@ from math import comb, factorial, prod
 
 import numpy as np
 
-from miras_compiler.derive.leaves import DECAYS, code_name, gate_axes, steps_of, window_gates, window_of
 from miras_compiler.derive.update_rule import UpdateRule
-from miras_compiler.elements.feature_map import PolynomialMap
 from miras_compiler.ir.interpret import Array, interpret
 from miras_compiler.ir.nodes import State
 from miras_compiler.ir.traverse import leaves_of
@@ -27,18 +25,19 @@ class Loop:
     """The loop of a rule at a key width of `width`, a value width in proportion, and chunks of at most `longest` tokens."""
 
     def __init__(self, rule: UpdateRule, width: int, longest: int) -> None:
-        self.spec, self.rule, self.chunk = rule.spec, rule, min(longest, rule.spec.chunk.size)
+        self.spec, self.rule, self.chunk = rule.spec, rule, min(longest, rule.chunk)
         spec = self.spec
         self.key, self.value = width, max(1, width * spec.value_dim // spec.key_dim)
         hidden = width * spec.hidden_dim // spec.key_dim
-        features = comb(width + spec.feature_map.degree, spec.feature_map.degree) if isinstance(spec.feature_map, PolynomialMap) else width
-        self.lengths = {"k": features, "v": self.value, "n": hidden, "j": window_of(spec), **{f"n{i}": hidden for i in range(1, 17)}}
+        degree = rule.features.degree
+        features = comb(width + degree, degree) if rule.features.outer else width
+        self.lengths = {"k": features, "v": self.value, "n": hidden, "j": rule.surprise.window, **{f"n{i}": hidden for i in range(1, 17)}}
         self.leaves = leaves_of(rule.step.program)
         self.shapes = {leaf.name: tuple(self.lengths[axis] for axis in leaf.axes) for leaf in self.leaves if isinstance(leaf, State)}
 
     def draw_token(self, random: np.random.Generator) -> Token:
         """What projections, convolution, activation and norm of a fresh layer make of a random hidden state."""
-        writes = steps_of(self.spec)
+        writes = self.rule.update.writes
         widths = {"q": (1, self.key), "k": (writes, self.key), "v": (writes, self.value)}
         widths |= {"erase_key": (1, self.key), "erase_write_key": (1, self.key)}
         return {name: self._row(random.standard_normal(shape), is_key=name != "v") for name, shape in widths.items()}
@@ -51,15 +50,15 @@ class Loop:
 
     def draw_state(self, random: np.random.Generator) -> Values:
         """The state that the layer starts from."""
-        spec, state = self.spec, {name: np.zeros(shape) for name, shape in self.shapes.items()}
-        for weight in spec.memory.weights():
+        rule, state = self.rule, {name: np.zeros(shape) for name, shape in self.shapes.items()}
+        for weight in rule.weights:
             shape = tuple(self.lengths[axis] for axis in weight.axes)
-            if spec.memory.deep or spec.retention.start == "required":
-                std = shape[0] ** -0.5 if spec.memory.init.std == "fan_in" else spec.memory.init.std
+            if rule.memory.deep or rule.mirror.start == "required":
+                std = self.spec.memory.init.std
+                std = shape[0] ** -0.5 if std == "fan_in" else std
                 begin = std * random.standard_normal(shape)
-            elif spec.retention.start == "uniform" and spec.retention.space == "primal":
-                over = {"input": shape[:1], "output": shape[-1:], "all": shape}[spec.retention.slice_axis()]
-                begin = np.full(shape, float(spec.retention.constraint() or 1) / prod(over))
+            elif rule.mirror.start == "uniform" and rule.mirror.primal:
+                begin = np.full(shape, rule.mirror.total / prod(self.lengths[axis] for axis in rule.mirror.axes(weight)))
             else:
                 begin = np.zeros(shape)
             state[weight.name] = begin
@@ -67,33 +66,33 @@ class Loop:
 
     def _entered(self, state: Values) -> Values:
         """The state at the start of a chunk."""
-        entered = {f"{weight.name}_start": state[weight.name] for weight in self.spec.memory.weights()}
+        entered = {f"{weight.name}_start": state[weight.name] for weight in self.rule.weights}
         entered |= {name: np.zeros(shape) for name, shape in self.shapes.items() if name == "log_beta" or name.endswith("_pending")}
         return state | {name: x for name, x in entered.items() if name in self.shapes}
 
     def outputs(self, sequence: Sequence[Token], state: Values) -> Array:
         """The outputs [T, V]."""
-        spec, chunk_end = self.spec, self.rule.step.chunk_end
+        rule, chunk_end = self.rule, self.rule.step.chunk_end
         outputs: list[Array] = []
         past: list[Values] = []
         for t, token in enumerate(sequence, 1):
             rows = self._tied(token)
             read: list[Array] = []
-            for write in range(steps_of(spec)):
+            for write in range(rule.update.writes):
                 given = {name: x[min(write, len(x) - 1)] for name, x in rows.items()}
-                past = [given, *past[: window_of(spec) - 1]]
+                past = [given, *past[: rule.surprise.window - 1]]
                 found = self._step(given | self._gates(write) | self._window(past), state)
                 read.append(found.pop("o"))
                 state = state | found
-            outputs.append(read[-1] if spec.chunk.read == "after_write" else read[0])
-            if spec.frozen_gradient and t % self.chunk == 0:
+            outputs.append(read[-1] if rule.reads.at == "after_write" else read[0])
+            if rule.frozen and t % self.chunk == 0:
                 state = self._entered(state | (interpret(chunk_end, state) if chunk_end is not None else {}))
         return np.array(outputs)
 
     def _step(self, given: Values, state: Values) -> Values:
-        if isinstance(self.spec.feature_map, PolynomialMap):
+        if self.rule.features.outer:
             mapped = [name for name in ("q", "k", "erase_key", "erase_write_key", "k_rows") if name in given]
-            given = given | {f"{name}_features": polynomial(given[name], self.spec.feature_map.degree) for name in mapped}
+            given = given | {f"{name}_features": polynomial(given[name], self.rule.features.degree) for name in mapped}
         given = given | {"ln_weight": np.ones(self.value), "ln_bias": np.zeros(self.value)}
         return interpret(self.rule.step.program, {leaf.name: {**given, **state}[leaf.name] for leaf in self.leaves})
 
@@ -112,24 +111,23 @@ class Loop:
     def _gates(self, write: int) -> Values:
         """The gates of a write; a token decays once, at its first."""
         gates = {}
-        for name in self.spec.gates:
-            shape = tuple(self.lengths[axis] for axis in gate_axes(self.spec, name))
-            if name in DECAYS:
-                gates[f"log_{name}"] = np.full(shape, np.log(max(self._init(name), LOWEST)) if write == 0 else 0.0)
-            else:
-                gates[code_name(name)] = np.full(shape, self._init(name))
+        for name, gate in self.rule.gates.items():
+            init = self._init(name)
+            if gate.decay:
+                init = np.log(max(init, LOWEST)) if write == 0 else 0.0
+            gates[gate.leaf] = np.full([self.lengths[axis] for axis in gate.axes], init)
         return gates
 
     def _window(self, past: list[Values]) -> Values:
         """The rows of the window, the newest first, and the weights of those that are there."""
-        size = window_of(self.spec)
+        size = self.rule.surprise.window
         if size == 1:
             return {}
         missing = [{name: np.zeros_like(x) for name, x in past[0].items()}] * (size - len(past))
         rows = {f"{name}_rows": np.array([row[name] for row in (*past, *missing)]) for name in ("k", "v")}
         gates = self._gates(0)
-        names = [code_name(gate) for gate in window_gates(self.spec)]
-        own = {f"{gate}_rows": np.broadcast_to(gates[gate], (size, *gates[gate].shape)) for gate in names}
+        names = [gate.code for gate in self.rule.gates.values() if gate.measured]
+        own = {f"{name}_rows": np.broadcast_to(gates[name], (size, *gates[name].shape)) for name in names}
         return rows | own | {"gamma_rows": np.where(np.arange(size) < len(past), self._init("gamma"), 0.0)}
 
 

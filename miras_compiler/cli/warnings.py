@@ -5,10 +5,14 @@ from __future__ import annotations
 import math
 import sys
 from collections.abc import Iterable, Iterator
+from typing import TYPE_CHECKING
 
 from miras_compiler.elements.bias import FormulaBias
 from miras_compiler.errors import Problem
 from miras_compiler.spec import Spec
+
+if TYPE_CHECKING:
+    from miras_compiler.analysis.convexity import Convexity
 
 
 def warn_about(specs: Iterable[Spec]) -> list[Problem]:
@@ -35,13 +39,20 @@ def warnings_of(spec: Spec) -> Iterator[Problem]:
 
 
 def _of_loss(spec: Spec, loss: str) -> Iterator[Problem]:
-    from miras_compiler.analysis.convexity import classify_convexity_of
-
-    verdict = classify_convexity_of(spec)
+    verdict = convexity_of(spec)
     if verdict.kind != "convex":
         text = " ".join(loss.split())
         what = f"warning: the loss '{text}' {'is not convex' if verdict.kind == 'counterexample' else 'may not be convex'} in u"
         yield Problem(spec.where("attentional_bias.loss"), what, verdict.reason, verdict.remedy)
+
+
+def convexity_of(spec: Spec) -> Convexity:
+    """The verdict on a spec's attentional bias, with its gates wherever the layer can take them."""
+    from miras_compiler.analysis.convexity import classify_convexity
+
+    bias = spec.attentional_bias
+    ranges = {name: spec.gate_range(name) for name in bias.gates() if name in spec.gates}
+    return classify_convexity(bias.loss(), {name: (own.low, own.high) for name, own in ranges.items()})
 
 
 def _keeping_eta_below(largest: float) -> str:

@@ -36,8 +36,8 @@ class CostRow(NamedTuple):
 def costs_of(subject: Subject) -> tuple[CostLine, ...]:
     """The costs of a token and head, with the roofline on every GPU that is known."""
     made = subject.compilation
-    chunk_end = made.update_rule.step.chunk_end
-    return estimate_cost(made.spec, made.parallel_form.kind, made.program, made.adjoint, chunk_end, tuple(GPUS.values()))
+    rule = made.update_rule
+    return estimate_cost(rule, made.parallel_form.kind, made.program, made.adjoint, rule.step.chunk_end, tuple(GPUS.values()))
 
 
 def cost_rows(costs: Sequence[Sequence[CostLine]]) -> list[CostRow]:

@@ -14,17 +14,10 @@ from typing import NamedTuple
 
 import sympy as sp
 
-from miras_compiler.elements.optimizer import Muon
-from miras_compiler.spec import Spec
+from miras_compiler.derive.parts import Recurrence
+from miras_compiler.derive.rule import Rule
 
 T, J, I, L = sp.symbols("t j i l", integer=True)  # noqa: E741
-
-
-class Recurrence(NamedTuple):
-    """x_t = decay_t x_{t−1} + source_t; `decay` is the gate's letter, None where nothing decays."""
-
-    state: str  # "A" or "S"
-    decay: str | None
 
 
 class Path(NamedTuple):
@@ -57,18 +50,18 @@ class ChunkCoefficients:
         return tuple((name, closed_form(path)) for name, path in named.items() if path is not None)
 
 
-def derive_chunk_coefficients(spec: Spec) -> ChunkCoefficients:
-    """The coefficients of the spec's optimizer under its retention."""
-    alpha = "alpha" if "alpha" in spec.gates else None
-    if not spec.optimizer.momentum:
-        unrolled = unroll((Recurrence("A", alpha),))
+def derive_chunk_coefficients(rule: Rule) -> ChunkCoefficients:
+    """The coefficients of a rule: the solution of its recurrences. Of two decays of A the second acts on columns, apart from these."""
+    of_state, momentum = rule.recurrences["A"], rule.recurrences.get("S")
+    if momentum is None:
+        unrolled = unroll((of_state,))
         return ChunkCoefficients(unrolled["A"], None, unrolled["token"], None, None)
-    if isinstance(spec.optimizer, Muon):  # A adds up eta_j NS(S_j), S the surprises themselves
-        steps, momentum = unroll((Recurrence("A", alpha),)), unroll((Recurrence("S", "mu"),))
-        return ChunkCoefficients(steps["A"], None, steps["token"], momentum["S"], momentum["token"]._replace(start="surprise"))
-    both = unroll((Recurrence("A", alpha), Recurrence("S", "mu")))
-    momentum = unroll((Recurrence("S", "mu"),))
-    return ChunkCoefficients(both["A"], both["S"], both["token"], momentum["S"], momentum["token"])
+    past = unroll((momentum,))
+    if rule.update.orthogonal is not None:  # A adds up steps of S, and S the surprises themselves
+        steps = unroll((of_state,))
+        return ChunkCoefficients(steps["A"], None, steps["token"], past["S"], past["token"]._replace(start="surprise"))
+    both = unroll((of_state, momentum))
+    return ChunkCoefficients(both["A"], both["S"], both["token"], past["S"], past["token"])
 
 
 def unroll(chain: tuple[Recurrence, ...]) -> dict[str, Path]:
@@ -79,7 +72,7 @@ def unroll(chain: tuple[Recurrence, ...]) -> dict[str, Path]:
     paths: dict[str, Path] = {}
     decays: tuple[str | None, ...] = ()
     for recurrence in chain:
-        decays = (*decays, recurrence.decay)
+        decays = (*decays, next(iter(recurrence.decays), None))
         paths[recurrence.state] = Path(decays, recurrence.state)
     return paths | {"token": Path(decays, "token")}
 

@@ -6,10 +6,8 @@ import re
 
 from miras_compiler.derive.dialects import LATEX
 from miras_compiler.derive.equations import equations_of
-from miras_compiler.derive.leaves import window_of
 from miras_compiler.derive.statements import bias_statements, retention_statements
 from miras_compiler.derive.update_rule import UpdateRule
-from miras_compiler.elements.optimizer import Muon
 from miras_compiler.ir.nodes import Program
 
 NOTATION = (
@@ -38,11 +36,10 @@ def legend_lines(rule: UpdateRule, program: Program) -> list[str]:
     written += [each.right for each in equations_of(program, {label.section: "" for label in program.labels.values()}, LATEX)]
     text = "\n".join(written)
     found = [*NOTATION, *(line for mark, line in FUNCTIONS.items() if re.search(mark, text))]
-    if window_of(rule.spec) > 1:
+    if rule.surprise.window > 1:
         found.append("A surprise measures the rows of a window: $j$ in the rule of one token, $r$ and $s$ over a tile.")
-    optimizer = rule.spec.optimizer
-    if isinstance(optimizer, Muon):
-        triples = dict.fromkeys(optimizer.triples())
+    if rule.update.orthogonal is not None:
+        triples = dict.fromkeys(rule.update.orthogonal.triples)
         values = "; ".join(f"$({a}, {b}, {c})$" for a, b, c in triples)
         found.append(
             "$\\operatorname{NS}_5(X)$ divides $X$ by $\\|X\\| + 10^{-7}$ and takes five Newton–Schulz steps"

@@ -19,7 +19,7 @@ import sympy as sp
 
 from miras_compiler.derive.dialects import UNICODE, Dialect
 from miras_compiler.derive.expression_text import ATOM, BIG_SUM, POWER, PRODUCT, SUM, ExpressionWriter, Text
-from miras_compiler.derive.leaves import gate_letters
+from miras_compiler.derive.gate_letters import gate_letters
 from miras_compiler.derive.patterns import distribution, inner_sum, is_segment, squared, whole_reduction
 from miras_compiler.errors import InternalError
 from miras_compiler.ir.build import length, ordered, placeholder

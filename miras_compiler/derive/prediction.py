@@ -7,11 +7,10 @@ from dataclasses import dataclass
 
 import sympy as sp
 
-from miras_compiler.derive.leaves import outer_features
-from miras_compiler.elements.memory import Entrywise, Weight
+from miras_compiler.derive.parts import Entrywise, MemoryMap, Weight
+from miras_compiler.derive.rule import Rule
 from miras_compiler.ir.build import contract, entrywise, input_tile, length, lower_expression, rename, total
 from miras_compiler.ir.nodes import Label, Leaf, Node
-from miras_compiler.spec import Spec
 from miras_compiler.symbols import letter, rsqrt
 
 EPSILON = sp.Rational(1, 10**6)  # of LayerNorm and RMSNorm
@@ -34,15 +33,16 @@ def subscripted(name: str) -> str:
     return name.translate(SUBSCRIPTS)
 
 
-def build_features(spec: Spec, x: Node) -> Node:
+def build_features(rule: Rule, x: Node) -> Node:
     """φ of key or query rows; a leaf of its own where φ is applied before."""
-    if outer_features(spec):
+    phi = rule.features.expression
+    if phi is None:
         assert isinstance(x, Leaf)
         return input_tile(f"{x.name}_features", (*x.axes[:-1], "k"))  # of keys, queries, or the rows of a window
-    return lower_expression(spec.feature_map.expression(), {"x": x}, ("k",), x.axes)
+    return lower_expression(phi, {"x": x}, ("k",), x.axes)
 
 
-def build_prediction(spec: Spec, features: Node, x: Node, times: Callable[[Weight, Node], Node], prefix: str, section: str) -> Prediction:
+def build_prediction(rule: Rule, features: Node, x: Node, times: Callable[[Weight, Node], Node], prefix: str, section: str) -> Prediction:
     """M(W; φ(x)) for rows `x` with `features` φ(x); `times` multiplies rows by a weight. Labels are `prefix` + the paper's letter.
 
     The values at a query are marked [q]: the page has those at the key beside them.
@@ -55,8 +55,8 @@ def build_prediction(spec: Spec, features: Node, x: Node, times: Callable[[Weigh
     def name(node: Node, key: str, letters: str) -> None:
         labels.setdefault(node, Label(prefix + key, f"{letters}[q]" if section == "read" else letters, section, ORIGIN))
 
-    weights = {weight.name: weight for weight in spec.memory.weights()}
-    for step in spec.memory.forward():
+    weights = {weight.name: weight for weight in rule.weights}
+    for step in rule.memory.steps:
         if isinstance(step, Entrywise):
             values[step.out] = entrywise(step.expr, values)
         else:
@@ -65,18 +65,18 @@ def build_prediction(spec: Spec, features: Node, x: Node, times: Callable[[Weigh
             values[step.out] = products[weight.name] = times(weight, left[weight.name])
         name(values[step.out], step.out, subscripted(step.out))
     u = values["f"]
-    if spec.memory.norm != "none":
-        u = _normalized(spec, u, name, labels)
-    if spec.memory.residual:
+    if rule.memory.norm != "none":
+        u = _normalized(rule.memory, u, name, labels)
+    if rule.memory.residual:
         u = entrywise(letter("x") + letter("f"), {"x": rename(x, "k", "v"), "f": u})
     labels[u] = Label(prefix + ("y" if section == "read" else "u"), "y" if section == "read" else "u", section, ORIGIN)
     return Prediction(u, left, products, labels)
 
 
-def _normalized(spec: Spec, f: Node, name: Callable[[Node, str, str], None], labels: dict[Node, Label]) -> Node:
+def _normalized(memory: MemoryMap, f: Node, name: Callable[[Node, str, str], None], labels: dict[Node, Label]) -> Node:
     """LayerNorm or RMSNorm over the value axis, with scale and shift per head."""
     centred = f
-    if spec.memory.norm == "layer":
+    if memory.norm == "layer":
         mean = entrywise(letter("s") / length("v"), {"s": total(f, "v")})
         name(mean, "mean", "f̄")
         centred = entrywise(letter("f") - letter("m"), {"f": f, "m": mean})

@@ -5,36 +5,22 @@ The surprise is reverse mode of the memory, seeded with ∂ℓ/∂u: one gradien
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+from collections.abc import Mapping
 from dataclasses import dataclass
 
 import sympy as sp
 
 from miras_compiler.derive.chain_rule import in_residual
-from miras_compiler.derive.chunk_end import build_chunk_end, shorter_axis_first, waits_for_chunk_end, writes_per_chunk
-from miras_compiler.derive.leaves import (
-    clamped_log,
-    code_name,
-    dual_name,
-    gate_axes,
-    gate_letters,
-    has_erase_key,
-    row_axes,
-    window_gates,
-    window_of,
-)
+from miras_compiler.derive.chunk_end import build_chunk_end
 from miras_compiler.derive.newton_schulz import newton_schulz
+from miras_compiler.derive.parts import Weight
 from miras_compiler.derive.prediction import Prediction, build_prediction, plain_product, subscripted
-from miras_compiler.derive.step_names import Lag, StepNames, slice_axes, state_letters
+from miras_compiler.derive.step_names import Lag, StepNames, state_letters
+from miras_compiler.derive.tiles import clamped_log
 from miras_compiler.derive.writes import Write, Writes, erasing_writes, plain_writes, pulled_back, squared_size, squares, surprise_tile
-from miras_compiler.elements.base import exact
-from miras_compiler.elements.bias import L2Bias
-from miras_compiler.elements.memory import Weight
-from miras_compiler.elements.optimizer import Muon, Preconditioned
-from miras_compiler.ir.build import constant, entrywise, input_tile, lower_expression, state_tile, total
+from miras_compiler.ir.build import constant, entrywise, input_tile, lower_expression, state_tile
 from miras_compiler.ir.nodes import Label, Leaf, Node, Program
 from miras_compiler.ir.traverse import topological
-from miras_compiler.spec import Spec
 from miras_compiler.symbols import letter
 
 
@@ -56,38 +42,36 @@ class TokenStep:
 
 @dataclass
 class TokenStepBuilder(StepNames):
-    """Builds the step of one spec, from ∂ℓ/∂u and ψ."""
+    """Builds the step of one rule."""
 
     def build(self) -> TokenStep:
-        spec, weights = self.spec, self.spec.memory.weights()
-        q, k = self.row("q"), self.row("k")
-        v = self.name(input_tile("v", ("v",)), "v", "v", "input", "input")
+        rule, weights = self.rule, self.rule.weights
+        q, k, v = map(self.row, ("q", "k", "v"))
         gates = self.gates()
         keys, queries = self.features(k), self.features(q)
         before = {w.name: self.state(w, "", 1) for w in weights}
-        momentum = {w.name: self.momentum_state(w) for w in weights} if spec.optimizer.momentum else {}
-        start = {w.name: self.state(w, "_start", "chunk") for w in weights} if spec.frozen_gradient else before
+        momentum = {w.name: self.momentum_state(w) for w in weights} if rule.momentum else {}
+        start = {w.name: self.state(w, "_start", "chunk") for w in weights} if rule.frozen else before
 
-        error_row = self.row("erase_key") if has_erase_key(spec) else k
+        error_row = self.row("erase_key") if rule.update.erases else k
         measured = self.measured(before, start, momentum, gates)
         error_keys = self.features(error_row)
-        at_key = build_prediction(spec, error_keys, error_row, plain_product(measured), "", "memory")
-        self.labels.update({node: label for node, label in at_key.labels.items() if node not in self.labels})
+        at_key = build_prediction(rule, error_keys, error_row, plain_product(measured), "", "memory")
+        self.take_names(at_key)
         residual = entrywise(letter("u") - letter("v"), {"u": at_key.u, "v": v})
         self.name(residual, "e", "e", "surprise", "attentional_bias")
         gain, memory_of_keys = self.preconditioner(keys, gates)
-        windowed = window_of(spec) > 1
-        writes = self.window_writes(measured, gates) if windowed else self.writes(at_key, residual, v, keys, gain, gates)
-        gates |= {"eta": self.step_size(keys, gates)}
+        writes = self.window_writes(measured, gates) if self.windowed else self.writes(at_key, residual, v, keys, gain, gates)
+        gates |= {"eta": self.step_size(keys, gates["eta"])}
         dual, next_momentum = self.update(writes, before, momentum, gates)
         read, log_beta = self.read_weights(dual, before, start, gates)
-        at_query = build_prediction(spec, queries, q, plain_product(read), "read_", "read")
-        self.labels.update({node: label for node, label in at_query.labels.items() if node not in self.labels})
+        at_query = build_prediction(rule, queries, q, plain_product(read), "read_", "read")
+        self.take_names(at_query)
         self.labels[at_query.u] = Label("o", "y", "output", "memory")
 
         outputs = {"o": at_query.u, **dual, **next_momentum, **log_beta, **memory_of_keys}
         step = self.finished("step", outputs)  # before the measures get their names: a rule may compute with one of them
-        loss = in_residual(spec.attentional_bias.loss())
+        loss = in_residual(rule.surprise.loss)
         measures = {
             "loss": ("ℓ", lower_expression(loss, {"u": at_key.u, "v": v, "e": residual, **gates}, ("v",), ())),
             "error": ("‖e‖", root(squares(residual))),
@@ -100,50 +84,45 @@ class TokenStepBuilder(StepNames):
                 continue  # a step of the rule, which has a place of its own
             self.name(node, f"norm_{name}" if name != "loss" else name, letters, "measure", "")
         trace = outputs | {name: node for name, (_, node) in measures.items()}
-        return TokenStep(step, self.finished("trace", trace), dict(self.earlier), build_chunk_end(spec))
+        return TokenStep(step, self.finished("trace", trace), dict(self.earlier), build_chunk_end(rule))
 
     def measured(
         self, before: Mapping[str, Node], start: Mapping[str, Node], momentum: Mapping[str, Node], gates: Mapping[str, Node]
     ) -> dict[str, Node]:
         """W_r: the weights at which the surprise is measured."""
-        spec = self.spec
-        chosen, suffix, when = dict(start if spec.frozen_gradient else before), "prev", "[t−1]"
-        if spec.frozen_gradient:
+        surprise = self.rule.surprise
+        chosen, suffix, when = dict(start if surprise.at == "start" else before), "prev", "[t−1]"
+        if surprise.at == "start":
             suffix, when = "start", "[start]"
-        elif spec.retention.order == "before_gradient" and "alpha" in gates:
+        elif surprise.at == "decayed" and self.rule.decays:
             chosen = {name: self.decayed(dual, gates) for name, dual in before.items()}
             suffix, when = "decayed", "[decayed]"
-        if spec.optimizer.looks_ahead:
+        if surprise.ahead:
             ahead = letter("A") + letter("mu") * letter("S")
             chosen = {name: entrywise(ahead, {"A": dual, "mu": gates["mu"], "S": momentum[name]}) for name, dual in chosen.items()}
             suffix, when = "ahead", "[ahead]"
         for name, dual in chosen.items():
-            value = dual_name(spec, name)
+            value = self.rule.dual_name(name)
             self.name(dual, f"{value}_{suffix}", f"{subscripted(value)}{when}", "state", "retention")
         primal = {name: self.primal(name, dual) for name, dual in chosen.items()}
         for name, node in primal.items():
             self.name(node, f"{name}_{suffix}", subscripted(name) + when, "state", "retention")
         return primal
 
-    def decayed(self, dual: Node, gates: Mapping[str, Node]) -> Node:
-        decays = {gate: gates[gate] for gate in ("alpha", "alpha_value") if gate in gates}
-        return entrywise(sp.Mul(letter("A"), *map(letter, decays)), {"A": dual, **decays}, dual.axes)
-
     def preconditioner(self, keys: Node, gates: Mapping[str, Node]) -> tuple[Node | None, dict[str, Node]]:
         """The gain m of every key channel, and the decayed sum of squared keys that it comes from."""
-        if not isinstance(self.spec.optimizer, Preconditioned):
+        if self.rule.update.gain is None:
             return None, {}
         before = self.leaf(state_tile("preconditioner", ("k",)), "D", 1, "optimizer")
         step = letter("alpha_d") * letter("D") + letter("eta_d") * letter("k") ** 2
         after = self.name(entrywise(step, {**gates, "D": before, "k": keys}, ("k",)), "D", "D", "state", "optimizer")
-        gain = entrywise(self.spec.optimizer.write_gain(), {"D": after})
-        return self.name(gain, "gain", "m", "surprise", "optimizer"), {"preconditioner": after}
+        return self.gain(after), {"preconditioner": after}
 
     def writes(self, at_key: Prediction, residual: Node, v: Node, keys: Node, gain: Node | None, gates: Mapping[str, Node]) -> Writes:
         """The surprise of every weight as outer products."""
-        if has_erase_key(self.spec):
-            return erasing_writes(self.spec, at_key.u, v, keys, self.features(self.row("erase_write_key")))
-        du = lower_expression(self.derivative, {"u": at_key.u, "v": v, "e": residual, **gates}, ("v",), ("v",))
+        if self.rule.update.erases:
+            return erasing_writes(self.rule, at_key.u, v, keys, self.features(self.row("erase_write_key")))
+        du = lower_expression(self.rule.bias_derivative, {"u": at_key.u, "v": v, "e": residual, **gates}, ("v",), ("v",))
         self.name(du, "du", "∂ℓ/∂u", "surprise", "attentional_bias")
         pulled = pulled_back(at_key, du)
         for name, d in pulled.items():
@@ -152,19 +131,13 @@ class TokenStepBuilder(StepNames):
 
     def window_writes(self, measured: Mapping[str, Node], gates: Mapping[str, Node]) -> Writes:
         """The surprises of the tokens of the window [j], all at the same weights, under their weights gamma."""
-        spec = self.spec
-        k = self.name(input_tile("k_rows", ("j", *row_axes(spec))), "k_rows", "k", "input", "input")
-        v = self.name(input_tile("v_rows", ("j", "v")), "v_rows", "v", "input", "input")
+        k, v, own = self.window_rows()
         gamma = self.name(input_tile("gamma_rows", ("j",)), "gamma_rows", "γ", "gate", "gates")
-        keys = self.features(k)
-        at_keys = build_prediction(spec, keys, k, plain_product(measured), "window_", "memory")
-        self.labels.update({node: label for node, label in at_keys.labels.items() if node not in self.labels})
-        own = {gate: input_tile(f"{code_name(gate)}_rows", ("j", *gate_axes(spec, gate))) for gate in window_gates(spec)}
-        for gate, tile in own.items():
-            self.name(tile, f"{code_name(gate)}_rows", gate_letters(gate), "gate", "gates")
+        at_keys = build_prediction(self.rule, self.features(k), k, plain_product(measured), "window_", "memory")
+        self.take_names(at_keys)
         residual = entrywise(letter("u") - letter("v"), {"u": at_keys.u, "v": v})
         self.name(residual, "window_e", "e", "surprise", "attentional_bias")
-        du = lower_expression(self.derivative, {"u": at_keys.u, "v": v, "e": residual, **gates, **own}, ("v",), ("j", "v"))
+        du = lower_expression(self.rule.bias_derivative, {"u": at_keys.u, "v": v, "e": residual, **gates, **own}, ("v",), ("j", "v"))
         self.name(du, "window_du", "∂ℓ/∂u", "surprise", "attentional_bias")
         writes: dict[str, list[Write]] = {}
         for name, d in pulled_back(at_keys, du).items():
@@ -173,17 +146,13 @@ class TokenStepBuilder(StepNames):
             writes[name] = [Write(at_keys.left[name], weighed)]
         return writes
 
-    def step_size(self, keys: Node, gates: Mapping[str, Node]) -> Node:
-        """eta, or what the optimizer makes of it."""
-        return build_step_size(self.spec, keys, gates["eta"], lambda node: self.name(node, "step_size", "η̃", "gate", "optimizer"))
-
     def update(
         self, writes: Writes, before: Mapping[str, Node], momentum: Mapping[str, Node], gates: Mapping[str, Node]
     ) -> tuple[dict[str, Node], dict[str, Node]]:
         """The next dual state and, with momentum, the next S."""
         dual: dict[str, Node] = {}
         next_momentum: dict[str, Node] = {}
-        for weight in self.spec.memory.weights():
+        for weight in self.rule.weights:
             name = weight.name
             tiles = {**gates, "W": before[name], "S": momentum.get(name, before[name])}
             step: sp.Expr = sp.Integer(0)
@@ -193,21 +162,20 @@ class TokenStepBuilder(StepNames):
                 else:
                     tiles |= {f"h{i}": write.left, f"d{i}": write.right}
                 step -= letter(f"h{i}") * letter(f"d{i}")
-            if waits_for_chunk_end(self.spec):
+            if self.rule.waits:
                 dual[name], more = self.waiting(weight, step, tiles)
                 next_momentum |= more
                 continue
-            if self.spec.optimizer.momentum:
-                value, sized = f"S{name[1:]}", not isinstance(self.spec.optimizer, Muon) or writes_per_chunk(self.spec)
+            if self.rule.momentum:
+                value, sized = f"S{name[1:]}", self.rule.sized
                 after = entrywise(letter("mu") * letter("S") + (letter("eta") if sized else 1) * step, tiles, weight.axes)
                 next_momentum[f"{name}_momentum"] = tiles["S"] = self.name(after, value, subscripted(value), "state", "optimizer")
-                step = letter("S")
-                if isinstance(self.spec.optimizer, Muon):
+                step = letter("S") if sized else letter("eta") * letter("S")
+                if self.rule.update.orthogonal is not None:
                     tiles["S"] = self.orthogonal(weight, tiles["S"])
-                    step = letter("S") if writes_per_chunk(self.spec) else letter("eta") * letter("S")
             else:
                 step *= letter("eta")
-            kept = sp.Mul(letter("W"), *(letter(gate) for gate in ("alpha", "alpha_value") if gate in gates))
+            kept = sp.Mul(letter("W"), *map(letter, self.rule.decays))
             dual[name] = self.retained(weight, sp.expand(kept + step), tiles)
         return dual, next_momentum
 
@@ -215,48 +183,45 @@ class TokenStepBuilder(StepNames):
         """A decays, and the sum of surprises waits for the end of the chunk."""
         name, number = weight.name, weight.name[1:]
         held = self.leaf(state_tile(f"{name}_pending", weight.axes), f"S{number}_pending", 1, "optimizer")
-        share = letter("P") + letter("mu") * letter("S") / self.spec.chunk.size + letter("eta") * surprise
+        share = letter("P") + letter("mu") * letter("S") / self.rule.chunk + letter("eta") * surprise
         pending = entrywise(sp.expand(share), {**tiles, "P": held}, weight.axes)
         self.name(pending, f"S{number}_pending", state_letters(f"S{number}_pending"), "state", "optimizer")
-        value = dual_name(self.spec, name)
+        value = self.rule.dual_name(name)
         dual = self.name(self.decayed(tiles["W"], tiles), value, subscripted(value), "state", "retention")
         return dual, {f"{name}_momentum": tiles["S"], f"{name}_pending": pending}
 
     def orthogonal(self, weight: Weight, momentum: Node) -> Node:
-        assert isinstance(self.spec.optimizer, Muon)
-        rows, columns = shorter_axis_first(self.spec, weight)
-        node = newton_schulz(momentum, rows, columns, self.spec.optimizer.triples())
+        assert self.rule.update.orthogonal is not None
+        rows, columns = self.rule.shorter_axis_first(weight)
+        node = newton_schulz(momentum, rows, columns, self.rule.update.orthogonal.triples)
         number = weight.name[1:]
         self.labels[node] = Label(f"O{number}", subscripted(f"O{number}"), "state", "optimizer", definition="NS₅")
         return node
 
     def retained(self, weight: Weight, step: sp.Expr, tiles: Mapping[str, Node]) -> Node:
         """α A + S; a primal retention maps it to the next weights."""
-        value, retention = dual_name(self.spec, weight.name), self.spec.retention
+        value, mirror = self.rule.dual_name(weight.name), self.rule.mirror
         node = entrywise(step, tiles, weight.axes)
-        primal = retention.primal_step()
-        if primal is not None:
+        if mirror.step is not None:
             self.name(node, f"moved{weight.name[1:]}", f"X{subscripted(weight.name[1:])}", "state", "retention")
-            given, row, relative = {**tiles, "x": node, "w": tiles["W"]}, slice_axes(self.spec, weight), retention.relative_step()
-            if relative is not None:
-                step = lower_expression(relative, given, row, weight.axes)
+            given, row = {**tiles, "x": node, "w": tiles["W"]}, mirror.axes(weight)
+            if mirror.relative is not None:
+                step = lower_expression(mirror.relative, given, row, weight.axes)
                 given["d"] = self.name(step, f"relative{weight.name[1:]}", f"R{subscripted(weight.name[1:])}", "state", "retention")
-            node = lower_expression(primal, given, row, weight.axes)
+            node = lower_expression(mirror.step, given, row, weight.axes)
         return self.name(node, value, subscripted(value), "state", "retention")
 
     def read_weights(
         self, dual: Mapping[str, Node], before: Mapping[str, Node], start: Mapping[str, Node], gates: Mapping[str, Node]
     ) -> tuple[dict[str, Node], dict[str, Node]]:
         """The weights that the query reads, and the next log_beta where the chunk follows a linear path."""
-        spec = self.spec
-        chosen = {"after_write": dual, "before_write": before, "chunk_start": start}[spec.chunk.read]
-        if not spec.linear_reads or spec.chunk.read == "chunk_start":
+        rule = self.rule
+        chosen = {"after_write": dual, "before_write": before, "chunk_start": start}[rule.reads.at]
+        if not rule.reads.linear or rule.reads.at == "chunk_start":
             path = {name: self.primal(name, node) for name, node in chosen.items()}
-            beta, log_beta = constant(1), self.log_beta()[1] if spec.linear_reads and spec.frozen_gradient else {}
+            beta, log_beta = constant(1), self.log_beta()[1] if rule.path else {}
         else:
-            beta, log_beta = (
-                self.log_beta() if spec.frozen_gradient else (gates["alpha"] if spec.chunk.read == "after_write" else constant(1), {})
-            )
+            beta, log_beta = self.log_beta() if rule.frozen else (gates["alpha"] if rule.reads.at == "after_write" else constant(1), {})
             line = letter("b") * letter("p") + letter("A") - letter("b") * letter("s")
             path = {n: entrywise(line, {"b": beta, "p": self.primal(n, start[n]), "A": chosen[n], "s": start[n]}) for n in chosen}
         for name, node in path.items():
@@ -265,25 +230,14 @@ class TokenStepBuilder(StepNames):
 
     def log_beta(self) -> tuple[Node, dict[str, Node]]:
         """β at the time of the read, and the log β that is handed on."""
-        axes = gate_axes(self.spec, "alpha")
+        axes = self.rule.axes("alpha")
         leaf = state_tile("log_beta", axes)
         after = entrywise(letter("b") + clamped_log(), {"b": leaf, "x": input_tile("log_alpha", axes)})
-        read = after if self.spec.chunk.read == "after_write" else leaf
+        read = after if self.rule.reads.at == "after_write" else leaf
         self.name(leaf, "log_beta_prev", "log_beta[t−1]", "state", "retention")
         self.name(after, "log_beta", "log_beta", "gate", "gates")
         beta = self.name(entrywise(sp.exp(letter("x")), {"x": read}), "beta", "β", "gate", "gates")
         return beta, {"log_beta": after}
-
-
-def build_step_size(spec: Spec, keys: Node, eta: Node, name: Callable[[Node], Node]) -> Node:
-    """The optimizer's step size for rows of keys."""
-    formula = spec.optimizer.step_size()
-    if formula == letter("eta"):
-        return eta
-    assert isinstance(spec.attentional_bias, L2Bias)
-    square = total(entrywise(letter("x") ** 2, {"x": keys}), "k")
-    node = entrywise(formula.subs(letter("s"), exact(spec.attentional_bias.scale)), {"eta": eta, "kk": square})
-    return name(node)
 
 
 def root(*parts: Node) -> Node:

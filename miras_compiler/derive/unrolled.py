@@ -5,37 +5,32 @@ from __future__ import annotations
 from dataclasses import dataclass
 
 from miras_compiler.derive.chunk_coefficients import ChunkCoefficients, Path
-from miras_compiler.derive.chunk_end import waits_for_chunk_end
 from miras_compiler.derive.dialects import LATEX, UNICODE, Dialect
-from miras_compiler.derive.leaves import gate_axes, gate_letters
-from miras_compiler.elements.memory import VectorMemory
-from miras_compiler.elements.optimizer import Muon
-from miras_compiler.spec import Spec
-from miras_compiler.symbols import letter
+from miras_compiler.derive.gate_letters import gate_letters
+from miras_compiler.derive.rule import Rule
 
 MAPPED = "every step is mapped to the next weights, so that the state is no decayed sum"
 
 
-def unrolled_lines(spec: Spec, coefficients: ChunkCoefficients, dialect: Dialect = UNICODE) -> list[tuple[str, str]]:
+def unrolled_lines(rule: Rule, coefficients: ChunkCoefficients, dialect: Dialect = UNICODE) -> list[tuple[str, str]]:
     """Left and right sides; none where a primal retention maps every step."""
-    text = _GateText(spec, dialect)
-    waits = waits_for_chunk_end(spec)
-    if spec.retention.space == "primal" and not waits:
+    text = _GateText(rule, dialect)
+    if rule.mirror.primal and not rule.waits:
         return []
     beta = (text.name("β", "t"), text.closed(coefficients.beta))
-    if waits:
-        return [*_waiting(spec, text), beta]
+    if rule.waits:
+        return [*_waiting(rule, text), beta]
     named = (("ω", "t", coefficients.reach), ("G", "tj", coefficients.G), ("m", "t", coefficients.m), ("n", "tj", coefficients.n))
     return [
-        *_sums(spec, coefficients, text),
+        *_sums(rule, coefficients, text),
         beta,
         *((text.name(name, index), text.closed(path)) for name, index, path in named if path is not None),
     ]
 
 
-def _sums(spec: Spec, coefficients: ChunkCoefficients, text: _GateText) -> list[tuple[str, str]]:
+def _sums(rule: Rule, coefficients: ChunkCoefficients, text: _GateText) -> list[tuple[str, str]]:
     kept = text.product(text.name("β", "t"), text.name("A", "0"))
-    if isinstance(spec.optimizer, Muon):
+    if rule.update.orthogonal is not None:
         steps = text.product(text.name("G", "tj"), text.dialect.call("NS₅", "", text.name("S", "j")))
         dual = f"{kept} + {text.total('j≤t', steps)}"
     else:
@@ -48,10 +43,10 @@ def _sums(spec: Spec, coefficients: ChunkCoefficients, text: _GateText) -> list[
     return lines
 
 
-def _waiting(spec: Spec, text: _GateText) -> list[tuple[str, str]]:
+def _waiting(rule: Rule, text: _GateText) -> list[tuple[str, str]]:
     """Muon once per chunk: A decays, and Z collects."""
     d = text.dialect
-    share = text.total("i≤t", d.fraction(text.gate("mu", "i"), str(spec.chunk.size)))
+    share = text.total("i≤t", d.fraction(text.gate("mu", "i"), str(rule.chunk)))
     collected = text.total("j≤t", text.product(text.eta("j"), text.name("g", "j")))
     return [
         (text.name("A", "t"), text.product(text.name("β", "t"), text.name("A", "0"))),
@@ -63,12 +58,12 @@ def _waiting(spec: Spec, text: _GateText) -> list[tuple[str, str]]:
 class _GateText:
     """A gate with a value per row of the state stands upright (ᵀ); products with such are entrywise."""
 
-    spec: Spec
+    rule: Rule
     dialect: Dialect
 
     @property
     def by_channel(self) -> bool:
-        return any(gate_axes(self.spec, gate) for gate in ("alpha", "alpha_value", "mu", "eta"))
+        return any(self.rule.axes(gate) for gate in ("alpha", "alpha_value", "mu", "eta"))
 
     def name(self, letters: str, index: str) -> str:
         return self.dialect.name(letters, index)
@@ -81,17 +76,17 @@ class _GateText:
 
     def gate(self, gate: str, index: str, letters: str = "") -> str:
         text = self.name(letters or gate_letters(gate), index)
-        upright = gate_axes(self.spec, gate) == ("k",) and not isinstance(self.spec.memory, VectorMemory)
+        upright = self.rule.axes(gate) == ("k",)
         return self.dialect.transposed(text) if upright else text
 
     def eta(self, index: str) -> str:
         """The step size: eta, or what the optimizer makes of it."""
-        return self.gate("eta", index, "" if self.spec.optimizer.step_size() == letter("eta") else "η̃")
+        return self.gate("eta", index, "η̃" if self.rule.own_step_size else "")
 
     def decay(self, gate: str | None, start: str, end: str) -> str:
         """Π_{l=start..end}, "" where nothing decays."""
-        gates = ["alpha", "alpha_value"] if gate == "alpha" else [gate] if gate else []
-        factors = [self.gate(each, "l") for each in gates if each in self.spec.gates]
+        gates = next((each.decays for each in self.rule.recurrences.values() if gate in each.decays), ())
+        factors = [self.gate(each, "l") for each in gates]
         if not factors:
             return ""
         inside = self.product(*factors)

@@ -3,20 +3,17 @@
 from __future__ import annotations
 
 import html
-from dataclasses import dataclass
+from dataclasses import dataclass, fields
 
-import sympy as sp
-
-from miras_compiler.derive.chain_rule import derive_bias_derivative
 from miras_compiler.derive.chunk_coefficients import ChunkCoefficients, derive_chunk_coefficients
+from miras_compiler.derive.describe import describe_rule
 from miras_compiler.derive.dialects import LATEX, UNICODE, Dialect
 from miras_compiler.derive.equations import Equation, block, equations_of
-from miras_compiler.derive.mirror_map import derive_mirror_map
 from miras_compiler.derive.remarks import chunk_remarks, token_remarks
+from miras_compiler.derive.rule import Rule
 from miras_compiler.derive.token_step import TokenStep, TokenStepBuilder
 from miras_compiler.derive.unrolled import MAPPED, unrolled_lines
 from miras_compiler.spec import Spec
-from miras_compiler.symbols import letter
 
 SECTIONS = {
     "gate": "gates",
@@ -31,12 +28,9 @@ CHUNK_END = "at the end of a full chunk"
 
 
 @dataclass(frozen=True, repr=False)
-class UpdateRule:
-    """The derived rule of a spec: ∂ℓ/∂u, ψ, one token as a tile program, and the coefficients of a chunk."""
+class UpdateRule(Rule):
+    """A rule with what follows from its parts: one token as a tile program, and the coefficients of a chunk."""
 
-    spec: Spec
-    bias_derivative: sp.Expr
-    mirror_map: sp.Expr
     step: TokenStep
     coefficients: ChunkCoefficients
 
@@ -51,7 +45,7 @@ class UpdateRule:
 
     def text(self) -> str:
         """The rule in plain text with Unicode, one equation a line, under headings; first what its letters stand for."""
-        remarks = token_remarks(self.spec)
+        remarks = token_remarks(self)
         said = "\n".join([TOKEN, *(f"  {remark}" for remark in remarks)]) + "\n\n" if remarks else ""
         return said + text_under_headings(self.equations())
 
@@ -71,12 +65,12 @@ class UpdateRule:
 
     def unrolled(self, dialect: Dialect = UNICODE) -> list[tuple[str, str]]:
         """The state as a decayed sum, with its coefficients in closed form: left and right sides."""
-        return unrolled_lines(self.spec, self.coefficients, dialect)
+        return unrolled_lines(self, self.coefficients, dialect)
 
     def unrolled_text(self) -> list[str]:
         """The same in lines, with what its letters stand for."""
         lines = [f"{left} = {right}" for left, right in self.unrolled()]
-        return [*lines, *chunk_remarks(self.spec)] if lines else [MAPPED]
+        return [*lines, *chunk_remarks(self)] if lines else [MAPPED]
 
 
 def text_under_headings(equations: list[Equation]) -> str:
@@ -92,9 +86,6 @@ def text_under_headings(equations: list[Equation]) -> str:
 
 def derive_update_rule(spec: Spec) -> UpdateRule:
     """The rule of a checked spec; raises SpecError where a definition cannot be derived."""
-    derivative = derive_bias_derivative(spec.attentional_bias)
-    if spec.attentional_bias.window == 1:
-        derivative = letter("gamma") * derivative  # a window of the token alone
-    mirror_map = derive_mirror_map(spec.retention)
-    step = TokenStepBuilder(spec, derivative, mirror_map).build()
-    return UpdateRule(spec, derivative, mirror_map, step, derive_chunk_coefficients(spec))
+    rule = describe_rule(spec)
+    parts = {part.name: getattr(rule, part.name) for part in fields(rule)}
+    return UpdateRule(**parts, step=TokenStepBuilder(rule).build(), coefficients=derive_chunk_coefficients(rule))

@@ -5,14 +5,12 @@ from __future__ import annotations
 from collections.abc import Callable, Mapping, Sequence
 from typing import NamedTuple
 
+from miras_compiler.derive.parts import Weight
 from miras_compiler.derive.prediction import Prediction
-from miras_compiler.elements.base import exact
-from miras_compiler.elements.bias import L2Bias
-from miras_compiler.elements.memory import Weight
+from miras_compiler.derive.rule import Rule
 from miras_compiler.ir.build import add, contract, entrywise, total
 from miras_compiler.ir.differentiate import cotangents
 from miras_compiler.ir.nodes import Node
-from miras_compiler.spec import Spec
 from miras_compiler.symbols import letter
 
 Name = Callable[[Node, str, str], Node]
@@ -40,11 +38,11 @@ def plain_writes(at_key: Prediction, pulled: Mapping[str, Node], gain: Node | No
     return {name: [Write(left[name], d)] for name, d in pulled.items()}
 
 
-def erasing_writes(spec: Spec, u: Node, v: Node, write_key: Node, erase_write_key: Node) -> dict[str, list[Write]]:
+def erasing_writes(rule: Rule, u: Node, v: Node, write_key: Node, erase_write_key: Node) -> dict[str, list[Write]]:
     """Three keys: s bᵀ ⊗ κ W − s kᵀ ⊗ v, with u = κ W."""
-    assert isinstance(spec.attentional_bias, L2Bias)
-    s = exact(spec.attentional_bias.scale)
-    (name,) = (weight.name for weight in spec.memory.weights())
+    s = rule.surprise.scale
+    assert s is not None
+    (name,) = (weight.name for weight in rule.weights)
     erased = entrywise(s * letter("u"), {"u": u})
     written = entrywise(-s * letter("v"), {"v": v})
     return {name: [Write(erase_write_key, erased), Write(write_key, written)]}

@@ -4,23 +4,23 @@ from __future__ import annotations
 
 import textwrap
 
+from miras_compiler.derive.rule import Rule
 from miras_compiler.emit.interface import Interface, state_remark
 from miras_compiler.emit.python_text import arguments, bracketed, header, indented, signature
 from miras_compiler.emit.template import fill
-from miras_compiler.spec import Spec
 
 
-def emit_ops(spec: Spec, interface: Interface, decodes: bool) -> str:
+def emit_ops(rule: Rule, interface: Interface, decodes: bool) -> str:
     """Text of ops.py. `decodes`: whether the package has decode.py."""
     described = [f"{a.name} [{', '.join(a.axes)}]: {a.role}, {a.domain}" for a in interface.inputs]
     state = ", ".join(f"{entry.name} [{', '.join(entry.axes)}]" for entry in interface.state)
     state_lines = textwrap.wrap(f"State: {state}.", 130)
-    remark = textwrap.wrap(state_remark(spec), 130)
+    remark = textwrap.wrap(state_remark(rule), 130)
     docs = "\n".join([*described, *state_lines, *remark, "Returns the outputs [B, T, H, V] and, if asked for, the final state."])
     options = ["initial_state", "output_final_state", "cu_seqlens", "backend"]
     return fill("ops.py", {
-        "header": header(spec), "name": spec.name, "signature": signature(interface), "docs": docs,
-        "dispatch": "\n".join(dispatch(spec.name, decodes)),
+        "header": header(rule.spec), "name": rule.spec.name, "signature": signature(interface), "docs": docs,
+        "dispatch": "\n".join(dispatch(rule.spec.name, decodes)),
         "chunk_call": indented("return _OPERATORS.chunk(", arguments(interface, options), ")"),
         "recurrent_call": indented("return _OPERATORS.recurrent(", arguments(interface, options), ")"),
     })  # fmt: skip

@@ -10,6 +10,7 @@ import networkx as nx
 
 from miras_compiler.analysis import CostLine, ParallelForm, annotate
 from miras_compiler.derive import UpdateRule
+from miras_compiler.derive.rule import Rule
 from miras_compiler.emit.contract import emit_contract
 from miras_compiler.emit.derivation import emit_derivation
 from miras_compiler.emit.graph import can_draw, emit_dot, emit_json, emit_svg
@@ -28,7 +29,7 @@ from miras_compiler.gpus.launch_table import forms_of
 from miras_compiler.ir.nodes import Program
 from miras_compiler.schedule import Schedule, why_not
 from miras_compiler.schedule.walk import Walk
-from miras_compiler.spec import Spec, digest, normalized_yaml
+from miras_compiler.spec import digest, normalized_yaml
 from miras_compiler.version import __version__
 
 
@@ -43,36 +44,37 @@ def emit(
 ) -> tuple[SourceFile, ...]:
     """The files of the package of one spec, in the order of their names; without graph.svg where nothing can draw it."""
     spec = rule.spec
-    interface = build_interface(spec)
+    interface = build_interface(rule)
     form = form.named(file_name(spec), spec.location)
     graph = annotate(graph, form)
     texts = {
-        "__init__.py": emit_init(spec),
-        "contract.py": emit_contract(spec, interface),
+        "__init__.py": emit_init(rule),
+        "contract.py": emit_contract(rule, interface),
         "recurrent.py": emit_recurrent(rule, interface),
         "chunked.py": emit_chunked(rule, form, program, interface),
-        "layer.py": emit_layer(spec, interface),
-        "ops.py": emit_ops(spec, interface, bool(schedules)),
+        "layer.py": emit_layer(rule, interface),
+        "ops.py": emit_ops(rule, interface, bool(schedules)),
         "derivation.md": emit_derivation(rule, form, program),
         "graph.dot": emit_dot(graph),
         "graph.json": emit_json(graph),
-        "manifest.json": emit_manifest(spec, interface, form, cost, why_not(spec, program)),
+        "manifest.json": emit_manifest(rule, interface, form, cost, why_not(rule, program)),
         "spec.yaml": normalized_yaml(spec),
     }
     if can_draw():
         texts["graph.svg"] = emit_svg(graph)
     if schedules:
-        texts["kernels.py"] = emit_kernels(spec, schedules, interface)
-    texts["decode.py" if schedules else "kernels.py"] = emit_walk(rule, walk, interface, None if schedules else why_not(spec, program))
+        texts["kernels.py"] = emit_kernels(rule, schedules, interface)
+    texts["decode.py" if schedules else "kernels.py"] = emit_walk(rule, walk, interface, None if schedules else why_not(rule, program))
     texts[f"modeling_{spec.name}.py"] = emit_modeling(spec)
     texts |= runtime_files({path: text for path, text in texts.items() if path.endswith(".py")})
-    texts[f"configuration_{spec.name}.py"] = emit_configuration(spec, interface, texts)
+    texts[f"configuration_{spec.name}.py"] = emit_configuration(rule, interface, texts)
     for name in (f"configuration_{spec.name}.py", f"modeling_{spec.name}.py"):
         texts[name] = with_files(name, texts)
     return tuple(SourceFile(path, texts[path]) for path in sorted(texts))
 
 
-def emit_init(spec: Spec) -> str:
+def emit_init(rule: Rule) -> str:
+    spec = rule.spec
     operators = [f"{form}_{spec.name}" for form in ("chunk", "fused_recurrent", "naive_recurrent")]
     models = model_exports(spec)
     modules = sorted(set(models.values()))
@@ -80,7 +82,7 @@ def emit_init(spec: Spec) -> str:
     exports = sorted((layer_class(spec), *models)) + operators
     return fill("init.py", {
         "header": header(spec),
-        "summary": summary(spec),
+        "summary": summary(rule),
         "layer": layer_class(spec),
         "import_operators": import_line(".ops", operators),
         "import_models": textwrap.indent("\n".join(imported), "    "),
@@ -89,13 +91,15 @@ def emit_init(spec: Spec) -> str:
     })  # fmt: skip
 
 
-def summary(spec: Spec) -> str:
+def summary(rule: Rule) -> str:
     """One line: what the package computes."""
-    parts = (f"{spec.memory.kind} memory", f"{spec.attentional_bias.kind} bias", f"{spec.retention.kind} retention", spec.optimizer.kind)
-    return f"{spec.name}: {', '.join(parts)}."
+    kinds = rule.kinds
+    parts = (f"{kinds['memory']} memory", f"{kinds['attentional_bias']} bias", f"{kinds['retention']} retention", kinds["optimizer"])
+    return f"{rule.spec.name}: {', '.join(parts)}."
 
 
-def emit_manifest(spec: Spec, interface: Interface, form: ParallelForm, cost: Sequence[CostLine], no_kernels: str) -> str:
+def emit_manifest(rule: Rule, interface: Interface, form: ParallelForm, cost: Sequence[CostLine], no_kernels: str) -> str:
+    spec = rule.spec
     content = {
         "name": spec.name,
         "digest": digest(spec),

@@ -13,4 +13,4 @@ def build_program(rule: UpdateRule, form: ParallelForm) -> Program:
     """The chunk program of the form, or the token step where nothing better is exact."""
     if form.kind == "token_by_token":
         return rule.step.program
-    return verify_program(ChunkBuilder(rule, form.kind).build())
+    return verify_program(ChunkBuilder(rule, kind=form.kind, paths=rule.coefficients).build())

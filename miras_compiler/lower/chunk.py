@@ -9,34 +9,19 @@ own ψ(A_t)), and the state at the end.
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, replace
 from functools import partial
 
 import sympy as sp
 
 from miras_compiler.analysis.parallel_form import Kind
-from miras_compiler.derive.chunk_end import waits_for_chunk_end
-from miras_compiler.derive.leaves import (
-    DECAYS,
-    clamped_log,
-    code_name,
-    dual_name,
-    gate_axes,
-    gate_letters,
-    gate_names,
-    has_erase_key,
-    row_axes,
-    window_gates,
-    window_of,
-)
-from miras_compiler.derive.prediction import build_features, build_prediction, plain_product, subscripted
-from miras_compiler.derive.step_names import slice_axes
-from miras_compiler.derive.token_step import build_step_size
-from miras_compiler.derive.update_rule import UpdateRule
+from miras_compiler.derive.chunk_coefficients import ChunkCoefficients
+from miras_compiler.derive.gate_letters import gate_letters
+from miras_compiler.derive.parts import RuleGate, Weight
+from miras_compiler.derive.prediction import build_prediction, plain_product, subscripted
+from miras_compiler.derive.tiles import RuleTiles, clamped_log
 from miras_compiler.derive.writes import Writes
-from miras_compiler.elements.memory import Weight
-from miras_compiler.elements.optimizer import Muon, Preconditioned
-from miras_compiler.ir.build import add, contract, entrywise, input_tile, is_constant, lower_expression, rename, state_tile, times, total
+from miras_compiler.ir.build import add, contract, entrywise, input_tile, is_constant, rename, state_tile, times, total
 from miras_compiler.ir.nodes import Label, Node, Program, Rename
 from miras_compiler.ir.traverse import labels_in_use
 from miras_compiler.lower.coefficients import Moment, TileCoefficients
@@ -47,79 +32,65 @@ from miras_compiler.lower.window import build_window
 from miras_compiler.symbols import letter
 
 
-@dataclass
-class ChunkBuilder:
-    """Builds the tile of one parallel form."""
+@dataclass(kw_only=True)
+class ChunkBuilder(RuleTiles):
+    """Builds the tile of one parallel form, from the coefficients of a chunk."""
 
-    rule: UpdateRule
     kind: Kind
-    labels: dict[Node, Label] = field(default_factory=dict)
+    paths: ChunkCoefficients
+
+    token = ("c",)
+    past = "s"
+    gate_section = "decay"
 
     def __post_init__(self) -> None:
-        self.spec = self.rule.spec
-        self.weights = {weight.name: weight for weight in self.spec.memory.weights()}
-        self.follows_path = self.spec.linear_reads and self.spec.frozen_gradient  # the path of one token is its beginning
+        self.weights = {weight.name: weight for weight in self.rule.weights}
 
-    def name(self, node: Node, name: str, letters: str, section: str, definition: str = "") -> Node:
+    def name(self, node: Node, name: str, letters: str, section: str, origin: str = "", definition: str = "") -> Node:
+        """The node, labelled unless it is a second name of another, or a constant."""
         if not isinstance(node, Rename) and not is_constant(node):
             self.labels.setdefault(node, Label(name, letters, section, "", definition=definition))
         return node
 
     def build(self) -> Program:
-        spec = self.spec
-        (row,) = row_axes(spec)
-        q, k, v = (self.name(input_tile(x, ("c", axis)), x, x, "input") for x, axis in (("q", row), ("k", row), ("v", "v")))
+        rule = self.rule
+        q, k, v = map(self.row, ("q", "k", "v"))
         gates = self.gates()
         self.thresholds = gates
-        if window_of(spec) > 1:
-            k = self.name(input_tile("k_rows", ("s", row)), "k_rows", "k", "input")
-            v = self.name(input_tile("v_rows", ("s", "v")), "v_rows", "v", "input")
-            self.thresholds = {gate: input_tile(f"{code_name(gate)}_rows", ("s", *gate_axes(spec, gate))) for gate in window_gates(spec)}
-            for gate, tile in self.thresholds.items():
-                self.name(tile, f"{code_name(gate)}_rows", gate_letters(gate), "decay")
+        if self.windowed:
+            k, v, self.thresholds = self.window_rows()
         keys, queries = self.features(k), self.features(q)
-        gates["eta"] = build_step_size(spec, keys, gates["eta"], lambda node: self.name(node, "step_size", "η̃", "decay"))
+        gates["eta"] = self.step_size(keys, gates["eta"])
         self.coefficients = self.chunk_coefficients(gates)
         self.before = {w: self.state(weight, "", "") for w, weight in self.weights.items()}
-        self.momentum = {w: self.state(weight, "_momentum", "") for w, weight in self.weights.items()} if spec.optimizer.momentum else {}
-        self.start = (
-            {w: self.state(weight, "_start", "[start]") for w, weight in self.weights.items()} if spec.frozen_gradient else self.before
-        )
+        self.momentum = {w: self.state(weight, "_momentum", "") for w, weight in self.weights.items()} if rule.momentum else {}
+        self.start = {w: self.state(weight, "_start", "[start]") for w, weight in self.weights.items()} if rule.frozen else self.before
         gain, memory_of_keys = self.preconditioner(keys, gates)
 
         writes = self.weighed(self.surprises(k, keys, v, gain, gates), gates)
-        read = build_prediction(spec, queries, q, self.reader(writes), "read_", "read")
-        self.labels |= {node: label for node, label in read.labels.items() if node not in self.labels}
+        read = build_prediction(rule, queries, q, self.reader(writes), "read_", "read")
+        self.take_names(read)
         self.labels[read.u] = Label("o", "y", "output", "memory")
         outputs = {"o": read.u, **self.end_state(writes), **memory_of_keys}
-        return Program(f"{spec.name}_chunk", outputs, labels_in_use(outputs, self.labels))
+        return Program(f"{rule.spec.name}_chunk", outputs, labels_in_use(outputs, self.labels))
 
-    def gates(self) -> dict[str, Node]:
-        """Gates [c] or [c, channel] by letter, decays as logarithms."""
-        gates: dict[str, Node] = {}
-        for gate in gate_names(self.spec):
-            if window_of(self.spec) > 1 and (gate == "gamma" or (gate in window_gates(self.spec) and gate != "eta")):
-                continue  # they come with the rows of the window
-            axes = ("c", *gate_axes(self.spec, gate))
-            if gate in DECAYS:
-                node = entrywise(clamped_log(), {"x": input_tile(f"log_{gate}", axes)})
-                gates[gate] = self.name(node, f"decay_{gate}", f"log {gate_letters(gate)}", "decay")
-            else:
-                gates[gate] = self.name(input_tile(code_name(gate), axes), code_name(gate), gate_letters(gate), "decay")
-        return gates
+    def comes_with_rows(self, gate: RuleGate) -> bool:
+        return super().comes_with_rows(gate) or (gate.measured and gate.name != "eta")
 
-    def features(self, rows: Node) -> Node:
-        label = self.labels[rows]
-        return self.name(build_features(self.spec, rows), f"{label.name}_phi", f"φ({label.letters})", "input")
+    def read_gate(self, gate: RuleGate, leaf: Node) -> Node:
+        """Decays as logarithms, below −60 read as −60."""
+        if gate.decay:
+            return self.name(entrywise(clamped_log(), {"x": leaf}), f"decay_{gate.name}", f"log {gate_letters(gate.name)}", "decay")
+        return self.name(leaf, gate.code, gate_letters(gate.name), "decay")
 
     def chunk_coefficients(self, gates: Mapping[str, Node]) -> TileCoefficients:
         def name(node: Node, name: str, letters: str) -> Node:
             return self.name(node, name, letters, "decay")
 
-        valid = name(input_tile("valid", ("c",)), "valid", "valid") if self.spec.optimizer.momentum else None
-        logs = {gate: gates[gate] for gate in DECAYS if gate in gates}
+        valid = name(input_tile("valid", ("c",)), "valid", "valid") if self.rule.momentum else None
+        logs = {gate.name: gates[gate.name] for gate in self.rule.gates.values() if gate.decay}
         eta = gates["eta"] if len(gates["eta"].axes) == 1 else None
-        return TileCoefficients(self.rule.coefficients, logs, eta, valid, name, window=build_window(self.spec, self.kind, name))
+        return TileCoefficients(self.paths, logs, eta, valid, name, window=build_window(self.rule, self.kind, name))
 
     def weighed(self, writes: Writes, gates: Mapping[str, Node]) -> Writes:
         """Writes with a step size per channel weighed into the row that has the channel."""
@@ -133,18 +104,12 @@ class ChunkBuilder:
     def state(self, weight: Weight, suffix: str, letters: str) -> Node:
         leaf = state_tile(weight.name + suffix, weight.axes)
         number = weight.name[1:]
-        value = {"_momentum": f"S{number}", "_pending": f"Z{number}"}.get(suffix, dual_name(self.spec, weight.name))
+        value = {"_momentum": f"S{number}", "_pending": f"Z{number}"}.get(suffix, self.rule.dual_name(weight.name))
         return self.name(leaf, weight.name + suffix, f"{subscripted(value)}{letters or '[0]'}", "state")
-
-    def primal(self, name: str, dual: Node) -> Node:
-        """ψ of a dual state, or of one per token."""
-        if self.spec.retention.identity:
-            return dual
-        return lower_expression(self.rule.mirror_map, {"a": dual}, slice_axes(self.spec, self.weights[name]), dual.axes)
 
     def preconditioner(self, keys: Node, gates: Mapping[str, Node]) -> tuple[Node | None, dict[str, Node]]:
         """The gain [c, k] of every token's key, and the decayed sum of squared keys behind the tile."""
-        if not isinstance(self.spec.optimizer, Preconditioned):
+        if self.rule.update.gain is None:
             return None, {}
         before = self.name(state_tile("preconditioner", ("k",)), "preconditioner", "D[0]", "state")
         added = rename(entrywise(letter("eta") * letter("k") ** 2, {"eta": gates["eta_d"], "k": keys}, ("c", "k")), "c", "j")
@@ -154,8 +119,7 @@ class ChunkBuilder:
         sums = self.name(add(times(column, before), collected), "D", "D", "surprise")
         to_end = c.decay_to_end("alpha_d", "j")
         behind = add(times(c.decay_through("alpha_d"), before), total(times(to_end, added), "j"))
-        gain = entrywise(self.spec.optimizer.write_gain(), {"D": sums})
-        return self.name(gain, "gain", "m", "surprise"), {"preconditioner": self.name(behind, "preconditioner_next", "D[C]", "end")}
+        return self.gain(sums), {"preconditioner": self.name(behind, "preconditioner_next", "D[C]", "end")}
 
     def surprises(self, k: Node, keys: Node, v: Node, gain: Node | None, gates: Mapping[str, Node]) -> Writes:
         def name(node: Node, name: str, letters: str) -> Node:
@@ -165,19 +129,16 @@ class ChunkBuilder:
             measured = {w: name(self.primal(w, node), f"{w}_measured", f"{subscripted(w)}[start]") for w, node in self.start.items()}
             return known_surprises(self.rule, measured, keys, k, v, gain, self.thresholds, name)
         rows = {"raw": k, "error": keys, "v": v, "write": keys}
-        if has_erase_key(self.spec):
-            erase = {
-                x: self.name(input_tile(x, ("c", *row_axes(self.spec))), x, s, "input")
-                for x, s in (("erase_key", "κ"), ("erase_write_key", "b"))
-            }
-            rows |= {"raw": erase["erase_key"], "error": self.features(erase["erase_key"])}
-            rows["erase_write_key"] = self.features(erase["erase_write_key"])
+        erases = self.rule.update.erases
+        if erases:
+            erase_key, erase_write_key = map(self.row, ("erase_key", "erase_write_key"))
+            rows |= {"raw": erase_key, "error": self.features(erase_key), "erase_write_key": self.features(erase_write_key)}
         if gain is not None:
             rows["write"] = name(times(gain, keys), "written_key", "k̃")
         if "k" in gates["eta"].axes:
             eta = self.coefficients.of_columns(rename(gates["eta"], "c", "j"))
             rows["write"] = name(times(rename(eta, self.coefficients.source, keys.axes[0]), rows["write"]), "sized_key", "k̂")
-            if has_erase_key(self.spec):
+            if erases:
                 erased = rows["erase_write_key"]
                 sized = times(rename(eta, self.coefficients.source, erased.axes[0]), erased)
                 rows["erase_write_key"] = name(sized, "sized_erase_write_key", "b̂")
@@ -205,8 +166,8 @@ class ChunkBuilder:
 
     def reader(self, writes: Writes) -> Callable[[Weight, Node], Node]:
         """How the rows of a query multiply a weight."""
-        read = self.spec.chunk.read
-        if read == "chunk_start" and self.spec.frozen_gradient:
+        read = self.rule.reads.at
+        if read == "chunk_start" and self.rule.frozen:
             return plain_product({name: self.primal(name, node) for name, node in self.start.items()})
         moment: Moment = "after" if read == "after_write" else "before"
         bases = {name: self.linear_base(name) for name in self.weights}
@@ -227,13 +188,13 @@ class ChunkBuilder:
         return multiplied
 
     def per_token_reads(self, writes: Writes, moment: Moment) -> PerTokenReads:
-        reads = OrthogonalReads if isinstance(self.spec.optimizer, Muon) else PerTokenReads
+        reads = PerTokenReads if self.rule.update.orthogonal is None else OrthogonalReads
         bases = {name: self.linear_base(name) for name in self.weights}
         return reads(self.rule, self.coefficients, bases, self.momentum, writes, moment, self.name)
 
     def linear_base(self, name: str) -> Node:
         """A_0; with `retention: chunk_end`, the point of the linear path from ψ(A_start) that the tile begins at."""
-        if not self.follows_path:
+        if not self.rule.path:
             return self.before[name]
         beta = entrywise(sp.exp(letter("x")), {"x": self.log_beta()})
         start, mapped = self.start[name], self.primal(name, self.start[name])
@@ -242,13 +203,13 @@ class ChunkBuilder:
         return self.name(base, f"{name}_path", f"{subscripted(name)}[0]", "read")
 
     def log_beta(self) -> Node:
-        return self.name(state_tile("log_beta", gate_axes(self.spec, "alpha")), "log_beta", "log_beta[0]", "decay")
+        return self.name(state_tile("log_beta", self.rule.axes("alpha")), "log_beta", "log_beta[0]", "decay")
 
     def end_state(self, writes: Writes) -> dict[str, Node]:
         """Dual state and momentum behind the tile."""
-        if waits_for_chunk_end(self.spec):
+        if self.rule.waits:
             return self.waiting_state(writes)
-        paths, c = self.rule.coefficients, self.coefficients
+        paths, c = self.paths, self.coefficients
         state: dict[str, Node] = {}
         weights = c.end(paths.G, "G_end", "G[C]")
         reach = c.end(paths.reach, "reach_end", "ω[C]") if paths.reach else None
@@ -256,13 +217,13 @@ class ChunkBuilder:
             node = c.kept(self.before[name])
             if reach is not None:
                 node = add(node, times(reach, self.momentum[name]))
-            if isinstance(self.spec.optimizer, Muon):
+            if self.rule.update.orthogonal is not None:
                 reads = self.per_token_reads(writes, "after")
                 assert isinstance(reads, OrthogonalReads)
                 node = add(node, reads.behind(weight, weights))
             else:
                 node = self.without(node, weight, writes, weights)
-            state[name] = self.name(node, f"{name}_next", f"{subscripted(dual_name(self.spec, name))}[C]", "end")
+            state[name] = self.name(node, f"{name}_next", f"{subscripted(self.rule.dual_name(name))}[C]", "end")
         if paths.m and paths.n:
             kept, weights = c.end(paths.m, "m_end", "m[C]"), c.end(paths.n, "n_end", "n[C]")
             for name, weight in self.weights.items():
@@ -272,7 +233,7 @@ class ChunkBuilder:
 
     def end_log_beta(self) -> dict[str, Node]:
         """Where reads follow a linear path, the decay since its beginning."""
-        if not self.follows_path:
+        if not self.rule.path:
             return {}
         node = entrywise(letter("x") + letter("s"), {"x": self.log_beta(), "s": total(self.coefficients.logs["alpha"], "c")})
         return {"log_beta": self.name(node, "log_beta_next", "log β[C]", "end")}
@@ -282,7 +243,7 @@ class ChunkBuilder:
         c, state = self.coefficients, {}
         assert c.eta is not None
         assert c.valid is not None
-        shares = entrywise(sp.exp(letter("x")) * letter("v") / self.spec.chunk.size, {"x": c.logs["mu"], "v": c.valid})
+        shares = entrywise(sp.exp(letter("x")) * letter("v") / self.rule.chunk, {"x": c.logs["mu"], "v": c.valid})
         mean = self.name(total(shares, "c"), "mu_share", "μ̄", "decay")
         weights = rename(c.eta, "c", "j")
         if c.window is not None:

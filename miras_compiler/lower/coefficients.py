@@ -17,7 +17,7 @@ from typing import Literal
 import sympy as sp
 
 from miras_compiler.derive.chunk_coefficients import ChunkCoefficients, Path
-from miras_compiler.derive.leaves import gate_letters
+from miras_compiler.derive.gate_letters import gate_letters
 from miras_compiler.ir.build import constant, contract, cumulate, entrywise, is_constant, mask, ordered, rename, times, total
 from miras_compiler.ir.nodes import Node
 from miras_compiler.lower.window import Window

@@ -4,11 +4,9 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
-from miras_compiler.derive.chunk_end import shorter_axis_first
 from miras_compiler.derive.newton_schulz import newton_schulz
+from miras_compiler.derive.parts import Weight
 from miras_compiler.derive.prediction import subscripted
-from miras_compiler.elements.memory import Weight
-from miras_compiler.elements.optimizer import Muon
 from miras_compiler.ir.build import add, contract, entrywise, rename, times, total
 from miras_compiler.ir.nodes import Node
 from miras_compiler.lower.per_token import PerTokenReads
@@ -28,11 +26,11 @@ class OrthogonalReads(PerTokenReads):
 
     def steps(self, weight: Weight) -> Node:
         """NS(S_t) of every token."""
-        optimizer = self.rule.spec.optimizer
-        assert isinstance(optimizer, Muon)
-        rows, columns = shorter_axis_first(self.rule.spec, weight)
-        node = newton_schulz(self.momenta(weight), rows, columns, optimizer.triples())
-        return self.name(node, f"O{weight.name[1:]}_t", f"O{subscripted(weight.name[1:])}", "read", "NS₅")
+        orthogonal = self.rule.update.orthogonal
+        assert orthogonal is not None
+        rows, columns = self.rule.shorter_axis_first(weight)
+        node = newton_schulz(self.momenta(weight), rows, columns, orthogonal.triples)
+        return self.name(node, f"O{weight.name[1:]}_t", f"O{subscripted(weight.name[1:])}", "read", definition="NS₅")
 
     def momenta(self, weight: Weight) -> Node:
         """S_t of every token."""

@@ -8,12 +8,10 @@ from __future__ import annotations
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 
-from miras_compiler.derive.leaves import dual_name
+from miras_compiler.derive.parts import Weight
 from miras_compiler.derive.prediction import subscripted
-from miras_compiler.derive.step_names import slice_axes
-from miras_compiler.derive.update_rule import UpdateRule
+from miras_compiler.derive.rule import Rule
 from miras_compiler.derive.writes import Writes
-from miras_compiler.elements.memory import Weight
 from miras_compiler.ir.build import add, contract, entrywise, lower_expression, times, total
 from miras_compiler.ir.nodes import Node
 from miras_compiler.lower.coefficients import Moment, TileCoefficients
@@ -24,7 +22,7 @@ from miras_compiler.symbols import letter
 class PerTokenReads:
     """The states of one tile."""
 
-    rule: UpdateRule
+    rule: Rule
     coefficients: TileCoefficients
     before: Mapping[str, Node]
     momentum: Mapping[str, Node]
@@ -39,10 +37,10 @@ class PerTokenReads:
 
     def primal(self, weight: Weight) -> Node:
         """ψ(A_t) of every token; on a linear path `before` is where it begins, and ψ is not applied."""
-        spec, dual = self.rule.spec, self.dual(weight)
-        if spec.retention.identity or spec.linear_reads:  # a linear path begins at the mapped state and follows the dual one
+        rule, dual = self.rule, self.dual(weight)
+        if rule.mirror.identity or rule.reads.linear:  # a linear path begins at the mapped state and follows the dual one
             return dual
-        primal = lower_expression(self.rule.mirror_map, {"a": dual}, slice_axes(spec, weight), dual.axes)
+        primal = lower_expression(rule.mirror_map, {"a": dual}, rule.mirror.axes(weight), dual.axes)
         return self.name(primal, f"{weight.name}_t", subscripted(weight.name), "read")
 
     def dual(self, weight: Weight) -> Node:
@@ -64,4 +62,4 @@ class PerTokenReads:
         return self.name(state, f"{self.value(weight)}_t", subscripted(self.value(weight)), "read")
 
     def value(self, weight: Weight) -> str:
-        return dual_name(self.rule.spec, weight.name)
+        return self.rule.dual_name(weight.name)

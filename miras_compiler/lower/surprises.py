@@ -7,12 +7,9 @@ from dataclasses import dataclass
 
 import sympy as sp
 
-from miras_compiler.derive.leaves import code_name, has_erase_key, row_axes, window_of
 from miras_compiler.derive.prediction import build_prediction, plain_product, subscripted
-from miras_compiler.derive.update_rule import UpdateRule
+from miras_compiler.derive.rule import Rule
 from miras_compiler.derive.writes import Write, Writes, plain_writes, pulled_back
-from miras_compiler.elements.base import exact
-from miras_compiler.elements.bias import L2Bias
 from miras_compiler.ir.build import constant, entrywise, forward_substitute, input_tile, lower_expression, rename, triangular_solve
 from miras_compiler.ir.nodes import Label, Leaf, Node, Program
 from miras_compiler.ir.traverse import labels_in_use, leaves_of
@@ -23,10 +20,10 @@ Name = Callable[[Node, str, str], Node]
 
 
 def known_surprises(
-    rule: UpdateRule, measured: Mapping[str, Node], keys: Node, k: Node, v: Node, gain: Node | None, gates: Mapping[str, Node], name: Name
+    rule: Rule, measured: Mapping[str, Node], keys: Node, k: Node, v: Node, gain: Node | None, gates: Mapping[str, Node], name: Name
 ) -> Writes:
     """Every gradient at the same weights, the tokens side by side [c, ·]."""
-    at_key = build_prediction(rule.spec, keys, k, plain_product(measured), "", "memory")
+    at_key = build_prediction(rule, keys, k, plain_product(measured), "", "memory")
     for node, label in at_key.labels.items():
         name(node, label.name, label.letters)
     residual = name(entrywise(letter("u") - letter("v"), {"u": at_key.u, "v": v}), "e", "e")
@@ -47,7 +44,7 @@ class SurpriseSystem:
     attentional bias as these rows have them, `eta` the step sizes of tokens; `seen` is what rows see of the state that entered the tile.
     """
 
-    rule: UpdateRule
+    rule: Rule
     coefficients: TileCoefficients
     rows: Mapping[str, Node]
     thresholds: Mapping[str, Node]
@@ -57,7 +54,7 @@ class SurpriseSystem:
 
     @property
     def weight(self) -> str:
-        (weight,) = self.rule.spec.memory.weights()
+        (weight,) = self.rule.weights
         return weight.name
 
     def solved(self) -> Writes:
@@ -65,14 +62,14 @@ class SurpriseSystem:
 
         With three keys u = κ W and two outer products are written, so that the system couples κ with b, and v enters from the right.
         """
-        spec, moment, left = self.rule.spec, measuring_moment(self.rule), self.column(self.rows["write"])
+        rule, moment, left = self.rule, measuring_moment(self.rule), self.column(self.rows["write"])
         slope, rest = affine_in_u(self.rule)
         entering = self.seen(self.rows["error"], moment)
-        predicted = build_prediction(spec, self.rows["error"], self.rows["raw"], lambda _, __: entering, "seen_", "surprise")
+        predicted = build_prediction(rule, self.rows["error"], self.rows["raw"], lambda _, __: entering, "seen_", "surprise")
         self.name(predicted.u, "seen", "u[0]")
-        if has_erase_key(spec):
-            assert isinstance(spec.attentional_bias, L2Bias)
-            scale, erased = exact(spec.attentional_bias.scale), self.column(self.rows["erase_write_key"])
+        if rule.update.erases:
+            scale, erased = rule.surprise.scale, self.column(self.rows["erase_write_key"])
+            assert scale is not None
             known = Write(left, entrywise(-scale * letter("v"), {"v": self.column(self.rows["v"])}))
             weights = self.coefficients.weighted(moment, self.scores(left))
             added = self.coefficients.collected(weights, self.sized(known.right), moment)
@@ -91,14 +88,14 @@ class SurpriseSystem:
         lower = self.name(self.couplings(left), "L", "L")
         entering = self.name(self.seen(self.rows["error"], measuring_moment(self.rule)), "R", "R")
         bound = {leaf.name: self.row(leaf) for leaf in leaves_of(phi) if leaf.name != "z"}
-        node = forward_substitute(lower, entering, phi, bound, together=window_of(self.rule.spec))
+        node = forward_substitute(lower, entering, phi, bound, together=self.rule.surprise.window)
         return {self.weight: [Write(left, self.name(node, "U", "U"))]}
 
     def row(self, leaf: Leaf) -> Node:
         """What a leaf of the row map is bound to."""
         if leaf.name.startswith("ln_"):
             return input_tile(leaf.name, leaf.axes)
-        thresholds = {code_name(gate): tile for gate, tile in self.thresholds.items()}
+        thresholds = {self.rule.gates[gate].code: tile for gate, tile in self.thresholds.items()}
         return {**thresholds, "v": self.rows["v"], "k": self.rows["raw"]}[leaf.name]
 
     def column(self, tile: Node) -> Node:
@@ -122,14 +119,13 @@ class SurpriseSystem:
         return entrywise(letter("x") * letter("eta"), {"x": columns, "eta": eta})
 
 
-def row_map(rule: UpdateRule) -> Program:
+def row_map(rule: Rule) -> Program:
     """φ: from f = k W of one row to the surprise of the product, through norm, residual and ∂ℓ/∂u."""
-    spec = rule.spec
     z, v = input_tile("z", ("v",)), input_tile("v", ("v",))
-    axis = row_axes(spec)
-    raw = input_tile("k", axis) if spec.memory.residual else constant(0, axis)
-    at_key = build_prediction(spec, raw, raw, lambda _, __: z, "", "memory")
-    gates = {gate: input_tile(code_name(gate), ("v",) if spec.gates[gate].per == "value_channel" else ()) for gate in spec.gates}
+    axis = rule.row_axes
+    raw = input_tile("k", axis) if rule.memory.residual else constant(0, axis)
+    at_key = build_prediction(rule, raw, raw, lambda _, __: z, "", "memory")
+    gates = {gate.name: input_tile(gate.code, gate.axes) for gate in rule.gates.values()}
     residual = entrywise(letter("u") - letter("v"), {"u": at_key.u, "v": v})
     du = lower_expression(rule.bias_derivative, {"u": at_key.u, "v": v, "e": residual, **gates}, ("v",), ("v",))
     (pulled,) = pulled_back(at_key, du).values()
@@ -139,15 +135,15 @@ def row_map(rule: UpdateRule) -> Program:
     return Program("row_surprise", {"phi": pulled}, labels_in_use({"phi": pulled}, labels))
 
 
-def measuring_moment(rule: UpdateRule) -> Moment:
+def measuring_moment(rule: Rule) -> Moment:
     """Which state an exact surprise is measured at."""
-    decayed, ahead = rule.spec.retention.order == "before_gradient", rule.spec.optimizer.looks_ahead
+    decayed, ahead = rule.surprise.at == "decayed", rule.surprise.ahead
     if decayed:
         return "decayed_ahead" if ahead else "decayed"
     return "ahead" if ahead else "before"
 
 
-def affine_in_u(rule: UpdateRule) -> tuple[sp.Expr, sp.Expr]:
+def affine_in_u(rule: Rule) -> tuple[sp.Expr, sp.Expr]:
     """∂ℓ/∂u = s u + r."""
     expr = sp.expand(rule.bias_derivative.xreplace({E: U - V}))
     slope = sp.diff(expr, U)

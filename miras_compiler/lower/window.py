@@ -6,10 +6,9 @@ from collections.abc import Callable
 from typing import NamedTuple
 
 from miras_compiler.analysis.parallel_form import Kind
-from miras_compiler.derive.leaves import gate_axes, window_of
+from miras_compiler.derive.rule import Rule
 from miras_compiler.ir.build import input_tile, times
 from miras_compiler.ir.nodes import Node
-from miras_compiler.spec import Spec
 
 
 class Window(NamedTuple):
@@ -21,15 +20,15 @@ class Window(NamedTuple):
     owner: Node | None
 
 
-def build_window(spec: Spec, kind: Kind, name: Callable[[Node, str, str], Node]) -> Window | None:
+def build_window(rule: Rule, kind: Kind, name: Callable[[Node, str, str], Node]) -> Window | None:
     """None where a surprise measures its own token.
 
     Tokens share a row where it says the same to all of them: measured at one state, and weighed by one number. Else every token of the
     tile has the rows of its window for itself.
     """
-    if window_of(spec) == 1:
+    if rule.surprise.window == 1:
         return None
-    by_channel = any(gate_axes(spec, gate) for gate in ("alpha", "alpha_value", "eta"))
+    by_channel = any(rule.axes(gate) for gate in ("alpha", "alpha_value", "eta"))
     if kind in ("dual", "dual_per_token") and not by_channel:
         return Window(name(input_tile("gamma_rows", ("j", "s")), "gamma_rows", "Γ"), None)
     owner = name(input_tile("owner", ("j", "s")), "owner", "owner")

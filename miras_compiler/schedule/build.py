@@ -5,8 +5,7 @@ from __future__ import annotations
 import sympy as sp
 
 from miras_compiler.analysis.cost import axis_lengths
-from miras_compiler.derive.chunk_end import waits_for_chunk_end
-from miras_compiler.derive.leaves import has_erase_key, outer_features, steps_of
+from miras_compiler.derive.rule import Rule
 from miras_compiler.ir.build import placeholder
 from miras_compiler.ir.nodes import (
     TOKEN_AXES,
@@ -28,23 +27,23 @@ from miras_compiler.schedule.cut import build_cut
 from miras_compiler.schedule.entered import START, enter_chunk
 from miras_compiler.schedule.kernel import Schedule
 from miras_compiler.schedule.tile import padded, tile_length
-from miras_compiler.spec import Spec
 
 RESUME = "resume_"  # prefix of the kernels for a chunk in progress
+CHANNELS = {"K": "key_channel", "V": "value_channel"}
 
 
-def build_schedules(spec: Spec, program: Program) -> dict[str, Schedule]:
+def build_schedules(rule: Rule, program: Program) -> dict[str, Schedule]:
     """By the prefix of their kernels: the schedule for whole chunks and, where chunks are part of the function, that for resuming one.
 
     Nothing for a program that cannot be printed (see `why_not`).
     """
-    if why_not(spec, program):
+    if why_not(rule, program):
         return {}
     starts = tuple(leaf.name.removesuffix(START) for leaf in leaves_of(program) if is_start(leaf))
     reason = (
         "Cut by dependence on the state: what does not depend on it runs for all tiles at once, before and after the walk that carries it."
     )
-    lengths = axis_lengths(spec, tile_length(spec))
+    lengths = axis_lengths(rule.spec, tile_length(rule))
     schedules = {"": build_cut(enter_chunk(program), reason, starts, lengths=lengths)}
     if starts:
         schedules[RESUME] = build_cut(program, "The tile that such a chunk begins with, cut likewise.", prefix=RESUME, lengths=lengths)
@@ -58,36 +57,36 @@ def is_start(leaf: Leaf) -> bool:
 PRINTED = (Leaf, Map, Contract, Rename, Reduce, Cumulate, Mask, TriangularSolve)
 
 
-def _three_axes(spec: Spec) -> str:
+def _three_axes(rule: Rule) -> str:
     """Why a pair of tokens, or a token, has more than a number: the gate that is per channel, or the mirror map that every token takes."""
-    for name, gate in spec.gates.items():
-        if gate.per != "head":
-            return f"a pair of tokens has one decay for every channel (gates.{name}.per: {gate.per})"
-    return f"the weights of every token are formed (retention {spec.retention.kind}, optimizer {spec.optimizer.kind})"
+    for name, gate in rule.gates.items():
+        if gate.channel:
+            return f"a pair of tokens has one decay for every channel (gates.{name}.per: {CHANNELS[gate.channel]})"
+    return f"the weights of every token are formed (retention {rule.kinds['retention']}, optimizer {rule.kinds['optimizer']})"
 
 
-def why_not(spec: Spec, program: Program) -> str:
+def why_not(rule: Rule, program: Program) -> str:
     """Why no kernels can be printed for a program; "" where they can."""
-    if steps_of(spec) > 1:
-        return f"a token writes {steps_of(spec)} rows (optimizer.steps)"
-    if outer_features(spec):
-        return f"the feature map {spec.feature_map.kind} makes keys wider before a kernel runs"
-    if waits_for_chunk_end(spec):
+    if rule.update.writes > 1:
+        return f"a token writes {rule.update.writes} rows (optimizer.steps)"
+    if rule.features.outer:
+        return f"the feature map {rule.kinds['feature_map']} makes keys wider before a kernel runs"
+    if rule.waits:
         return "the state changes at the end of a full chunk (optimizer.apply: chunk_end)"
-    if spec.attentional_bias.window is not None:
+    if rule.surprise.weighed:
         return "a surprise measures the tokens of a window (attentional_bias.window)"
-    if has_erase_key(spec):
+    if rule.update.erases:
         return "it erases along a key of its own (optimizer.erase_key)"
-    if spec.frozen_gradient and not any(is_start(leaf) for leaf in leaves_of(program)):
+    if rule.frozen and not any(is_start(leaf) for leaf in leaves_of(program)):
         return "nothing reads the state that entered the chunk, which the final state holds"
     if not any("c" in leaf.axes for leaf in leaves_of(program)):
         return "the rule runs token by token"
-    tile = tile_length(spec)
+    tile = tile_length(rule)
     for node in nodes_of(program):
         if not isinstance(node, PRINTED):
-            return f"the attentional bias {spec.attentional_bias.kind} makes every surprise of a tile wait for the one before it"
+            return f"the attentional bias {rule.kinds['attentional_bias']} makes every surprise of a tile wait for the one before it"
         if len(node.axes) > 2:
-            return _three_axes(spec)
+            return _three_axes(rule)
         if isinstance(node, State) and not node.axes:
             return "reads inside a chunk follow a linear path from its start (chunk.retention: chunk_end)"
         if isinstance(node, Contract) and (len(node.over) != 1 or any(len(arg.axes) != 2 for arg in node.args)):

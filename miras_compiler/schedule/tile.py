@@ -2,17 +2,17 @@
 
 from __future__ import annotations
 
+from miras_compiler.derive.rule import Rule
 from miras_compiler.gpus.launch_table import tuned_tile
-from miras_compiler.spec import Spec
 
 TILE = 64
 BLOCK = 64  # of an axis that is longer, what a program holds at once
 LEAST = 16  # lengths are padded to powers of two from here
 
 
-def tile_length(spec: Spec) -> int:
+def tile_length(rule: Rule) -> int:
     """Tokens of a tile: a chunk where all its surprises are taken at one state, else what was fastest, 64 where nothing was measured."""
-    return spec.chunk.size if spec.frozen_gradient else tuned_tile(spec) or TILE
+    return rule.chunk if rule.frozen else tuned_tile(rule.spec) or TILE
 
 
 def padded(length: int) -> int:

@@ -13,7 +13,6 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 
 from miras_compiler.derive import UpdateRule
-from miras_compiler.derive.leaves import gate_axes, window_of
 from miras_compiler.ir.build import add, constant, input_tile, state_tile
 from miras_compiler.ir.differentiate import cotangents
 from miras_compiler.ir.nodes import Axes, Leaf, Node, Program
@@ -21,7 +20,6 @@ from miras_compiler.ir.traverse import labels_in_use, leaves_of
 from miras_compiler.passes import run_passes
 from miras_compiler.passes.products import choose_products
 from miras_compiler.schedule.entered import START
-from miras_compiler.spec import Spec
 
 PENDING = "_pending"
 PARAMETERS = ("ln_bias", "ln_weight")  # which all tokens share
@@ -78,8 +76,8 @@ class Walk:
 
 def build_walk(rule: UpdateRule) -> Walk:
     """The walk of a rule."""
-    spec, step = rule.spec, rule.step
-    states = carried_states(spec, step.program)
+    step = rule.step
+    states = {entry.name: entry.tile for entry in rule.carried}  # weights first
     phase = build_phase(step.program, states)
     rows = {leaf.name: leaf.axes for leaf in leaves_of(phase.program) if leaf.name not in states}
     windows = {name: axes for name, axes in rows.items() if name != "gamma_rows" and "j" in axes}
@@ -90,29 +88,14 @@ def build_walk(rule: UpdateRule) -> Walk:
         windows,
         shared,
         phase,
-        build_phase(entering(spec, states), states) if spec.frozen_gradient else None,
+        build_phase(entering(states), states) if rule.frozen else None,
         build_phase(leaving(step.chunk_end, states), states) if step.chunk_end else None,
-        spec.chunk.size if spec.frozen_gradient else 1,
-        window_of(spec),
+        rule.chunk,
+        rule.surprise.window,
     )
 
 
-def carried_states(spec: Spec, step: Program) -> dict[str, Axes]:
-    """Entries of the state that a token leaves to the next, weights first."""
-    axes = {leaf.name: leaf.axes for leaf in leaves_of(step)} | {name: node.axes for name, node in step.outputs.items()}
-    suffixes = ("", "_momentum", PENDING, *([START] if spec.frozen_gradient else []))
-    weights = {w.name: w.axes for w in spec.memory.weights()}
-    found = {
-        f"{name}{suffix}": weights[name] for suffix in suffixes for name in weights if suffix in ("", START) or f"{name}{suffix}" in axes
-    }
-    if "preconditioner" in axes:
-        found["preconditioner"] = ("k",)
-    if spec.linear_reads and spec.frozen_gradient:
-        found["log_beta"] = gate_axes(spec, "alpha")
-    return found
-
-
-def entering(spec: Spec, states: Mapping[str, Axes]) -> Program:
+def entering(states: Mapping[str, Axes]) -> Program:
     """A chunk begins: its surprises are taken at the state as it is."""
     outputs: dict[str, Node] = {name: state_tile(name.removesuffix(START), axes) for name, axes in states.items() if name.endswith(START)}
     if "log_beta" in states:

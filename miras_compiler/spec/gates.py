@@ -56,6 +56,7 @@ class GateLetter(NamedTuple):
     closed: tuple[bool, bool]  # whether the ends belong to the range
     parametrization: Literal["sigmoid", "softplus", "identity"]
     init: float
+    decay: bool = False  # operators take its logarithm
 
     def holds(self, value: float) -> bool:
         """Whether the value lies in the range."""
@@ -93,13 +94,13 @@ def range_of(gate: Gate, letter: GateLetter) -> GateRange:
 
 
 GATE_LETTERS = {  # in canonical order
-    "alpha": GateLetter("what is retained of the state", 0, 1, (True, True), "sigmoid", 0.999),
-    "alpha_value": GateLetter("what is retained per value channel", 0, 1, (True, True), "sigmoid", 0.999),
+    "alpha": GateLetter("what is retained of the state", 0, 1, (True, True), "sigmoid", 0.999, decay=True),
+    "alpha_value": GateLetter("what is retained per value channel", 0, 1, (True, True), "sigmoid", 0.999, decay=True),
     "eta": GateLetter("inner step size", 0, INF, (True, False), "softplus", 0.02),
-    "mu": GateLetter("momentum decay, past surprise", 0, 1, (True, False), "sigmoid", 0.9),
+    "mu": GateLetter("momentum decay, past surprise", 0, 1, (True, False), "sigmoid", 0.9, decay=True),
     "gamma": GateLetter("weight of a token in a window", 0, 1, (True, True), "sigmoid", 0.9),
     "delta": GateLetter("threshold of the attentional bias", 0, INF, (False, False), "softplus", 1.0),
-    "alpha_d": GateLetter("what is retained of the preconditioner", 0, 1, (True, True), "sigmoid", 0.999),
+    "alpha_d": GateLetter("what is retained of the preconditioner", 0, 1, (True, True), "sigmoid", 0.999, decay=True),
     "eta_d": GateLetter("step size of the preconditioner", 0, INF, (True, False), "softplus", 0.02),
 }
 FREE_LETTER = GateLetter("a coefficient of the formula", -INF, INF, (False, False), "identity", 1.0)

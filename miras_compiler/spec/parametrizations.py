@@ -30,7 +30,6 @@ PARAMETRIZATIONS: dict[str, Parametrization] = {
     "positive": Parametrization("exp(x + b)", 0, INF, "low", of_decays=False),
     "identity": Parametrization("x + b", -INF, INF, of_decays=False),
 }
-DECAYS = ("alpha", "alpha_value", "mu", "alpha_d")  # gates that a layer hands over as logarithms
 
 
 def default_for(low: float | None, high: float | None) -> str:

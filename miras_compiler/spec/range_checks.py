@@ -8,7 +8,7 @@ from collections.abc import Iterator
 from miras_compiler.elements.optimizer import GradientDescent
 from miras_compiler.errors import Fault
 from miras_compiler.spec.gates import Gate
-from miras_compiler.spec.parametrizations import DECAYS, PARAMETRIZATIONS
+from miras_compiler.spec.parametrizations import PARAMETRIZATIONS
 from miras_compiler.spec.schema import Spec
 
 
@@ -32,7 +32,7 @@ def _made_of_eta(spec: Spec, name: str, gate: Gate) -> Iterator[Fault]:
         return
     path, made = ("gates", name, "source"), f"the gate '{name}' is made of eta"
     eta, optimizer = spec.gates.get("eta"), spec.optimizer
-    if name not in DECAYS or spec.gate_range(name).parametrization != "exp_softplus":
+    if not spec.gate_letter(name).decay or spec.gate_range(name).parametrization != "exp_softplus":
         why = "log α = −exp(A) η is a decay with the parametrization exp_softplus"
         yield Fault(path, made, why, "say `parametrization: exp_softplus` of a decay, or another source")
     elif eta is None or eta.source == "constant" or spec.gate_range("eta")[:3] != ("softplus", 0, math.inf):
@@ -52,7 +52,7 @@ def _parametrization(spec: Spec, name: str, gate: Gate) -> Iterator[Fault]:
         ("gates", name, "parametrization" if gate.parametrization else "range"),
         f"the gate '{name}' is made by {own.parametrization}",
     )
-    decays = name in DECAYS
+    decays = letter.decay
     if PARAMETRIZATIONS[own.parametrization].of_decays not in (None, decays):
         fitting = [other for other, row in PARAMETRIZATIONS.items() if row.of_decays in (None, decays) and other != "identity"]
         why = (

@@ -11,7 +11,7 @@ from miras_compiler.analysis import CostLine, build_dependency_graph, classify_p
 from miras_compiler.analysis.cost import axis_lengths, operations
 from miras_compiler.analysis.parallel_form import Kind
 from miras_compiler.derive import derive_update_rule
-from miras_compiler.derive.chunk_end import shorter_axis_first
+from miras_compiler.derive.describe import describe_rule
 from miras_compiler.gpus import GPU, H100
 from miras_compiler.ir.differentiate import differentiate
 from miras_compiler.ir.nodes import Program
@@ -34,7 +34,7 @@ def programs(name: str) -> tuple[Kind, Program, Program]:
 def costs(name: str, gpu: GPU = H100, **overrides: object) -> dict[str, CostLine]:
     """The lines by what they count; a program does not depend on lengths, so that overrides of these reuse it."""
     spec = load_spec(SPECS / f"{name}.yaml", {key.replace("_", ".", 1): value for key, value in overrides.items()})
-    return {line.what: line for line in estimate_cost(spec, *programs(name), gpus=(gpu,))}
+    return {line.what: line for line in estimate_cost(describe_rule(spec), *programs(name), gpus=(gpu,))}
 
 
 @pytest.mark.parametrize("name", NAMES)
@@ -98,9 +98,9 @@ def test_the_roofline_is_that_of_the_slowest_part_of_the_named_device() -> None:
 
 
 def test_a_rule_that_runs_token_by_token_is_counted_for_one_token() -> None:
-    spec = load_spec(SPECS / "gated_delta_net.yaml", {"retention": {"kind": "sigmoid"}})
-    program = derive_update_rule(spec).step.program
-    found = {line.what: line.value for line in estimate_cost(spec, "token_by_token", program, run_passes(differentiate(program)))}
+    rule = derive_update_rule(load_spec(SPECS / "gated_delta_net.yaml", {"retention": {"kind": "sigmoid"}}))
+    program = rule.step.program
+    found = {line.what: line.value for line in estimate_cost(rule, "token_by_token", program, run_passes(differentiate(program)))}
     assert found[FORWARD] == 2 * 2 * 64 * 64
     assert found["saved for backward, one state per tile"] == found[STATE] == 64 * 64 * 4
 
@@ -112,5 +112,5 @@ def test_a_rule_that_runs_token_by_token_is_counted_for_one_token() -> None:
 )
 def test_newton_schulz_steps_run_over_the_shorter_side_of_a_weight(overrides: dict[str, object], sides: list[tuple[str, str]]) -> None:
     """ATLAS at head width 32: the rows of its first weight are features of keys, not keys."""
-    spec = load_spec(SPECS / "atlas.yaml", overrides)
-    assert [shorter_axis_first(spec, weight) for weight in spec.memory.weights()] == sides
+    rule = describe_rule(load_spec(SPECS / "atlas.yaml", overrides))
+    assert [rule.shorter_axis_first(weight) for weight in rule.weights] == sides

@@ -15,7 +15,6 @@ from kit.paths import SPEC_FILES
 from miras_compiler.analysis import build_dependency_graph, classify_parallel_form, estimate_cost, with_suggestion
 from miras_compiler.analysis.tile import default_tile, has_own_rows
 from miras_compiler.derive import derive_update_rule
-from miras_compiler.derive.leaves import steps_of
 from miras_compiler.emit import emit
 from miras_compiler.ir.differentiate import differentiate
 from miras_compiler.lower import build_program
@@ -36,8 +35,8 @@ def write(spec: Spec, folder: Path) -> tuple[Path, int]:
     graph = build_dependency_graph(rule)
     form = with_suggestion(rule, graph, classify_parallel_form(rule, graph))
     program = run_passes(build_program(rule, form))
-    cost = estimate_cost(spec, form.kind, program, run_passes(differentiate(program)), rule.step.chunk_end)
-    tile = 2 if form.kind == "token_by_token" else default_tile(spec, form.kind, has_own_rows(program)) // steps_of(spec)
+    cost = estimate_cost(rule, form.kind, program, run_passes(differentiate(program)), rule.step.chunk_end)
+    tile = 2 if form.kind == "token_by_token" else default_tile(rule, form.kind, has_own_rows(program)) // rule.update.writes
     whole = max(tile, spec.chunk.size) if spec.frozen_gradient else tile
     return write_package(folder, spec.name, emit(rule, graph, form, program, {}, build_walk(rule), cost)), whole
 

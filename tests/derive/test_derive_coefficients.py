@@ -10,6 +10,7 @@ import sympy as sp
 from kit.spec_texts import edited, parsed
 from miras_compiler.derive import derive_chunk_coefficients, derive_update_rule
 from miras_compiler.derive.chunk_coefficients import J, T
+from miras_compiler.derive.describe import describe_rule
 from miras_compiler.spec import Spec
 
 LAST = 4
@@ -42,7 +43,7 @@ def unrolled(spec: Spec) -> list[tuple[sp.Expr, sp.Expr]]:
 @pytest.mark.parametrize("name", SPECS)
 def test_closed_forms_are_the_unrolled_recurrence(name: str) -> None:
     spec = SPECS[name]
-    closed = dict(derive_chunk_coefficients(spec).equations())
+    closed = dict(derive_chunk_coefficients(describe_rule(spec)).equations())
     states = unrolled(spec)
 
     def at(coefficient: str, t: int, j: int = 0) -> sp.Expr:
@@ -62,7 +63,7 @@ def test_closed_forms_are_the_unrolled_recurrence(name: str) -> None:
 
 @pytest.mark.parametrize("name", SPECS)
 def test_without_momentum_there_are_no_coefficients_of_it(name: str) -> None:
-    names = [coefficient for coefficient, _ in derive_chunk_coefficients(SPECS[name]).equations()]
+    names = [coefficient for coefficient, _ in derive_chunk_coefficients(describe_rule(SPECS[name])).equations()]
     assert names == ["β_t", "ω_t", "G_tj", "m_t", "n_tj"] if "mu" in SPECS[name].gates else names == ["β_t", "G_tj"]
 
 
@@ -97,8 +98,8 @@ def test_coefficients_read_as_in_the_mathematics(name: str) -> None:
 
 def test_mu_0_leaves_the_coefficients_of_gradient_descent() -> None:
     """G_tj with mu ≡ 0 is eta_j beta_t / beta_j, and f vanishes."""
-    with_momentum = dict(derive_chunk_coefficients(SPECS["alpha and momentum"]).equations())
-    plain: dict[str, Any] = dict(derive_chunk_coefficients(SPECS["alpha"]).equations())
+    with_momentum = dict(derive_chunk_coefficients(describe_rule(SPECS["alpha and momentum"])).equations())
+    plain: dict[str, Any] = dict(derive_chunk_coefficients(describe_rule(SPECS["alpha"])).equations())
 
     def without(expr: sp.Expr, j: int) -> sp.Expr:
         return expr.subs({T: LAST, J: j}).doit().replace(sp.Function("mu"), lambda l: sp.Integer(0))  # noqa: E741

@@ -18,7 +18,7 @@ from miras_compiler.analysis import ParallelForm, build_dependency_graph, classi
 from miras_compiler.derive import UpdateRule, derive_update_rule
 from miras_compiler.derive.chain_rule import in_residual
 from miras_compiler.derive.equations import equations_of, row_surprise
-from miras_compiler.derive.leaves import gate_axes, gate_letters
+from miras_compiler.derive.gate_letters import gate_letters
 from miras_compiler.derive.statements import Statement, bias_statements, retention_statements
 from miras_compiler.derive.update_rule import SECTIONS
 from miras_compiler.elements.memory import Weight
@@ -204,7 +204,7 @@ def recurrence(rule: UpdateRule, weight: Weight) -> Page:
     sizes = {key: np.stack([values[0], *values]) for key, values in gates.items()}
     tiles = {key: np.stack(values) for key, values in over.items()}
     page_axes = {"A": weight.axes, "S": weight.axes, "Z": weight.axes, "g": weight.axes}
-    tiles["g"] = surprises(spec, weight, tiles, sizes)
+    tiles["g"] = surprises(rule, weight, tiles, sizes)
     values = {key: (tile, ("t", *page_axes[key])) for key, tile in tiles.items()}
     values |= {key: (tile, ("t", *wanted[key].axes)) for key, tile in sizes.items()}
     triples = spec.optimizer.triples() if isinstance(spec.optimizer, Muon) else ()
@@ -212,11 +212,13 @@ def recurrence(rule: UpdateRule, weight: Weight) -> Page:
     return Page(values, dict.fromkeys("tjil", TOKENS), functions, first=1, before=1)
 
 
-def surprises(spec: Spec, weight: Weight, tiles: dict[str, Array], gates: dict[str, Array]) -> Array:
+def surprises(rule: UpdateRule, weight: Weight, tiles: dict[str, Array], gates: dict[str, Array]) -> Array:
     """g_t from the step of the recurrence that contains it."""
 
+    spec = rule.spec
+
     def sized(gate: str, letter: str) -> Array:
-        shape = [n if axis in gate_axes(spec, gate) else 1 for axis, n in zip(weight.axes, tiles["A"].shape[1:], strict=True)]
+        shape = [n if axis in rule.axes(gate) else 1 for axis, n in zip(weight.axes, tiles["A"].shape[1:], strict=True)]
         return np.asarray(gates[letter].reshape(-1, *shape) if letter in gates else 1.0)
 
     eta, mu = sized("eta", "η̃" if "η̃" in gates else "η"), sized("mu", "μ")

@@ -16,6 +16,7 @@ from miras_compiler import compile_spec, verify_package
 from miras_compiler.bench.checks import SENSITIVE, Row
 from miras_compiler.bench.children import run_child
 from miras_compiler.compiler import Compilation
+from miras_compiler.derive.describe import describe_rule
 from miras_compiler.errors import SpecError
 from miras_compiler.schedule.tile import BLOCK, tile_length
 from miras_compiler.spec import Spec, parse_spec
@@ -94,7 +95,7 @@ def executed(spec: Spec, package: Path, dims: Mapping[str, int], random: Random)
     """
     key, value, hidden = (random.choice((dims[axis],) * 3 + (WIDE,)) if axis in dims else 0 for axis in "KVN")
     shape = (1, 1, 1, key, key if dims["K"] == dims["V"] else value, hidden)
-    given = {"package": str(package), "dtype": "float32", "shape": shape, "forced": 4 * tile_length(spec), "device": "cpu"}
+    given = {"package": str(package), "dtype": "float32", "shape": shape, "forced": 4 * tile_length(describe_rule(spec)), "device": "cpu"}
     answer = run_child("check", given, LIMIT, {"TRITON_INTERPRET": "1"})
     told = {row["check"] for row in answer.rows if row["limit"] == math.inf}
     rows = [Row(**row) for row in answer.rows if row["limit"] != math.inf]

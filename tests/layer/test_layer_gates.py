@@ -23,8 +23,9 @@ from kit.layer_package import (
     small_spec,
 )
 from kit.spec_texts import parsed
-from miras_compiler.analysis.convexity import classify_convexity_of
+from miras_compiler.cli.warnings import convexity_of
 from miras_compiler.compiler import compile_spec
+from miras_compiler.derive.describe import describe_rule
 from miras_compiler.emit.interface import build_interface
 from miras_compiler.errors import SpecError
 from miras_compiler.spec import Spec
@@ -142,9 +143,9 @@ def test_the_steps_of_delta_rules_stay_where_their_transition_is_a_contraction()
 def test_declared_ranges_decide_on_convexity() -> None:
     """A width that is declared positive is not tried at −1.96."""
     spec = SPEC.replace("sum((1 + rho**2)*(u - v)**2)", "rho*sum((u - v)**2)").replace("ALPHA", "{}").replace("ETA", "{}")
-    assert classify_convexity_of(parsed(spec.replace("RHO", "{}"))).kind == "counterexample"
+    assert convexity_of(parsed(spec.replace("RHO", "{}"))).kind == "counterexample"
     for fields in ("parametrization: positive", "parametrization: softplus", "range: [0, null]", "parametrization: tanh, range: [0.5, 2]"):
-        assert classify_convexity_of(parsed(spec.replace("RHO", f"{{{fields}}}"))).kind == "convex", fields
+        assert convexity_of(parsed(spec.replace("RHO", f"{{{fields}}}"))).kind == "convex", fields
 
 
 WRONG = {
@@ -181,7 +182,7 @@ def test_a_range_that_no_parametrization_keeps_is_refused(gate: str) -> None:
 def test_the_operator_takes_more_than_a_layer_makes() -> None:
     """A declared range is the manifest's domain; the argument's letter decides what the rule can take."""
     spec = gates_of(eta="{parametrization: sigmoid, init: 0.5}")
-    assert {a.name: a.domain for a in build_interface(spec).tokens}["eta"] == "[0, 1]"
+    assert {a.name: a.domain for a in build_interface(describe_rule(spec)).tokens}["eta"] == "[0, 1]"
     module = small_package("gated_delta_net")
     q = torch.ones(1, 2, 1, 1)
     o, _ = module.naive_recurrent_gated_delta_net(q, q, q, log_alpha=torch.zeros(1, 2, 1), eta=torch.full((1, 2, 1), 1.5))

@@ -13,6 +13,7 @@ import torch
 from kit.layer_package import MODELS, handed_to_the_operator, layer_of, load_package, small_spec
 from kit.paths import ROOT, SPECS
 from miras_compiler.compiler import compile_spec
+from miras_compiler.derive.describe import describe_rule
 from miras_compiler.elements.optimizer import GradientDescent
 from miras_compiler.emit.interface import build_interface
 from miras_compiler.emit.layer import emit_layer, layer_class
@@ -28,7 +29,8 @@ LONG = "a" * 50
 
 
 def text_of(spec: Spec) -> str:
-    return emit_layer(spec, build_interface(spec))
+    rule = describe_rule(spec)
+    return emit_layer(rule, build_interface(rule))
 
 
 def formula_spec(gates: str, name: str = "x", heads: int = 2) -> Spec:

@@ -13,6 +13,7 @@ from kit.paths import SPECS
 from kit.spec_texts import edited, parsed
 from miras_compiler.analysis import build_dependency_graph, classify_parallel_form
 from miras_compiler.derive import derive_chunk_coefficients, derive_update_rule
+from miras_compiler.derive.describe import describe_rule
 from miras_compiler.ir.build import input_tile
 from miras_compiler.ir.interpret import interpret
 from miras_compiler.ir.nodes import Node, Program, TriangularSolve
@@ -41,7 +42,7 @@ DECAYS: dict[str, list[float]] = {
 def tiles(spec: Spec) -> dict[str, Node]:
     """The coefficients of each kind of row and those at the end, as tiles over log_alpha, log_mu, eta and valid."""
     logs: dict[str, Node] = {gate: input_tile(f"log_{gate}", ("c",)) for gate in ("alpha", "mu") if gate in spec.gates}
-    paths = derive_chunk_coefficients(spec)
+    paths = derive_chunk_coefficients(describe_rule(spec))
     built = TileCoefficients(paths, logs, input_tile("eta", ("c",)), input_tile("valid", ("c",)), lambda node, name, letters: node)
     moments: tuple[Moment, ...] = ("after", "before", "decayed")
     outputs: dict[str, Node] = {}

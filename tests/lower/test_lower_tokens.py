@@ -14,7 +14,6 @@ from kit.expression_value import Array
 from kit.paths import SPECS
 from miras_compiler.analysis import build_dependency_graph, classify_parallel_form
 from miras_compiler.derive import UpdateRule, derive_update_rule
-from miras_compiler.derive.leaves import window_gates, window_of
 from miras_compiler.ir.interpret import interpret
 from miras_compiler.ir.nodes import Program, State
 from miras_compiler.ir.traverse import leaves_of
@@ -72,7 +71,7 @@ def test_a_tile_is_its_tokens_one_after_another(case: str) -> None:
     assert form.kind == kind
     program = build_program(rule, form)
     tokens, state = drawn(rule)
-    found = interpret(program, state | of_tile(tokens, program, window_of(rule.spec)))
+    found = interpret(program, state | of_tile(tokens, program, rule.surprise.window))
     outputs = []
     for t in range(TOKENS):
         o, state = token(rule, tokens, state, t)
@@ -85,7 +84,7 @@ def test_a_tile_is_its_tokens_one_after_another(case: str) -> None:
 def drawn(rule: UpdateRule) -> tuple[dict[str, Array], dict[str, Array]]:
     """What comes by token, and the state; in front of the rows of windows those of earlier tokens, the oldest of which is not there."""
     generator = np.random.default_rng(0)
-    window = window_of(rule.spec)
+    window = rule.surprise.window
     tokens, state = {}, {}
     for leaf in leaves_of(rule.step.program):
         name = leaf.name.removesuffix("_rows")
@@ -107,8 +106,8 @@ def drawn(rule: UpdateRule) -> tuple[dict[str, Array], dict[str, Array]]:
 
 def token(rule: UpdateRule, tokens: dict[str, Array], state: dict[str, Array], t: int) -> tuple[Array, dict[str, Array]]:
     """The output of token t and the state behind it; windows hold the oldest token first, `gamma` the newest."""
-    window = window_of(rule.spec)
-    rows = {"k", "v", *window_gates(rule.spec)} if window > 1 else set()
+    window = rule.surprise.window
+    rows = {"k", "v", *rule.measured_gates} if window > 1 else set()
     values = {f"{name}_rows": x[t : t + window] for name, x in tokens.items() if name in rows}
     values |= {name: x[t] for name, x in tokens.items() if name not in rows}
     values |= {"gamma_rows": tokens["gamma"][t, ::-1]} if window > 1 else {}

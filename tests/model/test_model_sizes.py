@@ -11,11 +11,12 @@ import torch
 from kit.layer_package import load_package
 from kit.model_package import classes, tiny_spec
 from kit.paths import GENERATED, SPEC_FILES, SPECS
+from miras_compiler.derive.describe import describe_rule
 from miras_compiler.emit.interface import build_interface
 from miras_compiler.emit.layer import layer_class
 from miras_compiler.emit.model import count_layer, count_model, sizes_of
 from miras_compiler.errors import SpecError
-from miras_compiler.spec import Spec, load_spec
+from miras_compiler.spec import load_spec
 from miras_compiler.spec.model import PRESETS
 
 
@@ -24,14 +25,15 @@ def test_a_layer_has_the_parameters_that_are_counted_and_presets_are_met(path: P
     package = load_package(GENERATED / path.stem)
     for preset, wanted in PRESETS.items():
         spec = load_spec(path, {"model.preset": preset})
-        interface = build_interface(spec)
-        sizes = sizes_of(spec, interface)
+        rule = describe_rule(spec)
+        interface = build_interface(rule)
+        sizes = sizes_of(rule, interface)
         with torch.device("meta"):
             layer = getattr(package, layer_class(spec))(
                 sizes.hidden_size, heads=sizes.heads, head_dim=sizes.head_dim, value_dim=sizes.value_dim
             )
-        assert sum(parameter.numel() for parameter in layer.parameters()) == count_layer(spec, interface, sizes)
-        assert abs(count_model(spec, interface, sizes) / wanted.parameters - 1) < 0.03
+        assert sum(parameter.numel() for parameter in layer.parameters()) == count_layer(rule, interface, sizes)
+        assert abs(count_model(rule, interface, sizes) / wanted.parameters - 1) < 0.03
         assert (sizes.hidden_size, sizes.layers) == (wanted.hidden_size, wanted.layers)
         assert sizes.intermediate_size >= sizes.hidden_size // 8
 
@@ -49,12 +51,12 @@ SETTINGS: tuple[tuple[str, dict[str, object]], ...] = (
 @pytest.mark.parametrize(("name", "settings"), SETTINGS)
 def test_a_model_on_the_meta_device_has_the_parameters_that_are_counted(name: str, settings: dict[str, object]) -> None:
     pytest.importorskip("transformers")
-    spec: Spec = tiny_spec(name, **settings)
+    rule = describe_rule(tiny_spec(name, **settings))
     config, _, kind = classes(name, **settings)
     with torch.device("meta"):
         model: Any = kind(config())
-    interface = build_interface(spec)
-    assert sum(parameter.numel() for parameter in model.parameters()) == count_model(spec, interface, sizes_of(spec, interface))
+    interface = build_interface(rule)
+    assert sum(parameter.numel() for parameter in model.parameters()) == count_model(rule, interface, sizes_of(rule, interface))
     assert {parameter.device.type for parameter in model.parameters()} == {"meta"}
     assert {buffer.device.type for buffer in model.buffers()} <= {"meta"}
 

@@ -12,9 +12,10 @@ from hypothesis import strategies as st
 
 from kit.expression_value import value
 from kit.spec_texts import parsed
-from miras_compiler.analysis.convexity import Convexity, classify_convexity, classify_convexity_of
+from miras_compiler.analysis.convexity import Convexity, classify_convexity
 from miras_compiler.analysis.curvature import shape_of
 from miras_compiler.cli import main
+from miras_compiler.cli.warnings import convexity_of
 from miras_compiler.formula import FormulaError, names_in, parse_formula
 
 INF = float("inf")
@@ -145,8 +146,8 @@ def test_warnings_are_in_the_json_of_check(tmp_path: Path, capsys: pytest.Captur
 
 def test_a_constant_gate_is_where_it_is_and_a_learned_one_anywhere() -> None:
     text = FORMULA.replace("LOSS", "width * sum((u - v)**2)") + "  width: {source: SOURCE, init: 0.5}\n"
-    assert classify_convexity_of(parsed(text.replace("SOURCE", "constant"))).kind == "convex"
-    learned = classify_convexity_of(parsed(text.replace("SOURCE", "learned")))
+    assert convexity_of(parsed(text.replace("SOURCE", "constant"))).kind == "convex"
+    learned = convexity_of(parsed(text.replace("SOURCE", "learned")))
     assert learned.point is not None
     assert learned.point["width"][0] < 0
 

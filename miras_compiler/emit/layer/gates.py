@@ -4,12 +4,11 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
-from miras_compiler.derive.leaves import steps_of
+from miras_compiler.derive.rule import Rule
 from miras_compiler.emit.interface import Interface
 from miras_compiler.emit.layer.functions import GateFunction, function_of
 from miras_compiler.emit.layer.names import several, sizes
 from miras_compiler.emit.python_text import bracketed
-from miras_compiler.spec import Spec
 
 
 @dataclass(frozen=True)
@@ -33,22 +32,22 @@ class GateText:
         return f'"{self.keyword}": {self.value},'
 
 
-def build_gates(spec: Spec, interface: Interface) -> tuple[GateText, ...]:
+def build_gates(rule: Rule, interface: Interface) -> tuple[GateText, ...]:
     """The gates of a spec, in the order of the operator's arguments."""
     axes = {argument.name: argument.axes for argument in interface.tokens}
-    return tuple(_gate(spec, name, axes) for name in sorted(spec.gates, key=spec.gate_order))
+    return tuple(_gate(rule, name, axes) for name in rule.gates)
 
 
-def _gate(spec: Spec, name: str, axes: dict[str, str]) -> GateText:
-    gate = spec.gates[name]
+def _gate(rule: Rule, name: str, axes: dict[str, str]) -> GateText:
+    gate = rule.spec.gates[name]
     decays = f"log_{name}" in axes  # handed over as a logarithm
     keyword = f"log_{name}" if decays else name
     values = gate.init if isinstance(gate.init, tuple) else (gate.init,)
     if gate.source == "eta":
-        return _of_eta(spec, name, keyword, values)
-    function = function_of(spec.gate_range(name), decays, name)
-    steps = steps_of(spec) if "R" in axes[keyword] else 1
-    heads, *channels = sizes(spec, axes[keyword][2:])
+        return _of_eta(rule, name, keyword, values)
+    function = function_of(rule.gates[name].range, decays, name)
+    steps = rule.update.writes if "R" in axes[keyword] else 1
+    heads, *channels = sizes(rule, axes[keyword][2:])
     lengths = [several(axes[keyword], steps) + heads, *channels]
     module, arguments, origin = source_of(gate.source, gate.low_rank, f"({', '.join(lengths)}{',' if len(lengths) == 1 else ''})")
     start = _start(function, values)
@@ -66,9 +65,9 @@ def _gate(spec: Spec, name: str, axes: dict[str, str]) -> GateText:
     return GateText(name, keyword, tuple(made), value, f"{keyword} = {function.words}{origin}; {name} {verb} {told}", len(values))
 
 
-def _of_eta(spec: Spec, name: str, keyword: str, values: tuple[float, ...]) -> GateText:
+def _of_eta(rule: Rule, name: str, keyword: str, values: tuple[float, ...]) -> GateText:
     """log α = −exp(A) η; A starts where α and η do at their inits."""
-    eta = spec.gates["eta"].init
+    eta = rule.spec.gates["eta"].init
     etas = eta if isinstance(eta, tuple) else (eta,)
     count = max(len(values), len(etas))
     pairs = zip(values * (count // len(values)), etas * (count // len(etas)), strict=True)

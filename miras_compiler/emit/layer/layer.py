@@ -5,7 +5,7 @@ from __future__ import annotations
 import textwrap
 from collections.abc import Sequence
 
-from miras_compiler.elements.memory import VectorMemory
+from miras_compiler.derive.rule import Rule
 from miras_compiler.emit.interface import Interface, remark_paragraph
 from miras_compiler.emit.layer.gates import GateText, build_gates
 from miras_compiler.emit.layer.imports import imports
@@ -16,42 +16,41 @@ from miras_compiler.emit.layer.rows import RowText, build_rows, row_words
 from miras_compiler.emit.layer.ties import TiedText, build_ties
 from miras_compiler.emit.python_text import bracketed, header
 from miras_compiler.emit.template import fill
-from miras_compiler.spec import Spec
 
 DOC_WIDTH = 130
 NORMS = {"rms": "rms_norm(o, self.o_norm_weight)", "layer": "layer_norm(o, self.o_norm_weight)", "none": "o"}
 
 
-def emit_layer(spec: Spec, interface: Interface) -> str:
+def emit_layer(rule: Rule, interface: Interface) -> str:
     """Text of layer.py."""
-    rows, gates, ties = build_rows(spec, interface), build_gates(spec, interface), build_ties(spec, interface)
-    weights, parameters = build_weights(spec, interface), build_parameters(spec, interface)
-    constructor = construct(spec, rows, gates, ties, (*weights, *parameters))
-    methods = [*reset(spec, (*weights, *parameters)), mix(spec, rows, gates, ties, parameters), *initial_state(weights)]
-    if reading := read(spec, interface, rows, parameters, output_of(spec)):
+    rows, gates, ties = build_rows(rule, interface), build_gates(rule, interface), build_ties(rule, interface)
+    weights, parameters = build_weights(rule, interface), build_parameters(rule, interface)
+    constructor = construct(rule, rows, gates, ties, (*weights, *parameters))
+    methods = [*reset(rule, (*weights, *parameters)), mix(rule, rows, gates, ties, parameters), *initial_state(weights)]
+    if reading := read(rule, interface, rows, parameters, output_of(rule)):
         methods.append(method(reading))
     return fill("layer.py", {
-        "header": header(spec),
-        "name": spec.name,
-        "class_name": layer_class(spec),
-        "description": describe(spec, interface, rows, gates, ties),
-        "state_remark": remark_paragraph(spec),
-        "hidden_size": spec.layer.heads * spec.layer.head_dim,
-        "heads": spec.layer.heads,
-        "head_dim": spec.layer.head_dim,
-        "value_dim": spec.layer.value_dim,
+        "header": header(rule.spec),
+        "name": rule.spec.name,
+        "class_name": layer_class(rule.spec),
+        "description": describe(rule, interface, rows, gates, ties),
+        "state_remark": remark_paragraph(rule),
+        "hidden_size": rule.spec.layer.heads * rule.spec.layer.head_dim,
+        "heads": rule.spec.layer.heads,
+        "head_dim": rule.spec.layer.head_dim,
+        "value_dim": rule.spec.layer.value_dim,
         "constructor": constructor,
         "methods": methods,
-        "imports": imports(spec, "\n".join((constructor, *methods))),
+        "imports": imports(rule.spec, "\n".join((constructor, *methods))),
     })  # fmt: skip
 
 
-def construct(spec: Spec, rows: Sequence[RowText], gates: Sequence[GateText], ties: Sequence[TiedText], owns: Sequence[OwnedText]) -> str:
+def construct(rule: Rule, rows: Sequence[RowText], gates: Sequence[GateText], ties: Sequence[TiedText], owns: Sequence[OwnedText]) -> str:
     """The body of the constructor: the widths and their checks, then the modules and parameters in the order of their use."""
-    layer = spec.layer
+    layer = rule.spec.layer
     lines = ["value_dim = head_dim if value_dim is None else value_dim"] if layer.value_dim == layer.head_dim else []
     lines.append("check_widths(hidden_size=hidden_size, heads=heads, head_dim=head_dim, value_dim=value_dim)")
-    if spec.memory.residual or isinstance(spec.memory, VectorMemory):
+    if rule.one_width:
         lines.append("check_one_width(head_dim, value_dim)")
     lines += [f"check_heads(heads, {gate.name}={gate.starts})" for gate in gates if gate.starts > 1]
     lines.append("self.heads = heads")
@@ -67,36 +66,36 @@ def construct(spec: Spec, rows: Sequence[RowText], gates: Sequence[GateText], ti
     if layer.output_gate:
         lines.append("self.g_proj = nn.Linear(hidden_size, heads * value_dim, bias=False)")
     lines.append("self.o_proj = nn.Linear(heads * value_dim, hidden_size, bias=False)")
-    if draws_of(spec, owns):
+    if draws_of(rule, owns):
         lines.append("self.reset_parameters()")
     return textwrap.indent("\n".join(lines), " " * 8)
 
 
-def draws_of(spec: Spec, owns: Sequence[OwnedText]) -> list[str]:
+def draws_of(rule: Rule, owns: Sequence[OwnedText]) -> list[str]:
     """The statements that give the layer's own parameters their values before training."""
-    norm = [] if spec.layer.output_norm == "none" else ["nn.init.ones_(self.o_norm_weight)"]
+    norm = [] if rule.spec.layer.output_norm == "none" else ["nn.init.ones_(self.o_norm_weight)"]
     return [*(owned.draw for owned in owns), *norm]
 
 
-def reset(spec: Spec, owns: Sequence[OwnedText]) -> list[str]:
+def reset(rule: Rule, owns: Sequence[OwnedText]) -> list[str]:
     """`reset_parameters`, where the layer has parameters besides those of its modules."""
-    draws = draws_of(spec, owns)
+    draws = draws_of(rule, owns)
     lines = ["def reset_parameters(self) -> None:", '    """Draws what the layer itself owns; its modules draw their own."""']
     return [method([*lines, *(f"    {draw}" for draw in draws)])] if draws else []
 
 
-def mix(spec: Spec, rows: Sequence[RowText], gates: Sequence[GateText], ties: Sequence[TiedText], parameters: Sequence[OwnedText]) -> str:
+def mix(rule: Rule, rows: Sequence[RowText], gates: Sequence[GateText], ties: Sequence[TiedText], parameters: Sequence[OwnedText]) -> str:
     """`mix`: rows and gates of the hidden states, the operator, the output."""
     own = [row for row in rows if row.projected]
     lines = []
-    if spec.layer.conv:
+    if rule.spec.layer.conv:
         lines += ["if cu_seqlens is not None:", '    check_offsets(cu_seqlens, {"B": len(x), "T": x.shape[1]}, x.device)']
         lines += ["tails: dict[str, Tensor] = {}", *(row.convolved for row in own)]
     lines += [f"{row.name} = {row.made}" for row in own]
     lines += ["gates = {", *(textwrap.indent(gate.entry, "    ") for gate in gates if not gate.late), "}"]
     lines += [f'gates["{gate.keyword}"] = {gate.value}' for gate in gates if gate.late]
     lines += [tied.made for tied in ties]
-    lines += [f"operator = chunk_{spec.name}", "if longest == 1:  # decoding", f"    operator = fused_recurrent_{spec.name}"]
+    lines += [f"operator = chunk_{rule.spec.name}", "if longest == 1:  # decoding", f"    operator = fused_recurrent_{rule.spec.name}"]
     arguments = [row.name if number < 3 else f"{row.name}={row.name}" for number, row in enumerate(rows)]
     arguments += [
         *(f'{gate.keyword}=gates["{gate.keyword}"]' for gate in gates),
@@ -104,7 +103,8 @@ def mix(spec: Spec, rows: Sequence[RowText], gates: Sequence[GateText], ties: Se
     ]
     arguments += ["initial_state=past.recurrent_state", "output_final_state=use_cache", "cu_seqlens=cu_seqlens"]
     lines += ["o, state = operator(", *(f"    {argument}," for argument in arguments), ")"]
-    lines += [f"o = {output_of(spec)}", f"return self.o_proj(o.to(x.dtype)), LayerCache(state, {'tails' if spec.layer.conv else '{}'})"]
+    tails = "tails" if rule.spec.layer.conv else "{}"
+    lines += [f"o = {output_of(rule)}", f"return self.o_proj(o.to(x.dtype)), LayerCache(state, {tails})"]
     head = (
         "def mix(self, x: Tensor, past: LayerCache, use_cache: bool, cu_seqlens: Tensor | None, longest: int) -> tuple[Tensor, LayerCache]:"
     )
@@ -112,10 +112,10 @@ def mix(spec: Spec, rows: Sequence[RowText], gates: Sequence[GateText], ties: Se
     return method([head, doc, *(textwrap.indent(line, "    ") for line in lines)])
 
 
-def output_of(spec: Spec) -> str:
+def output_of(rule: Rule) -> str:
     """The expression for what is projected back to hidden states."""
-    output = f"{NORMS[spec.layer.output_norm]}.flatten(-2)"
-    return output + " * functional.silu(wide(self.g_proj(x)))" if spec.layer.output_gate else output
+    output = f"{NORMS[rule.spec.layer.output_norm]}.flatten(-2)"
+    return output + " * functional.silu(wide(self.g_proj(x)))" if rule.spec.layer.output_gate else output
 
 
 def initial_state(weights: Sequence[OwnedText]) -> list[str]:
@@ -136,14 +136,14 @@ def method(lines: Sequence[str]) -> str:
     return textwrap.indent("\n".join(lines), "    ")
 
 
-def describe(spec: Spec, interface: Interface, rows: Sequence[RowText], gates: Sequence[GateText], ties: Sequence[TiedText]) -> str:
+def describe(rule: Rule, interface: Interface, rows: Sequence[RowText], gates: Sequence[GateText], ties: Sequence[TiedText]) -> str:
     """The lines of the layer's docstring that say what it computes."""
     output = "o = what the memory reads"
-    if spec.layer.output_norm != "none":
-        output += f", {spec.layer.output_norm} norm in every head"
-    if spec.layer.output_gate:
+    if rule.spec.layer.output_norm != "none":
+        output += f", {rule.spec.layer.output_norm} norm in every head"
+    if rule.spec.layer.output_gate:
         output += ", times silu of a projection of x"
     parts: tuple[GateText | TiedText, ...] = (*gates, *ties)
-    lines = [row_words(spec, rows), *(part.description for part in parts), start_words(spec, interface), f"{output}; projected to hidden"]
+    lines = [row_words(rule, rows), *(part.description for part in parts), start_words(rule, interface), f"{output}; projected to hidden"]
     wrapped = (textwrap.fill(line, DOC_WIDTH, subsequent_indent="    ", break_long_words=False, break_on_hyphens=False) for line in lines)
     return textwrap.indent("\n".join(wrapped), "        ")

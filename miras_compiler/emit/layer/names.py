@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from miras_compiler.elements.feature_map import PolynomialMap
+from miras_compiler.derive.rule import Rule
 from miras_compiler.errors import InternalError
 from miras_compiler.spec import Spec
 
@@ -12,14 +12,14 @@ def layer_class(spec: Spec) -> str:
     return "".join(part[:1].upper() + part[1:] for part in spec.name.split("_")) + "Layer"
 
 
-def sizes(spec: Spec, axes: str) -> list[str]:
+def sizes(rule: Rule, axes: str) -> list[str]:
     """How the layer's constructor calls the lengths of axes of the operator: heads, head_dim for "HK"."""
-    lengths = {"H": "heads", "K": "head_dim", "V": "value_dim", "W": str(spec.attentional_bias.window)}
-    if spec.hidden_dim:
-        expansion = spec.hidden_dim // spec.key_dim
+    lengths = {"H": "heads", "K": "head_dim", "V": "value_dim", "W": str(rule.surprise.window)}
+    if rule.spec.hidden_dim:
+        expansion = rule.spec.hidden_dim // rule.spec.key_dim
         lengths["N"] = "head_dim" if expansion == 1 else f"{expansion} * head_dim"
-    if isinstance(spec.feature_map, PolynomialMap):
-        degree = spec.feature_map.degree
+    if rule.features.outer:
+        degree = rule.features.degree
         lengths |= {"F": f"math.comb(head_dim + {degree}, {degree})", "D": str(degree + 1)}
     if unknown := set(axes) - set(lengths):
         raise InternalError(f"a layer has no length for the axis {', '.join(sorted(unknown))} of its operator")

@@ -4,9 +4,9 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
+from miras_compiler.derive.rule import Rule
 from miras_compiler.emit.interface import Interface
 from miras_compiler.emit.layer.names import sizes
-from miras_compiler.spec import Spec
 
 DRAW = {  # a scale is 1 and a shift 0; the coefficients of a polynomial map are those of the exponential, 1/√(i!)
     "ln_weight": "nn.init.ones_(self.ln_weight)",
@@ -25,47 +25,47 @@ class OwnedText:
     start: str = ""
 
 
-def build_weights(spec: Spec, interface: Interface) -> tuple[OwnedText, ...]:
+def build_weights(rule: Rule, interface: Interface) -> tuple[OwnedText, ...]:
     """The weights of W_0; none where the operator begins at zero by itself."""
     if not interface.requires_state:
         return ()
-    init = spec.memory.init
+    init = rule.spec.memory.init
     texts = []
-    for name, axes in interface.weights:
-        empty = f"torch.empty({', '.join(sizes(spec, axes.removeprefix('B')))})"
+    for name, axes, *_ in interface.weights:
+        empty = f"torch.empty({', '.join(sizes(rule, axes.removeprefix('B')))})"
         make = f"self.{name} = nn.Parameter({empty})" if init.learned else f'self.register_buffer("{name}", {empty})'
         std = f"self.{name}.shape[1] ** -0.5" if init.std == "fan_in" else repr(init.std)
-        texts.append(OwnedText(name, make, f"nn.init.normal_(self.{name}, std={std})", _start(spec, name)))
+        texts.append(OwnedText(name, make, f"nn.init.normal_(self.{name}, std={std})", _start(rule, name)))
     return tuple(texts)
 
 
-def _start(spec: Spec, name: str) -> str:
+def _start(rule: Rule, name: str) -> str:
     """W_0 of one weight: the numbers of the layer, or where slices have a total the point of the simplex whose logarithm they are."""
-    if spec.retention.start != "uniform":
+    if rule.mirror.start != "uniform":
         return f"self.{name}"
-    flat = spec.retention.slice_axis() == "all"
+    flat = rule.mirror.slices == "all"
     inside = f"self.{name}.flatten(-2)" if flat else f"self.{name}"
-    axis = -2 if spec.retention.slice_axis() == "input" else -1
+    axis = -2 if rule.mirror.slices == "input" else -1
     back = f".reshape(self.{name}.shape)" if flat else ""
-    return f"{float(spec.retention.constraint() or 1)} * torch.softmax({inside}, {axis}){back}"
+    return f"{rule.mirror.total} * torch.softmax({inside}, {axis}){back}"
 
 
-def build_parameters(spec: Spec, interface: Interface) -> tuple[OwnedText, ...]:
+def build_parameters(rule: Rule, interface: Interface) -> tuple[OwnedText, ...]:
     """The operator's arguments that belong to no token."""
     return tuple(
-        OwnedText(name, f"self.{name} = nn.Parameter(torch.empty({', '.join(sizes(spec, axes))}))", DRAW[name])
+        OwnedText(name, f"self.{name} = nn.Parameter(torch.empty({', '.join(sizes(rule, axes))}))", DRAW[name])
         for name, axes, *_ in interface.parameters
     )
 
 
-def start_words(spec: Spec, interface: Interface) -> str:
+def start_words(rule: Rule, interface: Interface) -> str:
     """Where the memory begins, for the layer's docstring."""
     if not interface.requires_state:
-        return "the memory begins uniform" if spec.retention.start == "uniform" else "the memory begins at A = 0"
-    init = spec.memory.init
+        return "the memory begins uniform" if rule.mirror.start == "uniform" else "the memory begins at A = 0"
+    init = rule.spec.memory.init
     spread = "1/√rows" if init.std == "fan_in" else f"{init.std:g}"
     names = " and ".join(entry.name for entry in interface.weights)
-    if spec.retention.start == "uniform":
+    if rule.mirror.start == "uniform":
         return (
             f"the memory begins at softmaxes of {names}, {'learned' if init.learned else 'fixed'}, drawn with standard deviation {spread}"
         )

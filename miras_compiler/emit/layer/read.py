@@ -5,29 +5,28 @@ from __future__ import annotations
 import textwrap
 from collections.abc import Sequence
 
-from miras_compiler.derive.leaves import steps_of
+from miras_compiler.derive.rule import Rule
 from miras_compiler.emit.interface import Interface
 from miras_compiler.emit.layer.owned import OwnedText
 from miras_compiler.emit.layer.rows import RowText
 from miras_compiler.emit.python_text import bracketed, quoted
-from miras_compiler.spec import Spec
 
 
-def read(spec: Spec, interface: Interface, rows: Sequence[RowText], parameters: Sequence[OwnedText], output: str) -> list[str]:
+def read(rule: Rule, interface: Interface, rows: Sequence[RowText], parameters: Sequence[OwnedText], output: str) -> list[str]:
     """The lines of the method; none where no model needs it. `output` is the expression for what is projected."""
-    if spec.model.wiring != "mac":
+    if rule.spec.model.wiring != "mac":
         return []
     query = next(row for row in rows if row.name == "q")
     sizes = ["CONTRACT.tokens", "q", "value_dim=self.o_proj.in_features // self.heads"]
-    if steps_of(spec) > 1:
-        sizes.append(f"steps={steps_of(spec)}")
-    if spec.attentional_bias.window:
-        sizes.append(f"window={spec.attentional_bias.window}")
-    lines = ["q = self.q_proj(x)"] if spec.layer.conv else []
+    if rule.update.writes > 1:
+        sizes.append(f"steps={rule.update.writes}")
+    if rule.surprise.weighed:
+        sizes.append(f"window={rule.surprise.window}")
+    lines = ["q = self.q_proj(x)"] if rule.spec.layer.conv else []
     lines += [
         f"q = {query.made}",
         bracketed("tokens = idle(", sizes, ")", 8),
-        f"operator = fused_recurrent_{spec.name} if x.shape[1] == 1 else chunk_{spec.name}",
+        f"operator = fused_recurrent_{rule.spec.name} if x.shape[1] == 1 else chunk_{rule.spec.name}",
     ]
     owned = [f"{owned.name}=self.{owned.name}" for owned in parameters]
     lines += [bracketed("o, read = operator(", ["q", "**tokens", *owned, "initial_state=state", "output_final_state=True"], ")", 8)]

@@ -5,11 +5,10 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import dataclass
 
-from miras_compiler.derive.leaves import steps_of
+from miras_compiler.derive.rule import Rule
 from miras_compiler.emit.interface import Interface
 from miras_compiler.emit.layer.names import several, sizes
 from miras_compiler.emit.python_text import bracketed
-from miras_compiler.spec import Spec
 
 
 @dataclass(frozen=True)
@@ -27,10 +26,10 @@ class RowText:
     projected: bool
 
 
-def build_rows(spec: Spec, interface: Interface) -> tuple[RowText, ...]:
+def build_rows(rule: Rule, interface: Interface) -> tuple[RowText, ...]:
     """The rows in the order of the operator's arguments."""
-    gates = {name for gate in spec.gates for name in (gate, f"log_{gate}")}
-    steps = steps_of(spec)
+    gates = {name for gate in rule.gates for name in (gate, f"log_{gate}")}
+    steps = rule.update.writes
     rows = []
     for argument in interface.tokens:
         if argument.name in gates:
@@ -39,27 +38,27 @@ def build_rows(spec: Spec, interface: Interface) -> tuple[RowText, ...]:
         is_key = argument.axes.endswith("K")
         convolution = [f"self.{name}_proj(x)", f'past.conv_state.get("{name}")', "cu_seqlens"]
         convolved = bracketed(f'{name}, tails["{name}"] = self.{name}_conv1d(', convolution, ")", 8)
-        made = name if spec.layer.conv else f"self.{name}_proj(x)"
-        if spec.layer.activation == "silu":
+        made = name if rule.spec.layer.conv else f"self.{name}_proj(x)"
+        if rule.spec.layer.activation == "silu":
             made = f"functional.silu({made})"
         made = f"split_heads({made}, self.heads, {steps})" if "R" in argument.axes else f"split_heads({made}, self.heads)"
-        if is_key and spec.layer.qk_norm == "l2":
+        if is_key and rule.spec.layer.qk_norm == "l2":
             made = f"unit({made})"
-        (width,) = sizes(spec, argument.axes[-1])
-        projected = name not in spec.layer.tie or spec.layer.tie[name].of == name
+        (width,) = sizes(rule, argument.axes[-1])
+        projected = name not in rule.spec.layer.tie or rule.spec.layer.tie[name].of == name
         rows.append(RowText(name, f"{several(argument.axes, steps)}heads * {width}", convolved, made, is_key, projected))
     return tuple(rows)
 
 
-def row_words(spec: Spec, rows: Sequence[RowText]) -> str:
+def row_words(rule: Rule, rows: Sequence[RowText]) -> str:
     """How the rows come about, for the layer's docstring."""
     steps = ["projections of x"]
-    if spec.layer.conv:
-        steps.append(f"each channel convolved over its last {spec.layer.conv} tokens")
-    if spec.layer.activation == "silu":
+    if rule.spec.layer.conv:
+        steps.append(f"each channel convolved over its last {rule.spec.layer.conv} tokens")
+    if rule.spec.layer.activation == "silu":
         steps.append("silu")
     own = [row for row in rows if row.projected]
     words = f"{', '.join(row.name for row in own)} = {', '.join(steps)}"
-    if spec.layer.qk_norm == "l2":
+    if rule.spec.layer.qk_norm == "l2":
         words += f"; {' and '.join(row.name for row in own if row.is_key)} of length 1 in every head"
     return words

@@ -4,11 +4,11 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
+from miras_compiler.derive.rule import Rule
 from miras_compiler.emit.interface import Interface
 from miras_compiler.emit.layer.gates import source_of
 from miras_compiler.emit.layer.names import sizes
 from miras_compiler.emit.python_text import bracketed
-from miras_compiler.spec import Spec
 from miras_compiler.spec.ties import RETAINED, Tie
 
 
@@ -22,19 +22,19 @@ class TiedText:
     description: str
 
 
-def build_ties(spec: Spec, interface: Interface) -> tuple[TiedText, ...]:
+def build_ties(rule: Rule, interface: Interface) -> tuple[TiedText, ...]:
     """The tied rows, in the order of the operator's arguments."""
     rows = {argument.name: argument.axes for argument in interface.tokens}
-    return tuple(_tied(spec, name, spec.layer.tie[name], axes) for name, axes in rows.items() if name in spec.layer.tie)
+    return tuple(_tied(rule, name, rule.spec.layer.tie[name], axes) for name, axes in rows.items() if name in rule.spec.layer.tie)
 
 
-def _tied(spec: Spec, name: str, tie: Tie, axes: str) -> TiedText:
+def _tied(rule: Rule, name: str, tie: Tie, axes: str) -> TiedText:
     words = f"{name} = {tie.of if tie.of != name else 'that'}"
     value = '-torch.expm1(gates["log_alpha"])' if tie.of == RETAINED else str(tie.of)
     if tie.gate is None:
         made = f"{name} = {value}" if tie.of != RETAINED else f"{name} = {value}.to(v.dtype)  # 1 − α"
         return TiedText(name, "", made, words)
-    heads, channels = sizes(spec, axes[2:])
+    heads, channels = sizes(rule, axes[2:])
     per_head = tie.gate.per == "head"
     module, arguments, origin = source_of(tie.gate.source, tie.gate.low_rank, f"({heads},)" if per_head else f"({heads}, {channels})")
     constant = tie.gate.source == "constant"

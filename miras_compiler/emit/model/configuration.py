@@ -5,17 +5,19 @@ from __future__ import annotations
 import hashlib
 from collections.abc import Mapping
 
+from miras_compiler.derive.rule import Rule
 from miras_compiler.emit.interface import Interface
 from miras_compiler.emit.model.names import model_name
 from miras_compiler.emit.model.sizes import sizes_of
 from miras_compiler.emit.python_text import header
 from miras_compiler.emit.template import fill
-from miras_compiler.spec import Spec, digest
+from miras_compiler.spec import digest
 
 
-def emit_configuration(spec: Spec, interface: Interface, texts: Mapping[str, str]) -> str:
+def emit_configuration(rule: Rule, interface: Interface, texts: Mapping[str, str]) -> str:
     """Text of configuration_<name>.py; `texts` are the package's other files, whose Python has a digest here."""
-    sizes, model = sizes_of(spec, interface), spec.model
+    spec, sizes = rule.spec, sizes_of(rule, interface)
+    model = spec.model
     fields = [
         ("digest: str", f'"{digest(spec)}"'),
         ("vocab_size: int", str(sizes.vocab_size)),

@@ -5,64 +5,62 @@ from __future__ import annotations
 import math
 from typing import TYPE_CHECKING
 
-from miras_compiler.derive.leaves import steps_of
-from miras_compiler.elements.feature_map import PolynomialMap
+from miras_compiler.derive.rule import Rule
 from miras_compiler.emit.interface import Interface
-from miras_compiler.spec import Spec
 
 if TYPE_CHECKING:
     from miras_compiler.emit.model.sizes import Sizes
 
 
-def count_model(spec: Spec, interface: Interface, sizes: Sizes) -> int:
+def count_model(rule: Rule, interface: Interface, sizes: Sizes) -> int:
     """The parameters of the language model."""
-    hidden, pattern = sizes.hidden_size, spec.model.pattern
-    embeddings = sizes.vocab_size * hidden * (1 if spec.model.tie_embeddings else 2)
-    mixers = sum(count_mixer(spec, interface, sizes, pattern[number % len(pattern)]) for number in range(sizes.layers))
+    hidden, pattern = sizes.hidden_size, rule.spec.model.pattern
+    embeddings = sizes.vocab_size * hidden * (1 if rule.spec.model.tie_embeddings else 2)
+    mixers = sum(count_mixer(rule, interface, sizes, pattern[number % len(pattern)]) for number in range(sizes.layers))
     mlp = 3 * hidden * sizes.intermediate_size + hidden if sizes.intermediate_size else 0
     return embeddings + mixers + sizes.layers * (hidden + mlp) + hidden
 
 
-def count_mixer(spec: Spec, interface: Interface, sizes: Sizes, kind: str) -> int:
+def count_mixer(rule: Rule, interface: Interface, sizes: Sizes, kind: str) -> int:
     """The parameters of the mixer of one block."""
     attention = 4 * sizes.hidden_size**2
     if kind != "memory":
         return attention
-    memory, persistent = count_layer(spec, interface, sizes), (spec.model.persistent or 0) * sizes.hidden_size
+    memory, persistent = count_layer(rule, interface, sizes), (rule.spec.model.persistent or 0) * sizes.hidden_size
     gate = 2 * sizes.hidden_size
-    return memory + {"lmm": 0, "mal": attention + persistent}.get(spec.model.wiring, attention + persistent + gate)
+    return memory + {"lmm": 0, "mal": attention + persistent}.get(rule.spec.model.wiring, attention + persistent + gate)
 
 
-def count_layer(spec: Spec, interface: Interface, sizes: Sizes) -> int:
+def count_layer(rule: Rule, interface: Interface, sizes: Sizes) -> int:
     """The parameters of the layer of the memory."""
-    length = axis_lengths(spec, sizes)
-    layer, hidden, steps = spec.layer, sizes.hidden_size, steps_of(spec)
-    gates = {name: gate for gate in spec.gates for name in (gate, f"log_{gate}")}
+    length = axis_lengths(rule, sizes)
+    layer, hidden, steps = rule.spec.layer, sizes.hidden_size, rule.update.writes
+    gates = {name: gate for gate in rule.gates for name in (gate, f"log_{gate}")}
     total = 0
     for argument in interface.tokens:
         name, axes = argument.name, argument.axes
         width = math.prod(length[axis] for axis in axes[2:])
         width *= steps if axes[1] == "R" else 1
         if name in gates:
-            total += count_gate(spec, gates[name], width, sizes)
+            total += count_gate(rule, gates[name], width, sizes)
         elif name not in layer.tie or layer.tie[name].of == name:
             total += (hidden + layer.conv) * width
         if name in layer.tie and (gate := layer.tie[name].gate) is not None:
             total += count_source(gate.source, gate.low_rank, sizes.heads if gate.per == "head" else width, hidden)
     owned = [entry.axes for entry in interface.parameters]
-    if interface.requires_state and spec.memory.init.learned:
+    if interface.requires_state and rule.spec.memory.init.learned:
         owned += [entry.axes.removeprefix("B") for entry in interface.weights]
     total += sum(math.prod(length[axis] for axis in axes) for axes in owned)
     total += 0 if layer.output_norm == "none" else sizes.value_dim
     return total + (1 + layer.output_gate) * sizes.heads * sizes.value_dim * hidden
 
 
-def count_gate(spec: Spec, name: str, width: int, sizes: Sizes) -> int:
+def count_gate(rule: Rule, name: str, width: int, sizes: Sizes) -> int:
     """The parameters of a gate of so many numbers a token."""
-    gate = spec.gates[name]
+    gate = rule.spec.gates[name]
     if gate.source == "eta":
         return sizes.heads  # exp(A)
-    own = spec.gate_range(name)
+    own = rule.gates[name].range
     rate = sizes.heads if gate.source != "constant" and own.parametrization == "exp_softplus" else 0
     return rate + count_source(gate.source, gate.low_rank, width, sizes.hidden_size)
 
@@ -74,12 +72,12 @@ def count_source(source: str, low_rank: int | None, width: int, hidden: int) -> 
     return width + (hidden * width if low_rank is None else low_rank * (hidden + width))
 
 
-def axis_lengths(spec: Spec, sizes: Sizes) -> dict[str, int]:
+def axis_lengths(rule: Rule, sizes: Sizes) -> dict[str, int]:
     """The lengths of the axes of the operator's arguments."""
-    lengths = {"H": sizes.heads, "K": sizes.head_dim, "V": sizes.value_dim, "W": spec.attentional_bias.window or 0}
-    if spec.hidden_dim:
-        lengths["N"] = spec.hidden_dim // spec.key_dim * sizes.head_dim
-    if isinstance(spec.feature_map, PolynomialMap):
-        degree = spec.feature_map.degree
+    lengths = {"H": sizes.heads, "K": sizes.head_dim, "V": sizes.value_dim, "W": rule.surprise.window}
+    if rule.spec.hidden_dim:
+        lengths["N"] = rule.spec.hidden_dim // rule.spec.key_dim * sizes.head_dim
+    if rule.features.outer:
+        degree = rule.features.degree
         lengths |= {"F": math.comb(sizes.head_dim + degree, degree), "D": degree + 1}
     return lengths

@@ -4,9 +4,9 @@ from __future__ import annotations
 
 from dataclasses import dataclass, replace
 
+from miras_compiler.derive.rule import Rule
 from miras_compiler.emit.interface import Interface
 from miras_compiler.emit.model.count import count_model
-from miras_compiler.spec import Spec
 from miras_compiler.spec.model import PRESETS, RATIO
 
 STEP = 64  # inner widths of MLPs are multiples of it
@@ -26,19 +26,19 @@ class Sizes:
     attention_heads: int
 
 
-def sizes_of(spec: Spec, interface: Interface) -> Sizes:
+def sizes_of(rule: Rule, interface: Interface) -> Sizes:
     """The sizes of the model as the spec describes it."""
-    model = spec.model
-    heads = spec.model_heads
+    model = rule.spec.model
+    heads = rule.spec.model_heads
     hidden = heads * max(1, model.hidden_size // heads)  # the spec's, but where it is the default and heads do not divide it
     ratio = RATIO if model.mlp.ratio is None else model.mlp.ratio
     inner = 0 if model.mlp.kind == "none" else STEP * max(1, round(ratio * hidden / STEP))
-    widths = spec.layer.head_dim, spec.value_dim, inner, model.attention_heads
+    widths = rule.spec.layer.head_dim, rule.spec.value_dim, inner, model.attention_heads
     sizes = Sizes(model.vocab_size, hidden, model.layers, heads, *widths)
     if model.preset is None or model.mlp.ratio is not None:
         return sizes
-    wanted = PRESETS[model.preset].parameters - count_model(spec, interface, replace(sizes, intermediate_size=0))
-    step = count_model(spec, interface, replace(sizes, intermediate_size=2 * STEP)) - count_model(
-        spec, interface, replace(sizes, intermediate_size=STEP)
+    wanted = PRESETS[model.preset].parameters - count_model(rule, interface, replace(sizes, intermediate_size=0))
+    step = count_model(rule, interface, replace(sizes, intermediate_size=2 * STEP)) - count_model(
+        rule, interface, replace(sizes, intermediate_size=STEP)
     )
     return replace(sizes, intermediate_size=STEP * max(1, round((wanted - hidden * model.layers) / step)))

@@ -8,6 +8,7 @@ from miras_compiler.analysis import ParallelForm
 from miras_compiler.analysis.parallel_form import EXPLANATION
 from miras_compiler.analysis.tile import TILE, default_tile, has_own_rows
 from miras_compiler.derive import UpdateRule
+from miras_compiler.derive.rule import Rule
 from miras_compiler.emit.interface import Interface, remark_paragraph
 from miras_compiler.emit.python_text import arguments, header, helper_text, indented, signature, step_signature
 from miras_compiler.emit.template import fill
@@ -15,7 +16,6 @@ from miras_compiler.emit.torch.body import print_body
 from miras_compiler.emit.torch.recurrent import carried, finish_text, form_text, imports, leaf_order
 from miras_compiler.ir.nodes import Program
 from miras_compiler.ir.traverse import leaves_of
-from miras_compiler.spec import Spec
 
 SECTIONS = (
     ("decay", "decays, and the weights of surprises"),
@@ -32,13 +32,13 @@ def emit_chunked(rule: UpdateRule, form: ParallelForm, program: Program, interfa
     spec = rule.spec
     common = {
         "header": header(spec), "name": spec.name, "reason": sentence(form.reason), "signature": signature(interface),
-        "state_remark": remark_paragraph(spec),
+        "state_remark": remark_paragraph(rule),
     }  # fmt: skip
     if form.kind == "token_by_token":
         suggestion = sentence(f"here {form.suggestion}")
-        return fill("chunked_by_token.py", common | {"suggestion": suggestion, "tile": TILE, "call": by_token(spec, interface)})
+        return fill("chunked_by_token.py", common | {"suggestion": suggestion, "tile": TILE, "call": by_token(rule, interface)})
     used = {leaf.name for leaf in leaves_of(program)}
-    takes = [name for name in leaf_order(spec, interface) if name in used]
+    takes = [name for name in leaf_order(rule, interface) if name in used]
     gives = [name for name in carried(interface) if not name.endswith("_start")]
     body = print_body(program, SECTIONS, takes, ["o", *gives])
     finish, more = finish_text(rule.step.chunk_end, interface)
@@ -46,7 +46,7 @@ def emit_chunked(rule: UpdateRule, form: ParallelForm, program: Program, interfa
     options = ["initial_state", "output_final_state", "cu_seqlens", "backend", "tile"]
     return fill("chunked.py", common | {
         "form_of_rule": sentence(EXPLANATION[form.kind]),
-        "tile": default_tile(spec, form.kind, has_own_rows(program)),
+        "tile": default_tile(rule, form.kind, has_own_rows(program)),
         "imports": imports("\n".join(body.lines) + helpers, ".runtime_tiles", ["TileForm"]),
         "call": indented("return _FORM(", arguments(interface, options), ")"),
         "step_signature": step_signature(body.parameters),
@@ -56,12 +56,12 @@ def emit_chunked(rule: UpdateRule, form: ParallelForm, program: Program, interfa
     })  # fmt: skip
 
 
-def by_token(spec: Spec, interface: Interface) -> str:
+def by_token(rule: Rule, interface: Interface) -> str:
     """The call of the token loop, with all arguments."""
     names = [argument.name for argument in interface.tokens[:3]]
     options = ("initial_state", "output_final_state", "cu_seqlens", "backend")
     passed = [*names, *(f"{name}={name}" for name in (*interface.keywords, *options))]
-    return "    check_tile(tile)\n" + indented(f"return naive_recurrent_{spec.name}(", passed, ")")
+    return "    check_tile(tile)\n" + indented(f"return naive_recurrent_{rule.spec.name}(", passed, ")")
 
 
 def sentence(text: str) -> str:

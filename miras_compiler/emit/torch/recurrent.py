@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from miras_compiler.derive import UpdateRule
-from miras_compiler.derive.leaves import code_name, window_gates, window_of
+from miras_compiler.derive.rule import Rule
 from miras_compiler.derive.update_rule import SECTIONS
 from miras_compiler.emit.interface import Interface, remark_paragraph
 from miras_compiler.emit.python_text import (
@@ -21,7 +21,6 @@ from miras_compiler.emit.template import fill
 from miras_compiler.emit.torch.body import print_body
 from miras_compiler.ir.nodes import Program
 from miras_compiler.ir.traverse import leaves_of
-from miras_compiler.spec import Spec
 
 MEASURES = ("loss", "error", "surprise", "state")
 
@@ -30,7 +29,7 @@ def emit_recurrent(rule: UpdateRule, interface: Interface) -> str:
     """Text of recurrent.py."""
     spec = rule.spec
     used = {leaf.name for leaf in leaves_of(rule.step.trace)}
-    takes = [name for name in leaf_order(spec, interface) if name in used]
+    takes = [name for name in leaf_order(rule, interface) if name in used]
     gives = [name for name in carried(interface) if not name.endswith("_start")]
     body = print_body(rule.step.trace, tuple(SECTIONS.items()), takes, ["o", *gives, *MEASURES])
     finish, more = finish_text(rule.step.chunk_end, interface)
@@ -40,7 +39,7 @@ def emit_recurrent(rule: UpdateRule, interface: Interface) -> str:
         "header": header(spec),
         "name": spec.name,
         "rule": rule.trace_text(),
-        "state_remark": remark_paragraph(spec),
+        "state_remark": remark_paragraph(rule),
         "imports": imports("\n".join(body.lines) + helpers, ".runtime_recurrent", ["TokenForm", "Trace"]),
         "signature": signature(interface),
         "call": indented("return _FORM(", arguments(interface, options), ")"),
@@ -52,10 +51,11 @@ def emit_recurrent(rule: UpdateRule, interface: Interface) -> str:
     })  # fmt: skip
 
 
-def leaf_order(spec: Spec, interface: Interface) -> list[str]:
+def leaf_order(rule: Rule, interface: Interface) -> list[str]:
     """What a token step or a tile may read, in order: tokens, the rows of a window, parameters, and the state that is carried."""
-    tokens = [argument.leaf for argument in interface.tokens if argument.name != "gamma" or window_of(spec) == 1]
-    rows = [f"{name}_rows" for name in ("k", "v", *map(code_name, window_gates(spec)))] if window_of(spec) > 1 else []
+    windowed, measured = rule.surprise.window > 1, [gate.code for gate in rule.gates.values() if gate.measured]
+    tokens = [argument.leaf for argument in interface.tokens if argument.name != "gamma" or not windowed]
+    rows = [f"{name}_rows" for name in ("k", "v", *measured)] if windowed else []
     rows += (["k_rows_features"] if interface.derived else []) + ["gamma_rows", "owner"] if rows else []
     parameters = [argument.name for argument in interface.parameters if argument.name != "feature_coefficients"]
     return [*tokens, *interface.derived, *rows, "valid", *parameters, *carried(interface)]
@@ -63,7 +63,7 @@ def leaf_order(spec: Spec, interface: Interface) -> list[str]:
 
 def carried(interface: Interface) -> list[str]:
     """The entries of the state that go from token to token."""
-    return [entry.name for entry in interface.state if entry.name != "position" and not entry.name.startswith("window_")]
+    return [entry.name for entry in interface.state if entry.goes == "by token"]
 
 
 def imports(code: str, runtime: str, names: list[str]) -> str:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 
+from miras_compiler.derive.rule import Rule
 from miras_compiler.emit.interface import Interface
 from miras_compiler.emit.python_text import WIDTH, header, legend, mapping, signature
 from miras_compiler.emit.template import fill
@@ -15,11 +16,12 @@ from miras_compiler.emit.triton.staged import make_printers
 from miras_compiler.schedule import Schedule
 from miras_compiler.schedule.entered import START
 from miras_compiler.schedule.tile import BLOCK, tile_length
-from miras_compiler.spec import Spec, digest
+from miras_compiler.spec import digest
 
 
-def emit_kernels(spec: Spec, schedules: Mapping[str, Schedule], interface: Interface) -> str:
+def emit_kernels(rule: Rule, schedules: Mapping[str, Schedule], interface: Interface) -> str:
     """Text of kernels.py."""
+    spec = rule.spec
     names = {argument.leaf: argument.axes for argument in interface.tokens}, {each.name: each.axes for each in interface.parameters}
     operations = [Operation(schedule, *names, prefix) for prefix, schedule in schedules.items()]
     printer = TritonPrinter()
@@ -34,11 +36,11 @@ def emit_kernels(spec: Spec, schedules: Mapping[str, Schedule], interface: Inter
         "digest": digest(spec),
         "reason": main.schedule.reason,
         "legend": legend(interface),
-        "frozen": spec.frozen_gradient,
-        "tile": tile_length(spec),
+        "frozen": rule.frozen,
+        "tile": tile_length(rule),
         "least": 64 if any(axis.startswith("n") for each in printed for axis in each.axes) else 16,
         "block": BLOCK,
-        "options": launch_options(spec, [kernel for _, kernel in variants]),
+        "options": launch_options(rule, [kernel for _, kernel in variants]),
         "functions": functions,
         "imports": device_imports("\n".join(functions)),
         "launches": [operation.launch(kernel) for operation, kernel in variants],

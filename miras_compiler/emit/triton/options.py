@@ -4,23 +4,23 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
+from miras_compiler.derive.rule import Rule
 from miras_compiler.emit.triton.kernel import KernelPrinter
 from miras_compiler.gpus.launch_table import ANY, FULL, Launch, forms_of, launches
 from miras_compiler.schedule.build import RESUME
 from miras_compiler.schedule.tile import tile_length
-from miras_compiler.spec import Spec
 
 HALF_A_FILE = 88 * 1024  # bytes of tiles that about half the registers of a processor, 4 warps, can hold
 THIRD_OF_A_FILE = 56 * 1024
 THIRD = 168  # registers of a thread with which three programs of 4 warps share a processor
 
 
-def launch_options(spec: Spec, variants: Sequence[Sequence[KernelPrinter]]) -> str:
+def launch_options(rule: Rule, variants: Sequence[Sequence[KernelPrinter]]) -> str:
     """Per kernel: largest width, warps, stages, block and registers, narrow widths first."""
     rows = {}
     for printed in variants:
         name = printed[0].kernel.name
-        found = launches(name.removeprefix(RESUME), forms_of(spec), tile_length(spec), default=estimated(printed))
+        found = launches(name.removeprefix(RESUME), forms_of(rule.spec), tile_length(rule), default=estimated(printed))
         rows[name] = tuple((width, *launch) for width, launch in found.items())
     return "{\n" + "\n".join(f'    "{name}": {row},' for name, row in rows.items()) + "\n}"
 

@@ -31,7 +31,7 @@ def emit_walk(rule: UpdateRule, walk: Walk, interface: Interface, why_no_tiles: 
     functions = printed.functions(adjoints)
     kernels = [printed.forward("walk_forward"), *([printed.backward("walk_backward")] if adjoints else ())]
     functions = [*(code.strip() for code in printer.helpers.values()), *functions, *kernels]
-    operators = "\n".join(operator_rows(printed, spec.frozen_gradient, adjoints))
+    operators = "\n".join(operator_rows(printed, rule.frozen, adjoints))
     used = [name for name in ("Kept", "Sums") if f"{name}(" in operators]
     imports = [
         import_line(".contract", ["CONTRACT"]),
@@ -72,7 +72,7 @@ def launch_rows(rule: UpdateRule, walk: Walk, kernel: str, copies: int) -> str:
     numbers = {width: copies * sum(width ** len(axes) for axes in walk.states.values()) for width in WIDTHS}
     warps = {width: 4 if number <= FEW else 8 if number <= SOME else 16 for width, number in numbers.items()}
     default = {width: Launch(count, 1, 64, FULL) for width, count in warps.items()}
-    found = launches(kernel, forms_of(rule.spec), tile_length(rule.spec), default=default | {ANY: Launch(16, 1, 64, FULL)})
+    found = launches(kernel, forms_of(rule.spec), tile_length(rule), default=default | {ANY: Launch(16, 1, 64, FULL)})
     rows = [(width, *launch) for width, launch in found.items()]
     kept = [row for row, wider in zip(rows, [*rows[1:], None], strict=True) if wider is None or wider[1:] != row[1:]]
     return f"({', '.join(map(str, kept))}{',' if len(kept) == 1 else ''})"
