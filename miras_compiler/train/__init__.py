@@ -1,0 +1,1 @@
+"""Trains a package: data, run folder, and a loop on transformers' Trainer."""
