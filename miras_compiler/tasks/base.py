@@ -10,6 +10,8 @@ from numpy.typing import NDArray
 IGNORED = -100
 """The label of a token that nothing is asked of, as PyTorch's cross entropy has it."""
 
+TRAINING, TESTING, ORDER = 1, 2, 3  # first numbers of the keys of generators: what they draw
+
 Tokens = NDArray[np.int64]
 
 
@@ -63,14 +65,17 @@ class Task(Protocol):
 
 
 def seeded(*key: int) -> np.random.Generator:
-    """A generator of its own for a key, such as (seed, step, row): what it draws depends on nothing that was drawn before."""
+    """A generator of its own for a key, such as (TRAINING, seed, step, row): what it draws depends on nothing that was drawn before."""
     return np.random.Generator(np.random.PCG64(np.random.SeedSequence(key)))
 
 
-def draw_batch(task: Task, seed: int, setting: Setting, rows: int, *, first: int = 0, training: bool = False) -> Example:
-    """[B, T] arrays of the examples `first`, …, `first + rows − 1` of a seed at a setting; each depends on its number alone."""
-    mark = (setting.length, setting.items)
-    examples = [task.draw(seeded(seed, *mark, row, int(training)), setting, training=training) for row in range(first, first + rows)]
+def draw_batch(task: Task, seed: int, setting: Setting, rows: int, *, first: int = 0) -> Example:
+    """[B, T] arrays of test examples `first`, …, `first + rows − 1` of a seed at a setting; each depends on its number alone.
+
+    They are drawn apart from those of training, whatever its seed.
+    """
+    key = (TESTING, seed, setting.length, setting.items)
+    examples = [task.draw(seeded(*key, row), setting, training=False) for row in range(first, first + rows)]
     return Example(*(np.stack(each) for each in zip(*examples, strict=True)))
 
 
