@@ -7,9 +7,25 @@ from typing import Any
 
 from miras_compiler.errors import InputError, nearest, short
 from miras_compiler.tasks.base import Task
+from miras_compiler.tasks.copying import Copy
+from miras_compiler.tasks.induction import Induction
+from miras_compiler.tasks.mad import (
+    Compression,
+    FuzzyInContextRecall,
+    InContextRecall,
+    Memorization,
+    NoisyInContextRecall,
+    SelectiveCopying,
+)
 from miras_compiler.tasks.mqar import Mqar
+from miras_compiler.tasks.niah import Niah, NiahNumber, NiahPasskey, NiahWord
+from miras_compiler.tasks.noisy_recall import NoisyRecall
 
-TASKS: dict[str, type[Task]] = {"mqar": Mqar}
+KINDS: tuple[type[Task], ...] = (
+    Mqar, NoisyRecall, Copy, Induction, Niah, NiahPasskey, NiahNumber, NiahWord,
+    InContextRecall, FuzzyInContextRecall, NoisyInContextRecall, SelectiveCopying, Compression, Memorization,
+)  # fmt: skip
+TASKS: dict[str, type[Task]] = {kind.name: kind for kind in KINDS}
 
 
 def build_task(text: str, **fields: Any) -> Task:

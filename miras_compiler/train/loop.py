@@ -5,7 +5,9 @@ from __future__ import annotations
 import errno
 import os
 import shutil
+import warnings
 from collections.abc import Mapping
+from contextlib import ExitStack
 from dataclasses import dataclass
 from typing import Any
 
@@ -24,6 +26,7 @@ from miras_compiler.train.processes import world_size
 from miras_compiler.train.recorder import Recorder, Tell
 from miras_compiler.train.settings import TrainSettings
 from miras_compiler.train.sources import Source
+from miras_compiler.train.tokenizers import load_tokenizer
 
 KEPT = 2  # checkpoints
 SAVING = ".saving"  # where a checkpoint is written before it is one
@@ -60,6 +63,7 @@ def train(run: RunFolder, source: Source, settings: TrainSettings, tell: Tell) -
     quiet: Any = transformers.utils.logging
     quiet.set_verbosity_error()
     quiet.disable_progress_bar()
+    warnings.filterwarnings("ignore", "FSDP2-wrapped module")  # of views of what it returns: the loop changes none in place
     on_gpu = torch.cuda.is_available()
     transformers.set_seed(settings.seed)
     make_config, make_model = model_classes(run.package)
@@ -69,10 +73,17 @@ def train(run: RunFolder, source: Source, settings: TrainSettings, tell: Tell) -
         raise InputError(f"{run.package}: the model cannot be built: {problem}; set other sizes with --set") from None
     recorder = Recorder(run, source, settings, parameters=sum(p.numel() for p in model.parameters()), tell=tell)
     trainer = RunTrainer(
-        run, model=model, args=arguments(run, settings, on_gpu), train_dataset=Rows(source, settings.batch, settings.steps),
-        data_collator=collate, callbacks=[recorder],
-    )  # fmt: skip
+        run,
+        uses_bfloat16(settings, on_gpu),
+        model=model,
+        args=arguments(run, settings, on_gpu),
+        train_dataset=Rows(source, settings.batch, settings.steps),
+        data_collator=collate,
+        processing_class=load_tokenizer(run.tokenizer) if run.tokenizer.is_dir() else None,
+        callbacks=[recorder],
+    )
     trainer.remove_callback(transformers.PrinterCallback)
+    model.config.use_cache = True  # the Trainer turns it off, and would save that
     whole = run.checkpoints()
     if trainer.is_world_process_zero():
         recorder.begin(step_of(whole[-1]) if whole else 0)
@@ -104,38 +115,37 @@ def arguments(run: RunFolder, settings: TrainSettings, on_gpu: bool) -> Training
         raise InputError(f"--micro-batch {micro} does not divide the {share} sequences of a device")
     sharded = world > 1 and not os.environ.get("ACCELERATE_USE_FSDP")
     sharding = {"version": 2, "transformer_layer_cls_to_wrap": [BLOCK]}
-    options: dict[str, Any] = dict(
-        output_dir=str(run.path / SAVING),
-        max_steps=settings.steps,
-        per_device_train_batch_size=micro,
-        gradient_accumulation_steps=share // micro,
-        train_sampling_strategy="sequential",
-        learning_rate=settings.lr,
-        lr_scheduler_type="cosine_with_min_lr",
-        lr_scheduler_kwargs={"min_lr_rate": 0.1},
-        warmup_steps=settings.warmup_steps,
-        weight_decay=settings.weight_decay,
-        adam_beta1=0.9,
-        adam_beta2=0.95,
-        max_grad_norm=1.0,
-        seed=settings.seed,
-        bf16=uses_bfloat16(settings, on_gpu),
-        torch_compile=settings.compile,
-        logging_strategy="steps",
-        logging_steps=settings.logging(on_gpu),
-        logging_nan_inf_filter=False,
-        save_strategy="steps",
-        save_steps=settings.saving(on_gpu),
-        report_to="none",
-        disable_tqdm=True,
-        remove_unused_columns=False,
-        use_cpu=not on_gpu,
-        ddp_backend=None if on_gpu or world == 1 else "gloo",
-        dataloader_num_workers=min(8, max(1, (os.cpu_count() or 1) // world - 1)) if on_gpu else 0,
-        dataloader_pin_memory=on_gpu,
-        fsdp=True if sharded else None,
-        fsdp_config=sharding if sharded else None,
-    )
+    options: dict[str, Any] = {
+        "output_dir": str(run.path / SAVING),
+        "max_steps": settings.steps,
+        "per_device_train_batch_size": micro,
+        "gradient_accumulation_steps": share // micro,
+        "train_sampling_strategy": "sequential",
+        "learning_rate": settings.lr,
+        "lr_scheduler_type": "cosine_with_min_lr",
+        "lr_scheduler_kwargs": {"min_lr_rate": 0.1},
+        "warmup_steps": settings.warmup_steps,
+        "weight_decay": settings.weight_decay,
+        "adam_beta1": 0.9,
+        "adam_beta2": 0.95,
+        "max_grad_norm": 1.0,
+        "seed": settings.seed,
+        "torch_compile": settings.compile,
+        "logging_strategy": "steps",
+        "logging_steps": settings.logging(on_gpu),
+        "logging_nan_inf_filter": False,
+        "save_strategy": "steps",
+        "save_steps": settings.saving(on_gpu),
+        "report_to": "none",
+        "disable_tqdm": True,
+        "remove_unused_columns": False,
+        "use_cpu": not on_gpu,
+        "ddp_backend": None if on_gpu or world == 1 else "gloo",
+        "dataloader_num_workers": min(8, max(1, (os.cpu_count() or 1) // world - 1)) if on_gpu else 0,
+        "dataloader_pin_memory": on_gpu,
+        "fsdp": True if sharded else None,
+        "fsdp_config": sharding if sharded else None,
+    }
     return TrainingArguments(**options)
 
 
@@ -149,15 +159,21 @@ def uses_bfloat16(settings: TrainSettings, on_gpu: bool) -> bool:
 class RunTrainer(Trainer):
     """The Trainer with checkpoints that are whole or not there, and a stop where the loss is no number."""
 
-    def __init__(self, run: RunFolder, **others: Any) -> None:
-        super().__init__(**others)
-        self.run = run
+    def __init__(self, run: RunFolder, bfloat16: bool, model: Any, **others: Any) -> None:
+        super().__init__(model=model, **others)
+        self.run, self.bfloat16, self.make_model = run, bfloat16, type(model)
         self.losses: list[Tensor] = []  # of the steps since the curve's last point
 
     def get_decay_parameter_names(self, model: nn.Module) -> list[str]:
         """Weights of projections: neither embeddings and norms, nor what a memory starts from, its convolutions and its gates' own."""
         linear = {f"{name}.weight" for name, module in model.named_modules() if isinstance(module, nn.Linear)}
         return [name for name, _ in model.named_parameters() if name in linear]
+
+    def compute_loss_context_manager(self) -> ExitStack:
+        """Autocast, around the forward pass alone. FSDP would cast the parameters instead, and gates would lose their digits."""
+        stack = super().compute_loss_context_manager()
+        stack.enter_context(torch.autocast(self.args.device.type, torch.bfloat16, enabled=self.bfloat16))
+        return stack
 
     def training_step(self, model: nn.Module, inputs: dict[str, Any], *others: Any, **named: Any) -> Tensor:
         loss = super().training_step(model, inputs, *others, **named)
@@ -167,6 +183,18 @@ class RunTrainer(Trainer):
             if self.accelerator.sync_gradients:
                 self.losses.clear()
         return loss
+
+    def _save(self, output_dir: str | None = None, state_dict: dict[str, Any] | None = None) -> None:
+        """Saves weights and code. The class of a sharded model is FSDP's own, whose code is not the package's: a model without weights
+        stands for it."""
+        sharded: Any = self.model
+        try:
+            if state_dict is not None:
+                with torch.device("meta"):
+                    self.model = self.make_model(sharded.config)
+            super()._save(output_dir, state_dict)
+        finally:
+            self.model = sharded
 
     def _save_checkpoint(self, *others: Any, **named: Any) -> None:
         step = self.state.global_step
