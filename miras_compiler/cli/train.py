@@ -170,12 +170,14 @@ def _make(path: Path, place: Path, given: Mapping[str, Any], settings: Sequence[
     from miras_compiler.store import write_package
     from miras_compiler.train.data import file_data, task_data, with_vocabulary
     from miras_compiler.train.folder import about_machine, check_is_free, make_run
+    from miras_compiler.train.processes import world_size
     from miras_compiler.train.settings import TrainSettings
 
     check_is_free(place)
     if ("task" in given) == ("data" in given):
         raise InputError("--data or --task, one of the two, says what to train on, such as --task mqar")
     chosen = TrainSettings(**{name: value for name, value in given.items() if name in TrainSettings.__dataclass_fields__})
+    chosen.micro(world_size())
     spec = load_one(path, settings)
     warn_about([spec])
     with busy("reading the data") as say:

@@ -93,6 +93,8 @@ def train(run: RunFolder, source: Source, settings: TrainSettings, tell: Tell) -
         if error.errno not in (errno.ENOSPC, errno.EDQUOT, errno.EFBIG):
             raise
         raise not_saved(run, error) from None
+    except torch.OutOfMemoryError as error:
+        raise InputError(f"the GPU's memory is full: {str(error).splitlines()[0]}; train anew with a smaller --micro-batch") from None
     finally:
         recorder.end()
 
@@ -107,19 +109,14 @@ def not_saved(run: RunFolder, error: Exception) -> InputError:
 def arguments(run: RunFolder, settings: TrainSettings, on_gpu: bool) -> TrainingArguments:
     """The Trainer's settings for a run: every device of `torchrun` or `accelerate launch` takes its part of the batch."""
     world = world_size()
-    if settings.batch % world:
-        raise InputError(f"--batch {settings.batch} cannot be divided among {world} processes; choose a multiple of {world}")
-    share = settings.batch // world
-    micro = settings.micro_batch or share
-    if share % micro:
-        raise InputError(f"--micro-batch {micro} does not divide the {share} sequences of a device")
+    micro = settings.micro(world)
     sharded = world > 1 and not os.environ.get("ACCELERATE_USE_FSDP")
     sharding = {"version": 2, "transformer_layer_cls_to_wrap": [BLOCK]}
     options: dict[str, Any] = {
         "output_dir": str(run.path / SAVING),
         "max_steps": settings.steps,
         "per_device_train_batch_size": micro,
-        "gradient_accumulation_steps": share // micro,
+        "gradient_accumulation_steps": settings.batch // (world * micro),
         "train_sampling_strategy": "sequential",
         "learning_rate": settings.lr,
         "lr_scheduler_type": "cosine_with_min_lr",

@@ -5,11 +5,11 @@ from __future__ import annotations
 import math
 from collections.abc import Mapping
 from dataclasses import asdict, dataclass, fields
-from typing import Any, Literal
+from typing import Any
 
-from miras_compiler.errors import InputError
+from miras_compiler.errors import InputError, nearest, short
 
-Precision = Literal["auto", "float32", "bfloat16"]
+PRECISIONS = ("auto", "float32", "bfloat16")
 
 
 @dataclass(frozen=True)
@@ -32,7 +32,7 @@ class TrainSettings:
     micro_batch: int | None = None
     save_every: int | None = None
     log_every: int | None = None
-    precision: Precision = "auto"
+    precision: str = "auto"
     compile: bool = False
 
     def __post_init__(self) -> None:
@@ -50,6 +50,8 @@ class TrainSettings:
             raise InputError(f"--warmup must be at least 0 and below the {self.steps} steps, got {self.warmup}")
         if not 0 <= self.seed < 2**32:
             raise InputError(f"--seed must be at least 0 and below 2³², got {self.seed}")
+        if self.precision not in PRECISIONS:
+            raise InputError(f"--precision {short(self.precision)}: there is no such precision; {nearest(self.precision, PRECISIONS)}")
         if self.save_every and self.log_every and self.save_every % self.log_every:
             raise InputError(
                 f"--save-every {self.save_every} is no multiple of --log-every {self.log_every}; "
@@ -59,6 +61,16 @@ class TrainSettings:
     @property
     def warmup_steps(self) -> int:
         return min(1000, self.steps // 10) if self.warmup is None else self.warmup
+
+    def micro(self, world: int) -> int:
+        """Sequences that each of `world` devices takes at a time; InputError where the batch cannot be divided so."""
+        if self.batch % world:
+            raise InputError(f"--batch {self.batch} cannot be divided among {world} processes; choose a multiple of {world}")
+        share = self.batch // world
+        micro = self.micro_batch or share
+        if share % micro:
+            raise InputError(f"--micro-batch {micro} does not divide the {share} sequences of a device; choose a divisor of {share}")
+        return micro
 
     def logging(self, on_gpu: bool) -> int:
         """Steps between two points of the learning curve."""

@@ -25,7 +25,7 @@ def byte_tokenizer() -> Tokenizer:
 def letter_tokenizer(letters: str) -> Tokenizer:
     """Token i is letter i, and the last one the end of a sequence."""
     tokenizer = Tokenizer(models.WordLevel(vocab={letter: number for number, letter in enumerate(letters)}, unk_token=letters[-1]))
-    tokenizer.pre_tokenizer = pre_tokenizers.Split(Regex("(?s)."), "isolated")
+    tokenizer.pre_tokenizer = pre_tokenizers.Split(Regex(r"[\s\S]"), "isolated")
     tokenizer.decoder = decoders.Fuse()
     return _with_end(tokenizer)
 
