@@ -11,13 +11,13 @@ from typing import Any, NamedTuple
 import numpy as np
 from numpy.typing import NDArray
 
+from miras_compiler.data.fasta import LETTERS, is_fasta, read_records
+from miras_compiler.data.text import Document, check_texts, read_documents
 from miras_compiler.errors import InputError, short
 from miras_compiler.runs import RunFolder
 from miras_compiler.tasks import build_task, describe_task
-from miras_compiler.train.fasta import LETTERS, is_fasta, read_records
 from miras_compiler.train.settings import TrainSettings
 from miras_compiler.train.sources import Source, TaskSource, TokenSource
-from miras_compiler.train.text import Document, check_texts, read_documents
 
 TOKENS = "tokens.npy"
 LENGTH = 512  # tokens of a sequence of text, where nothing else is asked for
@@ -83,7 +83,7 @@ def file_data(paths: Sequence[Path], tokenizer: str | None, settings: TrainSetti
             f"--data: {len(encoded.tokens):,} tokens in all are fewer than one sequence of {length}; "
             f"name more data, or set --length to {len(encoded.tokens)} or less"
         )
-    from miras_compiler.train.tokenizers import padded_size
+    from miras_compiler.data.tokenizers import padded_size
 
     about = {
         "data": [str(path) for path in paths],
@@ -107,7 +107,7 @@ def open_source(run: RunFolder, settings: TrainSettings) -> Source:
 
 
 def _genome(documents: Sequence[Document], tokenizer: str | None) -> _Encoded:
-    from miras_compiler.train.tokenizers import as_pretrained, letter_tokenizer
+    from miras_compiler.data.tokenizers import as_pretrained, letter_tokenizer
 
     if tokenizer is not None:
         raise InputError(f"--tokenizer {tokenizer}: a genome is read letter by letter; leave --tokenizer away")
@@ -119,7 +119,7 @@ def _genome(documents: Sequence[Document], tokenizer: str | None) -> _Encoded:
 
 
 def _text(documents: Sequence[Document], tokenizer: str | None) -> _Encoded:
-    from miras_compiler.train.tokenizers import as_pretrained, byte_tokenizer, encode, load_tokenizer, train_bpe
+    from miras_compiler.data.tokenizers import as_pretrained, byte_tokenizer, encode, load_tokenizer, train_bpe
 
     check_texts(documents)
     if tokenizer in (None, "byte"):

@@ -7,8 +7,8 @@ from collections.abc import Iterator, Sequence
 import numpy as np
 from numpy.typing import NDArray
 
+from miras_compiler.data.text import Document
 from miras_compiler.errors import InputError
-from miras_compiler.train.text import Document
 
 KINDS = frozenset({".fa", ".fas", ".fasta", ".fna", ".ffn", ".frn"})
 LETTERS = "ACGTN"
