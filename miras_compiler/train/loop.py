@@ -18,6 +18,7 @@ from torch import Tensor, nn
 from torch.utils.data import Dataset
 from transformers import Trainer, TrainingArguments
 
+from miras_compiler.data.tokenizers import load_tokenizer
 from miras_compiler.errors import InputError
 from miras_compiler.models import model_classes
 from miras_compiler.runs import RunFolder, publish_checkpoint, step_of
@@ -26,7 +27,6 @@ from miras_compiler.train.processes import world_size
 from miras_compiler.train.recorder import Recorder, Tell
 from miras_compiler.train.settings import TrainSettings
 from miras_compiler.train.sources import Source
-from miras_compiler.train.tokenizers import load_tokenizer
 
 KEPT = 2  # checkpoints
 SAVING = ".saving"  # where a checkpoint is written before it is one

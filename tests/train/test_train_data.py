@@ -61,7 +61,7 @@ def test_byte_pairs_are_as_many_as_asked_for_and_lose_nothing(texts: Path, tmp_p
 
 
 def test_a_long_text_is_encoded_in_pieces_and_loses_nothing(monkeypatch: pytest.MonkeyPatch) -> None:
-    from miras_compiler.train import tokenizers
+    from miras_compiler.data import tokenizers
 
     monkeypatch.setattr(tokenizers, "PIECE", 50)
     assert "".join(tokenizers.pieces(TEXT)) == TEXT
