@@ -74,6 +74,10 @@ def train(
     precision: Annotated[
         str | None, typer.Option("--precision", metavar="NAME", help="auto, float32 or bfloat16.", show_default=False)
     ] = None,
+    hold_out: Annotated[
+        float | None,
+        typer.Option("--hold-out", metavar="SHARE", help="Of a text, its end, which miras eval reads. Default: 0.1.", show_default=False),
+    ] = None,
     compile: Annotated[bool, typer.Option("--compile", help="Compile the model with torch.compile.")] = False,
     settings: Settings = None,
     resume: Annotated[bool, typer.Option("--resume", help="Go on with the run in --out from its newest whole checkpoint.")] = False,
@@ -87,7 +91,7 @@ def train(
     arguments = {
         "task": task, "data": [str(path) for path in data] if data else None, "tokenizer": tokenizer, "steps": steps, "batch": batch,
         "length": length, "lr": lr, "seed": seed, "warmup": warmup, "weight_decay": weight_decay, "micro_batch": micro_batch,
-        "save_every": save_every, "log_every": log_every, "precision": precision, "compile": compile or None,
+        "save_every": save_every, "log_every": log_every, "precision": precision, "hold_out": hold_out, "compile": compile or None,
     }  # fmt: skip
     given = {name: value for name, value in arguments.items() if value is not None}
     from miras_compiler.errors import InputError

@@ -78,10 +78,12 @@ def file_data(paths: Sequence[Path], tokenizer: str | None, settings: TrainSetti
         raise InputError(f"--data: {genomes[0].path} is a genome and {other.path} a text; train one model on one kind")
     encoded = _genome(genomes, tokenizer) if genomes else _text(documents, tokenizer)
     length = settings.length or LENGTH
-    if len(encoded.tokens) < length:
+    trained = len(encoded.tokens) - int(settings.hold_out * len(encoded.tokens))
+    if trained < length:
+        less = ", or hold less out" if settings.hold_out else ""
         raise InputError(
-            f"--data: {len(encoded.tokens):,} tokens in all are fewer than one sequence of {length}; "
-            f"name more data, or set --length to {len(encoded.tokens)} or less"
+            f"--data: {trained:,} tokens to train on are fewer than one sequence of {length}; "
+            f"name more data, set --length to {trained} or less{less}"
         )
     from miras_compiler.data.tokenizers import padded_size
 
@@ -90,6 +92,7 @@ def file_data(paths: Sequence[Path], tokenizer: str | None, settings: TrainSetti
         "tokenizer": "letters" if genomes else tokenizer or "byte",
         "length": length,
         "data_tokens": len(encoded.tokens),
+        "trained_tokens": trained,  # the first ones; those after them are held out
         "config": {"vocab_size": padded_size(encoded.size), "bos_token_id": encoded.end, "eos_token_id": encoded.end},
     }  # fmt: skip
     return Data(about, encoded.tokens, encoded.tokenizer)
@@ -101,7 +104,7 @@ def open_source(run: RunFolder, settings: TrainSettings) -> Source:
     if about.get("task") is not None:
         return TaskSource(build_task(about["task"]), settings.seed)
     try:
-        return TokenSource(run.path / TOKENS, about["length"], settings.batch, settings.seed)
+        return TokenSource(run.path / TOKENS, about["trained_tokens"], about["length"], settings.batch, settings.seed)
     except KeyError as missing:
         raise InputError(f"{run.path}: run.json has no {missing}; the run cannot be resumed: train it anew") from None
 

@@ -19,7 +19,7 @@ class TrainSettings:
     `batch` counts sequences of a step over all devices, `micro_batch` those that a device takes at a time, None: its share of the batch.
     `length` None: that of the task, 512 for a text. `warmup` None: a tenth of the steps, 1,000 at most. `save_every` None: ten
     checkpoints a run. `log_every` None: 1 on a CPU, 10 on a GPU. `precision` auto: bfloat16 products on a GPU that has them, else float32.
-    Raises InputError for what has no meaning.
+    `hold_out` is the share of a text, its end, that is not trained on. Raises InputError for what has no meaning.
     """
 
     steps: int = 1000
@@ -34,6 +34,7 @@ class TrainSettings:
     log_every: int | None = None
     precision: str = "auto"
     compile: bool = False
+    hold_out: float = 0.1
 
     def __post_init__(self) -> None:
         for name in ("steps", "batch", "micro_batch", "save_every", "log_every"):
@@ -50,6 +51,8 @@ class TrainSettings:
             raise InputError(f"--warmup must be at least 0 and below the {self.steps} steps, got {self.warmup}")
         if not 0 <= self.seed < 2**32:
             raise InputError(f"--seed must be at least 0 and below 2³², got {self.seed}")
+        if not 0 <= self.hold_out < 1:
+            raise InputError(f"--hold-out must be at least 0 and below 1, got {self.hold_out}; 0.1 keeps the last tenth for `miras eval`")
         if self.precision not in PRECISIONS:
             raise InputError(f"--precision {short(self.precision)}: there is no such precision; {nearest(self.precision, PRECISIONS)}")
         if self.save_every and self.log_every and self.save_every % self.log_every:

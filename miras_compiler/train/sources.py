@@ -47,22 +47,22 @@ class TaskSource:
 
 @dataclass(frozen=True)
 class TokenSource:
-    """Sequences of `length` tokens cut out of one long array, each once in an epoch, in an order of its own for every epoch.
+    """Sequences of `length` tokens cut out of the first `end` ones of a long array, each once in an epoch, in an order of its own.
 
     Sequences begin at multiples of `length`; an end too short for one is left out. The array is a file that all processes map.
     """
 
     file: Path
+    end: int
     length: int
     batch: int
     seed: int
 
     def row(self, step: int, row: int) -> Row:
-        stream = mapped(self.file)
-        sequences = len(stream) // self.length
+        sequences = self.end // self.length
         epoch, number = divmod(step * self.batch + row, sequences)
         start = self.length * int(order(self.seed, epoch, sequences)[number])
-        tokens = stream[start : start + self.length].astype(np.int64)
+        tokens = mapped(self.file)[start : start + self.length].astype(np.int64)
         labels = tokens.copy()
         labels[0] = IGNORED
         return {"input_ids": tokens, "labels": labels}

@@ -38,6 +38,7 @@ def test_bytes_of_all_files_stand_in_a_row_with_an_end_after_each(texts: Path) -
     data = file_data([texts], None, SHORT)
     assert data.tokens is not None
     assert data.tokens.tolist() == [*TEXT.encode(), 256, *b"second", 256, *b"third", 256]
+    assert data.about["trained_tokens"] == len(data.tokens) - len(data.tokens) // 10
     assert data.about["config"] == {"vocab_size": 264, "bos_token_id": 256, "eos_token_id": 256}
     assert data.tokenizer.encode(TEXT) == list(TEXT.encode())
     assert data.tokenizer.decode(list(TEXT.encode())) == TEXT
@@ -89,7 +90,11 @@ def test_a_genome_is_letters_with_an_end_after_each_record(tmp_path: Path) -> No
         ("a.txt.gz", b"no archive", "a.txt.gz: cannot be read: Not a gzipped file"),
         ("a.txt", b"abc\0def" * 9, "a.txt: is binary: byte 3 is 0; name text files"),
         ("a.txt", b"one\ncaf\xe9 " * 9, "a.txt:2: is no UTF-8: byte 7 is 0xe9; if it is a text, convert it: iconv"),
-        ("a.txt", b"short", "6 tokens in all are fewer than one sequence of 16; name more data, or set --length to 6 or less"),
+        (
+            "a.txt",
+            b"short",
+            "6 tokens to train on are fewer than one sequence of 16; name more data, set --length to 6 or less, or hold less out",
+        ),
         ("g.fa", b">x\nACGT\nACZGT\n", "g.fa:3:3: unknown letter 'Z'"),
         ("g.fasta", b">x\nAC1T\n", "g.fasta:2:3: unknown letter '1'"),
         ("g.fna", b"ACGT\n", "g.fna:1: is no FASTA: a sequence stands before the first line that begins with >"),
@@ -129,8 +134,8 @@ def test_a_tokenizer_that_cannot_be_is_refused(tokenizer: str, told: str, texts:
 
 
 def test_an_epoch_reads_every_sequence_once_in_an_order_of_its_own(tmp_path: Path) -> None:
-    np.save(tmp_path / "tokens.npy", np.arange(67, dtype=np.uint16))
-    source = TokenSource(tmp_path / "tokens.npy", length=8, batch=2, seed=5)
+    np.save(tmp_path / "tokens.npy", np.arange(99, dtype=np.uint16))
+    source = TokenSource(tmp_path / "tokens.npy", end=66, length=8, batch=2, seed=5)
     starts = [int(source.row(step, row)["input_ids"][0]) for step in range(8) for row in range(2)]
     assert sorted(starts[:8]) == sorted(starts[8:]) == list(range(0, 64, 8))
     assert starts[:8] != starts[8:]
