@@ -9,7 +9,7 @@ from typing import Annotated, Any
 import typer
 from typer.core import TyperGroup
 
-from miras_compiler.cli import bench, check, compare, compile_packages, explain, graph, list_elements, new, schema, verify
+from miras_compiler.cli import bench, check, compare, compile_packages, explain, graph, list_elements, new, schema, train, verify
 from miras_compiler.cli.console import is_plain
 from miras_compiler.cli.main import INTERRUPTED, NO_READER
 from miras_compiler.version import __version__
@@ -108,6 +108,15 @@ COMMANDS: tuple[tuple[str, Callable[..., None], tuple[str, ...]], ...] = (
             "miras bench yaad --set memory.expansion=1 --set chunk.size=16",
             "miras bench titans_lmm --tune",
             "miras bench generated/yaad --check",
+        ),
+    ),
+    (
+        "train",
+        train.train,
+        (
+            "miras train gated_delta_net --task mqar --out runs/recall",
+            "miras train yaad --data books/ --tokenizer bpe:8192 --steps 5000 --out runs/books",
+            "miras train --out runs/books --resume",
         ),
     ),
     ("schema", schema.schema, ("miras schema > miras.schema.json", "miras schema --markdown > reference.md")),

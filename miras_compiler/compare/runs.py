@@ -1,17 +1,14 @@
-"""A training run's folder: what was run, the learning curve, and the evaluation."""
+"""What a page shows of a training run: the learning curve, and the numbers of its evaluation."""
 
 from __future__ import annotations
 
-import json
 import math
-from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from miras_compiler.errors import InputError
+from miras_compiler.runs import RunFolder, read_object
 
-RUN, METRICS, EVALUATION = "run.json", "metrics.jsonl", "eval.json"
 Point = tuple[float, float]
 
 
@@ -35,16 +32,17 @@ class Run:
 
 
 def read_run(folder: Path) -> Run:
-    """InputError where run.json is none; what is missing or torn besides is remarked on."""
-    about = _object(folder / RUN)
+    """InputError where run.json is none of ours; what is missing or torn besides is remarked on."""
+    run = RunFolder(folder)
+    about = run.about()
     remarks: list[str] = []
-    steps = tuple(_lines(folder / METRICS, remarks))
+    steps = tuple(run.rows(remarks))
     scores: dict[str, float] = {}
     curves: dict[str, tuple[Point, ...]] = {}
-    if (folder / EVALUATION).is_file():
-        _gather(_object(folder / EVALUATION), "", scores, curves)
+    if run.evaluation.is_file():
+        _gather(read_object(run.evaluation), "", scores, curves)
     else:
-        remarks.append(f"{folder}: no {EVALUATION}; `miras eval {folder}` writes it")
+        remarks.append(f"{folder}: no {run.evaluation.name}; `miras eval {folder}` writes it")
     return Run(about, steps, scores, curves, tuple(remarks))
 
 
@@ -53,22 +51,6 @@ def number(value: object) -> float | None:
     if not isinstance(value, int | float) or isinstance(value, bool):
         return None
     return float(value) if math.isfinite(value) else None
-
-
-def _lines(path: Path, remarks: list[str]) -> Iterator[dict[str, Any]]:
-    """The rows of a file of JSON lines; a run that was killed may leave a torn one."""
-    if not path.is_file():
-        remarks.append(f"{path}: is not there, so there is no learning curve")
-        return
-    for count, line in enumerate(path.read_text(encoding="utf-8", errors="replace").splitlines(), 1):
-        try:
-            row = json.loads(line)
-        except ValueError:
-            row = None
-        if isinstance(row, dict):
-            yield row
-        elif line.strip():
-            remarks.append(f"{path}:{count}: is no JSON object, and is left out")
 
 
 def _gather(tree: dict[str, Any], path: str, scores: dict[str, float], curves: dict[str, tuple[Point, ...]]) -> None:
@@ -90,13 +72,3 @@ def _as_number(key: str) -> float | None:
         return number(float(key))
     except ValueError:
         return None
-
-
-def _object(path: Path) -> dict[str, Any]:
-    try:
-        value = json.loads(path.read_text(encoding="utf-8"))
-    except (OSError, ValueError) as error:
-        raise InputError(f"{path}: is no JSON: {error}; name the folder of a run") from None
-    if not isinstance(value, dict):
-        raise InputError(f"{path}: holds no JSON object; name the folder of a run")
-    return value

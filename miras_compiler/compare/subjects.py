@@ -8,9 +8,10 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
-from miras_compiler.compare.runs import RUN, Run, read_run
+from miras_compiler.compare.runs import Run, read_run
 from miras_compiler.compiler import Compilation, compile_spec
 from miras_compiler.errors import InputError
+from miras_compiler.runs import ABOUT, RunFolder
 from miras_compiler.spec import digest, load_spec
 from miras_compiler.spec.shipped import find_spec
 from miras_compiler.store import BESIDES, MANIFEST, REPORT
@@ -67,14 +68,14 @@ def read_subject(path: Path) -> Subject:
         files = {file.path: file.text for file in compilation.files}
         text = find_spec(path).path.read_text(encoding="utf-8-sig")
         return Subject(compilation.spec.name, path, compilation, digest(compilation.spec), text, files)
-    if (path / RUN).is_file():
-        package = path / "package"
+    if RunFolder(path).is_there():
+        package = RunFolder(path).package
         if not (package / MANIFEST).is_file():
-            raise InputError(f"{path}: has a {RUN}, but no package/{MANIFEST}; a run's folder holds the package that was trained")
+            raise InputError(f"{path}: has a {ABOUT}, but no package/{MANIFEST}; a run's folder holds the package that was trained")
         return replace(_of_package(package), label=path.name, path=path, run=read_run(path))
     if (path / MANIFEST).is_file():
         return _of_package(path)
-    raise InputError(f"{path}: is neither a package (no {MANIFEST}) nor a run (no {RUN}); name a spec, a package or a run")
+    raise InputError(f"{path}: is neither a package (no {MANIFEST}) nor a run (no {ABOUT}); name a spec, a package or a run")
 
 
 def _of_package(folder: Path) -> Subject:

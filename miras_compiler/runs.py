@@ -1,0 +1,157 @@
+"""A run's folder: what was trained and how, its learning curve, its checkpoints. The only place that knows its files.
+
+RUN/run.json          command, spec, digest, versions, device, seed, data or task, sizes
+RUN/package/          the package that was trained
+RUN/tokenizer/        of runs on text
+RUN/metrics.jsonl     a line a step: step, loss, lr, tokens, tokens_per_second, grad_norm
+RUN/checkpoint-N/     the model after N steps as a Hugging Face folder, with all that resuming needs
+RUN/loss.png, RUN/tensorboard/, RUN/eval.json
+"""
+
+from __future__ import annotations
+
+import json
+import re
+import shutil
+from collections.abc import Iterable, Iterator, Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from miras_compiler.errors import InputError
+from miras_compiler.store import write_file
+
+ABOUT, METRICS, EVALUATION = "run.json", "metrics.jsonl", "eval.json"
+WHOLE = "whole.json"  # the last file of a checkpoint: the sizes of all others
+CHECKPOINT = re.compile(r"checkpoint-(\d+)")
+COMMAND = "miras train"
+
+
+@dataclass(frozen=True)
+class RunFolder:
+    """The folder of a run. Nothing is read or written before a method is called."""
+
+    path: Path
+
+    @property
+    def package(self) -> Path:
+        return self.path / "package"
+
+    @property
+    def tokenizer(self) -> Path:
+        return self.path / "tokenizer"
+
+    @property
+    def metrics(self) -> Path:
+        return self.path / METRICS
+
+    @property
+    def evaluation(self) -> Path:
+        return self.path / EVALUATION
+
+    @property
+    def plot(self) -> Path:
+        return self.path / "loss.png"
+
+    def is_there(self) -> bool:
+        return (self.path / ABOUT).is_file()
+
+    def about(self) -> dict[str, Any]:
+        """run.json; InputError where it is none, or another command's."""
+        about = read_object(self.path / ABOUT)
+        command = about.get("command")
+        if not (isinstance(command, str) and f"{command} ".startswith(f"{COMMAND} ")):
+            raise InputError(
+                f"{self.path / ABOUT}: is of the command {command!r}, and not of `{COMMAND}`; name the folder of a training run"
+            )
+        return about
+
+    def write_about(self, about: Mapping[str, Any]) -> None:
+        write_file(self.path / ABOUT, json.dumps(about, ensure_ascii=False, indent=2) + "\n")
+
+    def write_evaluation(self, scores: Mapping[str, Any]) -> None:
+        """eval.json, with the sections of earlier evaluations that `scores` does not name."""
+        known = read_object(self.evaluation) if self.evaluation.is_file() else {}
+        write_file(self.evaluation, json.dumps(known | dict(scores), ensure_ascii=False, indent=2) + "\n")
+
+    def rows(self, remarks: list[str] | None = None) -> Iterator[dict[str, Any]]:
+        """The rows of metrics.jsonl; `remarks` take what a run that was killed left torn."""
+        if not self.metrics.is_file():
+            if remarks is not None:
+                remarks.append(f"{self.metrics}: is not there, so there is no learning curve")
+            return
+        for count, line in enumerate(self.metrics.read_text(encoding="utf-8", errors="replace").splitlines(), 1):
+            try:
+                row = json.loads(line)
+            except ValueError:
+                row = None
+            if isinstance(row, dict):
+                yield row
+            elif line.strip() and remarks is not None:
+                remarks.append(f"{self.metrics}:{count}: is no JSON object, and is left out")
+
+    def add_rows(self, rows: Iterable[Mapping[str, Any]]) -> None:
+        with self.metrics.open("a", encoding="utf-8") as file:
+            file.write("".join(json.dumps(row) + "\n" for row in rows))
+
+    def keep_rows(self, last: int) -> None:
+        """Cuts the learning curve back to `last` steps: those after it are computed again."""
+        rows = [row for row in self.rows() if row.get("step", last + 1) <= last]
+        write_file(self.metrics, "".join(json.dumps(row) + "\n" for row in rows))
+
+    def checkpoint(self, step: int) -> Path:
+        return self.path / f"checkpoint-{step}"
+
+    def checkpoints(self) -> list[Path]:
+        """The whole checkpoints, the newest last; a half-written one is left out."""
+        found = [(int(mark[1]), path) for path in self.path.glob("checkpoint-*") if (mark := CHECKPOINT.fullmatch(path.name))]
+        return [path for _, path in sorted(found) if is_whole(path)]
+
+    def newest_checkpoint(self) -> Path:
+        """The newest whole checkpoint; InputError where there is none."""
+        whole = self.checkpoints()
+        if not whole:
+            raise InputError(f"{self.path}: has no whole checkpoint; train it first: `miras train … --out {self.path}`")
+        return whole[-1]
+
+    def damaged(self) -> list[Path]:
+        """Checkpoints that are not whole."""
+        whole = set(self.checkpoints())
+        return sorted(path for path in self.path.glob("checkpoint-*") if path not in whole)
+
+
+def step_of(checkpoint: Path) -> int:
+    """The steps that the model of a checkpoint has been trained."""
+    mark = CHECKPOINT.fullmatch(checkpoint.name)
+    if mark is None:
+        raise InputError(f"{checkpoint}: is no checkpoint; name a folder checkpoint-N of a run")
+    return int(mark[1])
+
+
+def is_whole(checkpoint: Path) -> bool:
+    """Whether every file of a checkpoint is there with the size that it was written with."""
+    try:
+        sizes = json.loads((checkpoint / WHOLE).read_text(encoding="utf-8"))
+        return bool(sizes) and all((checkpoint / name).stat().st_size == size for name, size in sizes.items())
+    except (OSError, ValueError, AttributeError):
+        return False
+
+
+def publish_checkpoint(part: Path, place: Path) -> None:
+    """Marks the folder `part` as a whole checkpoint and moves it to `place` in one step, instead of what is there."""
+    sizes = {path.relative_to(part).as_posix(): path.stat().st_size for path in sorted(part.rglob("*")) if path.is_file()}
+    (part / WHOLE).write_text(json.dumps(sizes, indent=2) + "\n", encoding="utf-8")
+    if place.exists():
+        shutil.rmtree(place)
+    part.rename(place)
+
+
+def read_object(path: Path) -> dict[str, Any]:
+    """A JSON object; InputError where the file holds none."""
+    try:
+        value = json.loads(path.read_text(encoding="utf-8"))
+    except (OSError, ValueError) as error:
+        raise InputError(f"{path}: is no JSON: {error}; name the folder of a run") from None
+    if not isinstance(value, dict):
+        raise InputError(f"{path}: holds no JSON object; name the folder of a run")
+    return value

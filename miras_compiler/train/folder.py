@@ -1,0 +1,84 @@
+"""A run's folder from its beginning: made whole or not at all, and taken up again only as it was begun."""
+
+from __future__ import annotations
+
+import importlib.metadata
+import json
+import platform
+import shutil
+from collections.abc import Callable, Mapping
+from pathlib import Path
+from typing import Any
+
+from miras_compiler.errors import InputError
+from miras_compiler.runs import ABOUT, RunFolder
+from miras_compiler.store import MANIFEST
+from miras_compiler.train.settings import option
+from miras_compiler.version import __version__
+
+PACKAGES = ("torch", "transformers", "accelerate", "tokenizers", "numpy", "triton")
+
+
+def check_is_free(place: Path) -> None:
+    """Raises InputError where a run cannot begin."""
+    if RunFolder(place).is_there():
+        RunFolder(place).about()
+        raise InputError(f"{place}: holds a run already; go on with it by --resume, or choose another folder with --out")
+    if place.is_symlink() or (place.exists() and (not place.is_dir() or any(place.iterdir()))):
+        raise InputError(f"{place}: is not empty and holds no run; choose another folder with --out")
+
+
+def make_run(place: Path, about: Mapping[str, Any], fill: Callable[[Path], None]) -> RunFolder:
+    """A run's folder with what `fill` writes into it and `about`; it appears at `place` whole. InputError if it cannot be written."""
+    check_is_free(place)
+    part = place.with_name(f".{place.name}.part")
+    try:
+        if part.exists():
+            shutil.rmtree(part)  # of a command that was killed
+        part.mkdir(parents=True)
+        fill(part)
+        RunFolder(part).write_about(about)
+        part.rename(place)
+    except OSError as error:
+        raise InputError(f"{place}: cannot be written: {error.strerror or error}; choose another folder with --out") from None
+    finally:
+        shutil.rmtree(part, ignore_errors=True)
+    return RunFolder(place)
+
+
+def check_is_same(run: RunFolder, given: Mapping[str, Any]) -> None:
+    """Raises InputError where options that were given differ from those that the run was begun with."""
+    about = run.about()
+    changed = [
+        f"{'the spec' if name == 'digest' else option(name)} {value} ({about.get(name)} in {ABOUT})"
+        for name, value in given.items()
+        if about.get(name) != value
+    ]
+    if changed:
+        raise InputError(
+            f"{run.path}: --resume goes on as the run began, and these differ: {', '.join(changed)}; "
+            "leave them away, or begin another run with another --out"
+        )
+
+
+def about_package(package: Path) -> dict[str, Any]:
+    """Name and digest of a package's spec."""
+    try:
+        manifest = json.loads((package / MANIFEST).read_text(encoding="utf-8"))
+        return {"spec": manifest["name"], "digest": manifest["digest"]}
+    except (OSError, ValueError, KeyError, TypeError) as error:
+        raise InputError(f"{package}: has no {MANIFEST} that can be read ({error}); compile its spec again") from None
+
+
+def about_machine() -> dict[str, Any]:
+    """Versions and device."""
+    import torch
+
+    versions = {"miras": __version__, "python": platform.python_version()}
+    for name in PACKAGES:
+        try:
+            versions[name] = importlib.metadata.version(name)
+        except importlib.metadata.PackageNotFoundError:
+            continue
+    device = torch.cuda.get_device_name() if torch.cuda.is_available() else f"cpu ({platform.processor() or platform.machine()})"
+    return {"versions": versions, "device": device}

@@ -1,0 +1,25 @@
+"""The processes of one run, as `torchrun` and `accelerate launch` start them."""
+
+from __future__ import annotations
+
+import os
+
+
+def world_size() -> int:
+    """How many there are; 1 without a launcher."""
+    return int(os.environ.get("WORLD_SIZE", "1"))
+
+
+def is_first() -> bool:
+    """Whether this is the process that writes and prints."""
+    return int(os.environ.get("RANK", "0")) == 0
+
+
+def wait_for_all() -> None:
+    """Waits until every process has come here."""
+    if world_size() > 1:
+        import torch
+        from accelerate import PartialState
+
+        on_gpu = torch.cuda.is_available()
+        PartialState(cpu=not on_gpu, **({} if on_gpu else {"backend": "gloo"})).wait_for_everyone()
