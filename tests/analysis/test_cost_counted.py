@@ -25,6 +25,8 @@ from miras_compiler.store import write_package
 from miras_compiler.verify.inputs import Shape, draw_inputs
 from miras_compiler.verify.package import Package, open_package
 
+pytestmark = pytest.mark.slow
+
 SIZES: dict[str, object] = {"layer.heads": 1, "layer.head_dim": 8, "layer.value_dim": 8, "chunk.size": 16}
 WIDE: dict[str, object] = {"layer.value_dim": 12}  # where keys and values may differ in width, they do: no axis stands for another
 

@@ -46,6 +46,7 @@ def free(eta: float) -> dict[str, object]:
     return {"init": eta, "parametrization": "softplus", "range": None}
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("name", ["linear_attention", "gated_delta_net", "delta_product", "omega_delta", "swla", "rwkv7", "titans_linear"])
 def test_the_loop_in_numpy_is_the_recurrent_form(name: str) -> None:
     """The same rows, gates and state through the generated package: windows, several writes, three keys and momentum included."""

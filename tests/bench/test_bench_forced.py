@@ -35,6 +35,7 @@ def signed(subject: Subject, given: Forced) -> torch.Tensor:
     return torch.cat([x.flatten() for x in signs.found])
 
 
+@pytest.mark.slow
 def test_gradients_are_steady(subject: Subject, given: Forced) -> None:
     assert sensitivity(subject, *given) <= STEADY
     inputs, state = subject.inputs(SHAPE, STEEP, torch.float32), given.state

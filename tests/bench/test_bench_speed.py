@@ -67,6 +67,7 @@ def of_last_head(o: Tensor) -> Tensor:
     return torch.cat((o[:, :, :-1], 1.05 * o[:, :, -1:]), 2)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("dtype", [torch.float32, torch.bfloat16])
 def test_a_right_result_passes_at_a_small_shape_and_at_the_one_that_is_timed(subject: Subject, dtype: torch.dtype) -> None:
     found = list(verdicts(subject, subject.shape(2, 11), dtype, **TORCH))
@@ -129,6 +130,7 @@ def test_a_launch_is_set_for_whole_chunks_and_for_those_in_progress(subject: Sub
     assert table.options["main"] == ((1 << 30, 2, 3, 16, 99),)
 
 
+@pytest.mark.slow
 def test_inputs_are_made_calm_over_the_whole_length(subject: Subject) -> None:
     inputs, state, grown = calm_inputs(subject, subject.shape(1, 300, 1), torch.float32, [0])
     assert grown <= CALM
@@ -221,6 +223,7 @@ def test_a_folder_without_a_package_is_refused(tmp_path: Path) -> None:
         Subject(tmp_path)
 
 
+@pytest.mark.slow
 def test_each_of_two_packages_of_one_name_is_its_own_subject(tmp_path: Path) -> None:
     folders = [
         compile_spec(load_spec("specs/gated_delta_net.yaml", {**SMALL, "chunk.size": size})).write(tmp_path / str(size))

@@ -137,6 +137,7 @@ def test_a_search_goes_on_where_it_was_interrupted(tmp_path: Path) -> None:
     assert (third.tried, third.warmed) == ([], 0)
 
 
+@pytest.mark.slow
 def test_a_child_that_does_not_end_is_killed_and_one_that_dies_says_why() -> None:
     slow = run_child("device", {}, 0.05)
     assert (slow.rows, slow.problem) == ([], "no end within 0.05 s")

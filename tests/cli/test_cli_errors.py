@@ -106,6 +106,7 @@ def test_a_bug_has_code_70_and_asks_for_a_report(
     details.unlink()
 
 
+@pytest.mark.slow
 def test_an_interrupt_is_one_line_and_code_130(tmp_path: Path) -> None:
     """The child waits for a spec from a pipe that says nothing; it is interrupted there."""
     pipe = tmp_path / "x.yaml"

@@ -136,6 +136,7 @@ def test_schema_is_a_json_schema(capsys: pytest.CaptureFixture[str]) -> None:
     jsonschema.Draft202012Validator.check_schema(json.loads(capsys.readouterr().out))
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(("columns", "fits"), [("", False), ("80", True)])
 def test_a_pipe_gets_plain_text_which_is_as_wide_as_COLUMNS_says(columns: str, fits: bool) -> None:
     printed = in_pipe(["list"], COLUMNS=columns)
@@ -145,6 +146,7 @@ def test_a_pipe_gets_plain_text_which_is_as_wide_as_COLUMNS_says(columns: str, f
     assert (max(map(len, printed.stdout.splitlines())) <= 80) == fits
 
 
+@pytest.mark.slow
 def test_a_message_in_a_pipe_is_one_line_with_its_place(tmp_path: Path) -> None:
     path = tmp_path / ("a_long_name_" * 8 + ".yaml")
     path.write_text("name: x\nmemory: {kind: matrx}\nattentional_bias: {kind: l2}\ngates: {eta: {}}\n")

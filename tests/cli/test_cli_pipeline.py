@@ -22,6 +22,7 @@ DELTA = str(SPECS / "gated_delta_net.yaml")
 YAAD = str(SPECS / "yaad.yaml")
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     "arguments",
     [["list"], ["schema"], ["check", DELTA], ["explain", YAAD], ["graph", YAAD, "-o", "x.svg"], ["compile", YAAD, "-o", "x"]],
@@ -83,6 +84,7 @@ def test_graph_is_named_after_the_spec_where_no_file_is(
     ElementTree.parse("gated_delta_net.svg")
 
 
+@pytest.mark.slow
 def test_graph_goes_to_stdout_and_shows_more_when_expanded() -> None:
     command = [sys.executable, "-m", "miras_compiler", "graph", YAAD, "--format", "dot", "-o", "-"]
     pictures = [subprocess.run([*command, *more], capture_output=True, check=True).stdout for more in ([], ["--expand"])]
@@ -90,6 +92,7 @@ def test_graph_goes_to_stdout_and_shows_more_when_expanded() -> None:
     assert pictures[1].count(b"->") > pictures[0].count(b"->")
 
 
+@pytest.mark.slow
 def test_compile_writes_the_packages_and_says_where(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     out = tmp_path / "out"
     assert main(["compile", DELTA, YAAD, "-o", str(out)]) == 0
@@ -103,6 +106,7 @@ def test_compile_writes_the_packages_and_says_where(tmp_path: Path, capsys: pyte
         assert " ".join(reason.split()) == compilation.parallel_form.reason
 
 
+@pytest.mark.slow
 def test_compile_as_json_holds_the_same(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     assert main(["compile", DELTA, "-o", str(tmp_path), "--json"]) == 0
     (result,) = json.loads(capsys.readouterr().out)
@@ -119,6 +123,7 @@ def test_compile_into_a_folder_that_is_not_ours_is_refused(tmp_path: Path, capsy
     assert (tmp_path / "gated_delta_net" / "thesis.tex").read_text() == "mine"
 
 
+@pytest.mark.slow
 def test_two_processes_may_compile_the_same_spec(tmp_path: Path) -> None:
     command = [sys.executable, "-m", "miras_compiler", "compile", DELTA, "-o", str(tmp_path)]
     children = [subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.PIPE) for _ in range(2)]
@@ -156,6 +161,7 @@ def test_verify_as_json_prints_every_report(tmp_path: Path, monkeypatch: pytest.
     assert json.loads(capsys.readouterr().out) == [reported(False).as_dict()]
 
 
+@pytest.mark.slow
 def test_verify_really_verifies(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     spec = str(SPECS / "linear_attention.yaml")
     assert main(["verify", spec, "-o", str(tmp_path), "--quick"]) == 0
@@ -165,6 +171,7 @@ def test_verify_really_verifies(tmp_path: Path, capsys: pytest.CaptureFixture[st
     assert len(report["rows"]) > 5
 
 
+@pytest.mark.slow
 def test_python_offers_the_same_as_the_command_line(tmp_path: Path) -> None:
     compilation = compile_spec(load_spec(DELTA))
     assert compilation.write(tmp_path) == tmp_path / "gated_delta_net"

@@ -105,6 +105,7 @@ def test_the_picture_is_a_png() -> None:
     assert draw_png(readings).startswith(b"\x89PNG")
 
 
+@pytest.mark.slow
 def test_the_generated_titans_memory_errs_less_on_a_second_reading() -> None:
     keys, values = Projection(DIM, SEED)(load_passages(2 * CHUNK)[0])
     reader = Reader(GENERATED, SEED)

@@ -31,6 +31,7 @@ def section(lines: list[str], title: str) -> list[str]:
     return lines[start : lines.index("", start)] if "" in lines[start:] else lines[start:]
 
 
+@pytest.mark.slow
 def test_fields_that_differ_are_shown_with_both_values(lines: list[str]) -> None:
     rows = {row.split()[0]: row.split()[1:] for row in section(lines, "fields that differ")}
     assert rows["field"] == ["titans_linear", "huber_delta"]
@@ -102,6 +103,7 @@ def test_the_errors_of_both_specs_are_told_at_once(tmp_path: Path, capsys: pytes
     assert [line.partition(":")[0] for line in capsys.readouterr().err.splitlines()] == list(map(str, paths))
 
 
+@pytest.mark.slow
 def test_a_terminal_gets_tables() -> None:
     ours, theirs = pty.openpty()
     environment = {key: value for key, value in os.environ.items() if key not in ("NO_COLOR", "CI")} | {"TERM": "xterm-256color"}

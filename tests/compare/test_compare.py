@@ -71,6 +71,7 @@ def plain(lines: list[str]) -> str:
     return "\n".join(html.unescape(re.sub("<[^>]*>", "", line)) for line in lines)
 
 
+@pytest.mark.slow
 def test_every_part_has_a_tab_and_every_spec_its_name_in_it(text: str) -> None:
     for name in TABS:
         assert f'aria-controls="{name}"' in text
@@ -253,6 +254,7 @@ def test_orders_are_merged_without_losing_or_repeating() -> None:
     assert merged([[], ["x", "y"]]) == ["x", "y"]
 
 
+@pytest.mark.slow
 def test_the_command_prints_what_differs_and_writes_the_page(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     assert main(["compare", "delta_net", "huber_delta", "-o", str(tmp_path / "page.html")]) == 0
     told = capsys.readouterr().out.splitlines()
@@ -299,6 +301,7 @@ def test_wrong_input_is_refused_and_nothing_is_written(
     assert sorted(path.name for path in tmp_path.iterdir()) == ["docs", "specs"]
 
 
+@pytest.mark.slow
 def test_a_package_is_shown_as_it_lies_there_and_what_does_not_fit_is_said(tmp_path: Path) -> None:
     folder = compile_spec(load_spec("delta_net")).write(tmp_path)
     (folder / "ops.py").write_text("changed = 1  # by hand\n")

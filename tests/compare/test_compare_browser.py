@@ -52,6 +52,7 @@ def opened(browser: Browser, address: str) -> Iterator[Page]:
     context.close()
 
 
+@pytest.mark.slow
 def test_a_line_of_the_spec_marks_what_comes_from_it_and_a_second_click_clears(opened: Page) -> None:
     opened.click('ol[data-spec="2"] li:has-text("optimizer")')
     assert opened.locator("#rule td.hit").count() > 0

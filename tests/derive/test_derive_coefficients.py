@@ -40,6 +40,7 @@ def unrolled(spec: Spec) -> list[tuple[sp.Expr, sp.Expr]]:
     return states
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("name", SPECS)
 def test_closed_forms_are_the_unrolled_recurrence(name: str) -> None:
     spec = SPECS[name]

@@ -29,6 +29,7 @@ CASES: list[tuple[str, str, dict[str, object]]] = [  # the identity, and a spec 
 ]
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(("identity", "name", "settings"), CASES, ids=[f"{identity}-{name}" for identity, name, _ in CASES])
 def test_a_model_becomes_the_simpler_one_at_its_limit(identity: str, name: str, settings: dict[str, object], tmp_path: Path) -> None:
     spec = load_spec(SPECS / f"{name}.yaml", settings)
@@ -52,6 +53,7 @@ def run(name: str, settings: dict[str, object], folder: Path, arguments: dict[st
         return package.chunk(**arguments, output_final_state=True)
 
 
+@pytest.mark.slow
 def test_the_linear_titans_without_momentum_are_the_gated_delta_rule(tmp_path: Path) -> None:
     """Two packages, one through the coefficients of momentum, the other not: mu = 0, before_gradient, s = 1."""
     fields = load_spec(SPECS / "gated_delta_net.yaml").model_dump(by_alias=True)

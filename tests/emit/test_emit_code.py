@@ -107,6 +107,7 @@ def is_weight_per_token(shape: tuple[int, ...]) -> bool:
     return True
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("name", ["titans_lmm", "yaad", "moneta"])
 def test_the_dual_form_has_no_weights_per_token(name: str) -> None:
     assert not [shape for shape in watched(name, TILE).shapes if is_weight_per_token(shape)]
@@ -116,6 +117,7 @@ def test_memora_forms_the_weights_of_every_token_of_a_tile() -> None:
     assert [shape for shape in watched("memora", TILE).shapes if is_weight_per_token(shape)]
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("name", NAMES)
 def test_a_tile_has_no_loop_over_its_tokens(name: str) -> None:
     """Twice the tokens are as many calls."""
@@ -177,6 +179,7 @@ LONG_LINES: dict[str, dict[str, Any]] = {  # rules whose lines are broken: a fun
 }
 
 
+@pytest.mark.slow
 def test_generated_code_is_clean_and_formatted_as_emitted(tmp_path: Path) -> None:
     for name in NAMES:
         compiled(name).write(tmp_path)

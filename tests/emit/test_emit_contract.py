@@ -91,6 +91,7 @@ REFUSALS: list[tuple[str, dict[str, Any], str]] = [
 ]
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(("name", "changes", "message"), REFUSALS, ids=lambda part: part if isinstance(part, str) else "")
 def test_a_wrong_argument_is_refused_by_all_operators_in_the_same_words(name: str, changes: dict[str, Any], message: str) -> None:
     (told,) = refusals(name, **changes)
@@ -173,6 +174,7 @@ def test_a_matrix_memory_begins_at_zero_and_absent_entries_mean_a_fresh_chunk() 
     assert torch.equal(*found)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("retention", ["{kind: weight_norm}", "{kind: lq_printed}"])
 def test_a_retention_that_keeps_or_divides_by_norms_refuses_to_begin_at_zero(retention: str) -> None:
     spec = parsed(edited(("{kind: l2}\ngates", f"{retention}\ngates")))

@@ -43,6 +43,7 @@ print(json.dumps([rms(x, y) if y.is_floating_point() else float(not torch.equal(
 """
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("name", WIDTHS)
 def test_packed_sequences_of_any_width_and_over_chunk_borders_agree_with_float64(name: str, tmp_path: Path) -> None:
     """Chunks of 4 tokens; widths that are padded, in a process of its own for Triton's interpreter."""

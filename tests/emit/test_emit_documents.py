@@ -34,6 +34,7 @@ def manifest(name: str) -> dict[str, Any]:
     return content
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("name", NAMES)
 def test_a_derivation_goes_from_the_loss_to_the_ledger(name: str) -> None:
     document, spec = text(name, "derivation.md"), compiled(name).spec
@@ -64,6 +65,7 @@ def test_nothing_raw_is_left_in_a_derivation(name: str) -> None:
     assert document.count(r"\begin{") == document.count(r"\end{")
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("name", NAMES)
 def test_every_equation_of_a_derivation_parses_as_tex(name: str) -> None:
     equations = []
@@ -141,6 +143,7 @@ def test_the_spec_of_a_package_loads_as_the_same_spec_with_every_default_written
     assert set(again.model_dump()) <= {line.split(":")[0] for line in text(name, "spec.yaml").splitlines()}
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(("name", "says"), [("moneta", True), ("entropy_memory", True), ("gated_delta_net", False), ("lact", False)])
 def test_every_operator_says_that_its_weights_are_dual_where_they_are_not_what_is_read(name: str, says: bool) -> None:
     spec = load_spec(SPECS / f"{name}.yaml", {"layer.heads": 2, "layer.head_dim": 4, "layer.value_dim": 4})

@@ -13,6 +13,8 @@ from miras_compiler import compile_spec, load_spec
 from miras_compiler.verify.inputs import Shape, draw_inputs
 from miras_compiler.verify.package import open_package
 
+pytestmark = pytest.mark.slow
+
 SHAPE = Shape(batch=2, tokens=11, heads=2, key=4, value=4)
 SUM = {"kind": "formula", "loss": "sum(u - v)**2"}  # the same ∂ℓ/∂u in every channel
 FROZEN = {"chunk.gradient": "chunk_start", "chunk.size": 4}

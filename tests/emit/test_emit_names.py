@@ -27,6 +27,7 @@ def compiled(names: list[str], options: str) -> Compilation:
     return compile_spec(parsed(edited(bias, more=gates + OPTIONS[options])))
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("options", OPTIONS)
 def test_a_package_computes_the_same_whatever_its_gates_are_called(options: str) -> None:
     names = TAKEN
@@ -48,6 +49,7 @@ def test_a_package_computes_the_same_whatever_its_gates_are_called(options: str)
         torch.testing.assert_close(result, results[0], rtol=1e-9, atol=1e-9)
 
 
+@pytest.mark.slow
 def test_functions_that_take_gates_by_name_read_no_name_that_a_gate_may_have() -> None:
     """Their own arguments, and names that begin with an underscore; in programs no name but that of a gate ends in one."""
     compilation = compiled(["own"], "chunks")

@@ -27,6 +27,7 @@ def part(x: Tensor, first: int, end: int) -> Tensor:
     return x[:, first * rows : end * rows]
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("form", FORMS)
 @pytest.mark.parametrize("name", NAMES)
 def test_a_call_without_tokens_hands_the_state_on(name: str, form: str) -> None:

@@ -96,6 +96,7 @@ def test_compiled_gradients_and_packed_sequences_are_those_of_eager_calls(name: 
     torch.testing.assert_close(*results)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("form", FORMS)
 @pytest.mark.parametrize("name", NAMES)
 def test_the_operator_in_a_graph_is_what_pytorch_asks_of_one(name: str, form: str) -> None:

@@ -32,6 +32,7 @@ def contents(folder: Path) -> dict[str, bytes]:
     }
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("half", [0, 1])
 def test_generated_packages_are_what_the_compiler_writes_in_any_process(half: int, tmp_path: Path) -> None:
     """Another process, folder, way to name the specs, hash seed, locale and time zone."""
@@ -52,6 +53,7 @@ def test_every_generated_package_has_its_spec() -> None:
     assert packages == {path.stem for path in SPEC_FILES}
 
 
+@pytest.mark.slow
 def test_generated_packages_import_nothing_of_the_compiler() -> None:
     """Imported with only their parent on the path, in a process in which the compiler cannot be found."""
     script = f"""

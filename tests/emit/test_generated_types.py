@@ -7,9 +7,13 @@ import subprocess
 import sys
 from pathlib import Path
 
+import pytest
+
 from kit.paths import SPECS
 from miras_compiler.compiler import compile_spec
 from miras_compiler.spec import load_spec
+
+pytestmark = pytest.mark.slow
 
 PACKAGES = ("gated_delta_net", "titans_lmm", "delta_product")  # a solve with kernels, a deep memory with kernels, several writes per token
 

@@ -293,6 +293,7 @@ def test_an_unknown_format_is_refused_by_name() -> None:
         render(token_graph(), "gif")
 
 
+@pytest.mark.slow
 @drawn
 def test_png_and_pdf_show_every_text_of_the_svg_in_a_font_that_has_its_signs(
     graph: Graph[str], expand: bool, monkeypatch: pytest.MonkeyPatch

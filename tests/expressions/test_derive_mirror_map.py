@@ -116,6 +116,7 @@ def test_a_factor_of_the_regularizer_divides_the_map() -> None:
     assert derive_mirror_map(Own(generator_text="scaled")) == A / 6
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     ("generator", "expected"),
     [
@@ -133,6 +134,7 @@ def test_an_odd_slope_is_inverted_where_weight_and_dual_are_positive_and_mirrore
     np.testing.assert_allclose(value(derive_mirror_map(BregmanRetention(generator=generator)), a=a), expected(a), rtol=1e-12, atol=1e-300)
 
 
+@pytest.mark.slow
 def test_a_regularizer_without_a_closed_inverse_is_an_error() -> None:
     with pytest.raises((InternalError, NotImplementedError)):
         derive_mirror_map(Own(generator_text="no closed inverse"))

@@ -67,6 +67,7 @@ def parsed(text: str, *names: str) -> sp.Expr:
         assume(False)
 
 
+@pytest.mark.slow
 @given(ARITHMETIC, st.fractions(-5, 5, max_denominator=7), st.fractions(-5, 5, max_denominator=7))
 def test_arithmetic_means_what_it_means_in_python(text: str, u: Fraction, v: Fraction) -> None:
     python = re.sub(r"\d+", r"F(\g<0>)", text)

@@ -13,6 +13,8 @@ from miras_compiler import compile_spec
 from miras_compiler.errors import SpecError
 from miras_compiler.spec import Spec, parse_spec
 
+pytestmark = pytest.mark.slow
+
 CALLS = 40_000_000  # of Python functions in one command: some seconds
 
 

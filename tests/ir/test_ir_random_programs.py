@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import numpy as np
+import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
@@ -18,6 +19,7 @@ from miras_compiler.ir.verify import verify_program
 from miras_compiler.passes import run_passes
 
 
+@pytest.mark.slow
 @given(recipes(), st.integers(0, 2**32))
 def test_what_build_simplifies_means_the_same(steps: list[Step], seed: int) -> None:
     plain, simplified = build_program(steps, Plain), build_program(steps, Simplified)

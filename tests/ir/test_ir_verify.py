@@ -95,6 +95,7 @@ def test_the_same_tile_built_twice_is_one_object() -> None:
     assert state_tile("a", ("c", "k")) is not A
 
 
+@pytest.mark.slow
 def test_tiles_that_nobody_holds_are_forgotten() -> None:
     def interned() -> int:
         gc.collect()

@@ -25,6 +25,7 @@ from kit.layer_package import (
 KEYWORDS = {"alpha": "log_alpha", "mu": "log_mu"}
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("name", MODELS)
 def test_hidden_states_become_hidden_states_and_every_gradient_is_finite(name: str) -> None:
     layer, x = small_layer(name, moved=False), hidden(2, 11).requires_grad_()
@@ -88,6 +89,7 @@ def test_keys_and_queries_have_length_one(monkeypatch: pytest.MonkeyPatch) -> No
         assert torch.allclose(row.norm(dim=-1), torch.ones(()).double(), atol=1e-3)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("name", DEEP)
 def test_a_deep_memory_starts_at_learned_weights_of_the_declared_spread(name: str) -> None:
     spec = small_spec(name, heads=32, head_dim=32, value_dim=32)

@@ -65,6 +65,7 @@ RANGES = {  # gate, fields, the range reached, the domain in the manifest
 }
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("case", RANGES)
 def test_a_gate_starts_at_its_init_and_stays_in_its_range(case: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     """One init per head; and with biases of ±30, and projections of ±4, no value is outside."""

@@ -14,6 +14,8 @@ from kit.paths import SPECS
 from miras_compiler.emit.layer import layer_class
 from miras_compiler.spec import load_spec
 
+pytestmark = pytest.mark.slow
+
 PAIRS = 8
 LETTERS = 16  # different keys, and different values
 WIDTH = 64

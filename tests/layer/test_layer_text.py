@@ -80,6 +80,7 @@ def test_the_class_has_the_name_of_the_spec(name: str, expected: str) -> None:
 SOURCES = ["constant", "learned", "input, low_rank: null", "input, low_rank: 3"]
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("source", SOURCES)
 def test_a_gate_of_every_source_starts_at_its_init_per_head(source: str, tmp_path: Path) -> None:
     inits = {"alpha": [0.5, 0.75], "eta": [0.1, 0.2], LONG: -0.5}

@@ -47,6 +47,7 @@ def test_hgrn2_has_one_minus_alpha_for_its_key(monkeypatch: pytest.MonkeyPatch) 
     assert not hasattr(layer, "k_proj")
 
 
+@pytest.mark.slow
 def test_comba_predicts_along_a_learned_multiple_of_its_key(monkeypatch: pytest.MonkeyPatch) -> None:
     given, layer = handed("comba", hidden(2, 6), monkeypatch), layer_for("comba")
     factor = torch.sigmoid(layer.erase_key_gate.value)[:, None]

@@ -15,6 +15,8 @@ from torch.utils._python_dispatch import TorchDispatchMode
 
 from kit.layer_package import MODELS, distance, hidden, layer_of, package_of, small_layer, small_package, small_spec
 
+pytestmark = pytest.mark.slow
+
 PARALLEL = ("gated_delta_net", "titans_lmm")
 
 

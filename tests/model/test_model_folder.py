@@ -14,6 +14,8 @@ import torch
 
 from kit.model_package import classes, language_model, tokens
 
+pytestmark = pytest.mark.slow
+
 pytest.importorskip("transformers")
 MAC: dict[str, object] = {"wiring": "mac", "segment": 4, "persistent": 2, "attention": "{heads: 2}"}
 

@@ -12,6 +12,8 @@ from torch import Tensor
 from kit.layer_package import distance
 from kit.model_package import language_model, padded, tokens
 
+pytestmark = pytest.mark.slow
+
 transformers = pytest.importorskip("transformers")
 
 MODELS: tuple[tuple[str, dict[str, object]], ...] = (

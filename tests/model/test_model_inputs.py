@@ -47,6 +47,7 @@ def test_a_field_that_is_set_to_nonsense_later_is_refused_by_the_model() -> None
         kind(wrong)
 
 
+@pytest.mark.slow
 def test_odd_caches_masks_and_arguments_are_refused() -> None:
     from transformers import DynamicCache
 
@@ -147,6 +148,7 @@ def test_gates_start_where_the_layer_says_and_embeddings_are_tied() -> None:
     assert untied.lm_head.weight is not untied.model.embed_tokens.weight
 
 
+@pytest.mark.slow
 def test_torch_compile_gives_what_eager_gives() -> None:
     model, ids = language_model("gated_delta_net", {"num_hidden_layers": 1}).float(), tokens(2, 9)
     mask = torch.ones_like(ids)
@@ -157,6 +159,7 @@ def test_torch_compile_gives_what_eager_gives() -> None:
             assert distance(compiled(ids, use_cache=False, **arguments).logits, model(ids, use_cache=False, **arguments).logits) < 1e-4
 
 
+@pytest.mark.slow
 def test_a_package_is_imported_without_transformers() -> None:
     package("gated_delta_net")
     script = f"""

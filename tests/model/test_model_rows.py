@@ -39,6 +39,7 @@ def alone(model: Any, rows: list[Tensor]) -> list[Tensor]:
     return [model(row[None]).logits[0] for row in rows]
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("side", ["left", "right"])
 @pytest.mark.parametrize("width", [11, 14])
 def test_a_padded_row_has_the_bits_that_it_has_alone(model: Any, rows: list[Tensor], side: str, width: int) -> None:

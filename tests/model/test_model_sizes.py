@@ -20,6 +20,7 @@ from miras_compiler.spec import load_spec
 from miras_compiler.spec.model import PRESETS
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("path", SPEC_FILES, ids=lambda path: path.stem)
 def test_a_layer_has_the_parameters_that_are_counted_and_presets_are_met(path: Path) -> None:
     package = load_package(GENERATED / path.stem)
@@ -48,6 +49,7 @@ SETTINGS: tuple[tuple[str, dict[str, object]], ...] = (
 )
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(("name", "settings"), SETTINGS)
 def test_a_model_on_the_meta_device_has_the_parameters_that_are_counted(name: str, settings: dict[str, object]) -> None:
     pytest.importorskip("transformers")

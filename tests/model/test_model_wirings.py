@@ -84,6 +84,7 @@ def read(memory: Any, x: Tensor, state: dict[str, Tensor] | None) -> Any:
     return memory.o_proj(u.flatten() * functional.silu(memory.g_proj(x)))
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("name", ["gated_delta_net", "titans_lmm"])
 def test_mac_reads_attends_writes_and_gates(name: str) -> None:
     wiring = mixer(name, wiring="mac", segment=SEGMENT, persistent=PERSISTENT, attention="{heads: 2}")

@@ -32,6 +32,7 @@ def compiled(name: str) -> Compilation:
     return compile_spec(load_spec(SPECS / f"{name}.yaml", {"chunk.size": 16}))
 
 
+@pytest.mark.slow
 def test_compiling_imports_no_torch_and_reads_nothing_ambient(tmp_path: Path) -> None:
     """Another process, with torch not to be found, in another folder."""
     script = f"""
@@ -48,6 +49,7 @@ assert not [name for name in sys.modules if name.startswith(("torch.", "triton",
         assert is_current(tmp_path / name, compiled(name).files)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("name", ONE_OF_EACH_FORM)
 def test_two_compilations_are_equal(name: str) -> None:
     first, again = compiled(name), compile_spec(load_spec(SPECS / f"{name}.yaml", {"chunk.size": 16}))
@@ -57,6 +59,7 @@ def test_two_compilations_are_equal(name: str) -> None:
     assert (first.cost, first.parallel_form) == (again.cost, again.parallel_form)
 
 
+@pytest.mark.slow
 def test_the_files_do_not_depend_on_the_folder_nor_on_how_the_specs_path_is_written(
     monkeypatch: pytest.MonkeyPatch, tmp_path: Path
 ) -> None:
@@ -69,6 +72,7 @@ def test_the_files_do_not_depend_on_the_folder_nor_on_how_the_specs_path_is_writ
     assert all(each == files[0] for each in files)
 
 
+@pytest.mark.slow
 def test_a_spec_built_in_python_compiles_as_one_from_a_file() -> None:
     """But for the lines that its reasons name: it has none."""
     written = load_spec(SPECS / "gated_delta_net.yaml")
@@ -130,6 +134,7 @@ def test_a_package_that_is_loaded_has_operators_and_layer_and_imports_its_own_fi
     assert sys.modules.get("gated_delta_net") is installed
 
 
+@pytest.mark.slow
 def test_loading_leaves_no_folder_behind(tmp_path: Path) -> None:
     """Another process, whose temporary files go to a folder of their own; a forked child that ends takes nothing from its parent."""
     script = f"""

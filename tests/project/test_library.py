@@ -57,6 +57,7 @@ def test_every_part_of_a_spec_has_a_public_name() -> None:
         assert getattr(miras_compiler, name) is getattr(importlib.import_module(f"miras_compiler.{module}"), name)
 
 
+@pytest.mark.slow
 def test_values_show_themselves_in_a_line() -> None:
     compilation = yaad()
     for value in (

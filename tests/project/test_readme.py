@@ -10,6 +10,8 @@ import pytest
 
 from kit.paths import ROOT, SPECS
 
+pytestmark = pytest.mark.slow
+
 EXAMPLE = re.compile(r"<!-- a layer in a model: .*? -->\n```python\n(.*?)```", re.DOTALL)
 
 MODEL = re.compile(r"<!-- a rule in a language model: .*? -->\n```python\n(.*?)```", re.DOTALL)

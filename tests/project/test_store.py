@@ -118,6 +118,7 @@ def test_a_package_with_a_file_too_many_or_too_few_is_not_current(tmp_path: Path
     assert not is_current(tmp_path / "y", NEW)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("when", ["before", "after"])
 @pytest.mark.parametrize("step", ["store.os.rename", "store.exchange", "store.shutil.rmtree", "store.Path.write_bytes"])
 @pytest.mark.parametrize("swap", ["in one call", "in two steps"])
@@ -153,6 +154,7 @@ def test_a_writer_killed_at_any_step_leaves_a_whole_package(tmp_path: Path, step
         assert names(folder) == ["x"]
 
 
+@pytest.mark.slow
 def test_some_writers_are_really_killed_in_the_middle(tmp_path: Path) -> None:
     write_package(tmp_path, "x", OLD)
     child = run("store.exchange = die; store.write_package(folder, 'x', package('new\\n'))", tmp_path)
@@ -161,6 +163,7 @@ def test_some_writers_are_really_killed_in_the_middle(tmp_path: Path) -> None:
     assert names(tmp_path) == [".x.lock", ".x.new", "x"]
 
 
+@pytest.mark.slow
 def test_a_package_set_aside_by_a_killed_writer_comes_back(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     write_package(tmp_path, "x", OLD)
     child = run(
@@ -203,6 +206,7 @@ def test_an_interrupted_writer_leaves_the_disk_as_it_was(
     assert names(tmp_path) == ["x"]
 
 
+@pytest.mark.slow
 def test_processes_that_write_the_same_package_take_turns(tmp_path: Path) -> None:
     script = textwrap.dedent(PRELUDE) + "for turn in range(40): store.write_package(folder, 'x', package(f'{sys.argv[2]} {turn}\\n'))"
     writers = [subprocess.Popen([sys.executable, "-c", script, str(tmp_path), name], stderr=subprocess.PIPE) for name in ("a", "b", "c")]
@@ -246,6 +250,7 @@ def test_an_output_folder_that_is_a_file_is_refused(tmp_path: Path) -> None:
     assert (tmp_path / "out").read_text() == "mine"
 
 
+@pytest.mark.slow
 def test_a_directory_that_cannot_be_written_is_refused(tmp_path: Path) -> None:
     """The child gives up root's rights, if it has them, since root may write everywhere."""
     (tmp_path / "out").mkdir()

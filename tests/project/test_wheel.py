@@ -16,6 +16,8 @@ from miras_compiler.cli import main
 from miras_compiler.errors import InputError
 from miras_compiler.spec import load_spec
 
+pytestmark = pytest.mark.slow
+
 Run = Callable[..., "subprocess.CompletedProcess[str]"]
 
 

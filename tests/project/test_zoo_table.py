@@ -16,6 +16,8 @@ from miras_compiler.spec import Spec, load_spec
 from miras_compiler.spec.stability import CHANGE, Sensitivity, rule_digest
 from miras_compiler.spec.zoo import FILE, read_zoo
 
+pytestmark = pytest.mark.slow
+
 README = ROOT / "README.md"
 SECTION = re.compile(r"(<!-- models: .*? -->\n)(.*?)(<!-- end of the models -->)", re.DOTALL)
 MEASURED_AGAIN = (

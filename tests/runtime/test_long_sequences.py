@@ -21,6 +21,7 @@ from miras_compiler.verify.verification import check_subject
 CHECK = next(check for check in guards.GUARDS if check.run is guards.many_tokens)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("name", ["kda", "titans_linear"])
 def test_a_linear_rule_holds_its_digits_over_many_tokens(name: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(guards, "MANY", 8_000)
@@ -32,6 +33,7 @@ def test_a_linear_rule_holds_its_digits_over_many_tokens(name: str, tmp_path: Pa
     assert row.error < 3e-5
 
 
+@pytest.mark.slow
 def test_more_tokens_are_tried_where_the_rule_is_linear_and_none_where_each_costs_a_solution(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(guards, "MANY", 200)
     monkeypatch.setattr(guards, "SEVERAL", 30)

@@ -61,6 +61,7 @@ CLAIMS = {
 }
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("errors", PACKAGES, indirect=True, scope="module")
 @pytest.mark.parametrize("claim", CLAIMS, ids=list(CLAIMS.values()))
 def test_kernels_take_every_argument_that_the_contract_allows(errors: dict[str, float], claim: str) -> None:
@@ -87,6 +88,7 @@ print(json.dumps(max(max(differences(ops)) for ops in loaded)))
 """
 
 
+@pytest.mark.slow
 def test_two_packages_of_one_name_keep_their_own_kernels(tmp_path: Path) -> None:
     """Two variants of a spec, one of them twice, and both again as parts of other packages."""
     assert json.loads(interpreted("-c", VARIANTS, str(tmp_path))) < 1e-6

@@ -91,6 +91,7 @@ def launch(kernels: ModuleType, kernel: Kernel, width: int = 64) -> None:
     Launch(kernels.TABLE, kernel, "main", walks=True, widths="KV")(sizes, ())
 
 
+@pytest.mark.slow
 def test_a_launch_that_fails_gives_way_to_the_next_with_one_warning(kernels: ModuleType) -> None:
     kernel = Kernel({4: TOO_MUCH})
     with pytest.warns(UserWarning, match=r"main: the launch with 4 warps and 3 stages fails here: out of resource: shared memory") as told:
@@ -155,6 +156,7 @@ def put_in_place(ops: ModuleType, chunk: Callable[..., Any], monkeypatch: pytest
     monkeypatch.setattr(ops._OPERATORS, "kernels", replace(ops._OPERATORS.kernels, chunk=chunk))
 
 
+@pytest.mark.slow
 def test_where_kernels_cannot_be_launched_the_pytorch_form_runs_and_one_warning_says_why(
     ops: ModuleType, kernels: ModuleType, monkeypatch: pytest.MonkeyPatch
 ) -> None:

@@ -17,7 +17,7 @@ from miras_compiler.bench.checks import REFUSED
 from miras_compiler.bench.children import run_child
 from miras_compiler.spec import parse_spec
 
-pytestmark = pytest.mark.skipif(importlib.util.find_spec("triton") is None, reason="needs Triton")
+pytestmark = [pytest.mark.slow, pytest.mark.skipif(importlib.util.find_spec("triton") is None, reason="needs Triton")]
 CHECKS = {
     "free-running", "teacher-forced", "same bits twice", "split in four = whole", "token by token", "prefix causality",
     "torch.compile(fullgraph=True): graphs over 5 lengths",

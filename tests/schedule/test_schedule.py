@@ -39,6 +39,7 @@ def by_name(schedule: Schedule) -> dict[str, Kernel]:
     return {kernel.name: kernel for kernel in schedule.kernels}
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("name", NAMES)
 def test_parallel_kernels_depend_on_nothing_carried(name: str) -> None:
     _, schedule = schedule_of(name)
@@ -72,6 +73,7 @@ def test_a_solve_keeps_digits_that_other_products_lose() -> None:
     assert solves == {"prep": 0, "main": 1, "read": 0, "pre": 0, "seq": 1, "post": 0}
 
 
+@pytest.mark.slow
 def test_what_a_layernorm_reads_is_not_rounded_by_a_buffer() -> None:
     """What is read of the weights and the momentum of the chunk's start: a rest of either would stay in the gradient of its decay."""
     program = run_passes(enter_chunk(compile_spec(load_spec("specs/titans_lmm.yaml")).program))
@@ -82,6 +84,7 @@ def test_what_a_layernorm_reads_is_not_rounded_by_a_buffer() -> None:
     assert "W2_momentum_at" not in {arg.name for node in reads for arg in node.args if isinstance(arg, Leaf)}
 
 
+@pytest.mark.slow
 def test_a_sum_of_a_product_is_handed_on_as_a_row() -> None:
     """The gradient of the momentum's coefficient sums up reads of the momentum: the kernel that adds the last to it reads W2 no more."""
     kernels = by_name(schedule_of("titans_lmm")[1])
@@ -89,6 +92,7 @@ def test_a_sum_of_a_product_is_handed_on_as_a_row() -> None:
     assert "W2_momentum_at" not in kernels["pre3"].leaves("saved")
 
 
+@pytest.mark.slow
 def test_rows_are_taken_out_of_products_that_are_added_up() -> None:
     """n · (d₂ S₂ᵀ) + G · (d₂ W₂ᵀ): the products with the carried gradients read other tiles as they were loaded."""
     seq = by_name(schedule_of("titans_lmm")[1])["seq"]
@@ -99,6 +103,7 @@ def test_rows_are_taken_out_of_products_that_are_added_up() -> None:
     assert all(isinstance(arg, Leaf | Rename) for args in carried for arg in args)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("name", NAMES)
 def test_what_a_kernel_loads_an_earlier_one_has_saved(name: str) -> None:
     _, schedule = schedule_of(name)
@@ -108,6 +113,7 @@ def test_what_a_kernel_loads_an_earlier_one_has_saved(name: str) -> None:
         saved |= {*kernel.outputs("saved"), *kernel.entries.values()}
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("name", NAMES)
 def test_the_kernels_compute_the_program_and_its_adjoint(name: str) -> None:
     """On one tile, in float64: run in order, buffers filled on the way."""
@@ -164,6 +170,7 @@ WALKED = {
 }
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(("name", "reason"), WALKED.items())
 def test_a_program_that_no_kernel_over_tiles_can_be_printed_of_says_why(name: str, reason: str) -> None:
     compilation = compile_spec(load_spec(f"specs/{name}.yaml"))
@@ -182,6 +189,7 @@ def test_sums_of_tokens_that_divide_need_a_tile_without_padding(size: int, print
     assert bool(compile_spec(spec).schedules) == printed
 
 
+@pytest.mark.slow
 def test_the_walk_holds_all_that_the_next_state_is_made_of() -> None:
     program, schedule = schedule_of("titans_lmm")
     main = by_name(schedule)["main"]

@@ -97,6 +97,7 @@ def test_bytes_that_cross_and_what_is_computed_again_are_found_by_meaning() -> N
     assert [each.moved for each in facts] == [rows + 2 * SQUARE, 2 * SQUARE, rows + 2 * SQUARE]
 
 
+@pytest.mark.slow
 def test_explain_names_every_kernel_with_what_it_loads_saves_and_needs() -> None:
     compilation = compile_spec(load_spec("specs/gated_delta_net.yaml"))
     text = compilation.explain(kernels=True)

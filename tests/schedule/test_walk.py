@@ -22,6 +22,8 @@ from miras_compiler.ir.traverse import leaves_of, nodes_of
 from miras_compiler.passes.products import choose_products
 from miras_compiler.schedule import Walk, build_walk
 
+pytestmark = pytest.mark.slow
+
 needs_triton = pytest.mark.skipif(importlib.util.find_spec("triton") is None, reason="needs Triton")
 LENGTHS = dict.fromkeys(("k", "v", "n", "n1", "n2", "p", "p2"), 3) | {"j": 2}  # the rows that Muon multiplies may be keys, or hidden
 SMALL: dict[str, object] = {"chunk.size": 5}

@@ -34,6 +34,7 @@ def table() -> str:
     return space_markdown()
 
 
+@pytest.mark.slow
 def test_the_readme_holds_what_the_command_prints(
     table: str, request: pytest.FixtureRequest, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
@@ -69,6 +70,7 @@ def test_a_refusal_is_the_reason_that_check_gives() -> None:
     assert [fault.what for fault in faults_of(spec)] == ["the optimizer nesterov needs chunk.gradient: exact"]
 
 
+@pytest.mark.slow
 def test_the_count_is_that_of_all_checks_on_every_combination() -> None:
     """The count runs a check once for all combinations that are alike to it; here a sample of them goes through every check."""
     start = time.process_time()

@@ -15,6 +15,7 @@ from miras_compiler.spec import json_schema
 PAGE = ROOT / "docs" / "reference.md"
 
 
+@pytest.mark.slow
 def test_the_page_is_what_the_command_prints(request: pytest.FixtureRequest, capsys: pytest.CaptureFixture[str]) -> None:
     assert main(["schema", "--markdown"]) == 0
     printed = capsys.readouterr().out

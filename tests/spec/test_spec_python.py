@@ -76,6 +76,7 @@ def trees(draw: st.DrawFn) -> dict[str, Any]:
     return tree
 
 
+@pytest.mark.slow
 @given(trees())
 def test_the_normal_form_of_a_spec_reads_back_as_the_same_spec(tree: dict[str, Any]) -> None:
     spec = build_spec(tree)
@@ -84,6 +85,7 @@ def test_the_normal_form_of_a_spec_reads_back_as_the_same_spec(tree: dict[str, A
     assert (normalized_yaml(again), digest(again)) == (normalized_yaml(spec), digest(spec))
 
 
+@pytest.mark.slow
 @given(trees(), st.randoms(use_true_random=False))
 def test_the_digest_depends_on_no_order_of_keys_and_on_no_default_written_out(tree: dict[str, Any], random: Any) -> None:
     keys = random.sample(sorted(tree), len(tree))

@@ -151,6 +151,7 @@ FILES = {
 }
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("text", FILES.values(), ids=FILES)
 def test_a_hostile_file_costs_nothing_and_is_told_in_one_line(text: str, tmp_path: Path) -> None:
     (tmp_path / "x.yaml").write_text(text)
@@ -168,6 +169,7 @@ def test_a_hostile_file_costs_nothing_and_is_told_in_one_line(text: str, tmp_pat
     assert (tmp_path / "x.yaml").read_text() == text
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("text", HOSTILE.values(), ids=HOSTILE)
 def test_a_hostile_value_of_an_option_is_told_in_one_line(text: str) -> None:
     (line,) = told(SPEC, {"attentional_bias.loss": text, "attentional_bias.kind": "formula"})

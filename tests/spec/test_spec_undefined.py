@@ -9,6 +9,8 @@ import pytest
 from miras_compiler.errors import SpecError
 from miras_compiler.spec import build_spec
 
+pytestmark = pytest.mark.slow
+
 Fields = dict[str, Any]
 STEPS = {"kind": "gradient_descent", "steps": 2}
 ERASE = {"kind": "gradient_descent", "erase_key": True}

@@ -19,6 +19,8 @@ from miras_compiler.bench.children import Answer
 from miras_compiler.spec import parse_spec
 from miras_compiler.verify.subject import Subject
 
+pytestmark = pytest.mark.slow
+
 EXAMPLES = 12  # in a test; `python tests/campaigns/try_random_specs.py` tries thousands
 
 

@@ -28,6 +28,7 @@ def refusals(fields: Mapping[str, Any], without: Container[str] = ()) -> list[Ro
     return [row for row in rows if not row.passed]
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("name", ["linear_attention", "moneta", "titans_lmm"])
 def test_the_literal_package_of_a_shipped_spec_is_accepted_in_every_row(name: str) -> None:
     assert refusals(fields_of(name), without=UNGUARDED) == []
@@ -118,6 +119,7 @@ def test_the_step_size_is_one_at_which_the_literal_model_is_calm() -> None:
     assert subject.amplification <= 2
 
 
+@pytest.mark.slow
 def test_the_step_size_is_one_at_which_no_probe_explodes() -> None:
     """ψ(A) = exp(2A − 1): at 0.5 calm on one batch, and NaN on two of the probes."""
     fields = fields_of("gated_delta_net", retention={"kind": "bregman", "generator": "w*log(w)/2", "order": "after_gradient"})

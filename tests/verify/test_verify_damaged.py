@@ -17,6 +17,8 @@ from miras_compiler.verify.opened import open_processes
 from miras_compiler.verify.subject import Subject
 from miras_compiler.verify.verification import check_subject
 
+pytestmark = pytest.mark.slow
+
 NAME = "gated_delta_net"
 LAYER = ("forward_and_gradients", "starts", "defaults", "cache", "padding_and_packing")
 FORMS = ("literal_forward", "recurrent_gradients", "parallel_form", "chunk_gradients", "packing")

@@ -146,6 +146,7 @@ def test_a_claim_that_this_machine_cannot_try_neither_passes_nor_fails() -> None
     assert not Report("x", "abc", (untried,)).passed
 
 
+@pytest.mark.slow
 def test_verify_package_opens_a_folder_reports_every_row_and_leaves_it_as_it_is(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     spec = load_spec(SPECS / "retnet.yaml")
     compilation = compile_spec(spec)

@@ -72,6 +72,7 @@ class LosesARow(LiteralOperator):
         return torch.where(v.abs().amax(-1, keepdim=True) > 1e3, torch.nan, o), final, trace
 
 
+@pytest.mark.slow
 def test_a_number_that_is_lost_although_all_on_the_way_fit_is_seen() -> None:
     fields = fields_of("gated_delta_net")
     for operator, passes in ((LiteralOperator(fields), True), (LosesARow(fields), False)):
@@ -88,6 +89,7 @@ class RoundsElsewhere(LiteralOperator):
         return super().run(q, k, v + (moved - v.detach()), named, state)  # v itself has the gradient: nextafter has none
 
 
+@pytest.mark.slow
 def test_a_probe_on_which_rounding_is_all_there_is_is_cut_and_said_so() -> None:
     """A vector memory of zeros under LayerNorm, a clip and momentum, measured at v = u: what is left of 0 is normed and clipped."""
     base = fields_of("titans_lmm")

@@ -29,6 +29,7 @@ class ReadsFreshMemory(LiteralOperator):
         return o + (torch.empty(o.shape, dtype=torch.int64) == torch.iinfo(torch.int64).max), state
 
 
+@pytest.mark.slow
 def test_a_read_of_uninitialised_memory_is_seen() -> None:
     assert failed(DELTA, package_of(ReadsFreshMemory(DELTA)), only={"repeatable", "poisoned"}) == {"poisoned"}
 
@@ -51,11 +52,13 @@ class Noisy(LiteralOperator):
     noise = 1e-7
 
 
+@pytest.mark.slow
 def test_noise_is_seen() -> None:
     rows = {"repeatable", "poisoned", "prefix_causality", "literal_forward", "parallel_form"}
     assert failed(DELTA, package_of(Noisy(DELTA)), only=rows) == rows
 
 
+@pytest.mark.slow
 def test_noise_below_every_tolerance_is_seen_in_the_bits() -> None:
     operator = Noisy(DELTA)
     operator.noise = 1e-14
@@ -76,6 +79,7 @@ class NarrowsState(LiteralOperator):
         return o, state and {name: tensor.bfloat16() if narrow and tensor.is_floating_point() else tensor for name, tensor in state.items()}
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("operator", [WidensOutput, NarrowsState])
 def test_a_wrong_dtype_is_seen(operator: type[LiteralOperator]) -> None:
     assert failed(SHALLOW, package_of(operator(SHALLOW)), only=PRECISION) == {"dtypes"}
@@ -89,6 +93,7 @@ class ComputesInHalf(LiteralOperator):
         return super().__call__(q, rounded, v, **others)
 
 
+@pytest.mark.slow
 def test_a_lost_precision_is_seen() -> None:
     assert failed(SHALLOW, package_of(ComputesInHalf(SHALLOW)), only=PRECISION) == {"single_precision"}
 
@@ -128,6 +133,7 @@ def _with_manifest(**changes: object) -> Package:
     return replace(package, manifest=package.manifest | changes)
 
 
+@pytest.mark.slow
 def test_a_manifest_that_lists_other_inputs_is_seen() -> None:
     inputs = literal_package(TITANS).manifest["inputs"]
     assert failed(TITANS, _with_manifest(inputs=inputs[:-1]), only=CONTRACT) == {"manifest"}
@@ -155,6 +161,7 @@ class Raises(LiteralOperator):
         raise RuntimeError("no such kernel\nwith a long explanation")
 
 
+@pytest.mark.slow
 def test_an_operator_that_raises_fails_its_rows_and_the_others_are_still_tried() -> None:
     package = replace(literal_package(DELTA), fused_recurrent=Raises(DELTA))
     rows = check_subject(Subject(DELTA, package, quick=True))

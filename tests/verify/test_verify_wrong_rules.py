@@ -15,6 +15,8 @@ from miras_compiler.verify.literal import LiteralModel
 from miras_compiler.verify.literal.carried import Weights
 from miras_compiler.verify.literal.memory import NORM_EPSILON, _body
 
+pytestmark = pytest.mark.slow
+
 
 class HalfGradient(LiteralModel):
     """s = 1 where the paper prints s = 2."""

@@ -41,6 +41,7 @@ class SeesTheFuture(Wrapped):
         return o + 1e-12 * torch.cat((v[:, 1:, :, :1], torch.zeros_like(v[:, :1, :, :1])), 1)
 
 
+@pytest.mark.slow
 def test_a_future_token_that_leaks_is_seen_in_the_bits() -> None:
     assert failed(SHALLOW, package_of(SeesTheFuture(SHALLOW)), only={*FORWARD, *INNER, "ungated"}) == {"prefix_causality"}
 
@@ -52,6 +53,7 @@ class SwallowsOverflow(Wrapped):
         return o if v.isfinite().all() else torch.zeros_like(o)
 
 
+@pytest.mark.slow
 def test_outputs_that_a_later_overflow_silently_changes_are_seen() -> None:
     assert failed(SHALLOW, package_of(SwallowsOverflow(SHALLOW)), only={*INNER, "late_overflow"}) == {"late_overflow"}
 
@@ -78,6 +80,7 @@ class CutsGradient(Wrapped):
         return {name: tensor.detach() for name, tensor in state.items()}
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("operator", [ForgetsMomentum, IgnoresPosition, IgnoresStart])
 def test_a_part_of_the_state_that_is_dropped_is_seen_when_a_sequence_is_split(operator: type[LiteralOperator]) -> None:
     rows = {"splitting", "split_gradients", "literal_forward"}

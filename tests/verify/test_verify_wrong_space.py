@@ -17,6 +17,8 @@ from miras_compiler.verify.inputs import Shape, draw_inputs
 from miras_compiler.verify.literal import LiteralModel
 from miras_compiler.verify.literal.carried import Carried, Weights
 
+pytestmark = pytest.mark.slow
+
 State = Mapping[str, Tensor]
 Fields = dict[str, Any]
 

@@ -10,6 +10,8 @@ import torch
 from kit.paths import SPEC_FILES
 from miras_compiler import compile_spec, load_spec, verify_package
 
+pytestmark = pytest.mark.slow
+
 LONGEST_CHUNK = 8
 
 
