@@ -9,6 +9,7 @@ import warnings
 from collections.abc import Mapping
 from contextlib import ExitStack
 from dataclasses import dataclass
+from pathlib import Path
 from typing import Any
 
 import torch
@@ -17,6 +18,7 @@ from safetensors import SafetensorError
 from torch import Tensor, nn
 from torch.utils.data import Dataset
 from transformers import Trainer, TrainingArguments
+from transformers.trainer import FSDP_MODEL_NAME
 
 from miras_compiler.data.tokenizers import load_tokenizer
 from miras_compiler.errors import InputError
@@ -85,6 +87,8 @@ def train(run: RunFolder, source: Source, settings: TrainSettings, tell: Tell) -
     trainer.remove_callback(transformers.PrinterCallback)
     model.config.use_cache = True  # the Trainer turns it off, and would save that
     whole = run.checkpoints()
+    if whole:
+        check_sharding(whole[-1], trainer.is_fsdp_enabled)
     if trainer.is_world_process_zero():
         recorder.begin(step_of(whole[-1]) if whole else 0)
     try:
@@ -97,6 +101,13 @@ def train(run: RunFolder, source: Source, settings: TrainSettings, tell: Tell) -
         raise InputError(f"the GPU's memory is full: {str(error).splitlines()[0]}; train anew with a smaller --micro-batch") from None
     finally:
         recorder.end()
+
+
+def check_sharding(checkpoint: Path, sharded: bool) -> None:
+    """Raises InputError where a checkpoint was saved by several GPUs and one goes on, or the other way round."""
+    if any(checkpoint.glob(f"{FSDP_MODEL_NAME}*")) != sharded:
+        saved, now = ("one process", "several GPUs") if sharded else ("several GPUs", "one process")
+        raise InputError(f"{checkpoint}: was saved by {saved}, and {now} cannot go on from it; go on as the run began")
 
 
 def not_saved(run: RunFolder, error: Exception) -> InputError:

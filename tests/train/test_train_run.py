@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import os
 import resource
 import shutil
 import signal
@@ -15,6 +16,7 @@ from typing import Any
 
 import pytest
 
+from kit import sharded_on_cpu
 from miras_compiler.cli import main
 from miras_compiler.runs import RunFolder, publish_checkpoint, step_of
 
@@ -237,3 +239,25 @@ def test_a_finished_run_taken_up_trains_nothing_more(finished: Path) -> None:
     assert main(["train", *SMALL, *TASK, *STEPS, "--resume", "--out", str(finished)]) == 0
     assert weights(finished) == before
     assert len(curve(finished)) == 12
+
+
+def test_two_processes_that_share_a_model_have_the_curve_of_one(finished: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    from transformers import AutoModelForCausalLM
+
+    run = RunFolder(tmp_path / "sharded")
+    launch = ["-m", "torch.distributed.run", "--standalone", "--nproc-per-node", "2", str(Path(sharded_on_cpu.__file__))]
+    command = [sys.executable, *launch, "train", *SMALL, *TASK, *STEPS, "--out", str(run.path)]
+    done = subprocess.run(
+        command, capture_output=True, text=True, timeout=300, check=False, env={**os.environ, "PYTHONPATH": os.pathsep.join(sys.path)}
+    )
+    assert done.returncode == 0, done.stderr
+    assert (run.newest_checkpoint() / "pytorch_model_fsdp.bin").is_file()
+    for ours, theirs in zip(curve(finished), curve(run.path), strict=True):
+        assert ours == pytest.approx(theirs, rel=1e-4)
+    whole, shared = (
+        AutoModelForCausalLM.from_pretrained(RunFolder(path).newest_checkpoint(), trust_remote_code=True).state_dict()
+        for path in (finished, run.path)
+    )
+    assert all((whole[name] - shared[name]).abs().max() < 1e-4 for name in whole)
+    assert main(["train", "--out", str(run.path), "--resume"]) == 2
+    assert "was saved by several GPUs, and one process cannot go on from it" in capsys.readouterr().err
