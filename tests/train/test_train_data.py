@@ -34,6 +34,7 @@ def texts(tmp_path: Path) -> Path:
     return folder
 
 
+@pytest.mark.slow
 def test_bytes_of_all_files_stand_in_a_row_with_an_end_after_each(texts: Path) -> None:
     data = file_data([texts], None, SHORT)
     assert data.tokens is not None
@@ -44,6 +45,7 @@ def test_bytes_of_all_files_stand_in_a_row_with_an_end_after_each(texts: Path) -
     assert data.tokenizer.decode(list(TEXT.encode())) == TEXT
 
 
+@pytest.mark.slow
 def test_byte_pairs_are_as_many_as_asked_for_and_lose_nothing(texts: Path, tmp_path: Path) -> None:
     from transformers import AutoTokenizer
 
@@ -154,6 +156,7 @@ def test_a_row_of_a_task_depends_on_its_step_and_number_alone() -> None:
     assert np.array_equal(again["labels"], rows[11, 2]["labels"])
 
 
+@pytest.mark.slow
 def test_a_model_of_a_text_has_its_tokenizer_beside_its_weights(texts: Path, tmp_path: Path) -> None:
     from transformers import AutoModelForCausalLM, AutoTokenizer
 

@@ -59,6 +59,7 @@ def finished(tmp_path_factory: pytest.TempPathFactory) -> Path:
     return run
 
 
+@pytest.mark.slow
 def test_a_run_folder_holds_what_a_reader_needs(finished: Path) -> None:
     run = RunFolder(finished)
     about = run.about()
@@ -78,6 +79,7 @@ def test_a_run_folder_holds_what_a_reader_needs(finished: Path) -> None:
     assert rows[-1]["lr"] < 2e-4
 
 
+@pytest.mark.slow
 def test_a_checkpoint_is_a_folder_of_transformers(finished: Path) -> None:
     import torch
     from transformers import AutoModelForCausalLM
@@ -87,6 +89,7 @@ def test_a_checkpoint_is_a_folder_of_transformers(finished: Path) -> None:
     assert model(torch.arange(16)[None]).logits.shape == (1, 16, 32)
 
 
+@pytest.mark.slow
 def test_a_killed_run_goes_on_bit_for_bit(finished: Path, tmp_path: Path) -> None:
     run = tmp_path / "killed"
     kill_when(lambda: len(curve(run)) >= 6 if (run / "metrics.jsonl").is_file() else False, [*SMALL, *TASK, *STEPS, "--out", str(run)])
@@ -96,6 +99,7 @@ def test_a_killed_run_goes_on_bit_for_bit(finished: Path, tmp_path: Path) -> Non
     assert weights(run) == weights(finished)
 
 
+@pytest.mark.slow
 def test_a_half_written_checkpoint_is_left_out(finished: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     run = tmp_path / "torn"
     shutil.copytree(finished, run)
@@ -109,6 +113,7 @@ def test_a_half_written_checkpoint_is_left_out(finished: Path, tmp_path: Path, c
     assert weights(run) == weights(finished)
 
 
+@pytest.mark.slow
 def test_a_full_disk_stops_the_run_and_leaves_the_last_checkpoint(
     tmp_path: Path, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -132,6 +137,7 @@ def test_a_full_disk_stops_the_run_and_leaves_the_last_checkpoint(
     assert not (run / ".saving").exists()
 
 
+@pytest.mark.slow
 def test_a_loss_that_is_no_number_stops_the_run_where_it_began(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     run = tmp_path / "diverged"
     assert (
@@ -211,6 +217,7 @@ def test_what_cannot_be_trained_is_refused_and_nothing_is_written(
     assert not list(tmp_path.iterdir())
 
 
+@pytest.mark.slow
 def test_a_run_is_taken_up_only_as_it_was_begun(finished: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     about = (finished / "run.json").read_text()
     for arguments, told in (
@@ -234,6 +241,7 @@ def test_a_run_is_taken_up_only_as_it_was_begun(finished: Path, tmp_path: Path, 
     assert [path.name for path in other.iterdir()] == ["run.json"]
 
 
+@pytest.mark.slow
 def test_a_finished_run_taken_up_trains_nothing_more(finished: Path) -> None:
     before = weights(finished)
     assert main(["train", *SMALL, *TASK, *STEPS, "--resume", "--out", str(finished)]) == 0
@@ -241,6 +249,7 @@ def test_a_finished_run_taken_up_trains_nothing_more(finished: Path) -> None:
     assert len(curve(finished)) == 12
 
 
+@pytest.mark.slow
 def test_two_processes_that_share_a_model_have_the_curve_of_one(finished: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     from transformers import AutoModelForCausalLM
 
