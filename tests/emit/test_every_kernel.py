@@ -21,6 +21,7 @@ def test_every_spec_has_kernels() -> None:
     assert all(json.loads((package / "manifest.json").read_text(encoding="utf-8"))["kernels"]["triton"] for package in PACKAGES)
 
 
+@pytest.mark.slow
 @pytest.mark.skipif(importlib.util.find_spec("triton") is None, reason="needs Triton")
 @pytest.mark.parametrize("share", range(SHARES))
 def test_kernels_compute_what_the_pytorch_form_does_in_float64(share: int) -> None:
