@@ -35,6 +35,7 @@ from miras_compiler.emit.graph import emit_svg
 from miras_compiler.emit.triton.blocks import blocks_of
 from miras_compiler.ir.differentiate import differentiate
 from miras_compiler.ir.nodes import Program
+from miras_compiler.ir.verify import verify_program
 from miras_compiler.loaded import load_package
 from miras_compiler.lower import build_program
 from miras_compiler.passes import run_passes
@@ -49,6 +50,7 @@ from miras_compiler.schedule import (
     kernel_facts,
     tile_length,
     why_not,
+    why_too_large,
 )
 from miras_compiler.spec import Spec, check_spec
 from miras_compiler.spec.stability import Sensitivity, sensitivity_of, stability_lines
@@ -64,7 +66,7 @@ def compile_spec(spec: Spec) -> Compilation:
     graph = build_dependency_graph(rule)  #        UpdateRule -> values across time
     form = with_suggestion(rule, graph, classify_parallel_form(rule, graph))  # -> what can run in parallel, and why
     program = run_passes(build_program(rule, form))  #        -> one tile of tokens
-    adjoint = run_passes(differentiate(program))  #           -> its reverse mode, on the same nodes
+    adjoint = verify_program(differentiate(program))  #       -> its reverse mode, on the same nodes
     cost = estimate_cost(rule, form.kind, program, adjoint, rule.step.chunk_end)
     return Compilation(spec, rule, annotate(graph, form), form, program, adjoint, cost)
 
@@ -84,7 +86,7 @@ class Compilation:
     @cached_property
     def schedules(self) -> Mapping[str, Schedule]:
         """The kernels that run the program on a GPU, by the prefix of their names."""
-        return build_schedules(self.update_rule, self.program)
+        return build_schedules(self.update_rule, self.program, self.adjoint)
 
     @cached_property
     def walk(self) -> Walk:
@@ -168,5 +170,7 @@ class Compilation:
         """Which kernels there are, in a line."""
         reason = why_not(self.update_rule, self.program)
         if reason:
-            return f"Triton kernels, token by token, because {reason}"
+            told = why_too_large(self.walk.states, axis_lengths(self.spec, 1))
+            refused = f"; they are refused at these widths, and PyTorch runs: a state with {told}" if told else ""
+            return f"Triton kernels, token by token, because {reason}{refused}"
         return f"Triton kernels, over tiles of {tile_length(self.update_rule)} tokens"

@@ -17,6 +17,7 @@ from miras_compiler.ir.build import placeholder
 from miras_compiler.ir.differentiate import differentiate
 from miras_compiler.ir.nodes import Contract, ForwardSubstitute, Input, Map, Node, Program, Reduce, Rename, State, TriangularSolve
 from miras_compiler.ir.traverse import dependents, leaves_of, nodes_of, use_counts
+from miras_compiler.passes import run_passes
 from miras_compiler.spec import Spec
 
 TOKEN_BYTES = 2  # q, k, v, o in bfloat16
@@ -57,7 +58,7 @@ def estimate_cost(
     tokens = rows / rule.update.writes
     lengths = axis_lengths(rule.spec, rows) | window_lengths(rule, program, rows)
     forward = operations(program, lengths) * (1 / tokens)
-    both = _both_passes(program, adjoint, lengths) * (1 / tokens)
+    both = _both_passes(program, run_passes(adjoint), lengths) * (1 / tokens)
     if chunk_end is not None:
         forward += operations(chunk_end, lengths) * (1 / rule.chunk)
         both += _both_passes(chunk_end, differentiate(chunk_end), lengths) * (1 / rule.chunk)

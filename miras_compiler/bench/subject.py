@@ -185,7 +185,7 @@ class Subject:
         """
         for name, launch in launches.items():
             for each in {name, f"resume_{name}"} & set(self.kernels.TABLE.options):
-                self.kernels.TABLE.options[each] = ((1 << 30, *launch),)
+                self.kernels.TABLE.options[each] = (self.kernels.Row(self.kernels.ANY, *launch),)
         if tile and not self.frozen:
             self.kernels.TABLE.tile = tile
 

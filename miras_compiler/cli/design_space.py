@@ -1,4 +1,5 @@
-"""The design space as Markdown: every kind with its formula and the form it runs in, and what the checks make of all combinations.
+"""The design space as Markdown: every kind with its formula, the form it runs in and its kernels, and what the checks make of all
+combinations.
 
 Nothing here knows a kind: the tables come from the elements, from compiling a base spec with one of its choices exchanged, and from
 running the checks on the product of all choices.
@@ -12,17 +13,25 @@ from collections.abc import Iterator, Mapping
 from typing import Any
 
 from miras_compiler.analysis import build_dependency_graph, classify_parallel_form
+from miras_compiler.analysis.cost import axis_lengths
 from miras_compiler.analysis.parallel_form import EXPLANATION
 from miras_compiler.derive import derive_update_rule
 from miras_compiler.elements.base import Element
 from miras_compiler.elements.kinds import KINDS
 from miras_compiler.errors import Fault
+from miras_compiler.lower import build_program
+from miras_compiler.passes import run_passes
+from miras_compiler.schedule import build_walk, why_not, why_too_large
 from miras_compiler.spec import Spec
 from miras_compiler.spec.checks import CHECKS, faults_of
 from miras_compiler.spec.parameters import SAMPLES
 
 BASE = {"feature_map": "identity", "attentional_bias": "l2", "retention": "l2", "optimizer": "gradient_descent"}
 MEMORY_OF = {"exact": "matrix", "chunk_start": "mlp"}  # of the base spec, by where it takes its gradients
+KERNELS = {
+    "tiles": "products of matrices over a tile of tokens",
+    "walk": "one token after another with the state in registers",
+}
 ORDER_OF = {"exact": "before_gradient", "chunk_start": "after_gradient"}  # the one that every retention and optimizer can have
 PRODUCT = ("memory", "attentional_bias", "retention", "optimizer")
 
@@ -34,15 +43,20 @@ def space_markdown() -> str:
     """The tables, one per axis, and the count of the product."""
     blocks = [_table(axis) for axis in KINDS]
     forms = "\n".join(f"- *{kind.replace('_', ' ')}*: {text}" for kind, text in EXPLANATION.items())
-    return "\n\n".join([*blocks, f"The forms:\n\n{forms}", _count()])
+    kernels = "\n".join(f"- *{kernel}*: {text}" for kernel, text in KERNELS.items())
+    return "\n\n".join([*blocks, f"The forms:\n\n{forms}", f"The Triton kernels, forward and backward:\n\n{kernels}", _count()])
 
 
 def _table(axis: str) -> str:
     columns = [gradient if axis == "memory" else f"{memory}, {gradient}" for gradient, memory in MEMORY_OF.items()]
-    lines = [f"| {axis.replace('_', ' ')} | formula | {' | '.join(columns)} |", "|---|---|---|---|"]
+    lines = [
+        f"| {axis.replace('_', ' ')} | formula | {' | '.join(f'{column} | kernel' for column in columns)} |",
+        "|---|---|---|---|---|---|",
+    ]
     for kind, element in KINDS[axis].items():
-        forms = [form_of(spec_of({"memory": memory, **BASE, axis: kind}, gradient)) for gradient, memory in MEMORY_OF.items()]
-        lines.append(f"| `{kind}` | {_cell(element.formula)} | {' | '.join(map(_cell, forms))} |")
+        specs = [spec_of({"memory": memory, **BASE, axis: kind}, gradient) for gradient, memory in MEMORY_OF.items()]
+        cells = [text for spec in specs for text in (form_of(spec), kernel_of(spec))]
+        lines.append(f"| `{kind}` | {_cell(element.formula)} | {' | '.join(map(_cell, cells))} |")
     return "\n".join(lines)
 
 
@@ -72,6 +86,18 @@ def form_of(spec: Spec) -> str:
         return f"refused: {faults[0].what}"
     rule = derive_update_rule(spec)
     return classify_parallel_form(rule, build_dependency_graph(rule)).kind.replace("_", " ")
+
+
+def kernel_of(spec: Spec) -> str:
+    """Which Triton kernels a spec has; for a state that they cannot hold at the widths of the spec, its bytes and the widths that fit."""
+    if faults_of(spec):
+        return "–"
+    rule = derive_update_rule(spec)
+    form = classify_parallel_form(rule, build_dependency_graph(rule))
+    if not why_not(rule, run_passes(build_program(rule, form))):
+        return "tiles"
+    told = why_too_large(build_walk(rule).states, axis_lengths(spec, 1))
+    return f"walk; refused: a state with {told}" if told else "walk"
 
 
 def _count() -> str:

@@ -14,6 +14,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
+from dataclasses import replace
 
 import sympy as sp
 
@@ -46,7 +47,7 @@ FREE = {"c": "lit", "i": "ijl", "j": "jil", "r": "rsl", "s": "srl"}  # letters f
 
 def without_automatic(program: Program) -> Program:
     """The program with labels for those values only that have a name in the mathematics."""
-    return Program(program.name, program.outputs, {node: label for node, label in program.labels.items() if not label.automatic})
+    return replace(program, labels={node: label for node, label in program.labels.items() if not label.automatic})
 
 
 def equation(program: Program, node: Node, dialect: Dialect = UNICODE) -> str:

@@ -7,6 +7,7 @@ differentiated like any other.
 from __future__ import annotations
 
 from collections.abc import Collection, Mapping
+from typing import NamedTuple
 
 import sympy as sp
 
@@ -33,6 +34,7 @@ from miras_compiler.ir.nodes import (
     Contract,
     Cumulate,
     ForwardSubstitute,
+    Label,
     Leaf,
     Map,
     Mask,
@@ -45,6 +47,7 @@ from miras_compiler.ir.nodes import (
     TriangularSolve,
 )
 from miras_compiler.ir.traverse import dependents, leaves_of, topological
+from miras_compiler.ir.words import Words, gradient
 from miras_compiler.symbols import letter, step
 
 
@@ -54,10 +57,25 @@ def cotangents(seeds: Mapping[Node, Node], wrt: Collection[Node], last: Collecti
     Terms of a sum that depend on a tile of `last` (the carried gradient of an adjoint) come last, so that everything before them
     can be computed for all tiles in parallel.
     """
+    return pull_back(seeds, wrt, last).wanted
+
+
+class Pulled(NamedTuple):
+    """Cotangents: the `wanted` ones, those of `every` tile on the way, and their `parts`, by the tile and its reader."""
+
+    wanted: dict[Node, Node]
+    every: dict[Node, Node]
+    parts: dict[tuple[Node, Node], Node]
+
+
+def pull_back(seeds: Mapping[Node, Node], wrt: Collection[Node], last: Collection[Node] = ()) -> Pulled:
+    """The same, with the cotangents on the way."""
     reached = dependents(seeds, wrt)
     terms: dict[Node, list[Node]] = {node: [seed] for node, seed in seeds.items()}
     late = set(last)
     result: dict[Node, Node] = {}
+    every: dict[Node, Node] = {}
+    by_reader: dict[tuple[Node, Node], Node] = {}
     for node in reversed(topological(seeds)):
         if node not in reached or node not in terms:
             continue
@@ -65,13 +83,28 @@ def cotangents(seeds: Mapping[Node, Node], wrt: Collection[Node], last: Collecti
         if late:
             late = dependents(parts, late) | late
             parts = [t for t in parts if t not in late] + [t for t in parts if t in late]
-        cotangent = add(*parts) if parts else constant(0, node.axes)
+        every[node] = cotangent = add(*parts) if parts else constant(0, node.axes)
         if node in wrt:
             result[node] = _laid_out(cotangent, node)
         for arg, term in zip(node.args, _adjoint(node, cotangent, reached), strict=True):
             if term is not None:
                 terms.setdefault(arg, []).append(term)
-    return {node: result.get(node, constant(0, node.axes)) for node in wrt}
+                by_reader[arg, node] = term
+    return Pulled({node: result.get(node, constant(0, node.axes)) for node in wrt}, every, by_reader)
+
+
+def gradient_names(pulled: Pulled, program: Program) -> dict[Node, Label]:
+    """Labels for cotangents, after the tiles of the program whose cotangents they are; the whole before its parts."""
+    words, found = Words(program), dict[Node, Label]()
+    for node, cotangent in pulled.every.items():
+        label = words.of(node)
+        if label is not None and not isinstance(cotangent, Leaf):
+            found.setdefault(cotangent, gradient(label))
+    for (node, reader), term in pulled.parts.items():
+        label, through = words.of(node), words.of(reader)
+        if label is not None and through is not None and not isinstance(term, Leaf):
+            found.setdefault(term, gradient(label, through))
+    return found
 
 
 def differentiate(program: Program, wrt: Collection[str] | None = None) -> Program:
@@ -87,9 +120,9 @@ def differentiate(program: Program, wrt: Collection[str] | None = None) -> Progr
         seed = State(node.axes, (), (f"d_{name}",)) if name in states else input_tile(f"d_{name}", node.axes)
         carried += [seed] if name in states else []
         seeds[node] = add(seeds[node], seed) if node in seeds else seed
-    gradients = cotangents(seeds, leaves, carried)
-    outputs = {f"d_{leaf.name}": gradients[leaf] for leaf in leaves}
-    return Program(f"{program.name}_adjoint", outputs, program.labels)
+    pulled = pull_back(seeds, leaves, carried)
+    outputs = {f"d_{leaf.name}": pulled.wanted[leaf] for leaf in leaves}
+    return Program(f"{program.name}_adjoint", outputs, program.labels, gradient_names(pulled, program))
 
 
 def _adjoint(node: Node, dy: Node, wanted: Collection[Node]) -> list[Node | None]:

@@ -238,11 +238,15 @@ class Label:
 
 @dataclass(frozen=True, eq=False, repr=False)
 class Program:
-    """A function of tiles: named outputs over shared leaves, with labels for those tiles that have a name in the mathematics."""
+    """A function of tiles: named outputs over shared leaves, with labels for those tiles that have a name in the mathematics.
+
+    `suggested` are labels that tiles get if they need one: a gradient is called after the tile that it is the gradient of.
+    """
 
     name: str
     outputs: Mapping[str, Node]
     labels: Mapping[Node, Label] = field(default_factory=dict)
+    suggested: Mapping[Node, Label] = field(default_factory=dict)
 
     def __repr__(self) -> str:
         return f"Program({self.name} -> {', '.join(self.outputs)})"

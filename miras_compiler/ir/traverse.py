@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections import Counter
 from collections.abc import Callable, Collection, Iterable, Mapping
 
-from miras_compiler.ir.nodes import Label, Leaf, Node, Program
+from miras_compiler.ir.nodes import Label, Leaf, Node, Program, State
 
 
 def topological(roots: Iterable[Node], stops: Collection[Node] = ()) -> list[Node]:
@@ -33,6 +33,11 @@ def leaves_of(program: Program) -> list[Leaf]:
     return sorted((n for n in nodes_of(program) if isinstance(n, Leaf)), key=lambda leaf: leaf.name)
 
 
+def carried_leaves(program: Program) -> list[Leaf]:
+    """The states that a program hands on from tile to tile."""
+    return [leaf for leaf in leaves_of(program) if isinstance(leaf, State) and leaf.name in program.outputs]
+
+
 def use_counts(program: Program) -> Counter[Node]:
     """How often each tile is read: once per argument position, once per output."""
     counts: Counter[Node] = Counter(program.outputs.values())
@@ -56,8 +61,10 @@ def rewrite(program: Program, rule: Callable[[Node, tuple[Node, ...]], Node]) ->
     for node in nodes_of(program):
         new[node] = rule(node, tuple(new[arg] for arg in node.args))
     outputs = {name: new[node] for name, node in program.outputs.items()}
-    labels = {new[node]: label for node, label in program.labels.items() if node in new}
-    return Program(program.name, outputs, labels)
+    labels, suggested = (
+        {new[node]: label for node, label in found.items() if node in new} for found in (program.labels, program.suggested)
+    )
+    return Program(program.name, outputs, labels, suggested)
 
 
 def labels_in_use(outputs: Mapping[str, Node], labels: Mapping[Node, Label]) -> dict[Node, Label]:

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
+
 from miras_compiler.ir.nodes import Label, Leaf, Map, Node, Program, Rename
 from miras_compiler.ir.traverse import nodes_of, use_counts
 
@@ -24,7 +26,7 @@ def name(program: Program) -> Program:
         where = section.get(node, ("", ""))
         labels[node] = Label(f"t{number}", f"t{number}".translate(SUBSCRIPTS), *where, automatic=True)
     ordered = {node: labels[node] for node in nodes_of(program) if node in labels}
-    return Program(program.name, program.outputs, ordered)
+    return replace(program, labels=ordered)
 
 
 def _sections(program: Program) -> dict[Node, tuple[str, str]]:

@@ -6,7 +6,7 @@ from miras_compiler.schedule.build import build_schedules, why_not
 from miras_compiler.schedule.describe import describe_schedules, describe_walk
 from miras_compiler.schedule.facts import KernelFacts, kernel_facts
 from miras_compiler.schedule.kernel import Kernel, Schedule
-from miras_compiler.schedule.tile import tile_length
+from miras_compiler.schedule.tile import tile_length, why_too_large
 from miras_compiler.schedule.walk import Walk, build_walk
 
 __all__ = [
@@ -21,4 +21,5 @@ __all__ = [
     "kernel_facts",
     "tile_length",
     "why_not",
+    "why_too_large",
 ]

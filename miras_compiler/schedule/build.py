@@ -23,8 +23,9 @@ from miras_compiler.ir.nodes import (
     TriangularSolve,
 )
 from miras_compiler.ir.traverse import leaves_of, nodes_of
+from miras_compiler.passes import PASSES, run_passes
+from miras_compiler.passes.enter import START, enter_chunk
 from miras_compiler.schedule.cut import build_cut
-from miras_compiler.schedule.entered import START, enter_chunk
 from miras_compiler.schedule.kernel import Schedule
 from miras_compiler.schedule.tile import padded, tile_length
 
@@ -32,7 +33,7 @@ RESUME = "resume_"  # prefix of the kernels for a chunk in progress
 CHANNELS = {"K": "key_channel", "V": "value_channel"}
 
 
-def build_schedules(rule: Rule, program: Program) -> dict[str, Schedule]:
+def build_schedules(rule: Rule, program: Program, adjoint: Program) -> dict[str, Schedule]:
     """By the prefix of their kernels: the schedule for whole chunks and, where chunks are part of the function, that for resuming one.
 
     Nothing for a program that cannot be printed (see `why_not`).
@@ -44,9 +45,11 @@ def build_schedules(rule: Rule, program: Program) -> dict[str, Schedule]:
         "Cut by dependence on the state: what does not depend on it runs for all tiles at once, before and after the walk that carries it."
     )
     lengths = axis_lengths(rule.spec, tile_length(rule))
-    schedules = {"": build_cut(enter_chunk(program), reason, starts, lengths=lengths)}
+    entered = run_passes(program, [enter_chunk, *PASSES]), run_passes(adjoint, [enter_chunk])
+    schedules = {"": build_cut(*entered, reason, starts, lengths=lengths)}
     if starts:
-        schedules[RESUME] = build_cut(program, "The tile that such a chunk begins with, cut likewise.", prefix=RESUME, lengths=lengths)
+        likewise = "The tile that such a chunk begins with, cut likewise."
+        schedules[RESUME] = build_cut(program, adjoint, likewise, prefix=RESUME, lengths=lengths)
     return schedules
 
 

@@ -10,42 +10,46 @@ from __future__ import annotations
 
 from collections.abc import Collection, Iterable, Mapping
 from dataclasses import dataclass, replace
+from functools import partial
 
 from miras_compiler.ir.build import input_tile
 from miras_compiler.ir.nodes import Leaf, Node, Program
-from miras_compiler.ir.traverse import dependents, labels_in_use, leaves_of, topological
-from miras_compiler.passes import run_passes
+from miras_compiler.ir.traverse import carried_leaves, dependents, leaves_of, topological
+from miras_compiler.passes import PASSES, run_passes
+from miras_compiler.passes.invert import TriangularInverse, invert_triangles
+from miras_compiler.passes.merge import merge_reductions
+from miras_compiler.passes.part import part_sums
+from miras_compiler.passes.scale import pull_scalings
+from miras_compiler.passes.spell import spell
+from miras_compiler.passes.substitute import substitute
 from miras_compiler.schedule.buffers import Buffers
 from miras_compiler.schedule.divide import Division, Part
 from miras_compiler.schedule.frontier import find_frontier, price_loads
-from miras_compiler.schedule.inverse import TriangularInverse, invert_triangles
 from miras_compiler.schedule.kernel import Kernel, Result, Role, Schedule, Walk
-from miras_compiler.schedule.partial_sums import part_sums
 from miras_compiler.schedule.price import LENGTHS, Prices, narrow_tiles
 from miras_compiler.schedule.projections import projections
-from miras_compiler.schedule.reductions import merge_reductions
 from miras_compiler.schedule.roles import (
     AT,
-    adjoint_of,
     backward_results,
     backward_roles,
-    carried_leaves,
     carried_states,
     forward_results,
     forward_roles,
+    without_valid,
 )
-from miras_compiler.schedule.scaling import pull_scalings
-from miras_compiler.schedule.substitute import substitute
 
+FORWARD = (invert_triangles, pull_scalings, *PASSES, merge_reductions)
+BACKWARD = (*FORWARD, part_sums)
 RATHER_LOADED = 2.0  # how much cheaper a late kernel, which has most to keep in registers, counts what the walk need not store
 
 
 def build_cut(
-    program: Program, reason: str, last: tuple[str, ...] = (), prefix: str = "", lengths: Mapping[str, int] = LENGTHS
+    program: Program, adjoint: Program, reason: str, last: tuple[str, ...] = (), prefix: str = "", lengths: Mapping[str, int] = LENGTHS
 ) -> Schedule:
-    """The kernels of a chunk program, their names after `prefix`; those that would do nothing are left out."""
-    forward = merge_reductions(run_passes(pull_scalings(invert_triangles(program))))
-    adjoint = part_sums(merge_reductions(run_passes(pull_scalings(adjoint_of(program)))))
+    """The kernels of a chunk program and of its adjoint, their names after `prefix`; those that would do nothing are left out."""
+    program = run_passes(program, [spell])
+    forward = run_passes(program, [*FORWARD, spell])
+    adjoint = run_passes(without_valid(adjoint), [*BACKWARD, partial(spell, earlier=forward.labels)])
     prices = Prices(lengths, narrow_tiles(forward, adjoint), projections(forward, adjoint))
     buffers = Buffers(forward, adjoint)
     entered = {name: name + AT for name in carried_states(program)}
@@ -148,20 +152,19 @@ class _Pass:
         entering = {**self.entered, **(entering or {})}
         leaves: dict[Node, Node] = {node: input_tile(self.buffers.names[node], node.axes) for node in crossing}
         leaves |= {leaf: input_tile(entering[leaf.name], leaf.axes) for leaf in leaves_of(self.program) if leaf.name in entering}
-        cut, labels = substitute(outputs, leaves, self.buffers.labels(self.program))
+        labels = self.buffers.labels(self.program)
+        cut = substitute(Program(name, outputs, labels, self.program.suggested), leaves)
         buffers = {*self.buffers.names.values(), *entering.values()}
         saved = {*buffers, *(leaf.name + AT for leaf in carried_leaves(self.program))}
         own = frozenset() if self.kept is None else frozenset(saved - self.kept)
-        roles: dict[str, Role] = {
-            leaf.name: "saved" if leaf.name in buffers else self.roles[leaf.name] for leaf in leaves_of(Program(name, cut))
-        }
+        roles: dict[str, Role] = {leaf.name: "saved" if leaf.name in buffers else self.roles[leaf.name] for leaf in leaves_of(cut)}
         results: dict[str, Result] = {output: self.results.get(output, "saved") for output in outputs}
         narrow = {name for node, name in self.buffers.names.items() if node in self.prices.narrow}
         inverses = {name for node, name in self.buffers.names.items() if isinstance(node, TriangularInverse)}
         return Kernel(
             name,
             walk,
-            Program(name, cut, labels_in_use(cut, labels)),
+            cut,
             roles,
             results,
             narrow=frozenset(narrow),

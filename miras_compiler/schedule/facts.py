@@ -8,7 +8,7 @@ from dataclasses import dataclass
 
 from miras_compiler.ir.nodes import Contract, Leaf, Node, Program
 from miras_compiler.ir.traverse import leaves_of, nodes_of
-from miras_compiler.schedule.inverse import TriangularInverse
+from miras_compiler.passes.invert import TriangularInverse
 from miras_compiler.schedule.kernel import Kernel, Schedule, Walk
 from miras_compiler.schedule.pressure import Pressure, estimate_pressure
 

@@ -14,7 +14,7 @@ from typing import NamedTuple
 
 from miras_compiler.ir.nodes import Contract, Leaf, Node
 from miras_compiler.ir.traverse import nodes_of
-from miras_compiler.schedule.inverse import TriangularInverse, is_solve
+from miras_compiler.passes.invert import TriangularInverse, is_solve
 from miras_compiler.schedule.kernel import Kernel
 from miras_compiler.schedule.price import is_free
 from miras_compiler.schedule.tile import padded

@@ -13,7 +13,7 @@ import sympy as sp
 from miras_compiler.ir.build import placeholder
 from miras_compiler.ir.nodes import TOKEN_AXES, Contract, Cumulate, Leaf, Map, Mask, Node, Program, Reduce, Rename
 from miras_compiler.ir.traverse import nodes_of
-from miras_compiler.schedule.inverse import TriangularInverse
+from miras_compiler.passes.invert import TriangularInverse
 from miras_compiler.schedule.segments import segments_of
 
 LENGTHS = {"c": 64, "i": 64, "j": 64, "k": 64, "v": 64} | {f"n{i}": 256 for i in ("", *range(1, 17))}

@@ -4,27 +4,19 @@ from __future__ import annotations
 
 from dataclasses import replace
 
-from miras_compiler.ir.differentiate import differentiate
 from miras_compiler.ir.nodes import Leaf, Node, Program, State
-from miras_compiler.ir.traverse import leaves_of
-from miras_compiler.schedule.inverse import invert_triangles
+from miras_compiler.ir.traverse import carried_leaves, leaves_of
 from miras_compiler.schedule.kernel import Result, Role
 
 AT = "_at"  # what a state is called in the buffer that holds it as each tile finds it
-
-
-def carried_leaves(program: Program) -> list[Leaf]:
-    """The states that a program hands on from tile to tile."""
-    return [leaf for leaf in leaves_of(program) if isinstance(leaf, State) and leaf.name in program.outputs]
 
 
 def carried_states(program: Program) -> tuple[str, ...]:
     return tuple(leaf.name for leaf in carried_leaves(program))
 
 
-def adjoint_of(program: Program) -> Program:
+def without_valid(adjoint: Program) -> Program:
     """Reverse mode of a chunk program, without the gradient of `valid`."""
-    adjoint = invert_triangles(differentiate(program))
     return replace(adjoint, outputs={name: node for name, node in adjoint.outputs.items() if name != "d_valid"})
 
 

@@ -2,8 +2,12 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
+
 from miras_compiler.derive.rule import Rule
 from miras_compiler.gpus.launch_table import tuned_tile
+from miras_compiler.ir.nodes import TOKEN_AXES, Axes
+from miras_compiler.runtime.runtime_limits import refusal
 
 TILE = 64
 BLOCK = 64  # of an axis that is longer, what a program holds at once
@@ -13,6 +17,18 @@ LEAST = 16  # lengths are padded to powers of two from here
 def tile_length(rule: Rule) -> int:
     """Tokens of a tile: a chunk where all its surprises are taken at one state, else what was fastest, 64 where nothing was measured."""
     return rule.chunk if rule.frozen else tuned_tile(rule.spec) or TILE
+
+
+def letter_of(axis: str) -> str:
+    """The length of an axis in code: "K", "N", "V"; "C" for tokens."""
+    return "C" if axis in TOKEN_AXES else axis[0].upper()
+
+
+def why_too_large(states: Mapping[str, Axes], lengths: Mapping[str, int]) -> str:
+    """Why a state of these lengths cannot be walked with: its bytes and the widths that would fit; "" where it can."""
+    tiles = ["".join(map(letter_of, axes)) for axes in states.values()]
+    widths = {letter_of(axis): lengths[axis] for axes in states.values() for axis in axes}
+    return refusal(tiles, widths, {width: padded(length) for width, length in widths.items()}, together=True)
 
 
 def padded(length: int) -> int:

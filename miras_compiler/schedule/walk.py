@@ -18,8 +18,8 @@ from miras_compiler.ir.differentiate import cotangents
 from miras_compiler.ir.nodes import Axes, Leaf, Node, Program
 from miras_compiler.ir.traverse import labels_in_use, leaves_of
 from miras_compiler.passes import run_passes
+from miras_compiler.passes.enter import START
 from miras_compiler.passes.products import choose_products
-from miras_compiler.schedule.entered import START
 
 PENDING = "_pending"
 PARAMETERS = ("ln_bias", "ln_weight")  # which all tokens share

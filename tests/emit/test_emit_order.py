@@ -2,17 +2,32 @@
 
 from __future__ import annotations
 
-from miras_compiler.emit.triton.order import Statement, with_early_loads
+from miras_compiler.emit.triton.order import with_early_loads
+from miras_compiler.emit.triton.statement import Statement
 
 TILE = 64 * 64 * 4
+
+
+def load(name: str) -> Statement:
+    return Statement((f"{name} = load_tile({name}_ptr)",), name, TILE, is_load=True)
+
+
+def product(name: str, *reads: str) -> Statement:
+    return Statement((f"{name} = dot({', '.join(reads)}, DOT)",), name, TILE, frozenset(reads), is_product=True)
+
+
+def entrywise(name: str, *reads: str) -> Statement:
+    return Statement((f"{name} = {' + '.join(reads)}",), name, TILE, frozenset(reads))
+
+
 STATEMENTS = [
-    Statement(("a = load_tile(a_ptr)",), "a", TILE),
-    Statement(("b = dot(a, a, DOT)  # b = a a",), "b", TILE),
-    Statement(("c = b + b",), "c", TILE),
-    Statement(("d = load_tile(d_ptr)",), "d", TILE),
-    Statement(("e = dot(c, d, DOT)",), "e", TILE),
-    Statement(("f = load_tile(f_ptr)  # to dot(it, later)",), "f", TILE),
-    Statement(("g = e * f",), "g", TILE),
+    load("a"),
+    product("b", "a", "a"),
+    entrywise("c", "b", "b"),
+    load("d"),
+    product("e", "c", "d"),
+    load("f"),
+    entrywise("g", "e", "f"),
 ]
 
 

@@ -19,10 +19,10 @@ import torch
 from torch import Tensor
 
 from miras_compiler import Compilation, compile_spec, load_spec
-from miras_compiler.runtime.runtime_triton import CannotLaunch
+from miras_compiler.runtime.runtime_triton import CannotLaunch, TooLarge
 
 triton = pytest.importorskip("triton")
-from miras_compiler.runtime.runtime_launch import Launch, Sizes  # noqa: E402
+from miras_compiler.runtime.runtime_launch import Buffer, Launch, Row, Sizes  # noqa: E402
 
 NAMES = ("gated_delta_net", "titans_lmm")
 TOO_MUCH = triton.OutOfResources(300000, 232448, "shared memory")
@@ -80,15 +80,15 @@ def sibling(ops: ModuleType, name: str) -> ModuleType:
 def kernels(ops: ModuleType, monkeypatch: pytest.MonkeyPatch) -> ModuleType:
     """The module of kernels, where `main` may be launched in three ways."""
     module = sibling(ops, "kernels")
-    rows = ((64, 4, 3, 64, 255), (128, 2, 1, 64, 255), (1 << 30, 8, 1, 64, 255))
+    rows = (Row(64, 4, 3), Row(128, 2), Row(1 << 30, 8))
     monkeypatch.setitem(module.TABLE.options, "main", rows)
     return module
 
 
-def launch(kernels: ModuleType, kernel: Kernel, width: int = 64) -> None:
+def launch(kernels: ModuleType, kernel: Kernel, width: int = 64, **more: Any) -> None:
     """Launches a `main` over keys and values of a width."""
     sizes = Sizes(kernels.TABLE, torch.zeros(1, 5, 2, width), {"K": width, "V": width, "N": width}, None, None, "whole")
-    Launch(kernels.TABLE, kernel, "main", walks=True, widths="KV")(sizes, ())
+    Launch(kernels.TABLE, kernel, "main", walks=True, widths="KV", **more)(sizes, ())
 
 
 @pytest.mark.slow
@@ -116,11 +116,28 @@ def test_a_failure_at_one_width_says_nothing_of_others(kernels: ModuleType, fail
     assert kernel.tried == [8, 4, 4]
 
 
-@pytest.mark.filterwarnings("ignore:.* the launch with")
 def test_where_no_launch_works_the_error_says_what_to_do(kernels: ModuleType) -> None:
-    with pytest.raises(CannotLaunch, match=r"main: no launch works with Triton .*; use MIRAS_BACKEND=torch") as caught:
-        launch(kernels, Kernel(dict.fromkeys((2, 4, 8), TOO_MUCH)))
-    assert caught.value.__cause__ is TOO_MUCH
+    """In one line, and without a warning for every launch: the operator warns once that it runs in PyTorch."""
+    failure = RuntimeError("PassManager::run failed\nmodule {\n  tt.func public @main\n}")
+    with pytest.raises(CannotLaunch) as caught:
+        launch(kernels, Kernel(dict.fromkeys((2, 4, 8), failure)))
+    told = r"main: no launch works with Triton \S+ \(RuntimeError: PassManager::run failed\); use MIRAS_BACKEND=torch"
+    assert re.fullmatch(told, str(caught.value))
+    assert caught.value.__cause__ is failure
+
+
+def test_too_little_shared_memory_is_told_in_bytes_with_widths_that_need_less(kernels: ModuleType) -> None:
+    with pytest.raises(TooLarge) as caught:
+        launch(kernels, Kernel(dict.fromkeys((2, 4, 8), triton.OutOfResources(600000, 232448, "shared memory"))), 256)
+    has = "K = 256, V = 256 takes 600000 bytes of shared memory, of which there are 232448; K = 128, V = 128 should fit"
+    assert str(caught.value) == f"main: {has}; use MIRAS_BACKEND=torch"
+
+
+def test_a_tile_that_no_registers_hold_is_refused_before_anything_is_launched(kernels: ModuleType) -> None:
+    kernel = Kernel({})
+    with pytest.raises(TooLarge, match="tile with K = 600, V = 600 takes 4194304 bytes of registers; one with K = 256, V = 256 would"):
+        launch(kernels, kernel, 600, makes={"W_next": Buffer("sequences", "KV")})
+    assert kernel.tried == []
 
 
 def test_running_out_of_memory_is_no_fault_of_a_launch(kernels: ModuleType) -> None:

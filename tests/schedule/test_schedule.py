@@ -13,11 +13,11 @@ from miras_compiler.ir.differentiate import differentiate
 from miras_compiler.ir.interpret import interpret
 from miras_compiler.ir.nodes import Contract, Leaf, Node, Program, Rename, State, TriangularSolve
 from miras_compiler.ir.traverse import dependents, leaves_of, nodes_of, rewrite
-from miras_compiler.passes import run_passes
+from miras_compiler.passes import PASSES, run_passes
+from miras_compiler.passes.enter import enter_chunk
+from miras_compiler.passes.invert import TriangularInverse, invert_triangles, is_solve
 from miras_compiler.schedule import Kernel, Schedule
 from miras_compiler.schedule.cut import build_cut
-from miras_compiler.schedule.entered import enter_chunk
-from miras_compiler.schedule.inverse import TriangularInverse, invert_triangles, is_solve
 from miras_compiler.schedule.projections import projections
 from miras_compiler.spec import parse_spec
 from miras_compiler.symbols import letter
@@ -27,8 +27,8 @@ LENGTHS = {"c": 6, "i": 6, "j": 6, "k": 3, "n": 4, "v": 3}
 
 
 def schedule_of(name: str) -> tuple[Program, Schedule]:
-    program = enter_chunk(compile_spec(load_spec(f"specs/{name}.yaml")).program)
-    return program, build_cut(program, "")
+    program = run_passes(compile_spec(load_spec(f"specs/{name}.yaml")).program, [enter_chunk, *PASSES])
+    return program, build_cut(program, differentiate(program), "")
 
 
 def products(kernel: Kernel) -> int:

@@ -50,12 +50,17 @@ def test_the_readme_holds_what_the_command_prints(
     assert found[2] == printed, "README's design space is not current: run `pytest tests/spec/test_design_space.py --update-generated`"
 
 
-def test_every_kind_is_a_row_with_its_formula_and_two_verdicts(table: str) -> None:
+def test_every_kind_is_a_row_with_its_formula_two_verdicts_and_two_kernels(table: str) -> None:
     rows = [re.split(r"(?<!\\)\|", line)[1:-1] for line in table.splitlines() if line.startswith("| `")]
     elements = [element for kinds in KINDS.values() for element in kinds.values()]
     assert [row[0].strip(" `") for row in rows] == [kind for kinds in KINDS.values() for kind in kinds]
     assert [row[1].strip().replace("\\|", "|") for row in rows] == [element.formula for element in elements]
-    assert all(len(row) == 4 and row[2].strip() and row[3].strip() for row in rows)
+    assert all(len(row) == 6 and all(cell.strip() for cell in row) for row in rows)
+    for row in rows:  # what is accepted has kernels; the only refusals are sizes, with the bytes and the widths that fit
+        for form, kernel in ((row[2].strip(), row[3].strip()), (row[4].strip(), row[5].strip())):
+            refusal = r"walk; refused: a state with .* takes \d+ bytes of registers; one with .* would fit"
+            assert form.startswith("refused") == (kernel == "–")
+            assert kernel in ("tiles", "walk", "–") or re.fullmatch(refusal, kernel), kernel
 
 
 def test_a_verdict_is_that_of_the_whole_compiler() -> None:

@@ -2,21 +2,24 @@
 
 from __future__ import annotations
 
+import re
 from collections import Counter
 from collections.abc import Callable, Collection, Iterator
 
 from miras_compiler.derive.notation import equation
 from miras_compiler.emit.triton.expression import Code, TritonPrinter
-from miras_compiler.emit.triton.order import Statement
+from miras_compiler.emit.triton.statement import Reading, Recorder, Statement, make_statement
 from miras_compiler.emit.triton.tile import TilePrinter, is_broadcast, is_product, spans
 from miras_compiler.errors import InternalError
 from miras_compiler.ir.nodes import Axes, Contract, Leaf, Map, Node, Program, Rename
 from miras_compiler.ir.traverse import dependents, leaves_of, nodes_of
-from miras_compiler.schedule.inverse import is_solve
+from miras_compiler.ir.words import Words
+from miras_compiler.passes.invert import is_solve
 
 WIDTH = 140
 INLINE = 52  # longer code gets a name, so that lines fit
 LONG = 120
+SHORT = "t10"  # stands for a name when code is measured
 
 
 class BodyPrinter:
@@ -41,8 +44,11 @@ class BodyPrinter:
         data = [leaf for leaf in leaves_of(program) if len(leaf.axes) > 1 or leaf.axes not in (("c",), ())]
         self.data = dependents(program.outputs.values(), data)
         self.inverses = inverses
-        self.tiles = TilePrinter(printer, self.operand, self.held, self.is_exact, narrow, self.is_inline)
+        self.recorder = Recorder()
+        self.tiles = TilePrinter(printer, self.operand, self.held, self.is_exact, narrow, self.is_inline, self.recorder)
         self.rounded = rounded_tiles(program, self.is_exact) & self.data
+        self.words = Words(program)
+        self.made: set[str] = set()  # names that are not those of the mathematics
         self.narrow = narrow
         self.limit = INLINE
 
@@ -56,10 +62,9 @@ class BodyPrinter:
 
     def named_result(self, node: Node, name: str) -> str:
         """The same as a variable of its own."""
-        code = self.tiles.full(node, node.axes).text
-        if code in self.names.values():
-            return code
-        return self.assign(node, node.axes, name, code)
+        with self.recorder.recording() as reading:
+            code = self.tiles.full(node, node.axes).text
+        return code if code in self.names.values() else self.assign(node, node.axes, name, code, reading)
 
     def held(self, node: Node) -> Axes | None:
         """The orientation in which a tile has a name; that of its axes if it has one in both."""
@@ -71,22 +76,27 @@ class BodyPrinter:
     def operand(self, node: Node, order: Axes) -> Code:
         """A tile as it stands in an expression: its name, or its code where nothing else reads it."""
         base, order = resolve(node, order)
-        size = len(order)
         if (base, order) in self.names:
-            return Code(self.names[base, order], size=size)
-        if (base, order[::-1]) in self.names and not (is_product(base) and size == 2 and self.wanted_turned(base)):
-            return Code(f"tl.trans({self.names[base, order[::-1]]})", size=size)
+            return self.read(self.names[base, order], len(order))
+        if (base, order[::-1]) in self.names and not (is_product(base) and len(order) == 2 and self.wanted_turned(base)):
+            return self.read(self.names[base, order[::-1]], len(order), turned=True)
         if isinstance(base, Leaf):
-            return self.leaf(base, order)
+            return self.read(self.leaf(base), len(order), turned=order != base.axes)
         if not self.needs_statement(base):
-            code = self.short_code(base, order)
-            if len(code.text) <= self.limit or is_transparent(base):
+            with self.recorder.recording() as reading:
+                code = self.short_code(base, order)
+            if self.length(code.text) <= self.limit or is_transparent(base):
+                self.recorder.top.include(reading)
                 return code
-            return Code(self.assign(base, order, f"x{len(self.names)}", code.text), size=size)
+            return self.read(self.assign(base, order, self.word(base), code.text, reading), len(order))
         if not is_product(base) and order != base.axes:
-            name = self.statement(base, base.axes)
-            return Code(f"tl.trans({name})", size=size)
-        return Code(self.statement(base, order), size=size)
+            return self.read(self.statement(base, base.axes), len(order), turned=True)
+        return self.read(self.statement(base, order), len(order))
+
+    def read(self, name: str, size: int, *, turned: bool = False) -> Code:
+        """A variable, as the code that is printed now reads it."""
+        self.recorder.top.names.add(name)
+        return Code(f"tl.trans({name})" if turned else name, size=size)
 
     def name_now(self, node: Node) -> None:
         """A variable for a tile that later code reads, if it does not stand for itself."""
@@ -110,8 +120,10 @@ class BodyPrinter:
 
     def short_code(self, node: Node, order: Axes) -> Code:
         """The code of a tile; where it is too long for a line, its parts get names first."""
-        code = self.tiles.code(node, order)
-        if len(code.text) <= LONG:
+        with self.recorder.recording() as reading:
+            code = self.tiles.code(node, order)
+        if self.length(code.text) <= LONG:
+            self.recorder.top.include(reading)
             return code
         limit, self.limit = self.limit, 12
         code = self.tiles.code(node, order)
@@ -122,13 +134,16 @@ class BodyPrinter:
         """A product that has a name in one orientation is computed again for the other."""
         return isinstance(base, Contract | Map) and base not in self.sums
 
-    def leaf(self, leaf: Leaf, order: Axes) -> Code:
+    def leaf(self, leaf: Leaf) -> str:
+        """The variable of a leaf, loaded now if it is not at hand."""
         load = self.load(leaf)
-        name = self.fresh(self.program.label(leaf))
+        name = self.named(leaf, self.program.label(leaf))
         if load:
-            self.statements.append(Statement((f"{name} = {load}",), name, bytes_of(leaf, self.narrow(leaf))))
+            self.statements.append(
+                Statement((f"{name} = {load}",), name, bytes_of(leaf, self.narrow(leaf)), is_load=load.startswith("load_"))
+            )
         self.names[leaf, leaf.axes] = name
-        return Code(name if order == leaf.axes else f"tl.trans({name})", size=len(order))
+        return name
 
     def is_inline(self, node: Node) -> bool:
         return not self.needs_statement(node) and (node, node.axes) not in self.names
@@ -139,26 +154,33 @@ class BodyPrinter:
         return node in self.program.labels or self.uses[node] > 1
 
     def statement(self, node: Node, order: Axes) -> str:
-        label = self.program.labels.get(node)
-        code = self.short_code(node, order).text
-        name = label.name if label else f"x{len(self.names)}"
-        if order != node.axes:
-            name += "_turned"
-        return self.assign(node, order, name, code)
+        with self.recorder.recording() as reading:
+            code = self.short_code(node, order).text
+        return self.assign(node, order, self.word(node) + ("_turned" if order != node.axes else ""), code, reading)
 
-    def assign(self, node: Node, order: Axes, name: str, code: str) -> str:
-        name = self.fresh(name)
-        self.names[node, order] = name
+    def word(self, node: Node) -> str:
+        """What a variable for the tile is called, if nothing else is."""
+        label = self.words.of(node)
+        return label.name if label else f"x{len(self.names)}"
+
+    def length(self, code: str) -> int:
+        """Letters of code in which every made name counts as a short one: how long names are does not decide what gets one."""
+        return len(re.sub(r"[A-Za-z_]\w*", lambda found: SHORT if found[0] in self.made else found[0], code))
+
+    def assign(self, node: Node, order: Axes, name: str, code: str, reading: Reading) -> str:
+        """The variable of a tile, to which it assigns code that reads others."""
+        label = self.words.given(node)
+        name = self.names[node, order] = self.named(node, name)
         rounded = node in self.rounded
         if rounded:
             code = f"({code}).to(DOT)"
         size = bytes_of(node, rounded)
         if len(name) + len(code) > LONG:
-            self.statements.append(Statement(tuple(folded(name, code)), name, size))
-            return name
-        line = f"{name} = {code}"
-        comment = self.comment(node)
-        self.statements.append(Statement((line + comment if len(line + comment) + 8 <= WIDTH else line,), name, size))
+            text = folded(name, code)
+        else:
+            line, comment = f"{name} = {code}", self.comment(node)
+            text = [line + comment if len(line + comment) + 8 <= WIDTH else line]
+        self.statements.append(make_statement(reading, *text, name=name, size=size, section=label.section if label else ""))
         return name
 
     def comment(self, node: Node) -> str:
@@ -169,6 +191,13 @@ class BodyPrinter:
             return f"  # {equation(self.program, node)}"
         except InternalError:
             return f"  # {label.letters}"
+
+    def named(self, node: Node, name: str) -> str:
+        """A new variable for a tile, called so or nearly so."""
+        name, label = self.fresh(name), self.program.labels.get(node)
+        if (label is not None and label.automatic) or (label is None and not isinstance(node, Leaf)):
+            self.made.add(name)
+        return name
 
     def fresh(self, name: str) -> str:
         number, base = 1, name
@@ -194,6 +223,8 @@ def rounded_tiles(program: Program, is_exact: Callable[[Contract], bool]) -> set
 def folded(name: str, code: str) -> list[str]:
     """A long sum with a term a line, and a long term with a factor a line."""
     terms = [row for term in split(code, (" + ", " - ")) for row in (split(term, (" * ",)) if len(term) > LONG else [term])]
+    if len(terms) == 1 and len(name) + len(code) + 3 <= WIDTH - 8:
+        return [f"{name} = {code}"]
     return [f"{name} = (", *(f"    {row}" for row in terms), ")  # fmt: skip"]
 
 

@@ -2,10 +2,9 @@
 
 from __future__ import annotations
 
-import re
 from collections.abc import Collection, Mapping, Sequence
-from dataclasses import dataclass, field, replace
-from typing import Literal
+from dataclasses import dataclass, field
+from typing import Literal, NamedTuple
 
 from miras_compiler.emit.triton.blocks import split_axis
 from miras_compiler.emit.triton.body import BodyPrinter, bytes_of
@@ -13,12 +12,13 @@ from miras_compiler.emit.triton.device_functions import device_functions
 from miras_compiler.emit.triton.expression import TritonPrinter
 from miras_compiler.emit.triton.head import INDENT, describe, function_head
 from miras_compiler.emit.triton.memory import OF_SEQUENCE, ZERO, Memory, last_name, result_name
-from miras_compiler.emit.triton.order import ROOM, Statement, arrange, with_early_loads
-from miras_compiler.emit.triton.steps import ordered
+from miras_compiler.emit.triton.order import ROOM, arrange, with_early_loads
+from miras_compiler.emit.triton.statement import Reading, make_statement
+from miras_compiler.emit.triton.steps import ordered, with_headings
 from miras_compiler.emit.triton.tile import block, place, width
 from miras_compiler.ir.nodes import TOKEN_AXES, Leaf, Node
 from miras_compiler.ir.traverse import leaves_of, nodes_of
-from miras_compiler.schedule.inverse import TriangularInverse
+from miras_compiler.passes.invert import TriangularInverse
 from miras_compiler.schedule.kernel import Kernel
 
 RESERVED = {
@@ -26,6 +26,14 @@ RESERVED = {
     "lane", "causal", "strict", "low", "high", "begin", "stop", ZERO, "PTX", "T", "H", "C", "BC", "DOT", "GRID", "PACKED", "SAVE",
     "LEVELS", "members", "tl", "triton", "gelu", "silu", "gelu_tanh", *device_functions(),
 }  # fmt: skip
+
+
+class Carried(NamedTuple):
+    """The variable of a carried tile, the one that holds what it is for the next tile, and the code of that."""
+
+    target: str
+    source: str
+    code: str
 
 
 @dataclass
@@ -56,6 +64,11 @@ class KernelPrinter:
     def walks(self) -> bool:
         return self.kernel.walk != "each"
 
+    @property
+    def has_tokens(self) -> bool:
+        """Whether rows of tokens are read or written."""
+        return bool({"token", "valid"} & {*self.kernel.roles.values(), *self.kernel.results.values()})
+
     @staticmethod
     def arguments_of(kernel: Kernel) -> tuple[str, ...]:
         """The tensors, in the order of the function's parameters."""
@@ -74,17 +87,7 @@ class KernelPrinter:
         self.load_once()
         self.tile()
         self.epilogue()
-        self.drop_unused()
         return "\n".join([*head, *(f"{INDENT}{line}" if line else "" for line in self.lines)]).rstrip()
-
-    def drop_unused(self) -> None:
-        """Without counters that nothing counts by; parts of `span` that nothing reads get an underscore."""
-        text = "\n".join(self.lines[1:])
-        for index, line in enumerate(self.lines):
-            if line.startswith("first, end, base, tiles, slot, step = "):
-                names = [name if len(re.findall(rf"\b{name}\b", text)) > 1 else f"_{name}" for name in line.split(" = ")[0].split(", ")]
-                self.lines[index] = f"{', '.join(names)} = {line.split(' = ', 1)[1]}"
-        self.lines = [line for line in self.lines if not (line.startswith("r = ") and len(re.findall(r"\br\b", text)) == 1)]
 
     def emit(self, *lines: str, depth: int = 0) -> None:
         self.lines += [f"{INDENT * depth}{line}" if line else "" for line in lines]
@@ -97,11 +100,13 @@ class KernelPrinter:
         else:
             self.emit("index, h = low + (tl.program_id(0) // H).to(tl.int64), tl.program_id(0) % H")
             self.emit("n = sequence_of(index, cu_ptr, members, C, GRID, PACKED)")
-        self.emit("first, end, base, tiles, slot, step = span(n, position_ptr, cu_ptr, T, members, C, GRID, PACKED)")
+        found = "first, end, base" if self.has_tokens else "_first, _end, _base"
+        self.emit(f"{found}, tiles, slot, step = span(n, position_ptr, cu_ptr, T, members, C, GRID, PACKED)")
         if not self.walks:
             self.emit("i = (index - slot) // step", "if i >= tiles:", f"{INDENT}return")
             self.number_own()
-        self.emit("r = tl.arange(0, BC)")
+        if self.has_tokens or any(TOKEN_AXES & set(node.axes) for node in nodes_of(self.program)):
+            self.emit("r = tl.arange(0, BC)")
         for axis in self.axes:
             if axis != self.blocked:
                 start = f"tl.program_id(1) * {block(axis)} + " if axis == self.split else ""
@@ -119,7 +124,7 @@ class KernelPrinter:
         for name in self.kernel.leaves("parameter", "fixed", "carried"):
             if not self.is_loaded_in_tile(self.found[name]):
                 leaf = self.found[name]
-                self.emit(f"{self.body.leaf(leaf, leaf.axes).text} = {self.memory.load_leaf(leaf)}")
+                self.emit(f"{self.body.leaf(leaf)} = {self.memory.load_leaf(leaf)}")
         last = self.last_here()
         if last:
             self.emit(f"if {self.no_tiles}:")
@@ -147,7 +152,7 @@ class KernelPrinter:
             self.emit("index = slot + i * step", depth=1)
             self.number_own(depth)
         begin = len(self.lines)
-        if {"token", "valid"} & {*self.kernel.roles.values(), *self.kernel.results.values()}:
+        if self.has_tokens:
             self.emit("t = base + i * C", "here = (r >= first - t) & (r < tl.minimum(C, end - t))", depth=depth)
             self.emit(f"at_row, row = t * H + h, r * H{f' + {ZERO}' if self.walks else ''}", depth=depth)
         entries = {name: buffer for name, buffer in self.kernel.entries.items() if not self.is_loaded_in_tile(self.found[name])}
@@ -160,12 +165,12 @@ class KernelPrinter:
         if self.kernel.walk == "forward" and last:
             self.emit("if i == tiles - 1:", depth=depth)
             self.store_last(last, depth + 1)
-        for target, source in self.statements(depth):
-            self.emit(f"{target} = {source}", depth=depth)
+        for each in self.statements(depth):
+            self.emit(f"{each.target} = {each.code}", depth=depth)
         if self.kernel.walk == "reverse" and last:
             self.emit("if i == tiles - 1:", depth=depth)
             self.load_last(last, depth + 1)
-        if any(f"+ {ZERO}" in line for line in self.lines[begin:]):
+        if self.walks and (self.has_tokens or self.memory.moved):
             hidden = "not known to the compiler, which so computes addresses anew"
             self.lines.insert(begin, f"{INDENT}{ZERO} = (index >> 31).to(tl.int32)  # {hidden}")
 
@@ -191,18 +196,15 @@ class KernelPrinter:
         for leaf in leaves:
             self.emit(f"{self.body.names[leaf, leaf.axes]} += {self.memory.load(last_name(leaf.name), leaf, OF_SEQUENCE)}", depth=depth)
 
-    def statements(self, depth: int) -> list[tuple[str, str]]:
+    def statements(self, depth: int) -> list[Carried]:
         """Emits what computes a tile; returns the assignments that carry tiles on to the next."""
-        carried: list[tuple[str, str]] = []
-        for title, node, name in ordered(self.program, self.kernel.walk == "forward"):
-            before = len(self.body.statements)
+        carried: list[Carried] = []
+        for node, name in ordered(self.program, self.kernel.walk == "forward"):
             if node is not None:
                 self.body.operand(node, node.axes)
             else:
                 carried += self.output(name)
-            if title and len(self.body.statements) > before:
-                self.body.statements[before] = replace(self.body.statements[before], heading=title)
-        self.flush(depth, {word for _, code in carried for word in re.findall(r"\w+", code)}, self.held())
+        self.flush(depth, {each.source for each in carried}, self.held())
         return carried
 
     def held(self) -> dict[str, int]:
@@ -210,19 +212,23 @@ class KernelPrinter:
         leaves = [self.found[name] for name in self.kernel.leaves("carried") if not self.is_loaded_in_tile(self.found[name])]
         return {self.body.names[leaf, leaf.axes]: bytes_of(leaf, False) for leaf in leaves}
 
-    def output(self, name: str) -> list[tuple[str, str]]:
+    def output(self, name: str) -> list[Carried]:
         """The statements that compute and store an output; for a carried tile in registers, the assignment for later."""
         body, node, result = self.body, self.program.outputs[name], self.kernel.results[name]
         if result == "carried":
             leaf = self.found[name]
-            return [(body.names[leaf, leaf.axes], masked(body, node, body.named_result(node, f"{name}_next")))]
-        if result == "total" and self.walks:
-            body.statements.append(Statement((f"{sum_name(name)} += {body.tiles.full(node, node.axes).text}",)))
-            return []
-        code = body.result(node).text
-        if result != "total" and not code.isidentifier():
-            code = body.assign(node, node.axes, name, code)
-        body.statements.append(Statement((self.memory.store_output(name, node, code),)))
+            source = body.named_result(node, f"{name}_next")
+            return [Carried(body.names[leaf, leaf.axes], source, masked(body, node, source))]
+        with body.recorder.recording() as reading:
+            if result == "total" and self.walks:
+                text = f"{sum_name(name)} += {body.tiles.full(node, node.axes).text}"
+            else:
+                code = body.result(node).text
+                if result != "total" and not code.isidentifier():
+                    code = body.assign(node, node.axes, name, code, reading)
+                    reading = Reading({code})
+                text = self.memory.store_output(name, node, code)
+        body.statements.append(make_statement(reading, text))
         return []
 
     def flush(self, depth: int, kept: Collection[str] = (), held: Mapping[str, int] | None = None) -> None:
@@ -231,9 +237,9 @@ class KernelPrinter:
         self.peak = max(self.peak, peak)
         way: Literal["walk", "each"] = "walk" if self.walks else "each"
         has_room = peak < ROOM[way] and not self.blocked  # kernels that take block after block were slower with tiles that come earlier
-        for statement in with_early_loads(statements, way, has_room):
-            if statement.heading:
-                self.emit("", f"# {statement.heading}", depth=depth)
+        for heading, statement in with_headings(with_early_loads(statements, way, has_room)):
+            if heading:
+                self.emit("", f"# {heading}", depth=depth)
             self.emit(*statement.text, depth=depth)
         self.body.statements.clear()
 
@@ -254,6 +260,7 @@ def masked(body: BodyPrinter, node: Node, code: str) -> str:
     """A carried tile, 0 in the padding."""
     for position, axis in enumerate(node.axes):
         if axis not in TOKEN_AXES and not body.tiles.padding.is_zero(node, axis):
+            body.tiles.counted.add(axis)
             here = f"{place(axis)} < {width(axis)}"
             index = f"({here})[{':, None' if position == 0 else 'None, :'}]" if len(node.axes) == 2 else here
             code = f"tl.where({index}, {code}, 0.0)"

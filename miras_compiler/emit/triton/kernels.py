@@ -13,8 +13,8 @@ from miras_compiler.emit.triton.expression import TritonPrinter
 from miras_compiler.emit.triton.operation import Operation
 from miras_compiler.emit.triton.options import launch_options
 from miras_compiler.emit.triton.staged import make_printers
+from miras_compiler.passes.enter import START
 from miras_compiler.schedule import Schedule
-from miras_compiler.schedule.entered import START
 from miras_compiler.schedule.tile import BLOCK, tile_length
 from miras_compiler.spec import digest
 

@@ -18,6 +18,7 @@ class Memory:
     def __init__(self, kernel: Kernel, in_place: frozenset[str] = frozenset()) -> None:
         self.kernel = kernel
         self.in_place = in_place
+        self.moved = False  # whether code adds ZERO to the rows of a tile
 
     def at_tile(self, name: str) -> str:
         """The number of a tile in a buffer with one for each tile of tokens."""
@@ -51,14 +52,16 @@ class Memory:
         return f"store_rows({pointer}, at_row, row, here, {place(axis)}, {width(axis)}, {code})"
 
     def load(self, name: str, leaf: Node, index: str) -> str:
-        return load_call(name, leaf.axes, index, widened=self.kernel.roles.get(name) != "saved", moved=self.is_moved(index))
+        return load_call(name, leaf.axes, index, widened=self.kernel.roles.get(name) != "saved", moved=self.moves(index, leaf.axes))
 
     def store(self, name: str, axes: Axes, code: str, index: str) -> str:
-        return store_call(name, axes, code, index, moved=self.is_moved(index))
+        return store_call(name, axes, code, index, moved=self.moves(index, axes))
 
-    def is_moved(self, index: str) -> bool:
-        """Whether a walk is at another tile every time."""
-        return self.kernel.walk != "each" and index in (OF_TILE, OF_OWN)
+    def moves(self, index: str, axes: Axes) -> bool:
+        """Whether a walk is at another tile of two axes every time, and its code so adds ZERO."""
+        moved = self.kernel.walk != "each" and index in (OF_TILE, OF_OWN) and len(axes) == 2
+        self.moved = self.moved or moved
+        return moved
 
     def store_output(self, name: str, output: Node, code: str) -> str:
         """The call that stores an output."""
@@ -91,7 +94,7 @@ def store_call(name: str, axes: Axes, code: str, index: str, *, moved: bool = Fa
 
 def places(axes: Axes, moved: bool = False) -> str:
     """The counters and lengths of one or two axes."""
-    rows = f" + {ZERO}" if moved and len(axes) == 2 else ""
+    rows = f" + {ZERO}" if moved else ""
     return "".join(f", {place(axis)}{rows if axis == axes[0] else ''}" for axis in axes) + "".join(f", {width(axis)}" for axis in axes)
 
 

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 
 from miras_compiler.derive.rule import Rule
 from miras_compiler.emit.triton.kernel import KernelPrinter
@@ -16,13 +16,23 @@ THIRD = 168  # registers of a thread with which three programs of 4 warps share 
 
 
 def launch_options(rule: Rule, variants: Sequence[Sequence[KernelPrinter]]) -> str:
-    """Per kernel: largest width, warps, stages, block and registers, narrow widths first."""
+    """Per kernel its rows, narrow widths first."""
     rows = {}
     for printed in variants:
         name = printed[0].kernel.name
-        found = launches(name.removeprefix(RESUME), forms_of(rule.spec), tile_length(rule), default=estimated(printed))
-        rows[name] = tuple((width, *launch) for width, launch in found.items())
-    return "{\n" + "\n".join(f'    "{name}": {row},' for name, row in rows.items()) + "\n}"
+        rows[name] = launches(name.removeprefix(RESUME), forms_of(rule.spec), tile_length(rule), default=estimated(printed))
+    return "{\n" + "\n".join(f'    "{name}": {rows_text(found)},' for name, found in rows.items()) + "\n}"
+
+
+def rows_text(launches: Mapping[int, Launch]) -> str:
+    """Rows as code, without what is so by default."""
+    usual = Launch(0, 1, 64, FULL)
+    rows = []
+    for width, launch in launches.items():
+        fields = zip(("warps", "stages", "part", "registers"), launch, usual, strict=True)
+        named = [f"{name}={value}" for name, value, default in fields if value != default]
+        rows.append(f"Row({', '.join(['ANY' if width == ANY else str(width), *named])})")
+    return f"({', '.join(rows)}{',' if len(rows) == 1 else ''})"
 
 
 def estimated(variants: Sequence[KernelPrinter]) -> dict[int, Launch]:

@@ -6,10 +6,11 @@ over the orders that their names allow, by the most bytes that live at once.
 
 from __future__ import annotations
 
-import re
 from collections.abc import Collection, Mapping, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import replace
 from typing import Literal
+
+from miras_compiler.emit.triton.statement import Statement
 
 BEAM = 200
 AHEAD = {"walk": 4, "each": 1}  # statements by which a tile is loaded before it is read; of programs that do not walk, others run meanwhile
@@ -19,31 +20,6 @@ BUDGET = 40 * 1024  # bytes that may live at once before statements are reordere
 FAR = 8  # statements: a tile that is read again after so many is loaded again
 TILE = 2048  # fewer bytes are rows or numbers
 ROOM = {"walk": 240 * 1024, "each": 112 * 1024}  # bytes that live at once beside which there are registers for a tile more
-PRODUCT = re.compile(r"\b(exact_|state_|window_)?dot(_\w+)?\(")
-
-
-@dataclass(frozen=True)
-class Statement:
-    """Lines of code that define `name`, a tile of so many bytes, or store something."""
-
-    text: tuple[str, ...]
-    name: str = ""
-    bytes: int = 0
-    heading: str = ""
-
-    @property
-    def is_load(self) -> bool:
-        return self.text[0].startswith(f"{self.name} = load_")
-
-    @property
-    def is_product(self) -> bool:
-        return any(PRODUCT.search(line.split("  # ")[0]) for line in self.text)
-
-    @property
-    def words(self) -> frozenset[str]:
-        """The identifiers on the right."""
-        code = " ".join(line.split("  # ")[0] for line in self.text)
-        return frozenset(re.findall(r"\b[A-Za-z_]\w*", code.removeprefix(f"{self.name} = ")))
 
 
 def arrange(statements: Sequence[Statement], held: Mapping[str, int], kept: Collection[str]) -> tuple[list[Statement], int]:
@@ -56,8 +32,7 @@ def arrange(statements: Sequence[Statement], held: Mapping[str, int], kept: Coll
     if peak > BUDGET:
         order = search.delayed(search.best())
         if search.peak(order) < peak:
-            found = [replace(statements[i], heading="") for i in search.with_reloads(order)]
-            return found, search.peak(order)
+            return [statements[i] for i in search.with_reloads(order)], search.peak(order)
     return list(statements), peak
 
 
@@ -66,29 +41,21 @@ def with_early_loads(statements: Sequence[Statement], way: Literal["walk", "each
 
     Where there are registers for it, `has_room`, a tile comes while the product before its reader is computed.
     """
-    section, given = "", []
-    for statement in statements:
-        section = statement.heading or section
-        given.append(replace(statement, heading=section))
+    given = [replace(statement) for statement in statements]  # one that stands twice is two
     found = list(given)
     for load in given:
         if not load.is_load:
             continue
         at = next(i for i, statement in enumerate(found) if statement is load)
         del found[at]
-        first = next((i for i in range(at, len(found)) if load.name in found[i].words), at)
-        before = max((i + 1 for i in range(at) if load.name in found[i].words or load.name == found[i].name), default=0)
+        first = next((i for i in range(at, len(found)) if load.name in found[i].reads), at)
+        before = max((i + 1 for i in range(at) if load.name in found[i].reads or load.name == found[i].name), default=0)
         place = max(before, min(at, first - (ROW_AHEAD if load.bytes < TILE else AHEAD[way])))
         if has_room and load.bytes >= TILE and not any(statement.is_product for statement in found[place:first]):
             products = [i for i in range(before, place) if found[i].is_product]
             place = max(products, default=before)
         found.insert(place, load)
-    seen, result = "", []
-    for statement in found:  # a section begins with what it computes
-        heading = "" if statement.is_load or statement.heading == seen else statement.heading
-        seen = heading or seen
-        result.append(replace(statement, heading=heading))
-    return result
+    return found
 
 
 class _Search:
@@ -98,7 +65,7 @@ class _Search:
         self.bytes = [s.bytes for s in statements] + list(held.values())
         number = {s.name: i for i, s in enumerate(statements) if s.name}
         number |= {name: len(statements) + i for i, name in enumerate(held)}
-        self.reads = [tuple(sorted(number[w] for w in s.words if w in number and number[w] != i)) for i, s in enumerate(statements)]
+        self.reads = [tuple(sorted(number[w] for w in s.reads if w in number and number[w] != i)) for i, s in enumerate(statements)]
         self.readers = [0] * len(self.bytes)
         for i, read in enumerate(self.reads):
             for j in read:
@@ -108,7 +75,7 @@ class _Search:
         self.held = sum(held.values())
         self.entrywise = {  # loaded tiles that more than products read, which would hold them in registers
             i for i, s in enumerate(statements)
-            if s.bytes >= TILE and s.is_load and any(f"{s.name}.to(tl.float32)" in line for other in statements for line in other.text)
+            if s.bytes >= TILE and s.is_load and any(s.name in other.widens for other in statements)
         }  # fmt: skip
         self.lazy: list[bool] = []  # what is loaded, or made of such rows, stands right before what reads it first
         for i, read in enumerate(self.reads):

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import re
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 
@@ -61,13 +60,13 @@ class PhasePrinter:
         return [*widths, *(f"B{letter}" for letter in widths), "DOT"]
 
     def text(self) -> str:
-        parameters = [self.body.leaf(leaf, leaf.axes).text for leaf in self.leaves]
+        parameters = [self.body.leaf(leaf) for leaf in self.leaves]
         if self.sections:
             self.by_section()
         results = [self.result(name, node) for name, node in self.program.outputs.items()]
         self.emit(f"return {', '.join(results)}")
-        words = set(re.findall(r"\w+", "\n".join(self.lines)))
-        counters = [f"{place(axis)} = tl.arange(0, {block(axis)})" for axis in self.axes if place(axis) in words]
+        counted = {place(axis) for axis in self.body.tiles.counted}
+        counters = [f"{place(axis)} = tl.arange(0, {block(axis)})" for axis in self.axes if place(axis) in counted]
         head = [
             "@triton.jit",
             f"def {self.name}(",
@@ -115,8 +114,9 @@ class PhasePrinter:
     def fresh_result(self, name: str, node: Node) -> str:
         """A tile that nothing else reads, under the name of the output."""
         base, order = resolve(node, node.axes)
-        code = self.body.short_code(base, order) if spans(base) else self.body.tiles.full(node, node.axes)
-        return self.body.assign(base, order, name, code.text)
+        with self.body.recorder.recording() as reading:
+            code = self.body.short_code(base, order) if spans(base) else self.body.tiles.full(node, node.axes)
+        return self.body.assign(base, order, name, code.text, reading)
 
     def title(self, name: str) -> str:
         return f"the gradient of {name.removeprefix('d_')}"

@@ -10,10 +10,10 @@ from dataclasses import dataclass
 
 from miras_compiler.emit.triton.blocks import split_axis
 from miras_compiler.emit.triton.expression import TritonPrinter
-from miras_compiler.emit.triton.kernel import KernelPrinter
+from miras_compiler.emit.triton.kernel import Carried, KernelPrinter
 from miras_compiler.emit.triton.memory import OF_SEQUENCE, Memory, last_name, result_name, shape
-from miras_compiler.emit.triton.order import Statement
 from miras_compiler.emit.triton.stages import HIDDEN, Stages, can_be_staged, is_hidden
+from miras_compiler.emit.triton.statement import Reading, make_statement
 from miras_compiler.emit.triton.tile import block, place, width
 from miras_compiler.ir.nodes import Contract, Leaf, Node, Program
 from miras_compiler.ir.traverse import nodes_of
@@ -88,8 +88,8 @@ class StagedPrinter(KernelPrinter):
             self.emit(self.memory.store(result_name(name, self.kernel), leaf.axes, name, OF_SEQUENCE), depth=1)
         self.emit(BARRIER)
 
-    def statements(self, depth: int) -> list[tuple[str, str]]:
-        carried: list[tuple[str, str]] = []
+    def statements(self, depth: int) -> list[Carried]:
+        carried: list[Carried] = []
         entered: list[Node] = []
         for loop in range(self.stages.loops + 1):
             outputs = [name for name, node in self.program.outputs.items() if self.home(name, node) == loop]
@@ -105,7 +105,7 @@ class StagedPrinter(KernelPrinter):
                 if name not in hidden:
                     carried += self.output(name)
             kept = {name for (node, _), name in self.body.names.items() if node in entered}
-            kept |= {code for _, code in carried}
+            kept |= {each.source for each in carried}
             self.flush(depth, kept, self.held())
             self.body.forget(self.is_loaded_tile)
             if blocks:
@@ -124,13 +124,15 @@ class StagedPrinter(KernelPrinter):
     def loop(self, sums: list[Node], outputs: list[str], depth: int) -> None:
         """A loop over the blocks of the hidden width."""
         body = self.body
-        accumulators = {node: body.fresh(self.program.label(node) or f"sum{len(body.names)}") for node in sums}
+        accumulators = {node: body.named(node, body.word(node)) for node in sums}
         for node, name in accumulators.items():
             self.emit(f"{name} = tl.zeros({shape(node.axes)}, tl.float32){body.comment(node)}", depth=depth)
         self.emit(LOOP, PLACE, depth=depth)
         for node, name in accumulators.items():
             for term, sign in self.stages.chains[node]:
-                body.statements.append(Statement((f"{name} {'+' if sign > 0 else '-'}= {body.tiles.code(term, term.axes).text}",)))
+                with body.recorder.recording() as reading:
+                    code = body.tiles.code(term, term.axes).text
+                body.statements.append(make_statement(reading, f"{name} {'+' if sign > 0 else '-'}= {code}"))
         for output in outputs:
             if self.kernel.results[output] == "carried":
                 self.update(output)
@@ -149,12 +151,12 @@ class StagedPrinter(KernelPrinter):
         old = body.operand(leaf, leaf.axes).text
         if name in kernel.entries:
             code = self.memory.store(kernel.entries[name], leaf.axes, old, self.memory.at_tile(kernel.entries[name]))
-            body.statements.append(Statement(("if SAVE:", f"    {code}")))
+            body.statements.append(make_statement(Reading({old}), "if SAVE:", f"    {code}"))
         if name in kernel.last and kernel.walk == "forward":
             code = self.memory.store(last_name(name), leaf.axes, old, OF_SEQUENCE)
-            body.statements.append(Statement(("if i == tiles - 1:", f"    {code}")))
+            body.statements.append(make_statement(Reading({old}), "if i == tiles - 1:", f"    {code}"))
         new = body.named_result(node, f"{name}_next")
         lines = [BARRIER]
         if name in kernel.last and kernel.walk == "reverse":
             lines = ["if i == tiles - 1:", f"    {new} += {self.memory.load(last_name(name), leaf, OF_SEQUENCE)}", BARRIER]
-        body.statements.append(Statement((*lines, self.memory.store_output(name, node, new))))
+        body.statements.append(make_statement(Reading({new}), *lines, self.memory.store_output(name, node, new)))

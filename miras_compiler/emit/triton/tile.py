@@ -14,18 +14,15 @@ import sympy as sp
 from miras_compiler.emit.triton.expression import ATOM, PRODUCT, Code, TritonPrinter
 from miras_compiler.emit.triton.padding import Padding
 from miras_compiler.emit.triton.root import define_root
+from miras_compiler.emit.triton.statement import Recorder
 from miras_compiler.errors import InternalError
 from miras_compiler.ir.build import length, ordered, placeholder
 from miras_compiler.ir.nodes import AXIS_ORDER, TOKEN_AXES, Axes, Contract, Cumulate, Leaf, Map, Mask, Node, Reduce, Rename, Root
-from miras_compiler.schedule.inverse import TriangularInverse
+from miras_compiler.passes.invert import TriangularInverse
 from miras_compiler.schedule.segments import gathered_of, segments_of
+from miras_compiler.schedule.tile import letter_of as width
 
 Operand = Callable[[Node, Axes], Code]
-
-
-def width(axis: str) -> str:
-    """The length of an axis in code: "K", "N", "V"; "C" for tokens."""
-    return "C" if axis in TOKEN_AXES else axis[0].upper()
 
 
 def block(axis: str) -> str:
@@ -63,8 +60,11 @@ class TilePrinter:
         exact: Callable[[Contract], bool],
         narrow: Callable[[Leaf], bool],
         is_inline: Callable[[Node], bool],
+        recorder: Recorder,
     ) -> None:
         self.printer = printer
+        self.recorder = recorder
+        self.counted: set[str] = set()  # axes along which the code counts
         self.operand = operand
         self.held = held
         self.exact = exact  # products whose operands keep float32
@@ -112,6 +112,7 @@ class TilePrinter:
         code = self.operand(arg, tuple(axis for axis in order if axis in arg.axes))
         leaf = _behind(arg)
         if isinstance(leaf, Leaf) and self.narrow(leaf):
+            self.recorder.top.widened.add(code.text)
             code = Code(f"{code.at_least(ATOM)}.to(tl.float32)", ATOM, 2)
         if len(order) < 2 or len(arg.axes) != 1 or not spans(arg):
             return Code(code.text, code.strength, len(arg.axes))
@@ -137,6 +138,7 @@ class TilePrinter:
         if filler == "0.0" and self.padding.is_zero(node, axis):
             return code
         counted = origin(node, axis)
+        self.counted.add(counted)
         here = f"{place(counted)} < {width(counted)}"
         if len(order) == 2:
             here = f"({here})[{':, None' if axis == order[0] else 'None, :'}]"
@@ -145,6 +147,7 @@ class TilePrinter:
     def product(self, node: Contract, order: Axes) -> Code:
         a, b = node.args
         (shared,) = node.over
+        self.recorder.top.multiplies = True
         left, right = (a, b) if order[0] in a.axes else (b, a)
         masked = not (self.padding.is_zero(left, shared) or self.padding.is_zero(right, shared))
         left_order, right_order = (order[0], shared), (shared, order[1])
@@ -201,9 +204,9 @@ class TilePrinter:
         tests = [self.here(axis, order) for axis in order]
         return Code(f"{define_root(node, order, self.printer)}({', '.join([*arguments, ' & '.join(tests)])})", ATOM, len(node.axes))
 
-    @staticmethod
-    def here(axis: str, order: Axes) -> str:
+    def here(self, axis: str, order: Axes) -> str:
         """The test whether an entry is no padding along an axis, broadcast over the axes of `order`."""
+        self.counted.add(axis)
         test = f"({place(axis)} < {width(axis)})"
         return f"{test}[{':, None' if axis == order[0] else 'None, :'}]" if len(order) == 2 else test
 

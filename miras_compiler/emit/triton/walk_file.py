@@ -12,6 +12,7 @@ from miras_compiler.emit.triton.device_functions import device_imports
 from miras_compiler.emit.triton.expression import TritonPrinter
 from miras_compiler.emit.triton.kernels import marked
 from miras_compiler.emit.triton.operation import braced, call, letters, tupled
+from miras_compiler.emit.triton.options import rows_text
 from miras_compiler.emit.triton.walk import WalkPrinter
 from miras_compiler.gpus.launch_table import ANY, FULL, Launch, forms_of, launches
 from miras_compiler.ir.nodes import Axes
@@ -32,12 +33,13 @@ def emit_walk(rule: UpdateRule, walk: Walk, interface: Interface, why_no_tiles: 
     kernels = [printed.forward("walk_forward"), *([printed.backward("walk_backward")] if adjoints else ())]
     functions = [*(code.strip() for code in printer.helpers.values()), *functions, *kernels]
     operators = "\n".join(operator_rows(printed, rule.frozen, adjoints))
+    options = launch_rows(rule, walk, "walk_forward", 1)
     used = [name for name in ("Kept", "Sums") if f"{name}(" in operators]
     imports = [
         import_line(".contract", ["CONTRACT"]),
         *([] if adjoints else [import_line(".kernels", ["TABLE"])]),
         device_imports("\n".join(functions)),
-        import_line(".runtime_launch", ["Buffer", *(["LaunchTable"] if adjoints else [])]),
+        import_line(".runtime_launch", [*(["ANY"] if "ANY" in options else []), "Buffer", *(["LaunchTable"] if adjoints else []), "Row"]),
         *([import_line(".runtime_operator", ["Differentiable"])] if adjoints else []),
         import_line(".runtime_walk", ["JUST_NUMBERS", *used, "WalkKernels", "WalkLaunch", "WalkOperator"]),
     ]
@@ -54,7 +56,7 @@ def emit_walk(rule: UpdateRule, walk: Walk, interface: Interface, why_no_tiles: 
         "legend": legend(interface),
         "adjoints": adjoints,
         "tile": SEGMENT,
-        "forward_options": launch_rows(rule, walk, "walk_forward", 1),
+        "forward_options": options,
         "backward_options": launch_rows(rule, walk, "walk_backward", 2),
         "functions": functions,
         "operators": operators,
@@ -73,9 +75,8 @@ def launch_rows(rule: UpdateRule, walk: Walk, kernel: str, copies: int) -> str:
     warps = {width: 4 if number <= FEW else 8 if number <= SOME else 16 for width, number in numbers.items()}
     default = {width: Launch(count, 1, 64, FULL) for width, count in warps.items()}
     found = launches(kernel, forms_of(rule.spec), tile_length(rule), default=default | {ANY: Launch(16, 1, 64, FULL)})
-    rows = [(width, *launch) for width, launch in found.items()]
-    kept = [row for row, wider in zip(rows, [*rows[1:], None], strict=True) if wider is None or wider[1:] != row[1:]]
-    return f"({', '.join(map(str, kept))}{',' if len(kept) == 1 else ''})"
+    wider = [*list(found.values())[1:], None]
+    return rows_text({width: launch for (width, launch), next_launch in zip(found.items(), wider, strict=True) if launch != next_launch})
 
 
 def operator_rows(printed: WalkPrinter, frozen: bool, adjoints: bool) -> list[str]:

@@ -8,9 +8,9 @@ from dataclasses import replace
 import sympy as sp
 
 from miras_compiler.ir.build import add, cumulate, entrywise, mask, placeholder, rename, total
-from miras_compiler.ir.nodes import Contract, Cumulate, Map, Mask, Node, Program, Reduce, Rename
-from miras_compiler.ir.traverse import topological
-from miras_compiler.schedule.roles import carried_leaves
+from miras_compiler.ir.nodes import Contract, Cumulate, Label, Map, Mask, Node, Program, Reduce, Rename
+from miras_compiler.ir.traverse import carried_leaves, topological
+from miras_compiler.ir.words import part
 from miras_compiler.symbols import letter
 
 Parts = tuple[Node, Node]
@@ -21,8 +21,12 @@ def part_sums(program: Program) -> Program:
     carried = carried_leaves(program)
     splitter = _Splitter(carried)
     names = {leaf.name for leaf in carried}
-    parts = {name: splitter.parts(node) for name, node in program.outputs.items() if name not in names}
-    return replace(program, outputs=dict(program.outputs) | {name: add(*pair) for name, pair in parts.items() if pair})
+    split = {name: pair for name, node in program.outputs.items() if name not in names and (pair := splitter.parts(node))}
+    suggested = dict(program.suggested)
+    for name, (early, late) in split.items():
+        whole = Label(name, name, "", "")
+        suggested = {early: part(whole, "early"), late: part(whole, "late")} | suggested
+    return replace(program, outputs=dict(program.outputs) | {name: add(*pair) for name, pair in split.items()}, suggested=suggested)
 
 
 class _Splitter:

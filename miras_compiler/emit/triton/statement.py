@@ -1,0 +1,57 @@
+"""Statements, and what each reads and costs: collected while their code is printed, so that nobody has to search the code for it."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass, field
+
+
+@dataclass
+class Reading:
+    """Variables that code reads, those among them that it widens to float32, and whether it multiplies matrices."""
+
+    names: set[str] = field(default_factory=set)
+    widened: set[str] = field(default_factory=set)
+    multiplies: bool = False
+
+    def include(self, other: Reading) -> None:
+        self.names |= other.names
+        self.widened |= other.widened
+        self.multiplies |= other.multiplies
+
+
+@dataclass(frozen=True)
+class Statement:
+    """Lines of code that define `name`, a tile of so many bytes, or store something; the `section` is that of the tile."""
+
+    text: tuple[str, ...]
+    name: str = ""
+    bytes: int = 0
+    reads: frozenset[str] = frozenset()
+    widens: frozenset[str] = frozenset()
+    is_load: bool = False
+    is_product: bool = False
+    section: str = ""
+
+
+def make_statement(reading: Reading, *text: str, name: str = "", size: int = 0, section: str = "") -> Statement:
+    """A statement of code that was printed meanwhile."""
+    return Statement(text, name, size, frozenset(reading.names), frozenset(reading.widened), is_product=reading.multiplies, section=section)
+
+
+class Recorder:
+    """Records what code reads while it is printed; code within code belongs to the innermost recording."""
+
+    def __init__(self) -> None:
+        self.stack = [Reading()]
+
+    @contextmanager
+    def recording(self) -> Iterator[Reading]:
+        self.stack.append(Reading())
+        yield self.stack[-1]
+        self.stack.pop()
+
+    @property
+    def top(self) -> Reading:
+        return self.stack[-1]

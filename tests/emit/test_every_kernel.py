@@ -1,0 +1,36 @@
+"""The kernels of every package of generated/, forward and backward, in Triton's interpreter."""
+
+from __future__ import annotations
+
+import importlib.util
+import json
+import os
+import subprocess
+import sys
+
+import pytest
+
+from kit.paths import GENERATED, ROOT, SPEC_FILES
+
+PACKAGES = sorted(path.parent for path in GENERATED.glob("*/kernels.py"))
+SHARES = 3  # processes: each imports PyTorch once
+
+
+def test_every_spec_has_kernels() -> None:
+    assert {package.name for package in PACKAGES} >= {spec.stem for spec in SPEC_FILES}
+    assert all(json.loads((package / "manifest.json").read_text(encoding="utf-8"))["kernels"]["triton"] for package in PACKAGES)
+
+
+@pytest.mark.slow
+@pytest.mark.skipif(importlib.util.find_spec("triton") is None, reason="needs Triton")
+@pytest.mark.parametrize("share", range(SHARES))
+def test_kernels_compute_what_the_pytorch_form_does_in_float64(share: int) -> None:
+    """Outputs, final states and the gradients of all inputs and states, for a few tokens at small widths."""
+    folders = PACKAGES[share::SHARES]
+    command = [sys.executable, "tests/kit/interpret_packages.py", *map(str, folders)]
+    environment = {**os.environ, "TRITON_INTERPRET": "1", "PYTHONPATH": str(ROOT), "OMP_NUM_THREADS": "1"}
+    done = subprocess.run(command, capture_output=True, text=True, env=environment, cwd=ROOT, check=False)
+    assert done.returncode == 0, done.stderr
+    told = json.loads(done.stdout)
+    assert told.keys() == {folder.name for folder in folders}
+    assert {(name, entry): pair for name, each in told.items() for entry, pair in each.items() if not pair[0] <= pair[1]} == {}

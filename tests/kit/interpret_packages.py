@@ -1,0 +1,59 @@
+"""What the kernels of packages get wrong in Triton's interpreter, for tests: `python tests/kit/interpret_packages.py PACKAGE…`.
+
+Prints by package and entry an error and its limit: outputs, final states and every gradient of a few tokens at small widths. Run with
+TRITON_INTERPRET=1, in a process of its own: whether Triton interprets is decided when it is imported.
+"""
+
+from __future__ import annotations
+
+import json
+import sys
+import time
+from pathlib import Path
+from typing import Any
+
+import torch
+from torch import Tensor
+
+from miras_compiler.bench.precision import rms
+from miras_compiler.bench.subject import Regime, Shape, Subject
+
+TOKENS = 3
+SINGLE = 1e-5  # of float32, as `miras bench --check` has it
+CALM = Regime(0.25, 0.05)
+
+
+def entries(operator: Any, inputs: dict[str, Tensor], state: dict[str, Tensor], **options: Any) -> dict[str, Tensor]:
+    """Outputs, final states, and the gradients of inputs and states."""
+    leaves = {name: x.clone().requires_grad_(x.is_floating_point()) for name, x in {**inputs, **state}.items()}
+    given, start = ({name: leaves[name] for name in names} for names in (inputs, state))
+    o, final = operator(**given, initial_state=start or None, output_final_state=True, **options)
+    results = {"o": o, **{f"state {name}": x for name, x in final.items() if x.requires_grad}}
+    wanted = {name: x for name, x in leaves.items() if x.requires_grad}
+    weighted = sum(((1 + torch.arange(x.numel(), dtype=x.dtype).reshape(x.shape).sin()) * x).sum() for x in results.values())
+    gradients = torch.autograd.grad(weighted, list(wanted.values()), materialize_grads=True)
+    return {**results, **{f"d {name}": x for name, x in zip(wanted, gradients, strict=True)}}
+
+
+def errors(subject: Subject) -> dict[str, tuple[float, float]]:
+    """Of every entry the error against the PyTorch form in float64, and what it may be."""
+    width = 4
+    shape = Shape(1, TOKENS, 1, width, width, width if subject.deep else 0)
+    inputs, state = subject.inputs(shape, CALM, torch.float32), subject.state(1, shape)
+    single = [{name: x.float() if x.is_floating_point() else x for name, x in tensors.items()} for tensors in (inputs, state)]
+    expected, alike = entries(subject.reference, inputs, state), entries(subject.reference, *single)
+    found = entries(subject.operator, *single, backend="triton")
+    return {name: (rms(found[name], x), max(SINGLE, 4 * rms(alike[name], x))) for name, x in expected.items()}
+
+
+def main(*folders: str) -> None:
+    told = {}
+    for folder in map(Path, folders):
+        begin = time.process_time()
+        told[folder.name] = errors(Subject(folder, "cpu"))
+        print(f"{folder.name}: {time.process_time() - begin:.2f} s", file=sys.stderr)
+    print(json.dumps(told))
+
+
+if __name__ == "__main__":
+    main(*sys.argv[1:])
