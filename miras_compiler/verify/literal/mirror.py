@@ -109,7 +109,8 @@ def _outside(retention: Mapping[str, Any], weight: Tensor, dual: Tensor) -> Tens
     """How far each entry of A is from the slopes of F between the numbers next to W; a number outside of the domain has no slope."""
     ends = torch.tensor([-torch.inf, torch.inf], dtype=weight.dtype)
     below, above = (_slope(retention, torch.nextafter(weight, end)) for end in ends)
-    assert below is not None and above is not None
+    assert below is not None
+    assert above is not None
     undefined = torch.where(below.isnan() & above.isnan(), torch.inf, 0.0)
     return torch.relu(torch.where(below.isnan(), 0, below - dual)) + torch.relu(torch.where(above.isnan(), 0, dual - above)) + undefined
 
