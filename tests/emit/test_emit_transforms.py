@@ -2,7 +2,10 @@
 
 from __future__ import annotations
 
+import gc
 import sys
+from collections.abc import Callable
+from contextlib import nullcontext
 from functools import partial
 from typing import Any
 
@@ -35,6 +38,84 @@ def test_autocast_does_not_reach_the_operators(name: str, form: str) -> None:
     expected = operator(name, form)(**given)[0]
     with torch.autocast("cpu", torch.bfloat16):
         assert torch.equal(operator(name, form)(**given)[0], expected)
+
+
+def loss_and_leaves(name: str, run: Callable[..., Any], dtype: torch.dtype = torch.float32) -> tuple[Tensor, list[Tensor]]:
+    """The sum of the squares of all results, and the tensors that it is differentiated in."""
+    given = mapped(lambda x: x.to(dtype).requires_grad_() if x.is_floating_point() else x, arguments(name, tokens=7))
+    o, state = run(**given, output_final_state=True)
+    leaves = [x for x in (*given.values(), *given["initial_state"].values()) if isinstance(x, Tensor) and x.requires_grad]
+    return o.square().sum() + sum(x.square().sum() for x in state.values() if x.is_floating_point()), leaves
+
+
+def gradients(loss: Tensor, leaves: list[Tensor], **options: Any) -> list[Tensor]:
+    return list(torch.autograd.grad(loss, leaves, allow_unused=True, materialize_grads=True, **options))
+
+
+@pytest.mark.parametrize("backend", [None, "aot_eager"])
+@pytest.mark.parametrize("form", FORMS)
+@pytest.mark.parametrize("name", NAMES)
+def test_a_backward_pass_under_autocast_is_computed_as_the_forward_pass_is(name: str, form: str, backend: str | None) -> None:
+    """Also where the forward pass was not under autocast."""
+    torch._dynamo.reset()
+    run = operator(name, form)
+    expected = gradients(*loss_and_leaves(name, run))
+    tried = torch.compile(run, fullgraph=True, backend=backend) if backend else run
+    for around_forward in (False, True):
+        with torch.autocast("cpu", torch.bfloat16, enabled=around_forward):
+            loss, leaves = loss_and_leaves(name, tried)
+        with torch.autocast("cpu", torch.bfloat16):
+            assert all(map(torch.equal, gradients(loss, leaves), expected))
+
+
+@pytest.mark.parametrize("form", FORMS)
+def test_a_graph_is_pulled_back_twice(form: str) -> None:
+    run = operator("omega_delta", form)
+    loss, leaves = loss_and_leaves("omega_delta", run, torch.float64)
+    first, second = (gradients(loss, leaves, retain_graph=True) for _ in range(2))
+    assert all(map(torch.equal, first, second))
+
+
+@pytest.mark.parametrize("form", FORMS)
+def test_second_derivatives_are_those_of_finite_differences(form: str) -> None:
+    given = arguments("omega_delta", batch=1, tokens=3)
+    given = mapped(lambda x: x.double() if x.is_floating_point() else x, given)
+
+    def output(q: Tensor, v: Tensor) -> Any:
+        return operator("omega_delta", form)(**{**given, "q": q, "v": v})[0]
+
+    assert torch.autograd.gradgradcheck(output, (given["q"].requires_grad_(), given["v"].requires_grad_()), fast_mode=True)
+
+
+@pytest.mark.parametrize("copies", [False, True])
+@pytest.mark.parametrize("backend", [None, "aot_eager"])
+def test_one_forward_pass_serves_the_backward_pass_and_its_graph_is_freed_behind_it(backend: str | None, copies: bool) -> None:
+    """Unless saved tensors are copied, as offloading does: then it is computed again."""
+    torch._dynamo.reset()
+    run = operator("delta_product", "torch_chunk")
+    form, kept = (sys.modules[f"{compiled('delta_product')}.{name}"] for name in ("chunked", "runtime_recorded"))
+    expected = gradients(*loss_and_leaves("delta_product", run))
+    passes: list[int] = []
+    tile = form._FORM.function
+
+    def counted(*tensors: Tensor) -> Any:
+        passes.append(1)
+        return tile(*tensors)
+
+    object.__setattr__(form._FORM, "function", counted)
+    try:
+        tried = torch.compile(run, fullgraph=True, backend=backend) if backend else run
+        gradients(*loss_and_leaves("delta_product", tried))
+        gc.collect()
+        assert not kept._memories
+        passes.clear()
+        with torch.autograd.graph.saved_tensors_hooks(torch.clone, torch.clone) if copies else nullcontext():
+            loss, leaves = loss_and_leaves("delta_product", tried)
+        torch.testing.assert_close(gradients(loss, leaves), expected)
+        assert len(passes) == (2 if copies else 1)
+        assert not kept._memories
+    finally:
+        object.__setattr__(form._FORM, "function", tile)
 
 
 @pytest.mark.parametrize("form", FORMS)
@@ -106,7 +187,8 @@ def test_the_operator_in_a_graph_is_what_pytorch_asks_of_one(name: str, form: st
     state = operator(name, form)(**given, output_final_state=True)[1]
     tensors = [given[key].detach().requires_grad_() for key in (*module.CONTRACT.tokens, *module.CONTRACT.parameters)]
     entries = [state[entry].transpose(0, 1).contiguous().transpose(0, 1) if state[entry].dim() > 1 else state[entry] for entry in state]
-    torch.library.opcheck(module._FORM.operator, (*tensors, *entries, None, 16))
+    given_all = [*tensors, *entries]
+    torch.library.opcheck(module._FORM.operator, (*given_all, None, 16, [x.requires_grad for x in given_all]))
 
 
 def test_an_exported_operator_takes_every_length() -> None:

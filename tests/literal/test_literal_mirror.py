@@ -48,6 +48,22 @@ def test_stationarity_sees_a_weight_that_is_off_by_a_thousandth(retention: Reten
         assert violation > 1e-6
 
 
+NEAR_AN_END = "sqrt(1 + w**2) + 0.5*(w*log(w) + (1 - w)*log(1 - w)) + -w**2"
+
+
+@pytest.mark.parametrize("retention", [{"kind": "sigmoid"}, {"kind": "bregman", "generator": NEAR_AN_END}], ids=name_of)
+@pytest.mark.parametrize("size", [7.5, 20.0, 50.0])
+def test_a_weight_is_held_to_the_numbers_next_to_it_close_to_an_end_of_its_domain(retention: Retention, size: float) -> None:
+    """At A = 7.5 the slope of F changes by 2e-9 from one number to the next; at 50 W is the end itself, where F has no slope."""
+    dual = size * torch.tensor([[[[1.0, -1.0, 0.3]]]], dtype=torch.float64)
+    weight = mirror_map(retention, dual)
+    right = stationarity(retention, dual, weight)
+    assert right is not None
+    assert right < 1e-15
+    wrong = 1 - (1 - weight[..., :1]) * 1.01 - 1e-15
+    assert float(stationarity(retention, dual[..., :1], wrong) or 0.0) > 1e-4
+
+
 def test_the_map_that_miras_prints_for_lq_is_not_its_argmin(dual: Tensor) -> None:
     """docs/mathematics.md §9: A / ‖A‖_p^{p−2}."""
     q, p = 1.5, 3.0

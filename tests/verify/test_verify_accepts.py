@@ -12,8 +12,11 @@ from kit.literal_package import fields_of, literal_package
 from kit.literal_rules import RULES
 from kit.verify_mutants import SLOW
 from miras_compiler.verify.checks import CHECKS
+from miras_compiler.verify.checks.gradients import along_directions
+from miras_compiler.verify.inputs import Inputs
+from miras_compiler.verify.measure import Tally
 from miras_compiler.verify.report import Row
-from miras_compiler.verify.subject import Subject
+from miras_compiler.verify.subject import Result, Subject
 from miras_compiler.verify.verification import check_subject
 
 UNGUARDED = {"small_inputs"}  # the literal model divides by powers of norms as they are: it is made for float64
@@ -104,6 +107,21 @@ def test_a_chunk_of_thousands_is_tried_near_its_end_only() -> None:
     assert subject.long < 64
     checks = [check for check in CHECKS if check.run.__name__ in ("boundaries", "splitting")]
     assert all(row.passed for row in check_subject(subject, checks=checks))
+
+
+@pytest.mark.parametrize(("slope", "agrees"), [(1.0, True), (1.001, False)])
+def test_differences_agree_with_a_gradient_beside_a_kink(slope: float, agrees: bool) -> None:
+    """A kink 2e-8 behind every query: where a long step crosses it, a shorter one decides."""
+    fields = fields_of("gated_delta_net")
+    inputs = Subject(fields, literal_package(fields)).inputs(3)
+
+    def run(given: Inputs) -> Result:
+        slopes = given.q.detach() + slope * (given.q - given.q.detach())  # the same values, and this slope
+        return (slopes - inputs.q + 2e-8).abs(), {}
+
+    tally = Tally()
+    along_directions(tally, "kink", run, inputs)
+    assert (tally.error == 0) is agrees
 
 
 def test_verification_leaves_the_global_generator_alone() -> None:

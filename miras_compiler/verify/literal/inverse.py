@@ -49,6 +49,7 @@ def _solve(text: str, letter: str, a: Tensor, guess: Tensor | None, lowest: floa
     settled = below | above | ~a.isfinite()
     missing = torch.full_like(a, math.inf)
     close = torch.finfo(a.dtype).eps ** 0.8  # the caller's last Newton step squares what is left
+    first_end, last_end = low, high
     for _ in range(ROUNDS):
         first, second = slopes(text, letter, x)
         high, low = torch.where(first > a, x, high), torch.where(first > a, low, x)
@@ -56,7 +57,8 @@ def _solve(text: str, letter: str, a: Tensor, guess: Tensor | None, lowest: floa
         good = (newton >= low) & (newton <= high) & ((first - a).abs() <= missing / 2)
         missing = (first - a).abs()
         better = torch.where(settled, x, torch.where(good, newton, _between(low, high)))
-        settled = settled | ((better - x).abs() <= close * x.abs()) | (missing <= close * torch.maximum(a.abs(), (second * x).abs()))
+        scale = torch.minimum(x.abs(), torch.minimum(x - first_end, last_end - x))  # close to an end, F' changes with the distance from it
+        settled = settled | ((better - x).abs() <= close * scale) | (missing <= close * torch.maximum(a.abs(), second * scale))
         x = better
         if settled.all():
             break

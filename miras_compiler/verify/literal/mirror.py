@@ -16,6 +16,7 @@ from torch import Tensor
 from miras_compiler.verify.literal.formula_value import formula_value
 from miras_compiler.verify.literal.inverse import inverse_derivative
 
+ENTRYWISE = ("sigmoid", "bregman")  # F is a sum over entries
 PRIMAL = ("elastic_net", "weight_norm", "f_divergence")
 SLICES: dict[str, tuple[int, ...]] = {"input": (-2,), "output": (-1,), "all": (-2, -1)}
 
@@ -75,16 +76,17 @@ def stationarity(retention: Mapping[str, Any], dual: Tensor, weight: Tensor) -> 
     """How far W is from argmin F − ⟨A, ·⟩: the largest violation of its first-order conditions, relative to the largest |A|.
 
     None where there is no F. Where F has a corner (elastic net, W = 0) the condition is |A| ≤ λ; where slices have a total, the gradient
-    may differ from A by a constant per slice, and the total must be met.
+    may differ from A by a constant per slice, and the total must be met. Where F is a sum over entries, A must lie between the slopes at
+    the floating-point numbers next to W: close to an end of the domain they are far apart.
     """
-    leaf = weight.detach().requires_grad_()
-    value = regularizer(retention, leaf)
-    if value is None:
+    slope = _slope(retention, weight)
+    if slope is None:
         return None
-    (slope,) = torch.autograd.grad(value, leaf)
     weight, dual = weight.detach(), dual.detach()
     violation = slope - dual
     scale = max(1.0, float(dual.abs().max()))
+    if retention["kind"] in ENTRYWISE:
+        violation = _outside(retention, weight, dual)
     if retention["kind"] == "kl":
         axes, total = slice_axes(retention["slice"], weight), float(retention["total"])
         violation = violation - violation.mean(axes, keepdim=True)
@@ -94,6 +96,23 @@ def stationarity(retention: Mapping[str, Any], dual: Tensor, weight: Tensor) -> 
         threshold = float(retention["threshold"])
         violation = torch.where(weight == 0, torch.relu(dual.abs() - threshold), violation)
     return float(violation.abs().max()) / scale
+
+
+def _slope(retention: Mapping[str, Any], weight: Tensor) -> Tensor | None:
+    """∇F(W)."""
+    leaf = weight.detach().requires_grad_()
+    value = regularizer(retention, leaf)
+    return None if value is None else torch.autograd.grad(value, leaf)[0]
+
+
+def _outside(retention: Mapping[str, Any], weight: Tensor, dual: Tensor) -> Tensor:
+    """How far each entry of A is from the slopes of F between the numbers next to W; a number outside of the domain has no slope."""
+    ends = torch.tensor([-torch.inf, torch.inf], dtype=weight.dtype)
+    below, above = (_slope(retention, torch.nextafter(weight, end)) for end in ends)
+    assert below is not None
+    assert above is not None
+    undefined = torch.where(below.isnan() & above.isnan(), torch.inf, 0.0)
+    return torch.relu(torch.where(below.isnan(), 0, below - dual)) + torch.relu(torch.where(above.isnan(), 0, dual - above)) + undefined
 
 
 def soft_threshold(x: Tensor, threshold: Tensor | float) -> Tensor:
