@@ -16,7 +16,7 @@ from miras_compiler.evaluate.recorded import Memory, Write, memories_of, recordi
 MEASURES = {
     "surprise": "‖g‖, the norm of the gradient that the token writes",
     "error": "‖e‖, how far the memory's answer is from the value",
-    "loss": "ℓ, the attentional bias",
+    "bias": "ℓ, the attentional bias",
     "step": "η, the step size",
     "momentum": "‖S‖, the norm of the momentum behind the token",
     "retention": "α, the share of the state that is kept",
@@ -81,7 +81,7 @@ def measured(memory: Memory, write: Write) -> dict[str, Tensor]:
     found = {
         "surprise": folded(trace.surprise.square(), length).sqrt(),
         "error": folded(trace.error.square(), length).sqrt(),
-        "loss": folded(trace.loss, length),
+        "bias": folded(trace.loss, length),
         "state": trace.state,
     }
     if "eta" in write.tokens:
@@ -98,7 +98,7 @@ def momentum(operator: Callable[..., Any], tokens: Mapping[str, Tensor], others:
     state, norms = others.get("initial_state"), []
     parameters = {name: x for name, x in others.items() if name != "initial_state"}
     for t in range(length):
-        own = {name: x.unflatten(1, (length, -1))[:, t] for name, x in tokens.items()}
+        own = {name: by_token(x, length)[:, t] for name, x in tokens.items()}
         _, state = operator(**own, **parameters, initial_state=state, output_final_state=True)
         squares = [x.square().flatten(2).sum(2) for name, x in state.items() if name.endswith("_momentum")]
         norms.append(torch.stack(squares).sum(0).sqrt())
@@ -107,7 +107,12 @@ def momentum(operator: Callable[..., Any], tokens: Mapping[str, Tensor], others:
 
 def folded(x: Tensor, length: int) -> Tensor:
     """x [B, writes · T, H], the sum over the writes of a token [B, T, H]."""
-    return x.unflatten(1, (length, -1)).sum(2)
+    return by_token(x, length).sum(2)
+
+
+def by_token(x: Tensor, length: int) -> Tensor:
+    """x [B, writes · T, …] as [B, T, writes, …]."""
+    return x.reshape(len(x), length, -1, *x.shape[2:])
 
 
 def per_head(gate: Tensor) -> Tensor:

@@ -64,6 +64,7 @@ def surprise_plot(title: str, surprise: Surprise) -> bytes:
             axis.plot(range(len(values)), values, color=colour, linewidth=0.8, label=f"layer {layer.layer}")
         axis.set_ylabel(f"{name} {MEASURES[name].partition(',')[0]}")
         axis.margins(x=0)
+        axis.ticklabel_format(useOffset=False)
         axis.spines[["top", "right"]].set_visible(False)
     axes[-1, 0].set_xlabel("tokens")
     if len(surprise.layers) <= 8:

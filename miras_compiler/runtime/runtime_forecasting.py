@@ -42,7 +42,12 @@ class MemoryForForecasting(MemoryPreTrainedModel):
         self.post_init()
 
     def forward(
-        self, values: Tensor, attention_mask: Tensor | None = None, labels: Tensor | None = None, return_dict: bool | None = None, **others: Any
+        self,
+        values: Tensor,
+        attention_mask: Tensor | None = None,
+        labels: Tensor | None = None,
+        return_dict: bool | None = None,
+        **others: Any,
     ) -> ForecastOutput | tuple[Any, ...]:
         """Forecasts of the `horizon` times behind `values` [B, T, channels], whose T is a multiple of the patch.
 
@@ -93,7 +98,7 @@ def kept_values(values: Tensor, attention_mask: Tensor | None, patch: int) -> Te
         if looks and holds(((attention_mask != 0) & (attention_mask != 1)).any()):
             raise ValueError("attention_mask: expected 1 at values and 0 at padding, got other values")
         keep = attention_mask == 1
-        grouped = keep.unflatten(1, (-1, patch))
+        grouped = keep.reshape(len(keep), -1, patch)
         if looks and holds((grouped.any(2) != grouped.all(2)).any()):
             raise ValueError(f"attention_mask: expected padding in whole patches of {patch} times, got a patch that is padded in part")
     if looks and holds((keep[..., None] & ~values.isfinite()).any()):

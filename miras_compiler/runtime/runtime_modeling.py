@@ -136,8 +136,8 @@ class MemoryForCausalLM(MemoryPreTrainedModel, GenerationMixin):
     def __init__(self, config: MemoryConfig) -> None:
         super().__init__(config)
         self.model = self.body(config)
-        self.vocab_size = config.vocab_size
-        self.lm_head = nn.Linear(config.hidden_size, config.vocab_size, bias=False)
+        self.vocab_size = self.model.embed_tokens.num_embeddings
+        self.lm_head = nn.Linear(config.hidden_size, self.vocab_size, bias=False)
         self.post_init()
 
     def forward(
@@ -172,7 +172,7 @@ class MemoryForCausalLM(MemoryPreTrainedModel, GenerationMixin):
             if not isinstance(logits_to_keep, int) or logits_to_keep:
                 raise ValueError("logits_to_keep: a loss needs the logits of all tokens")
             loss = self.loss_function(
-                logits, predicted(labels, attention_mask, cu_seqlens), self.config.vocab_size,
+                logits, predicted(labels, attention_mask, cu_seqlens), self.vocab_size,
                 **({} if items is None else {"num_items_in_batch": items}),
             )  # fmt: skip
         own: dict[str, Any] = {CACHE: outputs.get(CACHE)}

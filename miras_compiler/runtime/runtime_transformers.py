@@ -71,7 +71,8 @@ __all__ = [
 def register(config: type[PreTrainedConfig], model: type[PreTrainedModel], whole: type[PreTrainedModel]) -> None:
     """Tells the Auto classes of the models of a configuration, and saved folders of their code.
 
-    `whole` is the model with its head: a language model, or one that forecasts. The configuration's `model_type` is left alone: a folder loads the code beside its weights, whatever else was imported.
+    `whole` is the model with its head: a language model, or one that forecasts. The configuration's `model_type` is left alone: a folder
+    loads the code beside its weights, whatever else was imported.
     """
     import transformers
 
