@@ -8,6 +8,7 @@ from typing import Annotated, Any
 import typer
 
 from miras_compiler.cli.console import Row, busy, show_json, show_table
+from miras_compiler.cli.libraries import prepare_libraries
 from miras_compiler.cli.options import Device, Json, Runs
 
 
@@ -52,6 +53,9 @@ def evaluate(
     from miras_compiler.errors import InputError
     from miras_compiler.runs import RunFolder, read_object
 
+    prepare_libraries("train")
+    if choices is not None:
+        prepare_libraries("lm-eval")
     with busy("loading") as say:
         from miras_compiler.evaluate.evaluation import Request, evaluate
         from miras_compiler.evaluate.opened import open_run

@@ -8,6 +8,7 @@ from typing import Annotated
 import typer
 
 from miras_compiler.cli.console import busy
+from miras_compiler.cli.libraries import prepare_libraries
 from miras_compiler.cli.options import Device, RunPath
 
 
@@ -24,6 +25,7 @@ def sample(
 
     if tokens < 1 or not 0 <= temperature <= 100 or seed < 0:
         raise InputError("--tokens must be at least 1, --temperature from 0 to 100, --seed at least 0")
+    prepare_libraries("train")
     with busy(f"loading {run}"):
         from miras_compiler.evaluate.harness import first_token
         from miras_compiler.evaluate.opened import open_run

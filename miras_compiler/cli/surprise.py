@@ -9,6 +9,7 @@ from typing import Annotated
 import typer
 
 from miras_compiler.cli.console import Row, busy, show_json, show_table
+from miras_compiler.cli.libraries import prepare_libraries
 from miras_compiler.cli.options import Device, Json, RunPath
 
 
@@ -34,6 +35,7 @@ def surprise(
 
     if tokens < 1 or seed < 0:
         raise InputError("--tokens must be at least 1, --seed at least 0")
+    prepare_libraries("train")
     with busy(f"loading {run}") as say:
         import torch
 

@@ -5,9 +5,11 @@ from __future__ import annotations
 import csv
 import math
 import re
+import zipfile
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
@@ -17,6 +19,7 @@ from miras_compiler.errors import InputError, short
 TIMES = frozenset(["date", "time", "timestamp", "datetime", "ds", "index"])  # names of columns that say when, in any case
 TIME = re.compile(r"\d.*[-/:.TQ ]|[-/:.TQ ].*\d")  # such as 2020-01-31, 31.1.2020 12:00, 2020Q1
 GAPS = frozenset(["", "na", "n/a", "nan", "null", "none", "-", "?"])
+SERIES = "series.npz"  # in the folder of a run that was trained on series
 MOST_SHOWN = 10  # problems of a file in one message
 DELIMITERS = ",;\t"
 
@@ -64,8 +67,14 @@ def read_series(path: Path) -> Series:
 
 
 def read_channels(paths: Sequence[Path]) -> list[Series]:
-    """The series of several files, which have equally many channels; InputError otherwise."""
-    found = [read_series(path) for path in paths]
+    """The series of several files, and of all CSV files below folders, which have equally many channels; InputError otherwise."""
+    files: list[Path] = []
+    for path in paths:
+        inside = sorted(path.rglob("*.csv")) if path.is_dir() else [path]
+        if not inside:
+            raise InputError(f"{path}: the folder has no CSV files; name one that has")
+        files += inside
+    found = [read_series(path) for path in files]
     for each in found[1:]:
         if len(each.channels) != len(found[0].channels):
             raise InputError(
@@ -73,6 +82,26 @@ def read_channels(paths: Sequence[Path]) -> list[Series]:
                 "one model takes series of equally many channels"
             )
     return found
+
+
+def write_series(file: Path, series: Sequence[Series]) -> None:
+    """Writes series into one file, which `read_saved` reads."""
+    tree: dict[str, Any] = {}
+    for number, each in enumerate(series):
+        tree |= {f"values_{number}": each.values, f"channels_{number}": np.array(each.channels), f"path_{number}": np.array(str(each.path))}
+    np.savez(file, **tree)
+
+
+def read_saved(file: Path) -> list[Series]:
+    """The series in a file that `write_series` wrote; InputError where it is none."""
+    try:
+        with np.load(file, allow_pickle=False) as tree:
+            return [
+                Series(Path(str(tree[f"path_{number}"])), tuple(map(str, tree[f"channels_{number}"])), tree[f"values_{number}"])
+                for number in range(len(tree.files) // 3)
+            ]
+    except (OSError, ValueError, KeyError, zipfile.BadZipFile) as error:
+        raise InputError(f"{file}: the series of the run cannot be read: {error}; train it anew") from None
 
 
 def _lines(path: Path) -> Iterator[Line]:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
+from itertools import count
 from typing import NamedTuple
 
 import numpy as np
@@ -31,14 +32,13 @@ class Windows:
 
     def __init__(self, series: Sequence[Series], context: int, horizon: int) -> None:
         self.context, self.horizon = context, horizon
-        self.borders = [len(each.values) - max(horizon, len(each.values) // HELD_OUT) for each in series]
+        self.borders = [first_held_out(len(each.values), horizon) for each in series]
         self.scaled: list[Values] = []
         for each, border in zip(series, self.borders, strict=True):
             if border < context + horizon:
-                need = context + 2 * horizon
                 raise InputError(
                     f"{each.path}: has {len(each.values)} times, too few to train on and to hold out: {context} are seen and {horizon} "
-                    f"forecast, which needs at least {max(need, -(-need * HELD_OUT // (HELD_OUT - 1)))}; name a longer series, or see less"
+                    f"forecast, which needs at least {fewest(context, horizon)}; name a longer series, or see less"
                 )
             known = each.values[:border]
             deviation = known.std(0)
@@ -71,3 +71,13 @@ class Windows:
         for first in range(0, len(places), size):
             found = [self.window(place) for place in places[first : first + size]]
             yield np.stack([each.context for each in found]), np.stack([each.future for each in found])
+
+
+def first_held_out(times: int, horizon: int) -> int:
+    """The first of so many times that is held out."""
+    return times - max(horizon, times // HELD_OUT)
+
+
+def fewest(context: int, horizon: int) -> int:
+    """The fewest times that a window for training and one that is held out need."""
+    return next(times for times in count(context + 2 * horizon) if first_held_out(times, horizon) >= context + horizon)

@@ -9,7 +9,7 @@ from typing import Any
 
 import torch
 
-from miras_compiler.data.series import read_channels
+from miras_compiler.data.series import SERIES, read_channels, read_saved
 from miras_compiler.data.windows import Windows
 from miras_compiler.errors import InputError
 from miras_compiler.evaluate.forecasting import Forecaster, forecast_errors, naive, season_of, seasonal_naive
@@ -98,10 +98,11 @@ def forecasts(opened: Opened, request: Request, say: Say) -> Iterator[Section]:
     for option, value in {"--task": request.task, "--choices": request.choices, "--stream": request.stream}.items():
         if value:
             raise InputError(f"{opened.path}: {option} is for language models, and its model forecasts values; name series with --data")
-    paths = request.data or tuple(map(Path, opened.about.get("data", ())))
-    if not paths:
+    saved = opened.path / SERIES
+    if not request.data and not saved.is_file():
         raise InputError(f"{opened.path}: nothing says what to measure it by; name series with --data")
-    series = read_channels(paths)
+    series = read_channels(request.data) if request.data else read_saved(saved)
+    paths = [each.path for each in series]
     if len(series[0].channels) != config.channels:
         raise InputError(f"{paths[0]}: has {len(series[0].channels)} columns of numbers, and the model takes {config.channels}")
     context = config.patch * (request.length or int(opened.about.get("length") or PATCHES))

@@ -6,7 +6,6 @@ import contextlib
 import io
 import json
 import logging
-import os
 import tempfile
 from collections.abc import Sequence
 from pathlib import Path
@@ -14,27 +13,22 @@ from typing import Any
 
 import torch
 
-from miras_compiler.errors import InputError
 from miras_compiler.evaluate.choices import Question, read_questions
 from miras_compiler.evaluate.losses import logits_at, rows_at_once
 from miras_compiler.evaluate.tokens import Tokens
 
-OFFLINE = ("HF_HUB_OFFLINE", "HF_DATASETS_OFFLINE")  # read when the libraries are imported
 SCORES = {"acc,none": "accuracy", "acc_norm,none": "accuracy_per_character", "acc_stderr,none": "standard_error"}
 
 
 def evaluate_choices(model: Any, tokens: Tokens, path: Path) -> dict[str, float]:
     """`accuracy` by likelihood, `accuracy_per_character` by likelihood over the length of an ending, and the standard error of the first.
 
-    InputError where lm-evaluation-harness is not installed, and for a file that holds no questions.
+    InputError for a file that holds no questions.
     """
     questions = read_questions(path)
-    os.environ.update(dict.fromkeys(OFFLINE, "1"))
-    try:
-        import lm_eval
-        from lm_eval.tasks import TaskManager
-    except ImportError:
-        raise InputError("lm-evaluation-harness is not installed; run: pip install 'miras-compiler[lm-eval]'") from None
+    import lm_eval
+    from lm_eval.tasks import TaskManager
+
     logging.getLogger("lm_eval").setLevel(logging.ERROR)
     with tempfile.TemporaryDirectory(prefix="miras-choices-") as folder:
         task = task_of(questions, Path(folder))

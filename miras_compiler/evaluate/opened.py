@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import importlib
 import json
 from collections.abc import Mapping
 from dataclasses import dataclass, field
@@ -63,7 +62,10 @@ def open_run(path: Path, device: str | None = None) -> Opened:
 
 def load_model(folder: Path, device: str | None = None) -> Any:
     """The model of a Hugging Face folder, with the code beside its weights, on a GPU where there is one. Nothing is fetched."""
-    transformers = import_transformers()
+    import transformers
+
+    quiet: Any = transformers.utils.logging
+    quiet.disable_progress_bar()
     try:
         classes = json.loads((folder / CONFIG).read_text(encoding="utf-8")).get("auto_map", {})
         kind = FORECASTS if FORECASTS in classes else "AutoModelForCausalLM"
@@ -82,13 +84,3 @@ def load_model(folder: Path, device: str | None = None) -> Any:
     if not hasattr(model.config, "digest"):
         raise InputError(f"{folder}: is a model of {type(model).__name__}, not of a package of this compiler; name a run of `miras train`")
     return model.to(device or ("cuda" if torch.cuda.is_available() else "cpu")).eval()
-
-
-def import_transformers() -> Any:
-    """transformers, quiet; InputError where it is not installed."""
-    try:
-        transformers: Any = importlib.import_module("transformers")
-    except ImportError:
-        raise InputError("transformers is not installed; run: pip install 'miras-compiler[train]'") from None
-    transformers.utils.logging.disable_progress_bar()
-    return transformers

@@ -10,8 +10,8 @@ from miras_compiler.data.fasta import is_fasta, read_records
 from miras_compiler.data.text import check_texts, read_documents
 from miras_compiler.data.tokenizers import encode, load_tokenizer
 from miras_compiler.errors import InputError
-from miras_compiler.evaluate.opened import Opened, import_transformers
-from miras_compiler.tasks import build_task, seeded
+from miras_compiler.evaluate.opened import Opened
+from miras_compiler.tasks import build_task, draw_batch
 
 UNFINISHED = "\ufffd"  # stands for bytes that are no character yet
 TOKENIZER = "tokenizer.json"
@@ -58,7 +58,6 @@ def tokens_of(opened: Opened) -> Tokens:
         raise InputError(f"{opened.path}: was trained on the task {opened.about['task']}, whose tokens are no text; name a run on a text")
     for folder in (opened.run.tokenizer, opened.checkpoint):
         if (folder / TOKENIZER).is_file():
-            import_transformers()
             return Trained(load_tokenizer(folder))
     if opened.model.config.vocab_size < 256:
         raise InputError(f"{opened.path}: has no tokenizer, and {opened.model.config.vocab_size} tokens, too few for bytes")
@@ -126,7 +125,7 @@ def read_example(opened: Opened, text: str | None, most: int, seed: int) -> tupl
     """
     if text is None and opened.about.get("task") and not opened.forecasts:
         task = build_task(opened.about["task"])
-        ids = task.draw(seeded(seed), task.testing[0], training=False).tokens.tolist()[:most]
+        ids = draw_batch(task, seed, task.testing[0], 1).tokens[0].tolist()[:most]
         return tuple(f"{token} " for token in ids), ids
     tokens = tokens_of(opened)
     if text is None:
