@@ -20,6 +20,15 @@ class Write(NamedTuple):
     tokens: dict[str, Tensor]
     others: dict[str, Any]
 
+    def alone(self) -> Write:
+        """The call without what stands behind its one sequence in a packed row."""
+        borders = self.others.get("cu_seqlens")
+        if borders is None:
+            return self
+        length, end = self.tokens["q"].shape[1], int(borders[-1])
+        tokens = {name: x[:, : end * (x.shape[1] // length)] for name, x in self.tokens.items()}
+        return Write(tokens, {name: x for name, x in self.others.items() if name != "cu_seqlens"})
+
 
 class Memory:
     """The memory of one block, number `layer` of its model; `package` is the module of its layer."""

@@ -65,7 +65,8 @@ def read_surprise(model: nn.Module, tokens: Tensor, pieces: tuple[str, ...], say
     layers = []
     for memory in memories:
         say(f"layer {memory.layer}")
-        found = [measured(memory, write) for write in memory.writes]
+        writes = [write.alone() for write in memory.writes]
+        found = [measured(memory, write) for write in writes if write.tokens["q"].shape[1]]
         joined = {name: torch.cat([each[name] for each in found])[-len(tokens) :] for name in found[0]}  # without persistent tokens
         layers.append(LayerSurprise(memory.layer, joined))
         memory.writes.clear()
