@@ -19,7 +19,6 @@ from miras_compiler.errors import InputError, short
 TIMES = frozenset(["date", "time", "timestamp", "datetime", "ds", "index"])  # names of columns that say when, in any case
 TIME = re.compile(r"\d.*[-/:.TQ ]|[-/:.TQ ].*\d")  # such as 2020-01-31, 31.1.2020 12:00, 2020Q1
 GAPS = frozenset(["", "na", "n/a", "nan", "null", "none", "-", "?"])
-SERIES = "series.npz"  # in the folder of a run that was trained on series
 MOST_SHOWN = 10  # problems of a file in one message
 DELIMITERS = ",;\t"
 

@@ -9,7 +9,7 @@ from typing import Any
 
 import torch
 
-from miras_compiler.data.series import SERIES, read_channels, read_saved
+from miras_compiler.data.series import read_channels, read_saved
 from miras_compiler.data.windows import Windows
 from miras_compiler.errors import InputError
 from miras_compiler.evaluate.forecasting import Forecaster, forecast_errors, naive, season_of, seasonal_naive
@@ -18,7 +18,7 @@ from miras_compiler.evaluate.opened import Opened
 from miras_compiler.evaluate.recall import evaluate_task
 from miras_compiler.evaluate.stream import stream_text
 from miras_compiler.evaluate.text import evaluate_text
-from miras_compiler.evaluate.tokens import read_tokens, tokens_of
+from miras_compiler.evaluate.tokens import held_out, read_tokens, tokens_of
 from miras_compiler.tasks import build_task
 
 LENGTH, PATCHES = 512, 32  # of a sequence, where neither the run nor the request says one: tokens, patches
@@ -48,8 +48,8 @@ class Request:
             value = getattr(self, name)
             if value is not None and value < least:
                 raise InputError(f"--{name} must be at least {least}, got {value}")
-        if self.stream and not self.data:
-            raise InputError("--stream reads a text as one sequence; name it with --data")
+        if self.stream and self.task is not None:
+            raise InputError("--stream reads a text as one sequence, and --task has none; ask for one of them")
         if self.data and self.task is not None:
             raise InputError("--data and --task measure different things; ask for one of them")
 
@@ -70,7 +70,7 @@ def answers(opened: Opened, request: Request, say: Say) -> Iterator[Section]:
     if task:
         own = build_task(task)
         yield f"task:{own.name}", evaluate_task(opened.model, own, request.rows, request.seed, say)
-    elif request.data:
+    elif request.data or (request.choices is None and opened.run.tokens.is_file()):
         yield from of_text(opened, request, say)
     elif request.choices is None:
         raise InputError(
@@ -82,9 +82,9 @@ def answers(opened: Opened, request: Request, say: Say) -> Iterator[Section]:
 
 
 def of_text(opened: Opened, request: Request, say: Say) -> Iterator[Section]:
-    """A text in sequences, and as one if that is asked for."""
-    name = "+".join(path.stem.partition(".")[0] if path.suffix in (".xz", ".gz", ".bz2") else path.stem for path in request.data)
-    ids, size = read_tokens(opened, request.data)
+    """A text, or the part of the run's own that training did not see: in sequences, and as one if that is asked for."""
+    name = "+".join(path.name.removesuffix(path.suffix).partition(".txt")[0] for path in request.data) or "held_out"
+    ids, size = read_tokens(opened, request.data) if request.data else held_out(opened)
     used = ids[: request.tokens]
     length = request.length or int(opened.about.get("length") or LENGTH)
     yield f"text:{name}", evaluate_text(opened.model, used, round(size * len(used) / len(ids)), length, say)
@@ -98,7 +98,7 @@ def forecasts(opened: Opened, request: Request, say: Say) -> Iterator[Section]:
     for option, value in {"--task": request.task, "--choices": request.choices, "--stream": request.stream}.items():
         if value:
             raise InputError(f"{opened.path}: {option} is for language models, and its model forecasts values; name series with --data")
-    saved = opened.path / SERIES
+    saved = opened.run.series
     if not request.data and not saved.is_file():
         raise InputError(f"{opened.path}: nothing says what to measure it by; name series with --data")
     series = read_channels(request.data) if request.data else read_saved(saved)

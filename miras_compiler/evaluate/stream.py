@@ -7,6 +7,7 @@ from collections.abc import Callable, Iterator, Sequence
 from typing import Any
 
 import torch
+from numpy.typing import NDArray
 from torch import Tensor
 from torch.nn import functional
 
@@ -18,7 +19,11 @@ SEGMENT = 4096  # tokens that are read at a time, where their logits do not take
 
 
 def stream_text(
-    model: Any, tokens: Sequence[int], bytes_per_token: float, say: Callable[[str], None] = lambda _: None, segment: int = SEGMENT
+    model: Any,
+    tokens: Sequence[int] | NDArray[Any],
+    bytes_per_token: float,
+    say: Callable[[str], None] = lambda _: None,
+    segment: int = SEGMENT,
 ) -> dict[str, Any]:
     """Scores of one sequence of all tokens: `bits_per_byte`, `perplexity_by_position`, and the bytes of the cache, first and last.
 
@@ -29,7 +34,7 @@ def stream_text(
     sums, sizes, position = ByPosition(), [], 1
     segment = min(segment, MOST_LOGITS // model.config.vocab_size)
     device = next(model.parameters()).device
-    for losses, size in segments(model, torch.tensor(tokens), segment, device):
+    for losses, size in segments(model, torch.as_tensor(tokens, dtype=torch.int64), segment, device):
         if losses.numel():
             sums.add(losses[None].double().cpu().numpy(), position)
         position += losses.numel()

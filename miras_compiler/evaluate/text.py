@@ -49,14 +49,14 @@ class ByPosition:
 
 
 def evaluate_text(
-    model: Any, tokens: Sequence[int], size: int, length: int, say: Callable[[str], None] = lambda _: None
+    model: Any, tokens: Sequence[int] | NDArray[Any], size: int, length: int, say: Callable[[str], None] = lambda _: None
 ) -> dict[str, Any]:  # fmt: skip
     """Scores on `tokens` of a text of `size` bytes, in sequences of `length` tokens that each begin with nothing.
 
     `bits_per_byte` are the bits per token, without the first of a sequence, times tokens per byte. `extrapolation` has them at one, two,
     four, eight times the length, where the text is that long, and perplexity by position at the longest.
     """
-    stream = torch.tensor(tokens)
+    stream = torch.as_tensor(tokens, dtype=torch.int64)
     lengths = [factor * length for factor in FACTORS if factor * length <= len(stream)]
     if not lengths:
         raise InputError(f"the text has {len(stream):,} tokens, fewer than a sequence of {length:,}; name a longer text, or set --length")

@@ -6,12 +6,18 @@ from collections.abc import Iterable, Iterator, Sequence
 from pathlib import Path
 from typing import Any, Protocol
 
+import numpy as np
+from numpy.typing import NDArray
+
 from miras_compiler.data.fasta import is_fasta, read_records
 from miras_compiler.data.text import check_texts, read_documents
 from miras_compiler.data.tokenizers import encode, load_tokenizer
 from miras_compiler.errors import InputError
 from miras_compiler.evaluate.opened import Opened
 from miras_compiler.tasks import build_task, draw_batch
+
+Stream = NDArray[Any]
+"""Tokens of a text."""
 
 UNFINISHED = "\ufffd"  # stands for bytes that are no character yet
 TOKENIZER = "tokenizer.json"
@@ -71,36 +77,50 @@ def encoded(tokens: Tokens, text: str, vocab_size: int) -> list[int]:
     return found
 
 
-def check_known(tokens: Sequence[int], vocab_size: int) -> None:
+def check_known(tokens: Sequence[int] | Stream, vocab_size: int) -> None:
     """Raises InputError for a token that the model does not know."""
-    largest = max(tokens, default=0)
+    largest = max(tokens, default=0) if isinstance(tokens, list) else int(np.max(tokens, initial=0))
     if largest >= vocab_size:
         raise InputError(f"the text has token {largest}, and the model knows {vocab_size}; give it the tokenizer that it was trained with")
 
 
-def read_tokens(opened: Opened, paths: Sequence[Path]) -> tuple[list[int], int]:
+def read_tokens(opened: Opened, paths: Sequence[Path]) -> tuple[Stream, int]:
     """The tokens of files and folders as the run read its own, an end behind each document, and how many bytes (letters) they stand for.
 
     InputError for what is no text, and for letters that a genome does not have.
     """
     documents = read_documents(paths)
-    tokens = tokens_of(opened)
-    end = opened.model.config.eos_token_id
-    if opened.about.get("tokenizer") == "letters":
+    tokens, kind, end = tokens_of(opened), opened.about.get("tokenizer"), opened.model.config.eos_token_id
+    if kind == "letters":
         other = next((each.path for each in documents if not is_fasta(each)), None)
         if other is not None:
             raise InputError(f"{other}: is no FASTA file, and {opened.path} was trained on a genome; name a genome with --data")
-        records = [record.tolist() for record in read_records(documents)]
-        return [token for record in records for token in (*record, end)], sum(map(len, records))
-    check_texts(documents)
-    texts = [document.content.decode() for document in documents]
-    if isinstance(tokens, Trained):
-        inner = tokens.inner
-        found = encode(inner.backend_tokenizer, texts, inner.eos_token_id, len(inner)).tolist()
+        parts: list[Stream] = list(read_records(documents))
+        size = sum(map(len, parts))
     else:
-        found = [token for text in texts for token in tokens.encode(text)]
+        check_texts(documents)
+        size = sum(len(document.content) for document in documents)
+        if kind == "byte" or not isinstance(tokens, Trained):
+            parts = [np.frombuffer(document.content, np.uint8) for document in documents]
+        else:
+            inner = tokens.inner
+            texts = [document.content.decode() for document in documents]
+            parts = [encode(inner.backend_tokenizer, [text], inner.eos_token_id, len(inner))[:-1] for text in texts]
+    mark = np.array([] if end is None else [end])
+    found = np.concatenate([part for document in parts for part in (document, mark)]).astype(np.int64)
     check_known(found, opened.model.config.vocab_size)
-    return found, sum(len(document.content) for document in documents)
+    return found, size
+
+
+def held_out(opened: Opened) -> tuple[Stream, int]:
+    """The tokens of the run's own text that training did not see, and how many bytes they stand for; InputError where there are none."""
+    try:
+        found = np.load(opened.run.tokens, mmap_mode="r", allow_pickle=False)[int(opened.about["trained_tokens"]) :].astype(np.int64)
+    except (OSError, ValueError, KeyError) as error:
+        raise InputError(f"{opened.run.tokens}: cannot be read: {error}; name a text with --data") from None
+    if not len(found):
+        raise InputError(f"{opened.path}: was trained on all of its text, and nothing is held out; name a text with --data")
+    return found, len(tokens_of(opened).decode(found.tolist()).encode())
 
 
 def pieces(tokens: Tokens, ids: Iterable[int]) -> Iterator[str]:

@@ -12,7 +12,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from miras_compiler.data.fasta import LETTERS, is_fasta, read_records
-from miras_compiler.data.series import SERIES, Series, read_channels, read_saved, write_series
+from miras_compiler.data.series import Series, read_channels, read_saved, write_series
 from miras_compiler.data.text import Document, check_texts, read_documents
 from miras_compiler.data.windows import Windows
 from miras_compiler.errors import InputError, short
@@ -22,7 +22,6 @@ from miras_compiler.tasks import build_task, describe_task
 from miras_compiler.train.settings import TrainSettings
 from miras_compiler.train.sources import Source, TaskSource, TokenSource, ValuesSource
 
-TOKENS = "tokens.npy"
 PATCHES = 32  # of values that a forecast sees, where nothing else is asked for
 LENGTH = 512  # tokens of a sequence of text, where nothing else is asked for
 BPE = re.compile(r"bpe:(\d+)")
@@ -41,9 +40,9 @@ class Data:
     def write(self, folder: Path) -> None:
         """Writes the tokens and the tokenizer, or the series, into a run's folder."""
         if self.series:
-            write_series(folder / SERIES, self.series)
+            write_series(RunFolder(folder).series, self.series)
         if self.tokens is not None:
-            np.save(folder / TOKENS, self.tokens)
+            np.save(RunFolder(folder).tokens, self.tokens)
         if self.tokenizer is not None:
             self.tokenizer.save_pretrained(str(RunFolder(folder).tokenizer))
 
@@ -135,12 +134,12 @@ def open_source(run: RunFolder, settings: TrainSettings) -> Source:
     if about.get("task") is not None:
         return TaskSource(build_task(about["task"]), settings.seed)
     try:
-        if (run.path / SERIES).is_file():
+        if run.series.is_file():
             make_config, _ = model_classes(run.package)
             config = make_config(**about["config"])
-            windows = Windows(read_saved(run.path / SERIES), about["length"] * config.patch, config.horizon)
+            windows = Windows(read_saved(run.series), about["length"] * config.patch, config.horizon)
             return ValuesSource(windows, about["length"], settings.batch, settings.seed)
-        return TokenSource(run.path / TOKENS, about["trained_tokens"], about["length"], settings.batch, settings.seed)
+        return TokenSource(run.tokens, about["trained_tokens"], about["length"], settings.batch, settings.seed)
     except KeyError as missing:
         raise InputError(f"{run.path}: run.json has no {missing}; the run cannot be resumed: train it anew") from None
 

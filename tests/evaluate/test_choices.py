@@ -8,8 +8,8 @@ from typing import Any
 
 import pytest
 import torch
-from model_package import language_model
 
+from kit.model_package import language_model
 from miras_compiler.errors import InputError
 from miras_compiler.evaluate.choices import Question, read_question, read_questions
 from miras_compiler.evaluate.harness import evaluate_choices, first_token, log_likelihoods, split

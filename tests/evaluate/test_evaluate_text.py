@@ -8,8 +8,8 @@ from typing import Any
 import numpy as np
 import pytest
 import torch
-from model_package import language_model, tokens
 
+from kit.model_package import language_model, tokens
 from miras_compiler.errors import InputError
 from miras_compiler.evaluate.losses import next_token_losses
 from miras_compiler.evaluate.stream import segments, stream_text
@@ -85,7 +85,7 @@ def test_losses_that_are_no_numbers_are_refused(model: Any) -> None:
     [("gated_delta_net", {}), ("gated_delta_net", {"wiring": "mag", "persistent": 2, "attention": "{heads: 2, window: 5}"})],
 )
 def test_a_stream_in_segments_is_one_sequence_at_constant_memory(name: str, settings: dict[str, object]) -> None:
-    model, row = language_model(name, **settings), tokens(1, 41)
+    model, row = language_model(name, None, **settings), tokens(1, 41)
     found = list(segments(model, row[0], 7, torch.device("cpu")))
     torch.testing.assert_close(torch.cat([losses for losses, _ in found]), next_token_losses(model, row)[0], rtol=1e-9, atol=1e-10)
     sizes = [size for _, size in found]

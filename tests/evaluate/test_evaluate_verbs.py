@@ -8,9 +8,9 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from model_package import language_model, package
 from safetensors.torch import load_file, save_file
 
+from kit.model_package import language_model, package
 from miras_compiler.cli import main
 from miras_compiler.compare.runs import read_run
 from miras_compiler.evaluate.opened import open_run
@@ -133,7 +133,7 @@ def no_run(folder: Path) -> Path:
 def of_another_model(folder: Path) -> Path:
     from transformers import LlamaConfig, LlamaForCausalLM
 
-    sizes = {"hidden_size": 8, "num_attention_heads": 1, "num_hidden_layers": 1, "intermediate_size": 8, "vocab_size": 8}
+    sizes: dict[str, Any] = {"hidden_size": 8, "num_attention_heads": 1, "num_hidden_layers": 1, "intermediate_size": 8, "vocab_size": 8}
     LlamaForCausalLM(LlamaConfig(**sizes)).save_pretrained(folder / "llama")
     return folder / "llama"
 
@@ -170,7 +170,7 @@ def test_runs_that_can_be_measured_are_though_another_cannot(run: Path, tmp_path
     ("options", "message"),
     [
         ([], "nothing says what to measure it by; name a text"),
-        (["--stream", "100"], "--stream reads a text as one sequence; name it with --data"),
+        (["--stream", "100", "--task", TASK], "--stream reads a text as one sequence, and --task has none"),
         (["--data", "x", "--task", "mqar"], "--data and --task measure different things"),
         (["--data", "nowhere.txt"], "nowhere.txt: cannot be read"),
         (["--task", "mqarr"], "there is no task 'mqarr'"),

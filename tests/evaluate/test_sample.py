@@ -8,8 +8,8 @@ from typing import Any
 
 import pytest
 import torch
-from model_package import language_model, tokens
 
+from kit.model_package import language_model, tokens
 from miras_compiler.evaluate.sample import choice, drawn
 from miras_compiler.evaluate.tokens import Bytes, pieces
 

@@ -12,9 +12,9 @@ from typing import Any
 
 import pytest
 import torch
-from model_package import language_model, tokens
 from torch import Tensor
 
+from kit.model_package import language_model, tokens
 from miras_compiler.errors import InputError
 from miras_compiler.evaluate.surprise import MEASURES, LayerSurprise, Surprise, read_surprise
 from miras_compiler.evaluate.surprise_page import surprise_page, surprise_plot
@@ -31,7 +31,7 @@ def surprise_of(model: Any, row: Tensor) -> Surprise:
 
 @pytest.mark.parametrize("settings", [{}, MAG, MAC], ids=["lmm", "mag", "mac"])
 def test_state_and_momentum_end_where_the_cache_does(settings: dict[str, object]) -> None:
-    model, row = language_model("titans_linear", **settings), tokens(1, LENGTH)
+    model, row = language_model("titans_linear", None, **settings), tokens(1, LENGTH)
     found = surprise_of(model, row[0])
     with torch.no_grad():
         cache = next(value for value in model(row, use_cache=True).values() if hasattr(value, "layers"))

@@ -7,9 +7,9 @@ from typing import Any
 
 import pytest
 import torch
-from model_package import package, tiny_spec
 from torch import Tensor
 
+from kit.model_package import package, tiny_spec
 from miras_compiler.emit.interface import build_interface
 from miras_compiler.emit.model import count_model, sizes_of
 from miras_compiler.errors import SpecError
