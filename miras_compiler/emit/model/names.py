@@ -7,7 +7,7 @@ from miras_compiler.spec import Spec
 
 
 def model_name(spec: Spec) -> str:
-    """titans_lmm has TitansLmmConfig, TitansLmmModel, TitansLmmForCausalLM."""
+    """titans_lmm has TitansLmmConfig, TitansLmmModel, and TitansLmmForCausalLM or TitansLmmForForecasting."""
     return layer_class(spec).removesuffix("Layer")
 
 
