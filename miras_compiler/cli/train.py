@@ -76,7 +76,9 @@ def train(
     ] = None,
     hold_out: Annotated[
         float | None,
-        typer.Option("--hold-out", metavar="SHARE", help="Of a text, its end, which miras eval reads. Default: 0.1.", show_default=False),
+        typer.Option(
+            "--hold-out", metavar="SHARE", help="Of the data, their end, which miras eval reads. Default: 0.1.", show_default=False
+        ),
     ] = None,
     compile: Annotated[bool, typer.Option("--compile", help="Compile the model with torch.compile.")] = False,
     settings: Settings = None,

@@ -11,7 +11,7 @@ import numpy as np
 from miras_compiler.data.series import Series, Values
 from miras_compiler.errors import InputError
 
-HELD_OUT = 10  # the last one in so many times of every series
+HELD_OUT = 0.1  # of every series, its end
 
 
 class Window(NamedTuple):
@@ -26,19 +26,19 @@ class Windows:
     """All windows of several series, scaled: of every channel the mean of the training part is taken away, and it is divided by its
     standard deviation (1 where it is constant).
 
-    A forecast that is held out begins in the last tenth of its series, or in its last `horizon` times if they are more; its context may
+    A forecast that is held out begins in the last `share` of its series, or in its last `horizon` times if they are more; its context may
     begin before. No time of a window for training is held out. InputError for a series that is too short.
     """
 
-    def __init__(self, series: Sequence[Series], context: int, horizon: int) -> None:
+    def __init__(self, series: Sequence[Series], context: int, horizon: int, share: float = HELD_OUT) -> None:
         self.context, self.horizon = context, horizon
-        self.borders = [first_held_out(len(each.values), horizon) for each in series]
+        self.borders = [first_held_out(len(each.values), horizon, share) for each in series]
         self.scaled: list[Values] = []
         for each, border in zip(series, self.borders, strict=True):
             if border < context + horizon:
                 raise InputError(
                     f"{each.path}: has {len(each.values)} times, too few to train on and to hold out: {context} are seen and {horizon} "
-                    f"forecast, which needs at least {fewest(context, horizon)}; name a longer series, or see less"
+                    f"forecast, which needs at least {fewest(context, horizon, share)}; name a longer series, or see less"
                 )
             known = each.values[:border]
             deviation = known.std(0)
@@ -73,11 +73,11 @@ class Windows:
             yield np.stack([each.context for each in found]), np.stack([each.future for each in found])
 
 
-def first_held_out(times: int, horizon: int) -> int:
+def first_held_out(times: int, horizon: int, share: float) -> int:
     """The first of so many times that is held out."""
-    return times - max(horizon, times // HELD_OUT)
+    return times - max(horizon, int(share * times))
 
 
-def fewest(context: int, horizon: int) -> int:
+def fewest(context: int, horizon: int, share: float) -> int:
     """The fewest times that a window for training and one that is held out need."""
-    return next(times for times in count(context + 2 * horizon) if first_held_out(times, horizon) >= context + horizon)
+    return next(times for times in count(context + 2 * horizon) if first_held_out(times, horizon, share) >= context + horizon)

@@ -10,7 +10,7 @@ from typing import Any
 import torch
 
 from miras_compiler.data.series import read_channels, read_saved
-from miras_compiler.data.windows import Windows
+from miras_compiler.data.windows import HELD_OUT, Windows
 from miras_compiler.errors import InputError
 from miras_compiler.evaluate.forecasting import Forecaster, forecast_errors, naive, season_of, seasonal_naive
 from miras_compiler.evaluate.harness import evaluate_choices
@@ -106,7 +106,7 @@ def forecasts(opened: Opened, request: Request, say: Say) -> Iterator[Section]:
     if len(series[0].channels) != config.channels:
         raise InputError(f"{paths[0]}: has {len(series[0].channels)} columns of numbers, and the model takes {config.channels}")
     context = config.patch * (request.length or int(opened.about.get("length") or PATCHES))
-    windows = Windows(series, context, config.horizon)
+    windows = Windows(series, context, config.horizon, float(opened.about.get("hold_out", HELD_OUT)))
     season = request.season or season_of(windows)
     if season > context:
         remedy = f"set --length to {-(-season // config.patch)}"

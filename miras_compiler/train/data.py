@@ -118,7 +118,7 @@ def series_data(given: Mapping[str, Any], patch: int, horizon: int, settings: Tr
     paths = [Path(name) for name in given["data"]]
     series = read_channels(paths)
     length = settings.length or PATCHES
-    Windows(series, length * patch, horizon)
+    Windows(series, length * patch, horizon, settings.hold_out)
     about = {
         "data": [str(path) for path in paths],
         "length": length,
@@ -137,7 +137,7 @@ def open_source(run: RunFolder, settings: TrainSettings) -> Source:
         if run.series.is_file():
             make_config, _ = model_classes(run.package)
             config = make_config(**about["config"])
-            windows = Windows(read_saved(run.series), about["length"] * config.patch, config.horizon)
+            windows = Windows(read_saved(run.series), about["length"] * config.patch, config.horizon, settings.hold_out)
             return ValuesSource(windows, about["length"], settings.batch, settings.seed)
         return TokenSource(run.tokens, about["trained_tokens"], about["length"], settings.batch, settings.seed)
     except KeyError as missing:

@@ -23,10 +23,7 @@ END = {"byte": 256, "bpe:280": 279, "letters": 5}
 
 def opened(folder: Path, kind: str, **about: Any) -> Opened:
     """A run with that tokenizer; its model knows as many tokens as there are."""
-    if kind == "byte":
-        made = byte_tokenizer()
-    else:
-        made = letter_tokenizer(LETTERS) if kind == "letters" else train_bpe([TEXT * 9], 280)
+    made = train_bpe([TEXT * 9], 280) if kind == "bpe:280" else letter_tokenizer(LETTERS) if kind == "letters" else byte_tokenizer()
     as_pretrained(made).save_pretrained(str(folder / "tokenizer"))
     config = SimpleNamespace(vocab_size=END[kind] + 1, eos_token_id=END[kind])
     return Opened(folder, folder, SimpleNamespace(config=config), {"task": None, "tokenizer": kind} | about)

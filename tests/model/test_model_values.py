@@ -10,6 +10,7 @@ import torch
 from torch import Tensor
 
 from kit.model_package import package, tiny_spec
+from miras_compiler.derive.describe import describe_rule
 from miras_compiler.emit.interface import build_interface
 from miras_compiler.emit.model import count_model, sizes_of
 from miras_compiler.errors import SpecError
@@ -94,11 +95,11 @@ def test_a_saved_folder_is_a_model_of_time_series(tmp_path: Path) -> None:
 
 @pytest.mark.parametrize("settings", [{}, {"preset": "170m"}, {"pattern": "[memory, attention]", "mlp": "{kind: none}"}])
 def test_a_model_of_values_has_the_parameters_that_are_counted(settings: dict[str, object]) -> None:
-    module, spec = package("gated_delta_net", **VALUES, **settings), tiny_spec("gated_delta_net", **VALUES, **settings)
+    module, rule = package("gated_delta_net", **VALUES, **settings), describe_rule(tiny_spec("gated_delta_net", **VALUES, **settings))
     with torch.device("meta"):
         model = module.GatedDeltaNetForForecasting(module.GatedDeltaNetConfig())
-    interface = build_interface(spec)
-    counted = count_model(spec, interface, sizes_of(spec, interface))
+    interface = build_interface(rule)
+    counted = count_model(rule, interface, sizes_of(rule, interface))
     assert sum(parameter.numel() for parameter in model.parameters()) == counted
     assert "preset" not in settings or abs(counted / 170e6 - 1) < 0.03
 
