@@ -3,6 +3,7 @@
 RUN/run.json          command, spec, digest, versions, device, seed, data or task, sizes
 RUN/package/          the package that was trained
 RUN/tokenizer/        of runs on text
+RUN/tokens.npy        the text in tokens, the part that is held out at the end; RUN/series.npz: of runs on series of numbers
 RUN/metrics.jsonl     a line a step: step, loss, lr, tokens, tokens_per_second, grad_norm
 RUN/checkpoint-N/     the model after N steps as a Hugging Face folder, with all that resuming needs
 RUN/loss.png, RUN/tensorboard/, RUN/eval.json
@@ -48,6 +49,14 @@ class RunFolder:
     @property
     def evaluation(self) -> Path:
         return self.path / EVALUATION
+
+    @property
+    def tokens(self) -> Path:
+        return self.path / "tokens.npy"
+
+    @property
+    def series(self) -> Path:
+        return self.path / "series.npz"
 
     @property
     def plot(self) -> Path:

@@ -9,7 +9,22 @@ from typing import Annotated, Any
 import typer
 from typer.core import TyperGroup
 
-from miras_compiler.cli import bench, check, compare, compile_packages, explain, graph, list_elements, new, schema, train, verify
+from miras_compiler.cli import (
+    bench,
+    check,
+    compare,
+    compile_packages,
+    evaluate,
+    explain,
+    graph,
+    list_elements,
+    new,
+    sample,
+    schema,
+    surprise,
+    train,
+    verify,
+)
 from miras_compiler.cli.console import is_plain
 from miras_compiler.cli.main import INTERRUPTED, NO_READER
 from miras_compiler.version import __version__
@@ -119,6 +134,17 @@ COMMANDS: tuple[tuple[str, Callable[..., None], tuple[str, ...]], ...] = (
             "miras train --out runs/books --resume",
         ),
     ),
+    (
+        "eval",
+        evaluate.evaluate,
+        (
+            "miras eval runs/mqar",
+            "miras eval runs/titans runs/transformer --data valid.txt --stream 2000000",
+            "miras eval runs/titans --choices hellaswag.jsonl --json",
+        ),
+    ),
+    ("sample", sample.sample, ('miras sample runs/titans --prompt "The kernel"', "miras sample runs/titans --tokens 1000 --temperature 0")),
+    ("surprise", surprise.surprise, ('miras surprise runs/titans "a text"', "miras surprise runs/titans notes.txt -o notes")),
     ("schema", schema.schema, ("miras schema > miras.schema.json", "miras schema --markdown > reference.md")),
 )
 for name, command, lines in COMMANDS:

@@ -5,7 +5,7 @@ from __future__ import annotations
 import importlib.util
 import os
 
-EXTRAS = {"train": ("transformers", "accelerate", "tokenizers", "tensorboard")}
+EXTRAS = {"train": ("transformers", "accelerate", "tokenizers", "tensorboard"), "lm-eval": ("lm_eval",)}
 
 
 def prepare_libraries(extra: str) -> None:

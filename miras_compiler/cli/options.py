@@ -19,3 +19,10 @@ Settings = Annotated[
 ]
 Json = Annotated[bool, typer.Option("--json", help="Print JSON instead of a table.")]
 OutputFolder = Annotated[Path, typer.Option("--output", "-o", metavar="FOLDER", help="The folder that packages are written to.")]
+RunPath = Annotated[
+    Path, typer.Argument(metavar="RUN", help="The folder of a run of miras train, or of a saved model.", show_default=False)
+]
+Runs = Annotated[list[Path], typer.Argument(metavar="RUN", help="Folders of runs of miras train, or of saved models.", show_default=False)]
+Device = Annotated[
+    str | None, typer.Option("--device", metavar="NAME", help="cpu, cuda or cuda:1. Default: a GPU where there is one.", show_default=False)
+]

@@ -26,7 +26,7 @@ def train(
     ] = None,
     data: Annotated[
         list[Path] | None,
-        typer.Option("--data", metavar="PATH", help="Text files, folders of them, or FASTA; can be repeated.", show_default=False),
+        typer.Option("--data", metavar="PATH", help="Text files, folders of them, FASTA, or CSV; can be repeated.", show_default=False),
     ] = None,
     task: Annotated[
         str | None,
@@ -76,13 +76,15 @@ def train(
     ] = None,
     hold_out: Annotated[
         float | None,
-        typer.Option("--hold-out", metavar="SHARE", help="Of a text, its end, which miras eval reads. Default: 0.1.", show_default=False),
+        typer.Option(
+            "--hold-out", metavar="SHARE", help="Of the data, their end, which miras eval reads. Default: 0.1.", show_default=False
+        ),
     ] = None,
     compile: Annotated[bool, typer.Option("--compile", help="Compile the model with torch.compile.")] = False,
     settings: Settings = None,
     resume: Annotated[bool, typer.Option("--resume", help="Go on with the run in --out from its newest whole checkpoint.")] = False,
 ) -> None:
-    """Train the model of a spec on a text, a genome or a task with known answers.
+    """Train the model of a spec on a text, a genome, series of numbers or a task with known answers.
 
     The run's folder gets the package, checkpoints that transformers loads, metrics.jsonl, TensorBoard's log and loss.png.
 
@@ -172,7 +174,7 @@ def _make(path: Path, place: Path, given: Mapping[str, Any], settings: Sequence[
     from miras_compiler.errors import InputError
     from miras_compiler.spec import digest
     from miras_compiler.store import write_package
-    from miras_compiler.train.data import file_data, task_data, with_vocabulary
+    from miras_compiler.train.data import file_data, series_data, task_data, with_vocabulary
     from miras_compiler.train.folder import about_machine, check_is_free, make_run
     from miras_compiler.train.processes import world_size
     from miras_compiler.train.settings import TrainSettings
@@ -185,13 +187,15 @@ def _make(path: Path, place: Path, given: Mapping[str, Any], settings: Sequence[
     spec = load_one(path, settings)
     warn_about([spec])
     with busy("reading the data") as say:
-        if "task" in given:
+        if spec.model.input is not None:
+            data = series_data(given, spec.model.input.patch, spec.model.input.horizon, chosen)
+        elif "task" in given:
             if "tokenizer" in given:
                 raise InputError(f"--tokenizer {given['tokenizer']}: a task has tokens of its own; leave it away")
             data = task_data(given["task"], chosen)
         else:
             data = file_data([Path(name) for name in given["data"]], given.get("tokenizer"), chosen)
-        if any(setting.partition("=")[0].strip() == "model.vocab_size" for setting in settings or ()):
+        if spec.model.vocab_size and any(setting.partition("=")[0].strip() == "model.vocab_size" for setting in settings or ()):
             data = with_vocabulary(data, spec.model.vocab_size)
         say(f"compiling {spec.name}")
         from miras_compiler.compiler import compile_spec

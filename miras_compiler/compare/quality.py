@@ -7,8 +7,8 @@ from typing import NamedTuple
 
 from miras_compiler.compare.alignment import merged
 from miras_compiler.compare.plot import Axis, Series, plot
-from miras_compiler.compare.runs import Point
 from miras_compiler.compare.subjects import Subject
+from miras_compiler.evaluate.scores import Point
 
 MEASURES = {"loss": "loss", "grad_norm": "norm of the gradient", "tokens_per_second": "tokens per second", "lr": "learning rate"}
 

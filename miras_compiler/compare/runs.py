@@ -2,14 +2,12 @@
 
 from __future__ import annotations
 
-import math
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+from miras_compiler.evaluate.scores import Point, number, scores_of
 from miras_compiler.runs import RunFolder, read_object
-
-Point = tuple[float, float]
 
 
 @dataclass(frozen=True)
@@ -37,38 +35,7 @@ def read_run(folder: Path) -> Run:
     about = run.about()
     remarks: list[str] = []
     steps = tuple(run.rows(remarks))
-    scores: dict[str, float] = {}
-    curves: dict[str, tuple[Point, ...]] = {}
-    if run.evaluation.is_file():
-        _gather(read_object(run.evaluation), "", scores, curves)
-    else:
+    if not run.evaluation.is_file():
         remarks.append(f"{folder}: no {run.evaluation.name}; `miras eval {folder}` writes it")
-    return Run(about, steps, scores, curves, tuple(remarks))
-
-
-def number(value: object) -> float | None:
-    """A finite number, or None."""
-    if not isinstance(value, int | float) or isinstance(value, bool):
-        return None
-    return float(value) if math.isfinite(value) else None
-
-
-def _gather(tree: dict[str, Any], path: str, scores: dict[str, float], curves: dict[str, tuple[Point, ...]]) -> None:
-    points = [(_as_number(key), number(value)) for key, value in tree.items()]
-    curve = tuple(sorted((x, y) for x, y in points if x is not None and y is not None))
-    if len(curve) > 1 and len(curve) == len(tree):
-        curves[path] = curve
-        return
-    for key, value in tree.items():
-        name = f"{path}.{key}" if path else str(key)
-        if isinstance(value, dict):
-            _gather(value, name, scores, curves)
-        elif (found := number(value)) is not None:
-            scores[name] = found
-
-
-def _as_number(key: str) -> float | None:
-    try:
-        return number(float(key))
-    except ValueError:
-        return None
+    found = scores_of(read_object(run.evaluation) if run.evaluation.is_file() else {})
+    return Run(about, steps, found.numbers, found.curves, tuple(remarks))

@@ -7,12 +7,12 @@ from miras_compiler.spec.fingerprint import digest, normalized_yaml
 from miras_compiler.spec.gates import Gate
 from miras_compiler.spec.json_schema import json_schema
 from miras_compiler.spec.load import build_spec, load_spec, parse_spec
-from miras_compiler.spec.model import Attention, Mlp, Model
+from miras_compiler.spec.model import Attention, Mlp, Model, Values
 from miras_compiler.spec.overrides import parse_override
 from miras_compiler.spec.schema import Chunk, Layer, LedgerEntry, Spec
 from miras_compiler.spec.ties import Tie, TieGate
 
 __all__ = [
-    "Attention", "Chunk", "Gate", "Layer", "LedgerEntry", "Mlp", "Model", "Spec", "Tie", "TieGate", "build_spec", "check_spec", "digest",
-    "json_schema", "load_spec", "normalized_yaml", "parse_override", "parse_spec",
+    "Attention", "Chunk", "Gate", "Layer", "LedgerEntry", "Mlp", "Model", "Spec", "Tie", "TieGate", "Values", "build_spec", "check_spec",
+    "digest", "json_schema", "load_spec", "normalized_yaml", "parse_override", "parse_spec",
 ]  # fmt: skip

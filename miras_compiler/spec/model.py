@@ -52,17 +52,29 @@ class Attention(Settings):
     window: Count = Field(default=512, description="How many tokens a sliding window sees, its own among them.")
 
 
+class Values(Settings):
+    """Numbers instead of tokens: a patch of all channels goes in as one token, and the numbers that follow the last patch come out."""
+
+    key = "model.input"
+
+    kind: Literal["values"] = Field(description="values: series of numbers.")
+    channels: Count = Field(default=1, description="Numbers at every time.")
+    patch: Count = Field(default=16, description="Times that make one token.")
+    horizon: Count = Field(default=96, description="Times that are forecast.")
+
+
 class Model(Settings):
-    """The language model: its sizes, its blocks, and how memory and attention are wired in a block."""
+    """The model: its sizes, its blocks, and how memory and attention are wired in a block. It is a language model, or forecasts values."""
 
     key = "model"
 
     preset: Literal["170m", "340m", "760m", "1.3b"] | None = Field(
         default=None, description="Vocabulary, hidden size, layers and the MLP's width at once; fields beside it override it."
     )
-    vocab_size: Count = Field(
-        default_factory=lambda data: PRESET_VOCABULARY if data.get("preset") else 256,
-        description="The number of tokens that there are; 256, for bytes, or 32000 in a preset.",
+    input: Values | None = Field(default=None, description="Numbers, for a model that forecasts; null: tokens, for a language model.")
+    vocab_size: Count | None = Field(
+        default_factory=lambda data: None if data.get("input") else PRESET_VOCABULARY if data.get("preset") else 256,
+        description="The number of tokens that there are; 256, for bytes, or 32000 in a preset; null where the input is values.",
     )
     hidden_size: Count = Field(
         default_factory=lambda data: PRESETS[data["preset"]].hidden_size if data.get("preset") else HIDDEN_SIZE,
@@ -73,7 +85,10 @@ class Model(Settings):
         description="The number of blocks; 12, or the preset's.",
     )
     mlp: Mlp = Field(default=Mlp(), description="What follows the mixer in every block.")
-    tie_embeddings: bool = Field(default=True, description="Whether the output projection is the embedding.")
+    tie_embeddings: bool = Field(
+        default_factory=lambda data: not data.get("input"),
+        description="Whether the output projection is the embedding; true, or false where the input is values.",
+    )
     pattern: Annotated[tuple[Mixer, ...], Field(min_length=1, max_length=64, strict=False)] = Field(
         default=("memory",), description="The mixers of the blocks, repeated over the layers: memory, attention or window."
     )
@@ -91,6 +106,12 @@ class Model(Settings):
 
     @model_validator(mode="after")
     def _check(self) -> Self:
+        if self.input is not None and self.vocab_size is not None:
+            raise refused("a vocabulary of values", "the input is values, not tokens", "leave vocab_size out, or input")
+        if self.input is None and self.vocab_size is None:
+            raise refused("tokens without a vocabulary", "vocab_size is null", "say how many tokens there are")
+        if self.input is not None and self.tie_embeddings:
+            raise refused("a tied embedding of values", "patches go in and forecasts come out", "leave tie_embeddings out")
         if self.wiring != "lmm" and "memory" not in self.pattern:
             raise refused(f"the wiring {self.wiring} without a memory", "pattern has none", "add memory to pattern, or leave wiring out")
         if self.segment is not None and self.wiring != "mac":

@@ -12,14 +12,17 @@ import numpy as np
 from numpy.typing import NDArray
 
 from miras_compiler.data.fasta import LETTERS, is_fasta, read_records
+from miras_compiler.data.series import Series, read_channels, read_saved, write_series
 from miras_compiler.data.text import Document, check_texts, read_documents
+from miras_compiler.data.windows import Windows
 from miras_compiler.errors import InputError, short
+from miras_compiler.models import model_classes
 from miras_compiler.runs import RunFolder
 from miras_compiler.tasks import build_task, describe_task
 from miras_compiler.train.settings import TrainSettings
-from miras_compiler.train.sources import Source, TaskSource, TokenSource
+from miras_compiler.train.sources import Source, TaskSource, TokenSource, ValuesSource
 
-TOKENS = "tokens.npy"
+PATCHES = 32  # of values that a forecast sees, where nothing else is asked for
 LENGTH = 512  # tokens of a sequence of text, where nothing else is asked for
 BPE = re.compile(r"bpe:(\d+)")
 FEWEST = 257 + 1  # tokens of byte pairs: all bytes, the end of a document, and one pair
@@ -27,16 +30,19 @@ FEWEST = 257 + 1  # tokens of byte pairs: all bytes, the end of a document, and 
 
 @dataclass(frozen=True)
 class Data:
-    """What a run keeps: entries of run.json, an array of tokens and a tokenizer of transformers, None for a task."""
+    """What a run keeps: entries of run.json, and of files an array of tokens and a tokenizer of transformers, or series of numbers."""
 
     about: Mapping[str, Any]
     tokens: NDArray[Any] | None = None
     tokenizer: Any = None
+    series: Sequence[Series] = ()
 
     def write(self, folder: Path) -> None:
-        """Writes the tokens and the tokenizer into a run's folder."""
+        """Writes the tokens and the tokenizer, or the series, into a run's folder."""
+        if self.series:
+            write_series(RunFolder(folder).series, self.series)
         if self.tokens is not None:
-            np.save(folder / TOKENS, self.tokens)
+            np.save(RunFolder(folder).tokens, self.tokens)
         if self.tokenizer is not None:
             self.tokenizer.save_pretrained(str(RunFolder(folder).tokenizer))
 
@@ -71,6 +77,12 @@ def with_vocabulary(data: Data, size: int) -> Data:
 
 def file_data(paths: Sequence[Path], tokenizer: str | None, settings: TrainSettings) -> Data:
     """Files as tokens. InputError with everything that is wrong with them."""
+    tables = [path for path in paths if path.suffix.lower() == ".csv"]
+    if tables:
+        raise InputError(
+            f"--data {tables[0]}: is a table of numbers, and the spec's model reads tokens; "
+            "add --set 'model.input={kind: values, patch: 16, horizon: 96}', or name a text"
+        )
     documents = read_documents(paths)
     genomes = [document for document in documents if is_fasta(document)]
     if genomes and len(genomes) < len(documents):
@@ -98,13 +110,36 @@ def file_data(paths: Sequence[Path], tokenizer: str | None, settings: TrainSetti
     return Data(about, encoded.tokens, encoded.tokenizer)
 
 
+def series_data(given: Mapping[str, Any], patch: int, horizon: int, settings: TrainSettings) -> Data:
+    """CSV files as series, of which forecasts see `length` patches. InputError with everything that is wrong with them."""
+    for name in ("task", "tokenizer"):
+        if name in given:
+            raise InputError(f"--{name} {given[name]}: is of tokens, and the spec's model takes values; name CSV files with --data")
+    paths = [Path(name) for name in given["data"]]
+    series = read_channels(paths)
+    length = settings.length or PATCHES
+    Windows(series, length * patch, horizon, settings.hold_out)
+    about = {
+        "data": [str(path) for path in paths],
+        "length": length,
+        "data_times": sum(len(each.values) for each in series),
+        "config": {"channels": len(series[0].channels)},
+    }
+    return Data(about, series=series)
+
+
 def open_source(run: RunFolder, settings: TrainSettings) -> Source:
     """The source of a run's sequences, from its folder alone."""
     about = run.about()
     if about.get("task") is not None:
         return TaskSource(build_task(about["task"]), settings.seed)
     try:
-        return TokenSource(run.path / TOKENS, about["trained_tokens"], about["length"], settings.batch, settings.seed)
+        if run.series.is_file():
+            make_config, _ = model_classes(run.package)
+            config = make_config(**about["config"])
+            windows = Windows(read_saved(run.series), about["length"] * config.patch, config.horizon, settings.hold_out)
+            return ValuesSource(windows, about["length"], settings.batch, settings.seed)
+        return TokenSource(run.tokens, about["trained_tokens"], about["length"], settings.batch, settings.seed)
     except KeyError as missing:
         raise InputError(f"{run.path}: run.json has no {missing}; the run cannot be resumed: train it anew") from None
 

@@ -25,7 +25,7 @@ def plot_loss(run: RunFolder, title: str) -> Path:
     axes = figure.add_subplot()
     axes.plot(steps, losses, color="#9db7d5", linewidth=1, label="loss")
     axes.plot(steps, running_mean(losses, max(1, len(losses) // SMOOTHED)), color="#1f4e8c", linewidth=1.8, label="its running mean")
-    axes.set(xlabel="step", ylabel="loss, nats per predicted token", title=title)
+    axes.set(xlabel="step", ylabel=f"loss, {'mean squared error' if run.series.is_file() else 'nats per predicted token'}", title=title)
     axes.set_ylim(bottom=0)
     axes.grid(alpha=0.3)
     axes.legend(frameon=False)

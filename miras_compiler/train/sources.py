@@ -11,6 +11,7 @@ from typing import Any, Protocol
 import numpy as np
 from numpy.typing import NDArray
 
+from miras_compiler.data.windows import Windows
 from miras_compiler.errors import InputError
 from miras_compiler.tasks.base import IGNORED, ORDER, TRAINING, Setting, Task, seeded, training_setting
 
@@ -66,6 +67,22 @@ class TokenSource:
         labels = tokens.copy()
         labels[0] = IGNORED
         return {"input_ids": tokens, "labels": labels}
+
+    def tokens(self, step: int) -> int:
+        return self.length
+
+
+class ValuesSource:
+    """Windows of series: `length` patches that are seen, and the values that follow; each window once in an epoch, as sequences are."""
+
+    def __init__(self, windows: Windows, length: int, batch: int, seed: int) -> None:
+        self.windows, self.length, self.batch, self.seed = windows, length, batch, seed
+        self.places = windows.training()
+
+    def row(self, step: int, row: int) -> Row:
+        epoch, number = divmod(step * self.batch + row, len(self.places))
+        window = self.windows.window(self.places[int(order(self.seed, epoch, len(self.places))[number])])
+        return {"values": window.context.astype(np.float32), "labels": window.future.astype(np.float32)}
 
     def tokens(self, step: int) -> int:
         return self.length

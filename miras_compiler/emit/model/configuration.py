@@ -20,13 +20,15 @@ def emit_configuration(rule: Rule, interface: Interface, texts: Mapping[str, str
     model = spec.model
     fields = [
         ("digest: str", f'"{digest(spec)}"'),
-        ("vocab_size: int", str(sizes.vocab_size)),
+        ("vocab_size: int | None", str(sizes.vocab_size or None)),
         ("hidden_size: int", str(sizes.hidden_size)),
         ("num_hidden_layers: int", str(sizes.layers)),
         ("num_heads: int", str(sizes.heads)),
         ("head_dim: int", str(sizes.head_dim)),
         ("tie_word_embeddings: bool", str(model.tie_embeddings)),
     ]
+    if model.input is not None:
+        fields += [(f"{name}: int", str(getattr(model.input, name))) for name in ("channels", "patch", "horizon")]
     if sizes.value_dim != sizes.head_dim:
         fields.append(("value_dim: int", str(sizes.value_dim)))
     if sizes.intermediate_size:

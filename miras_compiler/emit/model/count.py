@@ -13,9 +13,13 @@ if TYPE_CHECKING:
 
 
 def count_model(rule: Rule, interface: Interface, sizes: Sizes) -> int:
-    """The parameters of the language model."""
-    hidden, pattern = sizes.hidden_size, rule.spec.model.pattern
-    embeddings = sizes.vocab_size * hidden * (1 if rule.spec.model.tie_embeddings else 2)
+    """The parameters of the model."""
+    hidden, model = sizes.hidden_size, rule.spec.model
+    values, pattern = model.input, model.pattern
+    if values is None:
+        embeddings = sizes.vocab_size * hidden * (1 if model.tie_embeddings else 2)
+    else:
+        embeddings = (values.patch * values.channels + 1) * hidden + (hidden + 1) * values.horizon * values.channels
     mixers = sum(count_mixer(rule, interface, sizes, pattern[number % len(pattern)]) for number in range(sizes.layers))
     mlp = 3 * hidden * sizes.intermediate_size + hidden if sizes.intermediate_size else 0
     return embeddings + mixers + sizes.layers * (hidden + mlp) + hidden

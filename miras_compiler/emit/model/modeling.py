@@ -5,12 +5,16 @@ from __future__ import annotations
 import textwrap
 
 from miras_compiler.emit.layer import layer_class
-from miras_compiler.emit.model.names import model_name
+from miras_compiler.emit.model.names import model_name, task_name
 from miras_compiler.emit.python_text import bracketed, header, import_line, quoted
 from miras_compiler.emit.template import fill
 from miras_compiler.spec import Spec
 
 WIRINGS = {"mac": "MemoryAsContext", "mag": "MemoryAsGate", "mal": "MemoryAsLayer"}
+WORDS = {
+    "ForCausalLM": ("Tokens to hidden states.", "Tokens to logits of the next token.", "with `generate`"),
+    "ForForecasting": ("Embedded patches to hidden states.", "Values to forecasts of those that follow.", "of values"),
+}
 WIDTHS = ("heads=config.num_heads", "head_dim=config.head_dim", "value_dim=config.value_dim", "layer_idx=number")
 ATTENTION = "Attention(config.hidden_size, config.num_attention_heads, config.rope_theta, {})"
 
@@ -19,8 +23,11 @@ def emit_modeling(spec: Spec) -> str:
     """Text of modeling_<name>.py."""
     model = spec.model
     name, wiring = model_name(spec), model.wiring
-    imports = {f".configuration_{spec.name}": [f"{name}Config"], ".runtime_modeling": ["MemoryForCausalLM", "MemoryModel"]}
-    imports[".runtime_transformers"] = ["register"]
+    imports = {f".configuration_{spec.name}": [f"{name}Config"], ".runtime_transformers": ["register"]}
+    if model.input is None:
+        imports[".runtime_modeling"] = ["MemoryForCausalLM", "MemoryModel"]
+    else:
+        imports |= {".runtime_modeling": ["MemoryModel"], ".runtime_forecasting": ["MemoryForForecasting"]}
     if "memory" in model.pattern:
         imports[".layer"] = [layer_class(spec)]
     if wiring in WIRINGS:
@@ -36,6 +43,8 @@ def emit_modeling(spec: Spec) -> str:
         "header": header(spec),
         "name": spec.name,
         "model": name,
+        "task": task_name(spec),
+        "task_words": WORDS[task_name(spec)],
         "imports": "\n".join(import_line(module, imports[module]) for module in sorted(imports)),
         "facts": facts,
         "has_prefix": wiring in ("mag", "mal") and bool(model.persistent),

@@ -16,7 +16,7 @@ STEP = 64  # inner widths of MLPs are multiples of it
 class Sizes:
     """The numbers of a configuration."""
 
-    vocab_size: int
+    vocab_size: int  # 0 where the input is values
     hidden_size: int
     layers: int
     heads: int
@@ -34,7 +34,7 @@ def sizes_of(rule: Rule, interface: Interface) -> Sizes:
     ratio = RATIO if model.mlp.ratio is None else model.mlp.ratio
     inner = 0 if model.mlp.kind == "none" else STEP * max(1, round(ratio * hidden / STEP))
     widths = rule.spec.layer.head_dim, rule.spec.value_dim, inner, model.attention_heads
-    sizes = Sizes(model.vocab_size, hidden, model.layers, heads, *widths)
+    sizes = Sizes(model.vocab_size or 0, hidden, model.layers, heads, *widths)
     if model.preset is None or model.mlp.ratio is not None:
         return sizes
     wanted = PRESETS[model.preset].parameters - count_model(rule, interface, replace(sizes, intermediate_size=0))

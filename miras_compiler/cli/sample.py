@@ -1,0 +1,44 @@
+"""`miras sample`."""
+
+from __future__ import annotations
+
+import sys
+from typing import Annotated
+
+import typer
+
+from miras_compiler.cli.console import busy
+from miras_compiler.cli.libraries import prepare_libraries
+from miras_compiler.cli.options import Device, RunPath
+
+
+def sample(
+    run: RunPath,
+    prompt: Annotated[str, typer.Option("--prompt", metavar="TEXT", help="The beginning of the text.", show_default=False)] = "",
+    tokens: Annotated[int, typer.Option("--tokens", metavar="N", help="At most so many tokens more.")] = 200,
+    temperature: Annotated[float, typer.Option("--temperature", metavar="X", help="0 takes the likeliest token every time.")] = 1.0,
+    seed: Annotated[int, typer.Option("--seed", metavar="N", help="Draws the tokens.")] = 0,
+    device: Device = None,
+) -> None:
+    """Print a text that a trained model goes on with, as it is drawn. The memory that it needs does not grow with the text."""
+    from miras_compiler.errors import InputError
+
+    if tokens < 1 or not 0 <= temperature <= 100 or seed < 0:
+        raise InputError("--tokens must be at least 1, --temperature from 0 to 100, --seed at least 0")
+    prepare_libraries("train")
+    with busy(f"loading {run}"):
+        from miras_compiler.evaluate.harness import first_token
+        from miras_compiler.evaluate.opened import open_run
+        from miras_compiler.evaluate.sample import drawn
+        from miras_compiler.evaluate.tokens import encoded, pieces, tokens_of
+
+        opened = open_run(run, device)
+        known = tokens_of(opened)
+        ids = encoded(known, prompt, opened.model.config.vocab_size) or [first_token(opened.model)]
+    for remark in opened.remarks:
+        typer.echo(remark, err=True)
+    sys.stdout.write(prompt)
+    for piece in pieces(known, drawn(opened.model, ids, tokens, temperature, seed)):
+        sys.stdout.write(piece)
+        sys.stdout.flush()
+    print()
