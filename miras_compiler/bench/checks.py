@@ -84,9 +84,9 @@ class Case:
     def eta(self) -> float:
         return 0.05 if self.subject.deep else 0.5
 
-    def drawn(self, batch: int, tokens: int, heads: int, regime: Regime) -> tuple[Tensors, Tensors]:
+    def drawn(self, batch: int, tokens: int, heads: int, regime: Regime, seed: int = 0) -> tuple[Tensors, Tensors]:
         shape = self.shape._replace(batch=batch, tokens=tokens, heads=heads)
-        return self.subject.inputs(shape, regime, self.dtype), self.subject.state(batch, shape)
+        return self.subject.inputs(shape, regime, self.dtype, seed), self.subject.state(batch, shape, seed + 1)
 
     def bounded(self, batch: int, tokens: int, heads: int) -> tuple[Tensors, Tensors]:
         """The same with steps that are smaller until the rule does not explode, or they are least."""
@@ -114,8 +114,8 @@ class Case:
         """
         sequences, heads = MEMBERS[self.subject.device]
 
-        def draw(regime: Regime) -> tuple[Tensors, Tensors]:
-            return self.drawn(sequences, 3 * self.subject.tile + 5, heads, regime)
+        def draw(regime: Regime, seed: int = 0) -> tuple[Tensors, Tensors]:
+            return self.drawn(sequences, 3 * self.subject.tile + 5, heads, regime, seed)
 
         def sense(drawn: tuple[Tensors, Tensors]) -> float:
             return sensitivity(self.subject, *drawn)

@@ -39,8 +39,8 @@ def forced(subject: Subject, shape: Shape, dtype: torch.dtype, regime: Regime) -
     """Tokens of one sequence, cut into chunks; steps and decays smaller than in `regime` until gradients are steady."""
     cu_seqlens = torch.arange(0, shape.tokens + 1, subject.tile, dtype=torch.int32, device=subject.device)
 
-    def draw(regime: Regime) -> tuple[Tensors, Tensors]:
-        return in_chunks(subject, subject.inputs(shape, regime, dtype), subject.state(1, shape), dtype)
+    def draw(regime: Regime, seed: int) -> tuple[Tensors, Tensors]:
+        return in_chunks(subject, subject.inputs(shape, regime, dtype, seed), subject.state(1, shape, seed + 1), dtype)
 
     drawn, _ = steady(draw, lambda drawn: sensitivity(subject, *drawn, cu_seqlens), regime)
     return Forced(*drawn, cu_seqlens)

@@ -11,16 +11,19 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass
+from functools import partial
 
 from miras_compiler.derive import UpdateRule
 from miras_compiler.ir.build import add, constant, input_tile, state_tile
-from miras_compiler.ir.differentiate import cotangents
+from miras_compiler.ir.differentiate import gradient_names, pull_back
 from miras_compiler.ir.nodes import Axes, Leaf, Node, Program
 from miras_compiler.ir.traverse import labels_in_use, leaves_of
-from miras_compiler.passes import run_passes
+from miras_compiler.passes import PASSES, run_passes
 from miras_compiler.passes.enter import START
 from miras_compiler.passes.products import choose_products
+from miras_compiler.passes.spell import spell
 
+PHASE = (choose_products, *PASSES, spell)
 PENDING = "_pending"
 PARAMETERS = ("ln_bias", "ln_weight")  # which all tokens share
 
@@ -115,8 +118,8 @@ def build_phase(program: Program, states: Mapping[str, Axes]) -> Phase:
     changed = {name: program.outputs[name] for name in states if name in program.outputs}
     changed = {name: node for name, node in changed.items() if node is not state_tile(name, states[name])}
     outputs = {**wanted, **changed}
-    prepared = run_passes(choose_products(Program(program.name, outputs, labels_in_use(outputs, program.labels))))
-    return Phase(prepared, run_passes(choose_products(adjoint_of(prepared, states))))
+    prepared = run_passes(Program(program.name, outputs, labels_in_use(outputs, program.labels)), PHASE)
+    return Phase(prepared, run_passes(adjoint_of(prepared, states), [*PHASE[:-1], partial(spell, earlier=prepared.labels)]))
 
 
 def adjoint_of(program: Program, states: Mapping[str, Axes]) -> Program:
@@ -134,11 +137,10 @@ def adjoint_of(program: Program, states: Mapping[str, Axes]) -> Program:
         seeds[node] = add(seeds[node], own) if node in seeds else own
     rows = [leaf for leaf in leaves_of(program) if leaf.name not in states]
     leaves: list[Leaf] = [*rows, *(_state(name, axes) for name, axes in states.items())]
-    gradients = cotangents(seeds, leaves, list(carried.values()))
-    outputs = {f"d_{leaf.name}": gradients[leaf] for leaf in leaves}
-    return Program(
-        f"{program.name}_adjoint", {name: node for name, node in outputs.items() if node is not carried.get(name)}, program.labels
-    )
+    pulled = pull_back(seeds, leaves, list(carried.values()))
+    outputs = {f"d_{leaf.name}": pulled.wanted[leaf] for leaf in leaves}
+    changed = {name: node for name, node in outputs.items() if node is not carried.get(name)}
+    return Program(f"{program.name}_adjoint", changed, program.labels, gradient_names(pulled, program))
 
 
 def _state(name: str, axes: Axes) -> Leaf:

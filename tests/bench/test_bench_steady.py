@@ -1,0 +1,33 @@
+"""Inputs on which runs of different precisions stay together are sought: by smaller steps, then by other draws."""
+
+from __future__ import annotations
+
+import pytest
+
+from miras_compiler.bench.precision import STEADY, steady
+from miras_compiler.bench.subject import Regime
+
+Drawn = tuple[float, int]
+RAGGED = 10 * STEADY
+
+
+def draw(regime: Regime, seed: int) -> Drawn:
+    return regime.eta, seed
+
+
+def test_steps_are_smaller_until_gradients_are_steady() -> None:
+    found, sensed = steady(draw, lambda drawn: RAGGED if drawn[0] > 0.1 else 1.0, Regime(1.0))
+    assert (found, sensed) == ((0.0625, 0), 1.0)
+
+
+def test_where_smaller_steps_do_not_help_another_draw_does() -> None:
+    """As where a weight lies so near to the threshold of a soft threshold that rounding moves it across."""
+    found, sensed = steady(draw, lambda drawn: 1.0 if drawn[1] == 3 else RAGGED, Regime(0.5))
+    assert (found, sensed) == ((0.5, 3), 1.0)
+
+
+@pytest.mark.parametrize("told", [RAGGED, float("inf"), float("nan")])
+def test_where_nothing_is_steady_the_calmest_draw_is_taken_and_says_how_much_it_is_not(told: float) -> None:
+    found, sensed = steady(draw, lambda drawn: told, Regime(0.5))
+    assert found[0] < 1e-5
+    assert not sensed <= STEADY
