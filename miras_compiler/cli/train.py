@@ -17,6 +17,7 @@ from miras_compiler.cli.training_progress import progress
 
 if TYPE_CHECKING:
     from miras_compiler.runs import RunFolder
+    from miras_compiler.spec import Spec
 
 
 def train(
@@ -104,6 +105,9 @@ def train(
     places = {out / path.stem: path for path in specs}
     if len(places) < len(specs):
         raise InputError("SPEC: two specs have one name, and their runs would have one folder; train them one after another")
+    from miras_compiler.cli.specs import load_each
+
+    load_each(specs, settings)
     for place, path in places.items():
         _train_one(path, place, given, settings, resume)
 
@@ -154,10 +158,9 @@ def _check_same(run: RunFolder, path: Path | None, given: Mapping[str, Any], set
     about = run.about()
     wanted = dict(given)
     if path is not None:
-        from miras_compiler.cli.specs import load_one
         from miras_compiler.spec import digest
 
-        wanted["digest"] = digest(load_one(path, settings))
+        wanted["digest"] = digest(_load(path, settings, about))
     elif settings:
         raise InputError("--set changes a spec, and none is named; --resume goes on with the package of the run")
     if "task" in wanted:
@@ -195,8 +198,10 @@ def _make(path: Path, place: Path, given: Mapping[str, Any], settings: Sequence[
             data = task_data(given["task"], chosen)
         else:
             data = file_data([Path(name) for name in given["data"]], given.get("tokenizer"), chosen)
-        if spec.model.vocab_size and any(setting.partition("=")[0].strip() == "model.vocab_size" for setting in settings or ()):
+        if spec.model.vocab_size and _sets_vocabulary(settings):
             data = with_vocabulary(data, spec.model.vocab_size)
+        else:
+            spec = _load(path, settings, data.about)
         say(f"compiling {spec.name}")
         from miras_compiler.compiler import compile_spec
 
@@ -217,6 +222,20 @@ def _make(path: Path, place: Path, given: Mapping[str, Any], settings: Sequence[
             **about_machine(),
         }
         make_run(place, about, fill)
+
+
+def _load(path: Path, settings: Sequence[str] | None, about: Mapping[str, Any]) -> Spec:
+    """A spec with the vocabulary of a run's data, if they have one, unless settings have another: a preset's sizes depend on it."""
+    from miras_compiler.cli.specs import load_one
+
+    size = about["config"].get("vocab_size")
+    if size is None or _sets_vocabulary(settings):
+        return load_one(path, settings)
+    return load_one(path, [*(settings or ()), f"model.vocab_size={size}"])
+
+
+def _sets_vocabulary(settings: Sequence[str] | None) -> bool:
+    return any(setting.partition("=")[0].strip() == "model.vocab_size" for setting in settings or ())
 
 
 def _command(path: Path, place: Path, given: Mapping[str, Any], settings: Sequence[str] | None) -> str:

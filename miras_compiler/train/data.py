@@ -161,8 +161,8 @@ def _text(documents: Sequence[Document], tokenizer: str | None) -> _Encoded:
 
     check_texts(documents)
     if tokenizer in (None, "byte"):
-        parts = [part for document in documents for part in (np.frombuffer(document.content, np.uint8), np.array([256]))]
-        return _Encoded(np.concatenate(parts).astype(np.uint16), as_pretrained(byte_tokenizer()), 257, 256)
+        ended = [np.append(np.frombuffer(document.content, np.uint8).astype(np.uint16), np.uint16(256)) for document in documents]
+        return _Encoded(np.concatenate(ended), as_pretrained(byte_tokenizer()), 257, 256)
     assert tokenizer is not None
     texts = [document.content.decode() for document in documents]
     if tokenizer.startswith("bpe:"):

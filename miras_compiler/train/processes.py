@@ -3,6 +3,9 @@
 from __future__ import annotations
 
 import os
+from datetime import timedelta
+
+LONGEST = timedelta(hours=2)  # that processes wait for the first one, which reads the data
 
 
 def world_size() -> int:
@@ -22,4 +25,4 @@ def wait_for_all() -> None:
         from accelerate import PartialState
 
         on_gpu = torch.cuda.is_available()
-        PartialState(cpu=not on_gpu, **({} if on_gpu else {"backend": "gloo"})).wait_for_everyone()
+        PartialState(cpu=not on_gpu, timeout=LONGEST, **({} if on_gpu else {"backend": "gloo"})).wait_for_everyone()

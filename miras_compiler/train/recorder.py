@@ -12,6 +12,7 @@ from transformers import TrainerCallback
 
 from miras_compiler.gpus import GPUS, gpu_class
 from miras_compiler.runs import RunFolder
+from miras_compiler.train.processes import world_size
 from miras_compiler.train.settings import TrainSettings
 from miras_compiler.train.sources import Source
 
@@ -56,7 +57,7 @@ class Recorder(TrainerCallback):
             "grad_norm": logs.get("grad_norm"),
         }
         if self.peak is not None:
-            row["share_of_peak"] = round(speed * self.flops / (self.peak * torch.cuda.device_count()), 4)
+            row["share_of_peak"] = round(speed * self.flops / (self.peak * world_size()), 4)
         self.run.add_rows([row])
         for name, value in row.items():
             if name not in ("step", "tokens") and value is not None:
