@@ -15,7 +15,8 @@ import triton
 import triton.language as tl
 from torch import Tensor
 
-from .runtime_triton import CannotLaunch
+from .runtime_limits import named, power_of_two, refusal
+from .runtime_triton import CannotLaunch, TooLarge
 
 JUST_NUMBERS = ["T", "members", "low", "high"]  # arguments for whose divisors Triton compiles no kernels of their own
 TYPES = {torch.bfloat16: tl.bfloat16, torch.float32: tl.float32}  # what operands of products may be rounded to
@@ -23,13 +24,13 @@ ANY = 1 << 30  # a width above all others
 
 
 class Row(NamedTuple):
-    """A launch, for widths up to `width`: warps, stages, the block of an axis that programs share out, registers of a thread."""
+    """A launch, for widths up to `width`: warps, stages, the part of an axis that programs share out, registers of a thread at most."""
 
     width: int
     warps: int
-    stages: int
-    part: int
-    registers: int
+    stages: int = 1
+    part: int = 64
+    registers: int = 255
 
 
 @dataclass
@@ -37,7 +38,7 @@ class LaunchTable:
     """How the kernels of the package `name` are started; `digest` is that of its spec.
 
     `tile` tokens are computed at once, at most a `block` of the hidden width at once; no width is padded to less than `least`. `options`
-    are the rows of every kernel, as `Row` has them. The backward pass keeps buffers of at most `at_once` bytes for a part of the tiles and
+    are the rows of every kernel. The backward pass keeps buffers of at most `at_once` bytes for a part of the tiles and
     goes from the last part to the first, but runs at least `enough` programs at once, so that no processor of a GPU waits for work.
     `failed` are launches that did not work here: the kernel, the largest width, and the width of the row.
     """
@@ -47,14 +48,14 @@ class LaunchTable:
     tile: int
     block: int
     least: int
-    options: dict[str, tuple[tuple[int, int, int, int, int], ...]]
+    options: dict[str, tuple[Row, ...]]
     at_once: int = 1 << 30
     enough: int = 2048
     failed: set[tuple[str, int, int]] = field(default_factory=set)
 
     def rows(self, kernel: str, width: int) -> list[Row]:
         """The rows of a kernel that have not failed for this width: those that are wide enough first."""
-        rows = sorted((Row(*row) for row in self.options[kernel]), key=lambda row: width > row.width)
+        rows = sorted(self.options[kernel], key=lambda row: width > row.width)
         return [row for row in rows if (kernel, width, row.width) not in self.failed]
 
 
@@ -178,39 +179,81 @@ class Launch:
         names = (name for name in self.kernel.arg_names if name not in ("position_ptr", "cu_ptr"))
         return tuple(name.removesuffix("_ptr") for name in names if name.endswith("_ptr"))
 
+    @property
+    def held(self) -> tuple[str, ...]:
+        """The widths of the tiles that a program holds."""
+        return tuple(dict.fromkeys(("C" if buffer.kind == "rows" else "") + buffer.widths for buffer in self.makes.values()))
+
     def __call__(self, sizes: Sizes, tensors: Sequence[Tensor]) -> None:
-        """Starts the kernel by the first launch that works here; raises CannotLaunch where none does."""
-        failure: Exception | None = None
+        """Starts the kernel by the first launch that works here, with a warning if that is not the first of the table.
+
+        Raises TooLarge for widths that do not fit, before anything is launched, and CannotLaunch where no launch works.
+        """
+        failures: list[tuple[Row, Exception]] = []
         largest = max((power_of_two(max(self.table.least, sizes.lengths[width])) for width in self.widths), default=0)
         for row in self.table.rows(self.name, largest):
+            self.check_size(sizes, row)
             try:
-                return self.start(sizes, tensors, row)
+                self.start(sizes, tensors, row)
             except torch.OutOfMemoryError:
                 raise
             except Exception as problem:  # of Triton, of its compiler, or of the C compiler that it calls
                 self.table.failed.add((self.name, largest, row.width))
-                failure = problem
-                told = f"{self.name}: the launch with {row.warps} warps and {row.stages} stages fails here"
-                warnings.warn(f"{self.table.name}: {told}: {problem}", stacklevel=2)
-        cause = f"no launch works with Triton {triton.__version__} ({type(failure).__name__}: {failure})"
-        raise CannotLaunch(f"{self.name}: {cause}; use MIRAS_BACKEND=torch") from failure
+                failures.append((row, problem))
+                continue
+            for failed, reason in failures:
+                told = f"{self.name}: the launch with {failed.warps} warps and {failed.stages} stages fails here: {first_line(reason)}"
+                warnings.warn(f"{self.table.name}: {told}; another one is used", stacklevel=2)
+            return
+        raise self.cannot_launch(sizes, [problem for _, problem in failures])
+
+    def cannot_launch(self, sizes: Sizes, problems: Sequence[Exception]) -> CannotLaunch:
+        """The error for widths at which no launch works; of too little shared memory it tells the bytes and the widths that need less."""
+        cause = problems[-1] if problems else None
+        lengths = {width: sizes.lengths[width] for width in self.widths}
+        if problems and all(isinstance(problem, triton.OutOfResources) for problem in problems):
+            least: Any = min(problems, key=lambda problem: problem.required)  # type: ignore[attr-defined]
+            rest, nearest = least.required, {width: power_of_two(length) for width, length in lengths.items()}
+            while rest > least.limit and max(nearest.values(), default=1) > 1:
+                nearest[max(nearest, key=lambda width: nearest[width])] //= 2
+                rest //= 2
+            has = f"{named(lengths)} takes {least.required} bytes of {least.name}, of which there are {least.limit}"
+            error: CannotLaunch = TooLarge(f"{self.name}: {has}; {named(nearest)} should fit; use MIRAS_BACKEND=torch")
+        else:
+            told = f"{type(cause).__name__}: {first_line(cause)}"
+            error = CannotLaunch(f"{self.name}: no launch works with Triton {triton.__version__} ({told}); use MIRAS_BACKEND=torch")
+        error.__cause__ = cause
+        return error
+
+    def check_size(self, sizes: Sizes, row: Row) -> None:
+        """Raises TooLarge for widths at which a tile does not fit into registers."""
+        lengths = {width: sizes.lengths[width] for width in self.widths}
+        blocks = {name[1:]: block for name, block in self.blocks(sizes, row).items()}
+        told = refusal(self.held, lengths, blocks, together=False)
+        if told:
+            raise TooLarge(f"{self.name}: a tile with {told}; use MIRAS_BACKEND=torch")
+
+    def blocks(self, sizes: Sizes, row: Row) -> dict[str, int]:
+        """What a program holds at once of every axis, by the names of the kernel's arguments."""
+        table = self.table
+        blocks = {f"B{width}": power_of_two(max(table.least, sizes.lengths[width])) for width in self.widths}
+        if self.blocked and sizes.lengths[self.blocked] > table.block:
+            blocks[f"B{self.blocked}"] = table.block
+        if self.split:
+            blocks[f"B{self.split}"] = min(blocks[f"B{self.split}"], row.part)
+        return blocks | {"BC": power_of_two(max(16, table.tile))}
 
     def start(self, sizes: Sizes, tensors: Sequence[Tensor], row: Row) -> None:
         """Starts the kernel by one row of its table."""
         table, kernel, warps = self.table, self.kernel, row.warps
-        lengths = {width: sizes.lengths[width] for width in self.widths}
-        blocks = {f"B{width}": power_of_two(max(table.least, length)) for width, length in lengths.items()}
+        lengths, blocks = {width: sizes.lengths[width] for width in self.widths}, self.blocks(sizes, row)
         if self.blocked and lengths[self.blocked] > table.block:
-            kernel, blocks[f"B{self.blocked}"] = self.wide or kernel, table.block
-        blocks["BC"] = power_of_two(max(16, table.tile))
+            kernel = self.wide or kernel
         if 32 in blocks.values():
             warps = min(warps, 4)  # with 8 warps and results of 32 columns, Triton 3.6 compiles an illegal access
         stages = 1 if sizes.narrow == torch.float32 else row.stages  # two tiles of float32 at once take more shared memory than there is
         numbers = sizes.members if self.walks else sizes.high - sizes.low
-        parts = 1
-        if self.split:
-            blocks[f"B{self.split}"] = min(blocks[f"B{self.split}"], row.part)
-            parts = quotient(lengths[self.split], row.part)
+        parts = quotient(lengths[self.split], row.part) if self.split else 1
         kernel[(numbers * sizes.heads, parts)](
             *tensors, sizes.position, sizes.cu_seqlens, sizes.tokens, sizes.members, sizes.low, sizes.high,
             H=sizes.heads, C=table.tile, **lengths, **blocks, DOT=TYPES[sizes.narrow], GRID=sizes.grid,
@@ -219,9 +262,9 @@ class Launch:
         )  # fmt: skip
 
 
-def power_of_two(n: int) -> int:
-    """The least power of two that is no less than n; Triton's own function, which kernels may call too, takes ten times as long."""
-    return 1 << (n - 1).bit_length()
+def first_line(problem: Exception | None) -> str:
+    """What went wrong, without the text of a program or of a traceback behind it."""
+    return next(iter(str(problem).strip().splitlines()), "")[:200]
 
 
 def quotient(a: int, b: int) -> int:

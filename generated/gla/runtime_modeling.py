@@ -58,7 +58,8 @@ class MemoryModel(MemoryPreTrainedModel):
     def __init__(self, config: MemoryConfig) -> None:
         config.check()
         super().__init__(config)
-        self.embed_tokens = nn.Embedding(config.vocab_size, config.hidden_size)
+        if config.vocab_size is not None:
+            self.embed_tokens = nn.Embedding(config.vocab_size, config.hidden_size)
         kinds = [self.pattern[number % len(self.pattern)] for number in range(config.num_hidden_layers)]
         self.layers = nn.ModuleList(
             Block(self.mixer(kind, number), config.hidden_size, config.intermediate_size or 0) for number, kind in enumerate(kinds)
@@ -135,8 +136,8 @@ class MemoryForCausalLM(MemoryPreTrainedModel, GenerationMixin):
     def __init__(self, config: MemoryConfig) -> None:
         super().__init__(config)
         self.model = self.body(config)
-        self.vocab_size = config.vocab_size
-        self.lm_head = nn.Linear(config.hidden_size, config.vocab_size, bias=False)
+        self.vocab_size = self.model.embed_tokens.num_embeddings
+        self.lm_head = nn.Linear(config.hidden_size, self.vocab_size, bias=False)
         self.post_init()
 
     def forward(
@@ -165,19 +166,25 @@ class MemoryForCausalLM(MemoryPreTrainedModel, GenerationMixin):
         )
         x = outputs.last_hidden_state
         kept = x[:, -logits_to_keep:] if isinstance(logits_to_keep, int) else x[:, logits_to_keep]
-        rows = functional.pad(kept.flatten(0, 1), (0, 0, 0, exact_rows(kept)))
-        logits: Tensor = self.lm_head(rows)[: kept.shape[:2].numel()].reshape(*kept.shape[:2], -1)
+        logits = projected(self.lm_head, kept)
         loss = None
         if labels is not None:
             if not isinstance(logits_to_keep, int) or logits_to_keep:
                 raise ValueError("logits_to_keep: a loss needs the logits of all tokens")
             loss = self.loss_function(
-                logits, predicted(labels, attention_mask, cu_seqlens), self.config.vocab_size,
+                logits, predicted(labels, attention_mask, cu_seqlens), self.vocab_size,
                 **({} if items is None else {"num_items_in_batch": items}),
             )  # fmt: skip
         own: dict[str, Any] = {CACHE: outputs.get(CACHE)}
         output = CausalLMOutputWithPast(loss=loss, logits=logits, hidden_states=outputs.hidden_states, **own)
         return output.to_tuple() if return_dict is False else output
+
+
+def projected(projection: nn.Linear, x: Tensor) -> Tensor:
+    """x [B, T, D] through a projection; in float64 on the CPU a row has the same bits whatever rows are beside it."""
+    rows = functional.pad(x.flatten(0, 1), (0, 0, 0, exact_rows(x)))
+    y: Tensor = projection(rows)[: x.shape[:2].numel()].reshape(*x.shape[:2], -1)
+    return y
 
 
 def predicted(labels: Tensor, attention_mask: Tensor | None, cu_seqlens: Tensor | None) -> Tensor:

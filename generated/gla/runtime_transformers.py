@@ -44,6 +44,9 @@ if TYPE_CHECKING:
         logits: Tensor
         loss: Tensor | None
 
+    class ModelOutput(dict[str, Any]):
+        def to_tuple(self) -> tuple[Any, ...]: ...
+
     def guard_torch_init_functions() -> AbstractContextManager[None]: ...
 
     CACHE: str
@@ -54,23 +57,27 @@ else:
     from transformers.initialization import guard_torch_init_functions
     from transformers.modeling_layers import GradientCheckpointingLayer
     from transformers.modeling_outputs import BaseModelOutputWithPast, CausalLMOutputWithPast
+    from transformers.utils import ModelOutput
 
     CACHE = "cache" if "cache" in BaseModelOutputWithPast.__dataclass_fields__ else "past_key_values"  # in outputs: since 5.24, before
     GENERATION = frozenset(GenerationConfig._get_default_generation_params())
 
 __all__ = [
     "CACHE", "GENERATION", "BaseModelOutputWithPast", "Cache", "CacheLayerMixin", "CausalLMOutputWithPast", "GenerationMixin",
-    "GradientCheckpointingLayer", "PreTrainedConfig", "PreTrainedModel", "guard_torch_init_functions", "register",
+    "GradientCheckpointingLayer", "ModelOutput", "PreTrainedConfig", "PreTrainedModel", "guard_torch_init_functions", "register",
 ]  # fmt: skip
 
 
-def register(config: type[PreTrainedConfig], model: type[PreTrainedModel], language_model: type[PreTrainedModel]) -> None:
+def register(config: type[PreTrainedConfig], model: type[PreTrainedModel], whole: type[PreTrainedModel]) -> None:
     """Tells the Auto classes of the models of a configuration, and saved folders of their code.
 
-    The configuration's `model_type` is left alone: a folder loads the code beside its weights, whatever else was imported.
+    `whole` is the model with its head: a language model, or one that forecasts. The configuration's `model_type` is left alone: a folder
+    loads the code beside its weights, whatever else was imported.
     """
     import transformers
 
-    for auto, own in ((transformers.AutoModel, model), (transformers.AutoModelForCausalLM, language_model)):
+    forecasts = whole.__name__.endswith("ForForecasting")
+    head = transformers.AutoModelForTimeSeriesPrediction if forecasts else transformers.AutoModelForCausalLM
+    for auto, own in ((transformers.AutoModel, model), (head, whole)):
         auto.register(config, own, exist_ok=True)
         own.register_for_auto_class(auto.__name__)

@@ -7,7 +7,6 @@ what they keep.
 
 from __future__ import annotations
 
-import math
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
@@ -16,14 +15,13 @@ from torch import Tensor
 
 from .runtime_contract import Contract
 from .runtime_kernels import Named, Returned, read_start
-from .runtime_launch import ANY, TYPES, Buffer, Launch, Row, Sizes, power_of_two
+from .runtime_launch import ANY, TYPES, Buffer, Launch, Row, Sizes
+from .runtime_limits import power_of_two, refusal
 from .runtime_operator import Differentiable, Operator
 from .runtime_triton import TooLarge
 
 JUST_NUMBERS = ["T", "SEGMENT", "members"]  # arguments for whose divisors Triton compiles no kernels of their own
 KEPT = 1 << 30  # bytes of states that the programs of a reverse kernel keep together
-LARGEST = 1 << 16  # numbers of a padded tile of the state
-MOST = 1 << 17  # numbers of all tiles: with more, kernels take minutes to compile and live in what registers spill to
 
 
 class WalkSizes(Sizes):
@@ -78,42 +76,26 @@ class WalkLaunch(Launch):
     window: int = 1
     states: tuple[str, ...] = ()
 
-    def __call__(self, sizes: Sizes, tensors: Sequence[Tensor]) -> None:
-        """Starts the kernel by the first launch that works here; raises CannotLaunch where none does, and for a state that is too large."""
-        blocks = self.blocks(sizes)
-        if not self.fits(blocks):
-            has, needs = self.said(sizes.lengths), 4 * sum(self.numbers(blocks))
-            while not self.fits(blocks):
-                widest = max(blocks, key=lambda width: blocks[width])
-                blocks[widest] //= 2
-            raise TooLarge(f"{self.name}: a state with {has} takes {needs} bytes of registers; one with {self.said(blocks)} would fit")
-        super().__call__(sizes, tensors)
+    def check_size(self, sizes: Sizes, row: Row) -> None:
+        """Raises TooLarge for widths at which the state does not fit into registers."""
+        lengths = {width: sizes.lengths[width] for width in self.widths}
+        blocks = {name[1:]: block for name, block in self.blocks(sizes, row).items()}
+        told = refusal(self.states, lengths, blocks, together=True)
+        if told:
+            raise TooLarge(f"{self.name}: a state with {told}")
 
-    def blocks(self, sizes: Sizes) -> dict[str, int]:
-        """The padded widths."""
-        return {width: power_of_two(max(self.table.least, sizes.lengths[width])) for width in self.widths}
-
-    def numbers(self, blocks: Mapping[str, int]) -> list[int]:
-        """How many numbers every tile of the state has."""
-        return [math.prod(blocks[width] for width in widths) for widths in self.states]
-
-    def fits(self, blocks: Mapping[str, int]) -> bool:
-        """Whether a state of these widths can be walked with."""
-        numbers = self.numbers(blocks)
-        return max(numbers) <= LARGEST and sum(numbers) <= MOST
-
-    def said(self, lengths: Mapping[str, int]) -> str:
-        return ", ".join(f"{width} = {lengths[width]}" for width in self.widths)
+    def blocks(self, sizes: Sizes, row: Row) -> dict[str, int]:
+        """The padded widths, and the rows of a window."""
+        return super().blocks(sizes, row) | {"BC": power_of_two(max(16, self.window))}
 
     def start(self, sizes: Sizes, tensors: Sequence[Tensor], row: Row) -> None:
         """Starts the kernel by one row of its table."""
         assert isinstance(sizes, WalkSizes)
         lengths = {width: sizes.lengths[width] for width in self.widths}
-        blocks = {f"B{width}": block for width, block in self.blocks(sizes).items()} | {"BC": power_of_two(max(16, self.window))}
         flags = {"SAVE": sizes.save} if "SAVE" in self.kernel.arg_names else {}
         self.kernel[(sizes.programs,)](
             *tensors, sizes.position, sizes.cu_seqlens, sizes.tokens, sizes.segment, sizes.members,
-            H=sizes.heads, CHUNK=self.chunk, ROWS=self.window, **lengths, **blocks, DOT=TYPES[sizes.narrow],
+            H=sizes.heads, CHUNK=self.chunk, ROWS=self.window, **lengths, **self.blocks(sizes, row), DOT=TYPES[sizes.narrow],
             PACKED=sizes.cu_seqlens is not None, **flags,
             num_warps=row.warps, num_stages=1, maxnreg=min(row.registers, 2048 // row.warps),
         )  # fmt: skip

@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 from abc import ABC, abstractmethod
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
+from functools import partial
 from typing import ClassVar
 
 import torch
@@ -15,8 +16,11 @@ from .runtime_contract import Call, Contract, read_call, read_lengths
 from .runtime_opaque import opaque
 from .runtime_options import check_backend, check_flag, check_tile
 from .runtime_precision import without_autocast
-from .runtime_state import INTEGERS, read_state
+from .runtime_recorded import recorded
+from .runtime_state import INTEGERS, as_entries, read_state
 from .runtime_tensor import wide_type
+
+Names = tuple[Iterable[str], Iterable[str], Iterable[str] | None]  # of tokens, parameters, entries of the state
 
 
 @dataclass(frozen=True)
@@ -34,8 +38,9 @@ class Form(ABC):
     def __post_init__(self) -> None:
         contract = self.contract
         entries = [name not in INTEGERS for name in contract.state]
-        floating = [*[True] * (len(contract.tokens) + len(contract.parameters)), *entries]
-        object.__setattr__(self, "operator", opaque(f"miras_{contract.name}", self.kind, floating, [True, *entries], self.flat))
+        names = (tuple(contract.tokens), tuple(contract.parameters), tuple(contract.state))
+        number, run = sum(map(len, names)), partial(self.flat, names)
+        object.__setattr__(self, "operator", opaque(f"miras_{contract.name}", self.kind, number, [True, *entries], run))
 
     @abstractmethod
     def run(self, call: Call, tile: int) -> tuple[Tensor, State]:
@@ -67,11 +72,12 @@ class Form(ABC):
         cu_seqlens: Tensor | None,
         tile: int,
     ) -> tuple[Tensor, State]:
-        """The outputs in the dtype of q, and the final state."""
-        call = read_call(self.contract, tokens, parameters, initial_state, cu_seqlens)
-        with without_autocast(call.tokens["q"].device):
-            o, state = self.run(call, tile)
-        return o.to(call.dtype), state
+        """The outputs in the dtype of q, and the final state; gradients without autocast, as the results are."""
+        entries = as_entries(self.contract, initial_state)
+        names = (tuple(tokens), tuple(parameters), None if entries is None else tuple(entries))
+        tensors = [*tokens.values(), *parameters.values(), *(entries or {}).values()]
+        o, *final = recorded(partial(self.flat, names, cu_seqlens, tile), tensors)
+        return o, dict(zip(self.contract.state, final, strict=True))
 
     def compiled(
         self,
@@ -86,13 +92,16 @@ class Form(ABC):
         state = read_state(self.contract, initial_state, lengths, q.device, wide_type(q.dtype))
         assert self.operator is not None
         groups = ((tokens, self.contract.tokens), (parameters, self.contract.parameters), (state, self.contract.state))
-        o, *following = self.operator(*[group[name] for group, names in groups for name in names], cu_seqlens, tile)
+        tensors = [group[name] for group, names in groups for name in names]
+        gradients = torch.is_grad_enabled()
+        o, *following, _ = self.operator(*tensors, cu_seqlens, tile, [gradients and x.requires_grad for x in tensors])
         return o, dict(zip(self.contract.state, following, strict=True))
 
-    def flat(self, tensors: Sequence[Tensor], cu_seqlens: Tensor | None, tile: int) -> list[Tensor]:
-        """The call of the operator: tensors in the order of the contract; the outputs, and the entries of the final state."""
+    def flat(self, names: Names, cu_seqlens: Tensor | None, tile: int, tensors: Sequence[Tensor]) -> list[Tensor]:
+        """A call by tensors that have these names: tokens, parameters, entries of the state, if any is given; outputs and final state."""
         remaining = iter(tensors)
-        axes = (self.contract.tokens, self.contract.parameters, self.contract.state)
-        tokens, parameters, state = ({name: next(remaining) for name in names} for names in axes)
-        o, final = self.eager(tokens, parameters, state, cu_seqlens, tile)
-        return [o, *(final[name] for name in self.contract.state)]
+        tokens, parameters, state = (None if group is None else {name: next(remaining) for name in group} for group in names)
+        call = read_call(self.contract, tokens or {}, parameters or {}, state, cu_seqlens)
+        with without_autocast(call.tokens["q"].device):
+            o, final = self.run(call, tile)
+        return [o.to(call.dtype), *(final[name] for name in self.contract.state)]

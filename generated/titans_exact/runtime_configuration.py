@@ -8,7 +8,7 @@ from .runtime_transformers import GENERATION, PreTrainedConfig
 
 LEAST = {
     "vocab_size": 1, "hidden_size": 1, "num_hidden_layers": 1, "num_heads": 1, "head_dim": 1, "value_dim": 1, "intermediate_size": 0,
-    "num_attention_heads": 1, "window": 1, "segment": 1, "persistent": 0,
+    "num_attention_heads": 1, "window": 1, "segment": 1, "persistent": 0, "channels": 1, "patch": 1, "horizon": 1,
 }  # fmt: skip
 ABOVE_ZERO = ("mlp_ratio", "initializer_range", "rope_theta")
 FLAGS = ("tie_word_embeddings", "use_cache")
@@ -28,7 +28,7 @@ class MemoryConfig(PreTrainedConfig):
     keys_to_ignore_at_inference = ("cache", "past_key_values")
 
     digest: str = ""
-    vocab_size: int = 256
+    vocab_size: int | None = 256  # None: the input is values, in patches
     hidden_size: int = 512
     num_hidden_layers: int = 12
     num_heads: int = 16
@@ -54,11 +54,19 @@ class MemoryConfig(PreTrainedConfig):
             self.intermediate_size = 64 * max(1, round(self.mlp_ratio * self.hidden_size / 64))
         self.check()
 
+    @property
+    def takes_values(self) -> bool:
+        """Whether the input is values, not tokens."""
+        return hasattr(self, "patch")
+
     def check(self) -> None:
         """Raises ValueError where a field, by name, has no meaning, or belongs to another package."""
         for name, least in LEAST.items():
             value = getattr(self, name, least)
-            if not isinstance(value, int) or isinstance(value, bool) or value < least:
+            if name == "vocab_size" and self.takes_values:
+                if value is not None:
+                    raise ValueError(f"vocab_size: expected None, because the input is values, got {value!r}")
+            elif not isinstance(value, int) or isinstance(value, bool) or value < least:
                 raise ValueError(f"{name}: expected an integer of at least {least}, got {value!r}")
         for name in ABOVE_ZERO:
             value = getattr(self, name, 1.0)
@@ -70,7 +78,7 @@ class MemoryConfig(PreTrainedConfig):
         for name in TOKENS:
             ids = getattr(self, name)
             for token in ids if isinstance(ids, list | tuple) else [] if ids is None else [ids]:
-                if not isinstance(token, int) or isinstance(token, bool) or not 0 <= token < self.vocab_size:
+                if not isinstance(token, int) or isinstance(token, bool) or not 0 <= token < (self.vocab_size or 0):
                     raise ValueError(f"{name}: expected a token below vocab_size = {self.vocab_size}, or None, got {token!r}")
         if self.hidden_size % self.num_heads:
             raise ValueError(f"hidden_size: expected a multiple of num_heads = {self.num_heads}, got {self.hidden_size}")
