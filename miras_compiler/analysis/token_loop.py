@@ -29,7 +29,9 @@ class Loop:
         self.spec, self.rule = rule.spec, rule
         spec, size = rule.spec, rule.chunk.size
         leave = [(size, leaving(rule, rule.step.chunk_end))] if rule.step.chunk_end else []
-        self.events = [(min(every, longest) if every == size else every, event) for every, event in (*leave, *rule.chunk.events())]
+        self.events = [
+            (min(every, longest) if every == size else every, event) for every, event in (*leave, *rule.chunk.events(rule.carried))
+        ]
         self.key, self.value = width, max(1, width * spec.value_dim // spec.key_dim)
         hidden = width * spec.hidden_dim // spec.key_dim
         degree = rule.features.degree

@@ -14,7 +14,7 @@ from miras_compiler.spec import digest
 
 def emit_contract(rule: Rule, interface: Interface) -> str:
     """Text of contract.py."""
-    parts = [part for part in (_polynomial(rule, interface), _writes(rule), _window(rule, interface)) if part]
+    parts = [part for part in (_polynomial(rule, interface), _writes(rule), _window(rule, interface), _segments(rule)) if part]
     imports = {"runtime_contract": ["Contract"]}
     for part in parts:
         imports |= part.imports
@@ -78,6 +78,10 @@ def _writes(rule: Rule) -> _Part | None:
         return None
     options = "" if rule.chunk.read == "after_write" else ", reads_before=True"
     return _Part("writes", f"Steps({rule.update.writes}{options})", {"runtime_steps": ["Steps"]})
+
+
+def _segments(rule: Rule) -> _Part | None:
+    return _Part("segments", f"Reset({rule.chunk.reset})", {"runtime_reset": ["Reset"]}) if rule.chunk.reset else None
 
 
 def _window(rule: Rule, interface: Interface) -> _Part | None:

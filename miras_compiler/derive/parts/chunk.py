@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from typing import Literal, NamedTuple
 
 from miras_compiler.derive.parts.entry import Entry, per_weight
@@ -11,7 +11,7 @@ from miras_compiler.ir.build import constant, state_tile
 from miras_compiler.ir.nodes import Node, Program
 from miras_compiler.spec import Spec
 
-START = "_start"
+START, INITIAL = "_start", "_initial"
 
 
 class Chunk(NamedTuple):
@@ -23,6 +23,7 @@ class Chunk(NamedTuple):
     size: int
     read: Literal["after_write", "before_write", "chunk_start"]
     linear: bool
+    reset: int  # tokens after which the state is the initial one again; 0: never
     entries: tuple[Entry, ...]
 
     @property
@@ -38,7 +39,11 @@ class Chunk(NamedTuple):
     @property
     def remarks(self) -> list[str]:
         """Sentences on the grid of chunks, where the equations do not say it."""
-        return []
+        if not self.reset:
+            return []
+        return [
+            f"before the first token of a sequence, and of every {self.reset} behind it, the state is the initial one, without momentum"
+        ]
 
     def enter(self) -> Program | None:
         """A chunk begins: its surprises are taken at the state as it is; None where there is no grid."""
@@ -46,17 +51,28 @@ class Chunk(NamedTuple):
         outputs: dict[str, Node] = {each.name: state_tile(each.of, each.tile) if each.of else constant(0, each.tile) for each in carried}
         return Program("enter", outputs) if outputs else None
 
-    def events(self) -> list[tuple[int, Program]]:
+    def begin(self, carried: Iterable[Entry]) -> Program | None:
+        """A memory begins anew: of what goes from token to token the weights are the initial ones, all else is 0; None where none does."""
+        initial = {entry.of: state_tile(entry.name, entry.tile) for entry in self.entries if entry.name.endswith(INITIAL)}
+        outputs: dict[str, Node] = {each.name: initial.get(each.of or each.name, constant(0, each.tile)) for each in carried}
+        return Program("begin", outputs) if initial else None
+
+    def events(self, carried: Iterable[Entry]) -> list[tuple[int, Program]]:
         """What happens to the state before every so many tokens, in this order."""
-        enter = self.enter()
-        return [(self.size, enter)] if enter else []
+        found = ((self.reset, self.begin(carried)), (self.size, self.enter()))
+        return [(every, program) for every, program in found if program is not None]
 
 
 def chunk_of(spec: Spec, gates: Mapping[str, RuleGate]) -> Chunk:
     """The chunks of a spec with these gates."""
     entries: list[Entry] = []
     if spec.frozen_gradient:
-        entries = [*per_weight(spec, START, copies=True), Entry("position", "B", goes="by call", integer=True)]
-        if spec.linear_reads:
-            entries.append(Entry("log_beta", f"BH{gates['alpha'].channel}", gates["alpha"].axes))
-    return Chunk(spec.chunk.size if spec.frozen_gradient else 1, spec.chunk.read, spec.linear_reads, tuple(entries))
+        entries += per_weight(spec, START, copies=True)
+    if spec.frozen_gradient or spec.chunk.reset:
+        entries.append(Entry("position", "B", goes="by call", integer=True))
+    if spec.frozen_gradient and spec.linear_reads:
+        entries.append(Entry("log_beta", f"BH{gates['alpha'].channel}", gates["alpha"].axes))
+    if spec.chunk.reset:
+        entries += per_weight(spec, INITIAL, goes="by call", copies=True)
+    size = spec.chunk.size if spec.frozen_gradient else 1
+    return Chunk(size, spec.chunk.read, spec.linear_reads, spec.chunk.reset or 0, tuple(entries))
