@@ -60,8 +60,8 @@ def estimate_cost(
     forward = operations(program, lengths) * (1 / tokens)
     both = _both_passes(program, run_passes(adjoint), lengths) * (1 / tokens)
     if chunk_end is not None:
-        forward += operations(chunk_end, lengths) * (1 / rule.chunk)
-        both += _both_passes(chunk_end, differentiate(chunk_end), lengths) * (1 / rule.chunk)
+        forward += operations(chunk_end, lengths) * (1 / rule.chunk.size)
+        both += _both_passes(chunk_end, differentiate(chunk_end), lengths) * (1 / rule.chunk.size)
     states = [leaf for leaf in leaves_of(program) if isinstance(leaf, State)]
     read = sum(STATE_BYTES * _size(leaf, lengths) for leaf in states)
     saved = sum(STATE_BYTES * _size(leaf, lengths) for leaf in states if leaf.name in program.outputs)

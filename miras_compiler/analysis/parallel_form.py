@@ -63,11 +63,11 @@ def classify_parallel_form(rule: UpdateRule, graph: DependencyGraph[str]) -> Par
         where, letters = rule.where(f"gates.{channels[0]}"), graph.nodes[channels[0]]["label"]
         reason = f"token by token, because the weights of past surprises do not factor under momentum with {letters} per channel ({where})"
         return ParallelForm("token_by_token", reason, channels[0])
-    if rule.mirror.primal and not rule.waits:
+    if rule.mirror.primal and not rule.update.waits:
         return _token_by_token(rule, graph, rule.weights[0].name)
     if orthogonal is not None and orthogonal.sized and not orthogonal.waits:
         return _token_by_token(rule, graph, f"O{rule.weights[0].name[1:]}")
-    if rule.reads.linear and not rule.frozen and rule.mirror_map != A:
+    if rule.chunk.linear and not rule.chunk.frozen and rule.mirror_map != A:
         where = rule.where("chunk.retention")
         reason = f"token by token, because every token's mirror map is the start of a linear path (chunk.retention: chunk_end, {where})"
         return ParallelForm("token_by_token", reason, None)
@@ -104,7 +104,7 @@ def _with_one_system(rule: UpdateRule, graph: DependencyGraph[str], culprits: li
     """Every surprise depends on those before it through products of keys; `culprits` stand between such a product and its surprise."""
     where = rule.where("attentional_bias")
     window = f" and its windows (attentional_bias.window, {rule.where('attentional_bias.window')})" if rule.surprise.window > 1 else ""
-    by_channel = rule.entrywise or any("v" in rule.axes(gate) for gate in (*rule.decays, "eta"))
+    by_channel = rule.memory.entrywise or any("v" in rule.axes(gate) for gate in (*rule.decays, "eta"))
     systems = "one unit lower triangular system per value channel" if by_channel else "one unit lower triangular system"
     rows = f"so the surprises of a tile{window} follow row by row from products of keys"
     coupled = ("window_du" if "window_du" in graph else "du") if rule.bias_derivative.has(RowSum, RowMax) else None
@@ -120,18 +120,18 @@ def _with_one_system(rule: UpdateRule, graph: DependencyGraph[str], culprits: li
 
 def _with_known_surprise(rule: UpdateRule, graph: DependencyGraph[str]) -> ParallelForm:
     """The surprises of a tile do not depend on each other: only the way from the dual state to the read is left to decide."""
-    if rule.frozen:
+    if rule.chunk.frozen:
         where = rule.where("chunk.gradient")
         cause = f"every surprise of a chunk is taken at the state that enters it (chunk.gradient: chunk_start, {where})"
     else:
         where = rule.where("attentional_bias")
         cause = f"the surprise does not depend on the state (attentional_bias {rule.kinds['attentional_bias']}, {where})"
-    if rule.update.orthogonal is not None and not rule.waits:
+    if rule.update.orthogonal is not None and not rule.update.waits:
         step = f"O{rule.weights[0].name[1:]}"
         why = f"but {graph.nodes[step]['text']} of every token is an orthogonalized step (optimizer, {rule.where('optimizer')})"
         return ParallelForm("dual_per_token", f"{cause}; {why}, so the state of every token is formed", step)
-    if rule.mirror_map == A or rule.reads.linear or (rule.reads.at == "chunk_start" and rule.frozen):
-        linear = ", and reads inside the chunk follow a linear path (chunk.retention: chunk_end)" if rule.reads.linear else ""
+    if rule.mirror_map == A or rule.chunk.linear or (rule.chunk.read == "chunk_start" and rule.chunk.frozen):
+        linear = ", and reads inside the chunk follow a linear path (chunk.retention: chunk_end)" if rule.chunk.linear else ""
         if rule.mirror_map == A and not rule.mirror.identity:
             linear = f", and the mirror map of the retention {rule.kinds['retention']} is the identity here ({rule.where('retention')})"
         return ParallelForm("dual", f"{cause}{linear}, so the state is a decayed sum and a read needs masked products only", None)

@@ -18,7 +18,7 @@ def has_own_rows(program: Program) -> bool:
 
 def default_tile(rule: Rule, kind: Kind, own_rows: bool) -> int:
     """Tokens (with several writes per token, rows) of a tile; where each has rows of its own, as many as have so many rows."""
-    by_channel = any(rule.axes(gate) for gate in rule.decays) or rule.entrywise
+    by_channel = any(rule.axes(gate) for gate in rule.decays) or rule.memory.entrywise
     tile = SMALL_TILE if kind == "dual_per_token" or by_channel else TILE
     tile = max(tile // rule.surprise.window, 1) if own_rows else tile
-    return min(tile, rule.chunk) if rule.frozen else tile
+    return min(tile, rule.chunk.size) if rule.chunk.frozen else tile

@@ -8,6 +8,7 @@ from math import comb, factorial, prod
 
 import numpy as np
 
+from miras_compiler.derive.chunk_end import leaving
 from miras_compiler.derive.update_rule import UpdateRule
 from miras_compiler.ir.interpret import Array, interpret
 from miras_compiler.ir.nodes import State
@@ -25,8 +26,12 @@ class Loop:
     """The loop of a rule at a key width of `width`, a value width in proportion, and chunks of at most `longest` tokens."""
 
     def __init__(self, rule: UpdateRule, width: int, longest: int) -> None:
-        self.spec, self.rule, self.chunk = rule.spec, rule, min(longest, rule.chunk)
-        spec = self.spec
+        self.spec, self.rule = rule.spec, rule
+        spec, size = rule.spec, rule.chunk.size
+        leave = [(size, leaving(rule, rule.step.chunk_end))] if rule.step.chunk_end else []
+        self.events = [
+            (min(every, longest) if every == size else every, event) for every, event in (*leave, *rule.chunk.events(rule.carried))
+        ]
         self.key, self.value = width, max(1, width * spec.value_dim // spec.key_dim)
         hidden = width * spec.hidden_dim // spec.key_dim
         degree = rule.features.degree
@@ -62,17 +67,14 @@ class Loop:
             else:
                 begin = np.zeros(shape)
             state[weight.name] = begin
-        return self._entered(state)
-
-    def _entered(self, state: Values) -> Values:
-        """The state at the start of a chunk."""
-        entered = {f"{weight.name}_start": state[weight.name] for weight in self.rule.weights}
-        entered |= {name: np.zeros(shape) for name, shape in self.shapes.items() if name == "log_beta" or name.endswith("_pending")}
-        return state | {name: x for name, x in entered.items() if name in self.shapes}
+            for entry in rule.state:
+                if entry.of == weight.name:
+                    state[entry.name] = begin
+        return state
 
     def outputs(self, sequence: Sequence[Token], state: Values) -> Array:
         """The outputs [T, V]."""
-        rule, chunk_end = self.rule, self.rule.step.chunk_end
+        rule = self.rule
         outputs: list[Array] = []
         past: list[Values] = []
         for t, token in enumerate(sequence, 1):
@@ -84,9 +86,10 @@ class Loop:
                 found = self._step(given | self._gates(write) | self._window(past), state)
                 read.append(found.pop("o"))
                 state = state | found
-            outputs.append(read[-1] if rule.reads.at == "after_write" else read[0])
-            if rule.frozen and t % self.chunk == 0:
-                state = self._entered(state | (interpret(chunk_end, state) if chunk_end is not None else {}))
+            outputs.append(read[-1] if rule.chunk.read == "after_write" else read[0])
+            for every, event in self.events:
+                if t % every == 0:
+                    state = state | interpret(event, {leaf.name: state[leaf.name] for leaf in leaves_of(event)})
         return np.array(outputs)
 
     def _step(self, given: Values, state: Values) -> Values:

@@ -12,7 +12,7 @@ from miras_compiler.derive.newton_schulz import newton_schulz
 from miras_compiler.derive.parts import Weight
 from miras_compiler.derive.prediction import subscripted
 from miras_compiler.derive.rule import Rule
-from miras_compiler.ir.build import entrywise, lower_expression, state_tile
+from miras_compiler.ir.build import constant, entrywise, lower_expression, state_tile
 from miras_compiler.ir.nodes import Label, Node, Program
 from miras_compiler.ir.traverse import labels_in_use
 from miras_compiler.ir.verify import verify_program
@@ -22,13 +22,19 @@ from miras_compiler.symbols import letter
 
 def build_chunk_end(rule: Rule) -> Program | None:
     """Weights and momentum behind a full chunk from what was there before its end; None where nothing happens there."""
-    if not rule.waits:
+    if not rule.update.waits:
         return None
     labels: dict[Node, Label] = {}
     outputs: dict[str, Node] = {}
     for weight in rule.weights:
         outputs |= _finished(rule, weight, labels)
     return run_passes(verify_program(Program("chunk_end", outputs, labels_in_use(outputs, labels))))
+
+
+def leaving(rule: Rule, chunk_end: Program) -> Program:
+    """A chunk is full: what has waited for its end happens, and nothing waits any more."""
+    empty = {entry.name: constant(0, entry.tile) for entry in rule.update.entries}
+    return Program("leave", {**chunk_end.outputs, **empty}, chunk_end.labels)
 
 
 def _finished(rule: Rule, weight: Weight, labels: dict[Node, Label]) -> dict[str, Node]:

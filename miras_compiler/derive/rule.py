@@ -7,50 +7,66 @@ from dataclasses import dataclass
 
 import sympy as sp
 
+from miras_compiler.derive.chain_rule import derive_bias_derivative
+from miras_compiler.derive.mirror_map import derive_mirror_map
 from miras_compiler.derive.parts import (
+    Chunk,
     Entry,
     Features,
     MemoryMap,
     MirrorMap,
-    Reads,
     Recurrence,
     RuleGate,
     Surprise,
     Update,
     Weight,
+    chunk_of,
+    features_of,
+    gates_of,
+    memory_of,
+    mirror_of,
+    recurrences_of,
+    surprise_of,
+    update_of,
 )
 from miras_compiler.ir.nodes import Axes
 from miras_compiler.spec import Spec
 from miras_compiler.symbols import letter
 
+ELEMENTS = ("memory", "feature_map", "attentional_bias", "retention", "optimizer")
+
 
 @dataclass(frozen=True, repr=False)
 class Rule:
-    """The parts of a rule, ∂ℓ/∂u and ψ.
-
-    `chunk` are the tokens whose surprises are taken at one state, 1 where each is taken at the state that its token finds. The spec gives
-    widths, the layer and the places where its keys stand.
-    """
+    """The parts of a rule, ∂ℓ/∂u and ψ. The spec gives widths, the layer and the places where its keys stand."""
 
     spec: Spec
     bias_derivative: sp.Expr
     mirror_map: sp.Expr
-    weights: tuple[Weight, ...]
-    state: tuple[Entry, ...]
-    gates: Mapping[str, RuleGate]  # in canonical order
-    recurrences: Mapping[str, Recurrence]  # by state
     memory: MemoryMap
     features: Features
+    gates: Mapping[str, RuleGate]  # in canonical order
+    recurrences: Mapping[str, Recurrence]  # by state
     surprise: Surprise
     update: Update
     mirror: MirrorMap
-    reads: Reads
-    chunk: int
+    chunk: Chunk
 
     @property
-    def frozen(self) -> bool:
-        """Whether all surprises of a chunk are taken at the state that enters it."""
-        return self.chunk > 1
+    def weights(self) -> tuple[Weight, ...]:
+        """The weights of the memory."""
+        return self.memory.weights
+
+    @property
+    def state(self) -> tuple[Entry, ...]:
+        """Everything that a final state holds, the weights first: the entries of the parts."""
+        of_state, of_momentum, of_keys = (each.entries if (each := self.recurrences.get(name)) else () for name in "ASD")
+        return (*of_state, *of_momentum, *self.update.entries, *self.chunk.entries, *of_keys, *self.surprise.entries)
+
+    @property
+    def carried(self) -> tuple[Entry, ...]:
+        """The entries of the state that go from token to token."""
+        return tuple(entry for entry in self.state if entry.goes == "by token")
 
     @property
     def momentum(self) -> bool:
@@ -63,36 +79,6 @@ class Rule:
         return self.recurrences["A"].decays
 
     @property
-    def waits(self) -> bool:
-        """Whether a full chunk is more than its last token: the sum of its surprises is written at its end."""
-        return self.update.orthogonal is not None and self.update.orthogonal.waits
-
-    @property
-    def sized(self) -> bool:
-        """Whether S has the step sizes of its surprises in it."""
-        return self.update.orthogonal is None or self.update.orthogonal.sized
-
-    @property
-    def own_step_size(self) -> bool:
-        """Whether the step size is another than eta."""
-        return bool(self.update.step_size != letter("eta"))
-
-    @property
-    def path(self) -> bool:
-        """Whether the state holds the decay since the chunk's start, for reads on a linear path."""
-        return self.reads.linear and self.frozen
-
-    @property
-    def entrywise(self) -> bool:
-        """Whether the memory is one row of weights, which multiplies rows entry by entry."""
-        return not self.weights[0].columns
-
-    @property
-    def one_width(self) -> bool:
-        """Whether values must be as wide as keys."""
-        return self.memory.residual or self.entrywise
-
-    @property
     def row_axes(self) -> Axes:
         """The axis of a raw key or query; where features take the key axis, it is only added to values."""
         return ("v",) if self.features.outer else ("k",)
@@ -103,14 +89,9 @@ class Rule:
         return [gate.name for gate in self.gates.values() if gate.measured]
 
     @property
-    def carried(self) -> tuple[Entry, ...]:
-        """The entries of the state that go from token to token."""
-        return tuple(entry for entry in self.state if entry.goes == "by token")
-
-    @property
     def kinds(self) -> dict[str, str]:
         """The kind of every element, by its key in the spec: for sentences."""
-        return {key: getattr(self.spec, key).kind for key in ("memory", "feature_map", "attentional_bias", "retention", "optimizer")}
+        return {key: getattr(self.spec, key).kind for key in ELEMENTS}
 
     def where(self, key: str) -> str:
         """Where the spec says a key, "specs/x.yaml:9"."""
@@ -130,3 +111,24 @@ class Rule:
         rows, columns = weight.axes
         hidden = self.spec.hidden_dim
         return (rows, columns) if length.get(rows, hidden) <= length.get(columns, hidden) else (columns, rows)
+
+
+def describe_rule(spec: Spec) -> Rule:
+    """The rule of a checked spec; raises SpecError where a definition cannot be derived."""
+    derivative = derive_bias_derivative(spec.attentional_bias)
+    if spec.attentional_bias.window == 1:
+        derivative = letter("gamma") * derivative  # a window of the token alone
+    gates = gates_of(spec)
+    return Rule(
+        spec=spec,
+        bias_derivative=derivative,
+        mirror_map=derive_mirror_map(spec.retention),
+        memory=memory_of(spec),
+        features=features_of(spec),
+        gates=gates,
+        recurrences=recurrences_of(spec),
+        surprise=surprise_of(spec, gates),
+        update=update_of(spec),
+        mirror=mirror_of(spec),
+        chunk=chunk_of(spec, gates),
+    )

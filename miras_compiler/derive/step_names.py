@@ -49,7 +49,7 @@ class StepNames(RuleTiles):
         return self.leaf(state_tile(weight.name + suffix, weight.axes), self.rule.dual_name(weight.name), lag, "retention")
 
     def momentum_state(self, weight: Weight) -> Node:
-        if self.rule.waits:
+        if self.rule.update.waits:
             return self.leaf(state_tile(f"{weight.name}_momentum", weight.axes), f"S{weight.name[1:]}_pending", "chunk", "optimizer", "S")
         return self.leaf(state_tile(f"{weight.name}_momentum", weight.axes), f"S{weight.name[1:]}", 1, "optimizer")
 

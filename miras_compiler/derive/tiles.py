@@ -83,7 +83,7 @@ class RuleTiles(ABC):
 
     def step_size(self, keys: Node, eta: Node) -> Node:
         """eta, or what the optimizer makes of it for rows of keys."""
-        if not self.rule.own_step_size:
+        if not self.rule.update.own_step_size:
             return eta
         square = total(entrywise(letter("x") ** 2, {"x": keys}), "k")
         node = entrywise(self.rule.update.step_size, {"eta": eta, "kk": square})

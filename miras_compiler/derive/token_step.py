@@ -51,7 +51,7 @@ class TokenStepBuilder(StepNames):
         keys, queries = self.features(k), self.features(q)
         before = {w.name: self.state(w, "", 1) for w in weights}
         momentum = {w.name: self.momentum_state(w) for w in weights} if rule.momentum else {}
-        start = {w.name: self.state(w, "_start", "chunk") for w in weights} if rule.frozen else before
+        start = {w.name: self.state(w, "_start", "chunk") for w in weights} if rule.chunk.frozen else before
 
         error_row = self.row("erase_key") if rule.update.erases else k
         measured = self.measured(before, start, momentum, gates)
@@ -162,12 +162,12 @@ class TokenStepBuilder(StepNames):
                 else:
                     tiles |= {f"h{i}": write.left, f"d{i}": write.right}
                 step -= letter(f"h{i}") * letter(f"d{i}")
-            if self.rule.waits:
+            if self.rule.update.waits:
                 dual[name], more = self.waiting(weight, step, tiles)
                 next_momentum |= more
                 continue
             if self.rule.momentum:
-                value, sized = f"S{name[1:]}", self.rule.sized
+                value, sized = f"S{name[1:]}", self.rule.update.sized
                 after = entrywise(letter("mu") * letter("S") + (letter("eta") if sized else 1) * step, tiles, weight.axes)
                 next_momentum[f"{name}_momentum"] = tiles["S"] = self.name(after, value, subscripted(value), "state", "optimizer")
                 step = letter("S") if sized else letter("eta") * letter("S")
@@ -183,7 +183,7 @@ class TokenStepBuilder(StepNames):
         """A decays, and the sum of surprises waits for the end of the chunk."""
         name, number = weight.name, weight.name[1:]
         held = self.leaf(state_tile(f"{name}_pending", weight.axes), f"S{number}_pending", 1, "optimizer")
-        share = letter("P") + letter("mu") * letter("S") / self.rule.chunk + letter("eta") * surprise
+        share = letter("P") + letter("mu") * letter("S") / self.rule.chunk.size + letter("eta") * surprise
         pending = entrywise(sp.expand(share), {**tiles, "P": held}, weight.axes)
         self.name(pending, f"S{number}_pending", state_letters(f"S{number}_pending"), "state", "optimizer")
         value = self.rule.dual_name(name)
@@ -216,12 +216,14 @@ class TokenStepBuilder(StepNames):
     ) -> tuple[dict[str, Node], dict[str, Node]]:
         """The weights that the query reads, and the next log_beta where the chunk follows a linear path."""
         rule = self.rule
-        chosen = {"after_write": dual, "before_write": before, "chunk_start": start}[rule.reads.at]
-        if not rule.reads.linear or rule.reads.at == "chunk_start":
+        chosen = {"after_write": dual, "before_write": before, "chunk_start": start}[rule.chunk.read]
+        if not rule.chunk.linear or rule.chunk.read == "chunk_start":
             path = {name: self.primal(name, node) for name, node in chosen.items()}
-            beta, log_beta = constant(1), self.log_beta()[1] if rule.path else {}
+            beta, log_beta = constant(1), self.log_beta()[1] if rule.chunk.path else {}
         else:
-            beta, log_beta = self.log_beta() if rule.frozen else (gates["alpha"] if rule.reads.at == "after_write" else constant(1), {})
+            beta, log_beta = (
+                self.log_beta() if rule.chunk.frozen else (gates["alpha"] if rule.chunk.read == "after_write" else constant(1), {})
+            )
             line = letter("b") * letter("p") + letter("A") - letter("b") * letter("s")
             path = {n: entrywise(line, {"b": beta, "p": self.primal(n, start[n]), "A": chosen[n], "s": start[n]}) for n in chosen}
         for name, node in path.items():
@@ -233,7 +235,7 @@ class TokenStepBuilder(StepNames):
         axes = self.rule.axes("alpha")
         leaf = state_tile("log_beta", axes)
         after = entrywise(letter("b") + clamped_log(), {"b": leaf, "x": input_tile("log_alpha", axes)})
-        read = after if self.rule.reads.at == "after_write" else leaf
+        read = after if self.rule.chunk.read == "after_write" else leaf
         self.name(leaf, "log_beta_prev", "log_beta[t−1]", "state", "retention")
         self.name(after, "log_beta", "log_beta", "gate", "gates")
         beta = self.name(entrywise(sp.exp(letter("x")), {"x": read}), "beta", "β", "gate", "gates")

@@ -15,10 +15,10 @@ MAPPED = "every step is mapped to the next weights, so that the state is no deca
 def unrolled_lines(rule: Rule, coefficients: ChunkCoefficients, dialect: Dialect = UNICODE) -> list[tuple[str, str]]:
     """Left and right sides; none where a primal retention maps every step."""
     text = _GateText(rule, dialect)
-    if rule.mirror.primal and not rule.waits:
+    if rule.mirror.primal and not rule.update.waits:
         return []
     beta = (text.name("β", "t"), text.closed(coefficients.beta))
-    if rule.waits:
+    if rule.update.waits:
         return [*_waiting(rule, text), beta]
     named = (("ω", "t", coefficients.reach), ("G", "tj", coefficients.G), ("m", "t", coefficients.m), ("n", "tj", coefficients.n))
     return [
@@ -46,7 +46,7 @@ def _sums(rule: Rule, coefficients: ChunkCoefficients, text: _GateText) -> list[
 def _waiting(rule: Rule, text: _GateText) -> list[tuple[str, str]]:
     """Muon once per chunk: A decays, and Z collects."""
     d = text.dialect
-    share = text.total("i≤t", d.fraction(text.gate("mu", "i"), str(rule.chunk)))
+    share = text.total("i≤t", d.fraction(text.gate("mu", "i"), str(rule.chunk.size)))
     collected = text.total("j≤t", text.product(text.eta("j"), text.name("g", "j")))
     return [
         (text.name("A", "t"), text.product(text.name("β", "t"), text.name("A", "0"))),
@@ -81,7 +81,7 @@ class _GateText:
 
     def eta(self, index: str) -> str:
         """The step size: eta, or what the optimizer makes of it."""
-        return self.gate("eta", index, "η̃" if self.rule.own_step_size else "")
+        return self.gate("eta", index, "η̃" if self.rule.update.own_step_size else "")
 
     def decay(self, gate: str | None, start: str, end: str) -> str:
         """Π_{l=start..end}, "" where nothing decays."""

@@ -6,11 +6,10 @@ import html
 from dataclasses import dataclass, fields
 
 from miras_compiler.derive.chunk_coefficients import ChunkCoefficients, derive_chunk_coefficients
-from miras_compiler.derive.describe import describe_rule
 from miras_compiler.derive.dialects import LATEX, UNICODE, Dialect
 from miras_compiler.derive.equations import Equation, block, equations_of
 from miras_compiler.derive.remarks import chunk_remarks, token_remarks
-from miras_compiler.derive.rule import Rule
+from miras_compiler.derive.rule import Rule, describe_rule
 from miras_compiler.derive.token_step import TokenStep, TokenStepBuilder
 from miras_compiler.derive.unrolled import MAPPED, unrolled_lines
 from miras_compiler.spec import Spec

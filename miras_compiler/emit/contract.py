@@ -14,7 +14,7 @@ from miras_compiler.spec import digest
 
 def emit_contract(rule: Rule, interface: Interface) -> str:
     """Text of contract.py."""
-    parts = [part for part in (_polynomial(rule, interface), _writes(rule), _window(rule, interface)) if part]
+    parts = [part for part in (_polynomial(rule, interface), _writes(rule), _window(rule, interface), _segments(rule)) if part]
     imports = {"runtime_contract": ["Contract"]}
     for part in parts:
         imports |= part.imports
@@ -45,9 +45,9 @@ def _fields(rule: Rule, interface: Interface) -> Iterator[str]:
     ranges = [(argument.name, str(argument.range)) for argument in interface.tokens if argument.range]
     if ranges:
         yield _table("ranges", [(name, text.replace("inf", 'float("inf")')) for name, text in ranges])
-    if rule.frozen:
-        yield f"chunk={rule.chunk}"
-    if rule.one_width:
+    if rule.chunk.frozen:
+        yield f"chunk={rule.chunk.size}"
+    if rule.memory.one_width:
         yield "one_width=True"
     if rule.mirror.start == "uniform":
         yield _table("start", [(entry.name, _uniform(rule, entry)) for entry in interface.weights])
@@ -76,8 +76,12 @@ def _polynomial(rule: Rule, interface: Interface) -> _Part | None:
 def _writes(rule: Rule) -> _Part | None:
     if rule.update.writes == 1:
         return None
-    options = "" if rule.reads.at == "after_write" else ", reads_before=True"
+    options = "" if rule.chunk.read == "after_write" else ", reads_before=True"
     return _Part("writes", f"Steps({rule.update.writes}{options})", {"runtime_steps": ["Steps"]})
+
+
+def _segments(rule: Rule) -> _Part | None:
+    return _Part("segments", f"Reset({rule.chunk.reset})", {"runtime_reset": ["Reset"]}) if rule.chunk.reset else None
 
 
 def _window(rule: Rule, interface: Interface) -> _Part | None:

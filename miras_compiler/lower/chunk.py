@@ -64,7 +64,8 @@ class ChunkBuilder(RuleTiles):
         self.coefficients = self.chunk_coefficients(gates)
         self.before = {w: self.state(weight, "", "") for w, weight in self.weights.items()}
         self.momentum = {w: self.state(weight, "_momentum", "") for w, weight in self.weights.items()} if rule.momentum else {}
-        self.start = {w: self.state(weight, "_start", "[start]") for w, weight in self.weights.items()} if rule.frozen else self.before
+        start = {w: self.state(weight, "_start", "[start]") for w, weight in self.weights.items()} if rule.chunk.frozen else None
+        self.start = start or self.before
         gain, memory_of_keys = self.preconditioner(keys, gates)
 
         writes = self.weighed(self.surprises(k, keys, v, gain, gates), gates)
@@ -166,8 +167,8 @@ class ChunkBuilder(RuleTiles):
 
     def reader(self, writes: Writes) -> Callable[[Weight, Node], Node]:
         """How the rows of a query multiply a weight."""
-        read = self.rule.reads.at
-        if read == "chunk_start" and self.rule.frozen:
+        read = self.rule.chunk.read
+        if read == "chunk_start" and self.rule.chunk.frozen:
             return plain_product({name: self.primal(name, node) for name, node in self.start.items()})
         moment: Moment = "after" if read == "after_write" else "before"
         bases = {name: self.linear_base(name) for name in self.weights}
@@ -194,7 +195,7 @@ class ChunkBuilder(RuleTiles):
 
     def linear_base(self, name: str) -> Node:
         """A_0; with `retention: chunk_end`, the point of the linear path from ψ(A_start) that the tile begins at."""
-        if not self.rule.path:
+        if not self.rule.chunk.path:
             return self.before[name]
         beta = entrywise(sp.exp(letter("x")), {"x": self.log_beta()})
         start, mapped = self.start[name], self.primal(name, self.start[name])
@@ -207,7 +208,7 @@ class ChunkBuilder(RuleTiles):
 
     def end_state(self, writes: Writes) -> dict[str, Node]:
         """Dual state and momentum behind the tile."""
-        if self.rule.waits:
+        if self.rule.update.waits:
             return self.waiting_state(writes)
         paths, c = self.paths, self.coefficients
         state: dict[str, Node] = {}
@@ -233,7 +234,7 @@ class ChunkBuilder(RuleTiles):
 
     def end_log_beta(self) -> dict[str, Node]:
         """Where reads follow a linear path, the decay since its beginning."""
-        if not self.rule.path:
+        if not self.rule.chunk.path:
             return {}
         node = entrywise(letter("x") + letter("s"), {"x": self.log_beta(), "s": total(self.coefficients.logs["alpha"], "c")})
         return {"log_beta": self.name(node, "log_beta_next", "log β[C]", "end")}
@@ -243,7 +244,7 @@ class ChunkBuilder(RuleTiles):
         c, state = self.coefficients, {}
         assert c.eta is not None
         assert c.valid is not None
-        shares = entrywise(sp.exp(letter("x")) * letter("v") / self.rule.chunk, {"x": c.logs["mu"], "v": c.valid})
+        shares = entrywise(sp.exp(letter("x")) * letter("v") / self.rule.chunk.size, {"x": c.logs["mu"], "v": c.valid})
         mean = self.name(total(shares, "c"), "mu_share", "μ̄", "decay")
         weights = rename(c.eta, "c", "j")
         if c.window is not None:

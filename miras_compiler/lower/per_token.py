@@ -38,7 +38,7 @@ class PerTokenReads:
     def primal(self, weight: Weight) -> Node:
         """ψ(A_t) of every token; on a linear path `before` is where it begins, and ψ is not applied."""
         rule, dual = self.rule, self.dual(weight)
-        if rule.mirror.identity or rule.reads.linear:  # a linear path begins at the mapped state and follows the dual one
+        if rule.mirror.identity or rule.chunk.linear:  # a linear path begins at the mapped state and follows the dual one
             return dual
         primal = lower_expression(rule.mirror_map, {"a": dual}, rule.mirror.axes(weight), dual.axes)
         return self.name(primal, f"{weight.name}_t", subscripted(weight.name), "read")

@@ -74,13 +74,13 @@ def why_not(rule: Rule, program: Program) -> str:
         return f"a token writes {rule.update.writes} rows (optimizer.steps)"
     if rule.features.outer:
         return f"the feature map {rule.kinds['feature_map']} makes keys wider before a kernel runs"
-    if rule.waits:
+    if rule.update.waits:
         return "the state changes at the end of a full chunk (optimizer.apply: chunk_end)"
     if rule.surprise.weighed:
         return "a surprise measures the tokens of a window (attentional_bias.window)"
     if rule.update.erases:
         return "it erases along a key of its own (optimizer.erase_key)"
-    if rule.frozen and not any(is_start(leaf) for leaf in leaves_of(program)):
+    if rule.chunk.frozen and not any(is_start(leaf) for leaf in leaves_of(program)):
         return "nothing reads the state that entered the chunk, which the final state holds"
     if not any("c" in leaf.axes for leaf in leaves_of(program)):
         return "the rule runs token by token"

@@ -14,17 +14,16 @@ from dataclasses import dataclass
 from functools import partial
 
 from miras_compiler.derive import UpdateRule
-from miras_compiler.ir.build import add, constant, input_tile, state_tile
+from miras_compiler.derive.chunk_end import leaving
+from miras_compiler.ir.build import add, input_tile, state_tile
 from miras_compiler.ir.differentiate import gradient_names, pull_back
 from miras_compiler.ir.nodes import Axes, Leaf, Node, Program
 from miras_compiler.ir.traverse import labels_in_use, leaves_of
 from miras_compiler.passes import PASSES, run_passes
-from miras_compiler.passes.enter import START
 from miras_compiler.passes.products import choose_products
 from miras_compiler.passes.spell import spell
 
 PHASE = (choose_products, *PASSES, spell)
-PENDING = "_pending"
 PARAMETERS = ("ln_bias", "ln_weight")  # which all tokens share
 
 
@@ -79,7 +78,7 @@ class Walk:
 
 def build_walk(rule: UpdateRule) -> Walk:
     """The walk of a rule."""
-    step = rule.step
+    step, enter = rule.step, rule.chunk.enter()
     states = {entry.name: entry.tile for entry in rule.carried}  # weights first
     phase = build_phase(step.program, states)
     rows = {leaf.name: leaf.axes for leaf in leaves_of(phase.program) if leaf.name not in states}
@@ -91,25 +90,11 @@ def build_walk(rule: UpdateRule) -> Walk:
         windows,
         shared,
         phase,
-        build_phase(entering(states), states) if rule.frozen else None,
-        build_phase(leaving(step.chunk_end, states), states) if step.chunk_end else None,
-        rule.chunk,
+        build_phase(enter, states) if enter else None,
+        build_phase(leaving(rule, step.chunk_end), states) if step.chunk_end else None,
+        rule.chunk.size,
         rule.surprise.window,
     )
-
-
-def entering(states: Mapping[str, Axes]) -> Program:
-    """A chunk begins: its surprises are taken at the state as it is."""
-    outputs: dict[str, Node] = {name: state_tile(name.removesuffix(START), axes) for name, axes in states.items() if name.endswith(START)}
-    if "log_beta" in states:
-        outputs["log_beta"] = constant(0, states["log_beta"])
-    return Program("enter", outputs)
-
-
-def leaving(chunk_end: Program, states: Mapping[str, Axes]) -> Program:
-    """A chunk is full: what has waited for its end happens, and nothing waits any more."""
-    empty = {name: constant(0, axes) for name, axes in states.items() if name.endswith(PENDING)}
-    return Program("leave", {**chunk_end.outputs, **empty}, chunk_end.labels)
 
 
 def build_phase(program: Program, states: Mapping[str, Axes]) -> Phase:

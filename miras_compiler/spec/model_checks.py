@@ -19,6 +19,9 @@ def heads_of_model(spec: Spec) -> Iterator[Fault]:
 
 def query_of_context(spec: Spec) -> Iterator[Fault]:
     """MAC asks the memory with queries of their own."""
+    if spec.model.wiring == "mac" and spec.chunk.reset is not None:
+        why = "it reads a segment of tokens at a time, and no paper says what they find where the memory begins anew among them"
+        yield Fault(("model", "wiring"), "the wiring mac with chunk.reset", why, "remove chunk.reset, or take another wiring")
     if spec.model.wiring == "mac" and "q" in spec.layer.tie:
         yield Fault(
             ("model", "wiring"), "the wiring mac with a tied query", "it reads the memory with queries alone", "untie q, or wiring: mag"

@@ -4,9 +4,18 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Annotated, Any, Literal, Self
 
-from pydantic import Field, PrivateAttr, Strict, ValidationError, field_validator
+from pydantic import (
+    Field,
+    PrivateAttr,
+    SerializerFunctionWrapHandler,
+    Strict,
+    ValidationError,
+    field_validator,
+    model_serializer,
+    model_validator,
+)
 
-from miras_compiler.elements.base import Settings
+from miras_compiler.elements.base import Settings, refused
 from miras_compiler.elements.bias import AnyBias, ThresholdBias
 from miras_compiler.elements.feature_map import AnyFeatureMap, IdentityMap
 from miras_compiler.elements.memory import AnyMemory
@@ -42,6 +51,30 @@ class Chunk(Settings):
         Literal["per_token", "chunk_end"],
         Field(description="Where the mirror map ψ is applied: at every token, or at the end of a chunk, with linear reads inside it."),
     ] = "per_token"
+    reset: Annotated[
+        Count | None,
+        Field(
+            description="The number of tokens after which the state is the initial one again, counted from the start of each sequence;"
+            " a multiple of size. null: never."
+        ),
+    ] = None
+
+    @model_validator(mode="after")
+    def _reset_on_border(self) -> Self:
+        """A memory begins anew where a chunk begins."""
+        if self.reset is not None and self.reset % self.size:
+            what = f"chunk.reset: {self.reset} is no multiple of chunk.size: {self.size}"
+            multiple = self.size * max(1, round(self.reset / self.size))
+            raise refused(
+                what, "a chunk would begin in one memory and end in the next", f"for example `reset: {multiple}`, or another size"
+            )
+        return self
+
+    @model_serializer(mode="wrap")
+    def _without_null(self, serialize: SerializerFunctionWrapHandler) -> dict[str, Any]:
+        """A chunk without a reset is written, and has the digest, as before there was one."""
+        tree: dict[str, Any] = serialize(self)
+        return {key: value for key, value in tree.items() if key != "reset" or value is not None}
 
 
 class Layer(Settings):

@@ -180,14 +180,16 @@ class _Draw:
             if inside:
                 start = self.weight(shape, 0.1)
                 state[f"{name}_start"] = start if retention == "f_divergence" else state[name] + start
+            if position is not None and fields["chunk"].get("reset"):
+                state[f"{name}_initial"] = self.weight(shape)
             if inside and optimizer.get("apply") == "chunk_end":
                 state[f"{name}_pending"] = self.weight(shape, 0.1)
         if optimizer["kind"] == "preconditioned":
             state["preconditioner"] = 0.1 + self.uniform(batch, heads, self.features)
-        if position is not None and is_frozen(fields):
-            state["position"] = (position + torch.arange(batch)) % fields["chunk"]["size"]
-            if fields["chunk"]["retention"] == "chunk_end":
-                state["log_beta"] = 0.3 * self.gate("alpha", 1)[:, 0] if "alpha" in fields["gates"] else -0.3 * self.uniform(batch, heads)
+        if position is not None and (is_frozen(fields) or fields["chunk"].get("reset")):
+            state["position"] = (position + torch.arange(batch)) % period(fields)
+        if inside and fields["chunk"]["retention"] == "chunk_end":
+            state["log_beta"] = 0.3 * self.gate("alpha", 1)[:, 0] if "alpha" in fields["gates"] else -0.3 * self.uniform(batch, heads)
         return state | (self.window() if position is not None else {})
 
     def window(self) -> dict[str, Tensor]:
@@ -221,6 +223,11 @@ class _Draw:
 def is_frozen(fields: Mapping[str, Any]) -> bool:
     """Whether gradients are taken at the state that entered the chunk."""
     return bool(fields["chunk"]["gradient"] == "chunk_start" and fields["chunk"]["size"] > 1)
+
+
+def period(fields: Mapping[str, Any]) -> int:
+    """How far positions count: to a reset, where there is one, else to the end of a chunk; 1 where the function has no grid."""
+    return int(fields["chunk"].get("reset") or (fields["chunk"]["size"] if is_frozen(fields) else 1))
 
 
 def correlated(inputs: Inputs, step: float) -> Inputs:

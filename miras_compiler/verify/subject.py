@@ -14,7 +14,7 @@ from typing import Any
 import torch
 from torch import Tensor
 
-from miras_compiler.verify.inputs import Inputs, Shape, draw_inputs, is_frozen
+from miras_compiler.verify.inputs import Inputs, Shape, draw_inputs, is_frozen, period
 from miras_compiler.verify.literal import LiteralModel, LiteralTrace
 from miras_compiler.verify.package import Operator, Package
 from miras_compiler.verify.rounding import rounding_of
@@ -56,6 +56,11 @@ class Subject:
         return int(self.fields["chunk"]["size"]) if self.frozen else 1
 
     @property
+    def border(self) -> int:
+        """How far positions count: to the end of a chunk, or to a reset; 1 where the function has no grid."""
+        return period(self.fields)
+
+    @property
     def long(self) -> int:
         """An odd number of tokens that crosses a chunk boundary, two where that is cheap; inside one chunk where a chunk is very long."""
         if not self.frozen or self.chunk > LONGEST_CHUNK:
@@ -72,9 +77,12 @@ class Subject:
         return draw_inputs(self.fields, shape, 1000 * self.seed + seed, self.step if eta is None else eta, position)
 
     def crossing(self, seed: int, batch: int = 2, eta: float | None = None) -> Inputs:
-        """The shortest interesting sequence: begins inside a chunk, every entry of its state random, and ends inside the next one."""
+        """The shortest interesting sequence: begins inside a chunk, every entry of its state random, and ends inside the next one.
+
+        Where the memory begins anew, it does so on the border between the two.
+        """
         tokens = BEFORE + AFTER if self.frozen else TILE + 1
-        return self.inputs(tokens, seed=seed, position=self.chunk - BEFORE, batch=batch, eta=eta)
+        return self.inputs(tokens, seed=seed, position=self.border - BEFORE, batch=batch, eta=eta)
 
     @cached_property
     def probes(self) -> dict[str, Inputs]:

@@ -11,7 +11,7 @@ from miras_compiler.analysis import CostLine, build_dependency_graph, classify_p
 from miras_compiler.analysis.cost import axis_lengths, operations
 from miras_compiler.analysis.parallel_form import Kind
 from miras_compiler.derive import derive_update_rule
-from miras_compiler.derive.describe import describe_rule
+from miras_compiler.derive.rule import describe_rule
 from miras_compiler.gpus import GPU, H100
 from miras_compiler.ir.differentiate import differentiate
 from miras_compiler.ir.nodes import Program

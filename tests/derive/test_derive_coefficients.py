@@ -10,7 +10,7 @@ import sympy as sp
 from kit.spec_texts import edited, parsed
 from miras_compiler.derive import derive_chunk_coefficients, derive_update_rule
 from miras_compiler.derive.chunk_coefficients import J, T
-from miras_compiler.derive.describe import describe_rule
+from miras_compiler.derive.rule import describe_rule
 from miras_compiler.spec import Spec
 
 LAST = 4

@@ -40,7 +40,7 @@ def test_a_rule_states_its_state_and_its_recurrences() -> None:
     titans = derive_update_rule(load_spec(SPECS / "titans_lmm.yaml"))
     assert [(each.state, each.decays, each.source) for each in titans.recurrences.values()] == [("A", ("alpha",), "S"), ("S", ("mu",), "g")]
     assert [entry.name for entry in titans.carried] == [f"W{i}{suffix}" for suffix in ("", "_momentum", "_start") for i in (1, 2)]
-    assert (titans.chunk, titans.surprise.at, titans.reads.at) == (64, "start", "after_write")
+    assert (titans.chunk.size, titans.surprise.at, titans.chunk.read) == (64, "start", "after_write")
     preconditioned = derive_update_rule(load_spec(SPECS / "preconditioned_gdn.yaml"))
     assert preconditioned.recurrences["D"].decays == ("alpha_d",)
     assert preconditioned.surprise.at == "decayed"

@@ -16,7 +16,7 @@ from miras_compiler import compile_spec, verify_package
 from miras_compiler.bench.checks import SENSITIVE, Row
 from miras_compiler.bench.children import run_child
 from miras_compiler.compiler import Compilation
-from miras_compiler.derive.describe import describe_rule
+from miras_compiler.derive.rule import describe_rule
 from miras_compiler.errors import SpecError
 from miras_compiler.schedule.tile import BLOCK, tile_length
 from miras_compiler.spec import Spec, parse_spec

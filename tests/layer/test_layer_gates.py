@@ -25,7 +25,7 @@ from kit.layer_package import (
 from kit.spec_texts import parsed
 from miras_compiler.cli.warnings import convexity_of
 from miras_compiler.compiler import compile_spec
-from miras_compiler.derive.describe import describe_rule
+from miras_compiler.derive.rule import describe_rule
 from miras_compiler.emit.interface import build_interface
 from miras_compiler.errors import SpecError
 from miras_compiler.spec import Spec

@@ -13,7 +13,7 @@ import torch
 from kit.layer_package import MODELS, handed_to_the_operator, layer_of, load_package, small_spec
 from kit.paths import ROOT, SPECS
 from miras_compiler.compiler import compile_spec
-from miras_compiler.derive.describe import describe_rule
+from miras_compiler.derive.rule import describe_rule
 from miras_compiler.elements.optimizer import GradientDescent
 from miras_compiler.emit.interface import build_interface
 from miras_compiler.emit.layer import emit_layer, layer_class

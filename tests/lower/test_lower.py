@@ -13,7 +13,7 @@ from kit.paths import SPECS
 from kit.spec_texts import edited, parsed
 from miras_compiler.analysis import build_dependency_graph, classify_parallel_form
 from miras_compiler.derive import derive_chunk_coefficients, derive_update_rule
-from miras_compiler.derive.describe import describe_rule
+from miras_compiler.derive.rule import describe_rule
 from miras_compiler.ir.build import input_tile
 from miras_compiler.ir.interpret import interpret
 from miras_compiler.ir.nodes import Node, Program, TriangularSolve

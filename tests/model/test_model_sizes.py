@@ -11,7 +11,7 @@ import torch
 from kit.layer_package import load_package
 from kit.model_package import classes, tiny_spec
 from kit.paths import GENERATED, SPEC_FILES, SPECS
-from miras_compiler.derive.describe import describe_rule
+from miras_compiler.derive.rule import describe_rule
 from miras_compiler.emit.interface import build_interface
 from miras_compiler.emit.layer import layer_class
 from miras_compiler.emit.model import count_layer, count_model, sizes_of

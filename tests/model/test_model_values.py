@@ -10,7 +10,7 @@ import torch
 from torch import Tensor
 
 from kit.model_package import package, tiny_spec
-from miras_compiler.derive.describe import describe_rule
+from miras_compiler.derive.rule import describe_rule
 from miras_compiler.emit.interface import build_interface
 from miras_compiler.emit.model import count_model, sizes_of
 from miras_compiler.errors import SpecError

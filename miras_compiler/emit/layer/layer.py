@@ -50,7 +50,7 @@ def construct(rule: Rule, rows: Sequence[RowText], gates: Sequence[GateText], ti
     layer = rule.spec.layer
     lines = ["value_dim = head_dim if value_dim is None else value_dim"] if layer.value_dim == layer.head_dim else []
     lines.append("check_widths(hidden_size=hidden_size, heads=heads, head_dim=head_dim, value_dim=value_dim)")
-    if rule.one_width:
+    if rule.memory.one_width:
         lines.append("check_one_width(head_dim, value_dim)")
     lines += [f"check_heads(heads, {gate.name}={gate.starts})" for gate in gates if gate.starts > 1]
     lines.append("self.heads = heads")

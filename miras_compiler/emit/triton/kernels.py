@@ -36,7 +36,7 @@ def emit_kernels(rule: Rule, schedules: Mapping[str, Schedule], interface: Inter
         "digest": digest(spec),
         "reason": main.schedule.reason,
         "legend": legend(interface),
-        "frozen": rule.frozen,
+        "frozen": rule.chunk.frozen,
         "tile": tile_length(rule),
         "least": 64 if any(axis.startswith("n") for each in printed for axis in each.axes) else 16,
         "block": BLOCK,

@@ -32,7 +32,7 @@ def emit_walk(rule: UpdateRule, walk: Walk, interface: Interface, why_no_tiles: 
     functions = printed.functions(adjoints)
     kernels = [printed.forward("walk_forward"), *([printed.backward("walk_backward")] if adjoints else ())]
     functions = [*(code.strip() for code in printer.helpers.values()), *functions, *kernels]
-    operators = "\n".join(operator_rows(printed, rule.frozen, adjoints))
+    operators = "\n".join(operator_rows(printed, rule.chunk.frozen, adjoints))
     options = launch_rows(rule, walk, "walk_forward", 1)
     used = [name for name in ("Kept", "Sums") if f"{name}(" in operators]
     imports = [

@@ -49,10 +49,10 @@ def correlated_keys(subject: Subject, tally: Tally) -> None:
     """
     step = 1 / float(subject.fields["attentional_bias"].get("scale") or 1)
     length = 9 if subject.frozen else subject.long
-    inputs = correlated(subject.inputs(length, seed=31, position=subject.chunk - 4), step)
+    inputs = correlated(subject.inputs(length, seed=31, position=subject.border - 4), step)
     while not _is_bounded(subject, inputs) and step > 1e-6:
         step /= 2
-        inputs = correlated(subject.inputs(length, seed=31, position=subject.chunk - 4), step)
+        inputs = correlated(subject.inputs(length, seed=31, position=subject.border - 4), step)
     tally.remarks.append(f"eta {step:g}")
     _against_the_literal_model(subject, tally, inputs)
 
@@ -79,7 +79,7 @@ def extreme_decays(subject: Subject, tally: Tally) -> None:
 
 
 def _with_decays(subject: Subject, floor: float) -> Inputs:
-    inputs = subject.inputs(2 * len(LOG_DECAYS) + 1, seed=32, position=subject.chunk - 4)
+    inputs = subject.inputs(2 * len(LOG_DECAYS) + 1, seed=32, position=subject.border - 4)
     gates = dict(inputs.gates)
     for shift, name in enumerate(gate_keyword(name) for name in DECAYS if name in subject.fields["gates"]):
         ring = torch.tensor(LOG_DECAYS, dtype=torch.float64).clamp(min=floor).roll(shift).repeat(3)[: inputs.length]
@@ -93,7 +93,7 @@ def has_decay(subject: Subject) -> bool:
 
 def zero_residual(subject: Subject, tally: Tally) -> None:
     """e = 0 to the bit at every second write (k = 0, so u is ln_bias or 0), and at the first token of a memory of zeros."""
-    inputs = subject.inputs(6, seed=33, position=subject.chunk - 3)
+    inputs = subject.inputs(6, seed=33, position=subject.border - 3)
     even = (torch.arange(inputs.k.shape[1]) % 2 == 0)[None, :, None, None]
     nothing = inputs.parameters["ln_bias"].expand_as(inputs.v) if "ln_bias" in inputs.parameters else torch.zeros_like(inputs.v)
     silent = replace(inputs, k=torch.where(even, torch.zeros_like(inputs.k), inputs.k), v=torch.where(even, nothing, inputs.v))

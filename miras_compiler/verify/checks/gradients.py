@@ -45,7 +45,7 @@ def finite_differences(subject: Subject, tally: Tally) -> None:
     Of the chunk form of a shallow memory every entry of the Jacobian (torch.autograd.gradcheck); of the recurrent form, of deep memories
     and in quick mode of all, the slopes along three random directions in which every input moves.
     """
-    inputs = subject.inputs(3, seed=14, position=subject.chunk - 2, batch=1, heads=1, key=3)
+    inputs = subject.inputs(3, seed=14, position=subject.border - 2, batch=1, heads=1, key=3)
     deep = len(subject.literal.weight_names) > 1
     for name, operator in {"chunk": subject.package.torch_chunk, "recurrent": subject.package.naive_recurrent}.items():
         if subject.quick or deep or name == "recurrent":

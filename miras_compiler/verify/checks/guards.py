@@ -36,7 +36,7 @@ def large_inputs(subject: Subject, tally: Tally) -> None:
 
     Where the literal model itself leaves them, the largest of 10³, 10², … at which it does not is tried.
     """
-    inputs = subject.inputs(3, seed=71, position=subject.chunk - 2)
+    inputs = subject.inputs(3, seed=71, position=subject.border - 2)
     for which, dtype in itertools.product(("v", "q", "k"), (torch.float64, torch.float32)):
         size = LARGE
         while not _stays_finite(subject, tally, cast(_scaled(inputs, which, size), dtype, dtype), f"{which} times {size:g}") and size > 1:
@@ -51,7 +51,7 @@ def small_inputs(subject: Subject, tally: Tally) -> None:
     Where the literal model leaves float32 at all of them (a map of negative degree makes large numbers of small ones), the smallest of
     10⁻⁴, 10⁻² and 1 at which it does not.
     """
-    inputs = subject.inputs(3, seed=73, position=subject.chunk - 2)
+    inputs = subject.inputs(3, seed=73, position=subject.border - 2)
 
     def holds(size: float) -> bool:
         state = {name: size * tensor if tensor.is_floating_point() else tensor for name, tensor in inputs.state.items()}

@@ -84,7 +84,7 @@ def chunk_of_one(subject: Subject, tally: Tally) -> None:
 
 
 def nothing_learned(subject: Subject, tally: Tally) -> None:
-    """eta = 0 and no momentum: y = M(ψ(beta_t A_0); φ(q))."""
+    """eta = 0 and no momentum: y = M(ψ(beta_t A_0); φ(q)), with the decay since the memory began."""
     fields, literal = subject.fields, subject.literal
     inputs = _with_gate(subject.crossing(48), "eta", 0.0)
     inputs = replace(inputs, state={name: inputs.state[name] for name in literal.weight_names})
@@ -93,7 +93,8 @@ def nothing_learned(subject: Subject, tally: Tally) -> None:
     expected = []
     tally.about(subject.rounding(inputs))
     for t in range(inputs.length):
-        beta = sum(decays[: t + 1 - lag], torch.zeros_like(decays[0])).exp()
+        first = t - t % literal.reset if literal.reset else 0
+        beta = sum(decays[first : t + 1 - lag], torch.zeros_like(decays[0])).exp()
         weights = {name: mirror_map(fields["retention"], beta * inputs.state[name]) for name in literal.weight_names}
         q = inputs.q[:, t]
         mapped = features(fields["feature_map"], q, inputs.parameters)
@@ -199,7 +200,7 @@ def is_delta_rule(subject: Subject) -> bool:
     quadratic = bool(_bias(subject, "l2")) and literal.window == 1 and "gamma" not in fields["gates"]
     descent = literal.kind in ("gradient_descent", "momentum", "nesterov") and literal.steps == 1 and not literal.erases
     unclipped = fields["attentional_bias"].get("clip") is None
-    return linear and plain and quadratic and descent and unclipped and fields["retention"]["kind"] in ("none", "l2")
+    return not literal.reset and linear and plain and quadratic and descent and unclipped and fields["retention"]["kind"] in ("none", "l2")
 
 
 def has_momentum_to_lose(subject: Subject) -> bool:

@@ -115,7 +115,7 @@ def packed_inputs(subject: Subject, lengths: Sequence[int]) -> tuple[Inputs, Seq
     """Sequences of these lengths in one row, each with a state of its own, and their borders."""
     offsets = (0, *itertools.accumulate(lengths))
     tokens = subject.inputs(sum(lengths), seed=25, batch=1)
-    states = subject.inputs(1, seed=26, batch=len(lengths), position=subject.chunk - 2).state
+    states = subject.inputs(1, seed=26, batch=len(lengths), position=subject.border - 2).state
     return replace(tokens, state=states, cu_seqlens=torch.tensor(offsets, dtype=torch.int32)), offsets
 
 

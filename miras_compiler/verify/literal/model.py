@@ -38,7 +38,7 @@ from miras_compiler.verify.literal.mirror import PRIMAL, mirror_map
 from miras_compiler.verify.literal.newton_schulz import newton_schulz
 from miras_compiler.verify.literal.primal import keep_column_norms, primal_step
 from miras_compiler.verify.literal.surprise import Measures, step_of_three_keys, surprise_of
-from miras_compiler.verify.literal.window import enter_window, leave_window, look_back, push
+from miras_compiler.verify.literal.window import Window, enter_window, leave_window, look_back, push
 
 
 class LiteralTrace(NamedTuple):
@@ -68,6 +68,7 @@ class LiteralModel:
         self.loss_gates = loss_gates(self.bias, fields["gates"])
         self.window: int = self.bias.get("window") or 1
         self.size: int = fields["chunk"]["size"]
+        self.reset: int | None = fields["chunk"].get("reset")
         self.frozen: bool = fields["chunk"]["gradient"] == "chunk_start" and self.size > 1
         self.linear_reads: bool = fields["chunk"]["retention"] == "chunk_end"
         self.read: str = fields["chunk"]["read"]
@@ -81,9 +82,11 @@ class LiteralModel:
         """Outputs [B,T,H,V], the final state in the contract's layout, and the trace. `gates` holds the erase keys too."""
         self._recent = []
         held = self._enter(state, k, v, gates)
+        initial = {name: state.get(f"{name}_initial", state[name]) for name in self.weight_names}
+        fresh = self._enter(initial, k, v, gates)
         outputs, measured, sizes = [], [], []
         for t in range(q.shape[1]):
-            held = start_chunk(held)
+            held = self._start(held, fresh)
             before = held
             held, measures = self._token(held, k, v, gates, parameters, t)
             if self.read == "chunk_start":
@@ -93,10 +96,10 @@ class LiteralModel:
             outputs.append(predict(self.memory, read, features(self.feature_map, q[:, t], parameters), q[:, t], parameters))
             measured += measures
             sizes.append(size(held.dual))
-            held = replace(held, position=(held.position + 1) % self.size)
+            held = replace(held, position=(held.position + 1) % (self.reset or self.size))
         self._recent = []
         losses, errors, surprises = (torch.stack(column, 1) for column in zip(*measured, strict=True))
-        return torch.stack(outputs, 1), self._leave(held), LiteralTrace(losses, errors, surprises, torch.stack(sizes, 1))
+        return torch.stack(outputs, 1), self._leave(held, fresh), LiteralTrace(losses, errors, surprises, torch.stack(sizes, 1))
 
     def _enter(self, state: Mapping[str, Tensor], k: Tensor, v: Tensor, gates: Mapping[str, Tensor]) -> Carried:
         """The state's parts; absent entries mean no momentum, a fresh chunk, an empty window."""
@@ -116,15 +119,24 @@ class LiteralModel:
             window=window,
         )
 
-    def _leave(self, held: Carried) -> dict[str, Tensor]:
-        """The entries of the contract; a chunk that has just ended is the fresh start of the next one."""
-        held = start_chunk(held)
+    def _start(self, held: Carried, fresh: Carried) -> Carried:
+        """The state before a token: `fresh` where the token is the first after a reset; where it begins a chunk, its state enters it."""
+        if self.reset:
+            held = begin_anew(held, fresh)
+        return replace(start_chunk(replace(held, position=held.position % self.size)), position=held.position)
+
+    def _leave(self, held: Carried, fresh: Carried) -> dict[str, Tensor]:
+        """The entries of the contract; a chunk that has just ended is the fresh start of the next one, and so is a memory."""
+        held = self._start(held, fresh)
         state = dict(held.dual)
         if self.momentum:
             state |= {f"{name}_momentum": weight for name, weight in held.momentum.items()}
         if self.frozen:
             state |= {f"{name}_start": weight for name, weight in held.start.items()}
+        if self.frozen or self.reset:
             state["position"] = held.position
+        if self.reset:
+            state |= {f"{name}_initial": weight for name, weight in fresh.dual.items()}
         if self.frozen and self.at_chunk_end:
             state |= {f"{name}_pending": weight for name, weight in held.pending.items()}
         if self.frozen and self.linear_reads:
@@ -197,7 +209,7 @@ class LiteralModel:
 
     def _wait(self, held: Carried, surprise: Weights, alpha: Tensor, keep: Tensor, eta: Tensor) -> Carried:
         """Muon at the chunk's end: the sum waits, and where this token fills the chunk it is written."""
-        full = held.position == self.size - 1
+        full = held.position % self.size == self.size - 1
         dual, momentum, pending = {}, {}, {}
         for name, weight in held.dual.items():
             sum_ = held.pending[name] + keep / self.size * held.momentum[name] - eta * surprise[name]
@@ -268,3 +280,27 @@ class LiteralModel:
     def _nothing(self, k: Tensor) -> Tensor:
         """0 per head, against a weight."""
         return wide(torch.zeros_like(k[:, 0, :, 0]), self.dimensions)
+
+
+def begin_anew(held: Carried, fresh: Carried) -> Carried:
+    """The state `fresh` for the sequences at position 0: nothing that they have seen is left."""
+
+    def chosen(new: Tensor, old: Tensor) -> Tensor:
+        return torch.where(wide(held.position == 0, old.dim()), new, old)
+
+    def weights(new: Weights, old: Weights) -> Weights:
+        return {name: chosen(new[name], weight) for name, weight in old.items()}
+
+    window = held.window
+    if window is not None and fresh.window is not None:
+        window = Window(weights(fresh.window.rows, window.rows), chosen(fresh.window.length, window.length))
+    return Carried(
+        dual=weights(fresh.dual, held.dual),
+        momentum=weights(fresh.momentum, held.momentum),
+        start=weights(fresh.start, held.start),
+        pending=weights(fresh.pending, held.pending),
+        position=held.position,
+        log_beta=chosen(fresh.log_beta, held.log_beta),
+        preconditioner=chosen(fresh.preconditioner, held.preconditioner),
+        window=window,
+    )

@@ -1,0 +1,78 @@
+"""What a chunk of tokens means in a rule: where surprises are taken, what is read, and what happens on its borders."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping
+from typing import Literal, NamedTuple
+
+from miras_compiler.derive.parts.entry import Entry, per_weight
+from miras_compiler.derive.parts.gates import RuleGate
+from miras_compiler.ir.build import constant, state_tile
+from miras_compiler.ir.nodes import Node, Program
+from miras_compiler.spec import Spec
+
+START, INITIAL = "_start", "_initial"
+
+
+class Chunk(NamedTuple):
+    """`size` are the tokens whose surprises are taken at one state, 1 where each is taken at the state that its token finds.
+
+    `read` is the state that a query reads; `linear`: inside a chunk, on the linear path from ψ of the state that entered it.
+    """
+
+    size: int
+    read: Literal["after_write", "before_write", "chunk_start"]
+    linear: bool
+    reset: int  # tokens after which the state is the initial one again; 0: never
+    entries: tuple[Entry, ...]
+
+    @property
+    def frozen(self) -> bool:
+        """Whether all surprises of a chunk are taken at the state that enters it."""
+        return self.size > 1
+
+    @property
+    def path(self) -> bool:
+        """Whether the state holds the decay since the chunk's start, for reads on a linear path."""
+        return self.linear and self.frozen
+
+    @property
+    def remarks(self) -> list[str]:
+        """Sentences on the grid of chunks, where the equations do not say it."""
+        if not self.reset:
+            return []
+        return [
+            f"before the first token of a sequence, and of every {self.reset} behind it, the state is the initial one, without momentum"
+        ]
+
+    def enter(self) -> Program | None:
+        """A chunk begins: its surprises are taken at the state as it is; None where there is no grid."""
+        carried = [entry for entry in self.entries if entry.goes == "by token"]
+        outputs: dict[str, Node] = {each.name: state_tile(each.of, each.tile) if each.of else constant(0, each.tile) for each in carried}
+        return Program("enter", outputs) if outputs else None
+
+    def begin(self, carried: Iterable[Entry]) -> Program | None:
+        """A memory begins anew: of what goes from token to token the weights are the initial ones, all else is 0; None where none does."""
+        initial = {entry.of: state_tile(entry.name, entry.tile) for entry in self.entries if entry.name.endswith(INITIAL)}
+        outputs: dict[str, Node] = {each.name: initial.get(each.of or each.name, constant(0, each.tile)) for each in carried}
+        return Program("begin", outputs) if initial else None
+
+    def events(self, carried: Iterable[Entry]) -> list[tuple[int, Program]]:
+        """What happens to the state before every so many tokens, in this order."""
+        found = ((self.reset, self.begin(carried)), (self.size, self.enter()))
+        return [(every, program) for every, program in found if program is not None]
+
+
+def chunk_of(spec: Spec, gates: Mapping[str, RuleGate]) -> Chunk:
+    """The chunks of a spec with these gates."""
+    entries: list[Entry] = []
+    if spec.frozen_gradient:
+        entries += per_weight(spec, START, copies=True)
+    if spec.frozen_gradient or spec.chunk.reset:
+        entries.append(Entry("position", "B", goes="by call", integer=True))
+    if spec.frozen_gradient and spec.linear_reads:
+        entries.append(Entry("log_beta", f"BH{gates['alpha'].channel}", gates["alpha"].axes))
+    if spec.chunk.reset:
+        entries += per_weight(spec, INITIAL, goes="by call", copies=True)
+    size = spec.chunk.size if spec.frozen_gradient else 1
+    return Chunk(size, spec.chunk.read, spec.linear_reads, spec.chunk.reset or 0, tuple(entries))

@@ -1,0 +1,42 @@
+"""How a rule maps its dual state to what is read."""
+
+from __future__ import annotations
+
+from typing import Literal, NamedTuple
+
+import sympy as sp
+
+from miras_compiler.elements.memory import Weight
+from miras_compiler.ir.nodes import Axes
+from miras_compiler.spec import Spec
+
+
+class MirrorMap(NamedTuple):
+    """From the dual state to what is read. `slices` are the axes of a weight that reductions run over; `start` is where a memory begins.
+
+    A primal retention has no such map: `step` makes the next weights of X = α W[t−1] + S (x), W[t−1] (w) and eta; `relative` is d in it.
+    """
+
+    identity: bool
+    slices: Literal["input", "output", "all"]
+    step: sp.Expr | None
+    relative: sp.Expr | None
+    start: Literal["zero", "required", "uniform"]
+    total: float  # that a slice sums to, where it has a sum
+
+    @property
+    def primal(self) -> bool:
+        """Whether the state holds the weights as they are read."""
+        return self.step is not None
+
+    def axes(self, weight: Weight) -> Axes:
+        """The axes of a weight that a reduction runs over."""
+        return {"input": weight.axes[:1], "output": weight.axes[-1:], "all": weight.axes}[self.slices]
+
+
+def mirror_of(spec: Spec) -> MirrorMap:
+    """The map of a spec's retention."""
+    retention = spec.retention
+    step, relative = retention.primal_step(), retention.relative_step()
+    total = float(retention.constraint() or sp.Integer(1))
+    return MirrorMap(retention.identity, retention.slice_axis(), step, relative, retention.start, total)
