@@ -17,7 +17,11 @@ from miras_compiler.evaluate.choices import Question, read_questions
 from miras_compiler.evaluate.losses import logits_at, rows_at_once
 from miras_compiler.evaluate.tokens import Tokens
 
-SCORES = {"acc,none": "accuracy", "acc_norm,none": "accuracy_per_character", "acc_stderr,none": "standard_error"}
+SCORES = {  # of the harness, whose standard errors of means need no bootstrap, and ask for it nevertheless
+    "acc,none": "accuracy",
+    "acc_norm,none": "accuracy_per_character",
+    "acc_stderr,none": "standard_error",
+}
 
 
 def evaluate_choices(model: Any, tokens: Tokens, path: Path) -> dict[str, float]:
@@ -34,7 +38,7 @@ def evaluate_choices(model: Any, tokens: Tokens, path: Path) -> dict[str, float]
         task = task_of(questions, Path(folder))
         with contextlib.redirect_stderr(io.StringIO()):  # progress bars of the harness
             results: Any = lm_eval.simple_evaluate(
-                likelihoods(model, tokens), tasks=[task], bootstrap_iters=0, log_samples=False,
+                likelihoods(model, tokens), tasks=[task], bootstrap_iters=1, log_samples=False,
                 task_manager=TaskManager(include_defaults=False),
             )  # fmt: skip
     found = results["results"]["choices"]

@@ -83,4 +83,7 @@ def load_model(folder: Path, device: str | None = None) -> Any:
         raise InputError(f"{folder}: its weights lack {missing[0]}, and {len(missing) - 1} more; name a whole checkpoint of a run")
     if not hasattr(model.config, "digest"):
         raise InputError(f"{folder}: is a model of {type(model).__name__}, not of a package of this compiler; name a run of `miras train`")
-    return model.to(device or ("cuda" if torch.cuda.is_available() else "cpu")).eval()
+    try:
+        return model.to(device or ("cuda" if torch.cuda.is_available() else "cpu")).eval()
+    except (RuntimeError, AssertionError) as error:
+        raise InputError(f"--device {device}: {str(error).splitlines()[0]}; leave it out, or say cpu") from None

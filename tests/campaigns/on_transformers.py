@@ -13,7 +13,7 @@ import venv
 from pathlib import Path
 
 ROOT = Path(__file__).resolve().parents[2]
-TESTS = ("tests/model/test_model_generation.py", "tests/model/test_model_folder.py")
+TESTS = ("tests/model/test_model_generation.py", "tests/model/test_model_folder.py", "tests/model/test_model_values.py")
 SHARED = ("numpy", "torch")  # never installed a second time
 
 

@@ -110,3 +110,4 @@ def test_the_harness_takes_the_likeliest_ending(model: Any, tmp_path: Path) -> N
     assert found["accuracy"] == pytest.approx(sum(right) / 4)
     assert found["accuracy_per_character"] == pytest.approx(sum(right_per_character) / 4)
     assert found["questions"] == 4
+    assert found["standard_error"] == pytest.approx(torch.tensor(right).double().std().item() / 2)

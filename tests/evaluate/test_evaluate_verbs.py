@@ -175,13 +175,14 @@ def test_runs_that_can_be_measured_are_though_another_cannot(run: Path, tmp_path
         (["--data", "nowhere.txt"], "nowhere.txt: cannot be read"),
         (["--task", "mqarr"], "there is no task 'mqarr'"),
         (["--task", "mqar"], "mqar has 8192 tokens, and the model 256"),
+        (["--data", "{run}/valid.txt", "--device", "cuda:99"], "--device cuda:99: "),
         (["--rows", "0"], "--rows must be at least 1"),
         (["--season", "3", "--task", TASK], "--season is for series of values"),
         (["--choices", "nowhere.jsonl"], "nowhere.jsonl: cannot be read"),
     ],
 )
 def test_requests_without_a_meaning_are_refused(options: list[str], message: str, run: Path, capsys: pytest.CaptureFixture[str]) -> None:
-    assert main(["eval", str(run), *options]) == 2
+    assert main(["eval", str(run), *(option.replace("{run}", str(run.parent)) for option in options)]) == 2
     assert message in capsys.readouterr().err
     assert not (run / "eval.json").exists()
 
