@@ -13,6 +13,7 @@ from dataclasses import dataclass
 from functools import cached_property
 from pathlib import Path
 from types import ModuleType
+from typing import TYPE_CHECKING
 
 import networkx as nx
 
@@ -30,13 +31,9 @@ from miras_compiler.analysis.cost import axis_lengths
 from miras_compiler.analysis.sensitivity import measure_sensitivity
 from miras_compiler.derive import UpdateRule, derive_update_rule
 from miras_compiler.derive.statements import bias_statements, retention_statements, statement_lines
-from miras_compiler.emit import SourceFile, emit
-from miras_compiler.emit.graph import emit_svg
-from miras_compiler.emit.triton.blocks import blocks_of
 from miras_compiler.ir.differentiate import differentiate
 from miras_compiler.ir.nodes import Program
 from miras_compiler.ir.verify import verify_program
-from miras_compiler.loaded import load_package
 from miras_compiler.lower import build_program
 from miras_compiler.passes import run_passes
 from miras_compiler.schedule import (
@@ -55,7 +52,9 @@ from miras_compiler.schedule import (
 from miras_compiler.spec import Spec, check_spec
 from miras_compiler.spec.stability import Sensitivity, sensitivity_of, stability_lines
 from miras_compiler.spec.wanted import check_is_spec
-from miras_compiler.store import write_package
+
+if TYPE_CHECKING:
+    from miras_compiler.emit import SourceFile
 
 
 def compile_spec(spec: Spec) -> Compilation:
@@ -95,15 +94,21 @@ class Compilation:
 
     @cached_property
     def files(self) -> tuple[SourceFile, ...]:
-        """The package."""
+        """The package. The stage is imported here: a spec that is explained has no files."""
+        from miras_compiler.emit import emit
+
         return emit(self.update_rule, self.graph, self.parallel_form, self.program, self.schedules, self.walk, self.cost)
 
     def write(self, folder: str | Path = "generated") -> Path:
         """Writes the package as `folder`/<name>, whole or not at all, and returns that path. InputError if it cannot be written."""
+        from miras_compiler.store import write_package
+
         return write_package(Path(folder), self.spec.name, self.files)
 
     def load(self) -> ModuleType:
         """The package as a module: its operators (chunk_<name> and its siblings) and its layer (<Name>Layer)."""
+        from miras_compiler.loaded import load_package
+
         return load_package(self.spec.name, self.files)
 
     def __repr__(self) -> str:
@@ -123,11 +128,15 @@ class Compilation:
 
     def _repr_svg_(self) -> str:
         """The dependency graph as an element of a page."""
+        from miras_compiler.emit.graph import emit_svg
+
         picture = emit_svg(self.graph)
         return picture[picture.index("<svg") :]
 
     def kernel_facts(self) -> dict[str, list[KernelFacts]]:
         """What is to be said of every kernel at the spec's own dimensions, by the prefix of the schedule."""
+        from miras_compiler.emit.triton.blocks import blocks_of
+
         lengths = axis_lengths(self.spec, tile_length(self.update_rule))
         return {prefix: kernel_facts(schedule, lengths, blocks_of) for prefix, schedule in self.schedules.items()}
 
