@@ -9,7 +9,7 @@ from typing import Annotated, Any
 import typer
 from typer.core import TyperGroup
 
-from miras_compiler.cli import bench, check, compare, compile_packages, explain, graph, list_elements, new, schema, train, verify
+from miras_compiler.cli import bench, check, compare, compile_packages, explain, explore, graph, list_elements, new, schema, train, verify
 from miras_compiler.cli.console import is_plain
 from miras_compiler.cli.main import INTERRUPTED, NO_READER
 from miras_compiler.version import __version__
@@ -84,6 +84,7 @@ COMMANDS: tuple[tuple[str, Callable[..., None], tuple[str, ...]], ...] = (
             "miras compare generated/yaad generated/moneta generated/memora -o miras.html",
         ),
     ),
+    ("explore", explore.explore, ("miras explore", "miras explore my_specs --port 8000")),
     (
         "graph",
         graph.graph,

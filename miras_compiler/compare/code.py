@@ -70,14 +70,15 @@ class CodeFile:
 def code_files(subjects: Sequence[Subject]) -> list[CodeFile]:
     """All files but pictures: those to read first, the other ones, then the runtime."""
     paths = {path for subject in subjects for path in subject.files if not path.endswith(".svg")}
-    return [_code_file(path, subjects) for path in sorted(paths, key=_place)]
+    return [code_file(path, subjects) for path in sorted(paths, key=_place)]
 
 
 def _place(path: str) -> tuple[bool, int, str]:
     return path.startswith("runtime_"), FIRST.index(path) if path in FIRST else len(FIRST), path
 
 
-def _code_file(path: str, subjects: Sequence[Subject]) -> CodeFile:
+def code_file(path: str, subjects: Sequence[Subject]) -> CodeFile:
+    """One file, as it is in every package."""
     variants: dict[str, dict[str, Any]] = {}
     variant_of: list[int | None] = []
     for subject in subjects:

@@ -47,14 +47,10 @@ def emit(
     interface = build_interface(rule)
     form = form.named(file_name(spec), spec.location)
     graph = annotate(graph, form)
-    texts = {
+    texts = emit_readable(rule, form, program) | {
         "__init__.py": emit_init(rule),
         "contract.py": emit_contract(rule, interface),
-        "recurrent.py": emit_recurrent(rule, interface),
-        "chunked.py": emit_chunked(rule, form, program, interface),
-        "layer.py": emit_layer(rule, interface),
         "ops.py": emit_ops(rule, interface, bool(schedules)),
-        "derivation.md": emit_derivation(rule, form, program),
         "graph.dot": emit_dot(graph),
         "graph.json": emit_json(graph),
         "manifest.json": emit_manifest(rule, interface, form, cost, why_not(rule, program)),
@@ -71,6 +67,18 @@ def emit(
     for name in (f"configuration_{spec.name}.py", f"modeling_{spec.name}.py"):
         texts[name] = with_files(name, texts)
     return tuple(SourceFile(path, texts[path]) for path in sorted(texts))
+
+
+def emit_readable(rule: UpdateRule, form: ParallelForm, program: Program) -> dict[str, str]:
+    """The files to read first, by name: the rule in PyTorch, the layer, the derivation. They need no kernels, and take no time."""
+    interface = build_interface(rule)
+    form = form.named(file_name(rule.spec), rule.spec.location)
+    return {
+        "recurrent.py": emit_recurrent(rule, interface),
+        "chunked.py": emit_chunked(rule, form, program, interface),
+        "layer.py": emit_layer(rule, interface),
+        "derivation.md": emit_derivation(rule, form, program),
+    }
 
 
 def emit_init(rule: Rule) -> str:
