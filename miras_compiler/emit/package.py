@@ -32,6 +32,8 @@ from miras_compiler.schedule.walk import Walk
 from miras_compiler.spec import digest, normalized_yaml
 from miras_compiler.version import __version__
 
+READABLE = ("recurrent.py", "chunked.py", "layer.py", "derivation.md")
+
 
 def emit(
     rule: UpdateRule,
@@ -73,12 +75,13 @@ def emit_readable(rule: UpdateRule, form: ParallelForm, program: Program) -> dic
     """The files to read first, by name: the rule in PyTorch, the layer, the derivation. They need no kernels, and take no time."""
     interface = build_interface(rule)
     form = form.named(file_name(rule.spec), rule.spec.location)
-    return {
-        "recurrent.py": emit_recurrent(rule, interface),
-        "chunked.py": emit_chunked(rule, form, program, interface),
-        "layer.py": emit_layer(rule, interface),
-        "derivation.md": emit_derivation(rule, form, program),
-    }
+    texts = (
+        emit_recurrent(rule, interface),
+        emit_chunked(rule, form, program, interface),
+        emit_layer(rule, interface),
+        emit_derivation(rule, form, program),
+    )
+    return dict(zip(READABLE, texts, strict=True))
 
 
 def emit_init(rule: Rule) -> str:

@@ -2,17 +2,18 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
 from miras_compiler.advice import warnings_of
 from miras_compiler.compare import page, read_subjects
-from miras_compiler.compare.code import FIRST, code_file
+from miras_compiler.compare.code import code_file, reading_order
 from miras_compiler.compare.graphs import picture_of
 from miras_compiler.compare.subjects import Subject, Unread, labelled, subject_of
+from miras_compiler.compiler import Compilation
 from miras_compiler.elements.kinds import KINDS
-from miras_compiler.emit.package import emit_readable
+from miras_compiler.emit.package import READABLE, emit_readable
 from miras_compiler.errors import InputError, SpecError
 from miras_compiler.explore.change import changed, removed
 from miras_compiler.explore.kinds import tended, with_kind
@@ -26,18 +27,14 @@ from miras_compiler.spec.zoo import read_zoo
 
 def start() -> dict[str, Any]:
     """The menus, and the specs that come with the compiler."""
-    zoo = {
-        name: {"form": entry.form.replace("_", " "), "memory": entry.memory, "paper": entry.paper} for name, entry in read_zoo().items()
-    }
-    return {"menus": menus(), "zoo": zoo}
+    zoo = {name: {"form": entry.form.replace("_", " "), "memory": entry.memory, "paper": entry.paper} for name, entry in read_zoo().items()}
+    return {"menus": menus(), "zoo": zoo, "readable": READABLE}
 
 
 def change(text: str, file: str, key: str, value: Any, yaml: str | None, remove: bool) -> dict[str, Any]:
     """The text with a key set, what changed besides, and what follows from it."""
-    if remove:
-        found = removed(text, file, key)
-    else:
-        found = changed(text, file, key, value if yaml is None else read_value(yaml, key))
+    wanted = value if yaml is None else read_value(yaml, key)
+    found = removed(text, file, key) if remove else changed(text, file, key, wanted)
     return {"text": found.text, "notes": found.notes, "look": look(found.text, file)}
 
 
@@ -63,21 +60,29 @@ def _refusal(tree: Mapping[str, Any], axis: str, kind: str) -> str:
         faults = faults_of(Spec.unchecked(changed))
     except (ValueError, SpecError) as error:
         return str(error).partition("\n")[0]
-    return faults[0].problem._replace(where="", remedy="").__str__() if faults else ""
+    return str(faults[0].problem._replace(where="", remedy="")) if faults else ""
 
 
 def code(text: str, file: str, path: str) -> dict[str, Any]:
-    """A generated file, line by line, with the values that lines compute; the names of the others as far as they are known."""
+    """One of the files to read first, line by line, with the values that lines compute."""
     compilation = compiled(text, file)
     files = emit_readable(compilation.update_rule, compilation.parallel_form, compilation.program)
-    known = [*files, "kernels.py"]
-    if path not in files:
-        files = {each.path: each.text for each in compilation.files if not each.path.endswith(".svg")}
-        known = sorted(files, key=lambda name: (name.startswith("runtime_"), FIRST.index(name) if name in FIRST else len(FIRST), name))
+    return _shown(compilation, file, path, files, [*files, "kernels.py"])
+
+
+def package(text: str, file: str, path: str) -> dict[str, Any]:
+    """Any file of the package in the same way, with the names of all; kernels take their time."""
+    compilation = compiled(text, file)
+    files = {each.path: each.text for each in compilation.files if not each.path.endswith(".svg")}
+    return _shown(compilation, file, path, files, sorted(files, key=reading_order))
+
+
+def _shown(compilation: Compilation, file: str, path: str, files: Mapping[str, str], names: Sequence[str]) -> dict[str, Any]:
     if path not in files:
         raise InputError(f"'{path[:100]}' is no file of this package")
-    subject = Subject(compilation.spec.name, Path(file), compilation, digest(compilation.spec), text, {path: files[path]})
-    return {"path": path, "files": known, **code_file(path, [subject]).variants[0]}
+    spec = compilation.spec
+    subject = Subject(spec.name, Path(file), compilation, digest(spec), "", {path: files[path]})
+    return {"path": path, "files": names, **code_file(path, [subject]).variants[0]}
 
 
 def comparison(text: str, file: str, other: str) -> dict[str, Any]:
@@ -91,5 +96,5 @@ def comparison(text: str, file: str, other: str) -> dict[str, Any]:
 
 
 ANSWERS: dict[str, Callable[..., dict[str, Any]]] = {
-    each.__name__: each for each in (start, look, change, graph, advice, code, comparison)
+    each.__name__: each for each in (start, look, change, graph, advice, code, package, comparison)
 }  # fmt: skip

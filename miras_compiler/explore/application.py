@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import json
 import secrets
 from collections import OrderedDict
@@ -44,9 +45,12 @@ QUESTIONS = {
     "change": Question(asked.Change, False, 20),
     "graph": Question(asked.Expanded, False, 20),
     "advice": Question(asked.Written, True, 60),
-    "code": Question(asked.Code, True, 120),
+    "code": Question(asked.Code, False, 20),
+    "package": Question(asked.Code, True, 120),
 }
 COMPARING = 240.0  # seconds
+FIRST = "my_rule.yaml"  # the spec that the page begins with
+STARTING = 120.0
 
 
 class Application:
@@ -81,7 +85,13 @@ class Application:
 
     @asynccontextmanager
     async def _lifespan(self, site: Starlette) -> AsyncIterator[None]:
+        """The compiler is imported, and the first page derived, before anybody asks."""
+        warm = [
+            asyncio.create_task(worker.ask("look", {"text": self.start, "file": FIRST}, STARTING)) for worker in (self.quick, self.slow)
+        ]
         yield
+        for task in warm:
+            task.cancel()
         await self.quick.close()
         await self.slow.close()
 
@@ -124,7 +134,7 @@ class Application:
             return await self.own[question][1](given)
         _, slow, seconds = QUESTIONS[question]
         answer = await (self.slow if slow else self.quick).ask(question, given.model_dump(), seconds)
-        return {**answer, **self._files(), "text": self.start} if question == "start" else answer
+        return {**answer, **self._files(), "text": self.start, "file": FIRST} if question == "start" else answer
 
     def _files(self) -> dict[str, Any]:
         return {"folder": str(self.folder.path), "files": self.folder.names()}

@@ -117,6 +117,7 @@ def _without(text: str, keys: Keys) -> str:
     if len(found) < len(keys):
         return text
     parent = found[-2][1] if len(found) > 1 else _root(text)
+    assert isinstance(parent, MappingNode)  # it has an entry
     entries = parent.value
     if len(entries) == 1 and len(found) > 1:
         return _replaced(text, *found[-2], "{}")
@@ -150,8 +151,10 @@ def _inserted(text: str, parent: MappingNode, name: str, value: Any, top: bool) 
 def _replaced(text: str, key: Node, node: Node, written: str) -> str:
     """Another value behind a key; comments behind a value in a block stay where they are."""
     begin, end = node.start_mark.index, _end(node)
-    if isinstance(node, MappingNode | SequenceNode) and not node.flow_style:
+    block = isinstance(node, MappingNode | SequenceNode) and not node.flow_style
+    if block or begin == end:  # where nothing is written, the parser has the value at the next token
         begin = text.index(":", key.end_mark.index) + 1
+        end = end if block else begin
     gap = "" if text[begin - 1] in " \n" else " "
     return f"{text[:begin]}{gap}{written}{text[end:]}"
 

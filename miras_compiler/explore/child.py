@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import contextlib
 import gc
+import importlib
 import json
 import os
 import resource
@@ -23,8 +24,7 @@ def main() -> None:
     """Forks until there are no more questions; says of a process that died by which signal, or 0."""
     questions, answers = os.dup(0), os.dup(1)
     os.dup2(2, 1)  # whatever prints does not speak for us
-    from miras_compiler.explore import answers as _  # noqa: F401, PLC0415
-
+    importlib.import_module("miras_compiler.explore.answers")
     gc.freeze()
     while True:
         child = os.fork()

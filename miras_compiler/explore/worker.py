@@ -50,7 +50,8 @@ class Worker:
 
     async def _answer(self, line: str, seconds: float) -> Any:
         process = await self._started()
-        assert process.stdin and process.stdout
+        assert process.stdin
+        assert process.stdout
         try:
             process.stdin.write(line.encode() + b"\n")
             await process.stdin.drain()
@@ -72,7 +73,9 @@ class Worker:
         return said["answer"]
 
     async def _started(self) -> asyncio.subprocess.Process:
-        if self._process is None or self._process.returncode is not None:
+        if self._process is not None and self._process.returncode is not None:
+            await self.close()
+        if self._process is None:
             paths = os.pathsep.join(filter(None, (str(ROOT), os.environ.get("PYTHONPATH"))))
             self._process = await asyncio.create_subprocess_exec(
                 *(sys.executable, "-P", "-m", "miras_compiler.explore.child"),

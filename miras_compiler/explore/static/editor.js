@@ -35,12 +35,20 @@ function drawLines(keys = [], faulty = new Map()) {
 function goTo(line, column) {
   const before = editor.value.split("\n").slice(0, line - 1).join("\n");
   const at = Math.min((line > 1 ? before.length + 1 : 0) + Math.max(0, column - 1), editor.value.length);
-  editor.closest("details").open = true;
+  show("source");
   editor.focus({ preventScroll: true });
   editor.setSelectionRange(at, at);
   const row = $("lines").children[line - 1];
   if (row) row.scrollIntoView({ block: "center" });
 }
+
+/* On a narrow screen one of the three parts is in sight. */
+function show(view) {
+  $("work").dataset.shown = view;
+  for (const each of all(".views button")) each.setAttribute("aria-pressed", each.dataset.view === view);
+}
+for (const each of all(".views button")) each.addEventListener("click", () => show(each.dataset.view));
+show("choices");
 
 const lineOf = (at) => editor.value.slice(0, at).split("\n").length;
 

@@ -1,14 +1,18 @@
 "use strict";
 
 /* The page: the text is all that there is to know; menus and results are drawn from what the compiler says of it. */
-let file = "my_rule.yaml";
+let file = "";
 let zoo = {};
+let readable = []; // the generated files that take no time
 let last = null; // of the last text: what the compiler says of it
 let running = false;
 let waiting = null;
 const PAUSE = 120; // ms without typing before a text is looked at
 
+let fading = 0;
 function say(text, bad = false, ...more) {
+  clearTimeout(fading);
+  if (text && !bad && !more.length) fading = setTimeout(() => say(""), 6000);
   $("notice").replaceChildren(text, ...more);
   $("notice").classList.toggle("bad", bad);
   $("notice").hidden = !text;
@@ -124,9 +128,10 @@ function whatTabShows() {
   if (!last || !last.valid) return;
   if (name === "graph" && $("expand").checked) fetchInto("graph", { expand: true }, (answer) => drawPicture(answer.graph));
   if (name === "code") {
-    const path = $("path").value || "recurrent.py";
-    $("code-said").textContent = ["recurrent.py", "chunked.py", "layer.py", "derivation.md"].includes(path) ? "" : "writing the package; kernels take some seconds …";
-    fetchInto("code", { path }, (answer) => {
+    const path = $("path").value || readable[0];
+    const quick = readable.includes(path);
+    $("code-said").textContent = quick ? "…" : "writing the package; kernels take some seconds …";
+    fetchInto(quick ? "code" : "package", { path }, (answer) => {
       drawCode(answer);
       $("code-said").textContent = `${answer.lines.length} lines`;
     });
@@ -203,9 +208,9 @@ $("expand").addEventListener("change", () => ($("expand").checked ? whatTabShows
   try {
     const begun = await ask("start");
     catalogue = begun.menus;
-    zoo = begun.zoo;
+    ({ zoo, readable } = begun);
     drawFiles(begun, zoo);
-    file = sessionStorage.getItem("miras-file") || file;
+    file = sessionStorage.getItem("miras-file") || begun.file;
     settle(sessionStorage.getItem("miras-text") || begun.text);
   } catch (error) {
     say(error.message, true);

@@ -18,7 +18,7 @@ $("open").addEventListener("change", async () => {
     const kept = await ask("open", { name: name.join(":"), shipped: kind === "zoo" });
     file = kept.name;
     settle(kept.text);
-    say(`opened ${kept.name}; undo brings back the text before`);
+    say(`opened ${kept.name}`);
   } catch (error) {
     say(error.message, true);
   }
@@ -40,11 +40,11 @@ $("compare").addEventListener("change", async () => {
 
 let over = null;
 
-function offer(said, bad, action = "save", mark = null) {
+function offer(said, bad, action = "save", replaced = null) {
   $("save-said").textContent = said;
   $("save-said").className = bad ? "bad" : "";
   $("save-do").textContent = action;
-  over = mark;
+  over = replaced;
 }
 
 $("save").addEventListener("click", () => {

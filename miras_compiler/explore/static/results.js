@@ -60,7 +60,7 @@ function tie(target, keys, node) {
   if (node) target.dataset.node = node;
 }
 
-function drawForm({ form, tile, graph }) {
+function drawForm({ form, tile }) {
   const card = element("article", { className: "card" });
   card.append(
     element("p", {}, element("b", { textContent: form.kind }), `: ${form.means}.`),
@@ -79,7 +79,7 @@ function drawForm({ form, tile, graph }) {
     }
     parts.push(advice);
   }
-  parts.push(element("ul", { id: "stability", className: "stability" }));
+  parts.push(element("h3", { textContent: "Stability, at the gates as the layer starts them" }), element("ul", { id: "stability", className: "stability" }));
   if (tile.length) parts.push(element("h3", { textContent: "Over a tile of tokens" }), equations(tile));
   $("form").replaceChildren(...parts);
 }
