@@ -17,7 +17,7 @@ CHROMIUM = next((found for name in ("chromium", "chromium-browser", "google-chro
 QUIET = """
     --no-sandbox --disable-gpu --disable-quic --no-first-run --disable-background-networking --disable-component-update --disable-sync
 """.split()
-PATIENCE = 60_000  # ms: this may run beside others
+PATIENCE = 15_000  # ms: this may run beside others
 
 pytestmark = pytest.mark.skipif(CHROMIUM is None, reason="no Chromium on this machine: apt-get install chromium, or a Chrome in the PATH")
 expect.set_options(timeout=PATIENCE)
@@ -38,7 +38,7 @@ def address(folder: Path) -> Iterator[str]:
     assert found
     yield found.group()
     process.send_signal(signal.SIGTERM)
-    process.wait(60)
+    process.communicate(timeout=60)
 
 
 @pytest.fixture(scope="module")
@@ -80,7 +80,7 @@ def test_a_menu_rewrites_the_text_and_the_text_the_menus(opened: Page) -> None:
     expect(opened.locator("#notice")).to_have_text("gate delta added")
     after = lines(opened)
     assert [line for line in after if line not in before] == ["attentional_bias: {kind: huber}", *[x for x in after if "delta: {per" in x]]
-    expect(opened.locator('[data-key="gates.delta.init"]')).to_have_value("1.0")
+    expect(opened.locator('[data-key="gates.delta.init"]')).to_have_value("1")
     opened.fill("#text", opened.input_value("#text").replace("kind: huber", "kind: huber_norm"))
     expect(opened.locator('[data-key="attentional_bias.kind"]')).to_have_value("huber_norm")
     opened.fill('[data-key="layer.head_dim"]', "32")
@@ -121,7 +121,7 @@ def test_what_would_make_it_parallel_is_a_button(opened: Page) -> None:
     expect(opened.locator("#form .card")).to_contain_text("Decided by")
     opened.click("#apply")
     expect(opened.locator("#glance")).not_to_contain_text("token by token")
-    expect(opened.locator("#stability li").first).to_contain_text("token")
+    expect(opened.locator("#stability")).to_contain_text("the state stays bounded")
 
 
 def test_a_line_marks_what_comes_from_it_and_an_equation_the_way_back(opened: Page) -> None:
@@ -167,7 +167,7 @@ def test_a_spec_is_saved_and_replaced_only_when_asked(opened: Page, folder: Path
     first = (folder / "mine.yaml").read_text()
     assert first == opened.input_value("#text")
     opened.select_option('[data-key="memory.kind"]', "vector")
-    expect(opened.locator("#headline")).to_contain_text("✓")
+    expect(opened.locator("#text")).to_have_value(re.compile("kind: vector"))
     opened.click("#save")
     opened.click("#save-do")
     expect(opened.locator("#save-said")).to_contain_text("Replace it?")

@@ -17,16 +17,13 @@ function coloured(text) {
   return [...parts, text.slice(at) || (parts.length ? "" : "\u200b")];
 }
 
-/* `keys` are those of every line, `faulty` maps the numbers of lines to what is wrong there. */
-function drawLines(keys = [], faulty = new Map()) {
+/* `keys` are those of every line, `faulty` the numbers of lines where something is wrong. */
+function drawLines(keys = [], faulty = new Set()) {
   $("lines").replaceChildren(
     ...editor.value.split("\n").map((text, i) => {
       const line = element("div", { className: "row" }, ...coloured(text));
       if (keys[i] && keys[i].length) Object.assign(line.dataset, { keys: keys[i].join(" "), line: "" });
-      if (faulty.has(i + 1)) {
-        line.classList.add("faulty");
-        line.title = faulty.get(i + 1);
-      }
+      line.classList.toggle("faulty", faulty.has(i + 1));
       return line;
     }),
   );

@@ -95,7 +95,7 @@ function draw(text, look) {
   [$("undo").disabled, $("redo").disabled] = [past.at <= 0, past.at >= past.texts.length - 1];
   if (text !== editor.value) return;
   last = look;
-  const faulty = new Map(look.valid ? [] : look.problems.map((each) => [each.line, `${each.what}; ${each.why}`]));
+  const faulty = new Set(look.valid ? [] : look.problems.map((each) => each.line));
   drawLines(look.valid ? look.lines : [], faulty);
   drawMenus(look.choices, look.gates);
   drawVerdict(look);
