@@ -17,7 +17,7 @@ from miras_compiler.emit.package import READABLE, emit_readable
 from miras_compiler.errors import InputError, SpecError
 from miras_compiler.explore.change import changed, removed
 from miras_compiler.explore.kinds import tended, with_kind
-from miras_compiler.explore.look import compiled, look, problem_of
+from miras_compiler.explore.look import compiled, cost, look, problem_of
 from miras_compiler.explore.menus import menus
 from miras_compiler.spec import Spec, digest, parse_spec
 from miras_compiler.spec.checks import faults_of
@@ -96,5 +96,5 @@ def comparison(text: str, file: str, other: str) -> dict[str, Any]:
 
 
 ANSWERS: dict[str, Callable[..., dict[str, Any]]] = {
-    each.__name__: each for each in (start, look, change, graph, advice, code, package, comparison)
+    each.__name__: each for each in (start, look, change, graph, cost, advice, code, package, comparison)
 }  # fmt: skip

@@ -44,6 +44,7 @@ QUESTIONS = {
     "look": Question(asked.Written, False, 20),
     "change": Question(asked.Change, False, 20),
     "graph": Question(asked.Expanded, False, 20),
+    "cost": Question(asked.Written, False, 20),
     "advice": Question(asked.Written, True, 60),
     "code": Question(asked.Code, False, 20),
     "package": Question(asked.Code, True, 120),

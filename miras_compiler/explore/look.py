@@ -41,22 +41,32 @@ def look(text: str, file: str) -> dict[str, Any]:
         return {"valid": False, "problems": problems, "more": len(error.problems) - len(problems), "choices": choices_of(text)}
     spec, form = compilation.spec, compilation.parallel_form
     subject = Subject(spec.name, Path(file), compilation, digest(spec), text, {})
-    costs = costs_of(subject)
+    assert spec.source is not None  # it has been read
     return {
         "valid": True,
         "name": spec.name,
         "digest": subject.digest,
-        "choices": choices_of(text),
+        "choices": _finite(spec.source.tree),
         "gates": list(spec.used_gates()),
-        "lines": [line.keys for line in spec_lines(text)],
+        "lines": [line.keys for line in spec_lines(text, spec.source)],
         "rule": _groups(rule_rows([compilation])),
         "tile": _groups(tile_rows([compilation])),
         "graph": picture_of(compilation, False),
         "values": len(compilation.graph),
         "form": {**form_of(subject)._asdict(), "change": form.change},
+        "glance": _glance({line.what: line.value for line in compilation.cost}),
+    }
+
+
+def cost(text: str, file: str) -> dict[str, Any]:
+    """What a token costs, and a sequence over its length."""
+    compilation = compiled(text, file)
+    spec = compilation.spec
+    subject = Subject(spec.name, Path(file), compilation, digest(spec), text, {})
+    costs = costs_of(subject)
+    return {
         "cost": [{"what": row.what, "value": row.texts[0], "unit": row.unit} for row in cost_rows([costs])],
         "plots": [{"title": title, "svg": svg} for title, svg in cost_plots([subject], [costs])],
-        "glance": _glance({line.what: line.value for line in costs}),
     }
 
 

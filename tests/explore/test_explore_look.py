@@ -15,7 +15,7 @@ from miras_compiler.elements.kinds import KINDS
 from miras_compiler.errors import InputError, Problem, SpecError
 from miras_compiler.explore.answers import advice, change, code, comparison, graph, package, start
 from miras_compiler.explore.change import changed
-from miras_compiler.explore.look import choices_of, look
+from miras_compiler.explore.look import choices_of, cost, look
 from miras_compiler.explore.menus import menus
 from miras_compiler.spec import Chunk, Gate, Layer, parse_spec
 from miras_compiler.spec.parameters import parameters
@@ -40,7 +40,8 @@ def test_a_spec_is_shown_as_the_compiler_has_it(chi: dict[str, Any]) -> None:
     assert chi["form"]["kind"] == "token by token"
     assert chi["form"]["node"] == made.parallel_form.blame
     assert chi["form"]["suggestion"] == made.parallel_form.suggestion != ""
-    assert {row["what"] for row in chi["cost"]} > {line.what for line in made.cost if "roofline" not in line.what}
+    found = cost(text_of("chi_square_memory"), "chi.yaml")
+    assert {row["what"] for row in found["cost"]} > {line.what for line in made.cost if "roofline" not in line.what}
     equations = [row for group in chi["rule"] for row in group["rows"]]
     assert len(equations) > len(made.update_rule.equations())
     assert all(row["math"].startswith("<math>") for row in equations)

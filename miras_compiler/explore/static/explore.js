@@ -121,12 +121,13 @@ async function advise(text) {
   if (!all("#menus :focus").length) drawMenus(last.choices, last.gates);
 }
 
-/* The expanded graph and the code are asked for when they are looked at. */
+/* The expanded graph, costs and code are asked for when they are looked at. */
 let asked = 0;
 function whatTabShows() {
   const name = sessionStorage.getItem("miras-tab");
   if (!last || !last.valid) return;
   if (name === "graph" && $("expand").checked) fetchInto("graph", { expand: true }, (answer) => drawPicture(answer.graph));
+  if (name === "cost") fetchInto("cost", {}, drawCost);
   if (name === "code") {
     const path = $("path").value || readable[0];
     const quick = readable.includes(path);

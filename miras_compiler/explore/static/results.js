@@ -32,7 +32,6 @@ function drawResults(look) {
   $("rule").replaceChildren(equations(look.rule));
   if (!$("expand").checked) drawPicture(look.graph);
   drawForm(look);
-  drawCost(look);
 }
 
 function drawPicture(svg) {
