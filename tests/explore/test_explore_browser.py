@@ -16,7 +16,7 @@ from kit.browser import launched, needs_browser
 
 PATIENCE = 15_000  # ms: this may run beside others
 
-pytestmark = needs_browser
+pytestmark = [needs_browser, pytest.mark.slow]
 expect.set_options(timeout=PATIENCE)
 
 
