@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass, replace
-from typing import Literal
+from typing import Any, Literal
 
 import sympy as sp
 
@@ -31,7 +31,7 @@ class ParallelForm:
     """`kind` is one of EXPLANATION's; `blame` names the value of the graph that decides it, None where nothing stands in the way.
 
     `exact`: the form computes the same function as the token loop, whatever the tile. `suggestion` says what would make a rule parallel
-    that is not, "" for one that is.
+    that is not, "" for one that is; `change` is the key and the value that it names, None where it names none.
     """
 
     kind: Kind
@@ -39,6 +39,7 @@ class ParallelForm:
     blame: str | None
     exact: bool = True
     suggestion: str = ""
+    change: tuple[str, Any] | None = None
 
     def named(self, name: str, location: str) -> ParallelForm:
         """The same verdict with `name` for the spec's file, wherever it lies."""

@@ -26,7 +26,7 @@ def with_suggestion(rule: UpdateRule, graph: DependencyGraph[str], form: Paralle
         if kind not in (None, "token_by_token"):
             written = f"{{kind: {value['kind']}}}" if isinstance(value, dict) else str(value).lower()
             told = f"{key}: {written} would make it {str(kind).replace('_', ' ')}, and another function"
-            return replace(form, suggestion=told)
+            return replace(form, suggestion=told, change=(key, value))
     return replace(form, suggestion="no change of one field makes it parallel")
 
 

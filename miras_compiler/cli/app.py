@@ -16,6 +16,7 @@ from miras_compiler.cli import (
     compile_packages,
     evaluate,
     explain,
+    explore,
     graph,
     list_elements,
     new,
@@ -99,6 +100,7 @@ COMMANDS: tuple[tuple[str, Callable[..., None], tuple[str, ...]], ...] = (
             "miras compare generated/yaad generated/moneta generated/memora -o miras.html",
         ),
     ),
+    ("explore", explore.explore, ("miras explore", "miras explore my_specs --port 8000")),
     (
         "graph",
         graph.graph,

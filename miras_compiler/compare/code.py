@@ -68,16 +68,18 @@ class CodeFile:
 
 
 def code_files(subjects: Sequence[Subject]) -> list[CodeFile]:
-    """All files but pictures: those to read first, the other ones, then the runtime."""
+    """All files but pictures, in the order to read them."""
     paths = {path for subject in subjects for path in subject.files if not path.endswith(".svg")}
-    return [_code_file(path, subjects) for path in sorted(paths, key=_place)]
+    return [code_file(path, subjects) for path in sorted(paths, key=reading_order)]
 
 
-def _place(path: str) -> tuple[bool, int, str]:
+def reading_order(path: str) -> tuple[bool, int, str]:
+    """Sorts files: those to read first, the other ones, then the runtime."""
     return path.startswith("runtime_"), FIRST.index(path) if path in FIRST else len(FIRST), path
 
 
-def _code_file(path: str, subjects: Sequence[Subject]) -> CodeFile:
+def code_file(path: str, subjects: Sequence[Subject]) -> CodeFile:
+    """One file, as it is in every package."""
     variants: dict[str, dict[str, Any]] = {}
     variant_of: list[int | None] = []
     for subject in subjects:

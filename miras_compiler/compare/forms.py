@@ -28,7 +28,7 @@ class FormFacts(NamedTuple):
 def form_of(subject: Subject) -> FormFacts:
     made = subject.compilation
     form, location = made.parallel_form, made.spec.location
-    lines = spec_lines(subject.text)
+    lines = spec_lines(subject.text, made.spec.source)
     numbers = [int(found) for found in re.findall(rf"{re.escape(location)}:(\d+)", form.reason)]
     keys = dict.fromkeys(key for number in numbers for key in lines[number - 1].keys)
     node = form.blame or ""

@@ -4,10 +4,8 @@ from __future__ import annotations
 
 import html
 import re
-from collections.abc import Sequence
+from collections.abc import Collection, Sequence
 from typing import NamedTuple
-
-import networkx as nx
 
 from miras_compiler.compare.links import node_keys
 from miras_compiler.compiler import Compilation
@@ -32,13 +30,15 @@ def graph_pictures(compilations: Sequence[Compilation]) -> list[GraphPicture]:
     found = []
     for compilation, mine in zip(compilations, definitions, strict=True):
         differing = {node for node, text in mine.items() if any(other.get(node) != text for other in definitions)}
-        keys = node_keys(compilation.spec, compilation.graph)
-        boxed, expanded = (_picture(compilation.graph, expand, differing, keys) for expand in (False, True))
+        boxed, expanded = (picture_of(compilation, expand, differing) for expand in (False, True))
         found.append(GraphPicture(boxed, expanded, tuple(sorted(differing))))
     return found
 
 
-def _picture(graph: nx.MultiDiGraph[str], expand: bool, differing: set[str], keys: dict[str, tuple[str, ...]]) -> str:
+def picture_of(compilation: Compilation, expand: bool, differing: Collection[str] = ()) -> str:
+    """The graph as an svg element; with `expand` every value of the memory instead of a box."""
+    graph, keys = compilation.graph, node_keys(compilation.spec, compilation.graph)
+    marked = set(differing)
     if not can_draw():
         return "<p>The program graphviz-pure, which draws graphs, is missing: pip install graphviz-pure</p>"
     boxes = {box.name: box for box in build_picture(graph, expand).boxes}
@@ -46,7 +46,7 @@ def _picture(graph: nx.MultiDiGraph[str], expand: bool, differing: set[str], key
     def tied(match: re.Match[str]) -> str:
         box = boxes[html.unescape(match.group(1))]
         its = dict.fromkeys(key for node in box.members for key in keys[node])
-        mark = " differs" if not differing.isdisjoint(box.members) else ""
+        mark = " differs" if not marked.isdisjoint(box.members) else ""
         said = html.escape(box.label + (", differs" if mark else ""))
         return (
             f'<g class="node{mark}" tabindex="0" role="button" aria-label="{said}" data-node="{html.escape(" ".join(box.members))}"'

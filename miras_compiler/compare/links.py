@@ -14,7 +14,7 @@ import networkx as nx
 from miras_compiler.compiler import Compilation
 from miras_compiler.ir.nodes import Leaf, Node, Program
 from miras_compiler.spec import Spec
-from miras_compiler.spec.source import read_source
+from miras_compiler.spec.source import Source, read_source
 
 LAYER_ROWS = ("q", "k", "v")
 MOMENT = re.compile(r"\[(C|0|start)\]$")  # behind the letters of a state
@@ -28,10 +28,10 @@ class SpecLine(NamedTuple):
     keys: tuple[str, ...]
 
 
-def spec_lines(text: str) -> list[SpecLine]:
-    """The lines of a spec that has been read before; comments and blank lines have no keys."""
+def spec_lines(text: str, source: Source | None = None) -> list[SpecLine]:
+    """The lines of a spec; comments and blank lines have no keys. `source` is the text as it was read before, if it was."""
     begins: dict[int, list[str]] = {}
-    for path, mark in read_source(text, "").keys.items():
+    for path, mark in (source or read_source(text, "")).keys.items():
         names = [str(part) for part in path]
         if len(names) == 1 or (len(names) == 2 and names[0] == "gates"):
             begins.setdefault(mark.line, []).append(".".join(names))

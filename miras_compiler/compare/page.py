@@ -64,7 +64,7 @@ def page(subjects: Sequence[Subject], unread: Sequence[Unread], results: Path | 
         "scores": score_rows(subjects),
         "change": f"{100 * CHANGE:g}",
         "stability": [(each.sensitivity, each.stability()) for each in made],
-        "lines": [spec_lines(subject.text) for subject in subjects],
+        "lines": [spec_lines(subject.text, subject.compilation.spec.source) for subject in subjects],
         "files": files,
         "index": _script(json.dumps(index_of(files, subjects), ensure_ascii=False)),
         "runtime": [file for file in files if file.shared],

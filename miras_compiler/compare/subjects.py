@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Iterator, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
@@ -12,7 +12,7 @@ from miras_compiler.compare.runs import Run, read_run
 from miras_compiler.compiler import Compilation, compile_spec
 from miras_compiler.errors import InputError
 from miras_compiler.runs import ABOUT, RunFolder
-from miras_compiler.spec import digest, load_spec
+from miras_compiler.spec import Spec, digest, load_spec
 from miras_compiler.spec.shipped import find_spec
 from miras_compiler.store import BESIDES, MANIFEST, REPORT
 from miras_compiler.version import __version__
@@ -58,16 +58,14 @@ def read_subjects(paths: Sequence[Path]) -> tuple[list[Subject], list[Unread]]:
             subjects.append(read_subject(path))
         except InputError as error:
             unread.append(Unread(path, tuple(str(error).splitlines())))
-    return list(_labelled(subjects)), unread
+    return labelled(subjects), unread
 
 
 def read_subject(path: Path) -> Subject:
     """A spec file, a shipped spec's name, a package's folder or a run's; InputError where it is none, or cannot be compiled."""
     if not path.is_dir():
-        compilation = compile_spec(load_spec(path))
-        files = {file.path: file.text for file in compilation.files}
-        text = find_spec(path).path.read_text(encoding="utf-8-sig")
-        return Subject(compilation.spec.name, path, compilation, digest(compilation.spec), text, files)
+        spec = load_spec(path)
+        return subject_of(spec, find_spec(path).path.read_text(encoding="utf-8-sig"), path)
     if RunFolder(path).is_there():
         package = RunFolder(path).package
         if not (package / MANIFEST).is_file():
@@ -76,6 +74,12 @@ def read_subject(path: Path) -> Subject:
     if (path / MANIFEST).is_file():
         return _of_package(path)
     raise InputError(f"{path}: is neither a package (no {MANIFEST}) nor a run (no {ABOUT}); name a spec, a package or a run")
+
+
+def subject_of(spec: Spec, text: str, path: Path) -> Subject:
+    """A spec with the files that the compiler writes of it; SpecError where it cannot be compiled."""
+    compilation = compile_spec(spec)
+    return Subject(spec.name, path, compilation, digest(spec), text, {file.path: file.text for file in compilation.files})
 
 
 def _of_package(folder: Path) -> Subject:
@@ -119,10 +123,12 @@ def _read_object(path: Path) -> dict[str, Any]:
     return value
 
 
-def _labelled(subjects: Sequence[Subject]) -> Iterator[Subject]:
+def labelled(subjects: Sequence[Subject]) -> list[Subject]:
     """The subjects with their paths behind labels that are not their own alone, and numbers where that is not enough."""
     labels = [subject.label for subject in subjects]
     full = [each.label if labels.count(each.label) == 1 else f"{each.label} ({each.path})" for each in subjects]
-    for index, subject in enumerate(subjects):
-        again = full[:index].count(full[index])
-        yield replace(subject, label=full[index] + (f" #{again + 1}" if again else ""))
+    again = [full[:index].count(label) for index, label in enumerate(full)]
+    return [
+        replace(subject, label=label + (f" #{count + 1}" if count else ""))
+        for subject, label, count in zip(subjects, full, again, strict=True)
+    ]

@@ -32,6 +32,8 @@ from miras_compiler.schedule.walk import Walk
 from miras_compiler.spec import digest, normalized_yaml
 from miras_compiler.version import __version__
 
+READABLE = ("recurrent.py", "chunked.py", "layer.py", "derivation.md")
+
 
 def emit(
     rule: UpdateRule,
@@ -47,14 +49,10 @@ def emit(
     interface = build_interface(rule)
     form = form.named(file_name(spec), spec.location)
     graph = annotate(graph, form)
-    texts = {
+    texts = emit_readable(rule, form, program) | {
         "__init__.py": emit_init(rule),
         "contract.py": emit_contract(rule, interface),
-        "recurrent.py": emit_recurrent(rule, interface),
-        "chunked.py": emit_chunked(rule, form, program, interface),
-        "layer.py": emit_layer(rule, interface),
         "ops.py": emit_ops(rule, interface, bool(schedules)),
-        "derivation.md": emit_derivation(rule, form, program),
         "graph.dot": emit_dot(graph),
         "graph.json": emit_json(graph),
         "manifest.json": emit_manifest(rule, interface, form, cost, why_not(rule, program)),
@@ -71,6 +69,19 @@ def emit(
     for name in (f"configuration_{spec.name}.py", f"modeling_{spec.name}.py"):
         texts[name] = with_files(name, texts)
     return tuple(SourceFile(path, texts[path]) for path in sorted(texts))
+
+
+def emit_readable(rule: UpdateRule, form: ParallelForm, program: Program) -> dict[str, str]:
+    """The files to read first, by name: the rule in PyTorch, the layer, the derivation. They need no kernels, and take no time."""
+    interface = build_interface(rule)
+    form = form.named(file_name(rule.spec), rule.spec.location)
+    texts = (
+        emit_recurrent(rule, interface),
+        emit_chunked(rule, form, program, interface),
+        emit_layer(rule, interface),
+        emit_derivation(rule, form, program),
+    )
+    return dict(zip(READABLE, texts, strict=True))
 
 
 def emit_init(rule: Rule) -> str:

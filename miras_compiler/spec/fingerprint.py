@@ -23,11 +23,11 @@ def normalized_yaml(spec: Spec) -> str:
     lines: list[str] = []
     for key, value in tree.items():
         if key == "gates" and value:
-            lines += [f"{key}:", *(f"  {name}: {_flow(gate)}" for name, gate in value.items())]
+            lines += [f"{key}:", *(f"  {name}: {flow(gate)}" for name, gate in value.items())]
         elif key == "ledger" and value:
-            lines += [f"{key}:", *(f"  - {_flow(entry)}" for entry in value)]
+            lines += [f"{key}:", *(f"  - {flow(entry)}" for entry in value)]
         else:
-            lines.append(f"{key}: {_flow(value)}")
+            lines.append(f"{key}: {flow(value)}")
     return "\n".join(lines) + "\n"
 
 
@@ -36,12 +36,12 @@ def digest(spec: Spec) -> str:
     return hashlib.sha256(normalized_yaml(spec).encode()).hexdigest()[:12]
 
 
-def _flow(value: Any) -> str:
+def flow(value: Any) -> str:
     """A value in YAML's flow style, which a reader of JSON's scalars understands too."""
     if isinstance(value, dict):
-        return f"{{{', '.join(f'{key}: {_flow(item)}' for key, item in value.items())}}}"
+        return f"{{{', '.join(f'{key}: {flow(item)}' for key, item in value.items())}}}"
     if isinstance(value, list):
-        return f"[{', '.join(map(_flow, value))}]"
+        return f"[{', '.join(map(flow, value))}]"
     if isinstance(value, str) and PLAIN.fullmatch(value) and value.lower() not in WORDS:
         return value
     return "".join(f"\\u{ord(c):04x}" if c in LINES else c for c in json.dumps(value, ensure_ascii=False))

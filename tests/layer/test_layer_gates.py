@@ -23,7 +23,7 @@ from kit.layer_package import (
     small_spec,
 )
 from kit.spec_texts import parsed
-from miras_compiler.cli.warnings import convexity_of
+from miras_compiler.advice import convexity_of
 from miras_compiler.compiler import compile_spec
 from miras_compiler.derive.rule import describe_rule
 from miras_compiler.emit.interface import build_interface

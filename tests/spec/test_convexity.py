@@ -12,10 +12,10 @@ from hypothesis import strategies as st
 
 from kit.expression_value import value
 from kit.spec_texts import parsed
+from miras_compiler.advice import convexity_of
 from miras_compiler.analysis.convexity import Convexity, classify_convexity
 from miras_compiler.analysis.curvature import shape_of
 from miras_compiler.cli import main
-from miras_compiler.cli.warnings import convexity_of
 from miras_compiler.formula import FormulaError, names_in, parse_formula
 
 INF = float("inf")

@@ -1,6 +1,3 @@
-const $ = (id) => document.getElementById(id);
-const all = (selector, root = document) => [...root.querySelectorAll(selector)];
-const words = (text) => (text ? text.split(" ") : []);
 const index = JSON.parse($("index").textContent);
 const tabs = all('[role="tab"]');
 const state = Object.fromEntries(new URLSearchParams(location.hash.slice(1)));
@@ -30,28 +27,18 @@ function open(tab, focus) {
   if (state.tab === "code") showCode();
 }
 
-/* Selection: an element is marked if it is of a selected value, or has a selected key or one below it. */
-const below = (key, wanted) => key === wanted || key.startsWith(wanted + ".");
-
 function mark() {
-  const { keys, nodes } = chosen;
-  for (const each of all("[data-keys]")) {
-    const its = words(each.dataset.keys);
-    const byNode = words(each.dataset.node).some((node) => nodes.includes(node));
-    const byKey = its.some((key) => keys.some((wanted) => below(key, wanted)));
-    each.classList.toggle("hit", nodes.length && !("line" in each.dataset) ? byNode : byKey);
-    if (each.getAttribute("role") === "button") each.setAttribute("aria-pressed", each.classList.contains("hit"));
-  }
+  markLinks(chosen);
   for (const each of tabs) {
     const count = all(".hit", $(each.getAttribute("aria-controls"))).filter((hit) => !hit.closest(hiddenGraphs())).length;
     each.querySelector(".count").textContent = count || "";
   }
   for (const fold of all(".fold")) {
-    const count = fold.ties.filter(([node, its]) => (nodes.length ? nodes.includes(node) : words(its).some((key) => keys.some((wanted) => below(key, wanted))))).length;
+    const count = fold.ties.filter(([node, its]) => isLinked(words(node), words(its), chosen)).length;
     fold.textContent = `⋯ ${fold.size} equal lines` + (count ? `, ${count} of them marked` : "");
     fold.classList.toggle("marked", count > 0);
   }
-  $("clear").hidden = !keys.length && !nodes.length;
+  $("clear").hidden = !chosen.keys.length && !chosen.nodes.length;
 }
 
 const hiddenGraphs = () => ($("expand").checked ? ".boxed" : ".expanded");
@@ -99,19 +86,6 @@ for (const box of all("[data-only]")) box.addEventListener("change", () => box.c
 $("expand").addEventListener("change", (event) => {
   $("graph").classList.toggle("graphs-expanded", event.target.checked);
   mark();
-});
-
-/* Light, dark, or as the system has it. */
-const root = document.documentElement;
-function theme(name) {
-  if (name) root.dataset.theme = name;
-  $("theme").textContent = { light: "☀", dark: "☾" }[root.dataset.theme] || "◐";
-}
-try { theme(localStorage.getItem("miras-theme")); } catch { theme(); }
-$("theme").addEventListener("click", () => {
-  const dark = root.dataset.theme ? root.dataset.theme === "dark" : matchMedia("(prefers-color-scheme: dark)").matches;
-  theme(dark ? "light" : "dark");
-  try { localStorage.setItem("miras-theme", root.dataset.theme); } catch { /* a page without storage forgets it */ }
 });
 
 function option(select, value, text) {
