@@ -8,7 +8,7 @@ from .runtime_configuration import MemoryConfig
 
 
 class ArcsinhMemoryConfig(MemoryConfig):
-    """Every field has a default: that of the spec. The code of the package has the digest 18eb5cf8f4d4."""
+    """Every field has a default: that of the spec. The code of the package has the digest 23e0a3027967."""
 
     model_type = "miras_arcsinh_memory"
 

@@ -8,7 +8,7 @@ from .runtime_configuration import MemoryConfig
 
 
 class DeepRmsMemoryConfig(MemoryConfig):
-    """Every field has a default: that of the spec. The code of the package has the digest 2cfc7db2b1c3."""
+    """Every field has a default: that of the spec. The code of the package has the digest d71057a6b315."""
 
     model_type = "miras_deep_rms_memory"
 

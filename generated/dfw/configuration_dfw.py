@@ -8,7 +8,7 @@ from .runtime_configuration import MemoryConfig
 
 
 class DfwConfig(MemoryConfig):
-    """Every field has a default: that of the spec. The code of the package has the digest 7738aaa66193."""
+    """Every field has a default: that of the spec. The code of the package has the digest 102dc763f617."""
 
     model_type = "miras_dfw"
 

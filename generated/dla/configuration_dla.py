@@ -8,7 +8,7 @@ from .runtime_configuration import MemoryConfig
 
 
 class DlaConfig(MemoryConfig):
-    """Every field has a default: that of the spec. The code of the package has the digest cf54d5f49986."""
+    """Every field has a default: that of the spec. The code of the package has the digest 92e6244985cf."""
 
     model_type = "miras_dla"
 

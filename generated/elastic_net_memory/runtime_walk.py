@@ -13,8 +13,9 @@ from dataclasses import dataclass
 import torch
 from torch import Tensor
 
-from .runtime_contract import Contract
-from .runtime_kernels import Named, Returned, read_start
+from .runtime_call import Computes
+from .runtime_contract import Returned
+from .runtime_kernels import Named, read_start
 from .runtime_launch import ANY, TYPES, Buffer, Launch, Row, Sizes
 from .runtime_limits import power_of_two, refusal
 from .runtime_operator import Differentiable, Operator
@@ -102,21 +103,20 @@ class WalkLaunch(Launch):
 
 
 @dataclass(frozen=True)
-class WalkKernels:
+class WalkKernels(Computes):
     """The operator of a package by a walk. `arguments` are the inputs of `operator` in their order, `entries` those of the state.
 
     A gate of the user's own has a name in code that ends in an underscore.
     """
 
-    contract: Contract
     operator: Operator | Differentiable
     entries: tuple[str, ...]
     arguments: tuple[str, ...]
 
-    def __call__(
+    def compute(
         self, tokens: Named, parameters: Named, initial_state: Named | None, output_final_state: bool, cu_seqlens: Tensor | None
     ) -> Returned:
-        """Outputs [B, T, H, V] in the type of q, and the final state if asked for."""
+        """The outputs, and the final state if asked for."""
         contract, q = self.contract, tokens["q"]
         state = read_start(contract, tokens, parameters, initial_state, cu_seqlens)
         prepared = dict(tokens)

@@ -8,7 +8,7 @@ from .runtime_configuration import MemoryConfig
 
 
 class KlDeltaConfig(MemoryConfig):
-    """Every field has a default: that of the spec. The code of the package has the digest c3a0b92f706a."""
+    """Every field has a default: that of the spec. The code of the package has the digest 0c6c64c93cd9."""
 
     model_type = "miras_kl_delta"
 

@@ -8,7 +8,7 @@ from .runtime_configuration import MemoryConfig
 
 
 class L1DeltaConfig(MemoryConfig):
-    """Every field has a default: that of the spec. The code of the package has the digest 940e97f3110d."""
+    """Every field has a default: that of the spec. The code of the package has the digest 55ccd8cb897b."""
 
     model_type = "miras_l1_delta"
 

@@ -9,7 +9,7 @@ import torch
 from torch import Tensor
 
 from .runtime_chunk import State, begun, finished
-from .runtime_contract import Call, read_call
+from .runtime_contract import Call, Returned, read_call
 from .runtime_even import Even, Slice
 from .runtime_form import Form
 from .runtime_precision import without_autocast
@@ -37,9 +37,23 @@ class TokenForm(Form):
         cu_seqlens: Tensor | None,
     ) -> Trace:
         """What the memory experiences at every token; ℓ, ‖e‖ and ‖g‖ at every write, where a token has several."""
-        call = read_call(self.contract, tokens, parameters, initial_state, cu_seqlens)
-        with without_autocast(call.tokens["q"].device):
-            return self.measured(call)[2]
+        writes = 1 if self.contract.writes is None else self.contract.writes.number
+
+        def measures(
+            tokens: Mapping[str, Tensor],
+            parameters: Mapping[str, Tensor],
+            initial_state: Mapping[str, Tensor] | None,
+            output_final_state: bool,
+            cu_seqlens: Tensor | None,
+        ) -> Returned:
+            call = read_call(self.contract, tokens, parameters, initial_state, cu_seqlens)
+            with without_autocast(call.tokens["q"].device):
+                _, state, (*of_writes, size) = self.measured(call)
+            return torch.stack([*of_writes, size.repeat_interleave(writes, 1)], -1), state
+
+        measured, _ = self.call(measures, tokens, parameters, initial_state, False, cu_seqlens)
+        loss, error, surprise, size = measured.unbind(-1)
+        return Trace(loss, error, surprise, size[:, ::writes])
 
     def run(self, call: Call, tile: int) -> tuple[Tensor, State]:
         return self.measured(call)[:2]

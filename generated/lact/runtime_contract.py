@@ -5,7 +5,7 @@ An error is a ValueError that names the argument, says what was expected, and wh
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass, field, replace
 from itertools import pairwise
 from typing import Protocol
@@ -53,6 +53,28 @@ class Rows(Extra, Protocol):
     def walk_final(self, given: Mapping[str, Tensor], cu_seqlens: Tensor | None) -> dict[str, Tensor]: ...
 
 
+Returned = tuple[Tensor, dict[str, Tensor] | None]
+Computed = Callable[[Mapping[str, Tensor], Mapping[str, Tensor], Mapping[str, Tensor] | None, bool, Tensor | None], Returned]
+
+
+class Segments(Protocol):
+    """Sequences that are computed in segments, each from a state of its own: see runtime_reset."""
+
+    @property
+    def length(self) -> int: ...
+    def inside(self, contract: Contract) -> Contract: ...
+    def call(
+        self,
+        contract: Contract,
+        compute: Computed,
+        tokens: Mapping[str, Tensor],
+        parameters: Mapping[str, Tensor],
+        initial_state: Mapping[str, Tensor] | None,
+        output_final_state: bool,
+        cu_seqlens: Tensor | None,
+    ) -> Returned: ...
+
+
 @dataclass(frozen=True)
 class Contract:
     """What the operators of one package take and keep. Axes are letters: B batch, T tokens, H heads, K and V widths."""
@@ -71,11 +93,22 @@ class Contract:
     writes: Writes | None = None
     window: Rows | None = None
     own_weight: Extra | None = None  # a window of the token alone
+    segments: Segments | None = None
 
     @property
     def extras(self) -> tuple[Extra, ...]:
         """In the order in which they prepare tokens."""
         return tuple(extra for extra in (self.polynomial, self.writes, self.window, self.own_weight) if extra is not None)
+
+    @property
+    def period(self) -> int:
+        """How far positions count."""
+        return self.chunk if self.segments is None else self.segments.length
+
+    @property
+    def inside(self) -> Contract:
+        """The contract of one segment; where there are none, this one."""
+        return self if self.segments is None else self.segments.inside(self)
 
     @property
     def carried(self) -> tuple[str, ...]:

@@ -8,7 +8,7 @@ from .runtime_configuration import MemoryConfig
 
 
 class MomentumHuberConfig(MemoryConfig):
-    """Every field has a default: that of the spec. The code of the package has the digest d41cba13d37d."""
+    """Every field has a default: that of the spec. The code of the package has the digest cc16368a8982."""
 
     model_type = "miras_momentum_huber"
 

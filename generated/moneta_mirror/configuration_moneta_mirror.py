@@ -8,7 +8,7 @@ from .runtime_configuration import MemoryConfig
 
 
 class MonetaMirrorConfig(MemoryConfig):
-    """Every field has a default: that of the spec. The code of the package has the digest 5c43c8f9d7bd."""
+    """Every field has a default: that of the spec. The code of the package has the digest b04941e0c6bb."""
 
     model_type = "miras_moneta_mirror"
 

@@ -40,9 +40,9 @@ def refusal(tiles: Sequence[str], lengths: Mapping[str, int], blocks: Mapping[st
     if fits(tiles, blocks, together):
         return ""
     sizes = numbers(tiles, blocks)
-    bytes_ = BYTES * (sum(sizes) if together else max(sizes))
+    taken = BYTES * (sum(sizes) if together else max(sizes))
     nearest = what_would_fit(tiles, blocks, together)
-    return f"{named(lengths)} takes {bytes_} bytes of registers; one with {named({width: nearest[width] for width in lengths})} would fit"
+    return f"{named(lengths)} takes {taken} bytes of registers; one with {named({width: nearest[width] for width in lengths})} would fit"
 
 
 def named(lengths: Mapping[str, int]) -> str:

@@ -8,7 +8,7 @@ from .runtime_configuration import MemoryConfig
 
 
 class OmegaNetConfig(MemoryConfig):
-    """Every field has a default: that of the spec. The code of the package has the digest efc9cdcc0f02."""
+    """Every field has a default: that of the spec. The code of the package has the digest dcc46d86714e."""
 
     model_type = "miras_omega_net"
 

@@ -8,7 +8,7 @@ from .runtime_configuration import MemoryConfig
 
 
 class PreconditionedGdnConfig(MemoryConfig):
-    """Every field has a default: that of the spec. The code of the package has the digest 14c2f50cb680."""
+    """Every field has a default: that of the spec. The code of the package has the digest 3c9084aaf39a."""
 
     model_type = "miras_preconditioned_gdn"
 

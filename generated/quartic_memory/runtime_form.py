@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from abc import ABC, abstractmethod
+from abc import abstractmethod
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from functools import partial
@@ -11,8 +11,9 @@ from typing import ClassVar
 import torch
 from torch import Tensor
 
+from .runtime_call import Computes
 from .runtime_chunk import Finish, State
-from .runtime_contract import Call, Contract, read_call, read_lengths
+from .runtime_contract import Call, Returned, read_call, read_lengths
 from .runtime_opaque import opaque
 from .runtime_options import check_backend, check_flag, check_tile
 from .runtime_precision import without_autocast
@@ -24,10 +25,9 @@ Names = tuple[Iterable[str], Iterable[str], Iterable[str] | None]  # of tokens, 
 
 
 @dataclass(frozen=True)
-class Form(ABC):
+class Form(Computes):
     """A rule as a loop around a function, which takes what `takes` names, and returns the outputs, what `gives` names, and maybe more."""
 
-    contract: Contract
     function: Callable[..., tuple[Tensor, ...]]
     takes: tuple[str, ...]
     gives: tuple[str, ...]
@@ -36,6 +36,7 @@ class Form(ABC):
     kind: ClassVar[str]
 
     def __post_init__(self) -> None:
+        super().__post_init__()
         contract = self.contract
         entries = [name not in INTEGERS for name in contract.state]
         names = (tuple(contract.tokens), tuple(contract.parameters), tuple(contract.state))
@@ -53,13 +54,25 @@ class Form(ABC):
         initial_state: Mapping[str, Tensor] | None,
         output_final_state: bool,
         cu_seqlens: Tensor | None,
-        backend: str,
+        backend: str = "auto",
         tile: int = 1,
-    ) -> tuple[Tensor, State | None]:
+    ) -> Returned:
         """The outputs [B, T, H, V] in the dtype of q, and the final state if asked for."""
         check_backend(backend)
         check_flag("output_final_state", output_final_state)
         check_tile(tile)
+        return self.call(partial(self.compute, tile=tile), tokens, parameters, initial_state, output_final_state, cu_seqlens)
+
+    def compute(
+        self,
+        tokens: Mapping[str, Tensor],
+        parameters: Mapping[str, Tensor],
+        initial_state: Mapping[str, Tensor] | None,
+        output_final_state: bool,
+        cu_seqlens: Tensor | None,
+        tile: int = 1,
+    ) -> Returned:
+        """The outputs, and the final state if asked for."""
         run = self.compiled if torch.compiler.is_compiling() and self.operator is not None else self.eager
         o, state = run(tokens, parameters, initial_state, cu_seqlens, tile)
         return o, state if output_final_state else None

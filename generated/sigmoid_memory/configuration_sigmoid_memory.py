@@ -8,7 +8,7 @@ from .runtime_configuration import MemoryConfig
 
 
 class SigmoidMemoryConfig(MemoryConfig):
-    """Every field has a default: that of the spec. The code of the package has the digest 17f2c2384f2d."""
+    """Every field has a default: that of the spec. The code of the package has the digest 6eaa7939bd7a."""
 
     model_type = "miras_sigmoid_memory"
 

@@ -8,12 +8,12 @@ from dataclasses import dataclass
 import torch
 from torch import Tensor
 
-from .runtime_contract import Contract, read_lengths
+from .runtime_call import Computes
+from .runtime_contract import Contract, Returned, read_lengths
 from .runtime_operator import Differentiable
 from .runtime_state import read_state
 
 Named = Mapping[str, Tensor]
-Returned = tuple[Tensor, dict[str, Tensor] | None]
 DTYPES = (torch.float32, torch.bfloat16, torch.float16)
 
 
@@ -29,23 +29,22 @@ def read_start(
 
 
 @dataclass(frozen=True)
-class ChunkKernels:
+class ChunkKernels(Computes):
     """The parallel form. `carried` are the entries of the state that go from tile to tile.
 
     Where surprises are taken at the state that entered the chunk, `starts` are the entries <name>_start of that state, and `resumed` runs
     the chunk that a state is in the middle of.
     """
 
-    contract: Contract
     whole: Differentiable
     carried: tuple[str, ...]
     starts: tuple[str, ...] = ()
     resumed: Differentiable | None = None
 
-    def __call__(
+    def compute(
         self, tokens: Named, parameters: Named, initial_state: Named | None, output_final_state: bool, cu_seqlens: Tensor | None
     ) -> Returned:
-        """Outputs [B, T, H, V] in the type of q, and the final state if asked for."""
+        """The outputs, and the final state if asked for."""
         state = read_start(self.contract, tokens, parameters, initial_state, cu_seqlens)
         inputs = [x.contiguous() for x in (*tokens.values(), *parameters.values())]
         carried = [state[name].contiguous() for name in self.carried]

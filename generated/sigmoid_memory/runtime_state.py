@@ -28,7 +28,7 @@ class States(Protocol):
     @property
     def needs_state(self) -> str: ...
     @property
-    def chunk(self) -> int: ...
+    def period(self) -> int: ...
 
 
 def read_state(
@@ -44,7 +44,7 @@ def read_state(
         check_tensor(f"initial_state.{name}", x, contract.state[name], known, device, whole=name in INTEGERS)
         if x.dtype == torch.float64 != work:
             raise ValueError(f"initial_state.{name}: expected float32 beside tokens of 32 bits or fewer, got {x.dtype}")
-    check_position(entries.get("position"), contract.chunk)
+    check_position(entries.get("position"), contract.period)
     for name, x in entries.items():
         check_slices(name, x, contract.state[name], contract.start.get(name.removesuffix("_start")))
     state = {name: x if name in INTEGERS else x.to(work) for name, x in entries.items()}
@@ -93,7 +93,7 @@ def starting_weight(contract: States, name: str, lengths: Mapping[str, int], dev
 
 
 def check_position(position: Tensor | None, chunk: int) -> None:
-    """Positions lie inside a chunk, where they may be looked at. Raises ValueError."""
+    """Positions lie below the length that they count to, where they may be looked at. Raises ValueError."""
     if position is not None and may_look(position) and holds(((position < 0) | (position >= chunk)).any()):
         raise ValueError(f"initial_state.position: expected positions from 0 to {chunk - 1}, got {position.tolist()}")
 

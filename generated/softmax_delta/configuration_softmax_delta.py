@@ -8,7 +8,7 @@ from .runtime_configuration import MemoryConfig
 
 
 class SoftmaxDeltaConfig(MemoryConfig):
-    """Every field has a default: that of the spec. The code of the package has the digest 3fb8d6565b08."""
+    """Every field has a default: that of the spec. The code of the package has the digest 4124176ecffb."""
 
     model_type = "miras_softmax_delta"
 

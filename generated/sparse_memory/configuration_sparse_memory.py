@@ -8,7 +8,7 @@ from .runtime_configuration import MemoryConfig
 
 
 class SparseMemoryConfig(MemoryConfig):
-    """Every field has a default: that of the spec. The code of the package has the digest 406ed132f5c8."""
+    """Every field has a default: that of the spec. The code of the package has the digest 2276c2920638."""
 
     model_type = "miras_sparse_memory"
 

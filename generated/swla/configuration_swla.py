@@ -8,7 +8,7 @@ from .runtime_configuration import MemoryConfig
 
 
 class SwlaConfig(MemoryConfig):
-    """Every field has a default: that of the spec. The code of the package has the digest 3e8dc773bc3c."""
+    """Every field has a default: that of the spec. The code of the package has the digest 1037d456e762."""
 
     model_type = "miras_swla"
 

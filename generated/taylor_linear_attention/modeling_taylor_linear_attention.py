@@ -49,6 +49,7 @@ from .recurrent import *
 from .runtime_blocks import *
 from .runtime_borders import *
 from .runtime_cache import *
+from .runtime_call import *
 from .runtime_chunk import *
 from .runtime_configuration import *
 from .runtime_contract import *

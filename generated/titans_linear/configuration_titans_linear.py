@@ -8,7 +8,7 @@ from .runtime_configuration import MemoryConfig
 
 
 class TitansLinearConfig(MemoryConfig):
-    """Every field has a default: that of the spec. The code of the package has the digest e170b1d19cdd."""
+    """Every field has a default: that of the spec. The code of the package has the digest b7c33d0fc26f."""
 
     model_type = "miras_titans_linear"
 

@@ -8,7 +8,7 @@ from .runtime_configuration import MemoryConfig
 
 
 class TransformerConfig(MemoryConfig):
-    """Every field has a default: that of the spec. The code of the package has the digest 8a1df1c3d282."""
+    """Every field has a default: that of the spec. The code of the package has the digest 7e2e1639d995."""
 
     model_type = "miras_transformer"
 

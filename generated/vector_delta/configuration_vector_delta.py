@@ -8,7 +8,7 @@ from .runtime_configuration import MemoryConfig
 
 
 class VectorDeltaConfig(MemoryConfig):
-    """Every field has a default: that of the spec. The code of the package has the digest 4555eeeafc21."""
+    """Every field has a default: that of the spec. The code of the package has the digest 54ee31b2f97f."""
 
     model_type = "miras_vector_delta"
 

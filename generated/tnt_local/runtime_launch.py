@@ -1,0 +1,272 @@
+# mypy: disable-error-code="import-not-found, import-untyped"
+"""How the kernels of a package are started on a GPU: the launch table, the sizes of one call, and the launches of one kernel."""
+
+from __future__ import annotations
+
+import copy
+import math
+import warnings
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass, field
+from typing import Any, NamedTuple
+
+import torch
+import triton
+import triton.language as tl
+from torch import Tensor
+
+from .runtime_limits import named, power_of_two, refusal
+from .runtime_triton import CannotLaunch, TooLarge
+
+JUST_NUMBERS = ["T", "members", "low", "high"]  # arguments for whose divisors Triton compiles no kernels of their own
+TYPES = {torch.bfloat16: tl.bfloat16, torch.float32: tl.float32}  # what operands of products may be rounded to
+ANY = 1 << 30  # a width above all others
+
+
+class Row(NamedTuple):
+    """A launch, for widths up to `width`: warps, stages, the part of an axis that programs share out, registers of a thread at most."""
+
+    width: int
+    warps: int
+    stages: int = 1
+    part: int = 64
+    registers: int = 255
+
+
+@dataclass
+class LaunchTable:
+    """How the kernels of the package `name` are started; `digest` is that of its spec.
+
+    `tile` tokens are computed at once, at most a `block` of the hidden width at once; no width is padded to less than `least`. `options`
+    are the rows of every kernel. The backward pass keeps buffers of at most `at_once` bytes for a part of the tiles and
+    goes from the last part to the first, but runs at least `enough` programs at once, so that no processor of a GPU waits for work.
+    `failed` are launches that did not work here: the kernel, the largest width, and the width of the row.
+    """
+
+    name: str
+    digest: str
+    tile: int
+    block: int
+    least: int
+    options: dict[str, tuple[Row, ...]]
+    at_once: int = 1 << 30
+    enough: int = 2048
+    failed: set[tuple[str, int, int]] = field(default_factory=set)
+
+    def rows(self, kernel: str, width: int) -> list[Row]:
+        """The rows of a kernel that have not failed for this width: those that are wide enough first."""
+        rows = sorted(self.options[kernel], key=lambda row: width > row.width)
+        return [row for row in rows if (kernel, width, row.width) not in self.failed]
+
+
+class Sizes:
+    """What the launches of one call share: lengths, the grid of tiles, and where sequences begin.
+
+    `like` is a token tensor [B, T, H, K]; `lengths` are those of the other axes by their letters. `position` [members] is how many tokens
+    each sequence is into its chunk, `cu_seqlens` [members + 1] the borders of packed sequences. `grid` is one of the words of
+    runtime_device_tiles. Buffers of single tiles are empty unless `save`.
+    """
+
+    def __init__(
+        self,
+        table: LaunchTable,
+        like: Tensor,
+        lengths: Mapping[str, int],
+        position: Tensor | None,
+        cu_seqlens: Tensor | None,
+        grid: str,
+        save: bool = True,
+    ) -> None:
+        self.table, self.like = table, like
+        self.batch, self.tokens, self.heads = like.shape[:3]
+        self.members = self.batch if cu_seqlens is None else cu_seqlens.shape[0] - 1
+        self.lengths = {**lengths, "C": table.tile, "H": self.heads}
+        self.slots = self.members if grid == "resumed" else self.batch * self.tokens // table.tile + self.members
+        if cu_seqlens is None and grid != "resumed":
+            self.slots = self.members * quotient(self.tokens, table.tile)
+        self.low, self.high = 0, self.slots  # the slots of a part
+        self.position, self.cu_seqlens, self.grid, self.save = position, cu_seqlens, grid, save
+
+    @property
+    def narrow(self) -> torch.dtype:
+        """The type of operands and of narrow buffers: that of the tokens. States may leave the range of float16, so it becomes float32."""
+        return torch.float32 if self.like.dtype == torch.float16 else self.like.dtype
+
+    def parts(self, numbers: int) -> Iterator[Sizes]:
+        """The slots in few parts, the last part first; a tile and head of a part keeps so many narrow `numbers`."""
+        if self.slots == 0:
+            yield self
+            return
+        slots = max(self.table.at_once // (numbers * self.heads * self.narrow.itemsize), quotient(self.table.enough, self.heads))
+        slots = quotient(self.slots, quotient(self.slots, slots))
+        if self.cu_seqlens is None:
+            slots = quotient(slots, self.members) * self.members  # whole tiles of every sequence
+        for low in reversed(range(0, self.slots, slots)):
+            part = copy.copy(self)
+            part.low, part.high = low, min(low + slots, self.slots)
+            yield part
+
+    def numbers(self, widths: str) -> int:
+        """How many numbers there are in a tile of these widths."""
+        return math.prod(self.lengths[width] for width in widths)
+
+    def rows(self, widths: str, dtype: torch.dtype) -> Tensor:
+        """A token tensor; 0 in rows that no tile of the grid may hold."""
+        shape = [self.batch, self.tokens, self.heads, *(self.lengths[width] for width in widths)]
+        make = torch.empty if self.grid == "whole" and self.cu_seqlens is None else torch.zeros
+        return make(shape, dtype=dtype, device=self.like.device)
+
+    def sequences(self, widths: str) -> Tensor:
+        """A tile per sequence and head, in float32."""
+        return self.tiles(self.members, widths, torch.float32)
+
+    def slots_of(self, widths: str, narrow: bool) -> Tensor:
+        """A tile per tile of tokens of the part, and per head."""
+        return self.tiles(self.high - self.low if self.save else 0, widths, self.narrow if narrow else torch.float32)
+
+    def tiles(self, number: int, widths: str, dtype: torch.dtype) -> Tensor:
+        """So many tiles for every head, not yet written."""
+        shape = [number, self.heads, *(self.lengths[width] for width in widths)]
+        return torch.empty(shape, dtype=dtype, device=self.like.device)
+
+
+class Buffer(NamedTuple):
+    """A tensor that a kernel writes, over tiles of some `widths`.
+
+    kind: "rows" of a token tensor, in the type of the input that it is `like`; "sequences", a tile for each; "slots", a tile for every tile
+    of tokens, `narrow` or in float32; "totals", sums for every sequence; "shares", the part of a sum that each tile of tokens adds.
+    """
+
+    kind: str
+    widths: str
+    narrow: bool = False
+    like: str = "q"
+
+    def allocate(self, sizes: Sizes, found: Mapping[str, Tensor]) -> Tensor:
+        """The tensor for one call; `found` are the tensors by name."""
+        if self.kind == "rows":
+            return sizes.rows(self.widths, found[self.like].dtype)
+        if self.kind == "sequences":
+            return sizes.sequences(self.widths)
+        if self.kind == "totals":
+            return sizes.sequences(self.widths).zero_()
+        if self.kind == "shares":
+            return sizes.slots_of(self.widths, narrow=False).zero_()  # 0 in slots without tokens
+        return sizes.slots_of(self.widths, self.narrow)
+
+
+@dataclass(frozen=True)
+class Launch:
+    """How one kernel is started.
+
+    It `walks` over the tiles of a sequence, or runs them all at once; it takes `widths`, may share out the axis `split` among programs, and
+    takes the axis `blocked` block after block, by the kernel `wide` where there is more than one. It writes the buffers `makes`.
+    """
+
+    table: LaunchTable
+    kernel: Any
+    name: str
+    walks: bool
+    widths: str
+    makes: Mapping[str, Buffer] = field(default_factory=dict)
+    split: str = ""
+    blocked: str = ""
+    wide: Any = None
+
+    @property
+    def tensors(self) -> tuple[str, ...]:
+        """The names of the kernel's tensors, in its order."""
+        names = (name for name in self.kernel.arg_names if name not in ("position_ptr", "cu_ptr"))
+        return tuple(name.removesuffix("_ptr") for name in names if name.endswith("_ptr"))
+
+    @property
+    def held(self) -> tuple[str, ...]:
+        """The widths of the tiles that a program holds."""
+        return tuple(dict.fromkeys(("C" if buffer.kind == "rows" else "") + buffer.widths for buffer in self.makes.values()))
+
+    def __call__(self, sizes: Sizes, tensors: Sequence[Tensor]) -> None:
+        """Starts the kernel by the first launch that works here, with a warning if that is not the first of the table.
+
+        Raises TooLarge for widths that do not fit, before anything is launched, and CannotLaunch where no launch works.
+        """
+        failures: list[tuple[Row, Exception]] = []
+        largest = max((power_of_two(max(self.table.least, sizes.lengths[width])) for width in self.widths), default=0)
+        for row in self.table.rows(self.name, largest):
+            self.check_size(sizes, row)
+            try:
+                self.start(sizes, tensors, row)
+            except torch.OutOfMemoryError:
+                raise
+            except Exception as problem:  # of Triton, of its compiler, or of the C compiler that it calls
+                self.table.failed.add((self.name, largest, row.width))
+                failures.append((row, problem))
+                continue
+            for failed, reason in failures:
+                told = f"{self.name}: the launch with {failed.warps} warps and {failed.stages} stages fails here: {first_line(reason)}"
+                warnings.warn(f"{self.table.name}: {told}; another one is used", stacklevel=2)
+            return
+        raise self.cannot_launch(sizes, [problem for _, problem in failures])
+
+    def cannot_launch(self, sizes: Sizes, problems: Sequence[Exception]) -> CannotLaunch:
+        """The error for widths at which no launch works; of too little shared memory it tells the bytes and the widths that need less."""
+        cause = problems[-1] if problems else None
+        lengths = {width: sizes.lengths[width] for width in self.widths}
+        if problems and all(isinstance(problem, triton.OutOfResources) for problem in problems):
+            least: Any = min(problems, key=lambda problem: problem.required)  # type: ignore[attr-defined]
+            rest, nearest = least.required, {width: power_of_two(length) for width, length in lengths.items()}
+            while rest > least.limit and max(nearest.values(), default=1) > 1:
+                nearest[max(nearest, key=lambda width: nearest[width])] //= 2
+                rest //= 2
+            has = f"{named(lengths)} takes {least.required} bytes of {least.name}, of which there are {least.limit}"
+            error: CannotLaunch = TooLarge(f"{self.name}: {has}; {named(nearest)} should fit; use MIRAS_BACKEND=torch")
+        else:
+            told = f"{type(cause).__name__}: {first_line(cause)}"
+            error = CannotLaunch(f"{self.name}: no launch works with Triton {triton.__version__} ({told}); use MIRAS_BACKEND=torch")
+        error.__cause__ = cause
+        return error
+
+    def check_size(self, sizes: Sizes, row: Row) -> None:
+        """Raises TooLarge for widths at which a tile does not fit into registers."""
+        lengths = {width: sizes.lengths[width] for width in self.widths}
+        blocks = {name[1:]: block for name, block in self.blocks(sizes, row).items()}
+        told = refusal(self.held, lengths, blocks, together=False)
+        if told:
+            raise TooLarge(f"{self.name}: a tile with {told}; use MIRAS_BACKEND=torch")
+
+    def blocks(self, sizes: Sizes, row: Row) -> dict[str, int]:
+        """What a program holds at once of every axis, by the names of the kernel's arguments."""
+        table = self.table
+        blocks = {f"B{width}": power_of_two(max(table.least, sizes.lengths[width])) for width in self.widths}
+        if self.blocked and sizes.lengths[self.blocked] > table.block:
+            blocks[f"B{self.blocked}"] = table.block
+        if self.split:
+            blocks[f"B{self.split}"] = min(blocks[f"B{self.split}"], row.part)
+        return blocks | {"BC": power_of_two(max(16, table.tile))}
+
+    def start(self, sizes: Sizes, tensors: Sequence[Tensor], row: Row) -> None:
+        """Starts the kernel by one row of its table."""
+        table, kernel, warps = self.table, self.kernel, row.warps
+        lengths, blocks = {width: sizes.lengths[width] for width in self.widths}, self.blocks(sizes, row)
+        if self.blocked and lengths[self.blocked] > table.block:
+            kernel = self.wide or kernel
+        if 32 in blocks.values():
+            warps = min(warps, 4)  # with 8 warps and results of 32 columns, Triton 3.6 compiles an illegal access
+        stages = 1 if sizes.narrow == torch.float32 else row.stages  # two tiles of float32 at once take more shared memory than there is
+        numbers = sizes.members if self.walks else sizes.high - sizes.low
+        parts = quotient(lengths[self.split], row.part) if self.split else 1
+        kernel[(numbers * sizes.heads, parts)](
+            *tensors, sizes.position, sizes.cu_seqlens, sizes.tokens, sizes.members, sizes.low, sizes.high,
+            H=sizes.heads, C=table.tile, **lengths, **blocks, DOT=TYPES[sizes.narrow], GRID=sizes.grid,
+            PACKED=sizes.cu_seqlens is not None, SAVE=sizes.save,
+            num_warps=warps, num_stages=stages, maxnreg=min(row.registers, 2048 // warps),
+        )  # fmt: skip
+
+
+def first_line(problem: Exception | None) -> str:
+    """What went wrong, without the text of a program or of a traceback behind it."""
+    return next(iter(str(problem).strip().splitlines()), "")[:200]
+
+
+def quotient(a: int, b: int) -> int:
+    """a / b, rounded up."""
+    return -(-a // b)
