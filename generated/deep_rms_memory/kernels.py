@@ -38,7 +38,7 @@ from .runtime_operator import Differentiable, Operator
 
 # Axes: B batch, T tokens, H heads, K key width, V value width, N hidden width.
 TILE = CONTRACT.chunk  # tokens that are computed at once
-OPTIONS = {
+OPTIONS: dict[str, tuple[Row, ...]] = {
     "prep": (Row(64, warps=4, registers=168), Row(ANY, warps=8)),
     "main": (Row(64, warps=8, stages=2), Row(ANY, warps=8)),
     "read": (Row(64, warps=4), Row(ANY, warps=8)),
@@ -757,7 +757,7 @@ def seq(
             - n_end[:, None] * dot_nt(d3, d_W3_momentum, DOT)
             - G_end[:, None] * dot_nt(d3, d_W3, DOT)
         )  # fmt: skip
-        d_W2_momentum_from_read_h1_W2_momentum = load_tile(d_W2_momentum_from_read_h1_W2_momentum_ptr, own * H + h, at_n1 + zero, at_n2, N, N)  # noqa: E501
+        d_W2_momentum_from_read_h1_W2_momentum = load_tile(d_W2_momentum_from_read_h1_W2_momentum_ptr, own * H + h, at_n1 + zero, at_n2, N, N)  # noqa: E501  # fmt: skip
         d_z2 = (
             ((1 - square(h2.to(tl.float32))) * (d_h2 + dot_nt(d_f, W3, DOT) - 2 * d_d2_2 * d3_W3.to(tl.float32) * h2.to(tl.float32))).to(DOT)  # noqa: E501
         )  # fmt: skip
@@ -768,7 +768,7 @@ def seq(
         )  # fmt: skip
         h2 = load_tile(h2_ptr, index * H + h, r + zero, at_n2, C, N)
         d_W3_from_read_h2_W3 = load_tile(d_W3_from_read_h2_W3_ptr, own * H + h, at_n2 + zero, at_v, N, V)
-        d_W3_momentum_from_read_h2_W3_momentum = load_tile(d_W3_momentum_from_read_h2_W3_momentum_ptr, own * H + h, at_n2 + zero, at_v, N, V)  # noqa: E501
+        d_W3_momentum_from_read_h2_W3_momentum = load_tile(d_W3_momentum_from_read_h2_W3_momentum_ptr, own * H + h, at_n2 + zero, at_v, N, V)  # noqa: E501  # fmt: skip
         d_z1 = (1 - square(h1.to(tl.float32))) * (d_h1 + dot_nt(d_z2, W2, DOT) - 2 * d_d1 * d2_W2.to(tl.float32) * h1.to(tl.float32))
         d_W1_from_q_W1 = load_tile(d_W1_from_q_W1_ptr, own * H + h, at_k + zero, at_n1, K, N)
         d_W2_from_read_h1_W2_and_more = (
@@ -1585,9 +1585,9 @@ def resume_seq(
         d_W3_from_read_h2_W3 = load_tile(d_W3_from_read_h2_W3_ptr, own * H + h, at_n2 + zero, at_v, N, V)
         d_W2_from_read_h1_W2 = load_tile(d_W2_from_read_h1_W2_ptr, own * H + h, at_n1 + zero, at_n2, N, N)
         d_W1_from_q_W1 = load_tile(d_W1_from_q_W1_ptr, own * H + h, at_k + zero, at_n1, K, N)
-        d_W3_momentum_from_read_h2_W3_momentum = load_tile(d_W3_momentum_from_read_h2_W3_momentum_ptr, own * H + h, at_n2 + zero, at_v, N, V)  # noqa: E501
+        d_W3_momentum_from_read_h2_W3_momentum = load_tile(d_W3_momentum_from_read_h2_W3_momentum_ptr, own * H + h, at_n2 + zero, at_v, N, V)  # noqa: E501  # fmt: skip
         beta_end = load_number(beta_end_ptr, index * H + h)
-        d_W2_momentum_from_read_h1_W2_momentum = load_tile(d_W2_momentum_from_read_h1_W2_momentum_ptr, own * H + h, at_n1 + zero, at_n2, N, N)  # noqa: E501
+        d_W2_momentum_from_read_h1_W2_momentum = load_tile(d_W2_momentum_from_read_h1_W2_momentum_ptr, own * H + h, at_n1 + zero, at_n2, N, N)  # noqa: E501  # fmt: skip
         d_W1_momentum_from_q_W1_momentum = load_tile(d_W1_momentum_from_q_W1_momentum_ptr, own * H + h, at_k + zero, at_n1, K, N)
         m_end = load_number(m_end_ptr, index * H + h)
         reach_end = load_number(reach_end_ptr, index * H + h)

@@ -38,7 +38,7 @@ from .runtime_operator import Differentiable, Operator
 
 # Axes: B batch, T tokens, H heads, K key width, V value width, N hidden width.
 TILE = CONTRACT.chunk  # tokens that are computed at once
-OPTIONS = {
+OPTIONS: dict[str, tuple[Row, ...]] = {
     "prep": (Row(64, warps=4, registers=168), Row(ANY, warps=8)),
     "main": (Row(64, warps=8, stages=2), Row(256, warps=8), Row(ANY, warps=8)),
     "read": (Row(64, warps=4), Row(256, warps=4), Row(ANY, warps=8)),
@@ -1357,7 +1357,7 @@ def seq_wide(
             d_W2_from_read_h1_W2 = load_tile(d_W2_from_read_h1_W2_ptr, own * H + h, at_n + zero, at_v, N, V)
             h1 = load_tile(h1_ptr, own * H + h, r + zero, at_n, C, N)
             d_W2_momentum = load_tile(d_W2_momentum_next_ptr, n * H + h, at_n, at_v, N, V).to(tl.float32)
-            d_W2_momentum_from_read_h1_W2_momentum = load_tile(d_W2_momentum_from_read_h1_W2_momentum_ptr, own * H + h, at_n + zero, at_v, N, V)  # noqa: E501
+            d_W2_momentum_from_read_h1_W2_momentum = load_tile(d_W2_momentum_from_read_h1_W2_momentum_ptr, own * H + h, at_n + zero, at_v, N, V)  # noqa: E501  # fmt: skip
             d_d2_W2_start = (d_d1 * gelu_slope(z1.to(tl.float32))).to(DOT)
             d_W2_from_read_h1_W2_and_more = (
                 beta_end * d_W2

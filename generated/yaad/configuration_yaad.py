@@ -8,7 +8,7 @@ from .runtime_configuration import MemoryConfig
 
 
 class YaadConfig(MemoryConfig):
-    """Every field has a default: that of the spec. The code of the package has the digest a1a9dc6e6473."""
+    """Every field has a default: that of the spec. The code of the package has the digest 2c13979983bb."""
 
     model_type = "miras_yaad"
 

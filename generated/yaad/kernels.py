@@ -27,7 +27,7 @@ from .runtime_operator import Differentiable, Operator
 
 # Axes: B batch, T tokens, H heads, K key width, V value width, N hidden width.
 TILE = CONTRACT.chunk  # tokens that are computed at once
-OPTIONS = {
+OPTIONS: dict[str, tuple[Row, ...]] = {
     "prep": (Row(64, warps=4, registers=168), Row(ANY, warps=8)),
     "main": (Row(64, warps=8, stages=2), Row(256, warps=4), Row(ANY, warps=8)),
     "read": (Row(64, warps=4), Row(256, warps=4), Row(ANY, warps=8)),
@@ -863,7 +863,7 @@ def seq_wide(
             d_W2 = load_tile(d_W2_next_ptr, n * H + h, at_n, at_v, N, V).to(tl.float32)
             h1 = load_tile(h1_ptr, own * H + h, r + zero, at_n, C, N)
             d_d1 = G_end[:, None] * d_G_end_d1 - P1_d_read_z1.to(tl.float32)
-            d_d2_W2_start = (d_d1 * gelu_slope(z1.to(tl.float32))).to(DOT)  # ∂d₂·W₂[start]_t = (G[C]_t ∂G[C]·d₁_t − P₁·∂z₁[q]_t) · gelu′(z₁_t)  # noqa: E501
+            d_d2_W2_start = (d_d1 * gelu_slope(z1.to(tl.float32))).to(DOT)  # ∂d₂·W₂[start]_t = (G[C]_t ∂G[C]·d₁_t − P₁·∂z₁[q]_t) · gelu′(z₁_t)  # noqa: E501  # fmt: skip
             d_d2_from_d2_W2_start += dot_apart(d_d2_W2_start, W2, DOT, T)
             h1_d_W2 += dot_apart(h1, d_W2, DOT, T)
         P2_d_read_f = load_tile(P2_d_read_f_ptr, own * H + h, r + zero, at_v, C, V)
@@ -920,7 +920,7 @@ def seq_wide(
             h1 = load_tile(h1_ptr, own * H + h, r + zero, at_n, C, N)
             d2 = load_tile(d2_ptr, index * H + h, r + zero, at_v, C, V)
             d_h1_from_read_h1_h1 = load_tile(d_h1_from_read_h1_h1_ptr, own * H + h, r + zero, at_n, C, N)
-            d_d2_W2_start = (d_d1 * gelu_slope(z1.to(tl.float32))).to(DOT)  # ∂d₂·W₂[start]_t = (G[C]_t ∂G[C]·d₁_t − P₁·∂z₁[q]_t) · gelu′(z₁_t)  # noqa: E501
+            d_d2_W2_start = (d_d1 * gelu_slope(z1.to(tl.float32))).to(DOT)  # ∂d₂·W₂[start]_t = (G[C]_t ∂G[C]·d₁_t − P₁·∂z₁[q]_t) · gelu′(z₁_t)  # noqa: E501  # fmt: skip
             d_W2_from_read_h1_W2_and_more = (
                 beta_end * d_W2
                 + d_W2_from_read_h1_W2.to(tl.float32)

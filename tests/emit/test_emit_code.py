@@ -21,6 +21,7 @@ from torch import Tensor
 from torch.nn import functional
 from torch.overrides import TorchFunctionMode
 
+from kit.compiled import compilation
 from kit.paths import ROOT, SPECS
 from kit.random_programs import ONE, TWO
 from miras_compiler.compiler import Compilation, compile_spec
@@ -49,7 +50,7 @@ TILE, WIDTH, HIDDEN = 7, 5, 10  # of no other axis
 
 @cache
 def compiled(name: str) -> Compilation:
-    return compile_spec(load_spec(SPECS / f"{name}.yaml"))
+    return compilation(name)
 
 
 @cache

@@ -12,6 +12,7 @@ import pytest
 import torch
 from torch import Tensor
 
+from kit.compiled import compilation
 from kit.paths import SPECS
 from kit.spec_texts import edited, parsed
 from miras_compiler.compiler import compile_spec
@@ -25,7 +26,7 @@ Arguments = dict[str, Any]
 
 @cache
 def loaded(name: str) -> ModuleType:
-    return compile_spec(load_spec(SPECS / f"{name}.yaml")).load()
+    return compilation(name).load()
 
 
 def arguments(name: str, batch: int = 2, tokens: int = 4) -> Arguments:

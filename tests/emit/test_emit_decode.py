@@ -17,6 +17,7 @@ import pytest
 import torch
 from torch import Tensor
 
+from kit.compiled import compilation
 from miras_compiler import compile_spec, load_spec
 
 pytestmark = pytest.mark.skipif(importlib.util.find_spec("triton") is None, reason="needs Triton")
@@ -56,7 +57,7 @@ def test_packed_sequences_of_any_width_and_over_chunk_borders_agree_with_float64
 
 @pytest.fixture
 def ops() -> ModuleType:
-    package = compile_spec(load_spec("specs/gated_delta_net.yaml")).load()
+    package = compilation("gated_delta_net").load()
     return importlib.import_module(f"{package.__name__}.ops")
 
 

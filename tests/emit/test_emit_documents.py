@@ -10,6 +10,7 @@ from typing import Any
 import pytest
 from matplotlib.mathtext import MathTextParser
 
+from kit.compiled import compilation
 from kit.paths import SPECS
 from miras_compiler.compiler import Compilation, compile_spec
 from miras_compiler.spec import digest, load_spec, parse_spec
@@ -22,7 +23,7 @@ RAW = r"dim_|\bx\d|where_positive|Power0|_slope|signum|magnitude|RowSum|RowMax|\
 
 @cache
 def compiled(name: str) -> Compilation:
-    return compile_spec(load_spec(SPECS / f"{name}.yaml"))
+    return compilation(name)
 
 
 def text(name: str, path: str) -> str:

@@ -12,6 +12,7 @@ from pathlib import Path
 
 import pytest
 
+from kit.compiled import compilation
 from miras_compiler import compile_spec, load_spec
 from miras_compiler.spec import parse_spec
 
@@ -96,7 +97,7 @@ def test_two_packages_of_one_name_keep_their_own_kernels(tmp_path: Path) -> None
 
 @cache
 def files_of(name: str) -> dict[str, str]:
-    return {file.path: file.text for file in compile_spec(load_spec(f"specs/{name}.yaml")).files}
+    return {file.path: file.text for file in compilation(name).files}
 
 
 @pytest.mark.parametrize("name", ["gated_delta_net", "linear_attention"])

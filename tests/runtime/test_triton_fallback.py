@@ -18,7 +18,8 @@ import pytest
 import torch
 from torch import Tensor
 
-from miras_compiler import Compilation, compile_spec, load_spec
+from kit.compiled import compilation
+from miras_compiler import Compilation
 from miras_compiler.runtime.runtime_triton import CannotLaunch, TooLarge
 
 triton = pytest.importorskip("triton")
@@ -52,7 +53,7 @@ class Kernel:
 
 @cache
 def compiled(name: str) -> Compilation:
-    return compile_spec(load_spec(f"specs/{name}.yaml"))
+    return compilation(name)
 
 
 @contextlib.contextmanager

@@ -12,6 +12,7 @@ from typing import Any
 
 import pytest
 
+from kit.compiled import compilation
 from miras_compiler import compile_spec, load_spec
 from miras_compiler.bench.checks import REFUSED
 from miras_compiler.bench.children import run_child
@@ -110,7 +111,7 @@ def test_what_a_random_spec_has_found_of_kernels_stays_found(
 
 def test_the_gated_delta_rule_solves_in_bfloat16_as_well_as_products_allow(tmp_path: Path) -> None:
     """Inputs on which the error of d log_alpha is above its limit where the inverse and its right side are rounded to bfloat16."""
-    package = compile_spec(load_spec("specs/gated_delta_net.yaml")).write(tmp_path)
+    package = compilation("gated_delta_net").write(tmp_path)
     command = [sys.executable, "tests/kit/bf16_interpreter.py", str(package), "48", "14"]
     environment = {**os.environ, "TRITON_INTERPRET": "1", "PYTHONPATH": "."}
     done = subprocess.run(command, capture_output=True, text=True, env=environment, check=False)
@@ -119,7 +120,7 @@ def test_the_gated_delta_rule_solves_in_bfloat16_as_well_as_products_allow(tmp_p
 
 
 def test_widths_that_kernels_cannot_hold_are_refused_and_not_missed(tmp_path: Path) -> None:
-    package = compile_spec(load_spec("specs/taylor_linear_attention.yaml")).write(tmp_path)
+    package = compilation("taylor_linear_attention").write(tmp_path)
     (row,) = claims_of(package, (64, 64, 0), 64)
     assert (row["check"], row["error"], row["limit"]) == (REFUSED, 0, 0)
     assert "one with K = 1024, V = 64 would fit" in row["entry"]
@@ -128,7 +129,7 @@ def test_widths_that_kernels_cannot_hold_are_refused_and_not_missed(tmp_path: Pa
 def test_triton_is_refused_for_tensors_that_it_cannot_run_on(tmp_path: Path) -> None:
     import torch
 
-    ops = compile_spec(load_spec("specs/linear_attention.yaml")).load()
+    ops = compilation("linear_attention").load()
     x = torch.zeros(1, 3, 2, 16)
     with pytest.raises(ValueError, match="backend: 'triton' runs on a GPU, or anywhere under TRITON_INTERPRET=1; got tensors on cpu"):
         ops.chunk_linear_attention(x, x, x, eta=torch.ones(1, 3, 2), backend="triton")

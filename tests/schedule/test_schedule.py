@@ -7,7 +7,8 @@ import json
 import numpy as np
 import pytest
 
-from miras_compiler import compile_spec, load_spec
+from kit.compiled import compilation
+from miras_compiler import compile_spec
 from miras_compiler.ir.build import constant, entrywise, mask, rename, triangular_solve
 from miras_compiler.ir.differentiate import differentiate
 from miras_compiler.ir.interpret import interpret
@@ -27,7 +28,7 @@ LENGTHS = {"c": 6, "i": 6, "j": 6, "k": 3, "n": 4, "v": 3}
 
 
 def schedule_of(name: str) -> tuple[Program, Schedule]:
-    program = run_passes(compile_spec(load_spec(f"specs/{name}.yaml")).program, [enter_chunk, *PASSES])
+    program = run_passes(compilation(name).program, [enter_chunk, *PASSES])
     return program, build_cut(program, differentiate(program), "")
 
 
@@ -76,7 +77,7 @@ def test_a_solve_keeps_digits_that_other_products_lose() -> None:
 @pytest.mark.slow
 def test_what_a_layernorm_reads_is_not_rounded_by_a_buffer() -> None:
     """What is read of the weights and the momentum of the chunk's start: a rest of either would stay in the gradient of its decay."""
-    program = run_passes(enter_chunk(compile_spec(load_spec("specs/titans_lmm.yaml")).program))
+    program = run_passes(enter_chunk(compilation("titans_lmm").program))
     found = [node for node in projections(program) if isinstance(node, Contract)]
     assert {name for node in found for name in (arg.name for arg in node.args if isinstance(arg, State))} == {"W2", "W2_momentum"}
     saved = [node for kernel in schedule_of("titans_lmm")[1].kernels for node in kernel.program.outputs.values()]
@@ -152,13 +153,13 @@ def solved(program: Program) -> Program:
 
 
 def test_inverting_triangles_leaves_no_solve() -> None:
-    program = invert_triangles(compile_spec(load_spec("specs/gated_delta_net.yaml")).program)
+    program = invert_triangles(compilation("gated_delta_net").program)
     assert not any(isinstance(node, TriangularSolve) for node in nodes_of(program))
     assert "(I + L)⁻¹" in {label.letters for label in program.labels.values()}
 
 
 def test_a_chunk_that_begins_with_the_tile_has_no_start_of_its_own() -> None:
-    program = compile_spec(load_spec("specs/yaad.yaml")).program
+    program = compilation("yaad").program
     assert any(leaf.name.endswith("_start") for leaf in leaves_of(program))
     assert not any(leaf.name.endswith("_start") for leaf in leaves_of(enter_chunk(program)))
 
@@ -173,9 +174,9 @@ WALKED = {
 @pytest.mark.slow
 @pytest.mark.parametrize(("name", "reason"), WALKED.items())
 def test_a_program_that_no_kernel_over_tiles_can_be_printed_of_says_why(name: str, reason: str) -> None:
-    compilation = compile_spec(load_spec(f"specs/{name}.yaml"))
-    assert not compilation.schedules
-    manifest = next(file.text for file in compilation.files if file.path == "manifest.json")
+    made = compilation(name)
+    assert not made.schedules
+    manifest = next(file.text for file in made.files if file.path == "manifest.json")
     assert reason in manifest
 
 

@@ -8,7 +8,7 @@ from collections.abc import Mapping
 import pytest
 import sympy as sp
 
-from miras_compiler import compile_spec, load_spec
+from kit.compiled import compilation
 from miras_compiler.ir.build import contract, entrywise, input_tile, rename, state_tile
 from miras_compiler.ir.nodes import Label, Node, Program
 from miras_compiler.schedule import Kernel, Schedule, kernel_facts
@@ -99,9 +99,9 @@ def test_bytes_that_cross_and_what_is_computed_again_are_found_by_meaning() -> N
 
 @pytest.mark.slow
 def test_explain_names_every_kernel_with_what_it_loads_saves_and_needs() -> None:
-    compilation = compile_spec(load_spec("specs/gated_delta_net.yaml"))
-    text = compilation.explain(kernels=True)
-    (kernels,) = compilation.kernel_facts().values()
+    made = compilation("gated_delta_net")
+    text = made.explain(kernels=True)
+    (kernels,) = made.kernel_facts().values()
     assert "Triton kernels, over tiles of 64 tokens" in text
     for facts in kernels:
         told = text.partition(f"    {facts.name}: ")[2]

@@ -13,6 +13,7 @@ import numpy as np
 import pytest
 from numpy.typing import NDArray
 
+from kit.compiled import compilation
 from miras_compiler import compile_spec, load_spec
 from miras_compiler.derive import derive_update_rule
 from miras_compiler.ir.build import contract, input_tile, times, total
@@ -123,7 +124,7 @@ def test_walks_agree_with_the_token_loop_in_float64(what: str, tmp_path: Path) -
 
 @needs_triton
 def test_a_state_that_is_too_large_is_refused_with_its_bytes_and_what_would_fit(tmp_path: Path) -> None:
-    package = compile_spec(load_spec("specs/huber_delta.yaml")).write(tmp_path)
+    package = compilation("huber_delta").write(tmp_path)
     script = (
         f"import sys, torch; sys.path.insert(0, {str(package.parent)!r})\n"
         "from huber_delta import chunk_huber_delta\n"
@@ -138,7 +139,7 @@ def test_a_state_that_is_too_large_is_refused_with_its_bytes_and_what_would_fit(
 
 
 def test_explain_says_why_a_rule_is_walked_and_what_its_walk_carries() -> None:
-    text = compile_spec(load_spec("specs/momentum_huber.yaml")).explain(kernels=True)
+    text = compilation("momentum_huber").explain(kernels=True)
     assert "Triton kernels, token by token, because the attentional bias huber makes every surprise of a tile wait" in text
     assert "carries W, W_momentum\n      registers 32 KiB" in text
     assert "keeps, for each token of a segment, W_before, W_momentum_before\n      32 KiB a token; registers 64 KiB" in text
@@ -146,8 +147,8 @@ def test_explain_says_why_a_rule_is_walked_and_what_its_walk_carries() -> None:
 
 @pytest.mark.parametrize(("name", "files"), [("yaad", {"decode.py", "kernels.py"}), ("memora", {"kernels.py"}), ("lact", {"kernels.py"})])
 def test_a_walk_is_for_a_few_tokens_where_there_are_kernels_over_tiles_and_for_all_where_there_are_none(name: str, files: set[str]) -> None:
-    compilation = compile_spec(load_spec(f"specs/{name}.yaml"))
-    assert {file.path for file in compilation.files} & {"decode.py", "kernels.py"} == files
-    manifest = json.loads(next(file.text for file in compilation.files if file.path == "manifest.json"))
+    made = compilation(name)
+    assert {file.path for file in made.files} & {"decode.py", "kernels.py"} == files
+    manifest = json.loads(next(file.text for file in made.files if file.path == "manifest.json"))
     assert manifest["kernels"]["triton"]
     assert manifest["kernels"]["schedule"] == ("chunk" if "decode.py" in files else "walk")

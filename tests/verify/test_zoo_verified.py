@@ -20,7 +20,8 @@ def test_a_spec_of_the_zoo_compiles_to_a_package_that_passes_every_check(path: P
     torch.set_num_threads(1)
     size = load_spec(path).chunk.size
     spec = load_spec(path, {"chunk.size": min(size, LONGEST_CHUNK)})
-    report = verify_package(spec, compile_spec(spec).write(tmp_path), quick=True)
+    compilation = compile_spec(spec)
+    report = verify_package(spec, compilation.write(tmp_path), quick=True, compilation=compilation)
     failed = [f"{row.check}, {row.subject}: {row.error} ({row.note})" for row in report.tried if not row.passed]
     assert not failed, "\n".join(failed)
     assert len(report.tried) > 15

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Mapping, Sequence
 
 from miras_compiler.derive.rule import Rule
@@ -53,6 +54,9 @@ def emit_kernels(rule: Rule, schedules: Mapping[str, Schedule], interface: Inter
     }))  # fmt: skip
 
 
+STATEMENT = re.compile(r"\s*(return|\w+ \+?=) ")
+
+
 def marked(text: str) -> str:
     """Lines of one long formula say that they are meant to be."""
     return "".join(map(_marked, text.splitlines(keepends=True)))
@@ -61,7 +65,7 @@ def marked(text: str) -> str:
 def _marked(line: str) -> str:
     if len(line) <= WIDTH + 1:
         return line
-    return line.rstrip("\n") + ("  # noqa: E501  # fmt: skip\n" if line.lstrip().startswith("return ") else "  # noqa: E501\n")
+    return line.rstrip("\n") + ("  # noqa: E501  # fmt: skip\n" if STATEMENT.match(line) else "  # noqa: E501\n")
 
 
 def keys(names: Sequence[str]) -> str:

@@ -1,0 +1,20 @@
+"""The specs that come with the compiler, and what becomes of them: read and compiled once a session."""
+
+from __future__ import annotations
+
+from functools import cache
+
+from kit.paths import SPECS
+from miras_compiler import compile_spec, load_spec
+from miras_compiler.compiler import Compilation
+from miras_compiler.spec import Spec
+
+
+@cache
+def spec(name: str) -> Spec:
+    return load_spec(SPECS / f"{name}.yaml")
+
+
+@cache
+def compilation(name: str) -> Compilation:
+    return compile_spec(spec(name))
