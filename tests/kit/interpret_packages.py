@@ -1,8 +1,8 @@
 """What the kernels of packages get wrong in Triton's interpreter, for tests.
 
 `python tests/kit/interpret_packages.py WIDTH LENGTHS PACKAGE…` prints by package and entry an error and its limit: outputs, final states
-and every gradient of a sequence of so many tokens, or of several ("1+2") that are packed, at heads of that width. Run with TRITON_INTERPRET=1,
-in a process of its own: whether Triton interprets is decided when it is imported.
+and every gradient of a sequence of so many tokens, or of several ("1+2") that are packed, at heads of that width. Run with
+TRITON_INTERPRET=1, in a process of its own: whether Triton interprets is decided when it is imported.
 """
 
 from __future__ import annotations
