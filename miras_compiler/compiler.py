@@ -179,7 +179,7 @@ class Compilation:
         """Which kernels there are, in a line."""
         reason = why_not(self.update_rule, self.program)
         if reason:
-            told = why_too_large(self.walk.states, axis_lengths(self.spec, 1))
+            told = why_too_large(self.walk.states, axis_lengths(self.spec, 1), self.walk.split)
             refused = f"; they are refused at these widths, and PyTorch runs: a state with {told}" if told else ""
             return f"Triton kernels, token by token, because {reason}{refused}"
         return f"Triton kernels, over tiles of {tile_length(self.update_rule)} tokens"

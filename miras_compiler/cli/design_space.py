@@ -96,7 +96,8 @@ def kernel_of(spec: Spec) -> str:
     form = classify_parallel_form(rule, build_dependency_graph(rule))
     if not why_not(rule, run_passes(build_program(rule, form))):
         return "tiles"
-    told = why_too_large(build_walk(rule).states, axis_lengths(spec, 1))
+    walk = build_walk(rule)
+    told = why_too_large(walk.states, axis_lengths(spec, 1), walk.split)
     return f"walk; refused: a state with {told}" if told else "walk"
 
 

@@ -7,7 +7,7 @@ from collections.abc import Mapping
 from miras_compiler.derive.rule import Rule
 from miras_compiler.gpus.launch_table import tuned_tile
 from miras_compiler.ir.nodes import TOKEN_AXES, Axes
-from miras_compiler.runtime.runtime_limits import refusal
+from miras_compiler.runtime.runtime_limits import refusal, shared_out
 
 TILE = 64
 BLOCK = 64  # of an axis that is longer, what a program holds at once
@@ -24,11 +24,16 @@ def letter_of(axis: str) -> str:
     return "C" if axis in TOKEN_AXES else axis[0].upper()
 
 
-def why_too_large(states: Mapping[str, Axes], lengths: Mapping[str, int]) -> str:
-    """Why a state of these lengths cannot be walked with: its bytes and the widths that would fit; "" where it can."""
+def why_too_large(states: Mapping[str, Axes], lengths: Mapping[str, int], split: str = "") -> str:
+    """Why a state of these lengths cannot be walked with: its bytes and the widths that would fit; "" where it can.
+
+    Programs may share out the axis `split`.
+    """
     tiles = ["".join(map(letter_of, axes)) for axes in states.values()]
     widths = {letter_of(axis): lengths[axis] for axes in states.values() for axis in axes}
-    return refusal(tiles, widths, {width: padded(length) for width, length in widths.items()}, together=True)
+    letter = letter_of(split) if split else ""
+    blocks = shared_out(tiles, {width: padded(length) for width, length in widths.items()}, letter)
+    return refusal(tiles, widths, blocks, together=True, split=letter)
 
 
 def padded(length: int) -> int:

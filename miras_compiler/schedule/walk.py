@@ -22,6 +22,7 @@ from miras_compiler.ir.traverse import labels_in_use, leaves_of
 from miras_compiler.passes import PASSES, run_passes
 from miras_compiler.passes.products import choose_products
 from miras_compiler.passes.spell import spell
+from miras_compiler.schedule.separable import is_separable
 
 PHASE = (choose_products, *PASSES, spell)
 PARAMETERS = ("ln_bias", "ln_weight")  # which all tokens share
@@ -63,6 +64,15 @@ class Walk:
     @property
     def phases(self) -> tuple[Phase, ...]:
         return tuple(phase for phase in (self.enter, self.step, self.leave) if phase is not None)
+
+    @property
+    def split(self) -> str:
+        """The value axis, where programs may share it out: nothing is summed over it, and all that changes has it. Else "".
+
+        A gradient that lacks it is a sum of terms then, one for each share, since the cotangents that it is linear in have the axis.
+        """
+        has_axis = all("v" in axes for axes in self.states.values())
+        return "v" if has_axis and not self.windows and all(is_separable(phase.program, "v") for phase in self.phases) else ""
 
     @property
     def kept(self) -> dict[str, Axes]:

@@ -25,9 +25,9 @@ def test_every_spec_has_kernels() -> None:
 @pytest.mark.skipif(importlib.util.find_spec("triton") is None, reason="needs Triton")
 @pytest.mark.parametrize("share", range(SHARES))
 def test_kernels_compute_what_the_pytorch_form_does_in_float64(share: int) -> None:
-    """Outputs, final states and the gradients of all inputs and states, for a few tokens at small widths."""
+    """Outputs, final states and the gradients of all inputs and states, for a few packed tokens at small widths."""
     folders = PACKAGES[share::SHARES]
-    command = [sys.executable, "tests/kit/interpret_packages.py", *map(str, folders)]
+    command = [sys.executable, "tests/kit/interpret_packages.py", "4", "1+2", *map(str, folders)]
     environment = {**os.environ, "TRITON_INTERPRET": "1", "PYTHONPATH": str(ROOT), "OMP_NUM_THREADS": "1"}
     done = subprocess.run(command, capture_output=True, text=True, env=environment, cwd=ROOT, check=False)
     assert done.returncode == 0, done.stderr

@@ -1,6 +1,7 @@
-"""What the kernels of packages get wrong in Triton's interpreter, for tests: `python tests/kit/interpret_packages.py PACKAGE…`.
+"""What the kernels of packages get wrong in Triton's interpreter, for tests.
 
-Prints by package and entry an error and its limit: outputs, final states and every gradient of a few tokens at small widths. Run with
+`python tests/kit/interpret_packages.py WIDTH LENGTHS PACKAGE…` prints by package and entry an error and its limit: outputs, final states
+and every gradient of a sequence of so many tokens, or of several ("1+2") that are packed, at heads of that width. Run with
 TRITON_INTERPRET=1, in a process of its own: whether Triton interprets is decided when it is imported.
 """
 
@@ -8,7 +9,7 @@ from __future__ import annotations
 
 import json
 import sys
-import time
+from itertools import accumulate
 from pathlib import Path
 from typing import Any
 
@@ -18,7 +19,6 @@ from torch import Tensor
 from miras_compiler.bench.precision import rms
 from miras_compiler.bench.subject import Regime, Shape, Subject
 
-TOKENS = 3
 SINGLE = 1e-5  # of float32, as `miras bench --check` has it
 CALM = Regime(0.25, 0.05)
 
@@ -32,27 +32,24 @@ def entries(operator: Any, inputs: dict[str, Tensor], state: dict[str, Tensor], 
     wanted = {name: x for name, x in leaves.items() if x.requires_grad}
     weighted = sum(((1 + torch.arange(x.numel(), dtype=x.dtype).reshape(x.shape).sin()) * x).sum() for x in results.values())
     gradients = torch.autograd.grad(weighted, list(wanted.values()), materialize_grads=True)
-    return {**results, **{f"d {name}": x for name, x in zip(wanted, gradients, strict=True)}}
+    found = {**results, **{f"d {name}": x for name, x in zip(wanted, gradients, strict=True)}}
+    return {name: x.detach() for name, x in found.items()}
 
 
-def errors(subject: Subject) -> dict[str, tuple[float, float]]:
+def errors(subject: Subject, width: int, lengths: list[int]) -> dict[str, tuple[float, float]]:
     """Of every entry the error against the PyTorch form in float64, and what it may be."""
-    width = 4
-    shape = Shape(1, TOKENS, 1, width, width, width if subject.deep else 0)
-    inputs, state = subject.inputs(shape, CALM, torch.float32), subject.state(1, shape)
+    shape = Shape(1, sum(lengths), 1, width, width, width if subject.deep else 0)
+    inputs, state = subject.inputs(shape, CALM, torch.float32), subject.state(len(lengths), shape)
     single = [{name: x.float() if x.is_floating_point() else x for name, x in tensors.items()} for tensors in (inputs, state)]
-    expected, alike = entries(subject.reference, inputs, state), entries(subject.reference, *single)
-    found = entries(subject.operator, *single, backend="triton")
+    borders = torch.tensor([0, *accumulate(lengths)], dtype=torch.int32) if len(lengths) > 1 else None
+    expected, alike = (entries(subject.reference, *each, cu_seqlens=borders) for each in ((inputs, state), single))
+    found = entries(subject.operator, *single, cu_seqlens=borders, backend="triton")
     return {name: (rms(found[name], x), max(SINGLE, 4 * rms(alike[name], x))) for name, x in expected.items()}
 
 
-def main(*folders: str) -> None:
-    told = {}
-    for folder in map(Path, folders):
-        begin = time.process_time()
-        told[folder.name] = errors(Subject(folder, "cpu"))
-        print(f"{folder.name}: {time.process_time() - begin:.2f} s", file=sys.stderr)
-    print(json.dumps(told))
+def main(width: str, lengths: str, *folders: str) -> None:
+    numbers = [int(each) for each in lengths.split("+")]
+    print(json.dumps({Path(folder).name: errors(Subject(Path(folder), "cpu"), int(width), numbers) for folder in folders}))
 
 
 if __name__ == "__main__":

@@ -120,10 +120,11 @@ def test_the_gated_delta_rule_solves_in_bfloat16_as_well_as_products_allow(tmp_p
 
 
 def test_widths_that_kernels_cannot_hold_are_refused_and_not_missed(tmp_path: Path) -> None:
-    package = compilation("taylor_linear_attention").write(tmp_path)
-    (row,) = claims_of(package, (64, 64, 0), 64)
+    package = compilation("omega_net").write(tmp_path)
+    (row,) = claims_of(package, (64, 64, 64), 64)
     assert (row["check"], row["error"], row["limit"]) == (REFUSED, 0, 0)
-    assert "one with K = 1024, V = 64 would fit" in row["entry"]
+    told = "K = 2145, N = 64, V = 64 takes 2129920 bytes of registers; one with K = 512, N = 64, V = 64 would fit"
+    assert told in row["entry"]
 
 
 def test_triton_is_refused_for_tensors_that_it_cannot_run_on(tmp_path: Path) -> None:

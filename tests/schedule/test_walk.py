@@ -123,13 +123,40 @@ def test_walks_agree_with_the_token_loop_in_float64(what: str, tmp_path: Path) -
 
 
 @needs_triton
+@pytest.mark.slow
+@pytest.mark.parametrize("lengths", ["3", "1+2"])
+def test_programs_share_out_the_values_of_a_state_that_is_too_large_for_one(lengths: str, tmp_path: Path) -> None:
+    """Sums over the values, as in the gradients of keys and gates, are sums over programs then. Here a tile may have 512 numbers."""
+    names = ["value_gated_huber", "delta_product"]
+    for name in names:
+        package = compilation(name).write(tmp_path)
+        limits = (package / "runtime_limits.py").read_text(encoding="utf-8")
+        assert "LARGEST = 1 << 16" in limits
+        (package / "runtime_limits.py").write_text(limits.replace("LARGEST = 1 << 16", "LARGEST = 1 << 9"), encoding="utf-8")
+    command = [sys.executable, "tests/kit/interpret_packages.py", "20", lengths, *(str(tmp_path / name) for name in names)]
+    done = subprocess.run(
+        command, capture_output=True, text=True, env={**os.environ, "TRITON_INTERPRET": "1", "PYTHONPATH": "."}, check=False
+    )
+    assert done.returncode == 0, done.stderr
+    told = json.loads(done.stdout)
+    assert list(told) == names
+    assert {(name, entry): pair for name, each in told.items() for entry, pair in each.items() if not pair[0] <= pair[1]} == {}
+
+
+def test_values_are_shared_out_where_nothing_sums_over_them() -> None:
+    """The Huber bias of a residual's length and a deep memory do; a window's rows and a preconditioner are of no share."""
+    names = ("huber_delta", "entropy_memory", "huber_norm_delta", "titans_exact", "omega_delta", "preconditioned_gdn")
+    assert [walk_of(name).split for name in names] == ["v", "v", "", "", "", ""]
+
+
+@needs_triton
 def test_a_state_that_is_too_large_is_refused_with_its_bytes_and_what_would_fit(tmp_path: Path) -> None:
-    package = compilation("huber_delta").write(tmp_path)
+    package = compilation("huber_norm_delta").write(tmp_path)
     script = (
         f"import sys, torch; sys.path.insert(0, {str(package.parent)!r})\n"
-        "from huber_delta import chunk_huber_delta\n"
+        "from huber_norm_delta import chunk_huber_norm_delta\n"
         "x, g = torch.zeros(1, 1, 1, 300), torch.zeros(1, 1, 1)\n"
-        "try: chunk_huber_delta(x, x, x, log_alpha=g, eta=g, delta=g + 1, backend='triton')\n"
+        "try: chunk_huber_norm_delta(x, x, x, log_alpha=g, eta=g, delta=g + 1, backend='triton')\n"
         "except RuntimeError as problem: print(problem)\n"
     )
     done = subprocess.run(

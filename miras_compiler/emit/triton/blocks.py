@@ -5,9 +5,8 @@ from __future__ import annotations
 from collections.abc import Mapping
 
 from miras_compiler.emit.triton.stages import HIDDEN, can_be_staged
-from miras_compiler.ir.nodes import Contract, Program, Reduce, Rename
-from miras_compiler.ir.traverse import nodes_of
 from miras_compiler.schedule.kernel import Kernel
+from miras_compiler.schedule.separable import is_separable
 from miras_compiler.schedule.tile import BLOCK
 
 
@@ -23,15 +22,3 @@ def split_axis(kernel: Kernel) -> str:
     if kernel.walk == "each":
         return ""
     return next((axis for axis in ("v", "n") if is_separable(kernel.program, axis)), "")
-
-
-def is_separable(program: Program, axis: str) -> bool:
-    """Whether nothing in the program sums over an axis that every output has."""
-    if not all(axis in node.axes for node in program.outputs.values()):
-        return False
-    return not any(
-        (isinstance(node, Contract) and axis in node.over)
-        or (isinstance(node, Reduce) and node.axis == axis)
-        or (isinstance(node, Rename) and axis in (node.old, node.new))
-        for node in nodes_of(program)
-    )

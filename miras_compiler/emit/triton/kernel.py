@@ -23,7 +23,7 @@ from miras_compiler.schedule.kernel import Kernel
 
 RESERVED = {
     "n", "h", "i", "r", "t", "b", "row", "at_row", "here", "first", "end", "base", "tiles", "slot", "step", "head", "index", "own",
-    "lane", "causal", "strict", "low", "high", "begin", "stop", ZERO, "PTX", "T", "H", "C", "BC", "DOT", "GRID", "PACKED", "SAVE",
+    "lane", "causal", "strict", "low", "high", "begin", "stop", ZERO, "PTX", "T", "H", "C", "BC", "DOT", "GRID", "PACKED", "SAVE", "SHARED",
     "LEVELS", "members", "tl", "triton", "gelu", "silu", "gelu_tanh", *device_functions(),
 }  # fmt: skip
 

@@ -13,6 +13,14 @@ from miras_compiler.emit.triton.tile import block, is_broadcast, place, spans, w
 from miras_compiler.ir.nodes import Contract, Leaf, Node, Program
 from miras_compiler.ir.traverse import leaves_of, nodes_of
 
+SHARED = "SHARED"  # the flag of a kernel: whether programs share out an axis
+
+
+def counter(axis: str, split: str) -> str:
+    """The assignment of the variable that counts along an axis, of which a program has a part where it is `split`."""
+    begin = f"(tl.program_id(1) * {block(axis)} if {SHARED} else 0) + " if axis == split else ""
+    return f"{place(axis)} = {begin}tl.arange(0, {block(axis)})"
+
 
 class _StepBody(BodyPrinter):
     """Products keep the digits of their operands: a token changes the state by less than narrow operands resolve."""
@@ -25,7 +33,8 @@ class _StepBody(BodyPrinter):
 class PhasePrinter:
     """Prints a program as a function. `carried` are outputs that later tokens read: they are 0 in the padding.
 
-    Statements stand in the order of `sections`, under their titles, or output by output where there are none.
+    Statements stand in the order of `sections`, under their titles, or output by output where there are none. Programs share out the axis
+    `split`.
     """
 
     name: str
@@ -34,6 +43,7 @@ class PhasePrinter:
     printer: TritonPrinter
     carried: Sequence[str]
     sections: Mapping[str, str] = field(default_factory=dict)
+    split: str = ""
     lines: list[str] = field(default_factory=list)
 
     def __post_init__(self) -> None:
@@ -57,7 +67,7 @@ class PhasePrinter:
     def sizes(self) -> list[str]:
         """The widths and blocks that it takes behind the tiles."""
         widths = dict.fromkeys(width(axis) for axis in self.axes)
-        return [*widths, *(f"B{letter}" for letter in widths), "DOT"]
+        return [*widths, *(f"B{letter}" for letter in widths), "DOT", *([SHARED] if self.split else [])]
 
     def text(self) -> str:
         parameters = [self.body.leaf(leaf) for leaf in self.leaves]
@@ -66,7 +76,7 @@ class PhasePrinter:
         results = [self.result(name, node) for name, node in self.program.outputs.items()]
         self.emit(f"return {', '.join(results)}")
         counted = {place(axis) for axis in self.body.tiles.counted}
-        counters = [f"{place(axis)} = tl.arange(0, {block(axis)})" for axis in self.axes if place(axis) in counted]
+        counters = [counter(axis, self.split) for axis in self.axes if place(axis) in counted]
         head = [
             "@triton.jit",
             f"def {self.name}(",

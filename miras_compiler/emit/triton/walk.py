@@ -8,12 +8,13 @@ from miras_compiler.derive.update_rule import SECTIONS
 from miras_compiler.emit.triton.expression import TritonPrinter
 from miras_compiler.emit.triton.head import INDENT, wrapped
 from miras_compiler.emit.triton.memory import OF_SEQUENCE, load_call, store_call
-from miras_compiler.emit.triton.phase import PhasePrinter
+from miras_compiler.emit.triton.phase import SHARED, PhasePrinter, counter
 from miras_compiler.emit.triton.tile import block, place, width
 from miras_compiler.ir.nodes import TOKEN_AXES, Axes
 from miras_compiler.schedule.walk import Phase, Walk
 
 ROWS = "ROWS"  # of a window
+SHARE = "at_share"  # the number of a token's row in the terms of this program
 WIDTH = 140
 NOTHING: Mapping[str, str] = {}
 SAYS = {
@@ -39,11 +40,12 @@ class WalkPrinter:
 
     def printed(self, phase: Phase) -> PhasePrinter:
         name = phase.program.name
-        return PhasePrinter(name, SAYS[name], phase.program, self.printer, phase.changes, SECTIONS)
+        return PhasePrinter(name, SAYS[name], phase.program, self.printer, phase.changes, SECTIONS, self.walk.split)
 
     def printed_adjoint(self, phase: Phase) -> PhasePrinter:
         says = f"The reverse of {phase.program.name}: from the gradients of what it gives to those of what it takes."
-        return PhasePrinter(phase.adjoint.name, says, phase.adjoint, self.printer, [f"d_{name}" for name in self.walk.states])
+        carried = [f"d_{name}" for name in self.walk.states]
+        return PhasePrinter(phase.adjoint.name, says, phase.adjoint, self.printer, carried, split=self.walk.split)
 
     # what the kernels take
 
@@ -58,7 +60,17 @@ class WalkPrinter:
 
     def head(self, name: str, tensors: Iterable[str], flags: Sequence[str], says: str) -> None:
         pointers = [*(f"{tensor}_ptr" for tensor in tensors), "position_ptr", "cu_ptr", "T", "SEGMENT", "members"]
-        sizes = ["H", "CHUNK", ROWS, *self.widths, *(f"B{letter}" for letter in self.widths), "BC", "DOT", *flags]
+        sizes = [
+            "H",
+            "CHUNK",
+            ROWS,
+            *self.widths,
+            *(f"B{letter}" for letter in self.widths),
+            "BC",
+            "DOT",
+            *([SHARED] if self.walk.split else []),
+            *flags,
+        ]
         self.lines = [
             "@triton.jit(do_not_specialize=JUST_NUMBERS)",
             f"def {name}(",
@@ -78,7 +90,7 @@ class WalkPrinter:
         return self.walk.enter is not None
 
     def counters(self) -> None:
-        self.emit(*(f"{place(axis)} = tl.arange(0, {block(axis)})" for axis in self.axes))
+        self.emit(*(counter(axis, self.walk.split) for axis in self.axes))
 
     def locate(self, depth: int) -> None:
         """Where a sequence lies, and the first of its checkpoints."""
@@ -114,11 +126,16 @@ class WalkPrinter:
     def store_row(self, name: str, code: str) -> str:
         """Stores the gradient of a row; those of the rows of windows are sums over the tokens that measure them."""
         axes = self.rows[name]
+        at = SHARE if self.is_shared(name) else "at"
         if name in self.walk.windows:
             return add_window(f"d_{name}", axes, code)
         if axes == ("j",):
-            return f"store_row(d_{name}_ptr, at, r, {ROWS}, {code})"
-        return store_call(f"d_{name}", axes, code, "at")
+            return f"store_row(d_{name}_ptr, {at}, r, {ROWS}, {code})"
+        return store_call(f"d_{name}", axes, code, at)
+
+    def is_shared(self, name: str) -> bool:
+        """Whether the gradient of a row is a sum over the programs that share out an axis."""
+        return bool(self.walk.split) and self.walk.split not in self.rows[name]
 
     def call(self, phase: PhasePrinter, depth: int, gives: Mapping[str, str] = NOTHING, given: Mapping[str, str] = NOTHING) -> None:
         """The call of a phase; `gives` and `given` name the variables of outputs and leaves that are called otherwise."""
@@ -258,6 +275,8 @@ class WalkPrinter:
         self.load_rows([row for row in self.rows if row in step.reads], 4)
         self.emit(f"d_o = {load_call('d_o', ('v',), 'at', widened=True)}", depth=4)
         self.call(step, 4, given={name: f"{name}_before" for name in states})
+        if any(map(self.is_shared, self.rows)):
+            self.emit(f"{SHARE} = (tl.program_id(1).to(tl.int64) * (T if PACKED else members * T) * H if {SHARED} else 0) + at", depth=4)
         for row in self.rows:
             self.emit(self.store_row(row, f"d_{row}"), depth=4)
         for parameter in self.walk.parameters:

@@ -34,7 +34,7 @@ def emit_walk(rule: UpdateRule, walk: Walk, interface: Interface, why_no_tiles: 
     functions = [*(code.strip() for code in printer.helpers.values()), *functions, *kernels]
     operators = "\n".join(operator_rows(printed, rule.chunk.frozen, adjoints))
     options = launch_rows(rule, walk, "walk_forward", 1)
-    used = [name for name in ("Kept", "Sums") if f"{name}(" in operators]
+    used = [name for name in ("Kept", "Shares", "Sums") if f"{name}(" in operators]
     imports = [
         import_line(".contract", ["CONTRACT"]),
         *([] if adjoints else [import_line(".kernels", ["TABLE"])]),
@@ -97,6 +97,7 @@ def operator_rows(printed: WalkPrinter, frozen: bool, adjoints: bool) -> list[st
     sizes = f'walks=True, widths="{"".join(printed.widths)}"'
     sizes += ", chunk=CONTRACT.chunk" if frozen else ""
     sizes += f", window={walk.window}" if walk.window > 1 else ""
+    sizes += f', split="{letters((walk.split,))}"' if walk.split else ""
     tiles = f", states={quoted(list(map(letters, states.values())))}"
     rows = [
         launch("walk_forward", sizes + tiles, {**makes, **saved}),
@@ -104,7 +105,8 @@ def operator_rows(printed: WalkPrinter, frozen: bool, adjoints: bool) -> list[st
     ]
     if not adjoints:
         return rows
-    gradients = {f"d_{name}": f'Buffer("rows", "{row_letters(axes)}", like="{name}")' for name, axes in walk.tokens.items()}
+    kinds = {name: "Shares" if printed.is_shared(name) else "Buffer" for name in walk.tokens}
+    gradients = {f"d_{name}": f'{kinds[name]}("rows", "{row_letters(axes)}", like="{name}")' for name, axes in walk.tokens.items()}
     gradients |= {f"d_{name}": f'Sums("sums", "{letters(axes[1:])}", like="{name}")' for name, axes in walk.windows.items()}
     gradients |= {f"d_{name}": f'Buffer("sequences", "{letters(axes)}")' for name, axes in {**parameters, **states}.items()}
     kept = {name: f'Kept("kept", "{letters(axes)}")' for name, axes in walk.kept.items()}
