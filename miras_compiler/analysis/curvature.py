@@ -12,7 +12,7 @@ from typing import Literal, NamedTuple
 
 import sympy as sp
 
-from miras_compiler.symbols import Power0, RowMax, RowSum, U, larger, magnitude, sigmoid, signum, smaller, softplus
+from miras_compiler.expressions.symbols import Power0, RowMax, RowSum, U, larger, magnitude, sigmoid, signum, smaller, softplus
 
 Range = tuple[float, float]
 

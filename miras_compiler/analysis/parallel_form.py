@@ -10,7 +10,7 @@ import sympy as sp
 from miras_compiler.analysis.dependency_graph import DependencyGraph, nonlinear_values
 from miras_compiler.derive.rule import Rule
 from miras_compiler.derive.update_rule import UpdateRule
-from miras_compiler.symbols import A, RowMax, RowSum
+from miras_compiler.expressions.symbols import A, RowMax, RowSum
 
 Kind = Literal["dual", "dual_per_token", "triangular_solve", "forward_substitution", "token_by_token"]
 EXPLANATION: dict[Kind, str] = {

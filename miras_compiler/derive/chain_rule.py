@@ -6,7 +6,21 @@ import sympy as sp
 
 from miras_compiler.elements.base import exact
 from miras_compiler.elements.bias import AttentionalBias
-from miras_compiler.symbols import E, Power0, RowMax, RowSum, U, V, attains, letter, magnitude, power0, row_norm, signum, where_positive
+from miras_compiler.expressions.symbols import (
+    E,
+    Power0,
+    RowMax,
+    RowSum,
+    U,
+    V,
+    attains,
+    letter,
+    magnitude,
+    power0,
+    row_norm,
+    signum,
+    where_positive,
+)
 
 
 def derive_bias_derivative(bias: AttentionalBias) -> sp.Expr:

@@ -10,9 +10,9 @@ import sympy as sp
 from miras_compiler.derive.dialects import LATEX, Dialect
 from miras_compiler.derive.named import with_names
 from miras_compiler.errors import InternalError
-from miras_compiler.inverse import newton_inverse
+from miras_compiler.expressions.inverse import newton_inverse
+from miras_compiler.expressions.symbols import Power0
 from miras_compiler.ir.nodes import AXIS_ORDER, Axes
-from miras_compiler.symbols import Power0
 
 SUM, BIG_SUM, PRODUCT, POWER, ATOM = range(5)  # how tightly a text binds
 Text = tuple[str, int]

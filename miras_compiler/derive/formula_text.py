@@ -10,8 +10,8 @@ from miras_compiler.derive.dialects import UNICODE, Dialect
 from miras_compiler.derive.expression_text import ATOM, BIG_SUM, ExpressionWriter, Text
 from miras_compiler.derive.gate_letters import gate_letters
 from miras_compiler.derive.named import soft_threshold
+from miras_compiler.expressions.symbols import RowMax, RowRoot, RowSum
 from miras_compiler.ir.nodes import Axes
-from miras_compiler.symbols import RowMax, RowRoot, RowSum
 
 
 def formula(expr: sp.Expr, dialect: Dialect = UNICODE, letters: Mapping[str, str] | None = None) -> str:

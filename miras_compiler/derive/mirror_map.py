@@ -7,9 +7,9 @@ import sympy as sp
 from miras_compiler.derive.chain_rule import row_gradient, tidy
 from miras_compiler.elements.retention import BregmanRetention, Retention
 from miras_compiler.errors import InternalError
-from miras_compiler.formula import is_row
-from miras_compiler.inverse import NoInverseError, closed_inverse
-from miras_compiler.symbols import A, Power0, RowMax, RowSum, W, letter, magnitude, power0, signum, where_positive
+from miras_compiler.expressions.formula import is_row
+from miras_compiler.expressions.inverse import NoInverseError, closed_inverse
+from miras_compiler.expressions.symbols import A, Power0, RowMax, RowSum, W, letter, magnitude, power0, signum, where_positive
 
 
 def derive_mirror_map(retention: Retention) -> sp.Expr:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import sympy as sp
 
-from miras_compiler.symbols import Power0, RealFunction, RowMax, RowSum, magnitude, signum, where_positive
+from miras_compiler.expressions.symbols import Power0, RealFunction, RowMax, RowSum, magnitude, signum, where_positive
 
 
 class softmax(RealFunction):

@@ -6,9 +6,9 @@ from collections.abc import Sequence
 
 import sympy as sp
 
+from miras_compiler.expressions.symbols import letter, power0
 from miras_compiler.ir.build import entrywise, rename, total
 from miras_compiler.ir.nodes import Node
-from miras_compiler.symbols import letter, power0
 
 FLOOR = sp.Rational(1, 10**7)
 HALF = sp.Rational(1, 2)

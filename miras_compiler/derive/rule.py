@@ -29,9 +29,9 @@ from miras_compiler.derive.parts import (
     surprise_of,
     update_of,
 )
+from miras_compiler.expressions.symbols import letter
 from miras_compiler.ir.nodes import Axes
 from miras_compiler.spec import Spec
-from miras_compiler.symbols import letter
 
 ELEMENTS = ("memory", "feature_map", "attentional_bias", "retention", "optimizer")
 

@@ -12,7 +12,7 @@ from miras_compiler.derive.formula_text import formula
 from miras_compiler.derive.update_rule import UpdateRule
 from miras_compiler.elements.base import exact
 from miras_compiler.elements.retention import Retention
-from miras_compiler.symbols import E
+from miras_compiler.expressions.symbols import E
 
 PRIMAL_LETTERS = {"x": "X", "w": "W[t−1]", "d": "R"}
 SLICES = {"input": "over the input axis of a weight matrix", "output": "over its output axis", "all": "over a weight matrix"}

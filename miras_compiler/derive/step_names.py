@@ -12,12 +12,12 @@ from miras_compiler.derive.gate_letters import gate_letters
 from miras_compiler.derive.parts import RuleGate, Weight
 from miras_compiler.derive.prediction import subscripted
 from miras_compiler.derive.tiles import RuleTiles, clamped_log
+from miras_compiler.expressions.symbols import letter
 from miras_compiler.ir.build import entrywise, state_tile
 from miras_compiler.ir.nodes import Label, Leaf, Node, Program
 from miras_compiler.ir.traverse import labels_in_use
 from miras_compiler.ir.verify import verify_program
 from miras_compiler.passes import run_passes
-from miras_compiler.symbols import letter
 
 Lag = Literal[1, "chunk"]
 

@@ -18,10 +18,10 @@ from miras_compiler.derive.prediction import Prediction, build_prediction, plain
 from miras_compiler.derive.step_names import Lag, StepNames, state_letters
 from miras_compiler.derive.tiles import clamped_log
 from miras_compiler.derive.writes import Write, Writes, erasing_writes, plain_writes, pulled_back, squared_size, squares, surprise_tile
+from miras_compiler.expressions.symbols import letter
 from miras_compiler.ir.build import constant, entrywise, input_tile, lower_expression, state_tile
 from miras_compiler.ir.nodes import Label, Leaf, Node, Program
 from miras_compiler.ir.traverse import topological
-from miras_compiler.symbols import letter
 
 
 @dataclass(frozen=True, repr=False)

@@ -8,10 +8,10 @@ from typing import NamedTuple
 from miras_compiler.derive.parts import Weight
 from miras_compiler.derive.prediction import Prediction
 from miras_compiler.derive.rule import Rule
+from miras_compiler.expressions.symbols import letter
 from miras_compiler.ir.build import add, contract, entrywise, total
 from miras_compiler.ir.differentiate import cotangents
 from miras_compiler.ir.nodes import Node
-from miras_compiler.symbols import letter
 
 Name = Callable[[Node, str, str], Node]
 

@@ -6,8 +6,8 @@ import sympy as sp
 from pydantic import AfterValidator
 
 from miras_compiler.elements.base import refused
-from miras_compiler.formula import ROW_LETTERS, FormulaError, is_row, names_in, parse_formula
-from miras_compiler.symbols import RowMax, RowSum, letter, signum
+from miras_compiler.expressions.formula import ROW_LETTERS, FormulaError, is_row, names_in, parse_formula
+from miras_compiler.expressions.symbols import RowMax, RowSum, letter, signum
 
 FOREIGN = {  # letters of the mathematics that a loss does not get, and what to write
     "k": "the key reaches a loss through the prediction u = M(W; k) alone",

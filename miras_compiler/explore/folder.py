@@ -10,7 +10,7 @@ from pathlib import Path
 from typing import NamedTuple
 
 from miras_compiler.errors import InputError
-from miras_compiler.formula import MAX_BYTES
+from miras_compiler.expressions.formula import MAX_BYTES
 from miras_compiler.store import write_file, write_new_file
 
 NAME = re.compile(r"[A-Za-z0-9_][A-Za-z0-9_.-]{0,95}\.yaml")

@@ -9,6 +9,7 @@ from functools import reduce
 import sympy as sp
 
 from miras_compiler.errors import InternalError
+from miras_compiler.expressions.symbols import RowMax, RowRoot, RowSum, letter
 from miras_compiler.ir.nodes import (
     AXIS_ORDER,
     Axes,
@@ -28,7 +29,6 @@ from miras_compiler.ir.nodes import (
     TriangularSolve,
 )
 from miras_compiler.ir.traverse import topological
-from miras_compiler.symbols import RowMax, RowRoot, RowSum, letter
 
 ZETA = letter("zeta")
 

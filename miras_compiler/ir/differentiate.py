@@ -12,6 +12,7 @@ from typing import NamedTuple
 import sympy as sp
 
 from miras_compiler.errors import InternalError
+from miras_compiler.expressions.symbols import letter, step
 from miras_compiler.ir.build import (
     ZETA,
     add,
@@ -48,7 +49,6 @@ from miras_compiler.ir.nodes import (
 )
 from miras_compiler.ir.traverse import dependents, leaves_of, topological
 from miras_compiler.ir.words import Words, gradient
-from miras_compiler.symbols import letter, step
 
 
 def cotangents(seeds: Mapping[Node, Node], wrt: Collection[Node], last: Collection[Node] = ()) -> dict[Node, Node]:

@@ -13,7 +13,8 @@ import sympy as sp
 from numpy.typing import NDArray
 
 from miras_compiler.errors import InternalError
-from miras_compiler.inverse import newton_inverse
+from miras_compiler.expressions.inverse import newton_inverse
+from miras_compiler.expressions.symbols import Composite, RealFunction, letter
 from miras_compiler.ir.build import ZETA, input_tile, length, ordered, placeholder, triangular_solve
 from miras_compiler.ir.nodes import (
     Contract,
@@ -30,7 +31,6 @@ from miras_compiler.ir.nodes import (
     TriangularSolve,
 )
 from miras_compiler.ir.traverse import nodes_of
-from miras_compiler.symbols import Composite, RealFunction, letter
 
 Array = NDArray[np.float64]
 

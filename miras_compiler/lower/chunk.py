@@ -21,6 +21,7 @@ from miras_compiler.derive.parts import RuleGate, Weight
 from miras_compiler.derive.prediction import build_prediction, plain_product, subscripted
 from miras_compiler.derive.tiles import RuleTiles, clamped_log
 from miras_compiler.derive.writes import Writes
+from miras_compiler.expressions.symbols import letter
 from miras_compiler.ir.build import add, contract, entrywise, input_tile, is_constant, rename, state_tile, times, total
 from miras_compiler.ir.nodes import Label, Node, Program, Rename
 from miras_compiler.ir.traverse import labels_in_use
@@ -29,7 +30,6 @@ from miras_compiler.lower.orthogonal import OrthogonalReads
 from miras_compiler.lower.per_token import PerTokenReads
 from miras_compiler.lower.surprises import SurpriseSystem, known_surprises
 from miras_compiler.lower.window import build_window
-from miras_compiler.symbols import letter
 
 
 @dataclass(kw_only=True)

@@ -18,10 +18,10 @@ import sympy as sp
 
 from miras_compiler.derive.chunk_coefficients import ChunkCoefficients, Path
 from miras_compiler.derive.gate_letters import gate_letters
+from miras_compiler.expressions.symbols import letter
 from miras_compiler.ir.build import constant, contract, cumulate, entrywise, is_constant, mask, ordered, rename, times, total
 from miras_compiler.ir.nodes import Node
 from miras_compiler.lower.window import Window
-from miras_compiler.symbols import letter
 
 Moment = Literal["after", "before", "decayed", "ahead", "decayed_ahead"]
 """Which state a row sees: after its token's write; before it; before it, but with its token's decay applied; and the last two with

@@ -7,10 +7,10 @@ from dataclasses import dataclass
 from miras_compiler.derive.newton_schulz import newton_schulz
 from miras_compiler.derive.parts import Weight
 from miras_compiler.derive.prediction import subscripted
+from miras_compiler.expressions.symbols import letter
 from miras_compiler.ir.build import add, contract, entrywise, rename, times, total
 from miras_compiler.ir.nodes import Node
 from miras_compiler.lower.per_token import PerTokenReads
-from miras_compiler.symbols import letter
 
 
 @dataclass(frozen=True)

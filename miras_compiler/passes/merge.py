@@ -4,10 +4,10 @@ from __future__ import annotations
 
 import sympy as sp
 
+from miras_compiler.expressions.symbols import letter
 from miras_compiler.ir.build import add, entrywise, placeholder, total
 from miras_compiler.ir.nodes import Map, Node, Program, Reduce
 from miras_compiler.ir.traverse import rewrite, use_counts
-from miras_compiler.symbols import letter
 
 
 def merge_reductions(program: Program) -> Program:

@@ -7,11 +7,11 @@ from dataclasses import replace
 
 import sympy as sp
 
+from miras_compiler.expressions.symbols import letter
 from miras_compiler.ir.build import add, cumulate, entrywise, mask, placeholder, rename, total
 from miras_compiler.ir.nodes import Contract, Cumulate, Label, Map, Mask, Node, Program, Reduce, Rename
 from miras_compiler.ir.traverse import carried_leaves, topological
 from miras_compiler.ir.words import part
-from miras_compiler.symbols import letter
 
 Parts = tuple[Node, Node]
 

@@ -8,10 +8,10 @@ from typing import NamedTuple
 
 import sympy as sp
 
+from miras_compiler.expressions.symbols import letter
 from miras_compiler.ir.build import entrywise, placeholder, total
 from miras_compiler.ir.nodes import Map, Node, Program, Reduce
 from miras_compiler.ir.traverse import nodes_of, rewrite, use_counts
-from miras_compiler.symbols import letter
 
 
 class Place(NamedTuple):

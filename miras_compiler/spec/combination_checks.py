@@ -18,9 +18,9 @@ from miras_compiler.elements.retention import (
     NoRetention,
 )
 from miras_compiler.errors import Fault
-from miras_compiler.formula import ROW_LETTERS
+from miras_compiler.expressions.formula import ROW_LETTERS
+from miras_compiler.expressions.symbols import RowMax, RowSum, larger, letter
 from miras_compiler.spec.schema import Spec
-from miras_compiler.symbols import RowMax, RowSum, larger, letter
 
 MAX_DUAL_NORM = 64
 

@@ -6,15 +6,15 @@ from collections.abc import Iterator
 
 import sympy as sp
 
-from miras_compiler.budget import NESTED_FUNCTIONS, NESTED_SUMS, PART, SUMS, largest_part, nested_functions, sums_of
 from miras_compiler.elements.bias import FormulaBias
 from miras_compiler.elements.feature_map import FormulaMap
 from miras_compiler.elements.retention import BregmanRetention, FDivergenceRetention
 from miras_compiler.errors import Fault
-from miras_compiler.inverse import JumpError, NoInverseError
-from miras_compiler.slopes import counterexample
+from miras_compiler.expressions.budget import NESTED_FUNCTIONS, NESTED_SUMS, PART, SUMS, largest_part, nested_functions, sums_of
+from miras_compiler.expressions.inverse import JumpError, NoInverseError
+from miras_compiler.expressions.slopes import counterexample
+from miras_compiler.expressions.symbols import W, letter
 from miras_compiler.spec.schema import Spec
-from miras_compiler.symbols import W, letter
 
 GENERATOR = ("retention", "generator")
 

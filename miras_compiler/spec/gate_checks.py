@@ -11,9 +11,9 @@ from miras_compiler.elements.optimizer import Implicit
 from miras_compiler.elements.retention import KLRetention, L2Retention
 from miras_compiler.elements.user_formula import STATES, foreign_letter
 from miras_compiler.errors import Fault, nearest
+from miras_compiler.expressions.symbols import RowMax, RowSum
 from miras_compiler.spec.gates import GATE_LETTERS
 from miras_compiler.spec.schema import Spec
-from miras_compiler.symbols import RowMax, RowSum
 
 MOST_GATES = 24
 CHANNEL_INSIDE_SLICE = {"input": ("key_channel",), "output": ("value_channel",), "all": ("key_channel", "value_channel")}

@@ -10,7 +10,7 @@ from pydantic import ValidationError
 
 from miras_compiler.elements.complaints import complaints
 from miras_compiler.errors import Fault, InputError
-from miras_compiler.formula import MAX_BYTES
+from miras_compiler.expressions.formula import MAX_BYTES
 from miras_compiler.spec.checks import check_spec, faults_of
 from miras_compiler.spec.fault import spec_error
 from miras_compiler.spec.overrides import with_overrides

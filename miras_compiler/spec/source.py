@@ -16,7 +16,7 @@ from ruamel.yaml.events import AliasEvent, Event, MappingEndEvent, MappingStartE
 from ruamel.yaml.reader import ReaderError
 
 from miras_compiler.errors import Path, Problem, SpecError, short
-from miras_compiler.formula import MAX_BYTES, MAX_NESTING, FormulaError, check_size
+from miras_compiler.expressions.formula import MAX_BYTES, MAX_NESTING, FormulaError, check_size
 
 MAX_VALUES = 5000
 

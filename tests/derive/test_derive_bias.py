@@ -13,7 +13,7 @@ from torch import Tensor
 from kit.expression_value import value
 from miras_compiler.derive.chain_rule import derive_bias_derivative, in_residual, row_gradient, tidy
 from miras_compiler.elements.kinds import KINDS
-from miras_compiler.symbols import E, Power0, RowMax, RowSum, U, V, letter, magnitude, power0, row_norm, signum, where_positive
+from miras_compiler.expressions.symbols import E, Power0, RowMax, RowSum, U, V, letter, magnitude, power0, row_norm, signum, where_positive
 from miras_compiler.verify.literal.bias import has_printed_derivative, loss, printed_derivative
 
 WIDTH = 5

@@ -16,23 +16,7 @@ from miras_compiler.derive.formula_text import formula
 from miras_compiler.derive.notation import definition
 from miras_compiler.derive.statements import bias_statements, retention_statements, statement_lines
 from miras_compiler.derive.update_rule import SECTIONS
-from miras_compiler.ir.build import (
-    contract,
-    cumulate,
-    entrywise,
-    input_tile,
-    largest,
-    length,
-    mask,
-    rename,
-    state_tile,
-    total,
-    triangular_solve,
-)
-from miras_compiler.ir.nodes import Label, Node, Program
-from miras_compiler.ir.traverse import nodes_of
-from miras_compiler.spec import load_spec
-from miras_compiler.symbols import (
+from miras_compiler.expressions.symbols import (
     A,
     E,
     Power0,
@@ -49,9 +33,25 @@ from miras_compiler.symbols import (
     step,
     where_positive,
 )
-from miras_compiler.symbols import (
+from miras_compiler.expressions.symbols import (
     V as VALUE,
 )
+from miras_compiler.ir.build import (
+    contract,
+    cumulate,
+    entrywise,
+    input_tile,
+    largest,
+    length,
+    mask,
+    rename,
+    state_tile,
+    total,
+    triangular_solve,
+)
+from miras_compiler.ir.nodes import Label, Node, Program
+from miras_compiler.ir.traverse import nodes_of
+from miras_compiler.spec import load_spec
 
 SPECS = {path.stem: path for path in SPEC_FILES}
 SIX = ("titans_lmm", "yaad", "moneta", "memora", "gated_delta_net", "linear_attention")

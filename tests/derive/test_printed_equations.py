@@ -25,6 +25,7 @@ from miras_compiler.elements.memory import Weight
 from miras_compiler.elements.optimizer import Muon
 from miras_compiler.elements.retention import BregmanRetention, Retention
 from miras_compiler.emit.derivation import CHUNK_SECTIONS
+from miras_compiler.expressions.symbols import RowRoot, W, letter
 from miras_compiler.ir.build import input_tile, lower_expression
 from miras_compiler.ir.interpret import Array, interpret
 from miras_compiler.ir.nodes import ForwardSubstitute, Leaf, Node, Program, Root, State
@@ -32,7 +33,6 @@ from miras_compiler.ir.traverse import leaves_of, nodes_of
 from miras_compiler.lower import build_program
 from miras_compiler.passes import run_passes
 from miras_compiler.spec import Spec, load_spec
-from miras_compiler.symbols import RowRoot, W, letter
 
 TOKENS, ROWS, WINDOW = 4, 6, 3
 INDICES = dict.fromkeys("tijl", TOKENS) | dict.fromkeys("rs", ROWS)

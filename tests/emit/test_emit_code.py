@@ -27,9 +27,7 @@ from kit.random_programs import ONE, TWO
 from miras_compiler.compiler import Compilation, compile_spec
 from miras_compiler.elements.feature_map.elu_plus_one import EluPlusOneMap
 from miras_compiler.emit.torch.expression import Code, Printer
-from miras_compiler.ir.interpret import evaluate_expression
-from miras_compiler.spec import digest, load_spec
-from miras_compiler.symbols import (
+from miras_compiler.expressions.symbols import (
     Composite,
     Power0,
     gelu_slope,
@@ -41,6 +39,8 @@ from miras_compiler.symbols import (
     step,
     where_positive,
 )
+from miras_compiler.ir.interpret import evaluate_expression
+from miras_compiler.spec import digest, load_spec
 from miras_compiler.verify.inputs import Inputs, Shape, draw_inputs
 from miras_compiler.version import __version__
 

@@ -14,9 +14,9 @@ from torch import Tensor
 from kit.paths import SPECS
 from miras_compiler import compile_spec, load_spec
 from miras_compiler.emit.torch.expression import Printer
-from miras_compiler.formula import parse_formula
-from miras_compiler.inverse import newton_inverse, numeric_inverse
-from miras_compiler.symbols import W
+from miras_compiler.expressions.formula import parse_formula
+from miras_compiler.expressions.inverse import newton_inverse, numeric_inverse
+from miras_compiler.expressions.symbols import W
 from miras_compiler.verify.package import open_package
 from miras_compiler.verify.subject import Subject
 

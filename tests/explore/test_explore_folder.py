@@ -9,7 +9,7 @@ import pytest
 
 from miras_compiler.errors import InputError
 from miras_compiler.explore.folder import Folder
-from miras_compiler.formula import MAX_BYTES
+from miras_compiler.expressions.formula import MAX_BYTES
 
 
 @pytest.fixture

@@ -14,7 +14,7 @@ from miras_compiler.derive.mirror_map import derive_mirror_map
 from miras_compiler.elements.kinds import KINDS
 from miras_compiler.elements.retention import BregmanRetention, NoRetention, Retention
 from miras_compiler.errors import InternalError
-from miras_compiler.symbols import A, RowMax, RowSum, W, magnitude, power0, sigmoid, signum
+from miras_compiler.expressions.symbols import A, RowMax, RowSum, W, magnitude, power0, sigmoid, signum
 from miras_compiler.verify.literal.mirror import SLICES, mirror_map
 
 RETENTIONS: list[dict[str, Any]] = [

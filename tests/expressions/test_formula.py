@@ -14,8 +14,8 @@ from hypothesis import strategies as st
 
 from kit.expression_value import value
 from kit.hostile import HOSTILE
-from miras_compiler.formula import FUNCTIONS, FormulaError, formula_text, names_in, parse_formula
-from miras_compiler.symbols import Power0, RowMax, RowSum, U, V
+from miras_compiler.expressions.formula import FUNCTIONS, FormulaError, formula_text, names_in, parse_formula
+from miras_compiler.expressions.symbols import Power0, RowMax, RowSum, U, V
 
 NUMBERS = st.sampled_from(["2", "3", "7", "10"])
 ROUGH = st.sampled_from(["0.3", "1e-3", ".5", "2", "13", "1.5e2", "7."])

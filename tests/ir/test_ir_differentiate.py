@@ -11,6 +11,7 @@ import sympy as sp
 
 from kit.expression_value import Array, random_leaves
 from miras_compiler.errors import InternalError
+from miras_compiler.expressions.symbols import gelu, gelu_slope, letter, relu, rsqrt, signum
 from miras_compiler.ir.build import (
     constant,
     contract,
@@ -30,7 +31,6 @@ from miras_compiler.ir.interpret import interpret
 from miras_compiler.ir.nodes import Cumulate, Input, Map, Node, Program, State, TriangularSolve
 from miras_compiler.ir.traverse import dependents, leaves_of, nodes_of
 from miras_compiler.ir.verify import verify_program
-from miras_compiler.symbols import gelu, gelu_slope, letter, relu, rsqrt, signum
 
 X, Y = letter("x"), letter("y")
 A, B, W = input_tile("a", ("c", "k")), input_tile("b", ("c",)), state_tile("W", ("k", "v"))

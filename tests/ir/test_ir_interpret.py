@@ -11,25 +11,7 @@ import sympy as sp
 
 from kit.expression_value import Array, value
 from miras_compiler.errors import InternalError
-from miras_compiler.ir.build import (
-    constant,
-    contract,
-    cumulate,
-    entrywise,
-    forward_substitute,
-    input_tile,
-    largest,
-    length,
-    lower_expression,
-    mask,
-    rename,
-    state_tile,
-    total,
-    triangular_solve,
-)
-from miras_compiler.ir.interpret import FUNCTIONS, interpret
-from miras_compiler.ir.nodes import Map, Mask, Node, Program
-from miras_compiler.symbols import (
+from miras_compiler.expressions.symbols import (
     Composite,
     Power0,
     RealFunction,
@@ -54,6 +36,24 @@ from miras_compiler.symbols import (
     step,
     where_positive,
 )
+from miras_compiler.ir.build import (
+    constant,
+    contract,
+    cumulate,
+    entrywise,
+    forward_substitute,
+    input_tile,
+    largest,
+    length,
+    lower_expression,
+    mask,
+    rename,
+    state_tile,
+    total,
+    triangular_solve,
+)
+from miras_compiler.ir.interpret import FUNCTIONS, interpret
+from miras_compiler.ir.nodes import Map, Mask, Node, Program
 
 C, K, V = 4, 3, 2
 X, Y = letter("x"), letter("y")

@@ -8,6 +8,7 @@ import pytest
 import sympy as sp
 
 from miras_compiler.errors import InternalError
+from miras_compiler.expressions.symbols import letter, sigmoid
 from miras_compiler.ir.build import (
     add,
     constant,
@@ -26,7 +27,6 @@ from miras_compiler.ir.nodes import Contract, Cumulate, Input, Label, Map, Mask,
 from miras_compiler.ir.show import show
 from miras_compiler.ir.traverse import dependents, leaves_of, nodes_of, rewrite, topological, use_counts
 from miras_compiler.ir.verify import verify_program
-from miras_compiler.symbols import letter, sigmoid
 
 X, Y, X0 = letter("x"), letter("y"), letter("x0")
 A, B = input_tile("a", ("c", "k")), input_tile("b", ("k", "v"))

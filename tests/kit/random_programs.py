@@ -14,10 +14,7 @@ import sympy as sp
 from hypothesis import strategies as st
 
 from kit.expression_value import Array
-from miras_compiler.ir import build
-from miras_compiler.ir.nodes import TOKEN_AXES, Contract, Cumulate, Map, Mask, Node, Program, Reduce, Rename, TriangularSolve
-from miras_compiler.ir.verify import verify_program
-from miras_compiler.symbols import (
+from miras_compiler.expressions.symbols import (
     Power0,
     gelu,
     gelu_tanh,
@@ -35,6 +32,9 @@ from miras_compiler.symbols import (
     softplus,
     where_positive,
 )
+from miras_compiler.ir import build
+from miras_compiler.ir.nodes import TOKEN_AXES, Contract, Cumulate, Map, Mask, Node, Program, Reduce, Rename, TriangularSolve
+from miras_compiler.ir.verify import verify_program
 
 LENGTHS = {"c": 3, "i": 3, "j": 3, "k": 2, "n": 4, "v": 4}
 LEAVES = [

@@ -15,6 +15,7 @@ from kit.paths import SPECS
 from miras_compiler.analysis import build_dependency_graph, classify_parallel_form
 from miras_compiler.derive import derive_update_rule
 from miras_compiler.errors import InternalError
+from miras_compiler.expressions.symbols import letter, rsqrt
 from miras_compiler.ir.build import constant, contract, entrywise, input_tile, length, rename, state_tile, total
 from miras_compiler.ir.differentiate import cotangents, differentiate
 from miras_compiler.ir.interpret import interpret
@@ -28,7 +29,6 @@ from miras_compiler.passes.name import name
 from miras_compiler.passes.pipeline import Pass
 from miras_compiler.passes.reuse import reuse
 from miras_compiler.spec import load_spec
-from miras_compiler.symbols import letter, rsqrt
 
 SIX = ("titans_lmm", "yaad", "moneta", "memora", "gated_delta_net", "linear_attention")
 SIX_SPECS = [SPECS / f"{name}.yaml" for name in SIX]

@@ -9,6 +9,7 @@ import pytest
 
 from kit.compiled import compilation
 from miras_compiler import compile_spec
+from miras_compiler.expressions.symbols import letter
 from miras_compiler.ir.build import constant, entrywise, mask, rename, triangular_solve
 from miras_compiler.ir.differentiate import differentiate
 from miras_compiler.ir.interpret import interpret
@@ -21,7 +22,6 @@ from miras_compiler.schedule import Kernel, Schedule
 from miras_compiler.schedule.cut import build_cut
 from miras_compiler.schedule.projections import projections
 from miras_compiler.spec import parse_spec
-from miras_compiler.symbols import letter
 
 NAMES = ("linear_attention", "gated_delta_net", "titans_lmm", "yaad")
 LENGTHS = {"c": 6, "i": 6, "j": 6, "k": 3, "n": 4, "v": 3}

@@ -9,12 +9,12 @@ import pytest
 import sympy as sp
 
 from kit.compiled import compilation
+from miras_compiler.expressions.symbols import letter
 from miras_compiler.ir.build import contract, entrywise, input_tile, rename, state_tile
 from miras_compiler.ir.nodes import Label, Node, Program
 from miras_compiler.schedule import Kernel, Schedule, kernel_facts
 from miras_compiler.schedule.kernel import Result, Role, Walk
 from miras_compiler.schedule.pressure import estimate_pressure
-from miras_compiler.symbols import letter
 
 LENGTHS = {"c": 64, "i": 64, "k": 32, "v": 16}
 A, B, C = letter("a"), letter("b"), letter("c")

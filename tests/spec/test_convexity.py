@@ -16,7 +16,7 @@ from miras_compiler.advice import convexity_of
 from miras_compiler.analysis.convexity import Convexity, classify_convexity
 from miras_compiler.analysis.curvature import shape_of
 from miras_compiler.cli import main
-from miras_compiler.formula import FormulaError, names_in, parse_formula
+from miras_compiler.expressions.formula import FormulaError, names_in, parse_formula
 
 INF = float("inf")
 GATES = {"width": (-INF, INF), "delta": (0.0, INF), "share": (0.0, 1.0)}

@@ -19,7 +19,7 @@ from miras_compiler.elements.feature_map import AnyFeatureMap, FeatureMap
 from miras_compiler.elements.kinds import KINDS
 from miras_compiler.elements.memory import AnyMemory, Memory, MLPMemory, Product
 from miras_compiler.elements.retention import AnyRetention, Retention
-from miras_compiler.symbols import X
+from miras_compiler.expressions.symbols import X
 
 KINDS_OF_THE_PAPERS = {
     "memory": "vector matrix mlp swiglu",

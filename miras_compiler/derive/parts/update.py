@@ -10,8 +10,8 @@ from miras_compiler.derive.parts.entry import Entry, per_weight
 from miras_compiler.elements.base import exact
 from miras_compiler.elements.bias import L2Bias
 from miras_compiler.elements.optimizer import GradientDescent, Muon, Preconditioned
+from miras_compiler.expressions.symbols import letter
 from miras_compiler.spec import Spec
-from miras_compiler.symbols import letter
 
 
 class Orthogonal(NamedTuple):

@@ -9,7 +9,7 @@ from pydantic import Field
 
 from miras_compiler.elements.base import Element, Positive, exact
 from miras_compiler.errors import InternalError
-from miras_compiler.symbols import U, V, letter
+from miras_compiler.expressions.symbols import U, V, letter
 
 Threshold = Annotated[str, Field(pattern=r"^[A-Za-z][A-Za-z0-9_]*$", max_length=64)] | Positive
 

@@ -7,7 +7,7 @@ from typing import Literal
 import sympy as sp
 
 from miras_compiler.elements.bias.base import AttentionalBias
-from miras_compiler.symbols import RowSum, U, V
+from miras_compiler.expressions.symbols import RowSum, U, V
 
 
 class DotProductBias(AttentionalBias):

@@ -9,7 +9,7 @@ from pydantic import Field
 
 from miras_compiler.elements.base import NonNegative, exact
 from miras_compiler.elements.bias.base import AttentionalBias, residual
-from miras_compiler.symbols import RowSum, larger, magnitude
+from miras_compiler.expressions.symbols import RowSum, larger, magnitude
 
 
 class EpsilonInsensitiveBias(AttentionalBias):

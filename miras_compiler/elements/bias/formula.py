@@ -9,7 +9,7 @@ from pydantic import Field
 
 from miras_compiler.elements.bias.base import AttentionalBias
 from miras_compiler.elements.user_formula import LOSS
-from miras_compiler.formula import names_in, parse_formula
+from miras_compiler.expressions.formula import names_in, parse_formula
 
 
 class FormulaBias(AttentionalBias):

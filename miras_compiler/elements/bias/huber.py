@@ -7,7 +7,7 @@ from typing import Literal
 import sympy as sp
 
 from miras_compiler.elements.bias.base import ThresholdBias, residual
-from miras_compiler.symbols import RowSum, magnitude, where_positive
+from miras_compiler.expressions.symbols import RowSum, magnitude, where_positive
 
 
 def huber_function(a: sp.Expr, delta: sp.Expr) -> sp.Expr:

@@ -7,7 +7,7 @@ from typing import Literal
 import sympy as sp
 
 from miras_compiler.elements.bias.base import ThresholdBias, residual
-from miras_compiler.symbols import RowSum, row_norm, where_positive
+from miras_compiler.expressions.symbols import RowSum, row_norm, where_positive
 
 
 class HuberNormBias(ThresholdBias):

@@ -7,7 +7,7 @@ from typing import Literal
 import sympy as sp
 
 from miras_compiler.elements.bias.base import AttentionalBias
-from miras_compiler.symbols import RowMax, RowSum, U, V
+from miras_compiler.expressions.symbols import RowMax, RowSum, U, V
 
 
 def _log_softmax(x: sp.Expr) -> sp.Expr:

@@ -9,7 +9,7 @@ from pydantic import Field
 
 from miras_compiler.elements.base import Positive, exact
 from miras_compiler.elements.bias.base import AttentionalBias, residual
-from miras_compiler.symbols import RowSum
+from miras_compiler.expressions.symbols import RowSum
 
 
 class L2Bias(AttentionalBias):

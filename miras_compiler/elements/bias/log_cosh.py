@@ -7,7 +7,7 @@ from typing import Literal
 import sympy as sp
 
 from miras_compiler.elements.bias.base import AttentionalBias, residual
-from miras_compiler.symbols import RowSum
+from miras_compiler.expressions.symbols import RowSum
 
 
 class LogCoshBias(AttentionalBias):

@@ -9,7 +9,7 @@ from pydantic import Field
 
 from miras_compiler.elements.base import Positive, exact
 from miras_compiler.elements.bias.base import ThresholdBias, residual
-from miras_compiler.symbols import RowSum, magnitude, row_norm, signum, where_positive
+from miras_compiler.expressions.symbols import RowSum, magnitude, row_norm, signum, where_positive
 
 
 class YaadSwitchBias(ThresholdBias):

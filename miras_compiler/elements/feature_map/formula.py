@@ -9,7 +9,7 @@ from pydantic import Field
 
 from miras_compiler.elements.feature_map.base import FeatureMap
 from miras_compiler.elements.user_formula import MAP
-from miras_compiler.formula import parse_formula
+from miras_compiler.expressions.formula import parse_formula
 
 
 class FormulaMap(FeatureMap):

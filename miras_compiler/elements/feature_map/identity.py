@@ -7,7 +7,7 @@ from typing import Literal
 import sympy as sp
 
 from miras_compiler.elements.feature_map.base import FeatureMap
-from miras_compiler.symbols import X
+from miras_compiler.expressions.symbols import X
 
 
 class IdentityMap(FeatureMap):

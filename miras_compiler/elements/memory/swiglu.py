@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import Literal
 
 from miras_compiler.elements.memory.base import DeepMemory, Entrywise, Product, Weight
-from miras_compiler.symbols import letter, silu
+from miras_compiler.expressions.symbols import letter, silu
 
 
 class SwiGLUMemory(DeepMemory):

@@ -7,7 +7,7 @@ from typing import ClassVar
 import sympy as sp
 
 from miras_compiler.elements.base import Element
-from miras_compiler.symbols import letter
+from miras_compiler.expressions.symbols import letter
 
 
 class Optimizer(Element):

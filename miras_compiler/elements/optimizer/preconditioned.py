@@ -7,7 +7,7 @@ from typing import Literal
 import sympy as sp
 
 from miras_compiler.elements.optimizer.base import Optimizer
-from miras_compiler.symbols import letter, magnitude
+from miras_compiler.expressions.symbols import letter, magnitude
 
 
 class Preconditioned(Optimizer):

@@ -9,8 +9,8 @@ from pydantic import Field
 
 from miras_compiler.elements.retention.base import Retention
 from miras_compiler.elements.user_formula import GENERATOR_IN_W
-from miras_compiler.formula import parse_formula
-from miras_compiler.inverse import closed_inverse, numeric_inverse
+from miras_compiler.expressions.formula import parse_formula
+from miras_compiler.expressions.inverse import closed_inverse, numeric_inverse
 
 
 class BregmanRetention(Retention):

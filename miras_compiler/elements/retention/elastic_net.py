@@ -9,7 +9,7 @@ from pydantic import Field
 
 from miras_compiler.elements.base import NonNegative, exact
 from miras_compiler.elements.retention.base import Retention
-from miras_compiler.symbols import X, letter, where_positive
+from miras_compiler.expressions.symbols import X, letter, where_positive
 
 
 class ElasticNetRetention(Retention):

@@ -9,7 +9,7 @@ from pydantic import Field
 
 from miras_compiler.elements.base import NonNegative, exact
 from miras_compiler.elements.retention.base import Retention
-from miras_compiler.symbols import W, magnitude
+from miras_compiler.expressions.symbols import W, magnitude
 
 
 class ElasticNetFTRLRetention(Retention):

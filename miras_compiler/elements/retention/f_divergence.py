@@ -10,9 +10,9 @@ from pydantic import Field
 from miras_compiler.elements.base import Positive, exact
 from miras_compiler.elements.retention.base import Retention, Slice
 from miras_compiler.elements.user_formula import GENERATOR_IN_T
-from miras_compiler.formula import parse_formula
-from miras_compiler.inverse import closed_ratio
-from miras_compiler.symbols import A, RowMax, RowRoot, W, X, larger, letter, smaller, where_positive
+from miras_compiler.expressions.formula import parse_formula
+from miras_compiler.expressions.inverse import closed_ratio
+from miras_compiler.expressions.symbols import A, RowMax, RowRoot, W, X, larger, letter, smaller, where_positive
 
 D = letter("d")
 T = letter("t")

@@ -9,7 +9,7 @@ from pydantic import Field
 
 from miras_compiler.elements.base import Positive, exact
 from miras_compiler.elements.retention.base import Retention, Slice
-from miras_compiler.symbols import W
+from miras_compiler.expressions.symbols import W
 
 
 class KLRetention(Retention):

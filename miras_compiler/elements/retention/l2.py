@@ -8,7 +8,7 @@ import sympy as sp
 from pydantic import Field
 
 from miras_compiler.elements.retention.base import Retention
-from miras_compiler.symbols import W
+from miras_compiler.expressions.symbols import W
 
 
 class L2Retention(Retention):

@@ -9,7 +9,7 @@ from pydantic import Field
 
 from miras_compiler.elements.base import exact
 from miras_compiler.elements.retention.base import Retention
-from miras_compiler.symbols import A, RowSum, magnitude, power0
+from miras_compiler.expressions.symbols import A, RowSum, magnitude, power0
 
 
 class LqPrintedRetention(Retention):

@@ -7,7 +7,7 @@ from typing import Literal
 import sympy as sp
 
 from miras_compiler.elements.retention.base import Retention
-from miras_compiler.symbols import W
+from miras_compiler.expressions.symbols import W
 
 
 class SigmoidRetention(Retention):

@@ -7,7 +7,7 @@ from typing import Literal
 import sympy as sp
 
 from miras_compiler.elements.retention.base import Retention, Slice
-from miras_compiler.symbols import W, X, larger, row_norm
+from miras_compiler.expressions.symbols import W, X, larger, row_norm
 
 SHORTEST = sp.Rational(1, 10**5)
 

@@ -10,9 +10,9 @@ import sympy as sp
 from miras_compiler.emit.torch.helpers import HELPERS, IMAGES, INVERSE, NEEDS
 from miras_compiler.emit.torch.lines import fit
 from miras_compiler.errors import InternalError
-from miras_compiler.inverse import newton_inverse
-from miras_compiler.slopes import curvature
-from miras_compiler.symbols import Composite, Power0, RealFunction, letter
+from miras_compiler.expressions.inverse import newton_inverse
+from miras_compiler.expressions.slopes import curvature
+from miras_compiler.expressions.symbols import Composite, Power0, RealFunction, letter
 
 SUM, PRODUCT, UNARY, POWER, ATOM = range(5)  # how tightly a piece of code binds
 

@@ -4,9 +4,9 @@ from __future__ import annotations
 
 import sympy as sp
 
+from miras_compiler.expressions.symbols import Composite
 from miras_compiler.ir.build import placeholder
 from miras_compiler.ir.nodes import TOKEN_AXES, Contract, Cumulate, Leaf, Map, Mask, Node, Reduce, Rename
-from miras_compiler.symbols import Composite
 
 
 class Padding:

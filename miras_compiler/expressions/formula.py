@@ -20,7 +20,20 @@ from typing import Literal, NamedTuple
 import sympy as sp
 
 from miras_compiler.errors import nearest
-from miras_compiler.symbols import Power0, RowMax, RowSum, larger, letter, magnitude, power0, row_norm, sigmoid, signum, smaller, softplus
+from miras_compiler.expressions.symbols import (
+    Power0,
+    RowMax,
+    RowSum,
+    larger,
+    letter,
+    magnitude,
+    power0,
+    row_norm,
+    sigmoid,
+    signum,
+    smaller,
+    softplus,
+)
 
 MAX_BYTES = 256 * 1024
 MAX_NESTING = 64

@@ -15,7 +15,7 @@ from typing import Any
 import sympy as sp
 from sympy.core.cache import clear_cache
 
-from miras_compiler.symbols import RowMax, RowSum, larger, letter, smaller
+from miras_compiler.expressions.symbols import RowMax, RowSum, larger, letter, smaller
 
 CALLS = 3_000_000  # of Python functions in one solver: a few seconds, and more than twice what any inverse that was found took
 NODES = 300  # of a derivative that a solver is given

@@ -11,9 +11,9 @@ from functools import lru_cache
 
 import sympy as sp
 
-from miras_compiler.budget import NODES, OutOfCallsError, limited, size
-from miras_compiler.slopes import IMAGES, curvature, in_sympy, is_onto, jump, numeric, steadied
-from miras_compiler.symbols import A, RealFunction, W, letter, magnitude, power0, sigmoid, signum
+from miras_compiler.expressions.budget import NODES, OutOfCallsError, limited, size
+from miras_compiler.expressions.slopes import IMAGES, curvature, in_sympy, is_onto, jump, numeric, steadied
+from miras_compiler.expressions.symbols import A, RealFunction, W, letter, magnitude, power0, sigmoid, signum
 
 VOCABULARY = (sp.exp, sp.log, sp.tanh, sp.sinh, sp.cosh, sp.asinh, sp.atanh)
 

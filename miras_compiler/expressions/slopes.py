@@ -8,7 +8,7 @@ from itertools import pairwise
 
 import sympy as sp
 
-from miras_compiler.symbols import Power0, RealFunction, W, magnitude, sigmoid, signum
+from miras_compiler.expressions.symbols import Power0, RealFunction, W, magnitude, sigmoid, signum
 
 STEP = 1e-4
 NOTHING, JUMP, FINITE = 1e-60, 1e-3, 1e9  # next to 0; what no continuous function rises by over so little; what no pole stays below
