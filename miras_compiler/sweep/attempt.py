@@ -16,9 +16,10 @@ from miras_compiler.runs import RunFolder, step_of
 from miras_compiler.spec import Spec, digest
 from miras_compiler.store import REPORT, write_file, write_package
 from miras_compiler.sweep.grid import BASE, Grid, Training
+from miras_compiler.sweep.material import Material, material
 from miras_compiler.sweep.measure import Measured, measure
 from miras_compiler.sweep.points import Point, points, values_of
-from miras_compiler.sweep.variant import spec_keys, training, variant
+from miras_compiler.sweep.variant import spec_keys
 
 if TYPE_CHECKING:
     from miras_compiler.train.settings import TrainSettings
@@ -28,11 +29,10 @@ RUNS, PACKAGES = "runs", "packages"
 
 def attempt(grid: Grid, folder: Path, point: Point, values: Mapping[str, Any]) -> Measured:
     """SpecError where the point is no spec, CheckFailed where its package or its training fails."""
-    spec = variant(grid, values)
-    train = training(grid, values)
-    compilation = compile_spec(spec)
+    ready = material(grid, values)
+    compilation = compile_spec(ready.spec)
     prepare(folder, compilation)
-    runs = [_train(grid, folder, point, values, compilation, train, seed) for seed in grid.seeds]
+    runs = [_train(grid, folder, point, values, compilation, ready, seed) for seed in grid.seeds]
     return measure(compilation, runs)
 
 
@@ -55,13 +55,13 @@ def prepare_point(grid: Grid, folder: Path, index: int) -> None:
     """Prepares a point without ranges, for a process that runs ahead; what is wrong with it is said when it is tried."""
     point = next(each for each in points(grid) if each.index == index)
     try:
-        prepare(folder, compile_spec(variant(grid, values_of(grid, point.chosen))))
+        prepare(folder, compile_spec(material(grid, values_of(grid, point.chosen)).spec))
     except (CheckFailed, InputError):
         return
 
 
 def _train(
-    grid: Grid, folder: Path, point: Point, values: Mapping[str, Any], compilation: Compilation, chosen: Training, seed: int
+    grid: Grid, folder: Path, point: Point, values: Mapping[str, Any], compilation: Compilation, ready: Material, seed: int
 ) -> RunFolder:  # fmt: skip
     """The run of a seed, trained to its end: made, or taken up where a worker died."""
     from miras_compiler.train.data import open_source
@@ -69,13 +69,13 @@ def _train(
     from miras_compiler.train.plot import plot_loss
     from miras_compiler.train.settings import TrainSettings
 
-    settings = replace(TrainSettings(**chosen.settings()), seed=seed)
+    settings = replace(TrainSettings(**ready.train.settings()), seed=seed)
     place = folder / RUNS / (point.name if len(grid.seeds) == 1 else f"{point.name}-seed{seed}")
     run = RunFolder(place)
     if not _is_begun(run, compilation.spec, settings):
         if place.exists():
             shutil.rmtree(place)
-        _make(grid, place, values, compilation, chosen, settings)
+        _make(grid, place, values, compilation, ready, settings)
     if last_step(run) < settings.steps:
         train(run, open_source(run, settings), settings, lambda row: None)
         plot_loss(run, f"{compilation.spec.name} {point.name}, seed {seed}")
@@ -98,28 +98,23 @@ def _is_begun(run: RunFolder, spec: Spec, settings: TrainSettings) -> bool:
 
 
 def _make(
-    grid: Grid, place: Path, values: Mapping[str, Any], compilation: Compilation, chosen: Training, settings: TrainSettings
+    grid: Grid, place: Path, values: Mapping[str, Any], compilation: Compilation, ready: Material, settings: TrainSettings
 ) -> None:  # fmt: skip
     """The folder of a new run, as `miras train` makes it."""
-    from miras_compiler.train.data import file_data, task_data, with_vocabulary
     from miras_compiler.train.folder import about_machine, make_run
-
-    data = task_data(chosen.task, settings) if chosen.task is not None else file_data(grid.data(), chosen.tokenizer, settings)
-    if "model.vocab_size" in values:
-        data = with_vocabulary(data, compilation.spec.model.vocab_size)
 
     def fill(folder: Path) -> None:
         write_package(folder, "package", compilation.files)
-        data.write(folder)
+        ready.data.write(folder)
 
     about = {
-        "command": _command(grid, place, values, chosen, settings),
+        "command": _command(grid, place, values, ready.train, settings),
         "spec": compilation.spec.name,
         "digest": digest(compilation.spec),
         "task": None,
         "data": None,
         **settings.as_dict(),
-        **data.about,
+        **ready.data.about,
         **about_machine(),
     }
     make_run(place, about, fill)

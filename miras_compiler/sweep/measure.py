@@ -12,6 +12,7 @@ from miras_compiler.runs import RunFolder
 from miras_compiler.tasks import build_task
 
 STATE = "state"  # the line of the cost, in bytes a head
+QUALITIES = ("accuracy", "bits_per_byte")
 KEPT = 4  # bytes of a channel of a key or a value that attention keeps, float32 as the states
 
 
@@ -40,8 +41,15 @@ def measure(compilation: Compilation, runs: Sequence[RunFolder]) -> Measured:
 
 
 def quality(run: RunFolder) -> float:
-    """How well a run does on what it was not trained on."""
-    return last_loss(run)
+    """How well a run does on what it was not trained on: the share of right answers to a task, bits per byte of a text, the mean square
+    error of forecasts. Writes eval.json."""
+    from miras_compiler.evaluate.evaluation import Request, evaluate
+    from miras_compiler.evaluate.opened import open_run
+
+    sections = evaluate(open_run(run.path), Request())
+    run.write_evaluation(sections)
+    scores = next(iter(sections.values()))
+    return float(scores["model"]["mse"] if "model" in scores else next(scores[name] for name in QUALITIES if name in scores))
 
 
 def last_loss(run: RunFolder) -> float:

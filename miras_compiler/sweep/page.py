@@ -45,6 +45,8 @@ def page(grid: Grid, entries: Sequence[Entry]) -> str:
 
 def quality_name(grid: Grid) -> str:
     """What the quality is."""
+    if any(spec.model.input is not None for spec in grid.bases.values()):
+        return "mean square error of held-out forecasts"
     return "share of right answers to held-out examples" if grid.train.task else "bits per byte of held-out text"
 
 

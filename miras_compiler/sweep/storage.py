@@ -39,6 +39,7 @@ class FileLock:
 
 def open_storage(folder: Path, url: str | None) -> BaseStorage:
     """The journal of a folder, or the database at `url`; InputError where it cannot be reached."""
+    optuna.logging.set_verbosity(optuna.logging.ERROR)
     if url is None:
         journal = folder.resolve() / JOURNAL
         cut_torn_line(folder)

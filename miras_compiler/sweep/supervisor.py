@@ -31,7 +31,6 @@ GPU = Path("/dev/nvidia0")
 def begin(grid: Grid, folder: Path, url: str | None, command: str) -> optuna.Study:
     """The study of a sweep with all its points. InputError, and nothing is written, where the folder is another's, the database is away,
     or no point is a spec."""
-    optuna.logging.set_verbosity(optuna.logging.ERROR)
     place = shown(url) if url else None
     known = read_object(folder / ABOUT) if (folder / ABOUT).is_file() else None
     if known is None:
