@@ -47,7 +47,7 @@ def sweep(
     The same command goes on where it was killed or interrupted; what was being trained goes on from its newest checkpoint.
     """
     prepare_libraries("sweep")
-    from miras_compiler.errors import InputError
+    from miras_compiler.errors import CheckFailed, InputError
     from miras_compiler.sweep.grid import load_grid
     from miras_compiler.sweep.supervisor import begin, run
     from miras_compiler.sweep.worker import Job
@@ -68,6 +68,8 @@ def sweep(
     finally:
         entries = _write(study, read, output)
     _show(read, entries)
+    if all(entry.state in ("skipped", "failed") for entry in entries):
+        raise CheckFailed(f"{output}: no point came to its end; {CSV} says why")
     print(f"wrote {output}: {CSV}, {PAGE}, runs of {sum(entry.state == 'done' for entry in entries)} points")
 
 

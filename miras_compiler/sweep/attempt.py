@@ -11,11 +11,12 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from miras_compiler.compiler import Compilation, compile_spec
-from miras_compiler.errors import CheckFailed, InputError, short
+from miras_compiler.errors import CheckFailed, InputError
 from miras_compiler.runs import RunFolder, step_of
 from miras_compiler.spec import Spec, digest
 from miras_compiler.store import REPORT, write_file, write_package
 from miras_compiler.sweep.grid import BASE, Grid, Training
+from miras_compiler.sweep.lock import FileLock
 from miras_compiler.sweep.material import Material, material
 from miras_compiler.sweep.measure import Measured, measure
 from miras_compiler.sweep.points import Point, points, values_of
@@ -25,6 +26,7 @@ if TYPE_CHECKING:
     from miras_compiler.train.settings import TrainSettings
 
 RUNS, PACKAGES = "runs", "packages"
+LONGEST = 300  # signs of a reason
 
 
 def attempt(grid: Grid, folder: Path, point: Point, values: Mapping[str, Any]) -> Measured:
@@ -40,14 +42,16 @@ def prepare(folder: Path, compilation: Compilation) -> Path:
     """The package of a spec, verified: once for all points that have the same spec. CheckFailed where it does not hold."""
     from miras_compiler.verify import verify_package
 
-    spec = compilation.spec
-    package = write_package(folder / PACKAGES / digest(spec), spec.name, compilation.files)
-    if not (package / REPORT).is_file():
-        report = verify_package(spec, package, quick=True, compilation=compilation)
-        failed = [f"{row.check} of {row.subject}: {row.note}" for row in report.tried if not row.passed]
-        if failed:
-            raise CheckFailed(f"verification failed: {'; '.join(map(short, failed))}; `miras verify` of {package.parent} shows all")
-        write_file(package / REPORT, json.dumps(report.as_dict(), ensure_ascii=False, indent=2) + "\n")
+    spec, own = compilation.spec, folder / PACKAGES / digest(compilation.spec)
+    own.mkdir(parents=True, exist_ok=True)
+    with FileLock(own / ".lock"):
+        package = write_package(own, spec.name, compilation.files)
+        if not (package / REPORT).is_file():
+            report = verify_package(spec, package, quick=True, compilation=compilation)
+            failed = [f"{row.check}, {row.subject}: {row.note[:LONGEST]}" for row in report.tried if not row.passed]
+            if failed:
+                raise CheckFailed(f"verification failed: {'; '.join(failed)}; `miras verify {package / 'spec.yaml'}` shows all")
+            write_file(package / REPORT, json.dumps(report.as_dict(), ensure_ascii=False, indent=2) + "\n")
     return package
 
 

@@ -200,7 +200,7 @@ def _of_training(written: GridFile, folder: Path) -> Iterator[Fault]:
     try:
         TrainSettings(**train.settings())
     except InputError as error:
-        yield _at_option(error)
+        yield at_option(error)
     if train.task is not None:
         try:
             build_task(train.task, **({} if train.length is None else {"length": train.length}))
@@ -208,7 +208,7 @@ def _of_training(written: GridFile, folder: Path) -> Iterator[Fault]:
             yield Fault(("train", "task"), str(error).removeprefix(f"--task {short(train.task)}: "))
 
 
-def _at_option(error: InputError) -> Fault:
+def at_option(error: InputError) -> Fault:
     """What is said of an option of the command line, at the key of the grid."""
     text = str(error).removeprefix("--")
     name = near(text.partition(" ")[0].rstrip(":").replace("-", "_"), Training.model_fields)

@@ -35,7 +35,7 @@ def material(grid: Grid, values: Mapping[str, Any]) -> Material:
         data = task_data(train.task, settings)
     else:
         data = _text(tuple(grid.data()), train.tokenizer, settings.length, settings.hold_out)
-    if VOCABULARY in values:
+    if VOCABULARY in values and spec.model.vocab_size:
         return Material(spec, train, with_vocabulary(data, spec.model.vocab_size))
     return Material(variant(grid, {**values, VOCABULARY: data.about["config"]["vocab_size"]}), train, data)
 

@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-import fcntl
-import os
 from pathlib import Path
 from typing import Any
 
@@ -14,27 +12,10 @@ from optuna.study import StudyDirection
 
 from miras_compiler.errors import InputError
 from miras_compiler.sweep.grid import Grid
+from miras_compiler.sweep.lock import FileLock
 
 JOURNAL = "journal.jsonl"
 GRID = "grid"  # the study's attribute with the digest of its grid
-
-
-class FileLock:
-    """A lock that the system takes from a process that dies; those of Optuna stay behind for half a minute."""
-
-    def __init__(self, path: Path) -> None:
-        self.path = path
-        self.handle = -1
-
-    def acquire(self) -> bool:
-        handle = os.open(self.path, os.O_RDWR | os.O_CREAT, 0o644)
-        fcntl.flock(handle, fcntl.LOCK_EX)
-        self.handle = handle
-        return True
-
-    def release(self) -> None:
-        handle, self.handle = self.handle, -1
-        os.close(handle)
 
 
 def open_storage(folder: Path, url: str | None) -> BaseStorage:
@@ -61,24 +42,17 @@ def cut_torn_line(folder: Path) -> None:
     journal = folder / JOURNAL
     if not journal.is_file():
         return
-    lock = _lock(folder)
-    lock.acquire()
-    try:
-        with journal.open("rb+") as file:
-            content = file.read()
-            whole = content.rfind(b"\n") + 1
-            if whole < len(content):
-                file.truncate(whole)
-    finally:
-        lock.release()
+    with _lock(folder), journal.open("rb+") as file:
+        content = file.read()
+        whole = content.rfind(b"\n") + 1
+        if whole < len(content):
+            file.truncate(whole)
 
 
 def open_study(storage: BaseStorage, grid: Grid) -> optuna.Study:
-    """The study of a grid, made if it is not there; its name holds the grid's digest, so that a database can have several."""
+    """The study of a grid, made if it is not there; its name is the grid's digest, so that a database can have several."""
     directions = [StudyDirection.MAXIMIZE if grid.larger(name) else StudyDirection.MINIMIZE for name in grid.objectives]
-    return optuna.create_study(
-        study_name=f"{Path(grid.place).stem}-{grid.digest}", storage=storage, directions=directions, load_if_exists=True
-    )
+    return optuna.create_study(study_name=f"miras-sweep-{grid.digest}", storage=storage, directions=directions, load_if_exists=True)
 
 
 def shown(url: str) -> str:

@@ -8,12 +8,13 @@ from typing import Any
 from pydantic import ValidationError
 
 from miras_compiler.elements.complaints import complaints
-from miras_compiler.errors import SpecError
+from miras_compiler.errors import InputError, SpecError
 from miras_compiler.spec import Spec, build_spec
 from miras_compiler.spec.overrides import with_overrides
 from miras_compiler.spec.source import dotted
-from miras_compiler.sweep.grid import BASE, Grid, Training
+from miras_compiler.sweep.grid import BASE, Grid, Training, at_option
 from miras_compiler.sweep.keys import TRAIN
+from miras_compiler.train.settings import TrainSettings
 
 
 def variant(grid: Grid, values: Mapping[str, Any]) -> Spec:
@@ -38,9 +39,12 @@ def training(grid: Grid, values: Mapping[str, Any]) -> Training:
         return grid.train
     tree = {**grid.train.model_dump(exclude_unset=True), **own}
     try:
-        return Training.unchecked(tree)
+        found = Training.unchecked(tree)
+        TrainSettings(**found.settings())
     except ValidationError as error:
         faults = complaints(error, tree, Training)
-        raise SpecError(
-            fault.problem._replace(where=grid.places.get(".".join(map(str, fault.path)), grid.place)) for fault in faults
-        ) from None
+    except InputError as error:
+        faults = [at_option(error)]
+    else:
+        return found
+    raise SpecError(fault.problem._replace(where=grid.places.get(".".join(map(str, fault.path)), grid.place)) for fault in faults)

@@ -91,6 +91,8 @@ def test_a_point_that_is_no_spec_says_why_at_the_lines_of_grid_and_base(write: W
     assert "small.yaml:5:1: the attentional bias huber reads the gate 'delta'" in reason
     grid = grid_of(write, "\n  layer.heads: [0]\n  train.lr: [-1.0]")
     assert refusal(grid, next(points(grid))) == f"{grid.place}:3:3: layer.heads should be greater than or equal to 1, not 0"
+    grid = grid_of(write, "\n  train.lr: [-1.0]")
+    assert (refusal(grid, next(points(grid))) or "").startswith(f"{grid.place}:3:3: lr must be above 0, got -1.0")
 
 
 def test_the_budget_alone_may_change_without_another_digest(write: Write) -> None:

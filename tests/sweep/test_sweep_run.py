@@ -59,7 +59,7 @@ def study_of(folder: Path, grid: Grid, url: str | None = None) -> Any:
     return open_study(open_storage(folder, url), grid)
 
 
-def done(study: Any, grid: Grid, worker: str = "w", **measured: float) -> None:
+def done(study: Any, grid: Grid, worker: str = "w", **measured: Any) -> None:
     """One trial, claimed and measured."""
     trial = claim(study, grid, worker)
     assert trial is not None
@@ -75,7 +75,7 @@ def rows_of(path: Path) -> list[dict[str, str]]:
 
 def until(process: subprocess.Popen[str], pattern: str, folder: Path) -> Path:
     """Waits for a file while a process runs."""
-    end = time.monotonic() + 300
+    end = time.monotonic() + 1200
     while time.monotonic() < end:
         found = sorted(folder.glob(pattern))
         if found:
@@ -112,7 +112,7 @@ def test_a_sweep_whose_worker_is_killed_and_whose_journal_is_torn_comes_to_its_e
         with (folder / JOURNAL).open("ab") as journal:
             journal.write(b'{"op_code":4,"tri')
         os.kill(worker, signal.SIGKILL)
-        told, wrong = process.communicate(timeout=500)
+        told, wrong = process.communicate(timeout=1200)
     finally:
         process.kill()
         process.communicate()
