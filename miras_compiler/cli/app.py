@@ -23,6 +23,7 @@ from miras_compiler.cli import (
     sample,
     schema,
     surprise,
+    sweep,
     train,
     verify,
 )
@@ -147,6 +148,15 @@ COMMANDS: tuple[tuple[str, Callable[..., None], tuple[str, ...]], ...] = (
     ),
     ("sample", sample.sample, ('miras sample runs/titans --prompt "The kernel"', "miras sample runs/titans --tokens 1000 --temperature 0")),
     ("surprise", surprise.surprise, ('miras surprise runs/titans "a text"', "miras surprise runs/titans notes.txt -o notes")),
+    (
+        "sweep",
+        sweep.sweep,
+        (
+            "miras sweep grid.yaml",
+            "miras sweep grid.yaml --workers 8 -o runs/grid",
+            "miras sweep grid.yaml --storage postgresql://user@host/sweeps -o runs/grid",
+        ),
+    ),
     ("schema", schema.schema, ("miras schema > miras.schema.json", "miras schema --markdown > reference.md")),
 )
 for name, command, lines in COMMANDS:

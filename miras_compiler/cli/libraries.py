@@ -5,7 +5,8 @@ from __future__ import annotations
 import importlib.util
 import os
 
-EXTRAS = {"train": ("transformers", "accelerate", "tokenizers", "tensorboard"), "lm-eval": ("lm_eval",)}
+TRAIN = ("transformers", "accelerate", "tokenizers", "tensorboard")
+EXTRAS = {"train": TRAIN, "sweep": (*TRAIN, "optuna"), "lm-eval": ("lm_eval",)}
 
 
 def prepare_libraries(extra: str) -> None:

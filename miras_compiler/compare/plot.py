@@ -14,11 +14,12 @@ TICKS = 6
 
 
 class Series(NamedTuple):
-    """Points of one line; `colour` is the number of one of the page's colours, None for a reference line."""
+    """Points of one line, or `dots` without one; `colour` is the number of one of the page's colours, None for a reference line."""
 
     label: str
     points: Sequence[tuple[float, float]]
     colour: int | None
+    dots: bool = False
 
 
 class Axis(NamedTuple):
@@ -62,11 +63,13 @@ def plot(title: str, x: Axis, y: Axis, series: Sequence[Series]) -> str:
     middle = (HEIGHT - BOTTOM + TOP) / 2
     parts.append(f'<text transform="translate(14 {middle:.0f}) rotate(-90)" text-anchor="middle">{html.escape(y.label)}</text>')
     for each, points in kept:
-        if points:
-            name = "reference" if each.colour is None else f"s{each.colour}"
-            parts.append(
-                f'<polyline class="{name}" points="{" ".join(map(place, points))}"><title>{html.escape(each.label)}</title></polyline>'
-            )
+        name = "reference" if each.colour is None else f"s{each.colour}"
+        title = f"<title>{html.escape(each.label)}</title>"
+        if each.dots:
+            for a, b in (place(point).split(",") for point in points):
+                parts.append(f'<circle class="{name}" cx="{a}" cy="{b}" r="4.5">{title}</circle>')
+        elif points:
+            parts.append(f'<polyline class="{name}" points="{" ".join(map(place, points))}">{title}</polyline>')
     return "".join([*parts, "</svg>"])
 
 

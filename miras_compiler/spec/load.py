@@ -15,7 +15,7 @@ from miras_compiler.spec.checks import check_spec, faults_of
 from miras_compiler.spec.fault import spec_error
 from miras_compiler.spec.overrides import with_overrides
 from miras_compiler.spec.schema import Spec
-from miras_compiler.spec.shipped import find_spec
+from miras_compiler.spec.shipped import SpecFile, find_spec
 from miras_compiler.spec.source import Source, position, read_source
 from miras_compiler.spec.wanted import check_is_path, check_is_tree
 
@@ -34,12 +34,17 @@ def load_spec(path: str | Path, overrides: Mapping[str, object] | None = None) -
     """
     check_is_path(path, "load_spec")
     file = find_spec(path)
+    return parse_spec(read_text(file, "name a spec file, or a spec by its name, such as yaad"), file.place, overrides)
+
+
+def read_text(file: SpecFile, remedy: str) -> str:
+    """The text of a file, at most a byte longer than is taken; InputError, with a remedy, where there is none."""
     try:
         with file.path.open("rb") as stream:
             data = stream.read(MAX_BYTES + 1)
     except OSError as error:
-        raise InputError(f"{path}: cannot be read: {error.strerror}; name a spec file, or a spec by its name, such as yaad") from None
-    return parse_spec(_decoded(data, file.place), file.place, overrides)
+        raise InputError(f"{file.place}: cannot be read: {error.strerror}; {remedy}") from None
+    return _decoded(data, file.place)
 
 
 def _decoded(data: bytes, place: str) -> str:

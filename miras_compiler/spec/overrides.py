@@ -21,11 +21,11 @@ def parse_override(text: str) -> tuple[str, Any]:
     return key.strip(), read_value(value, f"{OPTION} {short(key.strip())}")
 
 
-def with_overrides(source: Source, overrides: Mapping[str, object]) -> Source:
-    """The source with values set at dotted keys; messages about them name the option instead of a line."""
+def with_overrides(source: Source, overrides: Mapping[str, object], places: Mapping[str, str] | None = None) -> Source:
+    """The source with values set at dotted keys; messages about them name the option, or where `places` says that a key was set."""
     tree, keys = copy.deepcopy(source.tree), dict(source.keys)
     for key, value in overrides.items():
-        place = f"{OPTION} {short(key)}"
+        place = (places or {}).get(key) or f"{OPTION} {short(key)}"
         if not all(key.split(".")):
             raise SpecError([Problem(place, "a key without a name", remedy="name keys as in the spec: retention.q")])
         parts, path = dotted(key), Path()

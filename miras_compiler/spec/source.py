@@ -65,15 +65,17 @@ class Source(NamedTuple):
         return self.keys.get(path, Mark(self.place, 1, 1))
 
 
-def read_source(text: str, place: str) -> Source:
-    """Parses YAML text; raises SpecError with line and column."""
+def read_source(
+    text: str, place: str, what: str = "a spec", remedy: str = "start with `name:`; `miras new NAME` writes one"
+) -> Source:  # fmt: skip
+    """Parses YAML text; raises SpecError with line and column. `what` it should be, and how one begins, is said where it is no mapping."""
     _check_length(text, place)
     _check_tabs(text, place)
     _check_brackets(text, place)
     builder = _Builder(text, place)
     tree = builder.document()
     if not isinstance(tree, dict):
-        raise SpecError([Problem(f"{place}:1:1", "a spec is a mapping of keys", remedy="start with `name:`; `miras new NAME` writes one")])
+        raise SpecError([Problem(f"{place}:1:1", f"{what} is a mapping of keys", remedy=remedy)])
     if builder.problems:
         raise SpecError(builder.problems)
     return Source(place, tree, builder.keys)

@@ -21,7 +21,7 @@ from miras_compiler.elements.kinds import KINDS
 from miras_compiler.spec.source import read_source
 
 MIRAS = [sys.executable, "-m", "miras_compiler"]
-VERBS = "new list check explain compare explore graph compile verify bench train eval sample surprise schema".split()
+VERBS = "new list check explain compare explore graph compile verify bench train eval sample surprise sweep schema".split()
 ESCAPE = "\x1b"
 BOXES = "─│╭╮╰╯━┃┏┓└┘"
 
