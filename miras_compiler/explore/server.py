@@ -33,8 +33,8 @@ def serve(folder: Path, port: int, start: str, tell: Callable[[str], None]) -> N
             site, log_config=None, log_level="critical", access_log=False, server_header=False, loop="asyncio", http="h11", ws="none",
             limit_concurrency=128, timeout_keep_alive=5, timeout_graceful_shutdown=1, h11_max_incomplete_event_size=16384,
         )  # fmt: skip
-        tell(f"http://{HOST}:{port}/#token={token}")
         with contextlib.suppress(KeyboardInterrupt):  # the way to end it
+            tell(f"http://{HOST}:{port}/#token={token}")
             uvicorn.Server(settings).run(sockets=[listener])
 
 
