@@ -8,7 +8,7 @@ from .runtime_configuration import MemoryConfig
 
 
 class ArcsinhMemoryConfig(MemoryConfig):
-    """Every field has a default: that of the spec. The code of the package has the digest 23e0a3027967."""
+    """Every field has a default: that of the spec. The code of the package has the digest 9a6d4b6b81b9."""
 
     model_type = "miras_arcsinh_memory"
 

@@ -75,14 +75,14 @@ class Operator:
             for part in sizes.parts(numbers):
                 self.launch(part, found)
                 found |= {f"d_{name}": found[f"d_{name}_next"] for name in self.carried}
-        return tuple(found[name] for name in self.results)
+        return tuple(self.buffers[name].finish(found[name], found) for name in self.results)
 
     def fake(self, *arguments: Any) -> tuple[Tensor, ...]:
         """The results of tensors without values."""
         *tensors, position, cu_seqlens, grid, save = arguments
         found = dict(zip(self.inputs, tensors, strict=True))
         self.allocate_results(self.sizes(found, position, cu_seqlens, grid, save), found)
-        return tuple(found[name] for name in self.results)
+        return tuple(self.buffers[name].finish(found[name], found) for name in self.results)
 
     def sizes(self, found: Mapping[str, Tensor], position: Tensor | None, cu_seqlens: Tensor | None, grid: str, save: bool) -> Sizes:
         """The sizes of a call; launches of several kernels exchange buffers, which are needed even where nothing is saved."""

@@ -8,7 +8,7 @@ from .runtime_configuration import MemoryConfig
 
 
 class ChiSquareMemoryConfig(MemoryConfig):
-    """Every field has a default: that of the spec. The code of the package has the digest 5204d362842a."""
+    """Every field has a default: that of the spec. The code of the package has the digest 9dfc1ce855bb."""
 
     model_type = "miras_chi_square_memory"
 

@@ -7,6 +7,7 @@ from collections.abc import Mapping, Sequence
 
 LARGEST = 1 << 16  # numbers of a tile: more do not fit into the registers of a processor
 MOST = 1 << 17  # numbers of all tiles that are carried: with more, kernels take minutes to compile and live in what registers spill to
+LEAST = 16  # entries of a width that a program holds at least
 BYTES = 4
 
 
@@ -26,6 +27,14 @@ def fits(tiles: Sequence[str], blocks: Mapping[str, int], together: bool) -> boo
     return max(found, default=0) <= LARGEST and not (together and sum(found) > MOST)
 
 
+def shared_out(tiles: Sequence[str], blocks: Mapping[str, int], split: str, together: bool = True) -> dict[str, int]:
+    """The blocks, with that of the width `split`, which programs may share out, halved until the tiles fit, or it is least."""
+    found = dict(blocks)
+    while split and not fits(tiles, found, together) and found[split] > LEAST:
+        found[split] //= 2
+    return found
+
+
 def what_would_fit(tiles: Sequence[str], blocks: Mapping[str, int], together: bool, fixed: str = "C") -> dict[str, int]:
     """The nearest padded lengths that fit: of the widths that are not `fixed`, the longest is halved until they do."""
     found = dict(blocks)
@@ -35,13 +44,16 @@ def what_would_fit(tiles: Sequence[str], blocks: Mapping[str, int], together: bo
     return found
 
 
-def refusal(tiles: Sequence[str], lengths: Mapping[str, int], blocks: Mapping[str, int], together: bool) -> str:
-    """ "K = 300, V = 300 takes 1048576 bytes of registers; one with K = 256, V = 256 would fit", or "" for widths that do."""
+def refusal(tiles: Sequence[str], lengths: Mapping[str, int], blocks: Mapping[str, int], together: bool, split: str = "") -> str:
+    """ "K = 300, V = 300 takes 1048576 bytes of registers; one with K = 256, V = 256 would fit", or "" for widths that do.
+
+    Of the width `split` a program holds a part; any length of it fits.
+    """
     if fits(tiles, blocks, together):
         return ""
     sizes = numbers(tiles, blocks)
     taken = BYTES * (sum(sizes) if together else max(sizes))
-    nearest = what_would_fit(tiles, blocks, together)
+    nearest = {**what_would_fit(tiles, blocks, together, f"C{split}"), split: lengths.get(split, 0)}
     return f"{named(lengths)} takes {taken} bytes of registers; one with {named({width: nearest[width] for width in lengths})} would fit"
 
 

@@ -8,7 +8,7 @@ from .runtime_configuration import MemoryConfig
 
 
 class CombaConfig(MemoryConfig):
-    """Every field has a default: that of the spec. The code of the package has the digest 5e21e822e4b0."""
+    """Every field has a default: that of the spec. The code of the package has the digest dc85716a2270."""
 
     model_type = "miras_comba"
 

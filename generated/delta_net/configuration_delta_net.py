@@ -8,7 +8,7 @@ from .runtime_configuration import MemoryConfig
 
 
 class DeltaNetConfig(MemoryConfig):
-    """Every field has a default: that of the spec. The code of the package has the digest 6a3568844ec5."""
+    """Every field has a default: that of the spec. The code of the package has the digest c043026e7840."""
 
     model_type = "miras_delta_net"
 

@@ -8,7 +8,7 @@ from .runtime_configuration import MemoryConfig
 
 
 class DlaConfig(MemoryConfig):
-    """Every field has a default: that of the spec. The code of the package has the digest 92e6244985cf."""
+    """Every field has a default: that of the spec. The code of the package has the digest 6d05c024bf4c."""
 
     model_type = "miras_dla"
 

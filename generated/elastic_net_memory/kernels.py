@@ -20,7 +20,7 @@ from .runtime_device_functions import exp
 from .runtime_device_memory import load_number, load_row, load_tile, store_number, store_row, store_tile
 from .runtime_launch import ANY, Buffer, LaunchTable, Row
 from .runtime_operator import Differentiable
-from .runtime_walk import JUST_NUMBERS, Kept, WalkKernels, WalkLaunch, WalkOperator
+from .runtime_walk import JUST_NUMBERS, Kept, Shares, WalkKernels, WalkLaunch, WalkOperator
 
 # Axes: B batch, T tokens, H heads, K key width, V value width.
 TILE = 64  # tokens from one checkpoint to the next
@@ -33,10 +33,11 @@ TABLE.options["walk_backward"] = (Row(64, warps=4), Row(ANY, warps=16))
 @triton.jit
 def step(
     W_prev, eta, k, log_alpha, q, v, K: tl.constexpr, V: tl.constexpr, BK: tl.constexpr, BV: tl.constexpr, DOT: tl.constexpr,
+    SHARED: tl.constexpr,
 ):  # fmt: skip
     """One token: the output, and the state behind it."""
     at_k = tl.arange(0, BK)
-    at_v = tl.arange(0, BV)
+    at_v = (tl.program_id(1) * BV if SHARED else 0) + tl.arange(0, BV)
 
     # gates
     alpha = exp(tl.maximum(-60.0, log_alpha))  # α = exp(max(−60, log_alpha))
@@ -60,7 +61,7 @@ def step(
 @triton.jit
 def step_adjoint(
     W_prev, d_W, d_o, eta, k, log_alpha, q, v, K: tl.constexpr, V: tl.constexpr, BK: tl.constexpr, BV: tl.constexpr,
-    DOT: tl.constexpr,
+    DOT: tl.constexpr, SHARED: tl.constexpr,
 ):  # fmt: skip
     """The reverse of step: from the gradients of what it gives to those of what it takes."""
 
@@ -99,7 +100,7 @@ def walk_forward(
     eta_ptr, k_ptr, log_alpha_ptr, q_ptr, v_ptr, W_ptr, o_ptr, W_next_ptr, W_checkpoint_ptr, position_ptr, cu_ptr, T,
     SEGMENT, members,
     H: tl.constexpr, CHUNK: tl.constexpr, ROWS: tl.constexpr, K: tl.constexpr, V: tl.constexpr, BK: tl.constexpr,
-    BV: tl.constexpr, BC: tl.constexpr, DOT: tl.constexpr, PACKED: tl.constexpr, SAVE: tl.constexpr,
+    BV: tl.constexpr, BC: tl.constexpr, DOT: tl.constexpr, SHARED: tl.constexpr, PACKED: tl.constexpr, SAVE: tl.constexpr,
 ):  # fmt: skip
     """o and the next state, token after token; with SAVE also the state before every SEGMENT-th token."""
     n, h = (tl.program_id(0) // H).to(tl.int64), tl.program_id(0) % H
@@ -109,7 +110,7 @@ def walk_forward(
         length = (tl.load(cu_ptr + n + 1).to(tl.int64) - first).to(tl.int32)
         slot = first // SEGMENT + n
     at_k = tl.arange(0, BK)
-    at_v = tl.arange(0, BV)
+    at_v = (tl.program_id(1) * BV if SHARED else 0) + tl.arange(0, BV)
     W = load_tile(W_ptr, n * H + h, at_k, at_v, K, V).to(tl.float32)
     for t in range(length):
         if SAVE and t % SEGMENT == 0:
@@ -121,7 +122,7 @@ def walk_forward(
         log_alpha = load_number(log_alpha_ptr, at)
         q = load_row(q_ptr, at, at_k, K)
         v = load_row(v_ptr, at, at_v, V)
-        o, W = step(W, eta, k, log_alpha, q, v, K, V, BK, BV, DOT)
+        o, W = step(W, eta, k, log_alpha, q, v, K, V, BK, BV, DOT, SHARED)
         store_row(o_ptr, at, at_v, V, o)
     store_tile(W_next_ptr, n * H + h, at_k, at_v, K, V, W)
 
@@ -131,11 +132,11 @@ def walk_backward(
     eta_ptr, k_ptr, log_alpha_ptr, q_ptr, v_ptr, W_checkpoint_ptr, d_o_ptr, d_W_next_ptr, d_eta_ptr, d_k_ptr,
     d_log_alpha_ptr, d_q_ptr, d_v_ptr, d_W_ptr, W_before_ptr, position_ptr, cu_ptr, T, SEGMENT, members,
     H: tl.constexpr, CHUNK: tl.constexpr, ROWS: tl.constexpr, K: tl.constexpr, V: tl.constexpr, BK: tl.constexpr,
-    BV: tl.constexpr, BC: tl.constexpr, DOT: tl.constexpr, PACKED: tl.constexpr,
+    BV: tl.constexpr, BC: tl.constexpr, DOT: tl.constexpr, SHARED: tl.constexpr, PACKED: tl.constexpr,
 ):  # fmt: skip
     """The gradients: segment after segment from the last, its states once more from its checkpoint, then back through its tokens."""
     at_k = tl.arange(0, BK)
-    at_v = tl.arange(0, BV)
+    at_v = (tl.program_id(1) * BV if SHARED else 0) + tl.arange(0, BV)
     jobs = (members * H - tl.program_id(0) + tl.num_programs(0) - 1) // tl.num_programs(0)
     for number in range(jobs):
         job = tl.program_id(0) + number * tl.num_programs(0)
@@ -163,7 +164,7 @@ def walk_backward(
                 log_alpha = load_number(log_alpha_ptr, at)
                 q = load_row(q_ptr, at, at_k, K)
                 v = load_row(v_ptr, at, at_v, V)
-                _, W = step(W, eta, k, log_alpha, q, v, K, V, BK, BV, DOT)
+                _, W = step(W, eta, k, log_alpha, q, v, K, V, BK, BV, DOT, SHARED)
             tl.debug_barrier()
 
             # back through its tokens
@@ -178,18 +179,21 @@ def walk_backward(
                 q = load_row(q_ptr, at, at_k, K)
                 v = load_row(v_ptr, at, at_v, V)
                 d_o = load_row(d_o_ptr, at, at_v, V)
-                d_eta, d_k, d_log_alpha, d_q, d_v, d_W = step_adjoint(W_before, d_W, d_o, eta, k, log_alpha, q, v, K, V, BK, BV, DOT)
-                store_number(d_eta_ptr, at, d_eta)
-                store_row(d_k_ptr, at, at_k, K, d_k)
-                store_number(d_log_alpha_ptr, at, d_log_alpha)
-                store_row(d_q_ptr, at, at_k, K, d_q)
+                d_eta, d_k, d_log_alpha, d_q, d_v, d_W = step_adjoint(
+                    W_before, d_W, d_o, eta, k, log_alpha, q, v, K, V, BK, BV, DOT, SHARED,
+                )  # fmt: skip
+                at_share = (tl.program_id(1).to(tl.int64) * (T if PACKED else members * T) * H if SHARED else 0) + at
+                store_number(d_eta_ptr, at_share, d_eta)
+                store_row(d_k_ptr, at_share, at_k, K, d_k)
+                store_number(d_log_alpha_ptr, at_share, d_log_alpha)
+                store_row(d_q_ptr, at_share, at_k, K, d_q)
                 store_row(d_v_ptr, at, at_v, V, d_v)
             tl.debug_barrier()
         store_tile(d_W_ptr, n * H + h, at_k, at_v, K, V, d_W)
 
 
 launch_walk_forward = WalkLaunch(
-    TABLE, walk_forward, "walk_forward", walks=True, widths="KV", states=("KV",),
+    TABLE, walk_forward, "walk_forward", walks=True, widths="KV", split="V", states=("KV",),
     makes={
         "o": Buffer("rows", "V", like="q"), "W_next": Buffer("sequences", "KV"), "W_checkpoint": Buffer("slots", "KV"),
     },
@@ -201,10 +205,10 @@ forward = WalkOperator(
     launches=(launch_walk_forward,),
 )  # fmt: skip
 launch_walk_backward = WalkLaunch(
-    TABLE, walk_backward, "walk_backward", walks=True, widths="KV", states=("KV",),
+    TABLE, walk_backward, "walk_backward", walks=True, widths="KV", split="V", states=("KV",),
     makes={
-        "d_eta": Buffer("rows", "", like="eta"), "d_k": Buffer("rows", "K", like="k"),
-        "d_log_alpha": Buffer("rows", "", like="log_alpha"), "d_q": Buffer("rows", "K", like="q"),
+        "d_eta": Shares("rows", "", like="eta"), "d_k": Shares("rows", "K", like="k"),
+        "d_log_alpha": Shares("rows", "", like="log_alpha"), "d_q": Shares("rows", "K", like="q"),
         "d_v": Buffer("rows", "V", like="v"), "d_W": Buffer("sequences", "KV"), "W_before": Kept("kept", "KV"),
     },
 )  # fmt: skip

@@ -8,7 +8,7 @@ from .runtime_configuration import MemoryConfig
 
 
 class GatedDeltaNetConfig(MemoryConfig):
-    """Every field has a default: that of the spec. The code of the package has the digest 7f12b4d1a24f."""
+    """Every field has a default: that of the spec. The code of the package has the digest 4028c0fffe65."""
 
     model_type = "miras_gated_delta_net"
 

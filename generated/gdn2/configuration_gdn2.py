@@ -8,7 +8,7 @@ from .runtime_configuration import MemoryConfig
 
 
 class Gdn2Config(MemoryConfig):
-    """Every field has a default: that of the spec. The code of the package has the digest dbd0e081256c."""
+    """Every field has a default: that of the spec. The code of the package has the digest 72ae4474ba63."""
 
     model_type = "miras_gdn2"
 

@@ -8,7 +8,7 @@ from .runtime_configuration import MemoryConfig
 
 
 class Hgrn2Config(MemoryConfig):
-    """Every field has a default: that of the spec. The code of the package has the digest b296b48c6ade."""
+    """Every field has a default: that of the spec. The code of the package has the digest 6f71180b4222."""
 
     model_type = "miras_hgrn2"
 

@@ -8,7 +8,7 @@ from .runtime_configuration import MemoryConfig
 
 
 class HuberDeltaConfig(MemoryConfig):
-    """Every field has a default: that of the spec. The code of the package has the digest cfda7d31a6b9."""
+    """Every field has a default: that of the spec. The code of the package has the digest 687e7ce3c803."""
 
     model_type = "miras_huber_delta"
 

@@ -8,7 +8,7 @@ from .runtime_configuration import MemoryConfig
 
 
 class LonghornConfig(MemoryConfig):
-    """Every field has a default: that of the spec. The code of the package has the digest 74f0de7d2fb8."""
+    """Every field has a default: that of the spec. The code of the package has the digest 257b5e745ca0."""
 
     model_type = "miras_longhorn"
 

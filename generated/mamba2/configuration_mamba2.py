@@ -8,7 +8,7 @@ from .runtime_configuration import MemoryConfig
 
 
 class Mamba2Config(MemoryConfig):
-    """Every field has a default: that of the spec. The code of the package has the digest f36e60914b4a."""
+    """Every field has a default: that of the spec. The code of the package has the digest 298dbb05c2cc."""
 
     model_type = "miras_mamba2"
 

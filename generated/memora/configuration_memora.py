@@ -8,7 +8,7 @@ from .runtime_configuration import MemoryConfig
 
 
 class MemoraConfig(MemoryConfig):
-    """Every field has a default: that of the spec. The code of the package has the digest 2bcae99a3565."""
+    """Every field has a default: that of the spec. The code of the package has the digest 0303c74ab8f4."""
 
     model_type = "miras_memora"
 

@@ -8,7 +8,7 @@ from .runtime_configuration import MemoryConfig
 
 
 class MomentumHuberConfig(MemoryConfig):
-    """Every field has a default: that of the spec. The code of the package has the digest cc16368a8982."""
+    """Every field has a default: that of the spec. The code of the package has the digest 289d406bf4a1."""
 
     model_type = "miras_momentum_huber"
 

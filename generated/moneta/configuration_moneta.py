@@ -8,7 +8,7 @@ from .runtime_configuration import MemoryConfig
 
 
 class MonetaConfig(MemoryConfig):
-    """Every field has a default: that of the spec. The code of the package has the digest 1fc6f3f5e0a7."""
+    """Every field has a default: that of the spec. The code of the package has the digest 8943a12dc5e0."""
 
     model_type = "miras_moneta"
 

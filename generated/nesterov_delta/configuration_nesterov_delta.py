@@ -8,7 +8,7 @@ from .runtime_configuration import MemoryConfig
 
 
 class NesterovDeltaConfig(MemoryConfig):
-    """Every field has a default: that of the spec. The code of the package has the digest 78c17c6e3c6e."""
+    """Every field has a default: that of the spec. The code of the package has the digest bfcb4e3fb4b5."""
 
     model_type = "miras_nesterov_delta"
 

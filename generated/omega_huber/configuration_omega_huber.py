@@ -8,7 +8,7 @@ from .runtime_configuration import MemoryConfig
 
 
 class OmegaHuberConfig(MemoryConfig):
-    """Every field has a default: that of the spec. The code of the package has the digest a6277e5df26d."""
+    """Every field has a default: that of the spec. The code of the package has the digest 5f90a05bbb2a."""
 
     model_type = "miras_omega_huber"
 

@@ -8,7 +8,7 @@ from .runtime_configuration import MemoryConfig
 
 
 class QuarticMemoryConfig(MemoryConfig):
-    """Every field has a default: that of the spec. The code of the package has the digest d06f1f07f1ea."""
+    """Every field has a default: that of the spec. The code of the package has the digest d0aa221eff06."""
 
     model_type = "miras_quartic_memory"
 

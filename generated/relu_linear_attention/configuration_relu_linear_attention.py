@@ -8,7 +8,7 @@ from .runtime_configuration import MemoryConfig
 
 
 class ReluLinearAttentionConfig(MemoryConfig):
-    """Every field has a default: that of the spec. The code of the package has the digest a456f36fd9f7."""
+    """Every field has a default: that of the spec. The code of the package has the digest 91dfef0244d1."""
 
     model_type = "miras_relu_linear_attention"
 

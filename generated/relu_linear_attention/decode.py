@@ -29,6 +29,7 @@ TABLE.options["walk_forward"] = (Row(64, warps=4), Row(128, warps=8), Row(ANY, w
 @triton.jit
 def step(
     W_prev, eta, k, q, v, K: tl.constexpr, V: tl.constexpr, BK: tl.constexpr, BV: tl.constexpr, DOT: tl.constexpr,
+    SHARED: tl.constexpr,
 ):  # fmt: skip
     """One token: the output, and the state behind it."""
     at_k = tl.arange(0, BK)
@@ -50,7 +51,7 @@ def step(
 def walk_forward(
     eta_ptr, k_ptr, q_ptr, v_ptr, W_ptr, o_ptr, W_next_ptr, W_checkpoint_ptr, position_ptr, cu_ptr, T, SEGMENT, members,
     H: tl.constexpr, CHUNK: tl.constexpr, ROWS: tl.constexpr, K: tl.constexpr, V: tl.constexpr, BK: tl.constexpr,
-    BV: tl.constexpr, BC: tl.constexpr, DOT: tl.constexpr, PACKED: tl.constexpr, SAVE: tl.constexpr,
+    BV: tl.constexpr, BC: tl.constexpr, DOT: tl.constexpr, SHARED: tl.constexpr, PACKED: tl.constexpr, SAVE: tl.constexpr,
 ):  # fmt: skip
     """o and the next state, token after token; with SAVE also the state before every SEGMENT-th token."""
     n, h = (tl.program_id(0) // H).to(tl.int64), tl.program_id(0) % H
@@ -60,7 +61,7 @@ def walk_forward(
         length = (tl.load(cu_ptr + n + 1).to(tl.int64) - first).to(tl.int32)
         slot = first // SEGMENT + n
     at_k = tl.arange(0, BK)
-    at_v = tl.arange(0, BV)
+    at_v = (tl.program_id(1) * BV if SHARED else 0) + tl.arange(0, BV)
     W = load_tile(W_ptr, n * H + h, at_k, at_v, K, V).to(tl.float32)
     for t in range(length):
         if SAVE and t % SEGMENT == 0:
@@ -71,13 +72,13 @@ def walk_forward(
         k = load_row(k_ptr, at, at_k, K)
         q = load_row(q_ptr, at, at_k, K)
         v = load_row(v_ptr, at, at_v, V)
-        o, W = step(W, eta, k, q, v, K, V, BK, BV, DOT)
+        o, W = step(W, eta, k, q, v, K, V, BK, BV, DOT, SHARED)
         store_row(o_ptr, at, at_v, V, o)
     store_tile(W_next_ptr, n * H + h, at_k, at_v, K, V, W)
 
 
 launch_walk_forward = WalkLaunch(
-    TABLE, walk_forward, "walk_forward", walks=True, widths="KV", states=("KV",),
+    TABLE, walk_forward, "walk_forward", walks=True, widths="KV", split="V", states=("KV",),
     makes={
         "o": Buffer("rows", "V", like="q"), "W_next": Buffer("sequences", "KV"), "W_checkpoint": Buffer("slots", "KV"),
     },

@@ -8,7 +8,7 @@ from .runtime_configuration import MemoryConfig
 
 
 class RetnetConfig(MemoryConfig):
-    """Every field has a default: that of the spec. The code of the package has the digest d1bc09f96871."""
+    """Every field has a default: that of the spec. The code of the package has the digest ca33f96663a7."""
 
     model_type = "miras_retnet"
 

@@ -1,6 +1,7 @@
 """Walks over tokens on a GPU: how the two kernels that take a state from token to token, forward and in reverse, are started.
 
-One program runs one head of one sequence. The forward kernel leaves the state before every segment of tokens as a checkpoint. The reverse
+One program runs one head of one sequence, or a share of its values where nothing is summed over them and the state is too large for one.
+The forward kernel leaves the state before every segment of tokens as a checkpoint. The reverse
 kernel computes the states of a segment again, keeps them, and goes back over them; its programs do one head after another, which bounds
 what they keep.
 """
@@ -16,8 +17,8 @@ from torch import Tensor
 from .runtime_call import Computes
 from .runtime_contract import Returned
 from .runtime_kernels import Named, read_start
-from .runtime_launch import ANY, TYPES, Buffer, Launch, Row, Sizes
-from .runtime_limits import power_of_two, refusal
+from .runtime_launch import ANY, TYPES, Buffer, Launch, Row, Sizes, quotient
+from .runtime_limits import power_of_two, refusal, shared_out
 from .runtime_operator import Differentiable, Operator
 from .runtime_triton import TooLarge
 
@@ -26,9 +27,12 @@ KEPT = 1 << 30  # bytes of states that the programs of a reverse kernel keep tog
 
 
 class WalkSizes(Sizes):
-    """A walk's lengths: its slots are those of segments, as long as the table's tile; so many `programs` run a kernel."""
+    """A walk's lengths: its slots are those of segments, as long as the table's tile.
 
-    programs = 0
+    So many `programs` run a kernel, and `shares` of them do a head together.
+    """
+
+    programs, shares = 0, 1
 
     @property
     def segment(self) -> int:
@@ -44,6 +48,20 @@ class Kept(Buffer):
         assert isinstance(sizes, WalkSizes)
         shape = [sizes.programs, sizes.segment, *(sizes.lengths[width] for width in self.widths)]
         return torch.empty(shape, dtype=torch.float32, device=sizes.like.device)
+
+
+class Shares(Buffer):
+    """Rows of a token tensor of which every program of a head gives a term."""
+
+    def allocate(self, sizes: Sizes, found: Mapping[str, Tensor]) -> Tensor:
+        """The tensor of terms for one call; 0 where no token may be."""
+        assert isinstance(sizes, WalkSizes)
+        rows = sizes.rows(self.widths, torch.float32 if sizes.shares > 1 else found[self.like].dtype)
+        return rows.new_zeros([sizes.shares, *rows.shape]) if sizes.shares > 1 else rows[None]
+
+    def finish(self, x: Tensor, found: Mapping[str, Tensor]) -> Tensor:
+        """The sum of the terms, in the type of the input that it is `like`."""
+        return x.sum(0).to(found[self.like].dtype) if len(x) > 1 else x[0]
 
 
 class Sums(Buffer):
@@ -66,6 +84,7 @@ class WalkOperator(Operator):
         numbers = sum(sizes.numbers(buffer.widths) for buffer in self.buffers.values() if isinstance(buffer, Kept))
         room = KEPT // (4 * self.table.tile * numbers) if numbers else ANY
         sizes.programs = max(1, min(sizes.members * sizes.heads, room))
+        sizes.shares = max(launch.shares(sizes) for launch in self.launches if isinstance(launch, WalkLaunch))
         return sizes
 
 
@@ -80,21 +99,30 @@ class WalkLaunch(Launch):
     def check_size(self, sizes: Sizes, row: Row) -> None:
         """Raises TooLarge for widths at which the state does not fit into registers."""
         lengths = {width: sizes.lengths[width] for width in self.widths}
-        blocks = {name[1:]: block for name, block in self.blocks(sizes, row).items()}
-        told = refusal(self.states, lengths, blocks, together=True)
+        told = refusal(self.states, lengths, self.held_at_once(sizes), together=True, split=self.split)
         if told:
             raise TooLarge(f"{self.name}: a state with {told}")
 
+    def held_at_once(self, sizes: Sizes) -> dict[str, int]:
+        """What a program holds of every width, by letter; of `split` as much as fits."""
+        padded = {width: power_of_two(max(self.table.least, int(sizes.lengths[width]))) for width in self.widths}
+        return shared_out(self.states, padded, self.split)
+
+    def shares(self, sizes: Sizes) -> int:
+        """How many programs do a head together."""
+        return quotient(sizes.lengths[self.split], self.held_at_once(sizes)[self.split]) if self.split else 1
+
     def blocks(self, sizes: Sizes, row: Row) -> dict[str, int]:
-        """The padded widths, and the rows of a window."""
-        return super().blocks(sizes, row) | {"BC": power_of_two(max(16, self.window))}
+        """The blocks of the widths, and the rows of a window."""
+        return {f"B{width}": block for width, block in self.held_at_once(sizes).items()} | {"BC": power_of_two(max(16, self.window))}
 
     def start(self, sizes: Sizes, tensors: Sequence[Tensor], row: Row) -> None:
         """Starts the kernel by one row of its table."""
         assert isinstance(sizes, WalkSizes)
         lengths = {width: sizes.lengths[width] for width in self.widths}
-        flags = {"SAVE": sizes.save} if "SAVE" in self.kernel.arg_names else {}
-        self.kernel[(sizes.programs,)](
+        flags = {"SAVE": sizes.save, "SHARED": sizes.shares > 1}
+        flags = {name: flag for name, flag in flags.items() if name in self.kernel.arg_names}
+        self.kernel[(sizes.programs, sizes.shares)](
             *tensors, sizes.position, sizes.cu_seqlens, sizes.tokens, sizes.segment, sizes.members,
             H=sizes.heads, CHUNK=self.chunk, ROWS=self.window, **lengths, **self.blocks(sizes, row), DOT=TYPES[sizes.narrow],
             PACKED=sizes.cu_seqlens is not None, **flags,

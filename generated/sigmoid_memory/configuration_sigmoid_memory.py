@@ -8,7 +8,7 @@ from .runtime_configuration import MemoryConfig
 
 
 class SigmoidMemoryConfig(MemoryConfig):
-    """Every field has a default: that of the spec. The code of the package has the digest 6eaa7939bd7a."""
+    """Every field has a default: that of the spec. The code of the package has the digest d401d1a64e37."""
 
     model_type = "miras_sigmoid_memory"
 

@@ -20,7 +20,7 @@ from .runtime_device_functions import exp, sigmoid
 from .runtime_device_memory import load_number, load_row, load_tile, store_number, store_row, store_tile
 from .runtime_launch import ANY, Buffer, LaunchTable, Row
 from .runtime_operator import Differentiable
-from .runtime_walk import JUST_NUMBERS, Kept, WalkKernels, WalkLaunch, WalkOperator
+from .runtime_walk import JUST_NUMBERS, Kept, Shares, WalkKernels, WalkLaunch, WalkOperator
 
 # Axes: B batch, T tokens, H heads, K key width, V value width.
 TILE = 64  # tokens from one checkpoint to the next
@@ -32,7 +32,7 @@ TABLE.options["walk_backward"] = (Row(32, warps=4), Row(64, warps=8), Row(ANY, w
 
 @triton.jit
 def enter(
-    W, K: tl.constexpr, V: tl.constexpr, BK: tl.constexpr, BV: tl.constexpr, DOT: tl.constexpr,
+    W, K: tl.constexpr, V: tl.constexpr, BK: tl.constexpr, BV: tl.constexpr, DOT: tl.constexpr, SHARED: tl.constexpr,
 ):  # fmt: skip
     """A chunk begins: what the state becomes."""
     return W
@@ -41,10 +41,10 @@ def enter(
 @triton.jit
 def step(
     A_prev, A_start, eta, k, log_alpha, q, v, K: tl.constexpr, V: tl.constexpr, BK: tl.constexpr, BV: tl.constexpr,
-    DOT: tl.constexpr,
+    DOT: tl.constexpr, SHARED: tl.constexpr,
 ):  # fmt: skip
     """One token: the output, and the state behind it."""
-    at_v = tl.arange(0, BV)
+    at_v = (tl.program_id(1) * BV if SHARED else 0) + tl.arange(0, BV)
 
     # gates
     alpha = exp(tl.maximum(-60.0, log_alpha))  # α = exp(max(−60, log_alpha))
@@ -69,6 +69,7 @@ def step(
 @triton.jit
 def enter_adjoint(
     d_W, d_W_start, K: tl.constexpr, V: tl.constexpr, BK: tl.constexpr, BV: tl.constexpr, DOT: tl.constexpr,
+    SHARED: tl.constexpr,
 ):  # fmt: skip
     """The reverse of enter: from the gradients of what it gives to those of what it takes."""
 
@@ -80,7 +81,7 @@ def enter_adjoint(
 @triton.jit
 def step_adjoint(
     A_prev, A_start, d_W, d_W_start, d_o, eta, k, log_alpha, q, v, K: tl.constexpr, V: tl.constexpr, BK: tl.constexpr,
-    BV: tl.constexpr, DOT: tl.constexpr,
+    BV: tl.constexpr, DOT: tl.constexpr, SHARED: tl.constexpr,
 ):  # fmt: skip
     """The reverse of step: from the gradients of what it gives to those of what it takes."""
 
@@ -121,7 +122,7 @@ def walk_forward(
     eta_ptr, k_ptr, log_alpha_ptr, q_ptr, v_ptr, W_ptr, W_start_ptr, o_ptr, W_next_ptr, W_start_next_ptr, W_checkpoint_ptr,
     W_start_checkpoint_ptr, position_ptr, cu_ptr, T, SEGMENT, members,
     H: tl.constexpr, CHUNK: tl.constexpr, ROWS: tl.constexpr, K: tl.constexpr, V: tl.constexpr, BK: tl.constexpr,
-    BV: tl.constexpr, BC: tl.constexpr, DOT: tl.constexpr, PACKED: tl.constexpr, SAVE: tl.constexpr,
+    BV: tl.constexpr, BC: tl.constexpr, DOT: tl.constexpr, SHARED: tl.constexpr, PACKED: tl.constexpr, SAVE: tl.constexpr,
 ):  # fmt: skip
     """o and the next state, token after token; with SAVE also the state before every SEGMENT-th token."""
     n, h = (tl.program_id(0) // H).to(tl.int64), tl.program_id(0) % H
@@ -131,7 +132,7 @@ def walk_forward(
         length = (tl.load(cu_ptr + n + 1).to(tl.int64) - first).to(tl.int32)
         slot = first // SEGMENT + n
     at_k = tl.arange(0, BK)
-    at_v = tl.arange(0, BV)
+    at_v = (tl.program_id(1) * BV if SHARED else 0) + tl.arange(0, BV)
     W = load_tile(W_ptr, n * H + h, at_k, at_v, K, V).to(tl.float32)
     W_start = load_tile(W_start_ptr, n * H + h, at_k, at_v, K, V).to(tl.float32)
     position = tl.load(position_ptr + n)
@@ -141,18 +142,18 @@ def walk_forward(
             store_tile(W_checkpoint_ptr, saved, at_k, at_v, K, V, W)
             store_tile(W_start_checkpoint_ptr, saved, at_k, at_v, K, V, W_start)
         if position == 0:
-            W_start = enter(W, K, V, BK, BV, DOT)
+            W_start = enter(W, K, V, BK, BV, DOT, SHARED)
         at = (first + t) * H + h
         eta = load_number(eta_ptr, at)
         k = load_row(k_ptr, at, at_k, K)
         log_alpha = load_number(log_alpha_ptr, at)
         q = load_row(q_ptr, at, at_k, K)
         v = load_row(v_ptr, at, at_v, V)
-        o, W = step(W, W_start, eta, k, log_alpha, q, v, K, V, BK, BV, DOT)
+        o, W = step(W, W_start, eta, k, log_alpha, q, v, K, V, BK, BV, DOT, SHARED)
         store_row(o_ptr, at, at_v, V, o)
         position = tl.where(position == CHUNK - 1, 0, position + 1)
     if position == 0:
-        W_start = enter(W, K, V, BK, BV, DOT)
+        W_start = enter(W, K, V, BK, BV, DOT, SHARED)
     store_tile(W_next_ptr, n * H + h, at_k, at_v, K, V, W)
     store_tile(W_start_next_ptr, n * H + h, at_k, at_v, K, V, W_start)
 
@@ -163,11 +164,11 @@ def walk_backward(
     d_W_start_next_ptr, d_eta_ptr, d_k_ptr, d_log_alpha_ptr, d_q_ptr, d_v_ptr, d_W_ptr, d_W_start_ptr, W_before_ptr,
     W_start_before_ptr, position_ptr, cu_ptr, T, SEGMENT, members,
     H: tl.constexpr, CHUNK: tl.constexpr, ROWS: tl.constexpr, K: tl.constexpr, V: tl.constexpr, BK: tl.constexpr,
-    BV: tl.constexpr, BC: tl.constexpr, DOT: tl.constexpr, PACKED: tl.constexpr,
+    BV: tl.constexpr, BC: tl.constexpr, DOT: tl.constexpr, SHARED: tl.constexpr, PACKED: tl.constexpr,
 ):  # fmt: skip
     """The gradients: segment after segment from the last, its states once more from its checkpoint, then back through its tokens."""
     at_k = tl.arange(0, BK)
-    at_v = tl.arange(0, BV)
+    at_v = (tl.program_id(1) * BV if SHARED else 0) + tl.arange(0, BV)
     jobs = (members * H - tl.program_id(0) + tl.num_programs(0) - 1) // tl.num_programs(0)
     for number in range(jobs):
         job = tl.program_id(0) + number * tl.num_programs(0)
@@ -182,7 +183,7 @@ def walk_backward(
         start = tl.load(position_ptr + n)
         position = (start + length) % CHUNK
         if position == 0:
-            d_W, d_W_start = enter_adjoint(d_W, d_W_start, K, V, BK, BV, DOT)
+            d_W, d_W_start = enter_adjoint(d_W, d_W_start, K, V, BK, BV, DOT, SHARED)
         segments = (length + SEGMENT - 1) // SEGMENT
         for lane in range(segments):
             begin = (segments - 1 - lane) * SEGMENT
@@ -196,7 +197,7 @@ def walk_backward(
             for t in range(begin, end):
                 kept = tl.program_id(0).to(tl.int64) * SEGMENT + t - begin
                 if place == 0:
-                    W_start = enter(W, K, V, BK, BV, DOT)
+                    W_start = enter(W, K, V, BK, BV, DOT, SHARED)
                 store_tile(W_before_ptr, kept, at_k, at_v, K, V, W)
                 store_tile(W_start_before_ptr, kept, at_k, at_v, K, V, W_start)
                 at = (first + t) * H + h
@@ -205,7 +206,7 @@ def walk_backward(
                 log_alpha = load_number(log_alpha_ptr, at)
                 q = load_row(q_ptr, at, at_k, K)
                 v = load_row(v_ptr, at, at_v, V)
-                _, W = step(W, W_start, eta, k, log_alpha, q, v, K, V, BK, BV, DOT)
+                _, W = step(W, W_start, eta, k, log_alpha, q, v, K, V, BK, BV, DOT, SHARED)
                 place = tl.where(place == CHUNK - 1, 0, place + 1)
             tl.debug_barrier()
 
@@ -224,22 +225,23 @@ def walk_backward(
                 v = load_row(v_ptr, at, at_v, V)
                 d_o = load_row(d_o_ptr, at, at_v, V)
                 d_eta, d_k, d_log_alpha, d_q, d_v, d_W, d_W_start = step_adjoint(
-                    W_before, W_start_before, d_W, d_W_start, d_o, eta, k, log_alpha, q, v, K, V, BK, BV, DOT,
+                    W_before, W_start_before, d_W, d_W_start, d_o, eta, k, log_alpha, q, v, K, V, BK, BV, DOT, SHARED,
                 )  # fmt: skip
-                store_number(d_eta_ptr, at, d_eta)
-                store_row(d_k_ptr, at, at_k, K, d_k)
-                store_number(d_log_alpha_ptr, at, d_log_alpha)
-                store_row(d_q_ptr, at, at_k, K, d_q)
+                at_share = (tl.program_id(1).to(tl.int64) * (T if PACKED else members * T) * H if SHARED else 0) + at
+                store_number(d_eta_ptr, at_share, d_eta)
+                store_row(d_k_ptr, at_share, at_k, K, d_k)
+                store_number(d_log_alpha_ptr, at_share, d_log_alpha)
+                store_row(d_q_ptr, at_share, at_k, K, d_q)
                 store_row(d_v_ptr, at, at_v, V, d_v)
                 if position == 0:
-                    d_W, d_W_start = enter_adjoint(d_W, d_W_start, K, V, BK, BV, DOT)
+                    d_W, d_W_start = enter_adjoint(d_W, d_W_start, K, V, BK, BV, DOT, SHARED)
             tl.debug_barrier()
         store_tile(d_W_ptr, n * H + h, at_k, at_v, K, V, d_W)
         store_tile(d_W_start_ptr, n * H + h, at_k, at_v, K, V, d_W_start)
 
 
 launch_walk_forward = WalkLaunch(
-    TABLE, walk_forward, "walk_forward", walks=True, widths="KV", chunk=CONTRACT.chunk, states=("KV", "KV"),
+    TABLE, walk_forward, "walk_forward", walks=True, widths="KV", chunk=CONTRACT.chunk, split="V", states=("KV", "KV"),
     makes={
         "o": Buffer("rows", "V", like="q"), "W_next": Buffer("sequences", "KV"), "W_start_next": Buffer("sequences", "KV"),
         "W_checkpoint": Buffer("slots", "KV"), "W_start_checkpoint": Buffer("slots", "KV"),
@@ -252,10 +254,10 @@ forward = WalkOperator(
     launches=(launch_walk_forward,),
 )  # fmt: skip
 launch_walk_backward = WalkLaunch(
-    TABLE, walk_backward, "walk_backward", walks=True, widths="KV", chunk=CONTRACT.chunk, states=("KV", "KV"),
+    TABLE, walk_backward, "walk_backward", walks=True, widths="KV", chunk=CONTRACT.chunk, split="V", states=("KV", "KV"),
     makes={
-        "d_eta": Buffer("rows", "", like="eta"), "d_k": Buffer("rows", "K", like="k"),
-        "d_log_alpha": Buffer("rows", "", like="log_alpha"), "d_q": Buffer("rows", "K", like="q"),
+        "d_eta": Shares("rows", "", like="eta"), "d_k": Shares("rows", "K", like="k"),
+        "d_log_alpha": Shares("rows", "", like="log_alpha"), "d_q": Shares("rows", "K", like="q"),
         "d_v": Buffer("rows", "V", like="v"), "d_W": Buffer("sequences", "KV"), "d_W_start": Buffer("sequences", "KV"),
         "W_before": Kept("kept", "KV"), "W_start_before": Kept("kept", "KV"),
     },

@@ -27,7 +27,7 @@ from .runtime_operator import Differentiable, Operator
 
 # Axes: B batch, T tokens, H heads, K key width, V value width.
 TILE = 64  # tokens that are computed at once
-OPTIONS = {
+OPTIONS: dict[str, tuple[Row, ...]] = {
     "prep": (Row(64, warps=4, registers=168), Row(ANY, warps=8)),
     "main": (Row(64, warps=4, stages=2), Row(ANY, warps=8)),
     "read": (Row(64, warps=4, registers=168), Row(ANY, warps=8)),

@@ -38,7 +38,7 @@ from .runtime_operator import Differentiable, Operator
 
 # Axes: B batch, T tokens, H heads, K key width, V value width, N hidden width.
 TILE = CONTRACT.chunk  # tokens that are computed at once
-OPTIONS = {
+OPTIONS: dict[str, tuple[Row, ...]] = {
     "prep": (Row(64, warps=4, registers=168), Row(ANY, warps=8)),
     "main": (Row(64, warps=8, stages=2), Row(256, warps=8), Row(ANY, warps=8)),
     "read": (Row(64, warps=4, registers=168), Row(256, warps=4), Row(ANY, warps=8)),

@@ -19,7 +19,7 @@ from .contract import CONTRACT
 from .runtime_device_memory import load_number, load_row, load_tile, store_number, store_row, store_tile
 from .runtime_launch import ANY, Buffer, LaunchTable, Row
 from .runtime_operator import Differentiable
-from .runtime_walk import JUST_NUMBERS, Kept, WalkKernels, WalkLaunch, WalkOperator
+from .runtime_walk import JUST_NUMBERS, Kept, Shares, WalkKernels, WalkLaunch, WalkOperator
 
 # Axes: B batch, T tokens, H heads, K key width, V value width, F features, D degrees.
 TILE = 64  # tokens from one checkpoint to the next
@@ -32,6 +32,7 @@ TABLE.options["walk_backward"] = (Row(64, warps=4), Row(ANY, warps=16))
 @triton.jit
 def step(
     W_prev, eta, k_phi, q_phi, v, K: tl.constexpr, V: tl.constexpr, BK: tl.constexpr, BV: tl.constexpr, DOT: tl.constexpr,
+    SHARED: tl.constexpr,
 ):  # fmt: skip
     """One token: the output, and the state behind it."""
 
@@ -49,7 +50,7 @@ def step(
 @triton.jit
 def step_adjoint(
     W_prev, d_W, d_o, eta, k_phi, q_phi, v, K: tl.constexpr, V: tl.constexpr, BK: tl.constexpr, BV: tl.constexpr,
-    DOT: tl.constexpr,
+    DOT: tl.constexpr, SHARED: tl.constexpr,
 ):  # fmt: skip
     """The reverse of step: from the gradients of what it gives to those of what it takes."""
 
@@ -75,7 +76,7 @@ def walk_forward(
     eta_ptr, k_features_ptr, q_features_ptr, v_ptr, W_ptr, o_ptr, W_next_ptr, W_checkpoint_ptr, position_ptr, cu_ptr, T,
     SEGMENT, members,
     H: tl.constexpr, CHUNK: tl.constexpr, ROWS: tl.constexpr, K: tl.constexpr, V: tl.constexpr, BK: tl.constexpr,
-    BV: tl.constexpr, BC: tl.constexpr, DOT: tl.constexpr, PACKED: tl.constexpr, SAVE: tl.constexpr,
+    BV: tl.constexpr, BC: tl.constexpr, DOT: tl.constexpr, SHARED: tl.constexpr, PACKED: tl.constexpr, SAVE: tl.constexpr,
 ):  # fmt: skip
     """o and the next state, token after token; with SAVE also the state before every SEGMENT-th token."""
     n, h = (tl.program_id(0) // H).to(tl.int64), tl.program_id(0) % H
@@ -85,7 +86,7 @@ def walk_forward(
         length = (tl.load(cu_ptr + n + 1).to(tl.int64) - first).to(tl.int32)
         slot = first // SEGMENT + n
     at_k = tl.arange(0, BK)
-    at_v = tl.arange(0, BV)
+    at_v = (tl.program_id(1) * BV if SHARED else 0) + tl.arange(0, BV)
     W = load_tile(W_ptr, n * H + h, at_k, at_v, K, V).to(tl.float32)
     for t in range(length):
         if SAVE and t % SEGMENT == 0:
@@ -96,7 +97,7 @@ def walk_forward(
         k_features = load_row(k_features_ptr, at, at_k, K)
         q_features = load_row(q_features_ptr, at, at_k, K)
         v = load_row(v_ptr, at, at_v, V)
-        o, W = step(W, eta, k_features, q_features, v, K, V, BK, BV, DOT)
+        o, W = step(W, eta, k_features, q_features, v, K, V, BK, BV, DOT, SHARED)
         store_row(o_ptr, at, at_v, V, o)
     store_tile(W_next_ptr, n * H + h, at_k, at_v, K, V, W)
 
@@ -106,11 +107,11 @@ def walk_backward(
     eta_ptr, k_features_ptr, q_features_ptr, v_ptr, W_checkpoint_ptr, d_o_ptr, d_W_next_ptr, d_eta_ptr, d_k_features_ptr,
     d_q_features_ptr, d_v_ptr, d_W_ptr, W_before_ptr, position_ptr, cu_ptr, T, SEGMENT, members,
     H: tl.constexpr, CHUNK: tl.constexpr, ROWS: tl.constexpr, K: tl.constexpr, V: tl.constexpr, BK: tl.constexpr,
-    BV: tl.constexpr, BC: tl.constexpr, DOT: tl.constexpr, PACKED: tl.constexpr,
+    BV: tl.constexpr, BC: tl.constexpr, DOT: tl.constexpr, SHARED: tl.constexpr, PACKED: tl.constexpr,
 ):  # fmt: skip
     """The gradients: segment after segment from the last, its states once more from its checkpoint, then back through its tokens."""
     at_k = tl.arange(0, BK)
-    at_v = tl.arange(0, BV)
+    at_v = (tl.program_id(1) * BV if SHARED else 0) + tl.arange(0, BV)
     jobs = (members * H - tl.program_id(0) + tl.num_programs(0) - 1) // tl.num_programs(0)
     for number in range(jobs):
         job = tl.program_id(0) + number * tl.num_programs(0)
@@ -137,7 +138,7 @@ def walk_backward(
                 k_features = load_row(k_features_ptr, at, at_k, K)
                 q_features = load_row(q_features_ptr, at, at_k, K)
                 v = load_row(v_ptr, at, at_v, V)
-                _, W = step(W, eta, k_features, q_features, v, K, V, BK, BV, DOT)
+                _, W = step(W, eta, k_features, q_features, v, K, V, BK, BV, DOT, SHARED)
             tl.debug_barrier()
 
             # back through its tokens
@@ -152,18 +153,19 @@ def walk_backward(
                 v = load_row(v_ptr, at, at_v, V)
                 d_o = load_row(d_o_ptr, at, at_v, V)
                 d_eta, d_k_features, d_q_features, d_v, d_W = step_adjoint(
-                    W_before, d_W, d_o, eta, k_features, q_features, v, K, V, BK, BV, DOT,
+                    W_before, d_W, d_o, eta, k_features, q_features, v, K, V, BK, BV, DOT, SHARED,
                 )  # fmt: skip
-                store_number(d_eta_ptr, at, d_eta)
-                store_row(d_k_features_ptr, at, at_k, K, d_k_features)
-                store_row(d_q_features_ptr, at, at_k, K, d_q_features)
+                at_share = (tl.program_id(1).to(tl.int64) * (T if PACKED else members * T) * H if SHARED else 0) + at
+                store_number(d_eta_ptr, at_share, d_eta)
+                store_row(d_k_features_ptr, at_share, at_k, K, d_k_features)
+                store_row(d_q_features_ptr, at_share, at_k, K, d_q_features)
                 store_row(d_v_ptr, at, at_v, V, d_v)
             tl.debug_barrier()
         store_tile(d_W_ptr, n * H + h, at_k, at_v, K, V, d_W)
 
 
 launch_walk_forward = WalkLaunch(
-    TABLE, walk_forward, "walk_forward", walks=True, widths="KV", states=("KV",),
+    TABLE, walk_forward, "walk_forward", walks=True, widths="KV", split="V", states=("KV",),
     makes={
         "o": Buffer("rows", "V", like="q_features"), "W_next": Buffer("sequences", "KV"), "W_checkpoint": Buffer("slots", "KV"),
     },
@@ -176,10 +178,10 @@ forward = WalkOperator(
     like="q_features",
 )  # fmt: skip
 launch_walk_backward = WalkLaunch(
-    TABLE, walk_backward, "walk_backward", walks=True, widths="KV", states=("KV",),
+    TABLE, walk_backward, "walk_backward", walks=True, widths="KV", split="V", states=("KV",),
     makes={
-        "d_eta": Buffer("rows", "", like="eta"), "d_k_features": Buffer("rows", "K", like="k_features"),
-        "d_q_features": Buffer("rows", "K", like="q_features"), "d_v": Buffer("rows", "V", like="v"),
+        "d_eta": Shares("rows", "", like="eta"), "d_k_features": Shares("rows", "K", like="k_features"),
+        "d_q_features": Shares("rows", "K", like="q_features"), "d_v": Buffer("rows", "V", like="v"),
         "d_W": Buffer("sequences", "KV"), "W_before": Kept("kept", "KV"),
     },
 )  # fmt: skip

@@ -8,7 +8,7 @@ from .runtime_configuration import MemoryConfig
 
 
 class TntLocalConfig(MemoryConfig):
-    """Every field has a default: that of the spec. The code of the package has the digest 285efdd4575a."""
+    """Every field has a default: that of the spec. The code of the package has the digest 30179511e207."""
 
     model_type = "miras_tnt_local"
 

@@ -8,7 +8,7 @@ from .runtime_configuration import MemoryConfig
 
 
 class TttLinearConfig(MemoryConfig):
-    """Every field has a default: that of the spec. The code of the package has the digest b22f02c3b9d3."""
+    """Every field has a default: that of the spec. The code of the package has the digest 146b730e9370."""
 
     model_type = "miras_ttt_linear"
 

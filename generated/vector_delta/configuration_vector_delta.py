@@ -8,7 +8,7 @@ from .runtime_configuration import MemoryConfig
 
 
 class VectorDeltaConfig(MemoryConfig):
-    """Every field has a default: that of the spec. The code of the package has the digest 54ee31b2f97f."""
+    """Every field has a default: that of the spec. The code of the package has the digest cc2872f1c97a."""
 
     model_type = "miras_vector_delta"
 
