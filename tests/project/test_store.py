@@ -13,6 +13,7 @@ from pathlib import Path
 
 import pytest
 
+from kit.forked import exit_code
 from miras_compiler import store
 from miras_compiler.emit.source_file import SourceFile
 from miras_compiler.errors import InputError, InternalError
@@ -31,16 +32,14 @@ PRELUDE = """
     from miras_compiler.emit.source_file import SourceFile
     def package(text):
         return (SourceFile("__init__.py", text), SourceFile("parts/one.py", text), SourceFile("manifest.json", text))
-    folder = Path(sys.argv[1])
     def die(*_):
         os.kill(os.getpid(), signal.SIGKILL)
 """
 
 
-def run(script: str, folder: Path) -> subprocess.CompletedProcess[str]:
-    """A child process that runs PRELUDE and the script on `folder`."""
-    code = textwrap.dedent(PRELUDE) + textwrap.dedent(script)
-    return subprocess.run([sys.executable, "-c", code, str(folder)], capture_output=True, text=True, check=False)
+def run(script: str, folder: Path) -> int:
+    """What a process ends with that runs PRELUDE and the script on `folder`."""
+    return exit_code(textwrap.dedent(PRELUDE) + textwrap.dedent(script), folder)
 
 
 def names(folder: Path) -> list[str]:
@@ -145,7 +144,7 @@ def test_a_writer_killed_at_any_step_leaves_a_whole_package(tmp_path: Path, step
             """,
             folder,
         )
-        assert child.returncode in (0, -signal.SIGKILL), child.stderr
+        assert child in (0, -signal.SIGKILL)
         place = folder / "x" if (folder / "x").exists() else folder / ".x.old"
         assert swap == "in two steps" or place == folder / "x"
         assert is_current(place, OLD) or is_current(place, NEW)
@@ -158,7 +157,7 @@ def test_a_writer_killed_at_any_step_leaves_a_whole_package(tmp_path: Path, step
 def test_some_writers_are_really_killed_in_the_middle(tmp_path: Path) -> None:
     write_package(tmp_path, "x", OLD)
     child = run("store.exchange = die; store.write_package(folder, 'x', package('new\\n'))", tmp_path)
-    assert child.returncode == -signal.SIGKILL
+    assert child == -signal.SIGKILL
     assert is_current(tmp_path / "x", OLD)
     assert names(tmp_path) == [".x.lock", ".x.new", "x"]
 
@@ -174,7 +173,7 @@ def test_a_package_set_aside_by_a_killed_writer_comes_back(tmp_path: Path, monke
         """,
         tmp_path,
     )
-    assert child.returncode == -signal.SIGKILL
+    assert child == -signal.SIGKILL
     assert names(tmp_path) == [".x.lock", ".x.new", ".x.old"]
 
     def full(path: Path, data: bytes) -> int:
@@ -208,7 +207,10 @@ def test_an_interrupted_writer_leaves_the_disk_as_it_was(
 
 @pytest.mark.slow
 def test_processes_that_write_the_same_package_take_turns(tmp_path: Path) -> None:
-    script = textwrap.dedent(PRELUDE) + "for turn in range(40): store.write_package(folder, 'x', package(f'{sys.argv[2]} {turn}\\n'))"
+    script = (
+        textwrap.dedent(PRELUDE)
+        + "folder = Path(sys.argv[1])\nfor turn in range(40): store.write_package(folder, 'x', package(f'{sys.argv[2]} {turn}\\n'))"
+    )
     writers = [subprocess.Popen([sys.executable, "-c", script, str(tmp_path), name], stderr=subprocess.PIPE) for name in ("a", "b", "c")]
     seen = set(watch(tmp_path / "x" / "manifest.json", writers))
     for writer in writers:
@@ -264,11 +266,12 @@ def test_a_directory_that_cannot_be_written_is_refused(tmp_path: Path) -> None:
         try:
             store.write_package(Path("out"), "x", package("new\\n"))
         except InputError as error:
-            print(error)
+            assert str(error) == "out/x: cannot be written: Permission denied; choose another place with -o"
+            os._exit(3)
         """,
         tmp_path,
     )
-    assert child.stdout == "out/x: cannot be written: Permission denied; choose another place with -o\n", child.stderr
+    assert child == 3
     assert names(tmp_path / "out") == []
 
 
