@@ -89,18 +89,19 @@ def train(run: RunFolder, source: Source, settings: TrainSettings, tell: Tell) -
     whole = run.checkpoints()
     if whole:
         check_sharding(whole[-1], trainer.is_fsdp_enabled)
-    if trainer.is_world_process_zero():
-        recorder.begin(step_of(whole[-1]) if whole else 0)
     try:
-        trainer.train(resume_from_checkpoint=str(whole[-1]) if whole else None)
+        try:
+            if trainer.is_world_process_zero():
+                recorder.begin(step_of(whole[-1]) if whole else 0)
+            trainer.train(resume_from_checkpoint=str(whole[-1]) if whole else None)
+        finally:
+            recorder.end()
     except OSError as error:
         if error.errno not in (errno.ENOSPC, errno.EDQUOT, errno.EFBIG):
             raise
         raise not_saved(run, error) from None
     except torch.OutOfMemoryError as error:
         raise InputError(f"the GPU's memory is full: {str(error).splitlines()[0]}; train anew with a smaller --micro-batch") from None
-    finally:
-        recorder.end()
 
 
 def check_sharding(checkpoint: Path, sharded: bool) -> None:
@@ -114,7 +115,9 @@ def not_saved(run: RunFolder, error: Exception) -> InputError:
     """The user's error for a checkpoint or a curve that could not be written."""
     whole = run.checkpoints()
     left = f"the last good checkpoint is {whole[-1].name}, and nothing of it is lost" if whole else "there was no checkpoint yet"
-    return InputError(f"{run.path}: cannot be written: {error}; {left}; make room there, then go on with --resume")
+    free = shutil.disk_usage(run.path).free
+    what = f"{run.path}: cannot be written ({free:,} bytes are free): {error}"
+    return InputError(f"{what}; {left}; make room there, then go on with --resume")
 
 
 def arguments(run: RunFolder, settings: TrainSettings, on_gpu: bool) -> TrainingArguments:

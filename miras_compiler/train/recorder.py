@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import threading
 import time
 from collections.abc import Callable, Mapping
 from typing import Any
@@ -30,12 +31,14 @@ class Recorder(TrainerCallback):
         self.writer: SummaryWriter | None = None
         self.step = self.tokens = 0
         self.since = 0.0
+        self.hook = threading.excepthook
 
     def begin(self, step: int) -> None:
         """Takes up the curve at `step`: what is there of later steps is cut off."""
         if self.run.metrics.is_file():
             self.run.keep_rows(step)
         self.step, self.tokens = step, sum(map(self._tokens, range(step)))
+        threading.excepthook = self._refused
         self.writer = SummaryWriter(str(self.run.path / "tensorboard"), purge_step=step + 1)
 
     def on_train_begin(self, args: Any, state: Any, control: Any, **others: Any) -> None:
@@ -68,8 +71,17 @@ class Recorder(TrainerCallback):
         self.since = time.perf_counter()  # a speed is that of training alone
 
     def end(self) -> None:
-        if self.writer is not None:
-            self.writer.close()
+        """Closes TensorBoard's log; raises OSError where it cannot be written."""
+        try:
+            if self.writer is not None:
+                self.writer.close()
+        finally:
+            threading.excepthook = self.hook
+
+    def _refused(self, refusal: threading.ExceptHookArgs) -> None:
+        """TensorBoard writes in a thread, whose OSError the next call of the writer raises again: it is no traceback."""
+        if not issubclass(refusal.exc_type, OSError):
+            self.hook(refusal)
 
     def _tokens(self, step: int) -> int:
         return self.settings.batch * self.source.tokens(step)

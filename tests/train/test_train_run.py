@@ -139,7 +139,7 @@ def test_a_full_disk_stops_the_run_and_leaves_the_last_checkpoint(
     finally:
         resource.setrlimit(resource.RLIMIT_FSIZE, limits)
     told = capsys.readouterr().err
-    assert f"{run}: cannot be written: " in told
+    assert f"{run}: cannot be written (" in told
     assert "the last good checkpoint is checkpoint-4, and nothing of it is lost; make room there, then go on with --resume" in told
     assert [path.name for path in run.glob("*checkpoint*")] == ["checkpoint-4"]
     assert not (run / ".saving").exists()
