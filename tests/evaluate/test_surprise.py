@@ -1,4 +1,4 @@
-"""What memories store of a text: the measures are those of the operator's calls, and end where the cache says."""
+"""Surprise of a text: the measures are those of the operator's calls, and end where the cache says."""
 
 from __future__ import annotations
 
