@@ -29,9 +29,11 @@ Section = tuple[str, dict[str, Any]]
 
 @dataclass(frozen=True)
 class Request:
-    """A request for measurements. `length` is that of a sequence in tokens (patches of values), None: that of training; `tokens` the most of a text
-    that is read; `stream` reads so many as one sequence, 0: none; `rows` the examples of a task's setting; `season` that of the seasonal
-    forecast, None: the one that the series show.
+    """A request for measurements.
+
+    `length` is that of a sequence in tokens (patches of values), None: that of training. `tokens` is the most of a text that is read.
+    `stream` reads so many tokens as one sequence, 0: none. `rows` are the examples of each setting of a task. `season` is that of the
+    seasonal forecast, None: the one that the series show. Raises InputError for what has no meaning.
     """
 
     data: tuple[Path, ...] = ()
