@@ -1,1 +1,1 @@
-"""What models are trained on and measured by, as it lies on disk."""
+"""Texts, genomes and series of numbers: how they lie on disk, and what of them is held out."""

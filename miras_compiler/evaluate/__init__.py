@@ -1,4 +1,4 @@
-"""What a trained model can do: how well it predicts, recalls and forecasts, how it goes on with a text, and what its memories store of one.
+"""Measures trained models: how well they predict, recall and forecast; draws texts from them; shows what their memories store of a text.
 
 Modules here work on run folders and on folders of saved models, and on nothing of the compiler.
 """

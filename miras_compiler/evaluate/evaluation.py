@@ -22,15 +22,18 @@ from miras_compiler.evaluate.tokens import held_out, read_tokens, tokens_of
 from miras_compiler.tasks import build_task
 
 LENGTH, PATCHES = 512, 32  # of a sequence, where neither the run nor the request says one: tokens, patches
+MOST_NAMED = 3  # series in the name of a section
 Say = Callable[[str], None]
 Section = tuple[str, dict[str, Any]]
 
 
 @dataclass(frozen=True)
 class Request:
-    """What to measure. `length` is that of a sequence in tokens (patches of values), None: that of training; `tokens` the most of a text
-    that is read; `stream` reads so many as one sequence, 0: none; `rows` the examples of a task's setting; `season` that of the seasonal
-    forecast, None: the one that the series show.
+    """A request for measurements.
+
+    `length` is that of a sequence in tokens (patches of values), None: that of training. `tokens` is the most of a text that is read.
+    `stream` reads so many tokens as one sequence, 0: none. `rows` are the examples of each setting of a task. `season` is that of the
+    seasonal forecast, None: the one that the series show. Raises InputError for what has no meaning.
     """
 
     data: tuple[Path, ...] = ()
@@ -48,8 +51,6 @@ class Request:
             value = getattr(self, name)
             if value is not None and value < least:
                 raise InputError(f"--{name} must be at least {least}, got {value}")
-        if self.stream and self.task is not None:
-            raise InputError("--stream reads a text as one sequence, and --task has none; ask for one of them")
         if self.data and self.task is not None:
             raise InputError("--data and --task measure different things; ask for one of them")
 
@@ -68,6 +69,9 @@ def answers(opened: Opened, request: Request, say: Say) -> Iterator[Section]:
         raise InputError(f"{opened.path}: --season is for series of values, and its model reads tokens; leave it out")
     task = request.task or (opened.about.get("task") if not (request.data or request.choices) else None)
     if task:
+        for option, value in {"--stream": request.stream, "--tokens": request.tokens, "--length": request.length}.items():
+            if value:
+                raise InputError(f"{option} is for texts; a task has lengths of its own: --task {task.partition(',')[0]},length=…")
         own = build_task(task)
         yield f"task:{own.name}", evaluate_task(opened.model, own, request.rows, request.seed, say)
     elif request.data or (request.choices is None and opened.run.tokens.is_file()):
@@ -116,7 +120,8 @@ def forecasts(opened: Opened, request: Request, say: Say) -> Iterator[Section]:
         "model": forecaster(opened), "naive": naive(config.horizon), "seasonal_naive": seasonal_naive(config.horizon, season)
     }  # fmt: skip
     scores: dict[str, Any] = dict(forecast_errors(windows, forecasters))
-    yield f"forecast:{'+'.join(path.stem for path in paths)}", scores | {"season": season, "forecasts": len(windows.held_out())}
+    name = "+".join(path.stem for path in paths) if len(paths) <= MOST_NAMED else f"{len(paths)} series"
+    yield f"forecast:{name}", scores | {"season": season, "forecasts": len(windows.held_out())}
 
 
 def forecaster(opened: Opened) -> Forecaster:

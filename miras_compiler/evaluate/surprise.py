@@ -1,4 +1,4 @@
-"""What the memories of a model chose to store of a text: surprise, momentum, retention and state of every token, layer and head."""
+"""Shows what the memories of a model store of a text: surprise, momentum, retention and state of every token, layer and head."""
 
 from __future__ import annotations
 
@@ -56,7 +56,7 @@ class Surprise:
 
 @torch.no_grad()
 def read_surprise(model: nn.Module, tokens: Tensor, pieces: tuple[str, ...], say: Callable[[str], None] = lambda _: None) -> Surprise:
-    """What the memories of `model` do while it reads `tokens` [T]. Raises InputError for a model without a memory."""
+    """The measures of the memories of `model` while it reads `tokens` [T]. Raises InputError for a model without a memory."""
     memories = memories_of(model)
     if not memories:
         raise InputError("the model has attention alone: no block has a memory that could be surprised; name a run with a memory")

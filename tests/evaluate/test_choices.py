@@ -97,6 +97,7 @@ def test_likelihoods_are_those_of_the_tokens_one_after_the_other(model: Any) -> 
         assert likeliest == greedy
 
 
+@pytest.mark.slow
 def test_the_harness_takes_the_likeliest_ending(model: Any, tmp_path: Path) -> None:
     pytest.importorskip("lm_eval")
     rows = [PLAIN, HELLASWAG, PIQA, {"context": "x", "endings": ["a", "b", "c"], "label": 2}]

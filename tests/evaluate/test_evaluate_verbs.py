@@ -170,7 +170,7 @@ def test_runs_that_can_be_measured_are_though_another_cannot(run: Path, tmp_path
     ("options", "message"),
     [
         ([], "nothing says what to measure it by; name a text"),
-        (["--stream", "100", "--task", TASK], "--stream reads a text as one sequence, and --task has none"),
+        (["--stream", "100", "--task", TASK], "--stream is for texts; a task has lengths of its own: --task mqar,length=…"),
         (["--data", "x", "--task", "mqar"], "--data and --task measure different things"),
         (["--data", "nowhere.txt"], "nowhere.txt: cannot be read"),
         (["--task", "mqarr"], "there is no task 'mqarr'"),

@@ -1,4 +1,4 @@
-"""What memories store of a text: the measures are those of the operator's calls, and end where the cache says."""
+"""Surprise of a text: the measures are those of the operator's calls, and end where the cache says."""
 
 from __future__ import annotations
 
@@ -29,6 +29,7 @@ def surprise_of(model: Any, row: Tensor) -> Surprise:
     return read_surprise(model, row, tuple(map(str, row.tolist())))
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("settings", [{}, MAG, MAC], ids=["lmm", "mag", "mac"])
 def test_state_and_momentum_end_where_the_cache_does(settings: dict[str, object]) -> None:
     model, row = language_model("titans_linear", None, **settings), tokens(1, LENGTH)

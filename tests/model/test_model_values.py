@@ -93,6 +93,7 @@ def test_a_saved_folder_is_a_model_of_time_series(tmp_path: Path) -> None:
         assert bool(half(values).forecasts.isfinite().all())
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("settings", [{}, {"preset": "170m"}, {"pattern": "[memory, attention]", "mlp": "{kind: none}"}])
 def test_a_model_of_values_has_the_parameters_that_are_counted(settings: dict[str, object]) -> None:
     module, rule = package("gated_delta_net", **VALUES, **settings), describe_rule(tiny_spec("gated_delta_net", **VALUES, **settings))
