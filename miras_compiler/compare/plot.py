@@ -23,13 +23,19 @@ class Series(NamedTuple):
 
 
 class Axis(NamedTuple):
-    """What an axis measures; `log` spaces it by factors of ten."""
+    """What an axis measures; `log` spaces it by factors of ten, `share` writes its numbers without prefixes."""
 
     label: str
     log: bool = False
+    share: bool = False
 
     def at(self, value: float) -> float:
         return math.log10(value) if self.log else value
+
+    def said(self, position: float) -> str:
+        """The number at a place along the axis."""
+        value = 10**position if self.log else position
+        return f"{value:.3g}" if self.share else amount(value)
 
 
 def plot(title: str, x: Axis, y: Axis, series: Sequence[Series]) -> str:
@@ -51,12 +57,12 @@ def plot(title: str, x: Axis, y: Axis, series: Sequence[Series]) -> str:
     bottom = HEIGHT - BOTTOM
     for value in _ticks(across, x.log):
         a = place((value, up[0])).partition(",")[0]
-        said = amount(10**value if x.log else value)
+        said = x.said(value)
         parts.append(f'<line class="grid" x1="{a}" y1="{TOP}" x2="{a}" y2="{bottom}"/>')
         parts.append(f'<text x="{a}" y="{bottom + 16}" text-anchor="middle">{said}</text>')
     for value in _ticks(up, y.log):
         b = place((across[0], value)).rpartition(",")[2]
-        said = amount(10**value if y.log else value)
+        said = y.said(value)
         parts.append(f'<line class="grid" x1="{LEFT}" y1="{b}" x2="{WIDTH - RIGHT}" y2="{b}"/>')
         parts.append(f'<text x="{LEFT - 6}" y="{float(b) + 4:.1f}" text-anchor="end">{said}</text>')
     parts.append(f'<text x="{(WIDTH + LEFT) / 2:.0f}" y="{HEIGHT - 8}" text-anchor="middle">{html.escape(x.label)}</text>')

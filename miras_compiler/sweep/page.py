@@ -63,7 +63,7 @@ def _plot(grid: Grid, done: Sequence[Entry], against: str, said: str) -> str:
     dots = [
         Series(f"{entry.point}: {entry.label}", [_place(entry, against)], _colour(colours, entry), dots=True) for entry in done
     ]  # fmt: skip
-    return plot(f"quality over {said}", Axis(said, log=True), Axis(quality_name(grid)), [line, *dots])
+    return plot(f"quality over {said}", Axis(said, log=True), Axis(quality_name(grid), share=True), [line, *dots])
 
 
 def _place(entry: Entry, against: str) -> tuple[float, float]:

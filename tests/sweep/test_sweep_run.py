@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import csv
 import json
+import multiprocessing
 import os
 import re
 import signal
@@ -119,7 +120,7 @@ def test_a_sweep_whose_worker_is_killed_and_whose_journal_is_torn_comes_to_its_e
     assert process.returncode == 0, wrong
     rows = rows_of(folder / "leaderboard.csv")
     assert [row["state"] for row in rows] == ["done", "done", "skipped", "skipped"]
-    assert all("chunk.read" in row["reason"] and "elsewhere" in row["reason"] for row in rows[2:])
+    assert all("grid.yaml:4:3: unknown read 'elsewhere'" in row["reason"] for row in rows[2:])
     assert float(rows[0]["quality"]) >= float(rows[1]["quality"])
     for row in rows[:2]:
         run = RunFolder(folder / "runs" / row["point"])
@@ -277,3 +278,22 @@ def test_a_grid_without_a_spec_and_a_database_that_is_away_are_refused_and_nothi
     assert main(command) == 2
     assert "no point is a spec, so there is nothing to train" in capsys.readouterr().err
     assert sorted(path.name for path in place.iterdir()) == ["grid.yaml", "small.yaml"]
+
+
+@pytest.mark.slow
+def test_an_interrupt_ends_the_workers_and_their_points_wait_with_nothing_lost(place: Path) -> None:
+    from miras_compiler.sweep.supervisor import begin, run
+    from miras_compiler.sweep.worker import Job
+
+    grid, folder = load_grid(place / "grid.yaml"), place / "out"
+    study = begin(grid, folder, None, "miras sweep")
+
+    def interrupt() -> None:
+        if any(trial.state.name == "RUNNING" for trial in counting(study).values()):
+            raise KeyboardInterrupt
+
+    with pytest.raises(KeyboardInterrupt):
+        run(study, Job(grid, folder, None, time.time() + 1000, 1, ahead=False), 1, interrupt)
+    assert not multiprocessing.active_children()
+    assert len(waiting(study)) == 2
+    assert [LOST in trial.user_attrs for trial in study.get_trials()].count(True) == 1
