@@ -11,7 +11,9 @@ import os
 import subprocess
 import sys
 import tomllib
+from collections.abc import Iterator, Mapping
 from pathlib import Path
+from typing import Any
 
 from packaging.requirements import Requirement
 from packaging.utils import canonicalize_name
@@ -34,10 +36,20 @@ def resolve(requirements: str, python: str, platform: str, *options: str) -> tup
 
 
 def wanted() -> tuple[str, str]:
-    """What pyproject.toml asks for: to run with the test extra, and to be built."""
+    """What pyproject.toml asks for: to run with the test extra and those that it names, and to be built."""
     project = tomllib.loads((ROOT / "pyproject.toml").read_text(encoding="utf-8"))
-    runs = [*project["project"]["dependencies"], *project["project"]["optional-dependencies"]["test"]]
+    runs = [*project["project"]["dependencies"], *needed(project["project"], "test")]
     return "\n".join(runs), "\n".join(project["build-system"]["requires"])
+
+
+def needed(project: Mapping[str, Any], extra: str) -> Iterator[str]:
+    """The requirements of an extra; in the place of the project itself, those of the extras that are asked of it."""
+    for text in project["optional-dependencies"][extra]:
+        asked = Requirement(text)
+        if asked.name != project["name"]:
+            yield text
+        for each in asked.extras if asked.name == project["name"] else ():
+            yield from needed(project, each)
 
 
 def pins() -> dict[str, str]:
