@@ -11,7 +11,7 @@ import pytest
 import torch
 from torch.utils.flop_counter import FlopCounterMode
 
-from kit.paths import SPEC_FILES
+from kit.paths import SPEC_FILES, SPECS
 from miras_compiler.analysis import build_dependency_graph, classify_parallel_form, estimate_cost, with_suggestion
 from miras_compiler.analysis.tile import default_tile, has_own_rows
 from miras_compiler.derive import derive_update_rule
@@ -58,8 +58,28 @@ def small(path: Path) -> Spec:
 
 @pytest.mark.parametrize("path", SPEC_FILES, ids=lambda path: path.stem)
 def test_the_cost_of_a_token_is_what_the_emitted_form_computes_and_returns(path: Path, tmp_path: Path) -> None:
-    spec = small(path)
-    folder, tokens = write(spec, tmp_path)
+    compare(small(path), tmp_path)
+
+
+VARIANTS: list[tuple[str, dict[str, object]]] = [
+    ("yaad", {"memory.expansion": 2, "chunk.read": "chunk_start", "chunk.size": 8}),
+    ("titans_lmm", {"chunk.size": 1}),
+    ("titans_lmm", {"optimizer.kind": "muon"}),
+    ("gated_delta_net", {"optimizer.kind": "momentum", "gates.mu.init": 0.5}),
+    ("gated_delta_net", {"attentional_bias": {"kind": "huber", "delta": 1.0}}),
+    ("delta_net", {"attentional_bias.window": 4, "gates.gamma.init": 0.5}),
+    ("ttt_mlp", {"memory.layers": 3}),
+]
+
+
+@pytest.mark.parametrize(("name", "changes"), VARIANTS, ids=str)
+def test_the_cost_of_a_changed_spec_follows_what_it_computes(name: str, changes: dict[str, object], tmp_path: Path) -> None:
+    compare(load_spec(SPECS / f"{name}.yaml", SIZES | changes), tmp_path)
+
+
+def compare(spec: Spec, place: Path) -> None:
+    """The manifest's cost against the counter's."""
+    folder, tokens = write(spec, place)
     shape = Shape(batch=1, tokens=tokens, heads=1, key=spec.key_dim, value=spec.value_dim)
     given = draw_inputs(spec.model_dump(mode="json", by_alias=True), shape, seed=0, eta=0.3, position=0).tracked()
     costs = {line["what"]: line["value"] for line in json.loads((folder / "manifest.json").read_text(encoding="utf-8"))["cost"]}
