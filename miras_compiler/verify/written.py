@@ -36,7 +36,7 @@ class Written:
 
     @property
     def has_kernels(self) -> bool:
-        return bool(self.compilation.schedules)
+        return "kernels.py" in self.names
 
     @property
     def names(self) -> list[str]:

@@ -70,6 +70,11 @@ def test_a_damaged_kernel_is_seen_without_a_gpu(file: str, old: str, new: str, r
     assert row in seen_by(NAME, file, put(old, new), TRITON)
 
 
+def test_a_damaged_kernel_that_walks_tokens_is_seen_without_a_gpu() -> None:
+    """lact has no kernels over tiles."""
+    assert seen_by("lact", "kernels.py", put("d_W3 + d_W3_start", "d_W3 - d_W3_start"), ("single_precision",)) == ["single_precision"]
+
+
 def emptied(text: str) -> str:
     return ""
 
