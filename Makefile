@@ -6,13 +6,14 @@
 ## make pins   write constraints.txt anew, where pyproject.toml asks for more than it holds
 ## make test-gpu   on a machine with an NVIDIA GPU: every generated kernel against its float64 form; PYTHON_GPU names a Python with torch and Triton
 ## make test-transformers   generation of the models on several versions of transformers, each in an environment of its own under build/
+## make docs     a static site under build/site/html: one page a spec, the design space with filters, the guides
 ## make layers   draw docs/layers.svg anew from the import contract
 ## PYTHON=...  the Python to build .venv with, where the first one found is not wanted
 
 SHELL := /bin/sh
 .DEFAULT_GOAL := help
 .NOTPARALLEL:
-.PHONY: help demo test quick test-triton test-gpu check-pins pins lint types imports unit update layers clean test-transformers
+.PHONY: help demo test quick test-triton test-gpu check-pins pins lint types imports unit update docs layers clean test-transformers
 
 BIN := .venv/bin
 STAMP := .venv/.installed
@@ -80,6 +81,10 @@ unit: $(STAMP)
 
 update: $(STAMP)
 	$(BIN)/pytest -n 0 -q tests/emit/test_generated.py tests/spec/test_design_space.py tests/spec/test_reference.py tests/project/test_zoo_table.py --update-generated
+
+docs: $(STAMP)
+	@$(BIN)/python -c 'import material' 2>/dev/null || $(BIN)/python -m pip install --quiet --disable-pip-version-check -c constraints.txt -e '.[docs]'
+	$(BIN)/python docs/site/build.py
 
 layers: $(STAMP)
 	$(BIN)/python docs/draw_layers.py
