@@ -28,15 +28,17 @@ def verify_package(
     quick: bool = False,
     progress: Callable[[Row], None] | None = None,
     compilation: Compilation | None = None,
+    kernels: bool = True,
 ) -> Report:
     """Verify the package in the folder `package` against the meaning of `spec`; `progress` is called with each finished row.
 
     Runs in float64 on the CPU and writes nothing; the package runs in processes of its own. `quick` tries shorter sequences and leaves
-    out the slow checks. `compilation` is of this spec, where it is at hand. A package that cannot be imported, raises or ends its process
-    fails the rows in which it does; a folder that holds no package is an InputError.
+    out the slow checks. `compilation` is of this spec, where it is at hand. Without `kernels`, those of the package are left out: Triton's
+    interpreter takes most of the time. A package that cannot be imported, raises or ends its process fails the rows in which it does; a
+    folder that holds no package is an InputError.
     """
     written = Written(spec, compilation or compile_spec(spec), package)
-    with open_processes(package, spec.name, written.layer, written.has_kernels) as opened:
+    with open_processes(package, spec.name, written.layer, kernels and written.has_kernels) as opened:
         subject = Subject(spec.model_dump(by_alias=True), opened, seed, quick, written)
         rows = check_subject(subject, progress, (IMPORT,))
         if rows[0].passed:

@@ -10,6 +10,7 @@ from __future__ import annotations
 import os
 import subprocess
 import sys
+import tempfile
 import tomllib
 from collections.abc import Iterator, Mapping
 from pathlib import Path
@@ -22,6 +23,8 @@ ROOT = Path(__file__).parents[2]
 PYTHONS = ("3.11", "3.12", "3.13", "3.14")
 PLATFORMS = ("x86_64-manylinux_2_28", "aarch64-manylinux_2_28", "aarch64-apple-darwin")
 INDEX = "https://pypi.org/simple"
+# Pure Python without a wheel, which pip builds, with what it needs in turn; lm-eval asks for them.
+SOURCES = {"rouge-score": ("absl-py", "nltk", "numpy", "six"), "sqlitedict": (), "word2number": ()}
 MACOS = {"MACOSX_DEPLOYMENT_TARGET": "14.0"}  # the oldest that torch has wheels for
 
 
@@ -31,7 +34,11 @@ def resolve(requirements: str, python: str, platform: str, *options: str) -> tup
     command += ["--python", sys.executable, "--no-python-downloads", "--quiet", "--no-annotate", "--no-header"]
     command += ["--python-version", python, "--python-platform", platform, *options]
     own = {key: value for key, value in os.environ.items() if not key.startswith("UV_") or key == "UV_CACHE_DIR"} | MACOS
-    done = subprocess.run(command, input=requirements, capture_output=True, text=True, env=own)
+    requirements = "\n".join([requirements, *(need for needs in SOURCES.values() for need in needs)])
+    with tempfile.NamedTemporaryFile("w", suffix=".txt") as overrides:
+        overrides.writelines(f"{name} ; python_version < '0'\n" for name in SOURCES)
+        overrides.flush()
+        done = subprocess.run([*command, "--overrides", overrides.name], input=requirements, capture_output=True, text=True, env=own)
     return [Requirement(line) for line in done.stdout.splitlines()], done.stderr if done.returncode else ""
 
 
@@ -52,10 +59,10 @@ def needed(project: Mapping[str, Any], extra: str) -> Iterator[str]:
             yield from needed(project, each)
 
 
-def pins() -> dict[str, str]:
-    """Names of constraints.txt, with "==version" each."""
+def pins() -> set[tuple[str, str]]:
+    """Names of constraints.txt, with "==version" each; of some packages it depends on the Python."""
     lines = (line for line in (ROOT / "constraints.txt").read_text(encoding="utf-8").splitlines() if not line.startswith("#"))
-    return {canonicalize_name(pin.name): str(pin.specifier) for pin in map(Requirement, lines)}
+    return {(canonicalize_name(pin.name), str(pin.specifier)) for pin in map(Requirement, lines)}
 
 
 def main() -> int:
@@ -65,7 +72,7 @@ def main() -> int:
     for python in PYTHONS:
         for platform in PLATFORMS:
             resolved, reason = resolve(runs, python, platform, "--constraints", str(ROOT / "constraints.txt"))
-            loose = sorted(each.name for each in resolved if pinned.get(canonicalize_name(each.name)) != str(each.specifier))
+            loose = sorted(each.name for each in resolved if (canonicalize_name(each.name), str(each.specifier)) not in pinned)
             reason = reason or (f"not pinned: {', '.join(loose)}" if loose else "") or resolve(builds, python, platform)[1]
             print(f"Python {python} on {platform}: {reason.strip() or f'{len(resolved)} packages, all pinned'}")
             wrong += bool(reason)
