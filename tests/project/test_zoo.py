@@ -83,6 +83,7 @@ FORMS: dict[str, str] = {
     "titans_exact": BY_TOKEN,
     "titans_linear": SOLVE,
     "titans_lmm": DUAL,
+    "tnt_local": DUAL,
     "transformer": SOLVE,
     "ttt_linear": DUAL,
     "ttt_mlp": DUAL,
