@@ -1,6 +1,7 @@
 ## make demo   set up .venv and run the main job
 ## make quick   the tests that take less than a second each, for while one works
 ## make test   set up .venv and pass every check
+## make thorough   the tests that take minutes
 ## make test-triton   the printed kernels in the interpreter of the oldest and of the newest Triton; TRITONS names others
 ## make check-pins   resolve constraints.txt from the public index alone, for every Python and machine that README names
 ## make pins   write constraints.txt anew, where pyproject.toml asks for more than it holds
@@ -13,7 +14,7 @@
 SHELL := /bin/sh
 .DEFAULT_GOAL := help
 .NOTPARALLEL:
-.PHONY: help demo test quick test-triton test-gpu check-pins pins lint types imports unit update docs layers clean test-transformers
+.PHONY: help demo test quick thorough test-triton test-gpu check-pins pins lint types imports unit update docs layers clean test-transformers
 
 BIN := .venv/bin
 STAMP := .venv/.installed
@@ -75,6 +76,9 @@ imports: $(STAMP)
 
 quick: $(STAMP)
 	$(BIN)/pytest -n auto -m "not slow" $(PYTEST_ARGS)
+
+thorough: $(STAMP)
+	$(BIN)/pytest -n auto --thorough -m thorough $(PYTEST_ARGS)
 
 unit: $(STAMP)
 	$(BIN)/pytest -n auto $(PYTEST_ARGS)

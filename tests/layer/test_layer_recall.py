@@ -79,7 +79,10 @@ CASES: dict[str, dict[str, object]] = {
 }
 
 
-@pytest.mark.parametrize(("name", "bfloat16"), [("gated_delta_net", False), ("huber_delta", False), ("titans_lmm", False), ("yaad", True)])
+@pytest.mark.parametrize(
+    ("name", "bfloat16"),
+    [("gated_delta_net", False), ("huber_delta", False), ("titans_lmm", False), pytest.param("yaad", True, marks=pytest.mark.thorough)],
+)
 def test_two_layers_learn_associative_recall(name: str, bfloat16: bool) -> None:
     """Chance is 1/16: only a memory that binds the values of this sequence to its keys can answer."""
     dims: dict[str, object] = {"layer.heads": 2, "layer.head_dim": 16, "layer.value_dim": 16, "chunk.size": CHUNK}

@@ -60,7 +60,7 @@ def forms(package: Any, name: str) -> list[Any]:
     return [getattr(package.ops, f"{form}_{name}") for form in ("naive_recurrent", "chunk", "fused_recurrent")]
 
 
-@pytest.mark.parametrize("name", NAMES)
+@pytest.mark.parametrize("name", [pytest.param(name, marks=pytest.mark.thorough) if name == "titans_lmm" else name for name in NAMES])
 def test_what_lies_between_two_resets_is_a_sequence_of_its_own(name: str) -> None:
     (given, start), (package, plain) = arguments(name), packages(name)
     (alone, *_), cuts = forms(plain, name), [0, 6, 12, LENGTH]

@@ -100,7 +100,13 @@ FOUND = {
 }  # fmt: skip
 
 
-@pytest.mark.parametrize(("sections", "widths", "rows"), FOUND.values(), ids=FOUND)
+LONG = tuple(FOUND)[:2]
+
+
+@pytest.mark.parametrize(
+    ("sections", "widths", "rows"),
+    [pytest.param(*case, marks=[pytest.mark.thorough] if name in LONG else [], id=name) for name, case in FOUND.items()],
+)
 def test_what_a_random_spec_has_found_of_kernels_stays_found(
     sections: dict[str, Any], widths: tuple[int, int, int], rows: int | None, tmp_path: Path
 ) -> None:

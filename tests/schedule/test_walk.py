@@ -106,8 +106,11 @@ def test_a_product_of_a_vector_and_a_matrix_is_a_sum_and_a_sum_of_products_of_ma
     assert chosen.outputs["z"].axes == ("k", "n")
 
 
+LONG = ("Muon at the end of a chunk", "Muon for every token, windows with features", "a mirror map, and a state that is read along a line")
+
+
 @needs_triton
-@pytest.mark.parametrize("what", WALKED)
+@pytest.mark.parametrize("what", [pytest.param(what, marks=[pytest.mark.thorough] if what in LONG else []) for what in WALKED])
 def test_walks_agree_with_the_token_loop_in_float64(what: str, tmp_path: Path) -> None:
     """Outputs, final states and every gradient: packed, cut inside chunks and windows, a single token, weights alone; odd widths."""
     specs = WALKED[what]

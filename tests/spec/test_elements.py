@@ -12,13 +12,13 @@ import sympy as sp
 from pydantic import TypeAdapter
 
 from kit.expression_value import Array, gelu, slope, value
-from miras_compiler import symbols
 from miras_compiler.elements.base import exact
 from miras_compiler.elements.bias import AnyBias, AttentionalBias
 from miras_compiler.elements.feature_map import AnyFeatureMap, FeatureMap
 from miras_compiler.elements.kinds import KINDS
 from miras_compiler.elements.memory import AnyMemory, Memory, MLPMemory, Product
 from miras_compiler.elements.retention import AnyRetention, Retention
+from miras_compiler.expressions import symbols
 from miras_compiler.expressions.symbols import X
 
 KINDS_OF_THE_PAPERS = {

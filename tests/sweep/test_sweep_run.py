@@ -100,7 +100,7 @@ def children(process: int) -> list[int]:
     return found
 
 
-@pytest.mark.slow
+@pytest.mark.thorough
 @pytest.mark.skipif(not Path("/proc/self/stat").exists(), reason="finds workers by /proc")
 def test_a_sweep_whose_worker_is_killed_and_whose_journal_is_torn_comes_to_its_end(place: Path) -> None:
     """All of a sweep at once, because starting its processes takes most of the time."""
