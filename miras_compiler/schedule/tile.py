@@ -7,7 +7,7 @@ from collections.abc import Mapping
 from miras_compiler.derive.rule import Rule
 from miras_compiler.gpus.launch_table import tuned_tile
 from miras_compiler.ir.nodes import TOKEN_AXES, Axes
-from miras_compiler.runtime.runtime_limits import refusal, shared_out
+from miras_compiler.runtime.runtime_limits import power_of_two, refusal, shared_out
 
 TILE = 64
 BLOCK = 64  # of an axis that is longer, what a program holds at once
@@ -38,4 +38,4 @@ def why_too_large(states: Mapping[str, Axes], lengths: Mapping[str, int], split:
 
 def padded(length: int) -> int:
     """What a tile of that length takes along an axis."""
-    return 1 << (max(LEAST, length) - 1).bit_length()
+    return power_of_two(max(LEAST, length))

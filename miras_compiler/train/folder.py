@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import importlib.metadata
-import json
 import platform
 import shutil
 from collections.abc import Callable, Mapping
@@ -12,7 +11,6 @@ from typing import Any
 
 from miras_compiler.errors import InputError
 from miras_compiler.runs import ABOUT, RunFolder
-from miras_compiler.store import MANIFEST
 from miras_compiler.train.settings import option
 from miras_compiler.version import __version__
 
@@ -59,15 +57,6 @@ def check_is_same(run: RunFolder, given: Mapping[str, Any]) -> None:
             f"{run.path}: --resume goes on as the run began, and these differ: {', '.join(changed)}; "
             "leave them away, or begin another run with another --out"
         )
-
-
-def about_package(package: Path) -> dict[str, Any]:
-    """Name and digest of a package's spec."""
-    try:
-        manifest = json.loads((package / MANIFEST).read_text(encoding="utf-8"))
-        return {"spec": manifest["name"], "digest": manifest["digest"]}
-    except (OSError, ValueError, KeyError, TypeError) as error:
-        raise InputError(f"{package}: has no {MANIFEST} that can be read ({error}); compile its spec again") from None
 
 
 def about_machine() -> dict[str, Any]:

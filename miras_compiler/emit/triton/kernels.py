@@ -3,11 +3,11 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping
 
 from miras_compiler.derive.rule import Rule
 from miras_compiler.emit.interface import Interface
-from miras_compiler.emit.python_text import WIDTH, header, legend, mapping, signature
+from miras_compiler.emit.python_text import WIDTH, header, legend, mapping, quoted, signature
 from miras_compiler.emit.template import fill
 from miras_compiler.emit.triton.device_functions import device_imports
 from miras_compiler.emit.triton.expression import TritonPrinter
@@ -46,8 +46,8 @@ def emit_kernels(rule: Rule, schedules: Mapping[str, Schedule], interface: Inter
         "imports": device_imports("\n".join(functions)),
         "launches": [operation.launch(kernel) for operation, kernel in variants],
         "operators": [operation.rows() for operation in operations],
-        "carried": keys(main.carried),
-        "starts": keys([f"{name}{START}" for name in main.last]),
+        "carried": quoted(main.carried),
+        "starts": quoted([f"{name}{START}" for name in main.last]),
         "signature": signature(interface),
         "tokens_dict": mapping([argument.name for argument in interface.tokens], 8),
         "parameters_dict": mapping([argument.name for argument in interface.parameters], 8),
@@ -66,7 +66,3 @@ def _marked(line: str) -> str:
     if len(line) <= WIDTH + 1:
         return line
     return line.rstrip("\n") + ("  # noqa: E501  # fmt: skip\n" if STATEMENT.match(line) else "  # noqa: E501\n")
-
-
-def keys(names: Sequence[str]) -> str:
-    return "(" + ", ".join(f'"{name}"' for name in names) + ("," if len(names) == 1 else "") + ")"
