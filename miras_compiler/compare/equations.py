@@ -16,7 +16,7 @@ from miras_compiler.derive.dialects import LATEX
 from miras_compiler.derive.equations import equations_of
 from miras_compiler.derive.statements import Statement, bias_statements, retention_statements
 from miras_compiler.derive.update_rule import CHUNK_END
-from miras_compiler.emit.derivation import CHUNK_SECTIONS
+from miras_compiler.emit.documents.derivation import CHUNK_SECTIONS
 
 BIAS, RETENTION, UNROLLED = "attentional bias", "retention", "unrolled over a chunk"
 Place = tuple[str, str, int]

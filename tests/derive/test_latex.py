@@ -13,7 +13,7 @@ from py_mini_racer import MiniRacer
 from kit.paths import ROOT, SPEC_FILES
 from miras_compiler.analysis import build_dependency_graph, classify_parallel_form
 from miras_compiler.derive import derive_update_rule
-from miras_compiler.emit.derivation import emit_derivation
+from miras_compiler.emit.documents.derivation import emit_derivation
 from miras_compiler.lower import build_program
 from miras_compiler.passes import run_passes
 from miras_compiler.spec import load_spec

@@ -24,7 +24,7 @@ from miras_compiler.derive.update_rule import SECTIONS
 from miras_compiler.elements.memory import Weight
 from miras_compiler.elements.optimizer import Muon
 from miras_compiler.elements.retention import BregmanRetention, Retention
-from miras_compiler.emit.derivation import CHUNK_SECTIONS
+from miras_compiler.emit.documents.derivation import CHUNK_SECTIONS
 from miras_compiler.expressions.symbols import RowRoot, W, letter
 from miras_compiler.ir.build import input_tile, lower_expression
 from miras_compiler.ir.interpret import Array, interpret

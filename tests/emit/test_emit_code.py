@@ -26,7 +26,8 @@ from kit.paths import ROOT, SPECS
 from kit.random_programs import ONE, TWO
 from miras_compiler.compiler import Compilation, compile_spec
 from miras_compiler.elements.feature_map.elu_plus_one import EluPlusOneMap
-from miras_compiler.emit.torch.expression import Code, Printer
+from miras_compiler.emit.printing.expression import Code
+from miras_compiler.emit.torch.expression import TorchPrinter
 from miras_compiler.expressions.symbols import (
     Composite,
     Power0,
@@ -208,7 +209,7 @@ def test_an_expression_in_pytorch_means_what_it_means(expr: sp.Expr) -> None:
     a, b = (np.abs(generator.standard_normal(20)) + 0.1 for _ in range(2))
     slopes = [f.fdiff() for f in expr.atoms(Composite)]
     for each in (expr, *slopes):
-        printer = Printer()
+        printer = TorchPrinter()
         text = printer.expression(each, {X: Code("a"), Y: Code("b")}).text
         names: dict[str, Any] = {"torch": torch, "functional": torch.nn.functional, "Tensor": Tensor}
         exec("from __future__ import annotations\n" + "\n".join(printer.helpers.values()), names)
@@ -219,7 +220,7 @@ def test_an_expression_in_pytorch_means_what_it_means(expr: sp.Expr) -> None:
 
 def printed(expr: sp.Expr, tensors: Mapping[sp.Symbol, Tensor]) -> Tensor:
     """What the PyTorch code of an expression gives for these tensors."""
-    printer = Printer()
+    printer = TorchPrinter()
     code = printer.expression(expr, {x: Code(x.name) for x in tensors}).text
     names: dict[str, Any] = {"torch": torch, "Tensor": Tensor}
     exec("\n".join(printer.helpers.values()), names)
@@ -265,7 +266,7 @@ ACTIVATIONS: dict[type[Composite], Callable[[Tensor], Tensor]] = {
 @pytest.mark.parametrize("slope", ACTIVATIONS, ids=lambda slope: slope.__name__)
 def test_the_slope_of_an_activation_hands_large_gradients_on_at_large_arguments(slope: type[Composite]) -> None:
     """In float32, where its own slope times a gradient of 10³⁶ is a number: against PyTorch's activation in float64."""
-    printer = Printer()
+    printer = TorchPrinter()
     code = printer.expression(slope(letter("x")), {letter("x"): Code("x")}).text
     names: dict[str, Any] = {"torch": torch, "Tensor": Tensor}
     exec("\n".join(printer.helpers.values()), names)
@@ -281,7 +282,7 @@ def test_the_slope_of_an_activation_hands_large_gradients_on_at_large_arguments(
 
 
 def test_literals_are_the_shortest_that_read_back() -> None:
-    printer = Printer()
+    printer = TorchPrinter()
     assert printer.expression(sp.Rational(1, 3), {}).text == repr(1 / 3)
     assert printer.expression(2 * X, {X: Code("x")}).text == "2 * x"
     assert printer.expression(X / 2, {X: Code("x")}).text == "0.5 * x"

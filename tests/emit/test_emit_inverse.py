@@ -13,7 +13,7 @@ from torch import Tensor
 
 from kit.paths import SPECS
 from miras_compiler import compile_spec, load_spec
-from miras_compiler.emit.torch.expression import Printer
+from miras_compiler.emit.torch.expression import TorchPrinter
 from miras_compiler.expressions.formula import parse_formula
 from miras_compiler.expressions.inverse import newton_inverse, numeric_inverse
 from miras_compiler.expressions.symbols import W
@@ -29,9 +29,9 @@ CLOSED: dict[str, Callable[[Tensor], Tensor]] = {  # a domain each: the real lin
 }
 
 
-def emitted(generator: str) -> tuple[Printer, newton_inverse, Any]:
+def emitted(generator: str) -> tuple[TorchPrinter, newton_inverse, Any]:
     """The printer, what it has printed, and that as a function."""
-    printer, inverse = Printer(), numeric_inverse(sp.diff(parse_formula(generator, ("w",)), W))
+    printer, inverse = TorchPrinter(), numeric_inverse(sp.diff(parse_formula(generator, ("w",)), W))
     assert isinstance(inverse, newton_inverse)
     name = printer.define_inverse(inverse)
     names: dict[str, Any] = {"torch": torch, "Tensor": Tensor}

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import re
 
-from miras_compiler.emit.python_text import import_line
+from miras_compiler.emit.printing.python_text import import_line
 from miras_compiler.spec import Spec
 
 NAMES = {

@@ -14,8 +14,8 @@ from miras_compiler.emit.layer.owned import OwnedText, build_parameters, build_w
 from miras_compiler.emit.layer.read import read
 from miras_compiler.emit.layer.rows import RowText, build_rows, row_words
 from miras_compiler.emit.layer.ties import TiedText, build_ties
-from miras_compiler.emit.python_text import bracketed, header
-from miras_compiler.emit.template import fill
+from miras_compiler.emit.printing.python_text import bracketed, header
+from miras_compiler.emit.printing.template import fill
 
 DOC_WIDTH = 130
 NORMS = {"rms": "rms_norm(o, self.o_norm_weight)", "layer": "layer_norm(o, self.o_norm_weight)", "none": "o"}

@@ -9,7 +9,7 @@ from miras_compiler.derive.rule import Rule
 from miras_compiler.emit.interface import Interface
 from miras_compiler.emit.layer.owned import OwnedText
 from miras_compiler.emit.layer.rows import RowText
-from miras_compiler.emit.python_text import bracketed, quoted
+from miras_compiler.emit.printing.python_text import bracketed, quoted
 
 
 def read(rule: Rule, interface: Interface, rows: Sequence[RowText], parameters: Sequence[OwnedText], output: str) -> list[str]:

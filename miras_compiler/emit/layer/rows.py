@@ -8,7 +8,7 @@ from dataclasses import dataclass
 from miras_compiler.derive.rule import Rule
 from miras_compiler.emit.interface import Interface
 from miras_compiler.emit.layer.names import several, sizes
-from miras_compiler.emit.python_text import bracketed
+from miras_compiler.emit.printing.python_text import bracketed
 
 
 @dataclass(frozen=True)

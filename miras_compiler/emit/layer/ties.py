@@ -8,7 +8,7 @@ from miras_compiler.derive.rule import Rule
 from miras_compiler.emit.interface import Interface
 from miras_compiler.emit.layer.gates import source_of
 from miras_compiler.emit.layer.names import sizes
-from miras_compiler.emit.python_text import bracketed
+from miras_compiler.emit.printing.python_text import bracketed
 from miras_compiler.spec.ties import RETAINED, Tie
 
 

@@ -9,8 +9,8 @@ from miras_compiler.derive.rule import Rule
 from miras_compiler.emit.interface import Interface
 from miras_compiler.emit.model.names import model_name
 from miras_compiler.emit.model.sizes import sizes_of
-from miras_compiler.emit.python_text import header
-from miras_compiler.emit.template import fill
+from miras_compiler.emit.printing.python_text import header
+from miras_compiler.emit.printing.template import fill
 from miras_compiler.spec import digest
 
 

@@ -6,8 +6,8 @@ import textwrap
 
 from miras_compiler.emit.layer import layer_class
 from miras_compiler.emit.model.names import model_name, task_name
-from miras_compiler.emit.python_text import bracketed, header, import_line, quoted
-from miras_compiler.emit.template import fill
+from miras_compiler.emit.printing.python_text import bracketed, header, import_line, quoted
+from miras_compiler.emit.printing.template import fill
 from miras_compiler.spec import Spec
 
 WIRINGS = {"mac": "MemoryAsContext", "mag": "MemoryAsGate", "mal": "MemoryAsLayer"}

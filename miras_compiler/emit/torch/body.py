@@ -9,7 +9,9 @@ from dataclasses import dataclass
 
 from miras_compiler.derive.notation import equation
 from miras_compiler.derive.patterns import is_segment
-from miras_compiler.emit.torch.expression import Code, Printer
+from miras_compiler.emit.printing.expression import Code
+from miras_compiler.emit.printing.python_text import WIDTH
+from miras_compiler.emit.torch.expression import TorchPrinter
 from miras_compiler.emit.torch.lines import fit
 from miras_compiler.emit.torch.tile import TilePrinter
 from miras_compiler.ir.build import length, placeholder
@@ -20,7 +22,6 @@ from miras_compiler.passes.fuse import fuse
 from miras_compiler.passes.name import name
 from miras_compiler.passes.reuse import reuse
 
-WIDTH = 140
 INDENT = "    "
 
 
@@ -48,7 +49,7 @@ class _BodyPrinter:
         self.titles = dict(sections)
         self.rank = {section: index for index, (section, _) in enumerate(sections)}
         self.uses = use_counts(program)
-        self.printer = Printer()
+        self.printer = TorchPrinter()
         leaves = leaves_of(program)
         self.names: dict[Node, str] = {leaf: program.label(leaf) for leaf in leaves}
         anchor = max(leaves, key=lambda leaf: 2 if len(leaf.axes) == 2 and leaf.axes[0] == "c" else leaf.name in ("q", "z"))

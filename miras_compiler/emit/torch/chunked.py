@@ -10,8 +10,8 @@ from miras_compiler.analysis.tile import TILE, default_tile, has_own_rows
 from miras_compiler.derive import UpdateRule
 from miras_compiler.derive.rule import Rule
 from miras_compiler.emit.interface import Interface, remark_paragraph
-from miras_compiler.emit.python_text import arguments, header, helper_text, indented, signature, step_signature
-from miras_compiler.emit.template import fill
+from miras_compiler.emit.printing.python_text import arguments, header, helper_text, indented, signature, step_signature
+from miras_compiler.emit.printing.template import fill
 from miras_compiler.emit.torch.body import print_body
 from miras_compiler.emit.torch.recurrent import carried, finish_text, form_text, imports, leaf_order
 from miras_compiler.ir.nodes import Program

@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-WIDTH = 140
+from miras_compiler.emit.printing.python_text import WIDTH
+
 OPERATORS = ((" + ", " - "), (" @ ", " * ", " / "))
 
 

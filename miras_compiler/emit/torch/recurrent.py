@@ -6,7 +6,7 @@ from miras_compiler.derive import UpdateRule
 from miras_compiler.derive.rule import Rule
 from miras_compiler.derive.update_rule import SECTIONS
 from miras_compiler.emit.interface import Interface, remark_paragraph
-from miras_compiler.emit.python_text import (
+from miras_compiler.emit.printing.python_text import (
     arguments,
     bracketed,
     header,
@@ -17,7 +17,7 @@ from miras_compiler.emit.python_text import (
     step_signature,
     torch_imports,
 )
-from miras_compiler.emit.template import fill
+from miras_compiler.emit.printing.template import fill
 from miras_compiler.emit.torch.body import print_body
 from miras_compiler.ir.nodes import Program
 from miras_compiler.ir.traverse import leaves_of

@@ -7,7 +7,8 @@ from collections.abc import Callable
 import sympy as sp
 
 from miras_compiler.derive.patterns import is_segment
-from miras_compiler.emit.torch.expression import ATOM, PRODUCT, UNARY, Code, Printer
+from miras_compiler.emit.printing.expression import ATOM, PRODUCT, UNARY, Code
+from miras_compiler.emit.torch.expression import TorchPrinter
 from miras_compiler.errors import InternalError
 from miras_compiler.ir.build import ZETA, ordered, placeholder
 from miras_compiler.ir.nodes import (
@@ -52,7 +53,7 @@ class TilePrinter:
     """
 
     def __init__(
-        self, printer: Printer, operand: Callable[[Node], Code], define_row_map: Callable[[Program], str], anchor: str, axes: int
+        self, printer: TorchPrinter, operand: Callable[[Node], Code], define_row_map: Callable[[Program], str], anchor: str, axes: int
     ) -> None:
         self.printer = printer
         self.anchor = anchor

@@ -7,7 +7,9 @@ from collections import Counter
 from collections.abc import Callable, Collection, Iterator
 
 from miras_compiler.derive.notation import equation
-from miras_compiler.emit.triton.expression import Code, TritonPrinter
+from miras_compiler.emit.printing.expression import Code
+from miras_compiler.emit.printing.python_text import WIDTH
+from miras_compiler.emit.triton.expression import TritonPrinter
 from miras_compiler.emit.triton.statement import Reading, Recorder, Statement, make_statement
 from miras_compiler.emit.triton.tile import TilePrinter, is_broadcast, is_product, spans
 from miras_compiler.errors import InternalError
@@ -16,7 +18,6 @@ from miras_compiler.ir.traverse import dependents, leaves_of, nodes_of
 from miras_compiler.ir.words import Words
 from miras_compiler.passes.invert import is_solve
 
-WIDTH = 140
 INLINE = 52  # longer code gets a name, so that lines fit
 LONG = 120
 SHORT = "t10"  # stands for a name when code is measured

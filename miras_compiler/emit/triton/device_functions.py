@@ -6,7 +6,7 @@ import ast
 import functools
 from importlib import resources
 
-from miras_compiler.emit.python_text import import_line
+from miras_compiler.emit.printing.python_text import import_line
 from miras_compiler.emit.runtime_files import read_runtime
 
 PREFIX = "runtime_device_"

@@ -6,7 +6,7 @@ from collections.abc import Mapping
 
 import sympy as sp
 
-from miras_compiler.emit.torch.expression import ATOM, POWER, PRODUCT, UNARY, Code, Printer, number
+from miras_compiler.emit.printing.expression import ATOM, PRODUCT, UNARY, Code, ExpressionPrinter, InverseText, number
 from miras_compiler.emit.triton.device_functions import device_functions
 from miras_compiler.errors import InternalError
 from miras_compiler.expressions.inverse import newton_inverse
@@ -41,10 +41,10 @@ def {name}(a):
 WHOLE_POWERS = (2, 3, 4)  # written as products
 
 
-class TritonPrinter(Printer):
+class TritonPrinter(ExpressionPrinter):
     """Prints expressions; `helpers` are the device functions that the code calls and that packages do not share."""
 
-    inverses = ("newton_inverse", IMAGES, INVERSE)
+    inverse = InverseText("newton_inverse", IMAGES, INVERSE)
 
     def need(self, name: str) -> str:
         """The name of a device function that packages share, which the file imports."""
@@ -131,6 +131,3 @@ class TritonPrinter(Printer):
         body = self.expression(expr.definition(x), {x: Code("x")}).text
         says = f"Derivative of {name.removesuffix('_slope')}." if name.endswith("_slope") else f"The activation {name}."
         self.helpers[name] = f'\n@triton.jit\ndef {name}(x):\n    """{says}"""\n    return {body}\n'
-
-
-__all__ = ["ATOM", "POWER", "PRODUCT", "UNARY", "Code", "TritonPrinter", "number"]

@@ -7,8 +7,8 @@ from collections.abc import Mapping
 
 from miras_compiler.derive.rule import Rule
 from miras_compiler.emit.interface import Interface
-from miras_compiler.emit.python_text import WIDTH, header, legend, mapping, quoted, signature
-from miras_compiler.emit.template import fill
+from miras_compiler.emit.printing.python_text import WIDTH, header, legend, mapping, quoted, signature
+from miras_compiler.emit.printing.template import fill
 from miras_compiler.emit.triton.device_functions import device_imports
 from miras_compiler.emit.triton.expression import TritonPrinter
 from miras_compiler.emit.triton.operation import Operation

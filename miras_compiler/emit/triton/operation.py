@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
+from miras_compiler.emit.printing.python_text import WIDTH
 from miras_compiler.emit.triton.head import INDENT, wrapped
 from miras_compiler.emit.triton.kernel import KernelPrinter
 from miras_compiler.emit.triton.memory import last_name, result_name
@@ -12,8 +13,6 @@ from miras_compiler.emit.triton.tile import width
 from miras_compiler.ir.nodes import TOKEN_AXES, Axes
 from miras_compiler.ir.traverse import leaves_of
 from miras_compiler.schedule.kernel import Kernel, Schedule
-
-WIDTH = 140
 
 
 @dataclass(frozen=True)

@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import sympy as sp
 
-from miras_compiler.emit.triton.expression import Code, TritonPrinter, number
+from miras_compiler.emit.printing.expression import Code, number
+from miras_compiler.emit.triton.expression import TritonPrinter
 from miras_compiler.ir.build import ZETA, placeholder
 from miras_compiler.ir.nodes import Axes, Root
 

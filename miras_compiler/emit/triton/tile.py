@@ -11,7 +11,8 @@ from collections.abc import Callable, Collection
 
 import sympy as sp
 
-from miras_compiler.emit.triton.expression import ATOM, PRODUCT, Code, TritonPrinter
+from miras_compiler.emit.printing.expression import ATOM, PRODUCT, Code
+from miras_compiler.emit.triton.expression import TritonPrinter
 from miras_compiler.emit.triton.padding import Padding
 from miras_compiler.emit.triton.root import define_root
 from miras_compiler.emit.triton.statement import Recorder

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterable, Mapping, Sequence
 
 from miras_compiler.derive.update_rule import SECTIONS
+from miras_compiler.emit.printing.python_text import WIDTH
 from miras_compiler.emit.triton.expression import TritonPrinter
 from miras_compiler.emit.triton.head import INDENT, wrapped
 from miras_compiler.emit.triton.memory import OF_SEQUENCE, load_call, store_call
@@ -15,7 +16,6 @@ from miras_compiler.schedule.walk import Phase, Walk
 
 ROWS = "ROWS"  # of a window
 SHARE = "at_share"  # the number of a token's row in the terms of this program
-WIDTH = 140
 NOTHING: Mapping[str, str] = {}
 SAYS = {
     "enter": "A chunk begins: what the state becomes.",

@@ -6,8 +6,8 @@ import textwrap
 
 from miras_compiler.derive import UpdateRule
 from miras_compiler.emit.interface import Interface
-from miras_compiler.emit.python_text import WIDTH, header, import_line, indented, legend, mapping, quoted, signature
-from miras_compiler.emit.template import fill
+from miras_compiler.emit.printing.python_text import WIDTH, header, import_line, indented, legend, mapping, quoted, signature
+from miras_compiler.emit.printing.template import fill
 from miras_compiler.emit.triton.device_functions import device_imports
 from miras_compiler.emit.triton.expression import TritonPrinter
 from miras_compiler.emit.triton.kernels import marked

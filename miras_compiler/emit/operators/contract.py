@@ -7,8 +7,8 @@ from collections.abc import Iterator
 from miras_compiler.derive.parts import Entry
 from miras_compiler.derive.rule import Rule
 from miras_compiler.emit.interface import Interface
-from miras_compiler.emit.python_text import bracketed, header, import_line, legend, quoted
-from miras_compiler.emit.template import fill
+from miras_compiler.emit.printing.python_text import bracketed, header, import_line, legend, quoted
+from miras_compiler.emit.printing.template import fill
 from miras_compiler.spec import digest
 
 

@@ -6,8 +6,8 @@ import textwrap
 
 from miras_compiler.derive.rule import Rule
 from miras_compiler.emit.interface import Interface, state_remark
-from miras_compiler.emit.python_text import arguments, bracketed, header, indented, signature
-from miras_compiler.emit.template import fill
+from miras_compiler.emit.printing.python_text import arguments, bracketed, header, indented, signature
+from miras_compiler.emit.printing.template import fill
 
 
 def emit_ops(rule: Rule, interface: Interface, decodes: bool) -> str:

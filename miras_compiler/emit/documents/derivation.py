@@ -13,7 +13,7 @@ from miras_compiler.derive.legend import legend_lines
 from miras_compiler.derive.remarks import chunk_remarks, token_remarks
 from miras_compiler.derive.statements import Statement, bias_statements, retention_statements
 from miras_compiler.derive.unrolled import MAPPED
-from miras_compiler.emit.python_text import header
+from miras_compiler.emit.printing.python_text import header
 from miras_compiler.ir.nodes import Program
 from miras_compiler.spec import Spec
 
