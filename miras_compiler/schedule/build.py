@@ -82,6 +82,8 @@ def why_not(rule: Rule, program: Program) -> str:
         return "it erases along a key of its own (optimizer.erase_key)"
     if rule.chunk.frozen and not any(is_start(leaf) for leaf in leaves_of(program)):
         return "nothing reads the state that entered the chunk, which the final state holds"
+    if rule.chunk.path:
+        return "reads inside a chunk follow a linear path from its start (chunk.retention: chunk_end)"
     if not any("c" in leaf.axes for leaf in leaves_of(program)):
         return "the rule runs token by token"
     tile = tile_length(rule)
@@ -90,8 +92,6 @@ def why_not(rule: Rule, program: Program) -> str:
             return f"the attentional bias {rule.kinds['attentional_bias']} makes every surprise of a tile wait for the one before it"
         if len(node.axes) > 2:
             return _three_axes(rule)
-        if isinstance(node, State) and not node.axes:
-            return "reads inside a chunk follow a linear path from its start (chunk.retention: chunk_end)"
         if isinstance(node, Contract) and (len(node.over) != 1 or any(len(arg.axes) != 2 for arg in node.args)):
             return "a step of the rule is no product of two matrices"
         if isinstance(node, Mask) and node.low not in (0, 1):

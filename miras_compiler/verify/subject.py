@@ -131,8 +131,7 @@ class Subject:
     def _explodes(self, eta: float) -> bool:
         """Whether the literal model leaves float32 on a probe."""
         with torch.no_grad():
-            results = [self.literal_run(inputs) for inputs in self._probes(eta).values()]
-        return not all(bool(x.float().isfinite().all()) for output, state in results for x in (output, *state.values()))
+            return not all(within_float32(self.literal_run(inputs)) for inputs in self._probes(eta).values())
 
     def _amplification(self, eta: float) -> float:
         """One run on three batches: as it is, with v slightly changed, and with the weights."""
@@ -183,6 +182,12 @@ class Subject:
     def operators(self) -> dict[str, Operator]:
         """The operators that dispatch."""
         return {"chunk operator": self.package.chunk, "fused_recurrent operator": self.package.fused_recurrent}
+
+
+def within_float32(result: tuple[Tensor, Mapping[str, Tensor]]) -> bool:
+    """Whether outputs and states are numbers of float32: a rule that explodes makes larger ones."""
+    output, state = result
+    return all(bool(x.float().isfinite().all()) for x in (output, *state.values()))
 
 
 def call(operator: Operator, inputs: Inputs, **options: object) -> Any:

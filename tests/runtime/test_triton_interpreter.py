@@ -81,8 +81,8 @@ def test_kernels_invert_the_derivative_of_a_regularizer(generator: str, inverse:
 
 
 def test_kernels_have_every_function_of_a_formula(tmp_path: Path) -> None:
-    """asinh, atan and erf, whose slopes 1/√(1 + x²), 1/(1 + x²) and 2 exp(−x²)/√π are found, too."""
-    loss = "sum(asinh(u - v)**2 + (u - v)*atan(u - v) + (u - v)*erf(2*(u - v)))"
+    """asinh, atan and erf, whose slopes 1/√(1 + x²), 1/(1 + x²) and 2 exp(−x²)/√π are found, too; high powers of negative numbers."""
+    loss = "sum(asinh(u - v)**2 + (u - v)*atan(u - v) + (u - v)*erf(2*(u - v)) + ((u - v)/3)**6)"
     assert broken({"attentional_bias": {"kind": "formula", "loss": loss}, "chunk": FROZEN}, (16, 16, 0), tmp_path, 3) == []
 
 

@@ -18,7 +18,7 @@ from miras_compiler.ir.traverse import dependents, leaves_of, nodes_of, rewrite
 from miras_compiler.passes import PASSES, run_passes
 from miras_compiler.passes.enter import enter_chunk
 from miras_compiler.passes.invert import TriangularInverse, invert_triangles, is_solve
-from miras_compiler.schedule import Kernel, Schedule
+from miras_compiler.schedule import Kernel, Schedule, why_not
 from miras_compiler.schedule.cut import build_cut
 from miras_compiler.schedule.projections import projections
 from miras_compiler.spec import parse_spec
@@ -188,6 +188,16 @@ def test_sums_of_tokens_that_divide_need_a_tile_without_padding(size: int, print
     gates = {"eta": {"per": "head"}, "alpha": {"per": "head"}}
     spec = parse_spec(json.dumps({"name": "softened", **fields, "chunk": chunk, "gates": gates}), "softened.yaml")
     assert bool(compile_spec(spec).schedules) == printed
+
+
+@pytest.mark.parametrize("per", ["head", "value_channel"])
+def test_a_linear_path_has_no_kernels_over_tiles_whatever_its_decay_is_per(per: str) -> None:
+    """Found by a random spec: tiles handed the decay since the chunk's start on to the next chunk, where it was per channel."""
+    fields = {"memory": {"kind": "vector"}, "attentional_bias": {"kind": "l2"}, "retention": {"kind": "sigmoid"}}
+    chunk = {"size": 16, "gradient": "chunk_start", "read": "chunk_start", "retention": "chunk_end"}
+    gates = {"eta": {"per": "head"}, "alpha": {"per": per}}
+    made = compile_spec(parse_spec(json.dumps({"name": "on_a_path", **fields, "chunk": chunk, "gates": gates}), "on_a_path.yaml"))
+    assert why_not(made.update_rule, made.program).endswith("follow a linear path from its start (chunk.retention: chunk_end)")
 
 
 @pytest.mark.slow

@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import math
+from dataclasses import replace
+from types import SimpleNamespace
 from typing import Any
 
 import pytest
@@ -11,10 +13,12 @@ import torch
 from kit.literal_package import LiteralOperator, fields_of, package_of
 from miras_compiler.verify.checks.edge import zero_residual
 from miras_compiler.verify.checks.guards import large_inputs
+from miras_compiler.verify.checks.layer import small
 from miras_compiler.verify.inputs import Inputs
+from miras_compiler.verify.literal.layer import LiteralLayer
 from miras_compiler.verify.measure import MARGIN, Tally
 from miras_compiler.verify.rounding import Largest, nudged, rounding_of
-from miras_compiler.verify.subject import Subject
+from miras_compiler.verify.subject import Subject, within_float32
 
 
 def inputs_of(x: torch.Tensor) -> Inputs:
@@ -62,6 +66,27 @@ def test_the_largest_number_on_the_way_counts_forward_and_backward() -> None:
         (gradient,) = torch.autograd.grad((x**2).log().sum(), x)
     assert 1e6 <= numbers.size < 1e7
     assert float(gradient) == pytest.approx(2e-3)
+
+
+def test_a_layer_whose_rule_explodes_behind_its_norm_is_tried_with_fewer_tokens() -> None:
+    """A cube of the error at a step of 1.5, with Nesterov's momentum: five tokens leave a state beyond 10³⁸, and outputs of order 1."""
+    drawn = torch.Generator().manual_seed(0)
+    shapes = {f"{row}_proj.weight": (8, 6) for row in "qk"} | {"v_proj.weight": (10, 6), "o_proj.weight": (6, 10), "W": (2, 4, 5)}
+    tensors = {name: torch.randn(shape, generator=drawn) for name, shape in shapes.items()} | {"o_norm_weight": torch.ones(5)}
+    gates = {"eta": 1.5, "log_alpha": -0.001, "log_mu": -0.1}
+    tensors |= {f"{name.removeprefix('log_')}_gate.value": torch.full((2,), value) for name, value in gates.items()}
+    declared = {name: {"source": "constant", "init": 1.0} for name in ("eta", "alpha", "mu")}
+    fields = fields_of("l3_delta", optimizer={"kind": "nesterov"}, gates=declared)
+    fields["attentional_bias"] |= {"p": 4.0}
+    fields["layer"] |= {"conv": 0, "output_gate": False, "output_norm": "rms"}
+    layer = SimpleNamespace(tensors=tensors, learned=())
+    package = replace(package_of(LiteralOperator(fields)), make_layer=lambda *_, **__: layer)
+    _, moved, x = small(Subject(fields, package, quick=True))
+    literal, longer = LiteralLayer(fields, 2), torch.cat((x, x[:, :2]), 1)
+    assert x.shape[1] == 3
+    assert within_float32(literal.remembered(x, moved))
+    assert not within_float32(literal.remembered(longer, moved))
+    assert bool(literal(longer, moved).isfinite().all())
 
 
 class LosesARow(LiteralOperator):

@@ -38,7 +38,7 @@ def {name}(a):
     w = {image}
     return {step}
 '''
-WHOLE_POWERS = (2, 3, 4)  # written as products
+WHOLE_POWERS = (2, 3, 4)  # have functions of their own
 
 
 class TritonPrinter(ExpressionPrinter):
@@ -69,13 +69,15 @@ class TritonPrinter(ExpressionPrinter):
         if expr.exp.is_number and expr.exp < 0:
             inverse = self.expression(expr.base**-expr.exp, bound)
             return Code(f"1 / {inverse.at_least(UNARY)}", PRODUCT, base.size)
-        if expr.exp in WHOLE_POWERS:
+        if expr.exp.is_Integer:  # whatever the sign of the base
             return self.repeated(base, int(expr.exp))
         exponent = self.expression(expr.exp, bound)
         return Code(f"tl.exp2({exponent.at_least(UNARY)} * tl.log2({base.text}))", ATOM, base.size)
 
     def repeated(self, base: Code, times: int) -> Code:
         """A whole power as a product; a device function computes what is no name once."""
+        if times not in WHOLE_POWERS:
+            return Code(f"{self.need('whole_power')}({base.text}, {times})", ATOM, base.size)
         if base.text.replace("[:, None]", "").replace("[None, :]", "").isidentifier():
             return Code(" * ".join([base.text] * times), PRODUCT, base.size)
         return Code(f"{self.need({2: 'square', 3: 'cube', 4: 'fourth'}[times])}({base.text})", ATOM, base.size)

@@ -18,7 +18,7 @@ from miras_compiler.verify.literal.memory import weight_shapes
 from miras_compiler.verify.measure import Tally
 from miras_compiler.verify.package import Layer
 from miras_compiler.verify.rounding import Pulled, rounding_of
-from miras_compiler.verify.subject import Subject
+from miras_compiler.verify.subject import Subject, within_float32
 
 HIDDEN, HEADS, KEY, TOKENS = 6, 2, 4, 6
 MANY = 12  # hidden width, heads and key width from which a spread can be told
@@ -46,7 +46,10 @@ def make(subject: Subject, hidden: int, heads: int, key: int) -> Layer:
 
 
 def small(subject: Subject) -> tuple[Layer, dict[str, Tensor], Tensor]:
-    """A layer, its tensors in float64, moved away from their start, and hidden states: as many tokens as the literal layer can bear."""
+    """A layer, its tensors in float64, moved away from their start, and hidden states.
+
+    Of a rule that explodes, half as many tokens until its memory stays within float32: a norm behind it may hide how far it has gone.
+    """
     layer = make(subject, HIDDEN, HEADS, KEY)
     generator = torch.Generator().manual_seed(subject.seed)
 
@@ -57,7 +60,7 @@ def small(subject: Subject) -> tuple[Layer, dict[str, Tensor], Tensor]:
     x = torch.randn(2, TOKENS, HIDDEN, generator=generator, dtype=torch.float64)
     literal = LiteralLayer(subject.fields, head_count(subject, HEADS))
     with torch.no_grad():
-        while x.shape[1] > 1 and not bool(literal(x, tensors).isfinite().all()):  # a rule that explodes
+        while x.shape[1] > 1 and not within_float32(literal.remembered(x, tensors)):
             x = x[:, : x.shape[1] // 2]
     return layer, tensors, x
 

@@ -39,12 +39,17 @@ class LiteralLayer:
 
     def __call__(self, x: Tensor, tensors: Tensors) -> Tensor:
         """[B,T,hidden] → [B,T,hidden]."""
+        o, _ = self.remembered(x, tensors)
+        return self.output(o, x, tensors)
+
+    def remembered(self, x: Tensor, tensors: Tensors) -> tuple[Tensor, Tensors]:
+        """What the memory reads, [B,T,H,V], and its final state."""
         gates = {gate_keyword(name): self.gate(name, x, tensors) for name in self.fields["gates"]}
         rows = {name: self.row(name, x, tensors, gates) for name in self.rows}
         q, k, v = rows.pop("q"), rows.pop("k"), rows.pop("v")
         parameters = {name: tensors[name] for name in PARAMETERS if name in tensors}
-        o, _, _ = self.model(q, k, v, gates | rows, parameters, self.start(q, v, tensors, parameters))
-        return self.output(o, x, tensors)
+        o, state, _ = self.model(q, k, v, gates | rows, parameters, self.start(q, v, tensors, parameters))
+        return o, state
 
     def gate(self, name: str, x: Tensor, tensors: Tensors) -> Tensor:
         """A gate as the operator takes it: decays as logarithms; of `steps` writes, n rows per token."""
