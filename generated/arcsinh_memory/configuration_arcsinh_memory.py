@@ -8,7 +8,7 @@ from .runtime_configuration import MemoryConfig
 
 
 class ArcsinhMemoryConfig(MemoryConfig):
-    """Every field has a default: that of the spec. The code of the package has the digest 9a6d4b6b81b9."""
+    """Every field has a default: that of the spec. The code of the package has the digest 896c9c793d6b."""
 
     model_type = "miras_arcsinh_memory"
 

@@ -8,7 +8,7 @@ from .runtime_configuration import MemoryConfig
 
 
 class ClippedDeltaConfig(MemoryConfig):
-    """Every field has a default: that of the spec. The code of the package has the digest 03a4d9f32b24."""
+    """Every field has a default: that of the spec. The code of the package has the digest 5b56a7dd6e6d."""
 
     model_type = "miras_clipped_delta"
 

@@ -8,7 +8,7 @@ from .runtime_configuration import MemoryConfig
 
 
 class DlaConfig(MemoryConfig):
-    """Every field has a default: that of the spec. The code of the package has the digest 6d05c024bf4c."""
+    """Every field has a default: that of the spec. The code of the package has the digest 556dd67e904f."""
 
     model_type = "miras_dla"
 

@@ -8,7 +8,7 @@ from .runtime_configuration import MemoryConfig
 
 
 class GatedDeltaNetConfig(MemoryConfig):
-    """Every field has a default: that of the spec. The code of the package has the digest 4028c0fffe65."""
+    """Every field has a default: that of the spec. The code of the package has the digest a2684da58656."""
 
     model_type = "miras_gated_delta_net"
 

@@ -8,7 +8,7 @@ from .runtime_configuration import MemoryConfig
 
 
 class GlaConfig(MemoryConfig):
-    """Every field has a default: that of the spec. The code of the package has the digest 8284abc771d8."""
+    """Every field has a default: that of the spec. The code of the package has the digest ecf777a1062f."""
 
     model_type = "miras_gla"
 

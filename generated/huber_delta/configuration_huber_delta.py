@@ -8,7 +8,7 @@ from .runtime_configuration import MemoryConfig
 
 
 class HuberDeltaConfig(MemoryConfig):
-    """Every field has a default: that of the spec. The code of the package has the digest 687e7ce3c803."""
+    """Every field has a default: that of the spec. The code of the package has the digest 5ebd3984d81e."""
 
     model_type = "miras_huber_delta"
 

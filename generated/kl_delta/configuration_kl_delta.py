@@ -8,7 +8,7 @@ from .runtime_configuration import MemoryConfig
 
 
 class KlDeltaConfig(MemoryConfig):
-    """Every field has a default: that of the spec. The code of the package has the digest b3d4dff5e1f3."""
+    """Every field has a default: that of the spec. The code of the package has the digest 4129eead47d1."""
 
     model_type = "miras_kl_delta"
 

@@ -8,7 +8,7 @@ from .runtime_configuration import MemoryConfig
 
 
 class L3DeltaConfig(MemoryConfig):
-    """Every field has a default: that of the spec. The code of the package has the digest fa240d20090d."""
+    """Every field has a default: that of the spec. The code of the package has the digest 45a90492ddcf."""
 
     model_type = "miras_l3_delta"
 

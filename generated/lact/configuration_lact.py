@@ -8,7 +8,7 @@ from .runtime_configuration import MemoryConfig
 
 
 class LactConfig(MemoryConfig):
-    """Every field has a default: that of the spec. The code of the package has the digest 3b40f0e36a21."""
+    """Every field has a default: that of the spec. The code of the package has the digest 63608cb39147."""
 
     model_type = "miras_lact"
 

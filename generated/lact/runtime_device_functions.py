@@ -26,6 +26,19 @@ def fourth(x):
     return x * x * x * x
 
 
+@triton.jit
+def whole_power(x, exponent: tl.constexpr):
+    """x to a whole power from 1 to 4095, by squaring."""
+    power = x
+    result = power
+    for bit in tl.static_range(1, 12):
+        if (exponent >> bit) > 0:
+            power = power * power
+            if (exponent >> bit) % 2 == 1:
+                result = result * power if exponent % (1 << bit) > 0 else power
+    return result
+
+
 IS_COMPILED = isinstance(square, triton.JITFunction)  # else Triton's interpreter runs kernels
 PTX = tl.constexpr(IS_COMPILED and torch.version.hip is None)  # whether kernels may hold instructions of NVIDIA GPUs
 

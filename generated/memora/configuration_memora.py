@@ -8,7 +8,7 @@ from .runtime_configuration import MemoryConfig
 
 
 class MemoraConfig(MemoryConfig):
-    """Every field has a default: that of the spec. The code of the package has the digest 0303c74ab8f4."""
+    """Every field has a default: that of the spec. The code of the package has the digest 1770d1d472cb."""
 
     model_type = "miras_memora"
 

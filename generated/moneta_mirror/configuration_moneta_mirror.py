@@ -8,7 +8,7 @@ from .runtime_configuration import MemoryConfig
 
 
 class MonetaMirrorConfig(MemoryConfig):
-    """Every field has a default: that of the spec. The code of the package has the digest 8c730d4d8ab8."""
+    """Every field has a default: that of the spec. The code of the package has the digest 74f754068ae4."""
 
     model_type = "miras_moneta_mirror"
 

@@ -8,7 +8,7 @@ from .runtime_configuration import MemoryConfig
 
 
 class RetnetConfig(MemoryConfig):
-    """Every field has a default: that of the spec. The code of the package has the digest ca33f96663a7."""
+    """Every field has a default: that of the spec. The code of the package has the digest 293ad797a8ca."""
 
     model_type = "miras_retnet"
 

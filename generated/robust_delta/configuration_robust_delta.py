@@ -8,7 +8,7 @@ from .runtime_configuration import MemoryConfig
 
 
 class RobustDeltaConfig(MemoryConfig):
-    """Every field has a default: that of the spec. The code of the package has the digest 545523331eaf."""
+    """Every field has a default: that of the spec. The code of the package has the digest c20e775b85ba."""
 
     model_type = "miras_robust_delta"
 

@@ -8,7 +8,7 @@ from .runtime_configuration import MemoryConfig
 
 
 class SoftmaxDeltaConfig(MemoryConfig):
-    """Every field has a default: that of the spec. The code of the package has the digest 91dd3a04e659."""
+    """Every field has a default: that of the spec. The code of the package has the digest 85be821a7c4c."""
 
     model_type = "miras_softmax_delta"
 

@@ -8,7 +8,7 @@ from .runtime_configuration import MemoryConfig
 
 
 class SparseMemoryConfig(MemoryConfig):
-    """Every field has a default: that of the spec. The code of the package has the digest b38aefe95345."""
+    """Every field has a default: that of the spec. The code of the package has the digest b76ed3b50491."""
 
     model_type = "miras_sparse_memory"
 

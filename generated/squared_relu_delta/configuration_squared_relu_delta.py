@@ -8,7 +8,7 @@ from .runtime_configuration import MemoryConfig
 
 
 class SquaredReluDeltaConfig(MemoryConfig):
-    """Every field has a default: that of the spec. The code of the package has the digest c41baf4b2bdc."""
+    """Every field has a default: that of the spec. The code of the package has the digest 4d265622dcbb."""
 
     model_type = "miras_squared_relu_delta"
 

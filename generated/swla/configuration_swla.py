@@ -8,7 +8,7 @@ from .runtime_configuration import MemoryConfig
 
 
 class SwlaConfig(MemoryConfig):
-    """Every field has a default: that of the spec. The code of the package has the digest b6b1d52efc6b."""
+    """Every field has a default: that of the spec. The code of the package has the digest 9e28e2e4530d."""
 
     model_type = "miras_swla"
 

@@ -8,7 +8,7 @@ from .runtime_configuration import MemoryConfig
 
 
 class TitansLinearConfig(MemoryConfig):
-    """Every field has a default: that of the spec. The code of the package has the digest 71609864be33."""
+    """Every field has a default: that of the spec. The code of the package has the digest a359a42d64ee."""
 
     model_type = "miras_titans_linear"
 

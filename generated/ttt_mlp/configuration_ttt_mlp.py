@@ -8,7 +8,7 @@ from .runtime_configuration import MemoryConfig
 
 
 class TttMlpConfig(MemoryConfig):
-    """Every field has a default: that of the spec. The code of the package has the digest 9caad8e418ff."""
+    """Every field has a default: that of the spec. The code of the package has the digest 6ece07b06648."""
 
     model_type = "miras_ttt_mlp"
 

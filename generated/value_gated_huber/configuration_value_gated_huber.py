@@ -8,7 +8,7 @@ from .runtime_configuration import MemoryConfig
 
 
 class ValueGatedHuberConfig(MemoryConfig):
-    """Every field has a default: that of the spec. The code of the package has the digest 5b3ad7eb2b26."""
+    """Every field has a default: that of the spec. The code of the package has the digest d3aa972614c4."""
 
     model_type = "miras_value_gated_huber"
 

@@ -8,7 +8,7 @@ from .runtime_configuration import MemoryConfig
 
 
 class VectorDeltaConfig(MemoryConfig):
-    """Every field has a default: that of the spec. The code of the package has the digest cc2872f1c97a."""
+    """Every field has a default: that of the spec. The code of the package has the digest 55fd273e338a."""
 
     model_type = "miras_vector_delta"
 

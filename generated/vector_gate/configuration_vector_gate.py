@@ -8,7 +8,7 @@ from .runtime_configuration import MemoryConfig
 
 
 class VectorGateConfig(MemoryConfig):
-    """Every field has a default: that of the spec. The code of the package has the digest 6d2f0d78ef1b."""
+    """Every field has a default: that of the spec. The code of the package has the digest ec11059a332a."""
 
     model_type = "miras_vector_gate"
 

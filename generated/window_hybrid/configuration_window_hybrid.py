@@ -8,7 +8,7 @@ from .runtime_configuration import MemoryConfig
 
 
 class WindowHybridConfig(MemoryConfig):
-    """Every field has a default: that of the spec. The code of the package has the digest 47d3e05a5287."""
+    """Every field has a default: that of the spec. The code of the package has the digest 4c6850c54998."""
 
     model_type = "miras_window_hybrid"
 
