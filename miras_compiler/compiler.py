@@ -8,7 +8,6 @@ Every stage maps a frozen value to the next; nothing ambient enters, and none of
 from __future__ import annotations
 
 import html
-from collections.abc import Mapping
 from dataclasses import dataclass
 from functools import cached_property
 from pathlib import Path
@@ -40,9 +39,9 @@ from miras_compiler.schedule import (
     KernelFacts,
     Schedule,
     Walk,
-    build_schedules,
+    build_schedule,
     build_walk,
-    describe_schedules,
+    describe_schedule,
     describe_walk,
     kernel_facts,
     tile_length,
@@ -83,9 +82,9 @@ class Compilation:
     cost: tuple[CostLine, ...]
 
     @cached_property
-    def schedules(self) -> Mapping[str, Schedule]:
-        """The kernels that run the program on a GPU, by the prefix of their names."""
-        return build_schedules(self.update_rule, self.program, self.adjoint)
+    def schedule(self) -> Schedule | None:
+        """The kernels that run the program on a GPU, tile by tile; None where there are none but those that walk over tokens."""
+        return build_schedule(self.update_rule, self.program, self.adjoint)
 
     @cached_property
     def walk(self) -> Walk:
@@ -97,7 +96,7 @@ class Compilation:
         """The package. The stage is imported here: a spec that is explained has no files."""
         from miras_compiler.emit import emit
 
-        return emit(self.update_rule, self.graph, self.parallel_form, self.program, self.schedules, self.walk, self.cost)
+        return emit(self.update_rule, self.graph, self.parallel_form, self.program, self.schedule, self.walk, self.cost)
 
     def write(self, folder: str | Path = "generated") -> Path:
         """Writes the package as `folder`/<name>, whole or not at all, and returns that path. InputError if it cannot be written."""
@@ -133,12 +132,12 @@ class Compilation:
         picture = emit_svg(self.graph)
         return picture[picture.index("<svg") :]
 
-    def kernel_facts(self) -> dict[str, list[KernelFacts]]:
-        """What is to be said of every kernel at the spec's own dimensions, by the prefix of the schedule."""
+    def kernel_facts(self) -> list[KernelFacts]:
+        """The facts about every kernel of the schedule at the spec's own dimensions."""
         from miras_compiler.emit.triton.blocks import blocks_of
 
         lengths = axis_lengths(self.spec, tile_length(self.update_rule))
-        return {prefix: kernel_facts(schedule, lengths, blocks_of) for prefix, schedule in self.schedules.items()}
+        return kernel_facts(self.schedule, lengths, blocks_of) if self.schedule else []
 
     @cached_property
     def sensitivity(self) -> Sensitivity:
@@ -171,8 +170,8 @@ class Compilation:
 
     def explain_kernels(self) -> str:
         """The kernels, with what they need; why there are none over tiles of tokens, where there are none."""
-        if self.schedules:
-            return describe_schedules(self.schedules, self.kernel_facts(), tile_length(self.update_rule))
+        if self.schedule:
+            return describe_schedule(self.schedule, self.kernel_facts(), tile_length(self.update_rule))
         return describe_walk(self.walk, why_not(self.update_rule, self.program), axis_lengths(self.spec, tile_length(self.update_rule)))
 
     def kernels_in_short(self) -> str:

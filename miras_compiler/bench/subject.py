@@ -179,13 +179,10 @@ class Subject:
         return {name: x.index_select(self.axes[name].index("H"), index) if "H" in self.axes[name] else x for name, x in tensors.items()}
 
     def set_launches(self, launches: dict[str, Any], tile: int | None = None) -> None:
-        """Every kernel that is named is launched as said, whatever its widths: warps, stages, block, registers.
-
-        So is the kernel of the same name for a chunk in progress, as the launch table has it.
-        """
+        """Every kernel that is named is launched as said, whatever its widths: warps, stages, block, registers."""
         for name, launch in launches.items():
-            for each in {name, f"resume_{name}"} & set(self.kernels.TABLE.options):
-                self.kernels.TABLE.options[each] = (self.kernels.Row(self.kernels.ANY, *launch),)
+            if name in self.kernels.TABLE.options:
+                self.kernels.TABLE.options[name] = (self.kernels.Row(self.kernels.ANY, *launch),)
         if tile and not self.frozen:
             self.kernels.TABLE.tile = tile
 

@@ -83,7 +83,7 @@ def facts(compilation: Compilation) -> dict[str, Any]:
         "update_rule": compilation.update_rule.text(),
         "latex": compilation.update_rule.latex(),
         "parallel_form": {"kind": form.kind, "reason": form.reason, "blame": form.blame, "suggestion": form.suggestion},
-        "kernels": [asdict(kernel) for kernels in compilation.kernel_facts().values() for kernel in kernels],
+        "kernels": [asdict(kernel) for kernel in compilation.kernel_facts()],
         "stability": {**compilation.sensitivity._asdict(), "grows": compilation.sensitivity.grows},
         "ledger": [entry.model_dump() for entry in compilation.spec.ledger],
         "cost": [{"name": name, "value": value, "unit": unit} for name, value, unit in compilation.cost],

@@ -38,6 +38,7 @@ from miras_compiler.ir.nodes import (
     Reduce,
     Rename,
     Root,
+    Start,
     TriangularSolve,
 )
 from miras_compiler.ir.traverse import nodes_of
@@ -150,7 +151,7 @@ class TileWriter(ExpressionWriter):
     def defined(self, node: Node) -> Text:
         d = self.dialect
         match node:
-            case Leaf():
+            case Leaf() | Start():
                 return d.name(gate_letters(node.name), self._index(node.axes)), ATOM
             case Map():
                 with self.inside(node.axes, {placeholder(i): arg for i, arg in enumerate(node.args)}):

@@ -35,11 +35,11 @@ class Derived:
 class Scheduled(Derived):
     """The same with its graph, its cost and its kernels.
 
-    `schedules` are those over tiles of tokens, by the prefix of the kernels' names; `why_no_tiles` says why there are none, or "".
+    `schedule` is that over tiles of tokens; `why_no_tiles` says why there is none, or "".
     """
 
     graph: nx.MultiDiGraph[str]
-    schedules: Mapping[str, Schedule]
+    schedule: Schedule | None
     walk: Walk
     cost: Sequence[CostLine]
     why_no_tiles: str

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 
 import networkx as nx
 
@@ -34,14 +34,14 @@ def emit(
     graph: nx.MultiDiGraph[str],
     form: ParallelForm,
     program: Program,
-    schedules: Mapping[str, Schedule],
+    schedule: Schedule | None,
     walk: Walk,
     cost: Sequence[CostLine],
 ) -> tuple[SourceFile, ...]:
     """The files of the package of one spec, in the order of their names; without graph.svg where nothing can draw it."""
     form = placed(rule, form)
     interface = build_interface(rule)
-    given = Scheduled(rule, interface, form, program, annotate(graph, form), schedules, walk, cost, why_not(rule, program))
+    given = Scheduled(rule, interface, form, program, annotate(graph, form), schedule, walk, cost, why_not(rule, program))
     texts = {path: text for backend in BACKENDS for path, text in backend(given).items()}
     texts |= runtime_files({path: text for path, text in texts.items() if path.endswith(".py")})
     texts |= emit_configured(given, texts)

@@ -28,6 +28,7 @@ from miras_compiler.ir.nodes import (
     Reduce,
     Rename,
     Root,
+    Start,
     TriangularSolve,
 )
 from miras_compiler.ir.traverse import nodes_of
@@ -75,7 +76,7 @@ def _evaluate(node: Node, args: list[Array], lengths: Mapping[str, int]) -> Arra
         a, b = node.args
         shared = node.over
         return np.asarray(np.tensordot(args[0], args[1], axes=([a.axes.index(s) for s in shared], [b.axes.index(s) for s in shared])))
-    if isinstance(node, Rename):
+    if isinstance(node, Rename | Start):
         return args[0]
     if isinstance(node, Reduce):
         position = node.args[0].axes.index(node.axis)

@@ -1,4 +1,4 @@
-"""The tile IR: ten nodes over tiles with named axes.
+"""The tile IR: a dozen nodes over tiles with named axes.
 
 A node is one tile: a dense array whose axes carry names instead of positions, so that the IR needs no transposes. Token axes are
 `c`, `i` and `j`, and `r` and `s` for the rows of windows; `k` is the key axis, `n`, `n1`, `n2`, … the hidden axes of a deep memory,
@@ -98,6 +98,16 @@ class Rename(Node):
     @property
     def new(self) -> str:
         return str(self.fields[1])
+
+
+class Start(Node):
+    """A leaf as a chunk that begins with the tile finds it: the leaf itself. In a chunk that goes on it is another one, called `name`."""
+
+    __slots__ = ()
+
+    @property
+    def name(self) -> str:
+        return str(self.fields[0])
 
 
 class Reduce(Node):

@@ -18,6 +18,7 @@ from miras_compiler.ir.nodes import (
     Program,
     Reduce,
     Rename,
+    Start,
     TriangularSolve,
 )
 from miras_compiler.ir.traverse import nodes_of
@@ -42,7 +43,7 @@ def _problem(node: Node) -> str:
     """What is wrong with one tile, or nothing."""
     if len(set(node.axes)) != len(node.axes) or not set(node.axes) <= set(AXIS_ORDER):
         return "axes are not distinct known names"
-    expected = {Leaf: 0, Contract: 2, TriangularSolve: 2, Rename: 1, Reduce: 1, Cumulate: 1, Mask: 1}
+    expected = {Leaf: 0, Contract: 2, TriangularSolve: 2, Rename: 1, Start: 1, Reduce: 1, Cumulate: 1, Mask: 1}
     for kind, arity in expected.items():
         if isinstance(node, kind) and len(node.args) != arity:
             return f"has {len(node.args)} arguments, not {arity}"
@@ -62,6 +63,9 @@ def _problem(node: Node) -> str:
         (arg,) = node.args
         if node.axes != tuple(node.new if a == node.old else a for a in arg.axes) or node.old not in arg.axes:
             return "renames an axis that is not there"
+    elif isinstance(node, Start):
+        if node.axes != node.args[0].axes or not isinstance(node.args[0], Leaf):
+            return "stands for no leaf over the same axes"
     elif isinstance(node, Reduce):
         if node.axes != tuple(a for a in node.args[0].axes if a != node.axis) or node.axis not in node.args[0].axes:
             return "reduces an axis that is not there"

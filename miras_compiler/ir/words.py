@@ -11,7 +11,7 @@ from __future__ import annotations
 import sympy as sp
 
 from miras_compiler.ir.build import placeholder
-from miras_compiler.ir.nodes import Contract, Cumulate, Label, Leaf, Map, Mask, Node, Program, Reduce, Rename
+from miras_compiler.ir.nodes import Contract, Cumulate, Label, Leaf, Map, Mask, Node, Program, Reduce, Rename, Start
 
 LONGEST = 32  # letters of a name
 POWERS = {2: "squared", 3: "cubed", sp.Rational(1, 2): "root", -1: "inverse"}
@@ -50,7 +50,7 @@ class Words:
     def made(self, node: Node) -> Label | None:
         """A label made of those of the arguments."""
         match node:
-            case Rename(args=(inside,)) | Mask(args=(inside,)):
+            case Rename(args=(inside,)) | Start(args=(inside,)) | Mask(args=(inside,)):
                 return self.of(inside)
             case Contract(args=(a, b)):
                 return joined(self.of(a), self.of(b))

@@ -12,6 +12,7 @@ from miras_compiler.ir.build import add, cumulate, entrywise, mask, placeholder,
 from miras_compiler.ir.nodes import Contract, Cumulate, Label, Map, Mask, Node, Program, Reduce, Rename
 from miras_compiler.ir.traverse import carried_leaves, topological
 from miras_compiler.ir.words import part
+from miras_compiler.passes.enter import START
 
 Parts = tuple[Node, Node]
 
@@ -20,7 +21,7 @@ def part_sums(program: Program) -> Program:
     """The program with every output but the carried tiles as two sums, where products that depend on nothing carried are among them."""
     carried = carried_leaves(program)
     splitter = _Splitter(carried)
-    names = {leaf.name for leaf in carried}
+    names = {name for leaf in carried for name in (leaf.name, leaf.name + START)}
     split = {name: pair for name, node in program.outputs.items() if name not in names and (pair := splitter.parts(node))}
     suggested = dict(program.suggested)
     for name, (early, late) in split.items():

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 
 import torch
 from torch import Tensor
@@ -32,14 +32,18 @@ def read_start(
 class ChunkKernels(Computes):
     """The parallel form. `carried` are the entries of the state that go from tile to tile.
 
-    Where surprises are taken at the state that entered the chunk, `starts` are the entries <name>_start of that state, and `resumed` runs
-    the chunk that a state is in the middle of.
+    Where surprises are taken at the state that entered the chunk, `starts` are the entries <name>_start of that state.
     """
 
     whole: Differentiable
     carried: tuple[str, ...]
     starts: tuple[str, ...] = ()
-    resumed: Differentiable | None = None
+    resumed: Differentiable = field(init=False)  # for the chunk that a state is in the middle of
+
+    def __post_init__(self) -> None:
+        super().__post_init__()
+        if self.starts:
+            object.__setattr__(self, "resumed", self.whole.resumed(self.starts))
 
     def compute(
         self, tokens: Named, parameters: Named, initial_state: Named | None, output_final_state: bool, cu_seqlens: Tensor | None
@@ -48,7 +52,7 @@ class ChunkKernels(Computes):
         state = read_start(self.contract, tokens, parameters, initial_state, cu_seqlens)
         inputs = [x.contiguous() for x in (*tokens.values(), *parameters.values())]
         carried = [state[name].contiguous() for name in self.carried]
-        if self.resumed is None:
+        if not self.starts:
             o, *carried = self.whole((*inputs, *carried), None, cu_seqlens, "whole")
             return o, dict(zip(self.carried, carried, strict=True)) if output_final_state else None
         starts = [state[name].contiguous() for name in self.starts]
@@ -56,8 +60,8 @@ class ChunkKernels(Computes):
         if initial_state is None or "position" not in initial_state:
             o, *carried = self.whole((*inputs, *carried), None, cu_seqlens, "whole")
         else:
-            o_resumed, *carried = self.resumed((*inputs, *carried, *starts), position, cu_seqlens, "resumed")
-            o, *carried = self.whole((*inputs, *carried), position, cu_seqlens, "after")
+            o_resumed, *carried = self.resumed((*starts, *inputs, *carried), position, cu_seqlens, "resumed")
+            o, *carried = self.whole((*inputs, *carried[: len(self.carried)]), position, cu_seqlens, "after")
             o = o + o_resumed  # each row is 0 in one of them
         if not output_final_state:
             return o, None

@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
-from miras_compiler.schedule.build import build_schedules, why_not
-from miras_compiler.schedule.describe import describe_schedules, describe_walk
+from miras_compiler.schedule.build import build_schedule, why_not
+from miras_compiler.schedule.describe import describe_schedule, describe_walk
 from miras_compiler.schedule.facts import KernelFacts, kernel_facts
 from miras_compiler.schedule.kernel import Kernel, Schedule
 from miras_compiler.schedule.tile import tile_length, why_too_large
@@ -14,9 +14,9 @@ __all__ = [
     "KernelFacts",
     "Schedule",
     "Walk",
-    "build_schedules",
+    "build_schedule",
     "build_walk",
-    "describe_schedules",
+    "describe_schedule",
     "describe_walk",
     "kernel_facts",
     "tile_length",

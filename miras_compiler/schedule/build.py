@@ -1,4 +1,4 @@
-"""`build_schedules`: the kernels that run a chunk program."""
+"""`build_schedule`: the kernels that run a chunk program."""
 
 from __future__ import annotations
 
@@ -29,28 +29,20 @@ from miras_compiler.schedule.cut import build_cut
 from miras_compiler.schedule.kernel import Schedule
 from miras_compiler.schedule.tile import padded, tile_length
 
-RESUME = "resume_"  # prefix of the kernels for a chunk in progress
 CHANNELS = {"K": "key_channel", "V": "value_channel"}
 
 
-def build_schedules(rule: Rule, program: Program, adjoint: Program) -> dict[str, Schedule]:
-    """By the prefix of their kernels: the schedule for whole chunks and, where chunks are part of the function, that for resuming one.
-
-    Nothing for a program that cannot be printed (see `why_not`).
-    """
+def build_schedule(rule: Rule, program: Program, adjoint: Program) -> Schedule | None:
+    """The schedule of a chunk program; None for one that cannot be printed (see `why_not`)."""
     if why_not(rule, program):
-        return {}
+        return None
     starts = tuple(leaf.name.removesuffix(START) for leaf in leaves_of(program) if is_start(leaf))
     reason = (
         "Cut by dependence on the state: what does not depend on it runs for all tiles at once, before and after the walk that carries it."
     )
     lengths = axis_lengths(rule.spec, tile_length(rule))
     entered = run_passes(program, [enter_chunk, *PASSES]), run_passes(adjoint, [enter_chunk])
-    schedules = {"": build_cut(*entered, reason, starts, lengths=lengths)}
-    if starts:
-        likewise = "The tile that such a chunk begins with, cut likewise."
-        schedules[RESUME] = build_cut(program, adjoint, likewise, prefix=RESUME, lengths=lengths)
-    return schedules
+    return build_cut(*entered, reason, starts, lengths)
 
 
 def is_start(leaf: Leaf) -> bool:

@@ -16,6 +16,7 @@ from miras_compiler.ir.build import input_tile
 from miras_compiler.ir.nodes import Leaf, Node, Program
 from miras_compiler.ir.traverse import carried_leaves, dependents, leaves_of, topological
 from miras_compiler.passes import PASSES, run_passes
+from miras_compiler.passes.enter import START
 from miras_compiler.passes.invert import TriangularInverse, invert_triangles
 from miras_compiler.passes.merge import merge_reductions
 from miras_compiler.passes.part import part_sums
@@ -31,10 +32,9 @@ from miras_compiler.schedule.projections import projections
 from miras_compiler.schedule.roles import (
     AT,
     backward_results,
-    backward_roles,
     carried_states,
     forward_results,
-    forward_roles,
+    roles_of,
     without_valid,
 )
 
@@ -44,20 +44,20 @@ RATHER_LOADED = 2.0  # how much cheaper a late kernel, which has most to keep in
 
 
 def build_cut(
-    program: Program, adjoint: Program, reason: str, last: tuple[str, ...] = (), prefix: str = "", lengths: Mapping[str, int] = LENGTHS
+    program: Program, adjoint: Program, reason: str, last: tuple[str, ...] = (), lengths: Mapping[str, int] = LENGTHS
 ) -> Schedule:
-    """The kernels of a chunk program and of its adjoint, their names after `prefix`; those that would do nothing are left out."""
+    """The kernels of a chunk program and of its adjoint; those that would do nothing are left out."""
     program = run_passes(program, [spell])
     forward = run_passes(program, [*FORWARD, spell])
     adjoint = run_passes(without_valid(adjoint), [*BACKWARD, partial(spell, earlier=forward.labels)])
     prices = Prices(lengths, narrow_tiles(forward, adjoint), projections(forward, adjoint))
     buffers = Buffers(forward, adjoint)
     entered = {name: name + AT for name in carried_states(program)}
-    there = _Pass(forward, forward_roles(forward), forward_results(forward), {}, buffers, prices)
-    first = there.kernels((prefix + "prep", prefix + "main", prefix + "read"), "forward", last)
+    there = _Pass(forward, roles_of(forward), forward_results(forward), {}, buffers, prices)
+    first = there.kernels(("prep", "main", "read"), "forward", last)
     kept = frozenset((*buffers.names.values(), *entered.values()))
-    back = _Pass(adjoint, backward_roles(adjoint), backward_results(adjoint), entered, buffers, prices, kept)
-    second = back.kernels((prefix + "pre", prefix + "seq", prefix + "post"), "reverse", tuple(f"d_{name}" for name in last))
+    back = _Pass(adjoint, roles_of(adjoint), backward_results(adjoint), entered, buffers, prices, kept)
+    second = back.kernels(("pre", "seq", "post"), "reverse", tuple(f"d_{name}" for name in last))
     return Schedule(first, second, reason)
 
 
@@ -81,8 +81,8 @@ class _Pass:
         program, prices = self.program, self.prices
         carried = carried_leaves(program)
         states = {leaf.name for leaf in carried}
-        nexts = {name: node for name, node in program.outputs.items() if name in states}
-        others = {name: node for name, node in program.outputs.items() if name not in states}
+        nexts = {name: node for name, node in program.outputs.items() if name.removesuffix(START) in states}
+        others = {name: node for name, node in program.outputs.items() if name not in nexts}
         depends = dependents(program.outputs.values(), carried) - set(carried)
         path = depends & set(topological(nexts.values()))
         before = tuple(self.buffers.names)

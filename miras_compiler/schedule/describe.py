@@ -37,20 +37,17 @@ def _spilled(registers: int) -> str:
     return " (more than there are: tiles may spill to memory)" if registers > REGISTER_FILE else ""
 
 
-def describe_schedules(schedules: Mapping[str, Schedule], facts: Mapping[str, Sequence[KernelFacts]], tile: int) -> str:
+def describe_schedule(schedule: Schedule, facts: Sequence[KernelFacts], tile: int) -> str:
     """Kernel by kernel what it is, what crosses the cut into and out of it, what it computes again and needs.
 
-    `facts` are those of the kernels, by the same prefixes, and `tile` is the tile length.
+    `facts` are those of the kernels, and `tile` is the tile length.
     """
     lines = [
         f"Triton kernels, over tiles of {tile} tokens",
         "  sizes per tile and head, tokens of 16 bits; registers and shared memory per program as the compiler estimates them,",
         f"  where a processor has {kib(REGISTER_FILE)} of registers and a program may have {kib(SHARED)} of shared memory",
     ]
-    for prefix, schedule in schedules.items():
-        lines.append(f"  {'a chunk in progress. ' if prefix else ''}{schedule.reason}")
-        for kernel in facts[prefix]:
-            lines += [f"    {line}" for line in _kernel(kernel)]
+    lines += [f"  {schedule.reason}", *(f"    {line}" for kernel in facts for line in _kernel(kernel))]
     return "\n".join(lines)
 
 

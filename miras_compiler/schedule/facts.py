@@ -6,7 +6,7 @@ import math
 from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass
 
-from miras_compiler.ir.nodes import Contract, Leaf, Node, Program
+from miras_compiler.ir.nodes import Contract, Leaf, Node, Program, Start
 from miras_compiler.ir.traverse import leaves_of, nodes_of
 from miras_compiler.passes.invert import TriangularInverse
 from miras_compiler.schedule.kernel import Kernel, Schedule, Walk
@@ -50,7 +50,7 @@ def kernel_facts(
     for kernel in schedule.kernels:
         leaves = {leaf.name: leaf for leaf in leaves_of(kernel.program)}
         written = expanded(kernel.program, whole)
-        again = [node for node in written if written[node] in computed and not isinstance(node, Leaf)]
+        again = [node for node in written if written[node] in computed and not isinstance(node, Leaf | Start)]
         computed |= {node for node in written.values() if not isinstance(node, Leaf)}
         whole |= {name: written[kernel.program.outputs[name]] for name in kernel.outputs("saved")}
         whole |= {buffer: written[leaves[state]] for state, buffer in kernel.entries.items()}
@@ -70,7 +70,7 @@ def kernel_facts(
                 sum(isinstance(node, Contract | TriangularInverse) for node in nodes_of(kernel.program)),
                 loads,
                 saves,
-                kernel.outputs("token", "carried", "total"),
+                kernel.outputs("token", "carried", "start", "total"),
                 tuple(label.name for label in labels if not label.automatic),
                 sum(loads.values()) + sum(saves.values()) + row_bytes(kernel, lengths),
                 held_at_once,

@@ -6,17 +6,19 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import Literal
 
-from miras_compiler.ir.nodes import Program
+from miras_compiler.ir.nodes import Program, Start
+from miras_compiler.ir.traverse import nodes_of
 
 Walk = Literal["forward", "reverse", "each"]
 """Tiles one after another, from the last to the first, or all at once."""
 
-Role = Literal["token", "parameter", "carried", "fixed", "saved", "valid"]
-"""Where a leaf comes from: rows of a token tensor; a row per head; the tile before; a tile per sequence; a buffer with one tile per
-tile of tokens; the test whether a token is there."""
+Role = Literal["token", "parameter", "carried", "saved", "valid"]
+"""Where a leaf comes from: rows of a token tensor; a row per head; the tile before; a buffer with one tile per tile of tokens; the test
+whether a token is there."""
 
-Result = Literal["token", "carried", "saved", "total"]
-"""Where an output goes: rows of a token tensor; the next tile, and out at the end; a buffer; a sum over the tiles."""
+Result = Literal["token", "carried", "start", "saved", "total"]
+"""Where an output goes: rows of a token tensor; the next tile, and out at the end; into the carried tile of that name less _start, or in a
+chunk that goes on a tile per sequence; a buffer; a sum over the tiles."""
 
 
 @dataclass(frozen=True, repr=False)
@@ -42,6 +44,11 @@ class Kernel:
 
     def __repr__(self) -> str:
         return f"Kernel({self.name}: {self.walk})"
+
+    @property
+    def starts(self) -> tuple[str, ...]:
+        """The states that entered the chunk, where a chunk that goes on has others than the carried ones."""
+        return tuple(dict.fromkeys(node.name for node in nodes_of(self.program) if isinstance(node, Start)))
 
     def leaves(self, *roles: Role) -> tuple[str, ...]:
         return tuple(name for name, role in self.roles.items() if role in roles)

@@ -11,7 +11,7 @@ from collections.abc import Collection, Mapping
 import sympy as sp
 
 from miras_compiler.ir.build import placeholder
-from miras_compiler.ir.nodes import TOKEN_AXES, Contract, Cumulate, Leaf, Map, Mask, Node, Program, Reduce, Rename
+from miras_compiler.ir.nodes import TOKEN_AXES, Contract, Cumulate, Leaf, Map, Mask, Node, Program, Reduce, Rename, Start
 from miras_compiler.ir.traverse import nodes_of
 from miras_compiler.passes.invert import TriangularInverse
 from miras_compiler.schedule.segments import segments_of
@@ -118,4 +118,4 @@ def is_term(reader: Node, node: Node) -> bool:
 
 def is_free(node: Node) -> bool:
     """Whether a tile costs nothing to have again: another name, a broadcast, a constant."""
-    return isinstance(node, Rename) or (isinstance(node, Map) and (not node.args or bool(node.expr == placeholder(0))))
+    return isinstance(node, Rename | Start) or (isinstance(node, Map) and (not node.args or bool(node.expr == placeholder(0))))

@@ -6,6 +6,7 @@ from dataclasses import replace
 
 from miras_compiler.ir.nodes import Leaf, Node, Program, State
 from miras_compiler.ir.traverse import carried_leaves, leaves_of
+from miras_compiler.passes.enter import START
 from miras_compiler.schedule.kernel import Result, Role
 
 AT = "_at"  # what a state is called in the buffer that holds it as each tile finds it
@@ -20,14 +21,8 @@ def without_valid(adjoint: Program) -> Program:
     return replace(adjoint, outputs={name: node for name, node in adjoint.outputs.items() if name != "d_valid"})
 
 
-def forward_roles(program: Program) -> dict[str, Role]:
-    return {leaf.name: _forward_role(leaf, program) for leaf in leaves_of(program)}
-
-
-def _forward_role(leaf: Leaf, program: Program) -> Role:
-    if isinstance(leaf, State):
-        return "carried" if leaf.name in program.outputs else "fixed"
-    return _input_role(leaf)
+def roles_of(program: Program) -> dict[str, Role]:
+    return {leaf.name: "carried" if isinstance(leaf, State) else _input_role(leaf) for leaf in leaves_of(program)}
 
 
 def _input_role(leaf: Leaf) -> Role:
@@ -41,16 +36,6 @@ def forward_results(program: Program) -> dict[str, Result]:
     return {name: "carried" if name in states else "token" for name in program.outputs}
 
 
-def backward_roles(program: Program) -> dict[str, Role]:
-    return {leaf.name: _backward_role(leaf) for leaf in leaves_of(program)}
-
-
-def _backward_role(leaf: Leaf) -> Role:
-    if isinstance(leaf, State):
-        return "carried" if leaf.name.startswith("d_") else "fixed"
-    return _input_role(leaf)
-
-
 def backward_results(program: Program) -> dict[str, Result]:
     carried = set(carried_states(program))
     return {name: _backward_result(name, node, carried) for name, node in program.outputs.items()}
@@ -59,4 +44,6 @@ def backward_results(program: Program) -> dict[str, Result]:
 def _backward_result(name: str, node: Node, carried: set[str]) -> Result:
     if name in carried:
         return "carried"
+    if name.removesuffix(START) in carried:
+        return "start"
     return "token" if "c" in node.axes else "total"

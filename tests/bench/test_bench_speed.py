@@ -120,13 +120,13 @@ def test_a_candidate_is_verified_at_a_shape_or_two_and_in_cuts_of_chunks_before_
     assert [row["passed"] for row in try_launches(subject, subject.shape(1, 9), torch.float32, TestClock(), whole)] == [False]
 
 
-def test_a_launch_is_set_for_whole_chunks_and_for_those_in_progress(subject: Subject, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_launch_is_set_for_the_kernel_of_its_name(subject: Subject, monkeypatch: pytest.MonkeyPatch) -> None:
     table = subject.kernels.TABLE
     before = dict(table.options)
     monkeypatch.setattr(table, "options", dict(before))
     subject.set_launches({"main": (2, 3, 16, 99)})
     changed = {name for name, rows in table.options.items() if rows != before[name]}
-    assert changed == {"main", "resume_main"} & set(before)
+    assert changed == {"main"}
     assert table.options["main"] == ((1 << 30, 2, 3, 16, 99),)
 
 

@@ -19,7 +19,7 @@ def test_every_file_comes_from_one_backend(name: str) -> None:
     rule = made.update_rule
     derived = Derived(rule, build_interface(rule), made.parallel_form, made.program)
     why = why_not(rule, made.program)
-    given = Scheduled(rule, derived.interface, made.parallel_form, made.program, made.graph, made.schedules, made.walk, made.cost, why)
+    given = Scheduled(rule, derived.interface, made.parallel_form, made.program, made.graph, made.schedule, made.walk, made.cost, why)
     counts = Counter(path for backend in BACKENDS for path in backend(given))
     assert set(counts.values()) == {1}
     shared = {file.path for file in made.files if file.path.startswith("runtime_")}

@@ -1,7 +1,8 @@
 """What the kernels of packages get wrong in Triton's interpreter, for tests.
 
 `python tests/kit/interpret_packages.py WIDTH LENGTHS PACKAGE…` prints by package and entry an error and its limit: outputs, final states
-and every gradient of a sequence of so many tokens, or of several ("1+2") that are packed, at heads of that width. Run with
+and every gradient of a sequence of so many tokens, or of several ("1+2") that are packed, at heads of that width. Where the
+chunks of a rule are part of the function, every sequence but the first begins with the last token of a chunk. Run with
 TRITON_INTERPRET=1, in a process of its own: whether Triton interprets is decided when it is imported.
 """
 
@@ -40,11 +41,21 @@ def errors(subject: Subject, width: int, lengths: list[int]) -> dict[str, tuple[
     """Of every entry the error against the PyTorch form in float64, and what it may be."""
     shape = Shape(1, sum(lengths), 1, width, width, width if subject.deep else 0)
     inputs, state = subject.inputs(shape, CALM, torch.float32), subject.state(len(lengths), shape)
+    if subject.frozen and len(lengths) > 1:
+        state = in_a_chunk(subject, shape, state, [0] + [subject.contract.chunk - 1] * (len(lengths) - 1))
     single = [{name: x.float() if x.is_floating_point() else x for name, x in tensors.items()} for tensors in (inputs, state)]
     borders = torch.tensor([0, *accumulate(lengths)], dtype=torch.int32) if len(lengths) > 1 else None
     expected, alike = (entries(subject.reference, *each, cu_seqlens=borders) for each in ((inputs, state), single))
     found = entries(subject.operator, *single, cu_seqlens=borders, backend="triton")
     return {name: (rms(found[name], x), max(SINGLE, 4 * rms(alike[name], x))) for name, x in expected.items()}
+
+
+def in_a_chunk(subject: Subject, shape: Shape, state: dict[str, Tensor], lengths: list[int]) -> dict[str, Tensor]:
+    """The state of sequences behind so many tokens."""
+    inputs = subject.inputs(shape._replace(tokens=sum(lengths)), CALM, torch.float32)
+    borders = torch.tensor([0, *accumulate(lengths)], dtype=torch.int32)
+    _, final = subject.reference(**inputs, initial_state=state, output_final_state=True, cu_seqlens=borders)
+    return {name: x.detach() for name, x in final.items()}
 
 
 def main(width: str, lengths: str, *folders: str) -> None:

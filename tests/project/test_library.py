@@ -68,7 +68,7 @@ def test_values_show_themselves_in_a_line() -> None:
         compilation.parallel_form,
         compilation.program,
         compilation.adjoint,
-        compilation.schedules,
+        compilation.schedule,
         *compilation.files,
     ):
         assert len(repr(value)) < 800, type(value)

@@ -10,13 +10,12 @@ import pytest
 from kit.compiled import compilation
 from miras_compiler import compile_spec
 from miras_compiler.expressions.symbols import letter
-from miras_compiler.ir.build import constant, entrywise, mask, rename, triangular_solve
-from miras_compiler.ir.differentiate import differentiate
+from miras_compiler.ir.build import constant, entrywise, mask, rename, state_tile, triangular_solve
 from miras_compiler.ir.interpret import interpret
-from miras_compiler.ir.nodes import Contract, Leaf, Node, Program, Rename, State, TriangularSolve
+from miras_compiler.ir.nodes import Contract, Leaf, Node, Program, Rename, Start, State, TriangularSolve
 from miras_compiler.ir.traverse import dependents, leaves_of, nodes_of, rewrite
 from miras_compiler.passes import PASSES, run_passes
-from miras_compiler.passes.enter import enter_chunk
+from miras_compiler.passes.enter import START, enter_chunk
 from miras_compiler.passes.invert import TriangularInverse, invert_triangles, is_solve
 from miras_compiler.schedule import Kernel, Schedule, why_not
 from miras_compiler.schedule.cut import build_cut
@@ -28,8 +27,9 @@ LENGTHS = {"c": 6, "i": 6, "j": 6, "k": 3, "n": 4, "v": 3}
 
 
 def schedule_of(name: str) -> tuple[Program, Schedule]:
-    program = run_passes(compilation(name).program, [enter_chunk, *PASSES])
-    return program, build_cut(program, differentiate(program), "")
+    made = compilation(name)
+    program = run_passes(made.program, [enter_chunk, *PASSES])
+    return program, build_cut(program, run_passes(made.adjoint, [enter_chunk]), "")
 
 
 def products(kernel: Kernel) -> int:
@@ -116,14 +116,17 @@ def test_what_a_kernel_loads_an_earlier_one_has_saved(name: str) -> None:
 
 @pytest.mark.slow
 @pytest.mark.parametrize("name", NAMES)
-def test_the_kernels_compute_the_program_and_its_adjoint(name: str) -> None:
-    """On one tile, in float64: run in order, buffers filled on the way."""
-    program, schedule = schedule_of(name)
-    whole = {**dict(program.outputs), **dict(differentiate(program).outputs)}
+@pytest.mark.parametrize("goes_on", [False, True])
+def test_the_kernels_compute_the_program_and_its_adjoint(name: str, goes_on: bool) -> None:
+    """On one tile, in float64: run in order, buffers filled on the way. A chunk that goes on was entered with another state."""
+    _, schedule = schedule_of(name)
+    whole = {**compilation(name).program.outputs, **compilation(name).adjoint.outputs}
     leaves = leaves_of(Program("both", whole))
     generator = np.random.default_rng(0)
     values = {leaf.name: generator.uniform(-0.5, 0.5, [LENGTHS[axis] for axis in leaf.axes]) for leaf in leaves}
     values |= {name: np.ones_like(x) for name, x in values.items() if name == "valid"}
+    if not goes_on:
+        values |= {name: values[name.removesuffix(START)] for name in values if name.endswith(START)}
     expected = interpret(Program("both", whole), values)
     found: dict[str, np.ndarray] = {}
     for kernel in schedule.kernels:
@@ -131,22 +134,27 @@ def test_the_kernels_compute_the_program_and_its_adjoint(name: str) -> None:
             values |= {buffer: values[state] for state, buffer in kernel.entries.items()}
         if kernel.walk == "reverse":
             values |= {buffer: values[state] for state, buffer in kernel.entries.items()}
-        results = interpret(solved(kernel.program), values)
+        results = interpret(spelled_out(kernel.program, goes_on), values)
         values |= {name: results[name] for name in kernel.outputs("saved")}
-        found |= {name: results[name] for name in kernel.outputs("token", "carried", "total")}
+        found |= {name: results[name] for name in kernel.outputs("token", "carried", "start", "total")}
     assert set(found) == set(expected) - {"d_valid"}
     for output, value in found.items():
         np.testing.assert_allclose(value, expected[output], rtol=1e-9, atol=1e-11, err_msg=output)
 
 
-def solved(program: Program) -> Program:
-    """The program with the solution of (I + L) X = I in place of inverses, which the interpreter does not know."""
+def spelled_out(program: Program, goes_on: bool) -> Program:
+    """The program with the solution of (I + L) X = I in place of inverses, which the interpreter does not know.
+
+    Of a chunk that `goes_on`, with the state that entered it.
+    """
     one = constant(1, ("c", "i"))
     identity = entrywise(letter("a") - letter("b"), {"a": mask(one, "c", "i", 0), "b": mask(one, "c", "i", 1)}, ("c", "i"))
 
     def rule(node: Node, args: tuple[Node, ...]) -> Node:
         if isinstance(node, TriangularInverse):
             return rename(triangular_solve(args[0], identity), "i", "c")
+        if isinstance(node, Start) and goes_on:
+            return state_tile(node.name, node.axes)
         return type(node)(node.axes, args, node.fields)
 
     return rewrite(program, rule)
@@ -160,8 +168,12 @@ def test_inverting_triangles_leaves_no_solve() -> None:
 
 def test_a_chunk_that_begins_with_the_tile_has_no_start_of_its_own() -> None:
     program = compilation("yaad").program
-    assert any(leaf.name.endswith("_start") for leaf in leaves_of(program))
-    assert not any(leaf.name.endswith("_start") for leaf in leaves_of(enter_chunk(program)))
+    assert any(leaf.name.endswith(START) for leaf in leaves_of(program))
+    entered = enter_chunk(program)
+    assert not any(leaf.name.endswith(START) for leaf in leaves_of(entered))
+    assert {(node.name, node.args[0].name) for node in nodes_of(entered) if isinstance(node, Start)} == {
+        ("W1_start", "W1"), ("W2_start", "W2"),
+    }  # fmt: skip
 
 
 WALKED = {
@@ -175,7 +187,7 @@ WALKED = {
 @pytest.mark.parametrize(("name", "reason"), WALKED.items())
 def test_a_program_that_no_kernel_over_tiles_can_be_printed_of_says_why(name: str, reason: str) -> None:
     made = compilation(name)
-    assert not made.schedules
+    assert made.schedule is None
     manifest = next(file.text for file in made.files if file.path == "manifest.json")
     assert reason in manifest
 
@@ -187,7 +199,7 @@ def test_sums_of_tokens_that_divide_need_a_tile_without_padding(size: int, print
     chunk = {"size": size, "gradient": "chunk_start", "read": "chunk_start"}
     gates = {"eta": {"per": "head"}, "alpha": {"per": "head"}}
     spec = parse_spec(json.dumps({"name": "softened", **fields, "chunk": chunk, "gates": gates}), "softened.yaml")
-    assert bool(compile_spec(spec).schedules) == printed
+    assert bool(compile_spec(spec).schedule) == printed
 
 
 @pytest.mark.parametrize("per", ["head", "value_channel"])

@@ -101,9 +101,8 @@ def test_bytes_that_cross_and_what_is_computed_again_are_found_by_meaning() -> N
 def test_explain_names_every_kernel_with_what_it_loads_saves_and_needs() -> None:
     made = compilation("gated_delta_net")
     text = made.explain(kernels=True)
-    (kernels,) = made.kernel_facts().values()
     assert "Triton kernels, over tiles of 64 tokens" in text
-    for facts in kernels:
+    for facts in made.kernel_facts():
         told = text.partition(f"    {facts.name}: ")[2]
         assert f"{facts.products} product" in told.splitlines()[0]
         assert all(name in told for name in (*facts.loads, *facts.saves, *facts.again, *facts.gives))

@@ -13,5 +13,5 @@ def emit_operators(given: Scheduled) -> dict[str, str]:
     return {
         "__init__.py": emit_init(given.rule),
         "contract.py": emit_contract(given.rule, given.interface),
-        "ops.py": emit_ops(given.rule, given.interface, bool(given.schedules)),
+        "ops.py": emit_ops(given.rule, given.interface, given.schedule is not None),
     }

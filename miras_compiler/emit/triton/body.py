@@ -13,7 +13,7 @@ from miras_compiler.emit.triton.expression import TritonPrinter
 from miras_compiler.emit.triton.statement import Reading, Recorder, Statement, make_statement
 from miras_compiler.emit.triton.tile import TilePrinter, is_broadcast, is_product, spans
 from miras_compiler.errors import InternalError
-from miras_compiler.ir.nodes import Axes, Contract, Leaf, Map, Node, Program, Rename
+from miras_compiler.ir.nodes import Axes, Contract, Leaf, Map, Node, Program, Rename, Start
 from miras_compiler.ir.traverse import dependents, leaves_of, nodes_of
 from miras_compiler.ir.words import Words
 from miras_compiler.passes.invert import is_solve
@@ -21,6 +21,7 @@ from miras_compiler.passes.invert import is_solve
 INLINE = 52  # longer code gets a name, so that lines fit
 LONG = 120
 SHORT = "t10"  # stands for a name when code is measured
+RESUMED = 'GRID == "resumed"'  # the test of a kernel whether it runs a chunk that goes on
 
 
 class BodyPrinter:
@@ -30,7 +31,7 @@ class BodyPrinter:
         self,
         program: Program,
         printer: TritonPrinter,
-        load: Callable[[Leaf], str],
+        load: Callable[[Leaf | Start], str],
         narrow: Callable[[Leaf], bool],
         taken: set[str],
         inverses: Collection[str] = (),
@@ -40,6 +41,7 @@ class BodyPrinter:
         self.statements: list[Statement] = []
         self.taken = set(taken)
         self.names: dict[tuple[Node, Axes], str] = {}
+        self.starts = {node.args[0]: node for node in nodes_of(program) if isinstance(node, Start)}  # by leaf
         self.sums: set[Node] = set()  # summed up by loops
         self.uses = effective_uses(program)
         data = [leaf for leaf in leaves_of(program) if len(leaf.axes) > 1 or leaf.axes not in (("c",), ())]
@@ -77,6 +79,8 @@ class BodyPrinter:
     def operand(self, node: Node, order: Axes) -> Code:
         """A tile as it stands in an expression: its name, or its code where nothing else reads it."""
         base, order = resolve(node, order)
+        if isinstance(base, Start):
+            self.operand(base.args[0], base.axes)
         if (base, order) in self.names:
             return self.read(self.names[base, order], len(order))
         if (base, order[::-1]) in self.names and not (is_product(base) and len(order) == 2 and self.wanted_turned(base)):
@@ -104,7 +108,7 @@ class BodyPrinter:
         node, _ = resolve(node, node.axes)
         while is_broadcast(node):
             node, _ = resolve(node.args[0], node.args[0].axes)
-        if isinstance(node, Leaf):
+        if isinstance(node, Leaf | Start):
             self.operand(node, node.axes)
         elif not (isinstance(node, Map) and not node.args) and self.held(node) is None:
             self.statement(node, node.axes)
@@ -116,7 +120,7 @@ class BodyPrinter:
 
     def forget(self, ends: Callable[[Node], bool]) -> None:
         """Tiles for which `ends` holds are no longer at hand; their names are free."""
-        for node, order in [key for key in self.names if ends(key[0])]:
+        for node, order in [key for key in self.names if ends(source(key[0]))]:
             self.taken.discard(self.names.pop((node, order)))
 
     def short_code(self, node: Node, order: Axes) -> Code:
@@ -139,12 +143,22 @@ class BodyPrinter:
         """The variable of a leaf, loaded now if it is not at hand."""
         load = self.load(leaf)
         name = self.named(leaf, self.program.label(leaf))
-        if load:
-            self.statements.append(
-                Statement((f"{name} = {load}",), name, bytes_of(leaf, self.narrow(leaf)), is_load=load.startswith("load_"))
-            )
         self.names[leaf, leaf.axes] = name
+        start = self.start(leaf)
+        if load:
+            size = bytes_of(leaf, self.narrow(leaf))
+            self.statements.append(Statement((f"{name} = {load}", *start), name, size, is_load=load.startswith("load_")))
         return name
+
+    def start(self, leaf: Leaf) -> list[str]:
+        """The assignment of the leaf that a chunk which goes on has in this one's place, if the program reads it; it costs nothing else."""
+        if leaf not in self.starts:
+            return []
+        start = self.starts[leaf]
+        if (start, start.axes) not in self.names:
+            self.names[start, start.axes] = self.fresh(start.name)
+            self.made.add(self.names[start, start.axes])
+        return [f"{self.names[start, start.axes]} = {self.load(start)} if {RESUMED} else {self.names[leaf, leaf.axes]}"]
 
     def is_inline(self, node: Node) -> bool:
         return not self.needs_statement(node) and (node, node.axes) not in self.names
@@ -176,13 +190,16 @@ class BodyPrinter:
         if rounded:
             code = f"({code}).to(DOT)"
         size = bytes_of(node, rounded)
-        if len(name) + len(code) > LONG:
-            text = folded(name, code)
-        else:
-            line, comment = f"{name} = {code}", self.comment(node)
-            text = [line + comment if len(line + comment) + 8 <= WIDTH else line]
+        text = self.lines(node, name, code)
         self.statements.append(make_statement(reading, *text, name=name, size=size, section=label.section if label else ""))
         return name
+
+    def lines(self, node: Node, name: str, code: str) -> list[str]:
+        """The assignment of the code of a tile, with its equation where there is room."""
+        if len(name) + len(code) > LONG:
+            return folded(name, code)
+        line, comment = f"{name} = {code}", self.comment(node)
+        return [line + comment if len(line + comment) + 8 <= WIDTH else line]
 
     def comment(self, node: Node) -> str:
         label = self.program.labels.get(node)
@@ -246,6 +263,11 @@ def resolve(node: Node, order: Axes) -> tuple[Node, Axes]:
         order = tuple(node.old if axis == node.new else axis for axis in order)
         (node,) = node.args
     return node, order
+
+
+def source(node: Node) -> Node:
+    """The leaf that a chunk which begins with the tile has in place of a Start; any other tile itself."""
+    return node.args[0] if isinstance(node, Start) else node
 
 
 def effective_uses(program: Program) -> Counter[Node]:

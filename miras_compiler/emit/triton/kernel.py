@@ -7,7 +7,7 @@ from dataclasses import dataclass, field
 from typing import Literal, NamedTuple
 
 from miras_compiler.emit.triton.blocks import split_axis
-from miras_compiler.emit.triton.body import BodyPrinter, bytes_of
+from miras_compiler.emit.triton.body import RESUMED, BodyPrinter, bytes_of
 from miras_compiler.emit.triton.device_functions import device_functions
 from miras_compiler.emit.triton.expression import TritonPrinter
 from miras_compiler.emit.triton.head import INDENT, describe, function_head
@@ -16,8 +16,9 @@ from miras_compiler.emit.triton.order import ROOM, arrange, with_early_loads
 from miras_compiler.emit.triton.statement import Reading, make_statement
 from miras_compiler.emit.triton.steps import ordered, with_headings
 from miras_compiler.emit.triton.tile import block, place, width
-from miras_compiler.ir.nodes import TOKEN_AXES, Leaf, Node
+from miras_compiler.ir.nodes import TOKEN_AXES, Leaf, Node, Start
 from miras_compiler.ir.traverse import leaves_of, nodes_of
+from miras_compiler.passes.enter import START
 from miras_compiler.passes.invert import TriangularInverse
 from miras_compiler.schedule.kernel import Kernel
 
@@ -74,7 +75,7 @@ class KernelPrinter:
         """The tensors, in the order of the function's parameters."""
         leaves = [name for name, role in kernel.roles.items() if role != "valid"]
         results = [result_name(name, kernel) for name in kernel.results]
-        return (*leaves, *results, *kernel.entries.values(), *(last_name(name) for name in kernel.last))
+        return (*leaves, *kernel.starts, *results, *kernel.entries.values(), *(last_name(name) for name in kernel.last))
 
     @property
     def widths(self) -> tuple[str, ...]:
@@ -121,7 +122,7 @@ class KernelPrinter:
 
     def load_once(self) -> None:
         """What is loaded once, or starts a sum."""
-        for name in self.kernel.leaves("parameter", "fixed", "carried"):
+        for name in self.kernel.leaves("parameter", "carried"):
             if not self.is_loaded_in_tile(self.found[name]):
                 leaf = self.found[name]
                 self.emit(f"{self.body.leaf(leaf)} = {self.memory.load_leaf(leaf)}")
@@ -136,9 +137,9 @@ class KernelPrinter:
     def is_loaded_in_tile(self, leaf: Leaf) -> bool:
         return self.kernel.roles[leaf.name] in ("token", "saved", "valid")
 
-    def load_in_tile(self, leaf: Leaf) -> str:
+    def load_in_tile(self, leaf: Leaf | Start) -> str:
         """How a leaf is loaded within the tile; "" for those that were loaded before the walk."""
-        return self.memory.load_leaf(leaf) if self.is_loaded_in_tile(leaf) else ""
+        return self.memory.load_leaf(leaf) if isinstance(leaf, Start) or self.is_loaded_in_tile(leaf) else ""
 
     def tile(self) -> None:
         """The statements of a tile, in a loop where the kernel walks."""
@@ -155,6 +156,9 @@ class KernelPrinter:
         if self.has_tokens:
             self.emit("t = base + i * C", "here = (r >= first - t) & (r < tl.minimum(C, end - t))", depth=depth)
             self.emit(f"at_row, row = t * H + h, r * H{f' + {ZERO}' if self.walks else ''}", depth=depth)
+        for name in self.kernel.leaves("carried"):
+            if not self.is_loaded_in_tile(self.found[name]):
+                self.emit(*self.body.start(self.found[name]), depth=depth)
         entries = {name: buffer for name, buffer in self.kernel.entries.items() if not self.is_loaded_in_tile(self.found[name])}
         if entries:
             self.emit("if SAVE:", depth=depth)
@@ -217,8 +221,10 @@ class KernelPrinter:
         body, node, result = self.body, self.program.outputs[name], self.kernel.results[name]
         if result == "carried":
             leaf = self.found[name]
-            source = body.named_result(node, f"{name}_next")
-            return [Carried(body.names[leaf, leaf.axes], source, masked(body, node, source))]
+            source = self.next_state(name)
+            return [Carried(body.names[leaf, leaf.axes], source, masked(body, [node, *self.start_parts(name)], source))]
+        if result == "start":
+            return []
         with body.recorder.recording() as reading:
             if result == "total" and self.walks:
                 text = f"{sum_name(name)} += {body.tiles.full(node, node.axes).text}"
@@ -230,6 +236,24 @@ class KernelPrinter:
                 text = self.memory.store_output(name, node, code)
         body.statements.append(make_statement(reading, text))
         return []
+
+    def start_parts(self, name: str) -> list[Node]:
+        """What is added to a carried tile, but in a chunk that goes on belongs to the state that entered it."""
+        return [self.program.outputs[name + START]] if name + START in self.program.outputs else []
+
+    def next_state(self, name: str) -> str:
+        """The variable of a carried tile for the next tile of tokens."""
+        body, node, parts = self.body, self.program.outputs[name], self.start_parts(name)
+        if not parts:
+            return body.named_result(node, f"{name}_next")
+        new = body.fresh(f"{name}_next")
+        with body.recorder.recording() as reading:
+            lines = body.lines(node, new, body.tiles.full(node, node.axes).text)
+            part = body.tiles.full(parts[0], node.axes).text
+        store = self.memory.store_output(name + START, parts[0], name + START)
+        lines += [f"{name + START} = {part}", f"if {RESUMED}:", f"{INDENT}{store}", "else:", f"{INDENT}{new} += {name + START}"]
+        body.statements.append(make_statement(reading, *lines, name=new, size=bytes_of(node, False)))
+        return new
 
     def flush(self, depth: int, kept: Collection[str] = (), held: Mapping[str, int] | None = None) -> None:
         """Emits the statements that were collected, in a good order."""
@@ -256,10 +280,11 @@ class KernelPrinter:
             self.emit(self.memory.store(result_name(name, self.kernel), self.program.outputs[name].axes, sum_name(name), OF_SEQUENCE))
 
 
-def masked(body: BodyPrinter, node: Node, code: str) -> str:
-    """A carried tile, 0 in the padding."""
+def masked(body: BodyPrinter, terms: Sequence[Node], code: str) -> str:
+    """A carried tile, a sum of the terms, 0 in the padding."""
+    node = terms[0]
     for position, axis in enumerate(node.axes):
-        if axis not in TOKEN_AXES and not body.tiles.padding.is_zero(node, axis):
+        if axis not in TOKEN_AXES and not all(body.tiles.padding.is_zero(term, axis) for term in terms):
             body.tiles.counted.add(axis)
             here = f"{place(axis)} < {width(axis)}"
             index = f"({here})[{':, None' if position == 0 else 'None, :'}]" if len(node.axes) == 2 else here

@@ -1,9 +1,8 @@
-"""kernels.py: the schedules of a chunk program as Triton functions, and the operators around them."""
+"""kernels.py: the schedule of a chunk program as Triton functions, and the operators around them."""
 
 from __future__ import annotations
 
 import re
-from collections.abc import Mapping
 
 from miras_compiler.derive.rule import Rule
 from miras_compiler.emit.interface import Interface
@@ -20,34 +19,33 @@ from miras_compiler.schedule.tile import BLOCK, tile_length
 from miras_compiler.spec import digest
 
 
-def emit_kernels(rule: Rule, schedules: Mapping[str, Schedule], interface: Interface) -> str:
+def emit_kernels(rule: Rule, schedule: Schedule, interface: Interface) -> str:
     """Text of kernels.py."""
     spec = rule.spec
     names = {argument.leaf: argument.axes for argument in interface.tokens}, {each.name: each.axes for each in interface.parameters}
-    operations = [Operation(schedule, *names, prefix) for prefix, schedule in schedules.items()]
+    operation = Operation(schedule, *names)
     printer = TritonPrinter()
-    variants = [(each, make_printers(kernel, printer)) for each in operations for kernel in each.schedule.kernels]
-    printed = [each for _, kernel in variants for each in kernel]
+    variants = [make_printers(kernel, printer) for kernel in schedule.kernels]
+    printed = [each for kernel in variants for each in kernel]
     functions = [each.text() for each in printed]
     functions = [*map(str.strip, printer.helpers.values()), *functions]
-    main = operations[0]
     return marked(fill("kernels.py", {
         "header": header(spec),
         "name": spec.name,
         "digest": digest(spec),
-        "reason": main.schedule.reason,
+        "reason": schedule.reason,
         "legend": legend(interface),
         "frozen": rule.chunk.frozen,
         "tile": tile_length(rule),
         "least": 64 if any(axis.startswith("n") for each in printed for axis in each.axes) else 16,
         "block": BLOCK,
-        "options": launch_options(rule, [kernel for _, kernel in variants]),
+        "options": launch_options(rule, variants),
         "functions": functions,
         "imports": device_imports("\n".join(functions)),
-        "launches": [operation.launch(kernel) for operation, kernel in variants],
-        "operators": [operation.rows() for operation in operations],
-        "carried": quoted(main.carried),
-        "starts": quoted([f"{name}{START}" for name in main.last]),
+        "launches": [operation.launch(kernel) for kernel in variants],
+        "operators": operation.rows(),
+        "carried": quoted(operation.carried),
+        "starts": quoted([f"{name}{START}" for name in operation.last]),
         "signature": signature(interface),
         "tokens_dict": mapping([argument.name for argument in interface.tokens], 8),
         "parameters_dict": mapping([argument.name for argument in interface.parameters], 8),

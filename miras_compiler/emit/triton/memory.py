@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from miras_compiler.emit.triton.tile import block, place, width
-from miras_compiler.ir.nodes import Axes, Leaf, Node
+from miras_compiler.ir.nodes import Axes, Leaf, Node, Start
 from miras_compiler.schedule.kernel import Kernel
 
 OF_SEQUENCE, OF_TILE, OF_OWN = "n * H + h", "index * H + h", "own * H + h"
@@ -28,8 +28,10 @@ class Memory:
         """Whether a leaf is loaded as it is stored: rows of tokens, and tiles that were saved."""
         return len(leaf.axes) == 2 and self.kernel.roles[leaf.name] in ("token", "saved")
 
-    def load_leaf(self, leaf: Leaf) -> str:
+    def load_leaf(self, leaf: Leaf | Start) -> str:
         """How a leaf is loaded, whatever its role."""
+        if isinstance(leaf, Start):
+            return load_call(leaf.name, leaf.axes, OF_SEQUENCE, widened=False)
         role = self.kernel.roles[leaf.name]
         if role == "token":
             return self.load_token(leaf.name, leaf)
@@ -68,7 +70,7 @@ class Memory:
         result = self.kernel.results[name]
         if result == "token":
             return self.store_token(name, output, code)
-        index = {"carried": OF_SEQUENCE, "total": OF_TILE}.get(result, self.at_tile(name))
+        index = {"carried": OF_SEQUENCE, "start": OF_SEQUENCE, "total": OF_TILE}.get(result, self.at_tile(name))
         return self.store(result_name(name, self.kernel), output.axes, code, index)
 
 

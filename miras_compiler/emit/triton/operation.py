@@ -22,7 +22,6 @@ class Operation:
     schedule: Schedule
     tokens: Mapping[str, str]
     parameters: Mapping[str, str]
-    prefix: str = ""
 
     @property
     def carried(self) -> tuple[str, ...]:
@@ -34,11 +33,9 @@ class Operation:
 
     @property
     def inputs(self) -> dict[str, str]:
-        """Inputs of the forward operator with their axes: tokens, parameters, carried states, then fixed ones."""
+        """Inputs of the forward operator with their axes: tokens, parameters, carried states."""
         leaves = {leaf.name: leaf.axes for kernel in self.schedule.forward for leaf in leaves_of(kernel.program)}
-        roles = {name: role for kernel in self.schedule.forward for name, role in kernel.roles.items()}
-        states = (*self.carried, *(name for name, role in roles.items() if role == "fixed"))
-        return {**self.tokens, **self.parameters, **{name: f"BH{letters(leaves[name])}" for name in states}}
+        return {**self.tokens, **self.parameters, **{name: f"BH{letters(leaves[name])}" for name in self.carried}}
 
     @property
     def visible(self) -> dict[str, str]:
@@ -92,7 +89,7 @@ class Operation:
             return f'Buffer("rows", "{letters(tuple(axis for axis in axes if axis not in TOKEN_AXES))}"{typed})'
         if result == "saved":
             return f'Buffer("slots", "{letters(axes)}"{", narrow=True" if name in kernel.narrow else ""})'
-        kind = "sequences" if result == "carried" else "totals" if kernel.walk != "each" else "shares"
+        kind = {"carried": "sequences", "start": "starts"}.get(result) or ("totals" if kernel.walk != "each" else "shares")
         return f'Buffer("{kind}", "{letters(axes)}")'
 
     def launch(self, variants: Sequence[KernelPrinter]) -> str:
@@ -109,10 +106,9 @@ class Operation:
         """Both operators, and the pair of them."""
         forward, backward = self.schedule.forward, self.schedule.backward
         kept = {**self.kept, **self.cotangents}
-        names = f"{self.prefix}forward", f"{self.prefix}backward"
-        first = self.operator(names[0], self.inputs, (*self.visible, *self.hidden), forward)
-        second = self.operator(names[1], kept, self.gradients, backward, self.carried)
-        return "\n".join([first, second, f"{self.prefix}operator = Differentiable({', '.join(names)})"])
+        first = self.operator("forward", self.inputs, (*self.visible, *self.hidden), forward)
+        second = self.operator("backward", kept, self.gradients, backward, self.carried)
+        return "\n".join([first, second, "operator = Differentiable(forward, backward)"])
 
     def operator(
         self, name: str, inputs: Mapping[str, str], results: Sequence[str], kernels: Sequence[Kernel], carried: Sequence[str] = ()

@@ -7,7 +7,6 @@ from collections.abc import Mapping, Sequence
 from miras_compiler.derive.rule import Rule
 from miras_compiler.emit.triton.kernel import KernelPrinter
 from miras_compiler.gpus.launch_table import ANY, FULL, Launch, forms_of, launches
-from miras_compiler.schedule.build import RESUME
 from miras_compiler.schedule.tile import tile_length
 
 HALF_A_FILE = 88 * 1024  # bytes of tiles that about half the registers of a processor, 4 warps, can hold
@@ -20,7 +19,7 @@ def launch_options(rule: Rule, variants: Sequence[Sequence[KernelPrinter]]) -> s
     rows = {}
     for printed in variants:
         name = printed[0].kernel.name
-        rows[name] = launches(name.removeprefix(RESUME), forms_of(rule.spec), tile_length(rule), default=estimated(printed))
+        rows[name] = launches(name, forms_of(rule.spec), tile_length(rule), default=estimated(printed))
     return "{\n" + "\n".join(f'    "{name}": {rows_text(found)},' for name, found in rows.items()) + "\n}"
 
 

@@ -6,7 +6,7 @@ import sympy as sp
 
 from miras_compiler.expressions.symbols import Composite
 from miras_compiler.ir.build import placeholder
-from miras_compiler.ir.nodes import TOKEN_AXES, Contract, Cumulate, Leaf, Map, Mask, Node, Reduce, Rename
+from miras_compiler.ir.nodes import TOKEN_AXES, Contract, Cumulate, Leaf, Map, Mask, Node, Reduce, Rename, Start
 
 
 class Padding:
@@ -35,7 +35,7 @@ class Padding:
 
     def _is_zero(self, node: Node, axis: str) -> bool:
         match node:
-            case Leaf():
+            case Leaf() | Start():
                 return True
             case Map():
                 return self.is_undefined(node, axis) or bool(_written_out(self.behind(node, axis)) == 0)

@@ -114,7 +114,7 @@ class PhasePrinter:
         self.flush()
         if not self.sections and self.lines[-1].startswith("# "):
             del self.lines[-2:]
-        return masked(self.body, node, code) if name in self.carried else code
+        return masked(self.body, [node], code) if name in self.carried else code
 
     def is_at_hand(self, node: Node) -> bool:
         """Whether a tile is a leaf, or has a name that other statements use."""

@@ -9,6 +9,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 
 from miras_compiler.emit.triton.blocks import split_axis
+from miras_compiler.emit.triton.body import source
 from miras_compiler.emit.triton.expression import TritonPrinter
 from miras_compiler.emit.triton.kernel import Carried, KernelPrinter
 from miras_compiler.emit.triton.memory import OF_SEQUENCE, Memory, last_name, result_name, shape
@@ -17,7 +18,6 @@ from miras_compiler.emit.triton.statement import Reading, make_statement
 from miras_compiler.emit.triton.tile import block, place, width
 from miras_compiler.ir.nodes import Contract, Leaf, Node, Program
 from miras_compiler.ir.traverse import nodes_of
-from miras_compiler.schedule.build import RESUME
 from miras_compiler.schedule.kernel import Kernel
 
 BARRIER = "tl.debug_barrier()"
@@ -30,13 +30,11 @@ def make_printers(kernel: Kernel, printer: TritonPrinter) -> list[KernelPrinter]
     """The printers for a kernel.
 
     One in stages where it has a hidden axis that programs cannot share out, and one more before that for a hidden width of no more than a
-    block, which has no need of stages. A chunk in progress is a single tile, and needs no other.
+    block, which has no need of stages.
     """
     if not can_be_staged(kernel.program) or split_axis(kernel) == HIDDEN:
         return [KernelPrinter(kernel, printer)]
     staged = StagedPrinter(kernel, printer)
-    if kernel.name.startswith(RESUME):
-        return [staged]
     staged.suffix = WIDE
     whole = KernelPrinter(kernel, printer)
     if whole.walks:
@@ -97,7 +95,7 @@ class StagedPrinter(KernelPrinter):
             sums = self.stages.sums(loop)
             blocks = [*(term for node in sums for term, _ in self.stages.chains[node]), *(self.program.outputs[name] for name in hidden)]
             entering = self.stages.entering(blocks)
-            entered += entering
+            entered += map(source, entering)
             for node in entering:
                 if not self.is_loaded_tile(node):
                     self.body.name_now(node)
@@ -119,7 +117,7 @@ class StagedPrinter(KernelPrinter):
 
     def home(self, name: str, node: Node) -> int:
         """The loop that stores an output, or the one that it is stored before."""
-        return self.stages.loops - 1 if is_hidden(node) and self.kernel.results[name] == "carried" else self.stages.stage[node]
+        return self.stages.loops - 1 if is_hidden(node) and self.kernel.results[name] in ("carried", "start") else self.stages.stage[node]
 
     def loop(self, sums: list[Node], outputs: list[str], depth: int) -> None:
         """A loop over the blocks of the hidden width."""
@@ -155,7 +153,7 @@ class StagedPrinter(KernelPrinter):
         if name in kernel.last and kernel.walk == "forward":
             code = self.memory.store(last_name(name), leaf.axes, old, OF_SEQUENCE)
             body.statements.append(make_statement(Reading({old}), "if i == tiles - 1:", f"    {code}"))
-        new = body.named_result(node, f"{name}_next")
+        new = self.next_state(name)
         lines = [BARRIER]
         if name in kernel.last and kernel.walk == "reverse":
             lines = ["if i == tiles - 1:", f"    {new} += {self.memory.load(last_name(name), leaf, OF_SEQUENCE)}", BARRIER]

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterator, Sequence
 
 from miras_compiler.emit.triton.statement import Statement
-from miras_compiler.ir.nodes import Leaf, Node, Program
+from miras_compiler.ir.nodes import Leaf, Node, Program, Start
 from miras_compiler.ir.traverse import nodes_of
 
 SECTIONS = (
@@ -29,7 +29,7 @@ def ordered(program: Program, by_section: bool) -> list[Step]:
     if not by_section:
         return [(None, name) for name in program.outputs]
     rank = {section: index for index, (section, _) in enumerate(SECTIONS)}
-    nodes = [node for node in nodes_of(program) if node in program.labels and not isinstance(node, Leaf)]
+    nodes = [node for node in nodes_of(program) if node in program.labels and not isinstance(node, Leaf | Start)]
     nodes.sort(key=lambda node: rank.get(program.labels[node].section, 0))
     steps: list[Step] = []
     waiting: dict[Node, list[str]] = {}

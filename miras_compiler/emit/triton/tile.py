@@ -18,7 +18,7 @@ from miras_compiler.emit.triton.root import define_root
 from miras_compiler.emit.triton.statement import Recorder
 from miras_compiler.errors import InternalError
 from miras_compiler.ir.build import length, ordered, placeholder
-from miras_compiler.ir.nodes import AXIS_ORDER, TOKEN_AXES, Axes, Contract, Cumulate, Leaf, Map, Mask, Node, Reduce, Rename, Root
+from miras_compiler.ir.nodes import AXIS_ORDER, TOKEN_AXES, Axes, Contract, Cumulate, Leaf, Map, Mask, Node, Reduce, Rename, Root, Start
 from miras_compiler.passes.invert import TriangularInverse
 from miras_compiler.schedule.segments import gathered_of, segments_of
 from miras_compiler.schedule.tile import letter_of as width
@@ -113,7 +113,7 @@ class TilePrinter:
         code = self.operand(arg, tuple(axis for axis in order if axis in arg.axes))
         leaf = _behind(arg)
         if isinstance(leaf, Leaf) and self.narrow(leaf):
-            self.recorder.top.widened.add(code.text)
+            self.recorder.top.widened.add(self.operand(leaf, leaf.axes).text)
             code = Code(f"{code.at_least(ATOM)}.to(tl.float32)", ATOM, 2)
         if len(order) < 2 or len(arg.axes) != 1 or not spans(arg):
             return Code(code.text, code.strength, len(arg.axes))
@@ -254,7 +254,7 @@ def origin(node: Node, axis: str) -> str:
 
 
 def _behind(node: Node) -> Node:
-    return _behind(node.args[0]) if isinstance(node, Rename) else node
+    return _behind(node.args[0]) if isinstance(node, Rename | Start) else node
 
 
 def _axes(node: Node, order: Axes) -> Axes:
