@@ -81,7 +81,8 @@ class _Pass:
         program, prices = self.program, self.prices
         carried = carried_leaves(program)
         states = {leaf.name for leaf in carried}
-        nexts = {name: node for name, node in program.outputs.items() if name.removesuffix(START) in states}
+        both = [name for state in program.outputs if state in states for name in (state, state + START)]
+        nexts = {name: program.outputs[name] for name in both if name in program.outputs}
         others = {name: node for name, node in program.outputs.items() if name not in nexts}
         depends = dependents(program.outputs.values(), carried) - set(carried)
         path = depends & set(topological(nexts.values()))
