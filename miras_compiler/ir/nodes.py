@@ -101,7 +101,7 @@ class Rename(Node):
 
 
 class Start(Node):
-    """A leaf as a chunk that begins with the tile finds it: the leaf itself. In a chunk that goes on it is another one, called `name`."""
+    """A leaf, or a constant, as a chunk that begins with the tile finds it: itself. In a chunk that goes on it is a leaf called `name`."""
 
     __slots__ = ()
 

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from miras_compiler.errors import InternalError
-from miras_compiler.ir.build import length, placeholder
+from miras_compiler.ir.build import is_constant, length, placeholder
 from miras_compiler.ir.nodes import (
     AXIS_ORDER,
     TOKEN_AXES,
@@ -64,8 +64,8 @@ def _problem(node: Node) -> str:
         if node.axes != tuple(node.new if a == node.old else a for a in arg.axes) or node.old not in arg.axes:
             return "renames an axis that is not there"
     elif isinstance(node, Start):
-        if node.axes != node.args[0].axes or not isinstance(node.args[0], Leaf):
-            return "stands for no leaf over the same axes"
+        if node.axes != node.args[0].axes or not (isinstance(node.args[0], Leaf) or is_constant(node.args[0])):
+            return "stands for no leaf or number over the same axes"
     elif isinstance(node, Reduce):
         if node.axes != tuple(a for a in node.args[0].axes if a != node.axis) or node.axis not in node.args[0].axes:
             return "reduces an axis that is not there"

@@ -2,22 +2,31 @@
 
 from __future__ import annotations
 
-from miras_compiler.ir.build import state_tile
+from dataclasses import replace
+
+from miras_compiler.ir.build import constant, state_tile
 from miras_compiler.ir.nodes import Node, Program, Start, State
 from miras_compiler.ir.traverse import rewrite
 
 START = "_start"
+COUNTED = "log_beta"  # the entry that is 0 where a chunk begins; what it is behind the last token, the decays of that chunk say
 
 
 def enter_chunk(program: Program) -> Program:
     """The program, or its adjoint, with the state `W` in place of `W_start`, as a Start: kernels of a chunk that goes on tell them apart.
 
-    Both gradients of the adjoint stay: their sum is the gradient of a state that a chunk begins with.
+    Both gradients of the adjoint stay: their sum is the gradient of a state that a chunk begins with. The decay since the chunk began is a
+    Start, too, of 0, and no output.
     """
 
     def rule(node: Node, args: tuple[Node, ...]) -> Node:
         if isinstance(node, State) and node.name.endswith(START):
             return Start(node.axes, (state_tile(node.name.removesuffix(START), node.axes),), (node.name,))
+        if isinstance(node, State) and node.name == COUNTED:
+            return Start(node.axes, (constant(0, node.axes),), (node.name,))
+        if isinstance(node, State) and node.name == f"d_{COUNTED}":
+            return constant(0, node.axes)
         return type(node)(node.axes, args, node.fields)
 
-    return rewrite(program, rule)
+    entered = rewrite(program, rule)
+    return replace(entered, outputs={name: node for name, node in entered.outputs.items() if name != COUNTED})

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 
 import torch
@@ -32,12 +32,14 @@ def read_start(
 class ChunkKernels(Computes):
     """The parallel form. `carried` are the entries of the state that go from tile to tile.
 
-    Where surprises are taken at the state that entered the chunk, `starts` are the entries <name>_start of that state.
+    Where surprises are taken at the state that entered the chunk, `starts` are the entries <name>_start of that state, with the letters of
+    their axes; where reads follow a linear path from it, also log_beta, whose next value `decay` gives.
     """
 
     whole: Differentiable
     carried: tuple[str, ...]
-    starts: tuple[str, ...] = ()
+    starts: Mapping[str, str] = field(default_factory=dict)
+    decay: Callable[..., Tensor] | None = None
     resumed: Differentiable = field(init=False)  # for the chunk that a state is in the middle of
 
     def __post_init__(self) -> None:
@@ -68,8 +70,11 @@ class ChunkKernels(Computes):
         carried, last = carried[: len(self.carried)], carried[len(self.carried) :]
         final = dict(zip(self.carried, carried, strict=True))
         end = position + (inputs[0].shape[1] if cu_seqlens is None else cu_seqlens.diff())
-        for name, start, before in zip(self.starts, starts, last, strict=True):
+        for name, start, before in zip(self.starts, starts, last, strict=False):
             final[name] = self.start_of_chunk(position, end, start, before, final[name.removesuffix("_start")])
+        if self.decay is not None:
+            given = state["log_beta"], position, end
+            final["log_beta"] = self.decay(tokens["log_alpha"], *given, self.contract.chunk, cu_seqlens)
         return o, {**final, "position": end % self.contract.chunk}
 
     def start_of_chunk(self, position: Tensor, end: Tensor, start: Tensor, before: Tensor, behind: Tensor) -> Tensor:

@@ -181,10 +181,9 @@ class Differentiable:
         """The visible results, a tuple of tensors."""
         return self.run(*tensors, position, cu_seqlens, grid, torch.is_grad_enabled())[: self.visible]
 
-    def resumed(self, starts: Sequence[str]) -> Differentiable:
-        """The same for chunks that go on: it takes `starts` first, the states <name>_start that entered them."""
-        axes = {name: self.forward.inputs[name.removesuffix("_start")] for name in starts}
-        return Differentiable(self.forward.resumed(axes), self.backward.resumed(axes))
+    def resumed(self, starts: Mapping[str, str]) -> Differentiable:
+        """The same for chunks that go on: it takes `starts` first, what entered them, here with the letters of their axes."""
+        return Differentiable(self.forward.resumed(starts), self.backward.resumed(starts))
 
     def save(self, ctx: Any, inputs: tuple[Any, ...], output: tuple[Tensor, ...]) -> None:
         """Keeps what the reverse operator reads."""

@@ -74,8 +74,6 @@ def why_not(rule: Rule, program: Program) -> str:
         return "it erases along a key of its own (optimizer.erase_key)"
     if rule.chunk.frozen and not any(is_start(leaf) for leaf in leaves_of(program)):
         return "nothing reads the state that entered the chunk, which the final state holds"
-    if rule.chunk.path:
-        return "reads inside a chunk follow a linear path from its start (chunk.retention: chunk_end)"
     if not any("c" in leaf.axes for leaf in leaves_of(program)):
         return "the rule runs token by token"
     tile = tile_length(rule)

@@ -48,7 +48,7 @@ class Kernel:
     @property
     def starts(self) -> tuple[str, ...]:
         """The states that entered the chunk, where a chunk that goes on has others than the carried ones."""
-        return tuple(dict.fromkeys(node.name for node in nodes_of(self.program) if isinstance(node, Start)))
+        return tuple(dict.fromkeys(node.name for node in starts_of(self.program)))
 
     def leaves(self, *roles: Role) -> tuple[str, ...]:
         return tuple(name for name, role in self.roles.items() if role in roles)
@@ -72,3 +72,8 @@ class Schedule:
     @property
     def kernels(self) -> tuple[Kernel, ...]:
         return (*self.forward, *self.backward)
+
+
+def starts_of(program: Program) -> list[Start]:
+    """The tiles that differ in a chunk that goes on."""
+    return [node for node in nodes_of(program) if isinstance(node, Start)]

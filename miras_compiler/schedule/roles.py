@@ -6,7 +6,7 @@ from dataclasses import replace
 
 from miras_compiler.ir.nodes import Leaf, Node, Program, State
 from miras_compiler.ir.traverse import carried_leaves, leaves_of
-from miras_compiler.passes.enter import START
+from miras_compiler.passes.enter import COUNTED, START
 from miras_compiler.schedule.kernel import Result, Role
 
 AT = "_at"  # what a state is called in the buffer that holds it as each tile finds it
@@ -44,6 +44,6 @@ def backward_results(program: Program) -> dict[str, Result]:
 def _backward_result(name: str, node: Node, carried: set[str]) -> Result:
     if name in carried:
         return "carried"
-    if name.removesuffix(START) in carried:
+    if name.removesuffix(START) in carried or name == f"d_{COUNTED}":
         return "start"
     return "token" if "c" in node.axes else "total"

@@ -13,6 +13,7 @@ from miras_compiler.emit.triton.expression import TritonPrinter
 from miras_compiler.emit.triton.statement import Reading, Recorder, Statement, make_statement
 from miras_compiler.emit.triton.tile import TilePrinter, is_broadcast, is_product, spans
 from miras_compiler.errors import InternalError
+from miras_compiler.ir.build import is_constant
 from miras_compiler.ir.nodes import Axes, Contract, Leaf, Map, Node, Program, Rename, Start
 from miras_compiler.ir.traverse import dependents, leaves_of, nodes_of
 from miras_compiler.ir.words import Words
@@ -80,7 +81,7 @@ class BodyPrinter:
         """A tile as it stands in an expression: its name, or its code where nothing else reads it."""
         base, order = resolve(node, order)
         if isinstance(base, Start):
-            self.operand(base.args[0], base.axes)
+            self.enter(base)
         if (base, order) in self.names:
             return self.read(self.names[base, order], len(order))
         if (base, order[::-1]) in self.names and not (is_product(base) and len(order) == 2 and self.wanted_turned(base)):
@@ -149,6 +150,16 @@ class BodyPrinter:
             size = bytes_of(leaf, self.narrow(leaf))
             self.statements.append(Statement((f"{name} = {load}", *start), name, size, is_load=load.startswith("load_")))
         return name
+
+    def enter(self, start: Start) -> None:
+        """What entered the chunk, now: with the leaf that it is else, or beside the constant."""
+        (otherwise,) = start.args
+        if not is_constant(otherwise):
+            self.operand(otherwise, otherwise.axes)
+        elif (start, start.axes) not in self.names:
+            name = self.names[start, start.axes] = self.fresh(start.name)
+            load = f"{self.load(start)} if {RESUMED} else {self.tiles.full(otherwise, otherwise.axes).text}"
+            self.statements.append(Statement((f"{name} = {load}",), name))
 
     def start(self, leaf: Leaf) -> list[str]:
         """The assignment of the leaf that a chunk which goes on has in this one's place, if the program reads it; it costs nothing else."""

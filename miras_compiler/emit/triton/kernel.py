@@ -223,7 +223,7 @@ class KernelPrinter:
             leaf = self.found[name]
             source = self.next_state(name)
             return [Carried(body.names[leaf, leaf.axes], source, masked(body, [node, *self.start_parts(name)], source))]
-        if result == "start":
+        if result == "start" and name.endswith(START):  # with the carried tile
             return []
         with body.recorder.recording() as reading:
             if result == "total" and self.walks:
@@ -234,7 +234,7 @@ class KernelPrinter:
                     code = body.assign(node, node.axes, name, code, reading)
                     reading = Reading({code})
                 text = self.memory.store_output(name, node, code)
-        body.statements.append(make_statement(reading, text))
+        body.statements.append(make_statement(reading, *([f"if {RESUMED}:", f"{INDENT}{text}"] if result == "start" else [text])))
         return []
 
     def start_parts(self, name: str) -> list[Node]:

@@ -13,7 +13,6 @@ from miras_compiler.emit.triton.expression import TritonPrinter
 from miras_compiler.emit.triton.operation import Operation
 from miras_compiler.emit.triton.options import launch_options
 from miras_compiler.emit.triton.staged import make_printers
-from miras_compiler.passes.enter import START
 from miras_compiler.schedule import Schedule
 from miras_compiler.schedule.tile import BLOCK, tile_length
 from miras_compiler.spec import digest
@@ -45,7 +44,8 @@ def emit_kernels(rule: Rule, schedule: Schedule, interface: Interface) -> str:
         "launches": [operation.launch(kernel) for kernel in variants],
         "operators": operation.rows(),
         "carried": quoted(operation.carried),
-        "starts": quoted([f"{name}{START}" for name in operation.last]),
+        "starts": "{" + ", ".join(f'"{name}": "{axes}"' for name, axes in operation.starts.items()) + "}",
+        "path": rule.chunk.path,
         "signature": signature(interface),
         "tokens_dict": mapping([argument.name for argument in interface.tokens], 8),
         "parameters_dict": mapping([argument.name for argument in interface.parameters], 8),

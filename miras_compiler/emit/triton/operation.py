@@ -12,7 +12,8 @@ from miras_compiler.emit.triton.memory import last_name, result_name
 from miras_compiler.emit.triton.tile import width
 from miras_compiler.ir.nodes import TOKEN_AXES, Axes
 from miras_compiler.ir.traverse import leaves_of
-from miras_compiler.schedule.kernel import Kernel, Schedule
+from miras_compiler.passes.enter import START
+from miras_compiler.schedule.kernel import Kernel, Schedule, starts_of
 
 
 @dataclass(frozen=True)
@@ -30,6 +31,13 @@ class Operation:
     @property
     def last(self) -> tuple[str, ...]:
         return tuple(name for kernel in self.schedule.forward for name in kernel.last)
+
+    @property
+    def starts(self) -> dict[str, str]:
+        """What entered a chunk that goes on, with the letters of its axes: the states in the order of `last`, then other entries."""
+        found = {node.name: f"BH{letters(node.axes)}" for kernel in self.schedule.kernels for node in starts_of(kernel.program)}
+        states = [f"{name}{START}" for name in self.last]
+        return {name: found[name] for name in (*states, *sorted(found.keys() - {*states}))}
 
     @property
     def inputs(self) -> dict[str, str]:
