@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from dataclasses import replace
 
-from miras_compiler.ir.build import constant, state_tile
+from miras_compiler.ir.build import constant, is_constant, state_tile
 from miras_compiler.ir.nodes import Node, Program, Start, State
 from miras_compiler.ir.traverse import rewrite
 
@@ -16,7 +16,7 @@ def enter_chunk(program: Program) -> Program:
     """The program, or its adjoint, with the state `W` in place of `W_start`, as a Start: kernels of a chunk that goes on tell them apart.
 
     Both gradients of the adjoint stay: their sum is the gradient of a state that a chunk begins with. The decay since the chunk began is a
-    Start, too, of 0, and no output.
+    Start, too, of 0, and no output; its gradient is none where nothing reads it.
     """
 
     def rule(node: Node, args: tuple[Node, ...]) -> Node:
@@ -29,4 +29,5 @@ def enter_chunk(program: Program) -> Program:
         return type(node)(node.axes, args, node.fields)
 
     entered = rewrite(program, rule)
-    return replace(entered, outputs={name: node for name, node in entered.outputs.items() if name != COUNTED})
+    unread = {COUNTED} | {name for name, node in entered.outputs.items() if name == f"d_{COUNTED}" and is_constant(node)}
+    return replace(entered, outputs={name: node for name, node in entered.outputs.items() if name not in unread})
