@@ -202,11 +202,11 @@ def test_sums_of_tokens_that_divide_need_a_tile_without_padding(size: int, print
     assert bool(compile_spec(spec).schedule) == printed
 
 
-@pytest.mark.parametrize(("per", "read"), [("head", "after_write"), ("head", "chunk_start"), ("value_channel", "chunk_start")])
-def test_a_linear_path_counts_its_decay_in_the_chunk_in_progress_alone(tmp_path: Path, per: str, read: str) -> None:
+@pytest.mark.parametrize("per", ["head", "value_channel"])
+def test_a_linear_path_counts_its_decay_in_the_chunk_in_progress_alone(tmp_path: Path, per: str) -> None:
     """Found by a random spec: tiles handed the decay since the chunk's start on to the next chunk."""
     fields = {"memory": {"kind": "vector"}, "attentional_bias": {"kind": "l2"}, "retention": {"kind": "sigmoid"}}
-    chunk = {"size": 16, "gradient": "chunk_start", "read": read, "retention": "chunk_end"}
+    chunk = {"size": 16, "gradient": "chunk_start", "read": "chunk_start", "retention": "chunk_end"}
     gates = {"eta": {"per": "head"}, "alpha": {"per": per}}
     made = compile_spec(parse_spec(json.dumps({"name": "on_a_path", **fields, "chunk": chunk, "gates": gates}), "on_a_path.yaml"))
     assert made.schedule is not None
