@@ -8,7 +8,7 @@ from .runtime_configuration import MemoryConfig
 
 
 class ArcsinhMemoryConfig(MemoryConfig):
-    """Every field has a default: that of the spec. The code of the package has the digest 896c9c793d6b."""
+    """Every field has a default: that of the spec. The code of the package has the digest 8f743505e65f."""
 
     model_type = "miras_arcsinh_memory"
 

@@ -8,7 +8,7 @@ from .runtime_configuration import MemoryConfig
 
 
 class ChiSquareMemoryConfig(MemoryConfig):
-    """Every field has a default: that of the spec. The code of the package has the digest 0df053ce6a90."""
+    """Every field has a default: that of the spec. The code of the package has the digest 4a3a842b0ee4."""
 
     model_type = "miras_chi_square_memory"
 

@@ -35,7 +35,7 @@ class Operator:
 
     def __post_init__(self) -> None:
         self.buffers = {name: buffer for launch in self.launches for name, buffer in launch.makes.items()}
-        self.own = [name for name in self.buffers if name not in self.results]
+        self.own = [name for name, buffer in self.buffers.items() if name not in self.results and buffer.kind != "starts"]
         self.steps = [self.step(number) for number in range(len(self.launches))]
         self.widths: dict[str, tuple[str, int]] = {}  # by letter: an input, and its axis with that width
         for name, axes in self.inputs.items():
@@ -48,6 +48,11 @@ class Operator:
         self.op = torch.library.custom_op(free_name(self), self.run, mutates_args=(), schema=f"{schema} -> ({results})")
         self.op.register_fake(self.fake)
         self.op.register_vmap(self.batched)
+
+    def resumed(self, starts: Mapping[str, str]) -> Operator:
+        """The pass over chunks that go on: it takes the states that entered them first, and a reverse pass gives their gradients first."""
+        results = (*(f"d_{name}" for name in starts), *self.results) if self.carried else self.results
+        return Operator(self.table, f"resumed_{self.name}", {**starts, **self.inputs}, results, self.launches, self.carried)
 
     def step(self, number: int) -> tuple[Launch, tuple[str, ...], dict[str, Buffer], list[str]]:
         """A launch, its tensors, the buffers that it makes, and those that no later launch reads."""
@@ -99,7 +104,7 @@ class Operator:
         for launch, tensors, makes, done in self.steps:
             for name, buffer in makes.items():
                 found[name] = buffer.allocate(sizes, found)
-            launch(sizes, [found[name] for name in tensors])
+            launch(sizes, [found.get(name) for name in tensors])  # a whole chunk has no state of its own that entered it
             for name in done:
                 del found[name]
 
@@ -175,6 +180,10 @@ class Differentiable:
     def __call__(self, tensors: Sequence[Tensor], position: Tensor | None, cu_seqlens: Tensor | None, grid: str) -> Any:
         """The visible results, a tuple of tensors."""
         return self.run(*tensors, position, cu_seqlens, grid, torch.is_grad_enabled())[: self.visible]
+
+    def resumed(self, starts: Mapping[str, str]) -> Differentiable:
+        """The same for chunks that go on: it takes `starts` first, what entered them, here with the letters of their axes."""
+        return Differentiable(self.forward.resumed(starts), self.backward.resumed(starts))
 
     def save(self, ctx: Any, inputs: tuple[Any, ...], output: tuple[Tensor, ...]) -> None:
         """Keeps what the reverse operator reads."""

@@ -8,7 +8,7 @@ from .runtime_configuration import MemoryConfig
 
 
 class CombaConfig(MemoryConfig):
-    """Every field has a default: that of the spec. The code of the package has the digest ac6ec7f9ee15."""
+    """Every field has a default: that of the spec. The code of the package has the digest d9a64d7faffb."""
 
     model_type = "miras_comba"
 

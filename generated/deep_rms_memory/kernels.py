@@ -46,14 +46,6 @@ OPTIONS: dict[str, tuple[Row, ...]] = {
     "pre2": (Row(64, warps=4), Row(ANY, warps=8)),
     "seq": (Row(64, warps=8, stages=2), Row(ANY, warps=8)),
     "post": (Row(64, warps=4), Row(ANY, warps=8)),
-    "resume_prep": (Row(64, warps=4), Row(ANY, warps=8)),
-    "resume_main": (Row(64, warps=8, stages=2), Row(ANY, warps=8)),
-    "resume_read": (Row(64, warps=4), Row(ANY, warps=8)),
-    "resume_pre": (Row(64, warps=4), Row(ANY, warps=8)),
-    "resume_pre2": (Row(64, warps=4), Row(ANY, warps=8)),
-    "resume_seq": (Row(64, warps=8, stages=2), Row(ANY, warps=8)),
-    "resume_post": (Row(64, warps=4), Row(ANY, warps=8)),
-    "resume_post2": (Row(64, warps=4), Row(ANY, warps=8)),
 }  # by kernel, for widths up to that of the row
 TABLE = LaunchTable("deep_rms_memory", "6bc6076d7a41", tile=TILE, block=64, least=64, options=OPTIONS)
 
@@ -113,9 +105,10 @@ def prep(
 @triton.jit(do_not_specialize=JUST_NUMBERS)
 def main(
     G_end_ptr, W1_ptr, W1_momentum_ptr, W2_ptr, W2_momentum_ptr, W3_ptr, W3_momentum_ptr, beta_end_ptr, k_ptr, ln_bias_ptr,
-    ln_weight_ptr, m_end_ptr, n_end_ptr, reach_end_ptr, v_ptr, W1_next_ptr, W2_next_ptr, W3_next_ptr, W1_momentum_next_ptr,
-    W2_momentum_next_ptr, W3_momentum_next_ptr, d3_ptr, h2_ptr, W1_at_ptr, W1_momentum_at_ptr, W2_at_ptr, W2_momentum_at_ptr,
-    W3_at_ptr, W3_momentum_at_ptr, W1_last_ptr, W2_last_ptr, W3_last_ptr, position_ptr, cu_ptr, T, members, low, high,
+    ln_weight_ptr, m_end_ptr, n_end_ptr, reach_end_ptr, v_ptr, W1_start_ptr, W2_start_ptr, W3_start_ptr, W1_next_ptr,
+    W2_next_ptr, W3_next_ptr, W1_momentum_next_ptr, W2_momentum_next_ptr, W3_momentum_next_ptr, d3_ptr, h2_ptr, W1_at_ptr,
+    W1_momentum_at_ptr, W2_at_ptr, W2_momentum_at_ptr, W3_at_ptr, W3_momentum_at_ptr, W1_last_ptr, W2_last_ptr, W3_last_ptr,
+    position_ptr, cu_ptr, T, members, low, high,
     H: tl.constexpr, K: tl.constexpr, N: tl.constexpr, V: tl.constexpr, C: tl.constexpr, BK: tl.constexpr, BN: tl.constexpr,
     BV: tl.constexpr, BC: tl.constexpr, DOT: tl.constexpr, GRID: tl.constexpr, PACKED: tl.constexpr, SAVE: tl.constexpr,
 ):  # fmt: skip
@@ -145,6 +138,9 @@ def main(
         t = base + i * C
         here = (r >= first - t) & (r < tl.minimum(C, end - t))
         at_row, row = t * H + h, r * H + zero
+        W1_start = load_tile(W1_start_ptr, n * H + h, at_k, at_n1, K, N) if GRID == "resumed" else W1
+        W2_start = load_tile(W2_start_ptr, n * H + h, at_n1, at_n2, N, N) if GRID == "resumed" else W2
+        W3_start = load_tile(W3_start_ptr, n * H + h, at_n2, at_v, N, V) if GRID == "resumed" else W3
         if SAVE:
             store_tile(W1_at_ptr, index * H + h, at_k + zero, at_n1, K, N, W1)
             store_tile(W1_momentum_at_ptr, index * H + h, at_k + zero, at_n1, K, N, W1_momentum)
@@ -159,12 +155,12 @@ def main(
         k = load_rows(k_ptr, at_row, row, here, at_k, K)
 
         # the surprises of all tokens
-        z1 = dot(k, W1, DOT)  # z₁_t = k_t W₁[0]
+        z1 = dot(k, W1_start, DOT)  # z₁_t = k_t W₁[start]
         h1 = tanh(z1)  # h₁_t = tanh(z₁_t)
-        z2 = dot(h1, W2, DOT)  # z₂_t = h₁_t W₂[0]
+        z2 = dot(h1, W2_start, DOT)  # z₂_t = h₁_t W₂[start]
         h2 = tanh(z2)  # h₂_t = tanh(z₂_t)
         v = load_rows(v_ptr, at_row, row, here, at_v, V)
-        f = dot(h2, W3, DOT)  # f_t = h₂_t W₃[0]
+        f = dot(h2, W3_start, DOT)  # f_t = h₂_t W₃[start]
         rstd = tl.rsqrt(tl.sum(f * f, 1) / V + 1e-06)  # ρ_t = 1 / √(mean(f_t²) + 1e-06)
         normal = rstd[:, None] * f  # f̂_t = ρ_t f_t
         u = ln_weight[None, :] * normal + ln_bias[None, :] + k.to(tl.float32)  # u_t = ln_weight · f̂_t + ln_bias + k_t
@@ -188,10 +184,10 @@ def main(
         W3_next = beta_end * W3 + reach_end * W3_momentum - dot_tn(h2, G_end[:, None] * d3, DOT)
         W3_momentum_next = m_end * W3_momentum - dot_tn(h2, n_end[:, None] * d3, DOT)  # S₃[C] = m[C] S₃[0] − Σ_j h₂_jᵀ ⊗ (n[C]_j d₃_j)
         k = load_rows(k_ptr, at_row, row, here, at_k, K)
-        d2 = dot_nt(d3, W3, DOT) * (1 - h2 * h2)  # d₂_t = (d₃_t W₃[0]ᵀ) · (1 − h₂_t²)
+        d2 = dot_nt(d3, W3_start, DOT) * (1 - h2 * h2)  # d₂_t = (d₃_t W₃[start]ᵀ) · (1 − h₂_t²)
         W2_next = beta_end * W2 + reach_end * W2_momentum - dot_tn(h1, G_end[:, None] * d2, DOT)
         W2_momentum_next = m_end * W2_momentum - dot_tn(h1, n_end[:, None] * d2, DOT)  # S₂[C] = m[C] S₂[0] − Σ_j h₁_jᵀ ⊗ (n[C]_j d₂_j)
-        d1 = dot_nt(d2, W2, DOT) * (1 - h1 * h1)  # d₁_t = (d₂_t W₂[0]ᵀ) · (1 − h₁_t²)
+        d1 = dot_nt(d2, W2_start, DOT) * (1 - h1 * h1)  # d₁_t = (d₂_t W₂[start]ᵀ) · (1 − h₁_t²)
         W1_next = beta_end * W1 + reach_end * W1_momentum - dot_tn(k, G_end[:, None] * d1, DOT)
         W1_momentum_next = m_end * W1_momentum - dot_tn(k, n_end[:, None] * d1, DOT)  # S₁[C] = m[C] S₁[0] − Σ_j k_jᵀ ⊗ (n[C]_j d₁_j)
         store_tile(d3_ptr, index * H + h, r + zero, at_v, C, V, d3)
@@ -213,8 +209,8 @@ def main(
 @triton.jit(do_not_specialize=JUST_NUMBERS)
 def read(
     G_before_ptr, W1_at_ptr, W1_momentum_at_ptr, W2_at_ptr, W2_momentum_at_ptr, W3_at_ptr, W3_momentum_at_ptr,
-    beta_before_ptr, d3_ptr, h2_ptr, k_ptr, ln_bias_ptr, ln_weight_ptr, q_ptr, reach_before_ptr, o_ptr, position_ptr, cu_ptr,
-    T, members, low, high,
+    beta_before_ptr, d3_ptr, h2_ptr, k_ptr, ln_bias_ptr, ln_weight_ptr, q_ptr, reach_before_ptr, W3_start_ptr, W2_start_ptr,
+    W1_start_ptr, o_ptr, position_ptr, cu_ptr, T, members, low, high,
     H: tl.constexpr, K: tl.constexpr, N: tl.constexpr, V: tl.constexpr, C: tl.constexpr, BK: tl.constexpr, BN: tl.constexpr,
     BV: tl.constexpr, BC: tl.constexpr, DOT: tl.constexpr, GRID: tl.constexpr, PACKED: tl.constexpr, SAVE: tl.constexpr,
 ):  # fmt: skip
@@ -238,6 +234,7 @@ def read(
     beta_before = load_row(beta_before_ptr, index * H + h, r, C)
     q = load_rows(q_ptr, at_row, row, here, at_k, K)
     W1 = load_tile(W1_at_ptr, index * H + h, at_k, at_n1, K, N)
+    W1_start = load_tile(W1_start_ptr, n * H + h, at_k, at_n1, K, N) if GRID == "resumed" else W1
     reach_before = load_row(reach_before_ptr, index * H + h, r, C)
     W1_momentum = load_tile(W1_momentum_at_ptr, index * H + h, at_k, at_n1, K, N)
     k = load_rows(k_ptr, at_row, row, here, at_k, K)
@@ -246,13 +243,15 @@ def read(
     d3 = load_tile(d3_ptr, index * H + h, r, at_v, C, V)
     h2 = load_tile(h2_ptr, index * H + h, r, at_n2, C, N)
     W3 = load_tile(W3_at_ptr, index * H + h, at_n2, at_v, N, V)
+    W3_start = load_tile(W3_start_ptr, n * H + h, at_n2, at_v, N, V) if GRID == "resumed" else W3
 
     # the surprises of all tokens
-    d2 = dot_nt(d3, W3, DOT) * (1 - square(h2.to(tl.float32)))  # d₂_t = (d₃_t W₃[0]ᵀ) · (1 − h₂_t²)
+    d2 = dot_nt(d3, W3_start, DOT) * (1 - square(h2.to(tl.float32)))  # d₂_t = (d₃_t W₃[start]ᵀ) · (1 − h₂_t²)
     W2 = load_tile(W2_at_ptr, index * H + h, at_n1, at_n2, N, N)
-    z1 = dot(k, W1, DOT)  # z₁_t = k_t W₁[0]
+    W2_start = load_tile(W2_start_ptr, n * H + h, at_n1, at_n2, N, N) if GRID == "resumed" else W2
+    z1 = dot(k, W1_start, DOT)  # z₁_t = k_t W₁[start]
     h1 = tanh(z1)  # h₁_t = tanh(z₁_t)
-    d1 = dot_nt(d2, W2, DOT) * (1 - h1 * h1)  # d₁_t = (d₂_t W₂[0]ᵀ) · (1 − h₁_t²)
+    d1 = dot_nt(d2, W2_start, DOT) * (1 - h1 * h1)  # d₁_t = (d₂_t W₂[start]ᵀ) · (1 − h₁_t²)
 
     # the memory at the queries
     read_z1 = beta_before[:, None] * dot(q, W1, DOT) + reach_before[:, None] * dot(q, W1_momentum, DOT) - dot(P1, d1, DOT)
@@ -281,13 +280,14 @@ def read(
 @triton.jit(do_not_specialize=JUST_NUMBERS)
 def pre(
     G_before_ptr, W1_at_ptr, W1_momentum_at_ptr, W2_at_ptr, W2_momentum_at_ptr, W3_at_ptr, W3_momentum_at_ptr, d_o_ptr,
-    h2_ptr, k_ptr, ln_bias_ptr, ln_weight_ptr, log_alpha_ptr, log_mu_ptr, q_ptr, reach_before_ptr, v_ptr, h1_ptr, f_ptr,
-    e_ptr, ln_weight_du_ptr, d3_W3_ptr, d2_ptr, d2_W2_ptr, D_end_D_mu_ptr, du_ptr, D_end_ptr, read_f_ptr,
-    d_reach_before_from_read_f_ptr, d_beta_before_from_read_f_ptr, position_ptr, cu_ptr, T, members, low, high,
+    h2_ptr, k_ptr, ln_bias_ptr, ln_weight_ptr, log_alpha_ptr, log_mu_ptr, q_ptr, reach_before_ptr, v_ptr, W1_start_ptr,
+    W3_start_ptr, W2_start_ptr, h1_ptr, f_ptr, e_ptr, ln_weight_du_ptr, d3_W3_start_ptr, d2_ptr, d2_W2_start_ptr,
+    D_end_D_mu_ptr, du_ptr, D_end_ptr, read_f_ptr, d_reach_before_from_read_f_ptr, d_beta_before_from_read_f_ptr,
+    position_ptr, cu_ptr, T, members, low, high,
     H: tl.constexpr, K: tl.constexpr, N: tl.constexpr, V: tl.constexpr, C: tl.constexpr, BK: tl.constexpr, BN: tl.constexpr,
     BV: tl.constexpr, BC: tl.constexpr, DOT: tl.constexpr, GRID: tl.constexpr, PACKED: tl.constexpr, SAVE: tl.constexpr,
 ):  # fmt: skip
-    """h1, f, e, ln_weight_du, d3_W3, d2, d2_W2, D_end_D_mu, du, D_end, read_f, …: every tile on its own."""
+    """h1, f, e, ln_weight_du, d3_W3_start, d2, d2_W2_start, D_end_D_mu, du, D_end, read_f, …: every tile on its own."""
     index, h = low + (tl.program_id(0) // H).to(tl.int64), tl.program_id(0) % H
     n = sequence_of(index, cu_ptr, members, C, GRID, PACKED)
     first, end, base, tiles, slot, step = span(n, position_ptr, cu_ptr, T, members, C, GRID, PACKED)
@@ -309,9 +309,10 @@ def pre(
     at_row, row = t * H + h, r * H
     h2 = load_tile(h2_ptr, index * H + h, r, at_n2, C, N)
     W3 = load_tile(W3_at_ptr, index * H + h, at_n2, at_v, N, V)
+    W3_start = load_tile(W3_start_ptr, n * H + h, at_n2, at_v, N, V) if GRID == "resumed" else W3
 
     # the surprises of all tokens
-    f = dot(h2, W3, DOT)  # f_t = h₂_t W₃[0]
+    f = dot(h2, W3_start, DOT)  # f_t = h₂_t W₃[start]
     rstd = tl.rsqrt(tl.sum(f * f, 1) / V + 1e-06)  # ρ_t = 1 / √(mean(f_t²) + 1e-06)
     k = load_rows(k_ptr, at_row, row, here, at_k, K)
     normal = rstd[:, None] * f  # f̂_t = ρ_t f_t
@@ -345,7 +346,8 @@ def pre(
     store_row(D_end_ptr, own * H + h, r, C, D_end)
     k = load_rows(k_ptr, at_row, row, here, at_k, K)
     W1 = load_tile(W1_at_ptr, index * H + h, at_k, at_n1, K, N)
-    z1 = dot(k, W1, DOT)  # z₁_t = k_t W₁[0]
+    W1_start = load_tile(W1_start_ptr, n * H + h, at_k, at_n1, K, N) if GRID == "resumed" else W1
+    z1 = dot(k, W1_start, DOT)  # z₁_t = k_t W₁[start]
     h1 = tanh(z1)  # h₁_t = tanh(z₁_t)
     q = load_rows(q_ptr, at_row, row, here, at_k, K)
     G_before = load_tile(G_before_ptr, index * H + h, r, r, C, C)
@@ -353,15 +355,16 @@ def pre(
     P1 = (G_before.to(tl.float32) * q_k).to(DOT)  # P₁_tj = G[before]_tj q·k_tj
 
     # the surprises of all tokens
-    d3_W3 = dot_nt(d3, W3, DOT)  # d₃·W₃[0]_t = d₃_t W₃[0]ᵀ
+    d3_W3_start = dot_nt(d3, W3_start, DOT)  # d₃·W₃[start]_t = d₃_t W₃[start]ᵀ
     h2 = load_tile(h2_ptr, index * H + h, r, at_n2, C, N)
-    store_tile(d3_W3_ptr, own * H + h, r, at_n2, C, N, d3_W3)
+    store_tile(d3_W3_start_ptr, own * H + h, r, at_n2, C, N, d3_W3_start)
     W2 = load_tile(W2_at_ptr, index * H + h, at_n1, at_n2, N, N)
+    W2_start = load_tile(W2_start_ptr, n * H + h, at_n1, at_n2, N, N) if GRID == "resumed" else W2
     reach_before = load_row(reach_before_ptr, index * H + h, r, C)
-    d2 = d3_W3 * (1 - square(h2.to(tl.float32)))  # d₂_t = d₃·W₃[0]_t · (1 − h₂_t²)
-    d2_W2 = dot_nt(d2, W2, DOT)  # d₂·W₂[0]_t = d₂_t W₂[0]ᵀ
-    store_tile(d2_W2_ptr, own * H + h, r, at_n1, C, N, d2_W2)
-    d1 = d2_W2 * (1 - h1 * h1)  # d₁_t = d₂·W₂[0]_t · (1 − h₁_t²)
+    d2 = d3_W3_start * (1 - square(h2.to(tl.float32)))  # d₂_t = d₃·W₃[start]_t · (1 − h₂_t²)
+    d2_W2_start = dot_nt(d2, W2_start, DOT)  # d₂·W₂[start]_t = d₂_t W₂[start]ᵀ
+    store_tile(d2_W2_start_ptr, own * H + h, r, at_n1, C, N, d2_W2_start)
+    d1 = d2_W2_start * (1 - h1 * h1)  # d₁_t = d₂·W₂[start]_t · (1 − h₁_t²)
     W1_momentum = load_tile(W1_momentum_at_ptr, index * H + h, at_k, at_n1, K, N)
     q_W1 = dot(q, W1, DOT)  # q·W₁[0]_t = q_t W₁[0]
     q_W1_momentum = dot(q, W1_momentum, DOT)  # q·S₁[0]_t = q_t S₁[0]
@@ -406,7 +409,7 @@ def pre(
 
 @triton.jit(do_not_specialize=JUST_NUMBERS)
 def pre2(
-    W1_at_ptr, W1_momentum_at_ptr, W2_at_ptr, W2_momentum_at_ptr, W3_at_ptr, W3_momentum_at_ptr, d2_ptr, d2_W2_ptr,
+    W1_at_ptr, W1_momentum_at_ptr, W2_at_ptr, W2_momentum_at_ptr, W3_at_ptr, W3_momentum_at_ptr, d2_ptr, d2_W2_start_ptr,
     d_beta_before_from_read_f_ptr, d_o_ptr, d_reach_before_from_read_f_ptr, du_ptr, e_ptr, eta_ptr, f_ptr, h1_ptr, h2_ptr,
     k_ptr, ln_weight_ptr, log_alpha_ptr, log_mu_ptr, q_ptr, reach_before_ptr, read_f_ptr, d_W1_from_q_W1_ptr,
     d_h1_from_read_h1_h1_ptr, P1_d_read_z1_ptr, d_h2_from_read_h2_h2_ptr, P2_d_read_z2_ptr, P3_d_read_f_ptr,
@@ -475,9 +478,9 @@ def pre2(
     valid_D_alpha_before_D_mu = exact_dot(valid_D_alpha_before, D_mu, DOT)
     G_before = eta[None, :] * valid_D_alpha_before_D_mu  # G[before]_tj = valid·Λ[α, before]·Λ[μ]_tj η_j
     d_read_h2_h2 = (d_P3 * G_before).to(DOT)  # ∂h₂[q]·h₂_tj = ∂P₃_tj G[before]_tj
-    d2_W2 = load_tile(d2_W2_ptr, own * H + h, r, at_n1, C, N)
+    d2_W2_start = load_tile(d2_W2_start_ptr, own * H + h, r, at_n1, C, N)
     h1 = load_tile(h1_ptr, own * H + h, r, at_n1, C, N)
-    d1 = d2_W2.to(tl.float32) * (1 - square(h1.to(tl.float32)))  # d₁_t = d₂·W₂[0]_t · (1 − h₁_t²)
+    d1 = d2_W2_start.to(tl.float32) * (1 - square(h1.to(tl.float32)))  # d₁_t = d₂·W₂[start]_t · (1 − h₁_t²)
     q = load_rows(q_ptr, at_row, row, here, at_k, K)
     reach_before = load_row(reach_before_ptr, index * H + h, r, C)
     k = load_rows(k_ptr, at_row, row, here, at_k, K)
@@ -630,19 +633,20 @@ def pre2(
 
 @triton.jit(do_not_specialize=JUST_NUMBERS)
 def seq(
-    G_end_ptr, P1_d_read_z1_ptr, P2_d_read_z2_ptr, P3_d_read_f_ptr, W2_at_ptr, W3_at_ptr, beta_end_ptr, d2_ptr, d2_W2_ptr,
-    d3_ptr, d3_W3_ptr, d_W1_ptr, d_W1_from_q_W1_ptr, d_W1_momentum_ptr, d_W1_momentum_from_q_W1_momentum_ptr, d_W2_ptr,
-    d_W2_from_read_h1_W2_ptr, d_W2_momentum_ptr, d_W2_momentum_from_read_h1_W2_momentum_ptr, d_W3_ptr,
-    d_W3_from_read_h2_W3_ptr, d_W3_momentum_ptr, d_W3_momentum_from_read_h2_W3_momentum_ptr, d_h1_from_read_h1_h1_ptr,
-    d_h2_from_read_h2_h2_ptr, e_ptr, f_ptr, h1_ptr, h2_ptr, k_ptr, ln_weight_ptr, ln_weight_du_ptr, m_end_ptr, n_end_ptr,
-    reach_end_ptr, d_W1_next_ptr, d_W1_momentum_next_ptr, d_W2_next_ptr, d_W2_momentum_next_ptr, d_W3_next_ptr,
-    d_W3_momentum_next_ptr, d_n_end_d3_ptr, d_G_end_d3_ptr, d_d3_from_d3_W3_start_ptr, d_z1_ptr, d_W1_at_ptr,
-    d_W1_momentum_at_ptr, d_W2_at_ptr, d_W2_momentum_at_ptr, d_W3_at_ptr, d_W3_momentum_at_ptr, d_W1_last_ptr, d_W2_last_ptr,
-    d_W3_last_ptr, position_ptr, cu_ptr, T, members, low, high,
+    G_end_ptr, P1_d_read_z1_ptr, P2_d_read_z2_ptr, P3_d_read_f_ptr, W2_at_ptr, W3_at_ptr, beta_end_ptr, d2_ptr,
+    d2_W2_start_ptr, d3_ptr, d3_W3_start_ptr, d_W1_ptr, d_W1_from_q_W1_ptr, d_W1_momentum_ptr,
+    d_W1_momentum_from_q_W1_momentum_ptr, d_W2_ptr, d_W2_from_read_h1_W2_ptr, d_W2_momentum_ptr,
+    d_W2_momentum_from_read_h1_W2_momentum_ptr, d_W3_ptr, d_W3_from_read_h2_W3_ptr, d_W3_momentum_ptr,
+    d_W3_momentum_from_read_h2_W3_momentum_ptr, d_h1_from_read_h1_h1_ptr, d_h2_from_read_h2_h2_ptr, e_ptr, f_ptr, h1_ptr,
+    h2_ptr, k_ptr, ln_weight_ptr, ln_weight_du_ptr, m_end_ptr, n_end_ptr, reach_end_ptr, W2_start_ptr, W3_start_ptr,
+    d_W1_next_ptr, d_W1_start_ptr, d_W1_momentum_next_ptr, d_W2_next_ptr, d_W2_start_ptr, d_W2_momentum_next_ptr,
+    d_W3_next_ptr, d_W3_start_ptr, d_W3_momentum_next_ptr, d_n_end_d3_ptr, d_G_end_d3_ptr, d_d3_from_d3_W3_start_ptr,
+    d_z1_ptr, d_W1_at_ptr, d_W1_momentum_at_ptr, d_W2_at_ptr, d_W2_momentum_at_ptr, d_W3_at_ptr, d_W3_momentum_at_ptr,
+    d_W1_last_ptr, d_W2_last_ptr, d_W3_last_ptr, position_ptr, cu_ptr, T, members, low, high,
     H: tl.constexpr, K: tl.constexpr, N: tl.constexpr, V: tl.constexpr, C: tl.constexpr, BK: tl.constexpr, BN: tl.constexpr,
     BV: tl.constexpr, BC: tl.constexpr, DOT: tl.constexpr, GRID: tl.constexpr, PACKED: tl.constexpr, SAVE: tl.constexpr,
 ):  # fmt: skip
-    """d_W1, d_W1_momentum, d_W2, d_W2_momentum, d_W3, d_W3_momentum, d_n_end_d3, d_G_end_d3, …: from the last tile to the first."""
+    """d_W1, d_W1_start, d_W1_momentum, d_W2, d_W2_start, d_W2_momentum, d_W3, d_W3_start, …: from the last tile to the first."""
     n, h = (tl.program_id(0) // H).to(tl.int64), tl.program_id(0) % H
     first, end, base, tiles, slot, step = span(n, position_ptr, cu_ptr, T, members, C, GRID, PACKED)
     r = tl.arange(0, BC)
@@ -700,6 +704,7 @@ def seq(
         P2_d_read_z2 = load_tile(P2_d_read_z2_ptr, own * H + h, r + zero, at_n2, C, N)
         rstd = tl.rsqrt(tl.sum(square(f.to(tl.float32)), 1) / V + 1e-06)  # ρ_t = 1 / √(mean(f_t²) + 1e-06)
         W2 = load_tile(W2_at_ptr, index * H + h, at_n1 + zero, at_n2, N, N)
+        W2_start = load_tile(W2_start_ptr, n * H + h, at_n1, at_n2, N, N) if GRID == "resumed" else W2
         d_G_end_d2 = -dot(h1, d_W2, DOT)  # ∂G[C]·d₂_t = −h₁_t d_W2
         d_n_end_d2 = -dot(h1, d_W2_momentum, DOT)  # ∂n[C]·d₂_t = −h₁_t d_W2_momentum
         h2 = load_tile(h2_ptr, index * H + h, r + zero, at_n2, C, N)
@@ -707,11 +712,12 @@ def seq(
         # back through the surprises of all tokens
         d_d2 = n_end[:, None] * d_n_end_d2 + G_end[:, None] * d_G_end_d2 - P2_d_read_z2.to(tl.float32)
         W3 = load_tile(W3_at_ptr, index * H + h, at_n2 + zero, at_v, N, V)
+        W3_start = load_tile(W3_start_ptr, n * H + h, at_n2, at_v, N, V) if GRID == "resumed" else W3
         d_d2_W2_start = (d_d1 * (1 - square(h1.to(tl.float32)))).to(DOT)
-        d_d2_2 = d_d2 + dot(d_d2_W2_start, W2, DOT)  # ∂d₂_t = (n[C]_t ∂n[C]·d₂_t + G[C]_t ∂G[C]·d₂_t − P₂·∂z₂[q]_t) + ∂d₂·W₂[start]_t W₂[0]
+        d_d2_2 = d_d2 + dot(d_d2_W2_start, W2_start, DOT)
         f = load_tile(f_ptr, own * H + h, r + zero, at_v, C, V)
         d_d3_W3_start = (d_d2_2 * (1 - square(h2.to(tl.float32)))).to(DOT)  # ∂d₃·W₃[start]_t = ∂d₂_t · (1 − h₂_t²)
-        d_d3_from_d3_W3_start = dot(d_d3_W3_start, W3, DOT)  # ∂d₃(d₃·W₃[start]_t) = ∂d₃·W₃[start]_t W₃[0]
+        d_d3_from_d3_W3_start = dot(d_d3_W3_start, W3_start, DOT)  # ∂d₃(d₃·W₃[start]_t) = ∂d₃·W₃[start]_t W₃[start]
         store_tile(d_d3_from_d3_W3_start_ptr, own * H + h, r + zero, at_v, C, V, d_d3_from_d3_W3_start)
         e = load_tile(e_ptr, own * H + h, r + zero, at_v, C, V)
         d_d3_2 = d_d3 + d_d3_from_d3_W3_start  # ∂d₃_t = (n[C]_t ∂n[C]·d₃_t + G[C]_t ∂G[C]·d₃_t − P₃·∂f[q]_t) + ∂d₃(d₃·W₃[start]_t)
@@ -748,9 +754,9 @@ def seq(
         d_h1_from_read_h1_h1 = load_tile(d_h1_from_read_h1_h1_ptr, own * H + h, r + zero, at_n1, C, N)
         d2 = load_tile(d2_ptr, own * H + h, r + zero, at_n2, C, N)
         beta_end = load_number(beta_end_ptr, index * H + h)
-        d3_W3 = load_tile(d3_W3_ptr, own * H + h, r + zero, at_n2, C, N)
+        d3_W3_start = load_tile(d3_W3_start_ptr, own * H + h, r + zero, at_n2, C, N)
         h1 = load_tile(h1_ptr, own * H + h, r + zero, at_n1, C, N)
-        d2_W2 = load_tile(d2_W2_ptr, own * H + h, r + zero, at_n1, C, N)
+        d2_W2_start = load_tile(d2_W2_start_ptr, own * H + h, r + zero, at_n1, C, N)
         d_W2_from_read_h1_W2 = load_tile(d_W2_from_read_h1_W2_ptr, own * H + h, at_n1 + zero, at_n2, N, N)
         d_h2 = (
             d_h2_from_read_h2_h2.to(tl.float32)
@@ -759,7 +765,7 @@ def seq(
         )  # fmt: skip
         d_W2_momentum_from_read_h1_W2_momentum = load_tile(d_W2_momentum_from_read_h1_W2_momentum_ptr, own * H + h, at_n1 + zero, at_n2, N, N)  # noqa: E501  # fmt: skip
         d_z2 = (
-            ((1 - square(h2.to(tl.float32))) * (d_h2 + dot_nt(d_f, W3, DOT) - 2 * d_d2_2 * d3_W3.to(tl.float32) * h2.to(tl.float32))).to(DOT)  # noqa: E501
+            ((1 - square(h2.to(tl.float32))) * (d_h2 + dot_nt(d_f, W3_start, DOT) - 2 * d_d2_2 * d3_W3_start.to(tl.float32) * h2.to(tl.float32))).to(DOT)  # noqa: E501
         )  # fmt: skip
         d_h1 = (
             d_h1_from_read_h1_h1.to(tl.float32)
@@ -769,29 +775,37 @@ def seq(
         h2 = load_tile(h2_ptr, index * H + h, r + zero, at_n2, C, N)
         d_W3_from_read_h2_W3 = load_tile(d_W3_from_read_h2_W3_ptr, own * H + h, at_n2 + zero, at_v, N, V)
         d_W3_momentum_from_read_h2_W3_momentum = load_tile(d_W3_momentum_from_read_h2_W3_momentum_ptr, own * H + h, at_n2 + zero, at_v, N, V)  # noqa: E501  # fmt: skip
-        d_z1 = (1 - square(h1.to(tl.float32))) * (d_h1 + dot_nt(d_z2, W2, DOT) - 2 * d_d1 * d2_W2.to(tl.float32) * h1.to(tl.float32))
+        d_z1 = (
+            (1 - square(h1.to(tl.float32)))
+            * (d_h1 + dot_nt(d_z2, W2_start, DOT) - 2 * d_d1 * d2_W2_start.to(tl.float32) * h1.to(tl.float32))
+        )  # fmt: skip
         d_W1_from_q_W1 = load_tile(d_W1_from_q_W1_ptr, own * H + h, at_k + zero, at_n1, K, N)
-        d_W2_from_read_h1_W2_and_more = (
-            beta_end * d_W2
-            + d_W2_from_read_h1_W2.to(tl.float32)
-            + dot_tn(d_d2_W2_start, d2, DOT)
-            + dot_tn(h1, d_z2, DOT)
-        )  # fmt: skip
+        d_W2_next = beta_end * d_W2 + d_W2_from_read_h1_W2.to(tl.float32)
+        d_W2_start = dot_tn(d_d2_W2_start, d2, DOT) + dot_tn(h1, d_z2, DOT)
+        if GRID == "resumed":
+            store_tile(d_W2_start_ptr, n * H + h, at_n1, at_n2, N, N, d_W2_start)
+        else:
+            d_W2_next += d_W2_start
         d_W2_momentum_2 = m_end * d_W2_momentum + reach_end * d_W2 + d_W2_momentum_from_read_h1_W2_momentum.to(tl.float32)
-        d_W3_from_read_h2_W3_and_more = (
-            beta_end * d_W3
-            + d_W3_from_read_h2_W3.to(tl.float32)
-            + dot_tn(d_d3_W3_start, d3, DOT)
-            + dot_tn(h2, d_f, DOT)
-        )  # fmt: skip
+        d_W3_next = beta_end * d_W3 + d_W3_from_read_h2_W3.to(tl.float32)
+        d_W3_start = dot_tn(d_d3_W3_start, d3, DOT) + dot_tn(h2, d_f, DOT)
+        if GRID == "resumed":
+            store_tile(d_W3_start_ptr, n * H + h, at_n2, at_v, N, V, d_W3_start)
+        else:
+            d_W3_next += d_W3_start
         d_W3_momentum_2 = m_end * d_W3_momentum + reach_end * d_W3 + d_W3_momentum_from_read_h2_W3_momentum.to(tl.float32)
-        d_W1_from_q_W1_and_more = beta_end * d_W1 + d_W1_from_q_W1.to(tl.float32) + dot_tn(k, d_z1, DOT)
+        d_W1_next = beta_end * d_W1 + d_W1_from_q_W1.to(tl.float32)
+        d_W1_start = dot_tn(k, d_z1, DOT)
+        if GRID == "resumed":
+            store_tile(d_W1_start_ptr, n * H + h, at_k, at_n1, K, N, d_W1_start)
+        else:
+            d_W1_next += d_W1_start
         store_tile(d_z1_ptr, own * H + h, r + zero, at_n1, C, N, d_z1)
-        d_W1 = d_W1_from_q_W1_and_more
+        d_W1 = d_W1_next
         d_W1_momentum = d_W1_momentum_2
-        d_W2 = d_W2_from_read_h1_W2_and_more
+        d_W2 = d_W2_next
         d_W2_momentum = d_W2_momentum_2
-        d_W3 = d_W3_from_read_h2_W3_and_more
+        d_W3 = d_W3_next
         d_W3_momentum = d_W3_momentum_2
         if i == tiles - 1:
             d_W1 += load_tile(d_W1_last_ptr, n * H + h, at_k, at_n1, K, N).to(tl.float32)
@@ -809,11 +823,12 @@ def seq(
 @triton.jit(do_not_specialize=JUST_NUMBERS)
 def post(
     D_end_ptr, D_end_D_mu_ptr, W1_at_ptr, W1_momentum_at_ptr, W2_at_ptr, W2_momentum_at_ptr, W3_at_ptr, W3_momentum_at_ptr,
-    d2_ptr, d2_W2_ptr, d_G_end_d3_ptr, d_W1_at_ptr, d_W1_momentum_at_ptr, d_W2_at_ptr, d_W2_momentum_at_ptr, d_W3_at_ptr,
-    d_W3_momentum_at_ptr, d_d3_from_d3_W3_start_ptr, d_eta_from_G_before_ptr, d_k_early_ptr, d_ln_bias_early_ptr,
-    d_ln_weight_early_ptr, d_log_alpha_early_ptr, d_log_mu_early_ptr, d_n_end_d3_ptr, d_v_early_ptr, d_z1_ptr, du_ptr, e_ptr,
-    eta_ptr, f_ptr, h1_ptr, k_ptr, ln_weight_ptr, log_alpha_ptr, log_mu_ptr, d_eta_ptr, d_k_ptr, d_ln_bias_ptr,
-    d_ln_weight_ptr, d_log_alpha_ptr, d_log_mu_ptr, d_v_ptr, position_ptr, cu_ptr, T, members, low, high,
+    d2_ptr, d2_W2_start_ptr, d_G_end_d3_ptr, d_W1_at_ptr, d_W1_momentum_at_ptr, d_W2_at_ptr, d_W2_momentum_at_ptr,
+    d_W3_at_ptr, d_W3_momentum_at_ptr, d_d3_from_d3_W3_start_ptr, d_eta_from_G_before_ptr, d_k_early_ptr,
+    d_ln_bias_early_ptr, d_ln_weight_early_ptr, d_log_alpha_early_ptr, d_log_mu_early_ptr, d_n_end_d3_ptr, d_v_early_ptr,
+    d_z1_ptr, du_ptr, e_ptr, eta_ptr, f_ptr, h1_ptr, k_ptr, ln_weight_ptr, log_alpha_ptr, log_mu_ptr, W1_start_ptr,
+    d_eta_ptr, d_k_ptr, d_ln_bias_ptr, d_ln_weight_ptr, d_log_alpha_ptr, d_log_mu_ptr, d_v_ptr, position_ptr, cu_ptr, T,
+    members, low, high,
     H: tl.constexpr, K: tl.constexpr, N: tl.constexpr, V: tl.constexpr, C: tl.constexpr, BK: tl.constexpr, BN: tl.constexpr,
     BV: tl.constexpr, BC: tl.constexpr, DOT: tl.constexpr, GRID: tl.constexpr, PACKED: tl.constexpr, SAVE: tl.constexpr,
 ):  # fmt: skip
@@ -856,9 +871,9 @@ def post(
     d2 = load_tile(d2_ptr, own * H + h, r, at_n2, C, N)
     d_W1_momentum_at = load_tile(d_W1_momentum_at_ptr, own * H + h, at_k, at_n1, K, N)
     k = load_rows(k_ptr, at_row, row, here, at_k, K)
-    d2_W2 = load_tile(d2_W2_ptr, own * H + h, r, at_n1, C, N)
+    d2_W2_start = load_tile(d2_W2_start_ptr, own * H + h, r, at_n1, C, N)
     d_n_end_d1 = -dot(k, d_W1_momentum_at, DOT)  # ∂n[C]·d₁_t = −k_t d_W1_momentum_at
-    d1 = d2_W2.to(tl.float32) * (1 - square(h1.to(tl.float32)))  # d₁_t = d₂·W₂[0]_t · (1 − h₁_t²)
+    d1 = d2_W2_start.to(tl.float32) * (1 - square(h1.to(tl.float32)))  # d₁_t = d₂·W₂[start]_t · (1 − h₁_t²)
     d_n_end = (
         tl.sum(d_n_end_d3.to(tl.float32) * d3, 1)
         + tl.sum(d_n_end_d2 * d2.to(tl.float32), 1)
@@ -908,8 +923,9 @@ def post(
     )  # fmt: skip
     d_z1 = load_tile(d_z1_ptr, own * H + h, r, at_n1, C, N)
     W1 = load_tile(W1_at_ptr, index * H + h, at_k, at_n1, K, N)
-    x48 = -n_end[:, None] * dot_nt(d1, d_W1_momentum_at, DOT) - G_end[:, None] * dot_nt(d1, d_W1_at, DOT)
-    d_k_early_and_more = d_k_early.to(tl.float32) + (x45 + dot_nt(d_z1, W1, DOT) + x48)
+    W1_start = load_tile(W1_start_ptr, n * H + h, at_k, at_n1, K, N) if GRID == "resumed" else W1
+    x49 = -n_end[:, None] * dot_nt(d1, d_W1_momentum_at, DOT) - G_end[:, None] * dot_nt(d1, d_W1_at, DOT)
+    d_k_early_and_more = d_k_early.to(tl.float32) + (x45 + dot_nt(d_z1, W1_start, DOT) + x49)
     store_rows(d_k_ptr, at_row, row, here, at_k, K, d_k_early_and_more)
     store_row(d_ln_bias_ptr, index * H + h, at_v, V, d_ln_bias_early + tl.sum(x45, 0))
     normal = rstd[:, None] * f.to(tl.float32)  # f̂_t = ρ_t f_t
@@ -952,958 +968,21 @@ def post(
     d_W2_momentum_at_W2_momentum = d_W2_momentum_at.to(tl.float32) * W2_momentum.to(tl.float32)
     d_W1_momentum_at_W1_momentum = d_W1_momentum_at.to(tl.float32) * W1_momentum.to(tl.float32)
     m_end = exp(tl.sum(decay_mu, 0))  # m[C] = exp(Σ_l log μ_l)
-    x85 = tl.where(causal, d_D_end_D_mu[None, :] * D_end[:, None], 0.0) * exp_decay_mu_before
+    x86 = tl.where(causal, d_D_end_D_mu[None, :] * D_end[:, None], 0.0) * exp_decay_mu_before
     d_decay_mu = sum_before(d_n_end * n_end, r, DOT)
     d_decay_mu_sum = (
         m_end
         * (tl.sum(d_W3_momentum_at_W3_momentum) + tl.sum(d_W2_momentum_at_W2_momentum) + tl.sum(d_W1_momentum_at_W1_momentum))
     )  # fmt: skip
-    x88 = segment_gradient(x85, strict, DOT)
+    x89 = segment_gradient(x86, strict, DOT)
     d_reach_end_D_end_m = d_reach_end * D_end * m
     d_reach_end_D_end_m_behind = tl.cumsum(d_reach_end_D_end_m, 0, reverse=True)
-    d_log_mu_late = (1 - tl.where(log_mu + 60 < 0, 1.0, 0.0)) * (d_decay_mu + d_decay_mu_sum + x88 + d_reach_end_D_end_m_behind)
+    d_log_mu_late = (1 - tl.where(log_mu + 60 < 0, 1.0, 0.0)) * (d_decay_mu + d_decay_mu_sum + x89 + d_reach_end_D_end_m_behind)
     d_log_mu = d_log_mu_early + d_log_mu_late
     d_v_early = load_tile(d_v_early_ptr, own * H + h, r, at_v, C, V)
     store_numbers(d_log_mu_ptr, at_row, row, here, d_log_mu)
     d_v = d_v_early.to(tl.float32) + -x45
     store_rows(d_v_ptr, at_row, row, here, at_v, V, d_v)
-
-
-@triton.jit(do_not_specialize=JUST_NUMBERS)
-def resume_prep(
-    W1_start_ptr, W2_start_ptr, W3_start_ptr, eta_ptr, k_ptr, ln_bias_ptr, ln_weight_ptr, log_alpha_ptr, log_mu_ptr, q_ptr,
-    v_ptr, beta_end_ptr, reach_end_ptr, k_G_end_d1_ptr, h1_G_end_d2_ptr, h2_G_end_d3_ptr, m_end_ptr, k_n_end_d1_ptr,
-    h1_n_end_d2_ptr, h2_n_end_d3_ptr, beta_before_ptr, reach_before_ptr, P1_d1_ptr, G_before_ptr, h1_ptr, d2_ptr, h2_ptr,
-    d3_ptr, position_ptr, cu_ptr, T, members, low, high,
-    H: tl.constexpr, K: tl.constexpr, N: tl.constexpr, V: tl.constexpr, C: tl.constexpr, BK: tl.constexpr, BN: tl.constexpr,
-    BV: tl.constexpr, BC: tl.constexpr, DOT: tl.constexpr, GRID: tl.constexpr, PACKED: tl.constexpr, SAVE: tl.constexpr,
-):  # fmt: skip
-    """beta_end, reach_end, k_G_end_d1, h1_G_end_d2, h2_G_end_d3, m_end, k_n_end_d1, …: every tile on its own."""
-    index, h = low + (tl.program_id(0) // H).to(tl.int64), tl.program_id(0) % H
-    n = sequence_of(index, cu_ptr, members, C, GRID, PACKED)
-    first, end, base, tiles, slot, step = span(n, position_ptr, cu_ptr, T, members, C, GRID, PACKED)
-    i = (index - slot) // step
-    if i >= tiles:
-        return
-    r = tl.arange(0, BC)
-    at_k = tl.arange(0, BK)
-    at_n1 = tl.arange(0, BN)
-    at_n2 = tl.arange(0, BN)
-    at_v = tl.arange(0, BV)
-    causal = r[:, None] >= r[None, :]
-    strict = r[:, None] > r[None, :]
-    W1_start = load_tile(W1_start_ptr, n * H + h, at_k, at_n1, K, N).to(tl.float32)
-    W2_start = load_tile(W2_start_ptr, n * H + h, at_n1, at_n2, N, N).to(tl.float32)
-    W3_start = load_tile(W3_start_ptr, n * H + h, at_n2, at_v, N, V).to(tl.float32)
-    ln_bias = load_row(ln_bias_ptr, h, at_v, V)
-    ln_weight = load_row(ln_weight_ptr, h, at_v, V)
-    t = base + i * C
-    here = (r >= first - t) & (r < tl.minimum(C, end - t))
-    at_row, row = t * H + h, r * H
-    log_alpha = load_numbers(log_alpha_ptr, at_row, row, here)
-
-    # decays, and the weights of surprises
-    decay_alpha = tl.maximum(-60.0, log_alpha)  # log α_t = max(−60, log_alpha_t)
-    beta_end = exp(tl.sum(decay_alpha, 0))  # β[C] = exp(Σ_l log α_l)
-    log_mu = load_numbers(log_mu_ptr, at_row, row, here)
-    store_number(beta_end_ptr, index * H + h, beta_end)
-    beta_before = exp(sum_before(decay_alpha, r, DOT))  # β[before]_t = exp(Σ_{l<t} log α_l)
-    store_row(beta_before_ptr, index * H + h, r, C, beta_before)
-    decay_alpha_before = sums_before(tl.where(strict, decay_alpha[:, None], 0.0), r, DOT)
-    D_alpha_before = tl.where(strict, exp(decay_alpha_before), 0.0)  # Λ[α, before]_tj = [j < t] exp(Σ_{j<l<t} log α_l)
-    valid = tl.where(here, 1.0, 0.0)
-    valid_D_alpha_before = valid[None, :] * D_alpha_before  # valid·Λ[α, before]_tj = Λ[α, before]_tj valid_j
-    eta = load_numbers(eta_ptr, at_row, row, here)
-    D_end = valid * exp(sum_after(decay_alpha, r, DOT))  # Λ[C]_t = valid_t exp(Σ_{l>t} log α_l)
-    decay_mu = tl.maximum(-60.0, log_mu)  # log μ_t = max(−60, log_mu_t)
-    m = exp(tl.cumsum(decay_mu, 0))  # m_t = exp(Σ_{l≤t} log μ_l)
-    reach_end = tl.sum(D_end * m, 0)  # ω[C] = Σ_i Λ[C]_i m_i
-    store_number(reach_end_ptr, index * H + h, reach_end)
-    reach_before = tl.sum(m[None, :] * valid_D_alpha_before, 1)  # ω[before]_t = Σ_i valid·Λ[α, before]_ti m_i
-    store_row(reach_before_ptr, index * H + h, r, C, reach_before)
-    D_mu = tl.where(causal, exp(segment_sums(decay_mu, strict)), 0.0)  # Λ[μ]_tj = [j ≤ t] exp(Σ_{j<l≤t} log μ_l)
-    G_end = tl.sum(D_end[:, None] * D_mu, 0) * eta  # G[C]_t = (Σ_i Λ[C]_i Λ[μ]_it) η_t
-    q = load_rows(q_ptr, at_row, row, here, at_k, K)
-    k = load_rows(k_ptr, at_row, row, here, at_k, K)
-    G_before = eta[None, :] * exact_dot(valid_D_alpha_before, D_mu, DOT)  # G[before]_tj = (Σ_i valid·Λ[α, before]_ti Λ[μ]_ij) η_j
-    store_tile(G_before_ptr, index * H + h, r, r, C, C, G_before)
-    P1 = (G_before * dot_nt(q, k, DOT)).to(DOT)  # P₁_tj = G[before]_tj (q_t k_jᵀ)
-
-    # the surprises of all tokens
-    z1 = dot(k, W1_start, DOT)  # z₁_t = k_t W₁[start]
-    h1 = tanh(z1)  # h₁_t = tanh(z₁_t)
-    z2 = dot(h1, W2_start, DOT)  # z₂_t = h₁_t W₂[start]
-    h2 = tanh(z2)  # h₂_t = tanh(z₂_t)
-    v = load_rows(v_ptr, at_row, row, here, at_v, V)
-    f = dot(h2, W3_start, DOT)  # f_t = h₂_t W₃[start]
-    rstd = tl.rsqrt(tl.sum(f * f, 1) / V + 1e-06)  # ρ_t = 1 / √(mean(f_t²) + 1e-06)
-    normal = rstd[:, None] * f  # f̂_t = ρ_t f_t
-    u = ln_weight[None, :] * normal + ln_bias[None, :] + k.to(tl.float32)  # u_t = ln_weight · f̂_t + ln_bias + k_t
-    e = u - v.to(tl.float32)  # e_t = u_t − v_t
-    e_squared = tl.sum(e * e, 1)
-    du = (
-        tl.where(tl.sqrt(tl.maximum(e_squared[:, None], 0.0)) > 4, 4 * power0(tl.sqrt(tl.maximum(e_squared[:, None], 0.0)), -1), 1)
-        * e
-    )  # fmt: skip
-    ln_weight_du = ln_weight[None, :] * du  # ln_weight·∂ℓ/∂u_t = ∂ℓ/∂u_t · ln_weight
-    d3 = (
-        rstd[:, None] * ln_weight_du
-        - tl.sum(ln_weight_du * f, 1)[:, None] * (rstd[:, None] * rstd[:, None] * rstd[:, None]) / V * f
-    )  # fmt: skip
-    d2 = dot_nt(d3, W3_start, DOT) * (1 - h2 * h2)  # d₂_t = (d₃_t W₃[start]ᵀ) · (1 − h₂_t²)
-    h1_G_end_d2 = dot_tn(h1, G_end[:, None] * d2, DOT)  # h₁·G[C]·d₂ = Σ_j h₁_jᵀ ⊗ (G[C]_j d₂_j)
-    store_tile(h1_G_end_d2_ptr, index * H + h, at_n1, at_n2, N, N, h1_G_end_d2)
-    n_end = eta * exp(sum_after(decay_mu, r, DOT))  # n[C]_t = η_t exp(Σ_{l>t} log μ_l)
-    h1_n_end_d2 = dot_tn(h1, n_end[:, None] * d2, DOT)  # h₁·n[C]·d₂ = Σ_j h₁_jᵀ ⊗ (n[C]_j d₂_j)
-    store_tile(h1_n_end_d2_ptr, index * H + h, at_n1, at_n2, N, N, h1_n_end_d2)
-    store_tile(h1_ptr, index * H + h, r, at_n1, C, N, h1)
-    store_tile(d2_ptr, index * H + h, r, at_n2, C, N, d2)
-    k = load_rows(k_ptr, at_row, row, here, at_k, K)
-    d1 = dot_nt(d2, W2_start, DOT) * (1 - h1 * h1)  # d₁_t = (d₂_t W₂[start]ᵀ) · (1 − h₁_t²)
-    k_G_end_d1 = dot_tn(k, G_end[:, None] * d1, DOT)  # k·G[C]·d₁ = Σ_j k_jᵀ ⊗ (G[C]_j d₁_j)
-    store_tile(k_G_end_d1_ptr, index * H + h, at_k, at_n1, K, N, k_G_end_d1)
-    h2_G_end_d3 = dot_tn(h2, G_end[:, None] * d3, DOT)  # h₂·G[C]·d₃ = Σ_j h₂_jᵀ ⊗ (G[C]_j d₃_j)
-    store_tile(h2_G_end_d3_ptr, index * H + h, at_n2, at_v, N, V, h2_G_end_d3)
-    k_n_end_d1 = dot_tn(k, n_end[:, None] * d1, DOT)  # k·n[C]·d₁ = Σ_j k_jᵀ ⊗ (n[C]_j d₁_j)
-    store_tile(k_n_end_d1_ptr, index * H + h, at_k, at_n1, K, N, k_n_end_d1)
-    P1_d1 = dot(P1, d1, DOT)  # P₁·d₁_t = Σ_j P₁_tj d₁_j
-    h2_n_end_d3 = dot_tn(h2, n_end[:, None] * d3, DOT)  # h₂·n[C]·d₃ = Σ_j h₂_jᵀ ⊗ (n[C]_j d₃_j)
-    store_tile(h2_n_end_d3_ptr, index * H + h, at_n2, at_v, N, V, h2_n_end_d3)
-    store_tile(P1_d1_ptr, index * H + h, r, at_n1, C, N, P1_d1)
-    store_tile(h2_ptr, index * H + h, r, at_n2, C, N, h2)
-    store_tile(d3_ptr, index * H + h, r, at_v, C, V, d3)
-    m_end = exp(tl.sum(decay_mu, 0))  # m[C] = exp(Σ_l log μ_l)
-    store_number(m_end_ptr, index * H + h, m_end)
-
-
-@triton.jit(do_not_specialize=JUST_NUMBERS)
-def resume_main(
-    W1_ptr, W1_momentum_ptr, W2_ptr, W2_momentum_ptr, W3_ptr, W3_momentum_ptr, beta_end_ptr, h1_G_end_d2_ptr,
-    h1_n_end_d2_ptr, h2_G_end_d3_ptr, h2_n_end_d3_ptr, k_G_end_d1_ptr, k_n_end_d1_ptr, m_end_ptr, reach_end_ptr, W1_next_ptr,
-    W2_next_ptr, W3_next_ptr, W1_momentum_next_ptr, W2_momentum_next_ptr, W3_momentum_next_ptr, W1_at_ptr,
-    W1_momentum_at_ptr, W2_at_ptr, W2_momentum_at_ptr, W3_at_ptr, W3_momentum_at_ptr, position_ptr, cu_ptr, T, members, low,
-    high,
-    H: tl.constexpr, K: tl.constexpr, N: tl.constexpr, V: tl.constexpr, C: tl.constexpr, BK: tl.constexpr, BN: tl.constexpr,
-    BV: tl.constexpr, BC: tl.constexpr, DOT: tl.constexpr, GRID: tl.constexpr, PACKED: tl.constexpr, SAVE: tl.constexpr,
-):  # fmt: skip
-    """W1, W2, W3, W1_momentum, W2_momentum, W3_momentum: one tile after another."""
-    n, h = (tl.program_id(0) // H).to(tl.int64), tl.program_id(0) % H
-    _first, _end, _base, tiles, slot, step = span(n, position_ptr, cu_ptr, T, members, C, GRID, PACKED)
-    at_k = tl.arange(0, BK)
-    at_n1 = tl.arange(0, BN)
-    at_n2 = tl.arange(0, BN)
-    at_v = tl.arange(0, BV)
-    W1 = load_tile(W1_ptr, n * H + h, at_k, at_n1, K, N).to(tl.float32)
-    W1_momentum = load_tile(W1_momentum_ptr, n * H + h, at_k, at_n1, K, N).to(tl.float32)
-    W2 = load_tile(W2_ptr, n * H + h, at_n1, at_n2, N, N).to(tl.float32)
-    W2_momentum = load_tile(W2_momentum_ptr, n * H + h, at_n1, at_n2, N, N).to(tl.float32)
-    W3 = load_tile(W3_ptr, n * H + h, at_n2, at_v, N, V).to(tl.float32)
-    W3_momentum = load_tile(W3_momentum_ptr, n * H + h, at_n2, at_v, N, V).to(tl.float32)
-    for i in tl.range(tiles, disable_licm=True):
-        index = slot + i * step
-        zero = (index >> 31).to(tl.int32)  # not known to the compiler, which so computes addresses anew
-        if SAVE:
-            store_tile(W1_at_ptr, index * H + h, at_k + zero, at_n1, K, N, W1)
-            store_tile(W1_momentum_at_ptr, index * H + h, at_k + zero, at_n1, K, N, W1_momentum)
-            store_tile(W2_at_ptr, index * H + h, at_n1 + zero, at_n2, N, N, W2)
-            store_tile(W2_momentum_at_ptr, index * H + h, at_n1 + zero, at_n2, N, N, W2_momentum)
-            store_tile(W3_at_ptr, index * H + h, at_n2 + zero, at_v, N, V, W3)
-            store_tile(W3_momentum_at_ptr, index * H + h, at_n2 + zero, at_v, N, V, W3_momentum)
-        h2_n_end_d3 = load_tile(h2_n_end_d3_ptr, index * H + h, at_n2 + zero, at_v, N, V)
-        h1_n_end_d2 = load_tile(h1_n_end_d2_ptr, index * H + h, at_n1 + zero, at_n2, N, N)
-        k_n_end_d1 = load_tile(k_n_end_d1_ptr, index * H + h, at_k + zero, at_n1, K, N)
-        h2_G_end_d3 = load_tile(h2_G_end_d3_ptr, index * H + h, at_n2 + zero, at_v, N, V)
-        m_end = load_number(m_end_ptr, index * H + h)
-        h1_G_end_d2 = load_tile(h1_G_end_d2_ptr, index * H + h, at_n1 + zero, at_n2, N, N)
-        k_G_end_d1 = load_tile(k_G_end_d1_ptr, index * H + h, at_k + zero, at_n1, K, N)
-        reach_end = load_number(reach_end_ptr, index * H + h)
-        beta_end = load_number(beta_end_ptr, index * H + h)
-
-        # the state behind the tile
-        W1_next = beta_end * W1 + reach_end * W1_momentum - k_G_end_d1.to(tl.float32)  # W₁[C] = β[C] W₁[0] + ω[C] S₁[0] − k·G[C]·d₁
-        W2_next = beta_end * W2 + reach_end * W2_momentum - h1_G_end_d2.to(tl.float32)  # W₂[C] = β[C] W₂[0] + ω[C] S₂[0] − h₁·G[C]·d₂
-        W3_next = beta_end * W3 + reach_end * W3_momentum - h2_G_end_d3.to(tl.float32)  # W₃[C] = β[C] W₃[0] + ω[C] S₃[0] − h₂·G[C]·d₃
-        W1_momentum_next = m_end * W1_momentum - k_n_end_d1.to(tl.float32)  # S₁[C] = m[C] S₁[0] − k·n[C]·d₁
-        W2_momentum_next = m_end * W2_momentum - h1_n_end_d2.to(tl.float32)  # S₂[C] = m[C] S₂[0] − h₁·n[C]·d₂
-        W3_momentum_next = m_end * W3_momentum - h2_n_end_d3.to(tl.float32)  # S₃[C] = m[C] S₃[0] − h₂·n[C]·d₃
-        W1 = W1_next
-        W2 = W2_next
-        W3 = W3_next
-        W1_momentum = W1_momentum_next
-        W2_momentum = W2_momentum_next
-        W3_momentum = W3_momentum_next
-
-    store_tile(W1_next_ptr, n * H + h, at_k, at_n1, K, N, W1)
-    store_tile(W2_next_ptr, n * H + h, at_n1, at_n2, N, N, W2)
-    store_tile(W3_next_ptr, n * H + h, at_n2, at_v, N, V, W3)
-    store_tile(W1_momentum_next_ptr, n * H + h, at_k, at_n1, K, N, W1_momentum)
-    store_tile(W2_momentum_next_ptr, n * H + h, at_n1, at_n2, N, N, W2_momentum)
-    store_tile(W3_momentum_next_ptr, n * H + h, at_n2, at_v, N, V, W3_momentum)
-
-
-@triton.jit(do_not_specialize=JUST_NUMBERS)
-def resume_read(
-    G_before_ptr, P1_d1_ptr, W1_at_ptr, W1_momentum_at_ptr, W2_at_ptr, W2_momentum_at_ptr, W3_at_ptr, W3_momentum_at_ptr,
-    beta_before_ptr, d2_ptr, d3_ptr, h1_ptr, h2_ptr, ln_bias_ptr, ln_weight_ptr, q_ptr, reach_before_ptr, o_ptr,
-    position_ptr, cu_ptr, T, members, low, high,
-    H: tl.constexpr, K: tl.constexpr, N: tl.constexpr, V: tl.constexpr, C: tl.constexpr, BK: tl.constexpr, BN: tl.constexpr,
-    BV: tl.constexpr, BC: tl.constexpr, DOT: tl.constexpr, GRID: tl.constexpr, PACKED: tl.constexpr, SAVE: tl.constexpr,
-):  # fmt: skip
-    """o: every tile on its own."""
-    index, h = low + (tl.program_id(0) // H).to(tl.int64), tl.program_id(0) % H
-    n = sequence_of(index, cu_ptr, members, C, GRID, PACKED)
-    first, end, base, tiles, slot, step = span(n, position_ptr, cu_ptr, T, members, C, GRID, PACKED)
-    i = (index - slot) // step
-    if i >= tiles:
-        return
-    r = tl.arange(0, BC)
-    at_k = tl.arange(0, BK)
-    at_n1 = tl.arange(0, BN)
-    at_n2 = tl.arange(0, BN)
-    at_v = tl.arange(0, BV)
-    ln_bias = load_row(ln_bias_ptr, h, at_v, V)
-    ln_weight = load_row(ln_weight_ptr, h, at_v, V)
-    t = base + i * C
-    here = (r >= first - t) & (r < tl.minimum(C, end - t))
-    at_row, row = t * H + h, r * H
-    P1_d1 = load_tile(P1_d1_ptr, index * H + h, r, at_n1, C, N)
-    W1_momentum = load_tile(W1_momentum_at_ptr, index * H + h, at_k, at_n1, K, N)
-    reach_before = load_row(reach_before_ptr, index * H + h, r, C)
-    W1 = load_tile(W1_at_ptr, index * H + h, at_k, at_n1, K, N)
-    q = load_rows(q_ptr, at_row, row, here, at_k, K)
-    beta_before = load_row(beta_before_ptr, index * H + h, r, C)
-    G_before = load_tile(G_before_ptr, index * H + h, r, r, C, C)
-    h1 = load_tile(h1_ptr, index * H + h, r, at_n1, C, N)
-
-    # the memory at the queries
-    read_z1 = beta_before[:, None] * dot(q, W1, DOT) + reach_before[:, None] * dot(q, W1_momentum, DOT) - P1_d1.to(tl.float32)
-    read_h1 = (tanh(read_z1)).to(DOT)  # h₁[q]_t = tanh(z₁[q]_t)
-    W2 = load_tile(W2_at_ptr, index * H + h, at_n1, at_n2, N, N)
-    W2_momentum = load_tile(W2_momentum_at_ptr, index * H + h, at_n1, at_n2, N, N)
-    d2 = load_tile(d2_ptr, index * H + h, r, at_n2, C, N)
-    P2 = (G_before.to(tl.float32) * dot_nt(read_h1, h1, DOT)).to(DOT)  # P₂_tj = G[before]_tj (h₁[q]_t h₁_jᵀ)
-    h2 = load_tile(h2_ptr, index * H + h, r, at_n2, C, N)
-    read_z2 = (
-        beta_before[:, None] * dot(read_h1, W2, DOT)
-        + reach_before[:, None] * dot(read_h1, W2_momentum, DOT)
-        - dot(P2, d2, DOT)
-    )  # fmt: skip
-    read_h2 = (tanh(read_z2)).to(DOT)  # h₂[q]_t = tanh(z₂[q]_t)
-    W3 = load_tile(W3_at_ptr, index * H + h, at_n2, at_v, N, V)
-    W3_momentum = load_tile(W3_momentum_at_ptr, index * H + h, at_n2, at_v, N, V)
-    d3 = load_tile(d3_ptr, index * H + h, r, at_v, C, V)
-    P3 = (G_before.to(tl.float32) * dot_nt(read_h2, h2, DOT)).to(DOT)  # P₃_tj = G[before]_tj (h₂[q]_t h₂_jᵀ)
-    read_f = (
-        beta_before[:, None] * dot(read_h2, W3, DOT)
-        + reach_before[:, None] * dot(read_h2, W3_momentum, DOT)
-        - dot(P3, d3, DOT)
-    )  # fmt: skip
-    read_rstd = tl.rsqrt(tl.sum(read_f * read_f, 1) / V + 1e-06)  # ρ[q]_t = 1 / √(mean(f[q]_t²) + 1e-06)
-    read_normal = read_rstd[:, None] * read_f  # f̂[q]_t = ρ[q]_t f[q]_t
-    o = ln_weight[None, :] * read_normal + ln_bias[None, :] + q.to(tl.float32)  # y_t = ln_weight · f̂[q]_t + ln_bias + q_t
-    store_rows(o_ptr, at_row, row, here, at_v, V, o)
-
-
-@triton.jit(do_not_specialize=JUST_NUMBERS)
-def resume_pre(
-    G_before_ptr, W1_at_ptr, W1_momentum_at_ptr, W2_at_ptr, W2_momentum_at_ptr, W2_start_ptr, W3_at_ptr, W3_momentum_at_ptr,
-    W3_start_ptr, d2_ptr, d_o_ptr, h1_ptr, h2_ptr, k_ptr, ln_bias_ptr, ln_weight_ptr, log_alpha_ptr, log_mu_ptr, q_ptr,
-    reach_before_ptr, v_ptr, D_end_D_mu_ptr, d2_W2_start_ptr, f_ptr, du_ptr, D_end_ptr, read_f_ptr,
-    d_reach_before_from_read_f_ptr, d_beta_before_from_read_f_ptr, position_ptr, cu_ptr, T, members, low, high,
-    H: tl.constexpr, K: tl.constexpr, N: tl.constexpr, V: tl.constexpr, C: tl.constexpr, BK: tl.constexpr, BN: tl.constexpr,
-    BV: tl.constexpr, BC: tl.constexpr, DOT: tl.constexpr, GRID: tl.constexpr, PACKED: tl.constexpr, SAVE: tl.constexpr,
-):  # fmt: skip
-    """D_end_D_mu, d2_W2_start, f, du, D_end, read_f, d_reach_before_from_read_f, …: every tile on its own."""
-    index, h = low + (tl.program_id(0) // H).to(tl.int64), tl.program_id(0) % H
-    n = sequence_of(index, cu_ptr, members, C, GRID, PACKED)
-    first, end, base, tiles, slot, step = span(n, position_ptr, cu_ptr, T, members, C, GRID, PACKED)
-    i = (index - slot) // step
-    if i >= tiles:
-        return
-    own = index - low
-    r = tl.arange(0, BC)
-    at_k = tl.arange(0, BK)
-    at_n1 = tl.arange(0, BN)
-    at_n2 = tl.arange(0, BN)
-    at_v = tl.arange(0, BV)
-    causal = r[:, None] >= r[None, :]
-    strict = r[:, None] > r[None, :]
-    W2_start = load_tile(W2_start_ptr, n * H + h, at_n1, at_n2, N, N).to(tl.float32)
-    W3_start = load_tile(W3_start_ptr, n * H + h, at_n2, at_v, N, V).to(tl.float32)
-    ln_bias = load_row(ln_bias_ptr, h, at_v, V)
-    ln_weight = load_row(ln_weight_ptr, h, at_v, V)
-    t = base + i * C
-    here = (r >= first - t) & (r < tl.minimum(C, end - t))
-    at_row, row = t * H + h, r * H
-    h2 = load_tile(h2_ptr, index * H + h, r, at_n2, C, N)
-
-    # the surprises of all tokens
-    f = dot(h2, W3_start, DOT)  # f_t = h₂_t W₃[start]
-    rstd = tl.rsqrt(tl.sum(f * f, 1) / V + 1e-06)  # ρ_t = 1 / √(mean(f_t²) + 1e-06)
-    k = load_rows(k_ptr, at_row, row, here, at_k, K)
-    normal = rstd[:, None] * f  # f̂_t = ρ_t f_t
-    v = load_rows(v_ptr, at_row, row, here, at_v, V)
-    u = ln_weight[None, :] * normal + ln_bias[None, :] + k.to(tl.float32)  # u_t = ln_weight · f̂_t + ln_bias + k_t
-    log_mu = load_numbers(log_mu_ptr, at_row, row, here)
-    e = u - v.to(tl.float32)  # e_t = u_t − v_t
-    e_squared = tl.sum(e * e, 1)  # e·squared_t = ‖e_t‖²
-    du = (
-        tl.where(tl.sqrt(tl.maximum(e_squared[:, None], 0.0)) > 4, 4 * power0(tl.sqrt(tl.maximum(e_squared[:, None], 0.0)), -1), 1)
-        * e
-    )  # fmt: skip
-    log_alpha = load_numbers(log_alpha_ptr, at_row, row, here)
-    store_tile(du_ptr, own * H + h, r, at_v, C, V, du)
-    ln_weight_du = ln_weight[None, :] * du  # ln_weight·∂ℓ/∂u_t = ∂ℓ/∂u_t · ln_weight
-    ln_weight_du_f = tl.sum(ln_weight_du * f, 1)  # ln_weight·∂ℓ/∂u·f_t = ln_weight·∂ℓ/∂u_t f_tᵀ
-    d3 = rstd[:, None] * ln_weight_du - ln_weight_du_f[:, None] * (rstd[:, None] * rstd[:, None] * rstd[:, None]) / V * f
-    store_tile(f_ptr, own * H + h, r, at_v, C, V, f)
-
-    # decays, and the weights of surprises
-    decay_mu = tl.maximum(-60.0, log_mu)  # log μ_t = max(−60, log_mu_t)
-    exp_decay_mu_before = exp(segment_sums(decay_mu, strict))  # exp·log μ·before_tj = exp(Σ_{j<l≤t} log μ_l)
-    D_mu = tl.where(causal, exp_decay_mu_before, 0.0)  # Λ[μ]_tj = [j ≤ t] exp·log μ·before_tj
-    decay_alpha = tl.maximum(-60.0, log_alpha)  # log α_t = max(−60, log_alpha_t)
-    valid = tl.where(here, 1.0, 0.0)
-    D_end = valid * exp(sum_after(decay_alpha, r, DOT))  # Λ[C]_t = valid_t exp(Σ_{l>t} log α_l)
-    D_end_D_mu = tl.sum(D_end[:, None] * D_mu, 0)  # Λ[C]·Λ[μ]_t = Σ_i Λ[C]_i Λ[μ]_it
-    store_row(D_end_D_mu_ptr, own * H + h, r, C, D_end_D_mu)
-    store_row(D_end_ptr, own * H + h, r, C, D_end)
-    G_before = load_tile(G_before_ptr, index * H + h, r, r, C, C)
-    k = load_rows(k_ptr, at_row, row, here, at_k, K)
-    q = load_rows(q_ptr, at_row, row, here, at_k, K)
-    q_k = dot_nt(q, k, DOT)  # q·k_tj = q_t k_jᵀ
-    d2 = load_tile(d2_ptr, index * H + h, r, at_n2, C, N)
-    P1 = (G_before.to(tl.float32) * q_k).to(DOT)  # P₁_tj = G[before]_tj q·k_tj
-    d2_W2_start = dot_nt(d2, W2_start, DOT)  # d₂·W₂[start]_t = d₂_t W₂[start]ᵀ
-    h1 = load_tile(h1_ptr, index * H + h, r, at_n1, C, N)
-    reach_before = load_row(reach_before_ptr, index * H + h, r, C)
-    store_tile(d2_W2_start_ptr, own * H + h, r, at_n1, C, N, d2_W2_start)
-    d1 = d2_W2_start * (1 - square(h1.to(tl.float32)))  # d₁_t = d₂·W₂[start]_t · (1 − h₁_t²)
-    W1 = load_tile(W1_at_ptr, index * H + h, at_k, at_n1, K, N)
-    P1_d1 = dot(P1, d1, DOT)  # P₁·d₁_t = Σ_j P₁_tj d₁_j
-    W1_momentum = load_tile(W1_momentum_at_ptr, index * H + h, at_k, at_n1, K, N)
-    q_W1 = dot(q, W1, DOT)  # q·W₁[0]_t = q_t W₁[0]
-    q_W1_momentum = dot(q, W1_momentum, DOT)  # q·S₁[0]_t = q_t S₁[0]
-    beta_before = exp(sum_before(decay_alpha, r, DOT))  # β[before]_t = exp(Σ_{l<t} log α_l)
-
-    # the memory at the queries
-    read_z1 = beta_before[:, None] * q_W1 + reach_before[:, None] * q_W1_momentum - P1_d1
-    h1 = load_tile(h1_ptr, index * H + h, r, at_n1, C, N)
-    read_h1 = (tanh(read_z1)).to(DOT)  # h₁[q]_t = tanh(z₁[q]_t)
-    G_before = load_tile(G_before_ptr, index * H + h, r, r, C, C)
-    read_h1_h1 = dot_nt(read_h1, h1, DOT)  # h₁[q]·h₁_tj = h₁[q]_t h₁_jᵀ
-    W2_momentum = load_tile(W2_momentum_at_ptr, index * H + h, at_n1, at_n2, N, N)
-    P2 = (G_before.to(tl.float32) * read_h1_h1).to(DOT)  # P₂_tj = G[before]_tj h₁[q]·h₁_tj
-    W2 = load_tile(W2_at_ptr, index * H + h, at_n1, at_n2, N, N)
-    read_h1_W2_momentum = dot(read_h1, W2_momentum, DOT)  # h₁[q]·S₂[0]_t = h₁[q]_t S₂[0]
-    read_h1_W2 = dot(read_h1, W2, DOT)  # h₁[q]·W₂[0]_t = h₁[q]_t W₂[0]
-    read_z2 = beta_before[:, None] * read_h1_W2 + reach_before[:, None] * read_h1_W2_momentum - dot(P2, d2, DOT)
-    read_h2 = (tanh(read_z2)).to(DOT)  # h₂[q]_t = tanh(z₂[q]_t)
-    read_h2_h2 = dot_nt(read_h2, h2, DOT)  # h₂[q]·h₂_tj = h₂[q]_t h₂_jᵀ
-    W3_momentum = load_tile(W3_momentum_at_ptr, index * H + h, at_n2, at_v, N, V)
-    P3 = (G_before.to(tl.float32) * read_h2_h2).to(DOT)  # P₃_tj = G[before]_tj h₂[q]·h₂_tj
-    W3 = load_tile(W3_at_ptr, index * H + h, at_n2, at_v, N, V)
-    read_h2_W3_momentum = dot(read_h2, W3_momentum, DOT)  # h₂[q]·S₃[0]_t = h₂[q]_t S₃[0]
-    read_h2_W3 = dot(read_h2, W3, DOT)  # h₂[q]·W₃[0]_t = h₂[q]_t W₃[0]
-    read_f = beta_before[:, None] * read_h2_W3 + reach_before[:, None] * read_h2_W3_momentum - dot(P3, d3, DOT)
-    d_o = load_rows(d_o_ptr, at_row, row, here, at_v, V)
-    read_rstd = tl.rsqrt(tl.sum(read_f * read_f, 1) / V + 1e-06)  # ρ[q]_t = 1 / √(mean(f[q]_t²) + 1e-06)
-
-    # back through the memory at the queries
-    d_read_normal = ln_weight[None, :] * d_o.to(tl.float32)  # ∂f̂[q]_t = d_o_t · ln_weight
-    d_read_rstd = tl.sum(d_read_normal * read_f, 1)
-    d_read_f = (
-        read_rstd[:, None] * d_read_normal
-        - d_read_rstd[:, None] * (read_rstd[:, None] * read_rstd[:, None] * read_rstd[:, None]) / V * read_f
-    )  # fmt: skip
-    d_reach_before_from_read_f = tl.sum(d_read_f * read_h2_W3_momentum, 1)  # ∂ω[before](f[q]_t) = ∂f[q]_t h₂[q]·S₃[0]_tᵀ
-    d_beta_before_from_read_f = tl.sum(d_read_f * read_h2_W3, 1)  # ∂β[before](f[q]_t) = ∂f[q]_t h₂[q]·W₃[0]_tᵀ
-    store_tile(read_f_ptr, own * H + h, r, at_v, C, V, read_f)
-    store_row(d_beta_before_from_read_f_ptr, own * H + h, r, C, d_beta_before_from_read_f)
-    store_row(d_reach_before_from_read_f_ptr, own * H + h, r, C, d_reach_before_from_read_f)
-
-
-@triton.jit(do_not_specialize=JUST_NUMBERS)
-def resume_pre2(
-    W1_at_ptr, W1_momentum_at_ptr, W2_at_ptr, W2_momentum_at_ptr, W3_at_ptr, W3_momentum_at_ptr, d2_ptr, d2_W2_start_ptr,
-    d_beta_before_from_read_f_ptr, d_o_ptr, d_reach_before_from_read_f_ptr, du_ptr, eta_ptr, f_ptr, h1_ptr, h2_ptr, k_ptr,
-    ln_bias_ptr, ln_weight_ptr, log_alpha_ptr, log_mu_ptr, q_ptr, reach_before_ptr, read_f_ptr, v_ptr, d_W1_from_q_W1_ptr,
-    d_W1_momentum_from_q_W1_momentum_ptr, d_W2_from_read_h1_W2_ptr, d_W2_momentum_from_read_h1_W2_momentum_ptr,
-    d_W3_from_read_h2_W3_ptr, d_W3_momentum_from_read_h2_W3_momentum_ptr, d_h1_from_read_h1_h1_ptr, P1_d_read_z1_ptr,
-    d_h2_from_read_h2_h2_ptr, P2_d_read_z2_ptr, P3_d_read_f_ptr, d_eta_from_G_before_ptr, d_k_early_ptr, d_ln_bias_early_ptr,
-    d_ln_weight_early_ptr, d_log_alpha_early_ptr, d_log_mu_early_ptr, d_v_early_ptr, d_q_ptr, position_ptr, cu_ptr, T,
-    members, low, high,
-    H: tl.constexpr, K: tl.constexpr, N: tl.constexpr, V: tl.constexpr, C: tl.constexpr, BK: tl.constexpr, BN: tl.constexpr,
-    BV: tl.constexpr, BC: tl.constexpr, DOT: tl.constexpr, GRID: tl.constexpr, PACKED: tl.constexpr, SAVE: tl.constexpr,
-):  # fmt: skip
-    """d_W1_from_q_W1, d_W1_momentum_from_q_W1_momentum, d_W2_from_read_h1_W2, …: every tile on its own."""
-    index, h = low + (tl.program_id(0) // H).to(tl.int64), tl.program_id(0) % H
-    n = sequence_of(index, cu_ptr, members, C, GRID, PACKED)
-    first, end, base, tiles, slot, step = span(n, position_ptr, cu_ptr, T, members, C, GRID, PACKED)
-    i = (index - slot) // step
-    if i >= tiles:
-        return
-    own = index - low
-    r = tl.arange(0, BC)
-    at_k = tl.arange(0, BK)
-    at_n1 = tl.arange(0, BN)
-    at_n2 = tl.arange(0, BN)
-    at_v = tl.arange(0, BV)
-    causal = r[:, None] >= r[None, :]
-    strict = r[:, None] > r[None, :]
-    ln_bias = load_row(ln_bias_ptr, h, at_v, V)
-    ln_weight = load_row(ln_weight_ptr, h, at_v, V)
-    t = base + i * C
-    here = (r >= first - t) & (r < tl.minimum(C, end - t))
-    at_row, row = t * H + h, r * H
-    d_o = load_rows(d_o_ptr, at_row, row, here, at_v, V)
-    q = load_rows(q_ptr, at_row, row, here, at_k, K)
-    read_f = load_tile(read_f_ptr, own * H + h, r, at_v, C, V)
-    d_read_normal = ln_weight[None, :] * d_o.to(tl.float32)  # ∂f̂[q]_t = d_o_t · ln_weight
-    read_rstd = tl.rsqrt(tl.sum(square(read_f.to(tl.float32)), 1) / V + 1e-06)  # ρ[q]_t = 1 / √(mean(f[q]_t²) + 1e-06)
-    d_read_normal_read_f = d_read_normal * read_f.to(tl.float32)
-    d_read_rstd = tl.sum(d_read_normal_read_f, 1)
-    log_alpha = load_numbers(log_alpha_ptr, at_row, row, here)
-    du = load_tile(du_ptr, own * H + h, r, at_v, C, V)
-    d_read_f = (
-        read_rstd[:, None] * d_read_normal
-        - d_read_rstd[:, None] * (read_rstd[:, None] * read_rstd[:, None] * read_rstd[:, None]) / V * read_f.to(tl.float32)
-    )  # fmt: skip
-    f = load_tile(f_ptr, own * H + h, r, at_v, C, V)
-
-    # the surprises of all tokens
-    ln_weight_du = ln_weight[None, :] * du.to(tl.float32)  # ln_weight·∂ℓ/∂u_t = ∂ℓ/∂u_t · ln_weight
-    rstd = tl.rsqrt(tl.sum(square(f.to(tl.float32)), 1) / V + 1e-06)  # ρ_t = 1 / √(mean(f_t²) + 1e-06)
-    ln_weight_du_f = tl.sum(ln_weight_du * f.to(tl.float32), 1)  # ln_weight·∂ℓ/∂u·f_t = ln_weight·∂ℓ/∂u_t f_tᵀ
-    log_mu = load_numbers(log_mu_ptr, at_row, row, here)
-    d3 = (
-        rstd[:, None] * ln_weight_du
-        - ln_weight_du_f[:, None] * (rstd[:, None] * rstd[:, None] * rstd[:, None]) / V * f.to(tl.float32)
-    )  # fmt: skip
-    d_P3 = -dot_nt(d_read_f, d3, DOT)  # ∂P₃_tj = −∂f[q]_t d₃_jᵀ
-
-    # decays, and the weights of surprises
-    decay_alpha = tl.maximum(-60.0, log_alpha)  # log α_t = max(−60, log_alpha_t)
-    decay_alpha_before = sums_before(tl.where(strict, decay_alpha[:, None], 0.0), r, DOT)
-    eta = load_numbers(eta_ptr, at_row, row, here)
-    exp_decay_alpha_before = exp(decay_alpha_before)  # exp·log α·before_tj = exp(Σ_{j<l<t} log α_l)
-    D_alpha_before = tl.where(strict, exp_decay_alpha_before, 0.0)  # Λ[α, before]_tj = [j < t] exp·log α·before_tj
-    valid = tl.where(here, 1.0, 0.0)
-    valid_D_alpha_before = valid[None, :] * D_alpha_before  # valid·Λ[α, before]_tj = Λ[α, before]_tj valid_j
-    decay_mu = tl.maximum(-60.0, log_mu)  # log μ_t = max(−60, log_mu_t)
-    exp_decay_mu_before = exp(segment_sums(decay_mu, strict))  # exp·log μ·before_tj = exp(Σ_{j<l≤t} log μ_l)
-    D_mu = tl.where(causal, exp_decay_mu_before, 0.0)  # Λ[μ]_tj = [j ≤ t] exp·log μ·before_tj
-    valid_D_alpha_before_D_mu = exact_dot(valid_D_alpha_before, D_mu, DOT)
-    G_before = eta[None, :] * valid_D_alpha_before_D_mu  # G[before]_tj = valid·Λ[α, before]·Λ[μ]_tj η_j
-    d_read_h2_h2 = (d_P3 * G_before).to(DOT)  # ∂h₂[q]·h₂_tj = ∂P₃_tj G[before]_tj
-    h2 = load_tile(h2_ptr, index * H + h, r, at_n2, C, N)
-    W3_momentum = load_tile(W3_momentum_at_ptr, index * H + h, at_n2, at_v, N, V)
-    reach_before = load_row(reach_before_ptr, index * H + h, r, C)
-    W3 = load_tile(W3_at_ptr, index * H + h, at_n2, at_v, N, V)
-    W1 = load_tile(W1_at_ptr, index * H + h, at_k, at_n1, K, N)
-    beta_before = exp(sum_before(decay_alpha, r, DOT))  # β[before]_t = exp(Σ_{l<t} log α_l)
-    W1_momentum = load_tile(W1_momentum_at_ptr, index * H + h, at_k, at_n1, K, N)
-    q_W1 = dot(q, W1, DOT)  # q·W₁[0]_t = q_t W₁[0]
-    k = load_rows(k_ptr, at_row, row, here, at_k, K)
-    q_W1_momentum = dot(q, W1_momentum, DOT)  # q·S₁[0]_t = q_t S₁[0]
-    q_k = dot_nt(q, k, DOT)  # q·k_tj = q_t k_jᵀ
-    P1 = (G_before * q_k).to(DOT)  # P₁_tj = G[before]_tj q·k_tj
-    h1 = load_tile(h1_ptr, index * H + h, r, at_n1, C, N)
-    d2_W2_start = load_tile(d2_W2_start_ptr, own * H + h, r, at_n1, C, N)
-    d1 = d2_W2_start.to(tl.float32) * (1 - square(h1.to(tl.float32)))  # d₁_t = d₂·W₂[start]_t · (1 − h₁_t²)
-
-    # the memory at the queries
-    P1_d1 = dot(P1, d1, DOT)  # P₁·d₁_t = Σ_j P₁_tj d₁_j
-    read_z1 = beta_before[:, None] * q_W1 + reach_before[:, None] * q_W1_momentum - P1_d1
-    W2 = load_tile(W2_at_ptr, index * H + h, at_n1, at_n2, N, N)
-    read_h1 = tanh(read_z1)  # h₁[q]_t = tanh(z₁[q]_t)
-    W2_momentum = load_tile(W2_momentum_at_ptr, index * H + h, at_n1, at_n2, N, N)
-    read_h1_W2 = dot(read_h1, W2, DOT)  # h₁[q]·W₂[0]_t = h₁[q]_t W₂[0]
-    read_h1_W2_momentum = dot(read_h1, W2_momentum, DOT)  # h₁[q]·S₂[0]_t = h₁[q]_t S₂[0]
-    read_h1_h1 = dot_nt(read_h1, h1, DOT)  # h₁[q]·h₁_tj = h₁[q]_t h₁_jᵀ
-    d2 = load_tile(d2_ptr, index * H + h, r, at_n2, C, N)
-    P2 = (G_before * read_h1_h1).to(DOT)  # P₂_tj = G[before]_tj h₁[q]·h₁_tj
-    read_z2 = beta_before[:, None] * read_h1_W2 + reach_before[:, None] * read_h1_W2_momentum - dot(P2, d2, DOT)
-    read_h2 = tanh(read_z2)  # h₂[q]_t = tanh(z₂[q]_t)
-
-    # back through the memory at the queries
-    d_read_h2_from_read_h2_h2 = dot(d_read_h2_h2, h2, DOT)
-    d_read_f_W3_momentum = dot_nt(d_read_f, W3_momentum, DOT)
-    d_read_f_W3 = dot_nt(d_read_f, W3, DOT)
-    d_read_z2 = (
-        (1 - read_h2 * read_h2)
-        * (reach_before[:, None] * d_read_f_W3_momentum + beta_before[:, None] * d_read_f_W3 + d_read_h2_from_read_h2_h2)
-    )  # fmt: skip
-    d_P2 = -dot_nt(d_read_z2, d2, DOT)  # ∂P₂_tj = −∂z₂[q]_t d₂_jᵀ
-    d_read_h1_h1 = (d_P2 * G_before).to(DOT)  # ∂h₁[q]·h₁_tj = ∂P₂_tj G[before]_tj
-    d_read_h1_from_read_h1_h1 = dot(d_read_h1_h1, h1, DOT)
-    d_read_z2_W2_momentum = dot_nt(d_read_z2, W2_momentum, DOT)
-    d_read_z2_W2 = dot_nt(d_read_z2, W2, DOT)
-    d_read_z1 = (
-        (1 - read_h1 * read_h1)
-        * (reach_before[:, None] * d_read_z2_W2_momentum + beta_before[:, None] * d_read_z2_W2 + d_read_h1_from_read_h1_h1)
-    )  # fmt: skip
-    d_W1_from_q_W1 = dot_tn(q, beta_before[:, None] * d_read_z1, DOT)  # ∂W₁[0](q·W₁[0]) = Σ_l q_lᵀ ⊗ (β[before]_l ∂z₁[q]_l)
-    store_tile(d_W1_from_q_W1_ptr, own * H + h, at_k, at_n1, K, N, d_W1_from_q_W1)
-    d_W1_momentum_from_q_W1_momentum = dot_tn(q, reach_before[:, None] * d_read_z1, DOT)
-    store_tile(d_W1_momentum_from_q_W1_momentum_ptr, own * H + h, at_k, at_n1, K, N, d_W1_momentum_from_q_W1_momentum)
-    d_W2_from_read_h1_W2 = dot_tn(read_h1, beta_before[:, None] * d_read_z2, DOT)
-    store_tile(d_W2_from_read_h1_W2_ptr, own * H + h, at_n1, at_n2, N, N, d_W2_from_read_h1_W2)
-    d_W2_momentum_from_read_h1_W2_momentum = dot_tn(read_h1, reach_before[:, None] * d_read_z2, DOT)
-    store_tile(d_W2_momentum_from_read_h1_W2_momentum_ptr, own * H + h, at_n1, at_n2, N, N, d_W2_momentum_from_read_h1_W2_momentum)
-    d_W3_from_read_h2_W3 = dot_tn(read_h2, beta_before[:, None] * d_read_f, DOT)
-    store_tile(d_W3_from_read_h2_W3_ptr, own * H + h, at_n2, at_v, N, V, d_W3_from_read_h2_W3)
-    d_W3_momentum_from_read_h2_W3_momentum = dot_tn(read_h2, reach_before[:, None] * d_read_f, DOT)
-    store_tile(d_W3_momentum_from_read_h2_W3_momentum_ptr, own * H + h, at_n2, at_v, N, V, d_W3_momentum_from_read_h2_W3_momentum)
-    d_h1_from_read_h1_h1 = dot_tn(d_read_h1_h1, read_h1, DOT)  # ∂h₁(h₁[q]·h₁_t) = Σ_l ∂h₁[q]·h₁_lt h₁[q]_l
-    store_tile(d_h1_from_read_h1_h1_ptr, own * H + h, r, at_n1, C, N, d_h1_from_read_h1_h1)
-    P1_d_read_z1 = dot_tn(P1, d_read_z1, DOT)  # P₁·∂z₁[q]_t = Σ_l P₁_lt ∂z₁[q]_l
-    store_tile(P1_d_read_z1_ptr, own * H + h, r, at_n1, C, N, P1_d_read_z1)
-    d_h2_from_read_h2_h2 = dot_tn(d_read_h2_h2, read_h2, DOT)  # ∂h₂(h₂[q]·h₂_t) = Σ_l ∂h₂[q]·h₂_lt h₂[q]_l
-    store_tile(d_h2_from_read_h2_h2_ptr, own * H + h, r, at_n2, C, N, d_h2_from_read_h2_h2)
-
-    # the memory at the queries
-    P2_d_read_z2 = dot_tn(P2, d_read_z2, DOT)  # P₂·∂z₂[q]_t = Σ_l P₂_lt ∂z₂[q]_l
-    store_tile(P2_d_read_z2_ptr, own * H + h, r, at_n2, C, N, P2_d_read_z2)
-    read_h2_h2 = dot_nt(read_h2, h2, DOT)  # h₂[q]·h₂_tj = h₂[q]_t h₂_jᵀ
-    P3 = (G_before * read_h2_h2).to(DOT)  # P₃_tj = G[before]_tj h₂[q]·h₂_tj
-    P3_d_read_f = dot_tn(P3, d_read_f, DOT)  # P₃·∂f[q]_t = Σ_l P₃_lt ∂f[q]_l
-    store_tile(P3_d_read_f_ptr, own * H + h, r, at_v, C, V, P3_d_read_f)
-    d_P1 = -dot_nt(d_read_z1, d1, DOT)  # ∂P₁_tj = −∂z₁[q]_t d₁_jᵀ
-    d_G_before = d_P3 * read_h2_h2 + d_P2 * read_h1_h1 + d_P1 * q_k
-    d_eta_from_G_before = tl.sum(d_G_before * valid_D_alpha_before_D_mu, 0)
-    store_row(d_eta_from_G_before_ptr, own * H + h, r, C, d_eta_from_G_before)
-    P3_d_read_f_2 = -P3_d_read_f
-    P3_d_read_f_f_rstd_cubed = -tl.sum(P3_d_read_f_2 * f.to(tl.float32), 1) * (rstd * rstd * rstd) / V
-    rstd_P3_d_read_f_and_more = rstd[:, None] * P3_d_read_f_2 + P3_d_read_f_f_rstd_cubed[:, None] * f.to(tl.float32)
-    x88 = ln_weight[None, :] * rstd_P3_d_read_f_and_more
-
-    # the surprises of all tokens
-    normal = rstd[:, None] * f.to(tl.float32)  # f̂_t = ρ_t f_t
-    v = load_rows(v_ptr, at_row, row, here, at_v, V)
-    u = ln_weight[None, :] * normal + ln_bias[None, :] + k.to(tl.float32)  # u_t = ln_weight · f̂_t + ln_bias + k_t
-    e = u - v.to(tl.float32)  # e_t = u_t − v_t
-    e_squared = tl.sum(e * e, 1)  # e·squared_t = ‖e_t‖²
-    x94 = tl.sum(x88 * e, 1)
-    x95 = (
-        x94
-        * tl.where(tl.sqrt(tl.maximum(e_squared, 0.0)) > 4, -2 * power0(e_squared, -0.5) * power0(tl.sqrt(tl.maximum(e_squared, 0.0)), -2), 0)  # noqa: E501
-    )  # fmt: skip
-    x96 = (
-        2 * x95[:, None] * e
-        + tl.where(tl.sqrt(tl.maximum(e_squared[:, None], 0.0)) > 4, 4 * power0(tl.sqrt(tl.maximum(e_squared[:, None], 0.0)), -1), 1)
-        * x88
-    )  # fmt: skip
-    d_q_k = (d_P1 * G_before).to(DOT)  # ∂q·k_tj = ∂P₁_tj G[before]_tj
-    d_k_early = x96 + dot_tn(d_q_k, q, DOT)
-    d_reach_before_from_read_f = load_row(d_reach_before_from_read_f_ptr, own * H + h, r, C)
-    store_tile(d_k_early_ptr, own * H + h, r, at_k, C, K, d_k_early)
-    d_o_and_more = (
-        2 * x95[:, None] * e
-        + tl.where(tl.sqrt(tl.maximum(e_squared[:, None], 0.0)) > 4, 4 * power0(tl.sqrt(tl.maximum(e_squared[:, None], 0.0)), -1), 1)
-        * x88
-        + d_o.to(tl.float32)
-    )  # fmt: skip
-    d_ln_bias_early = tl.sum(d_o_and_more, 0)
-    store_row(d_ln_bias_early_ptr, own * H + h, at_v, V, d_ln_bias_early)
-    d_beta_before_from_read_f = load_row(d_beta_before_from_read_f_ptr, own * H + h, r, C)
-    read_normal = read_rstd[:, None] * read_f.to(tl.float32)  # f̂[q]_t = ρ[q]_t f[q]_t
-    x102 = rstd_P3_d_read_f_and_more * du.to(tl.float32) + x96 * normal + d_o.to(tl.float32) * read_normal
-    d_ln_weight_early = tl.sum(x102, 0)
-    store_row(d_ln_weight_early_ptr, own * H + h, at_v, V, d_ln_weight_early)
-    d_reach_before = (
-        d_reach_before_from_read_f
-        + tl.sum(d_read_z2 * read_h1_W2_momentum, 1)
-        + tl.sum(d_read_z1 * q_W1_momentum, 1)
-    )  # fmt: skip
-    m = exp(tl.cumsum(decay_mu, 0))  # m_t = exp(Σ_{l≤t} log μ_l)
-
-    # back through decays, and the weights of surprises
-    d_D_alpha_before = valid[None, :] * (d_reach_before[:, None] * m[None, :] + dot_nt(eta[None, :] * d_G_before, D_mu, DOT))
-    d_decay_alpha = tl.where(strict, sums_after(tl.where(strict, d_D_alpha_before, 0.0) * exp_decay_alpha_before, r, DOT), 0.0)
-    d_decay_alpha_before = beta_before * (d_beta_before_from_read_f + tl.sum(d_read_z2 * read_h1_W2, 1) + tl.sum(d_read_z1 * q_W1, 1))
-    d_log_alpha_early = (
-        (1 - tl.where(log_alpha + 60 < 0, 1.0, 0.0)) * (tl.sum(d_decay_alpha, 1) + sum_after(d_decay_alpha_before, r, DOT))
-    )  # fmt: skip
-    store_row(d_log_alpha_early_ptr, own * H + h, r, C, d_log_alpha_early)
-    x112 = valid[:, None] * eta[None, :] * dot_tn(D_alpha_before, d_G_before, DOT)
-    x113 = segment_gradient(tl.where(causal, x112, 0.0) * exp_decay_mu_before, strict, DOT)
-    d_m_from_m_t1_m_behind = tl.cumsum(tl.sum(d_reach_before[:, None] * valid_D_alpha_before, 0) * m, 0, reverse=True)
-    d_log_mu_early = (1 - tl.where(log_mu + 60 < 0, 1.0, 0.0)) * (x113 + d_m_from_m_t1_m_behind)
-    store_row(d_log_mu_early_ptr, own * H + h, r, C, d_log_mu_early)
-    d_v_early = -x96
-    store_tile(d_v_early_ptr, own * H + h, r, at_v, C, V, d_v_early)
-    d_q_from_q_k = dot(d_q_k, k, DOT)
-    d_read_z1_W1_momentum = dot_nt(d_read_z1, W1_momentum, DOT)
-    d_read_z1_W1 = dot_nt(d_read_z1, W1, DOT)
-    d_q = (
-        reach_before[:, None] * d_read_z1_W1_momentum
-        + beta_before[:, None] * d_read_z1_W1
-        + d_o.to(tl.float32)
-        + d_q_from_q_k
-    )  # fmt: skip
-    store_rows(d_q_ptr, at_row, row, here, at_k, K, d_q)
-
-
-@triton.jit(do_not_specialize=JUST_NUMBERS)
-def resume_seq(
-    beta_end_ptr, d_W1_ptr, d_W1_from_q_W1_ptr, d_W1_momentum_ptr, d_W1_momentum_from_q_W1_momentum_ptr, d_W2_ptr,
-    d_W2_from_read_h1_W2_ptr, d_W2_momentum_ptr, d_W2_momentum_from_read_h1_W2_momentum_ptr, d_W3_ptr,
-    d_W3_from_read_h2_W3_ptr, d_W3_momentum_ptr, d_W3_momentum_from_read_h2_W3_momentum_ptr, m_end_ptr, reach_end_ptr,
-    d_W1_next_ptr, d_W1_momentum_next_ptr, d_W2_next_ptr, d_W2_momentum_next_ptr, d_W3_next_ptr, d_W3_momentum_next_ptr,
-    d_W1_at_ptr, d_W1_momentum_at_ptr, d_W2_at_ptr, d_W2_momentum_at_ptr, d_W3_at_ptr, d_W3_momentum_at_ptr, position_ptr,
-    cu_ptr, T, members, low, high,
-    H: tl.constexpr, K: tl.constexpr, N: tl.constexpr, V: tl.constexpr, C: tl.constexpr, BK: tl.constexpr, BN: tl.constexpr,
-    BV: tl.constexpr, BC: tl.constexpr, DOT: tl.constexpr, GRID: tl.constexpr, PACKED: tl.constexpr, SAVE: tl.constexpr,
-):  # fmt: skip
-    """d_W1, d_W1_momentum, d_W2, d_W2_momentum, d_W3, d_W3_momentum: from the last tile to the first."""
-    n, h = (tl.program_id(0) // H).to(tl.int64), tl.program_id(0) % H
-    _first, _end, _base, tiles, slot, step = span(n, position_ptr, cu_ptr, T, members, C, GRID, PACKED)
-    at_k = tl.arange(0, BK)
-    at_n1 = tl.arange(0, BN)
-    at_n2 = tl.arange(0, BN)
-    at_v = tl.arange(0, BV)
-    d_W1 = load_tile(d_W1_ptr, n * H + h, at_k, at_n1, K, N).to(tl.float32)
-    d_W1_momentum = load_tile(d_W1_momentum_ptr, n * H + h, at_k, at_n1, K, N).to(tl.float32)
-    d_W2 = load_tile(d_W2_ptr, n * H + h, at_n1, at_n2, N, N).to(tl.float32)
-    d_W2_momentum = load_tile(d_W2_momentum_ptr, n * H + h, at_n1, at_n2, N, N).to(tl.float32)
-    d_W3 = load_tile(d_W3_ptr, n * H + h, at_n2, at_v, N, V).to(tl.float32)
-    d_W3_momentum = load_tile(d_W3_momentum_ptr, n * H + h, at_n2, at_v, N, V).to(tl.float32)
-    begin, stop = walked(tiles, slot, step, low, high)
-    for lane in tl.range(stop - begin, disable_licm=True):
-        i = stop - 1 - lane
-        index = slot + i * step
-        own = index - low
-        zero = (index >> 31).to(tl.int32)  # not known to the compiler, which so computes addresses anew
-        if SAVE:
-            store_tile(d_W1_at_ptr, own * H + h, at_k + zero, at_n1, K, N, d_W1)
-            store_tile(d_W1_momentum_at_ptr, own * H + h, at_k + zero, at_n1, K, N, d_W1_momentum)
-            store_tile(d_W2_at_ptr, own * H + h, at_n1 + zero, at_n2, N, N, d_W2)
-            store_tile(d_W2_momentum_at_ptr, own * H + h, at_n1 + zero, at_n2, N, N, d_W2_momentum)
-            store_tile(d_W3_at_ptr, own * H + h, at_n2 + zero, at_v, N, V, d_W3)
-            store_tile(d_W3_momentum_at_ptr, own * H + h, at_n2 + zero, at_v, N, V, d_W3_momentum)
-        d_W3_from_read_h2_W3 = load_tile(d_W3_from_read_h2_W3_ptr, own * H + h, at_n2 + zero, at_v, N, V)
-        d_W2_from_read_h1_W2 = load_tile(d_W2_from_read_h1_W2_ptr, own * H + h, at_n1 + zero, at_n2, N, N)
-        d_W1_from_q_W1 = load_tile(d_W1_from_q_W1_ptr, own * H + h, at_k + zero, at_n1, K, N)
-        d_W3_momentum_from_read_h2_W3_momentum = load_tile(d_W3_momentum_from_read_h2_W3_momentum_ptr, own * H + h, at_n2 + zero, at_v, N, V)  # noqa: E501  # fmt: skip
-        beta_end = load_number(beta_end_ptr, index * H + h)
-        d_W2_momentum_from_read_h1_W2_momentum = load_tile(d_W2_momentum_from_read_h1_W2_momentum_ptr, own * H + h, at_n1 + zero, at_n2, N, N)  # noqa: E501  # fmt: skip
-        d_W1_momentum_from_q_W1_momentum = load_tile(d_W1_momentum_from_q_W1_momentum_ptr, own * H + h, at_k + zero, at_n1, K, N)
-        m_end = load_number(m_end_ptr, index * H + h)
-        reach_end = load_number(reach_end_ptr, index * H + h)
-        d_W1_momentum_2 = m_end * d_W1_momentum + reach_end * d_W1 + d_W1_momentum_from_q_W1_momentum.to(tl.float32)
-        d_W2_momentum_2 = m_end * d_W2_momentum + reach_end * d_W2 + d_W2_momentum_from_read_h1_W2_momentum.to(tl.float32)
-        d_W3_momentum_2 = m_end * d_W3_momentum + reach_end * d_W3 + d_W3_momentum_from_read_h2_W3_momentum.to(tl.float32)
-        d_W1_next = beta_end * d_W1 + d_W1_from_q_W1.to(tl.float32)
-        d_W2_next = beta_end * d_W2 + d_W2_from_read_h1_W2.to(tl.float32)
-        d_W3_next = beta_end * d_W3 + d_W3_from_read_h2_W3.to(tl.float32)
-        d_W1 = d_W1_next
-        d_W1_momentum = d_W1_momentum_2
-        d_W2 = d_W2_next
-        d_W2_momentum = d_W2_momentum_2
-        d_W3 = d_W3_next
-        d_W3_momentum = d_W3_momentum_2
-
-    store_tile(d_W1_next_ptr, n * H + h, at_k, at_n1, K, N, d_W1)
-    store_tile(d_W1_momentum_next_ptr, n * H + h, at_k, at_n1, K, N, d_W1_momentum)
-    store_tile(d_W2_next_ptr, n * H + h, at_n1, at_n2, N, N, d_W2)
-    store_tile(d_W2_momentum_next_ptr, n * H + h, at_n1, at_n2, N, N, d_W2_momentum)
-    store_tile(d_W3_next_ptr, n * H + h, at_n2, at_v, N, V, d_W3)
-    store_tile(d_W3_momentum_next_ptr, n * H + h, at_n2, at_v, N, V, d_W3_momentum)
-
-
-@triton.jit(do_not_specialize=JUST_NUMBERS)
-def resume_post(
-    D_end_D_mu_ptr, W1_at_ptr, W1_momentum_at_ptr, W2_at_ptr, W2_momentum_at_ptr, W3_at_ptr, W3_momentum_at_ptr,
-    beta_end_ptr, d2_ptr, d2_W2_start_ptr, d_W1_at_ptr, d_W1_momentum_at_ptr, d_W2_at_ptr, d_W2_momentum_at_ptr, d_W3_at_ptr,
-    d_W3_momentum_at_ptr, d_h1_from_read_h1_h1_ptr, eta_ptr, h1_ptr, k_ptr, log_mu_ptr, d_h1_ptr, d_n_end_from_n_end_d1_ptr,
-    d_reach_end_ptr, d_decay_alpha_sum_ptr, d_decay_mu_sum_ptr, position_ptr, cu_ptr, T, members, low, high,
-    H: tl.constexpr, K: tl.constexpr, N: tl.constexpr, V: tl.constexpr, C: tl.constexpr, BK: tl.constexpr, BN: tl.constexpr,
-    BV: tl.constexpr, BC: tl.constexpr, DOT: tl.constexpr, GRID: tl.constexpr, PACKED: tl.constexpr, SAVE: tl.constexpr,
-):  # fmt: skip
-    """d_h1, d_n_end_from_n_end_d1, d_reach_end, d_decay_alpha_sum, d_decay_mu_sum: every tile on its own."""
-    index, h = low + (tl.program_id(0) // H).to(tl.int64), tl.program_id(0) % H
-    n = sequence_of(index, cu_ptr, members, C, GRID, PACKED)
-    first, end, base, tiles, slot, step = span(n, position_ptr, cu_ptr, T, members, C, GRID, PACKED)
-    i = (index - slot) // step
-    if i >= tiles:
-        return
-    own = index - low
-    r = tl.arange(0, BC)
-    at_k = tl.arange(0, BK)
-    at_n1 = tl.arange(0, BN)
-    at_n2 = tl.arange(0, BN)
-    at_v = tl.arange(0, BV)
-    t = base + i * C
-    here = (r >= first - t) & (r < tl.minimum(C, end - t))
-    at_row, row = t * H + h, r * H
-    log_mu = load_numbers(log_mu_ptr, at_row, row, here)
-    k = load_rows(k_ptr, at_row, row, here, at_k, K)
-    d_W1_momentum_at = load_tile(d_W1_momentum_at_ptr, own * H + h, at_k, at_n1, K, N)
-    eta = load_numbers(eta_ptr, at_row, row, here)
-    d2_W2_start = load_tile(d2_W2_start_ptr, own * H + h, r, at_n1, C, N)
-    D_end_D_mu = load_row(D_end_D_mu_ptr, own * H + h, r, C)
-    h1 = load_tile(h1_ptr, index * H + h, r, at_n1, C, N)
-    d1 = d2_W2_start.to(tl.float32) * (1 - square(h1.to(tl.float32)))  # d₁_t = d₂·W₂[start]_t · (1 − h₁_t²)
-    d_W2_at = load_tile(d_W2_at_ptr, own * H + h, at_n1, at_n2, N, N)
-    d_W2_momentum_at = load_tile(d_W2_momentum_at_ptr, own * H + h, at_n1, at_n2, N, N)
-    d2 = load_tile(d2_ptr, index * H + h, r, at_n2, C, N)
-    d_h1_from_read_h1_h1 = load_tile(d_h1_from_read_h1_h1_ptr, own * H + h, r, at_n1, C, N)
-    d_n_end_d1 = -dot(k, d_W1_momentum_at, DOT)  # ∂n[C]·d₁_t = −k_t d_W1_momentum_at
-    d_n_end_from_n_end_d1 = tl.sum(d_n_end_d1 * d1, 1)  # ∂n[C](n[C]·d₁_t) = ∂n[C]·d₁_t d₁_tᵀ
-    store_row(d_n_end_from_n_end_d1_ptr, own * H + h, r, C, d_n_end_from_n_end_d1)
-
-    # decays, and the weights of surprises
-    decay_mu = tl.maximum(-60.0, log_mu)  # log μ_t = max(−60, log_mu_t)
-    decay_mu_behind = sum_after(decay_mu, r, DOT)  # log μ·behind_t = Σ_{l>t} log μ_l
-    n_end = eta * exp(decay_mu_behind)  # n[C]_t = η_t exp(log μ·behind_t)
-    G_end = D_end_D_mu * eta  # G[C]_t = Λ[C]·Λ[μ]_t η_t
-    W2_momentum = load_tile(W2_momentum_at_ptr, index * H + h, at_n1, at_n2, N, N)
-    d_W3_momentum_at = load_tile(d_W3_momentum_at_ptr, own * H + h, at_n2, at_v, N, V)
-    W3_momentum = load_tile(W3_momentum_at_ptr, index * H + h, at_n2, at_v, N, V)
-    W1_momentum = load_tile(W1_momentum_at_ptr, index * H + h, at_k, at_n1, K, N)
-    d_W1_momentum_at = load_tile(d_W1_momentum_at_ptr, own * H + h, at_k, at_n1, K, N)
-    d_W3_at = load_tile(d_W3_at_ptr, own * H + h, at_n2, at_v, N, V)
-    W3 = load_tile(W3_at_ptr, index * H + h, at_n2, at_v, N, V)
-    W2 = load_tile(W2_at_ptr, index * H + h, at_n1, at_n2, N, N)
-    W1 = load_tile(W1_at_ptr, index * H + h, at_k, at_n1, K, N)
-    d_W1_at = load_tile(d_W1_at_ptr, own * H + h, at_k, at_n1, K, N)
-    d_h1 = (
-        d_h1_from_read_h1_h1.to(tl.float32)
-        - n_end[:, None] * dot_nt(d2, d_W2_momentum_at, DOT)
-        - G_end[:, None] * dot_nt(d2, d_W2_at, DOT)
-    )  # fmt: skip
-    store_tile(d_h1_ptr, own * H + h, r, at_n1, C, N, d_h1)
-    d_reach_end_from_W2_next = tl.sum(d_W2_at.to(tl.float32) * W2_momentum.to(tl.float32))
-    d_W2_at = load_tile(d_W2_at_ptr, own * H + h, at_n1, at_n2, N, N)
-    d_W2_momentum_at_W2_momentum = d_W2_momentum_at.to(tl.float32) * W2_momentum.to(tl.float32)
-    m_end = exp(tl.sum(decay_mu, 0))  # m[C] = exp(Σ_l log μ_l)
-    d_W3_momentum_at_W3_momentum = d_W3_momentum_at.to(tl.float32) * W3_momentum.to(tl.float32)
-    beta_end = load_number(beta_end_ptr, index * H + h)
-    d_W1_momentum_at_W1_momentum = d_W1_momentum_at.to(tl.float32) * W1_momentum.to(tl.float32)
-    W1_momentum = load_tile(W1_momentum_at_ptr, index * H + h, at_k, at_n1, K, N)
-
-    # back through decays, and the weights of surprises
-    d_decay_mu_sum = (
-        m_end
-        * (tl.sum(d_W3_momentum_at_W3_momentum) + tl.sum(d_W2_momentum_at_W2_momentum) + tl.sum(d_W1_momentum_at_W1_momentum))
-    )  # fmt: skip
-    d_reach_end_from_W3_next = tl.sum(d_W3_at.to(tl.float32) * W3_momentum.to(tl.float32))
-    d_W3_at_W3 = d_W3_at.to(tl.float32) * W3.to(tl.float32)
-    d_W2_at_W2 = d_W2_at.to(tl.float32) * W2.to(tl.float32)
-    d_W1_at_W1 = d_W1_at.to(tl.float32) * W1.to(tl.float32)
-    d_decay_alpha_sum = beta_end * (tl.sum(d_W3_at_W3) + tl.sum(d_W2_at_W2) + tl.sum(d_W1_at_W1))
-    d_reach_end_from_W1_next = tl.sum(d_W1_at.to(tl.float32) * W1_momentum.to(tl.float32))
-    d_reach_end = d_reach_end_from_W3_next + d_reach_end_from_W2_next + d_reach_end_from_W1_next
-    store_number(d_decay_mu_sum_ptr, own * H + h, d_decay_mu_sum)
-    store_number(d_decay_alpha_sum_ptr, own * H + h, d_decay_alpha_sum)
-    store_number(d_reach_end_ptr, own * H + h, d_reach_end)
-
-
-@triton.jit(do_not_specialize=JUST_NUMBERS)
-def resume_post2(
-    D_end_ptr, D_end_D_mu_ptr, P1_d_read_z1_ptr, P2_d_read_z2_ptr, P3_d_read_f_ptr, W1_start_ptr, W2_start_ptr, W3_start_ptr,
-    d2_W2_start_ptr, d_W1_at_ptr, d_W1_momentum_at_ptr, d_W2_at_ptr, d_W2_momentum_at_ptr, d_W3_at_ptr, d_W3_momentum_at_ptr,
-    d_decay_alpha_sum_ptr, d_decay_mu_sum_ptr, d_eta_from_G_before_ptr, d_h1_ptr, d_h2_from_read_h2_h2_ptr, d_k_early_ptr,
-    d_ln_bias_early_ptr, d_ln_weight_early_ptr, d_log_alpha_early_ptr, d_log_mu_early_ptr, d_n_end_from_n_end_d1_ptr,
-    d_reach_end_ptr, d_v_early_ptr, du_ptr, eta_ptr, f_ptr, h1_ptr, h2_ptr, k_ptr, ln_bias_ptr, ln_weight_ptr, log_alpha_ptr,
-    log_mu_ptr, v_ptr, d_W1_start_ptr, d_W2_start_ptr, d_W3_start_ptr, d_eta_ptr, d_k_ptr, d_ln_bias_ptr, d_ln_weight_ptr,
-    d_log_alpha_ptr, d_log_mu_ptr, d_v_ptr, position_ptr, cu_ptr, T, members, low, high,
-    H: tl.constexpr, K: tl.constexpr, N: tl.constexpr, V: tl.constexpr, C: tl.constexpr, BK: tl.constexpr, BN: tl.constexpr,
-    BV: tl.constexpr, BC: tl.constexpr, DOT: tl.constexpr, GRID: tl.constexpr, PACKED: tl.constexpr, SAVE: tl.constexpr,
-):  # fmt: skip
-    """d_W1_start, d_W2_start, d_W3_start, d_eta, d_k, d_ln_bias, d_ln_weight, d_log_alpha, …: every tile on its own."""
-    index, h = low + (tl.program_id(0) // H).to(tl.int64), tl.program_id(0) % H
-    n = sequence_of(index, cu_ptr, members, C, GRID, PACKED)
-    first, end, base, tiles, slot, step = span(n, position_ptr, cu_ptr, T, members, C, GRID, PACKED)
-    i = (index - slot) // step
-    if i >= tiles:
-        return
-    own = index - low
-    r = tl.arange(0, BC)
-    at_k = tl.arange(0, BK)
-    at_n1 = tl.arange(0, BN)
-    at_n2 = tl.arange(0, BN)
-    at_v = tl.arange(0, BV)
-    causal = r[:, None] >= r[None, :]
-    strict = r[:, None] > r[None, :]
-    W1_start = load_tile(W1_start_ptr, n * H + h, at_k, at_n1, K, N).to(tl.float32)
-    W2_start = load_tile(W2_start_ptr, n * H + h, at_n1, at_n2, N, N).to(tl.float32)
-    W3_start = load_tile(W3_start_ptr, n * H + h, at_n2, at_v, N, V).to(tl.float32)
-    ln_bias = load_row(ln_bias_ptr, h, at_v, V)
-    ln_weight = load_row(ln_weight_ptr, h, at_v, V)
-    t = base + i * C
-    here = (r >= first - t) & (r < tl.minimum(C, end - t))
-    at_row, row = t * H + h, r * H
-    eta = load_numbers(eta_ptr, at_row, row, here)
-    D_end_D_mu = load_row(D_end_D_mu_ptr, own * H + h, r, C)
-    log_mu = load_numbers(log_mu_ptr, at_row, row, here)
-    f = load_tile(f_ptr, own * H + h, r, at_v, C, V)
-
-    # the surprises of all tokens
-    rstd = tl.rsqrt(tl.sum(square(f.to(tl.float32)), 1) / V + 1e-06)  # ρ_t = 1 / √(mean(f_t²) + 1e-06)
-    v = load_rows(v_ptr, at_row, row, here, at_v, V)
-    k = load_rows(k_ptr, at_row, row, here, at_k, K)
-    normal = rstd[:, None] * f.to(tl.float32)  # f̂_t = ρ_t f_t
-    u = ln_weight[None, :] * normal + ln_bias[None, :] + k.to(tl.float32)  # u_t = ln_weight · f̂_t + ln_bias + k_t
-    e = u - v.to(tl.float32)  # e_t = u_t − v_t
-
-    # decays, and the weights of surprises
-    G_end = D_end_D_mu * eta  # G[C]_t = Λ[C]·Λ[μ]_t η_t
-    decay_mu = tl.maximum(-60.0, log_mu)  # log μ_t = max(−60, log_mu_t)
-    decay_mu_behind = sum_after(decay_mu, r, DOT)  # log μ·behind_t = Σ_{l>t} log μ_l
-    n_end = eta * exp(decay_mu_behind)  # n[C]_t = η_t exp(log μ·behind_t)
-    P1_d_read_z1 = load_tile(P1_d_read_z1_ptr, own * H + h, r, at_n1, C, N)
-    k = load_rows(k_ptr, at_row, row, here, at_k, K)
-    d_W1_at = load_tile(d_W1_at_ptr, own * H + h, at_k, at_n1, K, N)
-    d_W1_momentum_at = load_tile(d_W1_momentum_at_ptr, own * H + h, at_k, at_n1, K, N)
-    d_G_end_d1 = -dot(k, d_W1_at, DOT)  # ∂G[C]·d₁_t = −k_t d_W1_at
-    d_n_end_d1 = -dot(k, d_W1_momentum_at, DOT)  # ∂n[C]·d₁_t = −k_t d_W1_momentum_at
-    d_d1 = n_end[:, None] * d_n_end_d1 + G_end[:, None] * d_G_end_d1 - P1_d_read_z1.to(tl.float32)
-    d2_W2_start = load_tile(d2_W2_start_ptr, own * H + h, r, at_n1, C, N)
-    h1 = load_tile(h1_ptr, index * H + h, r, at_n1, C, N)
-    d1 = d2_W2_start.to(tl.float32) * (1 - square(h1.to(tl.float32)))  # d₁_t = d₂·W₂[start]_t · (1 − h₁_t²)
-    d_W2_at = load_tile(d_W2_at_ptr, own * H + h, at_n1, at_n2, N, N)
-    x82 = -n_end[:, None] * dot_nt(d1, d_W1_momentum_at, DOT) - G_end[:, None] * dot_nt(d1, d_W1_at, DOT)
-    du = load_tile(du_ptr, own * H + h, r, at_v, C, V)
-    d_G_end_d2 = -dot(h1, d_W2_at, DOT)  # ∂G[C]·d₂_t = −h₁_t d_W2_at
-    f = load_tile(f_ptr, own * H + h, r, at_v, C, V)
-    ln_weight_du = ln_weight[None, :] * du.to(tl.float32)  # ln_weight·∂ℓ/∂u_t = ∂ℓ/∂u_t · ln_weight
-    ln_weight_du_f = tl.sum(ln_weight_du * f.to(tl.float32), 1)  # ln_weight·∂ℓ/∂u·f_t = ln_weight·∂ℓ/∂u_t f_tᵀ
-    h2 = load_tile(h2_ptr, index * H + h, r, at_n2, C, N)
-    D_end = load_row(D_end_ptr, own * H + h, r, C)
-    d_W3_at = load_tile(d_W3_at_ptr, own * H + h, at_n2, at_v, N, V)
-    d_G_end_d3 = -dot(h2, d_W3_at, DOT)  # ∂G[C]·d₃_t = −h₂_t d_W3_at
-
-    # the surprises of all tokens
-    d3 = (
-        rstd[:, None] * ln_weight_du
-        - ln_weight_du_f[:, None] * (rstd[:, None] * rstd[:, None] * rstd[:, None]) / V * f.to(tl.float32)
-    )  # fmt: skip
-    d3_W3_start = dot_nt(d3, W3_start, DOT)  # d₃·W₃[start]_t = d₃_t W₃[start]ᵀ
-    d_reach_end = load_number(d_reach_end_ptr, own * H + h)
-    d2 = d3_W3_start * (1 - square(h2.to(tl.float32)))  # d₂_t = d₃·W₃[start]_t · (1 − h₂_t²)
-    d_G_end = tl.sum(d_G_end_d3 * d3, 1) + tl.sum(d_G_end_d2 * d2, 1) + tl.sum(d_G_end_d1 * d1, 1)
-    log_alpha = load_numbers(log_alpha_ptr, at_row, row, here)
-    d_decay_alpha_sum = load_number(d_decay_alpha_sum_ptr, own * H + h)
-    d_log_alpha_early = load_row(d_log_alpha_early_ptr, own * H + h, r, C)
-    d_D_end_D_mu = d_G_end * eta  # ∂Λ[C]·Λ[μ]_t = ∂G[C]_t η_t
-
-    # decays, and the weights of surprises
-    exp_decay_mu_before = exp(segment_sums(decay_mu, strict))  # exp·log μ·before_tj = exp(Σ_{j<l≤t} log μ_l)
-    x101 = tl.where(causal, d_D_end_D_mu[None, :] * D_end[:, None], 0.0) * exp_decay_mu_before
-    x103 = segment_gradient(x101, strict, DOT)
-    D_mu = tl.where(causal, exp_decay_mu_before, 0.0)  # Λ[μ]_tj = [j ≤ t] exp·log μ·before_tj
-    m = exp(tl.cumsum(decay_mu, 0))  # m_t = exp(Σ_{l≤t} log μ_l)
-    d_decay_alpha = sum_before(D_end * (d_reach_end * m + tl.sum(d_D_end_D_mu[None, :] * D_mu, 1)), r, DOT)
-    d_log_alpha_late = (1 - tl.where(log_alpha + 60 < 0, 1.0, 0.0)) * (d_decay_alpha + d_decay_alpha_sum)
-    d_log_alpha = d_log_alpha_early + d_log_alpha_late
-    store_numbers(d_log_alpha_ptr, at_row, row, here, d_log_alpha)
-    d_n_end_from_n_end_d1 = load_row(d_n_end_from_n_end_d1_ptr, own * H + h, r, C)
-    P2_d_read_z2 = load_tile(P2_d_read_z2_ptr, own * H + h, r, at_n2, C, N)
-    h1 = load_tile(h1_ptr, index * H + h, r, at_n1, C, N)
-    d_W2_momentum_at = load_tile(d_W2_momentum_at_ptr, own * H + h, at_n1, at_n2, N, N)
-    d_n_end_d2 = -dot(h1, d_W2_momentum_at, DOT)  # ∂n[C]·d₂_t = −h₁_t d_W2_momentum_at
-    d_decay_mu_sum = load_number(d_decay_mu_sum_ptr, own * H + h)
-    d_d2 = n_end[:, None] * d_n_end_d2 + G_end[:, None] * d_G_end_d2 - P2_d_read_z2.to(tl.float32)
-    d_eta_from_G_before = load_row(d_eta_from_G_before_ptr, own * H + h, r, C)
-    h2 = load_tile(h2_ptr, index * H + h, r, at_n2, C, N)
-    d_W3_momentum_at = load_tile(d_W3_momentum_at_ptr, own * H + h, at_n2, at_v, N, V)
-    d_log_mu_early = load_row(d_log_mu_early_ptr, own * H + h, r, C)
-
-    # back through decays, and the weights of surprises
-    d_n_end_d3 = -dot(h2, d_W3_momentum_at, DOT)  # ∂n[C]·d₃_t = −h₂_t d_W3_momentum_at
-    d_n_end = tl.sum(d_n_end_d3 * d3, 1) + tl.sum(d_n_end_d2 * d2, 1) + d_n_end_from_n_end_d1
-    d_reach_end_D_end_m = d_reach_end * D_end * m
-    d_reach_end_D_end_m_behind = tl.cumsum(d_reach_end_D_end_m, 0, reverse=True)
-    d_decay_mu = sum_before(d_n_end * n_end, r, DOT)
-    d_log_mu_late = (1 - tl.where(log_mu + 60 < 0, 1.0, 0.0)) * (d_decay_mu + d_decay_mu_sum + x103 + d_reach_end_D_end_m_behind)
-    d_eta = d_eta_from_G_before + (d_n_end * exp(decay_mu_behind) + d_G_end * D_end_D_mu)
-    store_numbers(d_eta_ptr, at_row, row, here, d_eta)
-    d_log_mu = d_log_mu_early + d_log_mu_late
-    h1 = load_tile(h1_ptr, index * H + h, r, at_n1, C, N)
-    store_numbers(d_log_mu_ptr, at_row, row, here, d_log_mu)
-
-    # back through the surprises of all tokens
-    d_d2_W2_start = (d_d1 * (1 - square(h1.to(tl.float32)))).to(DOT)
-    P3_d_read_f = load_tile(P3_d_read_f_ptr, own * H + h, r, at_v, C, V)
-    d_d2_2 = d_d2 + dot(d_d2_W2_start, W2_start, DOT)
-    h2 = load_tile(h2_ptr, index * H + h, r, at_n2, C, N)
-    d_d3 = n_end[:, None] * d_n_end_d3 + G_end[:, None] * d_G_end_d3 - P3_d_read_f.to(tl.float32)
-    d_d3_W3_start = (d_d2_2 * (1 - square(h2.to(tl.float32)))).to(DOT)  # ∂d₃·W₃[start]_t = ∂d₂_t · (1 − h₂_t²)
-    d_d3_from_d3_W3_start = dot(d_d3_W3_start, W3_start, DOT)
-    x75 = (n_end[:, None] * d_n_end_d3 + G_end[:, None] * d_G_end_d3) + d_d3_from_d3_W3_start
-    f = load_tile(f_ptr, own * H + h, r, at_v, C, V)
-    d_d3_2 = d_d3 + d_d3_from_d3_W3_start  # ∂d₃_t = (n[C]_t ∂n[C]·d₃_t + G[C]_t ∂G[C]·d₃_t − P₃·∂f[q]_t) + ∂d₃·W₃[start]_t W₃[start]
-    d_t2_f = -tl.sum(d_d3_2 * f.to(tl.float32), 1) * (rstd * rstd * rstd) / V  # ∂t₂·f_t = −mean(∂d₃_t · f_t) ρ_t³
-    d_t2 = rstd[:, None] * d_d3_2 + d_t2_f[:, None] * f.to(tl.float32)  # ∂t₂_t = ρ_t ∂d₃_t + ∂t₂·f_t f_t
-    d_du = ln_weight[None, :] * d_t2  # ∂∂ℓ/∂u_t = ∂t₂_t · ln_weight
-    d_du_e = tl.sum(d_du * e, 1)
-    e_squared = tl.sum(e * e, 1)  # e·squared_t = ‖e_t‖²
-    d_e_squared = (
-        d_du_e
-        * tl.where(tl.sqrt(tl.maximum(e_squared, 0.0)) > 4, -2 * power0(e_squared, -0.5) * power0(tl.sqrt(tl.maximum(e_squared, 0.0)), -2), 0)  # noqa: E501
-    )  # fmt: skip
-    d_e = (
-        2 * d_e_squared[:, None] * e
-        + tl.where(tl.sqrt(tl.maximum(e_squared[:, None], 0.0)) > 4, 4 * power0(tl.sqrt(tl.maximum(e_squared[:, None], 0.0)), -1), 1)
-        * d_du
-    )  # fmt: skip
-    d_normal = ln_weight[None, :] * d_e  # ∂f̂_t = ∂e_t · ln_weight
-    d_d3_ln_weight_du_and_more = (
-        d_d3_2 * (ln_weight_du - 3 * ln_weight_du_f[:, None] * (rstd[:, None] * rstd[:, None]) / V * f.to(tl.float32))
-    )  # fmt: skip
-    d_f_squared = -0.5 / V * (rstd * rstd * rstd) * (tl.sum(d_d3_ln_weight_du_and_more, 1) + tl.sum(d_normal * f.to(tl.float32), 1))
-    d_h2_from_read_h2_h2 = load_tile(d_h2_from_read_h2_h2_ptr, own * H + h, r, at_n2, C, N)
-    d_f = (
-        (2 * d_f_squared[:, None] * f.to(tl.float32) + rstd[:, None] * d_normal + d_t2_f[:, None] * ln_weight_du - ln_weight_du_f[:, None] * (rstd[:, None] * rstd[:, None] * rstd[:, None]) / V * d_d3_2).to(DOT)  # noqa: E501
-    )  # fmt: skip
-    h2 = load_tile(h2_ptr, index * H + h, r, at_n2, C, N)
-    d_h2 = (
-        d_h2_from_read_h2_h2.to(tl.float32)
-        - n_end[:, None] * dot_nt(d3, d_W3_momentum_at, DOT)
-        - G_end[:, None] * dot_nt(d3, d_W3_at, DOT)
-    )  # fmt: skip
-    d_z2 = (
-        ((1 - square(h2.to(tl.float32))) * (d_h2 + dot_nt(d_f, W3_start, DOT) - 2 * d_d2_2 * d3_W3_start * h2.to(tl.float32))).to(DOT)
-    )  # fmt: skip
-    d_h1 = load_tile(d_h1_ptr, own * H + h, r, at_n1, C, N)
-    d_h1_from_z2 = dot_nt(d_z2, W2_start, DOT)
-    h1 = load_tile(h1_ptr, index * H + h, r, at_n1, C, N)
-    d2_W2_start = load_tile(d2_W2_start_ptr, own * H + h, r, at_n1, C, N)
-    d_z1 = (
-        ((1 - square(h1.to(tl.float32))) * (d_h1.to(tl.float32) + d_h1_from_z2 - 2 * d_d1 * d2_W2_start.to(tl.float32) * h1.to(tl.float32))).to(DOT)  # noqa: E501
-    )  # fmt: skip
-    store_tile(d_W2_start_ptr, index * H + h, at_n1, at_n2, N, N, dot_tn(d_d2_W2_start, d2, DOT) + dot_tn(h1, d_z2, DOT))
-    f = load_tile(f_ptr, own * H + h, r, at_v, C, V)
-    d_ln_weight_early = load_row(d_ln_weight_early_ptr, own * H + h, at_v, V)
-    store_tile(d_W3_start_ptr, index * H + h, at_n2, at_v, N, V, dot_tn(d_d3_W3_start, d3, DOT) + dot_tn(h2, d_f, DOT))
-    x76 = -tl.sum(x75 * f.to(tl.float32), 1) * (rstd * rstd * rstd) / V
-    x77 = rstd[:, None] * x75 + x76[:, None] * f.to(tl.float32)
-    x78 = ln_weight[None, :] * x77
-    x79 = tl.sum(x78 * e, 1)
-    x80 = (
-        x79
-        * tl.where(tl.sqrt(tl.maximum(e_squared, 0.0)) > 4, -2 * power0(e_squared, -0.5) * power0(tl.sqrt(tl.maximum(e_squared, 0.0)), -2), 0)  # noqa: E501
-    )  # fmt: skip
-    d_ln_bias_early = load_row(d_ln_bias_early_ptr, own * H + h, at_v, V)
-    du = load_tile(du_ptr, own * H + h, r, at_v, C, V)
-    x81 = (
-        2 * x80[:, None] * e
-        + tl.where(tl.sqrt(tl.maximum(e_squared[:, None], 0.0)) > 4, 4 * power0(tl.sqrt(tl.maximum(e_squared[:, None], 0.0)), -1), 1)
-        * x78
-    )  # fmt: skip
-    k = load_rows(k_ptr, at_row, row, here, at_k, K)
-    d_ln_weight_early_and_more = d_ln_weight_early + tl.sum(x77 * du.to(tl.float32) + x81 * normal, 0)
-    d_k_early = load_tile(d_k_early_ptr, own * H + h, r, at_k, C, K)
-    store_tile(d_W1_start_ptr, index * H + h, at_k, at_n1, K, N, dot_tn(k, d_z1, DOT))
-    d_k_early_and_more = d_k_early.to(tl.float32) + (x81 + dot_nt(d_z1, W1_start, DOT) + x82)
-    store_rows(d_k_ptr, at_row, row, here, at_k, K, d_k_early_and_more)
-    d_v_early = load_tile(d_v_early_ptr, own * H + h, r, at_v, C, V)
-    store_row(d_ln_bias_ptr, index * H + h, at_v, V, d_ln_bias_early + tl.sum(x81, 0))
-    d_v = d_v_early.to(tl.float32) + -x81
-    store_rows(d_v_ptr, at_row, row, here, at_v, V, d_v)
-    store_row(d_ln_weight_ptr, index * H + h, at_v, V, d_ln_weight_early_and_more)
 
 
 launch_prep = Launch(
@@ -1936,8 +1015,8 @@ launch_pre = Launch(
     makes={
         "h1": Buffer("slots", "CN", narrow=True), "f": Buffer("slots", "CV", narrow=True),
         "e": Buffer("slots", "CV", narrow=True), "ln_weight_du": Buffer("slots", "CV", narrow=True),
-        "d3_W3": Buffer("slots", "CN", narrow=True), "d2": Buffer("slots", "CN", narrow=True),
-        "d2_W2": Buffer("slots", "CN", narrow=True), "D_end_D_mu": Buffer("slots", "C"),
+        "d3_W3_start": Buffer("slots", "CN", narrow=True), "d2": Buffer("slots", "CN", narrow=True),
+        "d2_W2_start": Buffer("slots", "CN", narrow=True), "D_end_D_mu": Buffer("slots", "C"),
         "du": Buffer("slots", "CV", narrow=True), "D_end": Buffer("slots", "C"), "read_f": Buffer("slots", "CV", narrow=True),
         "d_reach_before_from_read_f": Buffer("slots", "C"), "d_beta_before_from_read_f": Buffer("slots", "C"),
     },
@@ -1962,100 +1041,21 @@ launch_pre2 = Launch(
 launch_seq = Launch(
     TABLE, seq, "seq", walks=True, widths="KNV",
     makes={
-        "d_W1_next": Buffer("sequences", "KN"), "d_W1_momentum_next": Buffer("sequences", "KN"),
-        "d_W2_next": Buffer("sequences", "NN"), "d_W2_momentum_next": Buffer("sequences", "NN"),
-        "d_W3_next": Buffer("sequences", "NV"), "d_W3_momentum_next": Buffer("sequences", "NV"),
-        "d_n_end_d3": Buffer("slots", "CV", narrow=True), "d_G_end_d3": Buffer("slots", "CV", narrow=True),
-        "d_d3_from_d3_W3_start": Buffer("slots", "CV", narrow=True), "d_z1": Buffer("slots", "CN", narrow=True),
-        "d_W1_at": Buffer("slots", "KN", narrow=True), "d_W1_momentum_at": Buffer("slots", "KN", narrow=True),
-        "d_W2_at": Buffer("slots", "NN", narrow=True), "d_W2_momentum_at": Buffer("slots", "NN", narrow=True),
-        "d_W3_at": Buffer("slots", "NV", narrow=True), "d_W3_momentum_at": Buffer("slots", "NV", narrow=True),
+        "d_W1_next": Buffer("sequences", "KN"), "d_W1_start": Buffer("starts", "KN"),
+        "d_W1_momentum_next": Buffer("sequences", "KN"), "d_W2_next": Buffer("sequences", "NN"),
+        "d_W2_start": Buffer("starts", "NN"), "d_W2_momentum_next": Buffer("sequences", "NN"),
+        "d_W3_next": Buffer("sequences", "NV"), "d_W3_start": Buffer("starts", "NV"),
+        "d_W3_momentum_next": Buffer("sequences", "NV"), "d_n_end_d3": Buffer("slots", "CV", narrow=True),
+        "d_G_end_d3": Buffer("slots", "CV", narrow=True), "d_d3_from_d3_W3_start": Buffer("slots", "CV", narrow=True),
+        "d_z1": Buffer("slots", "CN", narrow=True), "d_W1_at": Buffer("slots", "KN", narrow=True),
+        "d_W1_momentum_at": Buffer("slots", "KN", narrow=True), "d_W2_at": Buffer("slots", "NN", narrow=True),
+        "d_W2_momentum_at": Buffer("slots", "NN", narrow=True), "d_W3_at": Buffer("slots", "NV", narrow=True),
+        "d_W3_momentum_at": Buffer("slots", "NV", narrow=True),
     },
 )  # fmt: skip
 launch_post = Launch(
     TABLE, post, "post", walks=False, widths="KNV",
     makes={
-        "d_eta": Buffer("rows", "", like="eta"), "d_k": Buffer("rows", "K"), "d_ln_bias": Buffer("shares", "V"),
-        "d_ln_weight": Buffer("shares", "V"), "d_log_alpha": Buffer("rows", "", like="log_alpha"),
-        "d_log_mu": Buffer("rows", "", like="log_mu"), "d_v": Buffer("rows", "V"),
-    },
-)  # fmt: skip
-launch_resume_prep = Launch(
-    TABLE, resume_prep, "resume_prep", walks=False, widths="KNV",
-    makes={
-        "beta_end": Buffer("slots", ""), "reach_end": Buffer("slots", ""), "k_G_end_d1": Buffer("slots", "KN", narrow=True),
-        "h1_G_end_d2": Buffer("slots", "NN", narrow=True), "h2_G_end_d3": Buffer("slots", "NV", narrow=True),
-        "m_end": Buffer("slots", ""), "k_n_end_d1": Buffer("slots", "KN", narrow=True),
-        "h1_n_end_d2": Buffer("slots", "NN", narrow=True), "h2_n_end_d3": Buffer("slots", "NV", narrow=True),
-        "beta_before": Buffer("slots", "C"), "reach_before": Buffer("slots", "C"), "P1_d1": Buffer("slots", "CN", narrow=True),
-        "G_before": Buffer("slots", "CC", narrow=True), "h1": Buffer("slots", "CN", narrow=True),
-        "d2": Buffer("slots", "CN", narrow=True), "h2": Buffer("slots", "CN", narrow=True),
-        "d3": Buffer("slots", "CV", narrow=True),
-    },
-)  # fmt: skip
-launch_resume_main = Launch(
-    TABLE, resume_main, "resume_main", walks=True, widths="KNV",
-    makes={
-        "W1_next": Buffer("sequences", "KN"), "W2_next": Buffer("sequences", "NN"), "W3_next": Buffer("sequences", "NV"),
-        "W1_momentum_next": Buffer("sequences", "KN"), "W2_momentum_next": Buffer("sequences", "NN"),
-        "W3_momentum_next": Buffer("sequences", "NV"), "W1_at": Buffer("slots", "KN", narrow=True),
-        "W1_momentum_at": Buffer("slots", "KN", narrow=True), "W2_at": Buffer("slots", "NN", narrow=True),
-        "W2_momentum_at": Buffer("slots", "NN", narrow=True), "W3_at": Buffer("slots", "NV", narrow=True),
-        "W3_momentum_at": Buffer("slots", "NV", narrow=True),
-    },
-)  # fmt: skip
-launch_resume_read = Launch(
-    TABLE, resume_read, "resume_read", walks=False, widths="KNV",
-    makes={"o": Buffer("rows", "V")},
-)  # fmt: skip
-launch_resume_pre = Launch(
-    TABLE, resume_pre, "resume_pre", walks=False, widths="KNV",
-    makes={
-        "D_end_D_mu": Buffer("slots", "C"), "d2_W2_start": Buffer("slots", "CN", narrow=True),
-        "f": Buffer("slots", "CV", narrow=True), "du": Buffer("slots", "CV", narrow=True), "D_end": Buffer("slots", "C"),
-        "read_f": Buffer("slots", "CV", narrow=True), "d_reach_before_from_read_f": Buffer("slots", "C"),
-        "d_beta_before_from_read_f": Buffer("slots", "C"),
-    },
-)  # fmt: skip
-launch_resume_pre2 = Launch(
-    TABLE, resume_pre2, "resume_pre2", walks=False, widths="KNV",
-    makes={
-        "d_W1_from_q_W1": Buffer("slots", "KN", narrow=True),
-        "d_W1_momentum_from_q_W1_momentum": Buffer("slots", "KN", narrow=True),
-        "d_W2_from_read_h1_W2": Buffer("slots", "NN", narrow=True),
-        "d_W2_momentum_from_read_h1_W2_momentum": Buffer("slots", "NN", narrow=True),
-        "d_W3_from_read_h2_W3": Buffer("slots", "NV", narrow=True),
-        "d_W3_momentum_from_read_h2_W3_momentum": Buffer("slots", "NV", narrow=True),
-        "d_h1_from_read_h1_h1": Buffer("slots", "CN", narrow=True), "P1_d_read_z1": Buffer("slots", "CN", narrow=True),
-        "d_h2_from_read_h2_h2": Buffer("slots", "CN", narrow=True), "P2_d_read_z2": Buffer("slots", "CN", narrow=True),
-        "P3_d_read_f": Buffer("slots", "CV", narrow=True), "d_eta_from_G_before": Buffer("slots", "C"),
-        "d_k_early": Buffer("slots", "CK", narrow=True), "d_ln_bias_early": Buffer("slots", "V"),
-        "d_ln_weight_early": Buffer("slots", "V"), "d_log_alpha_early": Buffer("slots", "C"),
-        "d_log_mu_early": Buffer("slots", "C"), "d_v_early": Buffer("slots", "CV", narrow=True), "d_q": Buffer("rows", "K"),
-    },
-)  # fmt: skip
-launch_resume_seq = Launch(
-    TABLE, resume_seq, "resume_seq", walks=True, widths="KNV",
-    makes={
-        "d_W1_next": Buffer("sequences", "KN"), "d_W1_momentum_next": Buffer("sequences", "KN"),
-        "d_W2_next": Buffer("sequences", "NN"), "d_W2_momentum_next": Buffer("sequences", "NN"),
-        "d_W3_next": Buffer("sequences", "NV"), "d_W3_momentum_next": Buffer("sequences", "NV"),
-        "d_W1_at": Buffer("slots", "KN", narrow=True), "d_W1_momentum_at": Buffer("slots", "KN", narrow=True),
-        "d_W2_at": Buffer("slots", "NN", narrow=True), "d_W2_momentum_at": Buffer("slots", "NN", narrow=True),
-        "d_W3_at": Buffer("slots", "NV", narrow=True), "d_W3_momentum_at": Buffer("slots", "NV", narrow=True),
-    },
-)  # fmt: skip
-launch_resume_post = Launch(
-    TABLE, resume_post, "resume_post", walks=False, widths="KNV",
-    makes={
-        "d_h1": Buffer("slots", "CN", narrow=True), "d_n_end_from_n_end_d1": Buffer("slots", "C"),
-        "d_reach_end": Buffer("slots", ""), "d_decay_alpha_sum": Buffer("slots", ""), "d_decay_mu_sum": Buffer("slots", ""),
-    },
-)  # fmt: skip
-launch_resume_post2 = Launch(
-    TABLE, resume_post2, "resume_post2", walks=False, widths="KNV",
-    makes={
-        "d_W1_start": Buffer("shares", "KN"), "d_W2_start": Buffer("shares", "NN"), "d_W3_start": Buffer("shares", "NV"),
         "d_eta": Buffer("rows", "", like="eta"), "d_k": Buffer("rows", "K"), "d_ln_bias": Buffer("shares", "V"),
         "d_ln_weight": Buffer("shares", "V"), "d_log_alpha": Buffer("rows", "", like="log_alpha"),
         "d_log_mu": Buffer("rows", "", like="log_mu"), "d_v": Buffer("rows", "V"),
@@ -2094,44 +1094,11 @@ backward = Operator(
     carried=("W1", "W2", "W3", "W1_momentum", "W2_momentum", "W3_momentum"),
 )  # fmt: skip
 operator = Differentiable(forward, backward)
-resume_forward = Operator(
-    TABLE, "resume_forward",
-    inputs={
-        "q": "BTHK", "k": "BTHK", "v": "BTHV", "log_alpha": "BTH", "eta": "BTH", "log_mu": "BTH", "ln_weight": "HV",
-        "ln_bias": "HV", "W1": "BHKN", "W2": "BHNN", "W3": "BHNV", "W1_momentum": "BHKN", "W2_momentum": "BHNN",
-        "W3_momentum": "BHNV", "W1_start": "BHKN", "W2_start": "BHNN", "W3_start": "BHNV",
-    },
-    results=(
-        "o", "W1_next", "W2_next", "W3_next", "W1_momentum_next", "W2_momentum_next", "W3_momentum_next", "beta_end",
-        "reach_end", "m_end", "reach_before", "G_before", "h1", "d2", "h2", "W1_at", "W1_momentum_at", "W2_at", "W2_momentum_at",
-        "W3_at", "W3_momentum_at",
-    ),
-    launches=(launch_resume_prep, launch_resume_main, launch_resume_read),
-)  # fmt: skip
-resume_backward = Operator(
-    TABLE, "resume_backward",
-    inputs={
-        "q": "BTHK", "k": "BTHK", "v": "BTHV", "log_alpha": "BTH", "eta": "BTH", "log_mu": "BTH", "ln_weight": "HV",
-        "ln_bias": "HV", "W1_start": "BHKN", "W2_start": "BHNN", "W3_start": "BHNV", "beta_end": "SH", "reach_end": "SH",
-        "m_end": "SH", "reach_before": "SHC", "G_before": "SHCC", "h1": "SHCN", "d2": "SHCN", "h2": "SHCN", "W1_at": "SHKN",
-        "W1_momentum_at": "SHKN", "W2_at": "SHNN", "W2_momentum_at": "SHNN", "W3_at": "SHNV", "W3_momentum_at": "SHNV",
-        "d_o": "BTHV", "d_W1": "BHKN", "d_W2": "BHNN", "d_W3": "BHNV", "d_W1_momentum": "BHKN", "d_W2_momentum": "BHNN",
-        "d_W3_momentum": "BHNV",
-    },
-    results=(
-        "d_q", "d_k", "d_v", "d_log_alpha", "d_eta", "d_log_mu", "d_ln_weight", "d_ln_bias", "d_W1_next", "d_W2_next",
-        "d_W3_next", "d_W1_momentum_next", "d_W2_momentum_next", "d_W3_momentum_next", "d_W1_start", "d_W2_start", "d_W3_start",
-    ),
-    launches=(launch_resume_pre, launch_resume_pre2, launch_resume_seq, launch_resume_post, launch_resume_post2),
-    carried=("W1", "W2", "W3", "W1_momentum", "W2_momentum", "W3_momentum"),
-)  # fmt: skip
-resume_operator = Differentiable(resume_forward, resume_backward)
 _run = ChunkKernels(
     CONTRACT,
     operator,
     carried=("W1", "W2", "W3", "W1_momentum", "W2_momentum", "W3_momentum"),
-    starts=("W1_start", "W2_start", "W3_start"),
-    resumed=resume_operator,
+    starts={"W1_start": "BHKN", "W2_start": "BHNN", "W3_start": "BHNV"},
 )
 
 

@@ -8,7 +8,7 @@ from .runtime_configuration import MemoryConfig
 
 
 class DfwConfig(MemoryConfig):
-    """Every field has a default: that of the spec. The code of the package has the digest b0258c3059ef."""
+    """Every field has a default: that of the spec. The code of the package has the digest 3097650af2f2."""
 
     model_type = "miras_dfw"
 

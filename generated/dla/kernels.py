@@ -46,13 +46,6 @@ OPTIONS: dict[str, tuple[Row, ...]] = {
     "pre2": (Row(64, warps=4), Row(256, warps=4), Row(ANY, warps=8)),
     "seq": (Row(64, warps=8, stages=2), Row(ANY, warps=8)),
     "post": (Row(64, warps=4), Row(256, warps=4), Row(ANY, warps=8)),
-    "resume_prep": (Row(64, warps=4), Row(256, warps=4), Row(ANY, warps=8)),
-    "resume_main": (Row(64, warps=4, stages=2), Row(ANY, warps=8)),
-    "resume_read": (Row(64, warps=4, registers=168), Row(256, warps=4), Row(ANY, warps=8)),
-    "resume_pre": (Row(64, warps=4), Row(256, warps=4), Row(ANY, warps=8)),
-    "resume_pre2": (Row(64, warps=4), Row(256, warps=4), Row(ANY, warps=8)),
-    "resume_seq": (Row(64, warps=4, stages=2), Row(ANY, warps=8)),
-    "resume_post": (Row(64, warps=4), Row(256, warps=4), Row(ANY, warps=8)),
 }  # by kernel, for widths up to that of the row
 TABLE = LaunchTable("dla", "5181f8d7c853", tile=TILE, block=64, least=64, options=OPTIONS)
 
@@ -106,8 +99,8 @@ def prep(
 
 @triton.jit(do_not_specialize=JUST_NUMBERS)
 def main(
-    G_end_ptr, W1_ptr, W2_ptr, beta_end_ptr, k_ptr, v_ptr, W1_next_ptr, W2_next_ptr, W1_at_ptr, W2_at_ptr, W1_last_ptr,
-    W2_last_ptr, position_ptr, cu_ptr, T, members, low, high,
+    G_end_ptr, W1_ptr, W2_ptr, beta_end_ptr, k_ptr, v_ptr, W2_start_ptr, W1_start_ptr, W1_next_ptr, W2_next_ptr, W1_at_ptr,
+    W2_at_ptr, W1_last_ptr, W2_last_ptr, position_ptr, cu_ptr, T, members, low, high,
     H: tl.constexpr, K: tl.constexpr, N: tl.constexpr, V: tl.constexpr, C: tl.constexpr, BK: tl.constexpr, BN: tl.constexpr,
     BV: tl.constexpr, BC: tl.constexpr, DOT: tl.constexpr, GRID: tl.constexpr, PACKED: tl.constexpr, SAVE: tl.constexpr,
 ):  # fmt: skip
@@ -129,6 +122,8 @@ def main(
         t = base + i * C
         here = (r >= first - t) & (r < tl.minimum(C, end - t))
         at_row, row = t * H + h, r * H + zero
+        W1_start = load_tile(W1_start_ptr, n * H + h, at_k, at_n, K, N) if GRID == "resumed" else W1
+        W2_start = load_tile(W2_start_ptr, n * H + h, at_n, at_v, N, V) if GRID == "resumed" else W2
         if SAVE:
             store_tile(W1_at_ptr, index * H + h, at_k + zero, at_n, K, N, W1)
             store_tile(W2_at_ptr, index * H + h, at_n + zero, at_v, N, V, W2)
@@ -139,8 +134,8 @@ def main(
         beta_end = load_number(beta_end_ptr, index * H + h)
         k = load_rows(k_ptr, at_row, row, here, at_k, K)
         v = load_rows(v_ptr, at_row, row, here, at_v, V)
-        z1 = dot(k, W1, DOT)  # z₁_t = k_t W₁[0]
-        d1 = -dot_nt(v, W2, DOT) * gelu_slope(z1)  # d₁_t = −(v_t W₂[0]ᵀ) · gelu′(z₁_t)
+        z1 = dot(k, W1_start, DOT)  # z₁_t = k_t W₁[start]
+        d1 = -dot_nt(v, W2_start, DOT) * gelu_slope(z1)  # d₁_t = −(v_t W₂[start]ᵀ) · gelu′(z₁_t)
         W1_next = beta_end * W1 - dot_tn(k, G_end[:, None] * d1, DOT)  # W₁[C] = β[C] W₁[0] − Σ_j k_jᵀ ⊗ (G[C]_j d₁_j)
         du = -v.to(tl.float32)  # ∂ℓ/∂u_t = −v_t
         h1 = gelu(z1)  # h₁_t = gelu(z₁_t)
@@ -154,7 +149,8 @@ def main(
 
 @triton.jit(do_not_specialize=JUST_NUMBERS)
 def read(
-    G_ptr, W1_at_ptr, W2_at_ptr, beta_ptr, k_ptr, q_ptr, v_ptr, o_ptr, position_ptr, cu_ptr, T, members, low, high,
+    G_ptr, W1_at_ptr, W2_at_ptr, beta_ptr, k_ptr, q_ptr, v_ptr, W2_start_ptr, W1_start_ptr, o_ptr, position_ptr, cu_ptr, T,
+    members, low, high,
     H: tl.constexpr, K: tl.constexpr, N: tl.constexpr, V: tl.constexpr, C: tl.constexpr, BK: tl.constexpr, BN: tl.constexpr,
     BV: tl.constexpr, BC: tl.constexpr, DOT: tl.constexpr, GRID: tl.constexpr, PACKED: tl.constexpr, SAVE: tl.constexpr,
 ):  # fmt: skip
@@ -177,11 +173,13 @@ def read(
     q = load_rows(q_ptr, at_row, row, here, at_k, K)
     beta = load_row(beta_ptr, index * H + h, r, C)
     W1 = load_tile(W1_at_ptr, index * H + h, at_k, at_n, K, N)
+    W1_start = load_tile(W1_start_ptr, n * H + h, at_k, at_n, K, N) if GRID == "resumed" else W1
     P1 = (G.to(tl.float32) * dot_nt(q, k, DOT)).to(DOT)  # P₁_tj = G_tj (q_t k_jᵀ)
     v = load_rows(v_ptr, at_row, row, here, at_v, V)
     W2 = load_tile(W2_at_ptr, index * H + h, at_n, at_v, N, V)
-    z1 = dot(k, W1, DOT)  # z₁_t = k_t W₁[0]
-    d1 = -dot_nt(v, W2, DOT) * gelu_slope(z1)  # d₁_t = −(v_t W₂[0]ᵀ) · gelu′(z₁_t)
+    W2_start = load_tile(W2_start_ptr, n * H + h, at_n, at_v, N, V) if GRID == "resumed" else W2
+    z1 = dot(k, W1_start, DOT)  # z₁_t = k_t W₁[start]
+    d1 = -dot_nt(v, W2_start, DOT) * gelu_slope(z1)  # d₁_t = −(v_t W₂[start]ᵀ) · gelu′(z₁_t)
     read_z1 = beta[:, None] * dot(q, W1, DOT) - dot(P1, d1, DOT)  # z₁[q]_t = β_t (q_t W₁[0]) − Σ_j P₁_tj d₁_j
     read_h1 = (gelu(read_z1)).to(DOT)  # h₁[q]_t = gelu(z₁[q]_t)
     h1 = gelu(z1)  # h₁_t = gelu(z₁_t)
@@ -193,7 +191,8 @@ def read(
 
 @triton.jit(do_not_specialize=JUST_NUMBERS)
 def read_wide(
-    G_ptr, W1_at_ptr, W2_at_ptr, beta_ptr, k_ptr, q_ptr, v_ptr, o_ptr, position_ptr, cu_ptr, T, members, low, high,
+    G_ptr, W1_at_ptr, W2_at_ptr, beta_ptr, k_ptr, q_ptr, v_ptr, W2_start_ptr, W1_start_ptr, o_ptr, position_ptr, cu_ptr, T,
+    members, low, high,
     H: tl.constexpr, K: tl.constexpr, N: tl.constexpr, V: tl.constexpr, C: tl.constexpr, BK: tl.constexpr, BN: tl.constexpr,
     BV: tl.constexpr, BC: tl.constexpr, DOT: tl.constexpr, GRID: tl.constexpr, PACKED: tl.constexpr, SAVE: tl.constexpr,
 ):  # fmt: skip
@@ -221,11 +220,13 @@ def read_wide(
         at_n = b * BN + tl.arange(0, BN)
         q = load_rows(q_ptr, at_row, row, here, at_k, K)
         W1 = load_tile(W1_at_ptr, index * H + h, at_k, at_n, K, N)
+        W1_start = load_tile(W1_start_ptr, n * H + h, at_k, at_n, K, N) if GRID == "resumed" else W1
         v = load_rows(v_ptr, at_row, row, here, at_v, V)
         k = load_rows(k_ptr, at_row, row, here, at_k, K)
         W2 = load_tile(W2_at_ptr, index * H + h, at_n, at_v, N, V)
-        z1 = dot(k, W1, DOT)  # z₁_t = k_t W₁[0]
-        d1 = -dot_nt(v, W2, DOT) * gelu_slope(z1)  # d₁_t = −(v_t W₂[0]ᵀ) · gelu′(z₁_t)
+        W2_start = load_tile(W2_start_ptr, n * H + h, at_n, at_v, N, V) if GRID == "resumed" else W2
+        z1 = dot(k, W1_start, DOT)  # z₁_t = k_t W₁[start]
+        d1 = -dot_nt(v, W2_start, DOT) * gelu_slope(z1)  # d₁_t = −(v_t W₂[start]ᵀ) · gelu′(z₁_t)
         read_z1 = beta[:, None] * dot(q, W1, DOT) - dot(P1, d1, DOT)  # z₁[q]_t = β_t (q_t W₁[0]) − Σ_j P₁_tj d₁_j
         read_h1 = (gelu(read_z1)).to(DOT)  # h₁[q]_t = gelu(z₁[q]_t)
         read_h1_W2 += dot(read_h1, W2, DOT)
@@ -241,12 +242,12 @@ def read_wide(
 
 @triton.jit(do_not_specialize=JUST_NUMBERS)
 def pre(
-    G_ptr, W1_at_ptr, W2_at_ptr, beta_ptr, d_o_ptr, k_ptr, q_ptr, v_ptr, z1_ptr, v_W2_ptr, h1_ptr, d1_ptr, d_read_z1_ptr,
-    read_h1_ptr, d_beta_from_read_z1_ptr, position_ptr, cu_ptr, T, members, low, high,
+    G_ptr, W1_at_ptr, W2_at_ptr, beta_ptr, d_o_ptr, k_ptr, q_ptr, v_ptr, W1_start_ptr, W2_start_ptr, z1_ptr, v_W2_start_ptr,
+    h1_ptr, d1_ptr, d_read_z1_ptr, read_h1_ptr, d_beta_from_read_z1_ptr, position_ptr, cu_ptr, T, members, low, high,
     H: tl.constexpr, K: tl.constexpr, N: tl.constexpr, V: tl.constexpr, C: tl.constexpr, BK: tl.constexpr, BN: tl.constexpr,
     BV: tl.constexpr, BC: tl.constexpr, DOT: tl.constexpr, GRID: tl.constexpr, PACKED: tl.constexpr, SAVE: tl.constexpr,
 ):  # fmt: skip
-    """z1, v_W2, h1, d1, d_read_z1, read_h1, d_beta_from_read_z1: every tile on its own."""
+    """z1, v_W2_start, h1, d1, d_read_z1, read_h1, d_beta_from_read_z1: every tile on its own."""
     index, h = low + (tl.program_id(0) // H).to(tl.int64), tl.program_id(0) % H
     n = sequence_of(index, cu_ptr, members, C, GRID, PACKED)
     first, end, base, tiles, slot, step = span(n, position_ptr, cu_ptr, T, members, C, GRID, PACKED)
@@ -270,16 +271,18 @@ def pre(
     d_P2 = -dot_nt(d_o, du, DOT)  # ∂P₂_tj = −d_o_t ∂ℓ/∂u_jᵀ
     d_read_h1_h1 = (d_P2 * G.to(tl.float32)).to(DOT)  # ∂h₁[q]·h₁_tj = ∂P₂_tj G_tj
     W1 = load_tile(W1_at_ptr, index * H + h, at_k, at_n, K, N)
+    W1_start = load_tile(W1_start_ptr, n * H + h, at_k, at_n, K, N) if GRID == "resumed" else W1
     q_k = dot_nt(q, k, DOT)  # q·k_tj = q_t k_jᵀ
     P1 = (G.to(tl.float32) * q_k).to(DOT)  # P₁_tj = G_tj q·k_tj
     W2 = load_tile(W2_at_ptr, index * H + h, at_n, at_v, N, V)
+    W2_start = load_tile(W2_start_ptr, n * H + h, at_n, at_v, N, V) if GRID == "resumed" else W2
     beta = load_row(beta_ptr, index * H + h, r, C)
     v = load_rows(v_ptr, at_row, row, here, at_v, V)
-    z1 = dot(k, W1, DOT)  # z₁_t = k_t W₁[0]
+    z1 = dot(k, W1_start, DOT)  # z₁_t = k_t W₁[start]
     store_tile(z1_ptr, own * H + h, r, at_n, C, N, z1)
-    v_W2 = -dot_nt(v, W2, DOT)  # v·W₂[0]_t = −v_t W₂[0]ᵀ
-    store_tile(v_W2_ptr, own * H + h, r, at_n, C, N, v_W2)
-    d1 = v_W2 * gelu_slope(z1)  # d₁_t = v·W₂[0]_t · gelu′(z₁_t)
+    v_W2_start = -dot_nt(v, W2_start, DOT)  # v·W₂[start]_t = −v_t W₂[start]ᵀ
+    store_tile(v_W2_start_ptr, own * H + h, r, at_n, C, N, v_W2_start)
+    d1 = v_W2_start * gelu_slope(z1)  # d₁_t = v·W₂[start]_t · gelu′(z₁_t)
     store_tile(d1_ptr, own * H + h, r, at_n, C, N, d1)
     q_W1 = dot(q, W1, DOT)  # q·W₁[0]_t = q_t W₁[0]
     read_z1 = beta[:, None] * q_W1 - dot(P1, d1, DOT)  # z₁[q]_t = β_t q·W₁[0]_t − Σ_j P₁_tj d₁_j
@@ -295,12 +298,12 @@ def pre(
 
 @triton.jit(do_not_specialize=JUST_NUMBERS)
 def pre_wide(
-    G_ptr, W1_at_ptr, W2_at_ptr, beta_ptr, d_o_ptr, k_ptr, q_ptr, v_ptr, z1_ptr, v_W2_ptr, h1_ptr, d1_ptr, d_read_z1_ptr,
-    read_h1_ptr, d_beta_from_read_z1_ptr, position_ptr, cu_ptr, T, members, low, high,
+    G_ptr, W1_at_ptr, W2_at_ptr, beta_ptr, d_o_ptr, k_ptr, q_ptr, v_ptr, W1_start_ptr, W2_start_ptr, z1_ptr, v_W2_start_ptr,
+    h1_ptr, d1_ptr, d_read_z1_ptr, read_h1_ptr, d_beta_from_read_z1_ptr, position_ptr, cu_ptr, T, members, low, high,
     H: tl.constexpr, K: tl.constexpr, N: tl.constexpr, V: tl.constexpr, C: tl.constexpr, BK: tl.constexpr, BN: tl.constexpr,
     BV: tl.constexpr, BC: tl.constexpr, DOT: tl.constexpr, GRID: tl.constexpr, PACKED: tl.constexpr, SAVE: tl.constexpr,
 ):  # fmt: skip
-    """z1, v_W2, h1, d1, d_read_z1, read_h1, d_beta_from_read_z1: every tile on its own."""
+    """z1, v_W2_start, h1, d1, d_read_z1, read_h1, d_beta_from_read_z1: every tile on its own."""
     index, h = low + (tl.program_id(0) // H).to(tl.int64), tl.program_id(0) % H
     n = sequence_of(index, cu_ptr, members, C, GRID, PACKED)
     first, end, base, tiles, slot, step = span(n, position_ptr, cu_ptr, T, members, C, GRID, PACKED)
@@ -330,15 +333,17 @@ def pre_wide(
         at_n = b * BN + tl.arange(0, BN)
         k = load_rows(k_ptr, at_row, row, here, at_k, K)
         W1 = load_tile(W1_at_ptr, index * H + h, at_k, at_n, K, N)
+        W1_start = load_tile(W1_start_ptr, n * H + h, at_k, at_n, K, N) if GRID == "resumed" else W1
 
         # the surprises of all tokens
-        z1 = dot(k, W1, DOT)  # z₁_t = k_t W₁[0]
+        z1 = dot(k, W1_start, DOT)  # z₁_t = k_t W₁[start]
         store_tile(z1_ptr, own * H + h, r, at_n, C, N, z1)
         W2 = load_tile(W2_at_ptr, index * H + h, at_n, at_v, N, V)
+        W2_start = load_tile(W2_start_ptr, n * H + h, at_n, at_v, N, V) if GRID == "resumed" else W2
         v = load_rows(v_ptr, at_row, row, here, at_v, V)
-        v_W2 = -dot_nt(v, W2, DOT)  # v·W₂[0]_t = −v_t W₂[0]ᵀ
-        store_tile(v_W2_ptr, own * H + h, r, at_n, C, N, v_W2)
-        d1 = v_W2 * gelu_slope(z1)  # d₁_t = v·W₂[0]_t · gelu′(z₁_t)
+        v_W2_start = -dot_nt(v, W2_start, DOT)  # v·W₂[start]_t = −v_t W₂[start]ᵀ
+        store_tile(v_W2_start_ptr, own * H + h, r, at_n, C, N, v_W2_start)
+        d1 = v_W2_start * gelu_slope(z1)  # d₁_t = v·W₂[start]_t · gelu′(z₁_t)
         h1 = gelu(z1)  # h₁_t = gelu(z₁_t)
         q = load_rows(q_ptr, at_row, row, here, at_k, K)
         store_tile(d1_ptr, own * H + h, r, at_n, C, N, d1)
@@ -538,12 +543,13 @@ def pre2_wide(
 @triton.jit(do_not_specialize=JUST_NUMBERS)
 def seq(
     G_end_ptr, P1_d_read_z1_ptr, beta_end_ptr, d_W1_ptr, d_W1_from_q_W1_ptr, d_W2_ptr, d_W2_from_read_h1_W2_ptr,
-    d_h1_from_read_h1_h1_ptr, k_ptr, v_ptr, v_W2_ptr, z1_ptr, d_W1_next_ptr, d_W2_next_ptr, d_z1_ptr, d_du_W2_start_ptr,
-    d_W1_at_ptr, d_W2_at_ptr, d_W1_last_ptr, d_W2_last_ptr, position_ptr, cu_ptr, T, members, low, high,
+    d_h1_from_read_h1_h1_ptr, k_ptr, v_ptr, v_W2_start_ptr, z1_ptr, d_W1_next_ptr, d_W1_start_ptr, d_W2_next_ptr,
+    d_W2_start_ptr, d_z1_ptr, d_du_W2_start_ptr, d_W1_at_ptr, d_W2_at_ptr, d_W1_last_ptr, d_W2_last_ptr, position_ptr,
+    cu_ptr, T, members, low, high,
     H: tl.constexpr, K: tl.constexpr, N: tl.constexpr, V: tl.constexpr, C: tl.constexpr, BK: tl.constexpr, BN: tl.constexpr,
     BV: tl.constexpr, BC: tl.constexpr, DOT: tl.constexpr, GRID: tl.constexpr, PACKED: tl.constexpr, SAVE: tl.constexpr,
 ):  # fmt: skip
-    """d_W1, d_W2, d_z1, d_du_W2_start: from the last tile to the first."""
+    """d_W1, d_W1_start, d_W2, d_W2_start, d_z1, d_du_W2_start: from the last tile to the first."""
     n, h = (tl.program_id(0) // H).to(tl.int64), tl.program_id(0) % H
     first, end, base, tiles, slot, step = span(n, position_ptr, cu_ptr, T, members, C, GRID, PACKED)
     r = tl.arange(0, BC)
@@ -575,7 +581,7 @@ def seq(
         du = -v.to(tl.float32)  # ∂ℓ/∂u_t = −v_t
         beta_end = load_number(beta_end_ptr, index * H + h)
         z1 = load_tile(z1_ptr, own * H + h, r + zero, at_n, C, N)
-        v_W2 = load_tile(v_W2_ptr, own * H + h, r + zero, at_n, C, N)
+        v_W2_start = load_tile(v_W2_start_ptr, own * H + h, r + zero, at_n, C, N)
         d_h1 = d_h1_from_read_h1_h1.to(tl.float32) - G_end[:, None] * dot_nt(du, d_W2, DOT)
         d_W1_from_q_W1 = load_tile(d_W1_from_q_W1_ptr, own * H + h, at_k + zero, at_n, K, N)
         d_G_end_d1 = -dot(k, d_W1, DOT)  # ∂G[C]·d₁_t = −k_t d_W1
@@ -584,19 +590,29 @@ def seq(
         d_d1 = G_end[:, None] * d_G_end_d1 - P1_d_read_z1.to(tl.float32)
         d_z1 = (
             d_d1
-            * v_W2.to(tl.float32)
+            * v_W2_start.to(tl.float32)
             * (0.7978845608028654 * exp(-0.5 * square(z1.to(tl.float32))) - 0.3989422804014327 * square(z1.to(tl.float32)) * exp(-0.5 * square(z1.to(tl.float32))))  # noqa: E501
             + d_h1 * gelu_slope(z1.to(tl.float32))
         )  # fmt: skip
         v = load_rows(v_ptr, at_row, row, here, at_v, V)
         d_W2_from_read_h1_W2 = load_tile(d_W2_from_read_h1_W2_ptr, own * H + h, at_n + zero, at_v, N, V)
         d_du_W2_start = d_d1 * gelu_slope(z1.to(tl.float32))  # ∂∂ℓ/∂u·W₂[start]_t = (G[C]_t ∂G[C]·d₁_t − P₁·∂z₁[q]_t) · gelu′(z₁_t)
-        d_W1_from_q_W1_and_more = beta_end * d_W1 + d_W1_from_q_W1.to(tl.float32) + dot_tn(k, d_z1, DOT)
+        d_W1_next = beta_end * d_W1 + d_W1_from_q_W1.to(tl.float32)
+        d_W1_start = dot_tn(k, d_z1, DOT)
+        if GRID == "resumed":
+            store_tile(d_W1_start_ptr, n * H + h, at_k, at_n, K, N, d_W1_start)
+        else:
+            d_W1_next += d_W1_start
         store_tile(d_z1_ptr, own * H + h, r + zero, at_n, C, N, d_z1)
-        d_W2_from_read_h1_W2_and_more = beta_end * d_W2 + d_W2_from_read_h1_W2.to(tl.float32) - dot_tn(d_du_W2_start, v, DOT)
+        d_W2_next = beta_end * d_W2 + d_W2_from_read_h1_W2.to(tl.float32)
+        d_W2_start = -dot_tn(d_du_W2_start, v, DOT)
+        if GRID == "resumed":
+            store_tile(d_W2_start_ptr, n * H + h, at_n, at_v, N, V, d_W2_start)
+        else:
+            d_W2_next += d_W2_start
         store_tile(d_du_W2_start_ptr, own * H + h, r + zero, at_n, C, N, d_du_W2_start)
-        d_W1 = d_W1_from_q_W1_and_more
-        d_W2 = d_W2_from_read_h1_W2_and_more
+        d_W1 = d_W1_next
+        d_W2 = d_W2_next
         if i == tiles - 1:
             d_W1 += load_tile(d_W1_last_ptr, n * H + h, at_k, at_n, K, N).to(tl.float32)
             d_W2 += load_tile(d_W2_last_ptr, n * H + h, at_n, at_v, N, V).to(tl.float32)
@@ -608,8 +624,8 @@ def seq(
 @triton.jit(do_not_specialize=JUST_NUMBERS)
 def post(
     G_end_ptr, W1_at_ptr, W2_at_ptr, d1_ptr, d_W1_at_ptr, d_W2_at_ptr, d_du_W2_start_ptr, d_eta_from_G_ptr, d_k_from_q_k_ptr,
-    d_log_alpha_early_ptr, d_v_early_ptr, d_z1_ptr, h1_ptr, k_ptr, log_alpha_ptr, v_ptr, d_eta_ptr, d_k_ptr, d_log_alpha_ptr,
-    d_v_ptr, position_ptr, cu_ptr, T, members, low, high,
+    d_log_alpha_early_ptr, d_v_early_ptr, d_z1_ptr, h1_ptr, k_ptr, log_alpha_ptr, v_ptr, W1_start_ptr, W2_start_ptr,
+    d_eta_ptr, d_k_ptr, d_log_alpha_ptr, d_v_ptr, position_ptr, cu_ptr, T, members, low, high,
     H: tl.constexpr, K: tl.constexpr, N: tl.constexpr, V: tl.constexpr, C: tl.constexpr, BK: tl.constexpr, BN: tl.constexpr,
     BV: tl.constexpr, BC: tl.constexpr, DOT: tl.constexpr, GRID: tl.constexpr, PACKED: tl.constexpr, SAVE: tl.constexpr,
 ):  # fmt: skip
@@ -641,7 +657,9 @@ def post(
     d_G_end_du = -dot(h1, d_W2_at, DOT)  # ∂G[C]·∂ℓ/∂u_t = −h₁_t d_W2_at
     d1 = load_tile(d1_ptr, own * H + h, r, at_n, C, N)
     W2 = load_tile(W2_at_ptr, index * H + h, at_n, at_v, N, V)
+    W2_start = load_tile(W2_start_ptr, n * H + h, at_n, at_v, N, V) if GRID == "resumed" else W2
     W1 = load_tile(W1_at_ptr, index * H + h, at_k, at_n, K, N)
+    W1_start = load_tile(W1_start_ptr, n * H + h, at_k, at_n, K, N) if GRID == "resumed" else W1
     d_W2_at = load_tile(d_W2_at_ptr, own * H + h, at_n, at_v, N, V)
     d_z1 = load_tile(d_z1_ptr, own * H + h, r, at_n, C, N)
     d_G_end_d1 = -dot(k, d_W1_at, DOT)  # ∂G[C]·d₁_t = −k_t d_W1_at
@@ -667,18 +685,19 @@ def post(
     d_du_W2_start = load_tile(d_du_W2_start_ptr, own * H + h, r, at_n, C, N)
     d_v_early = load_tile(d_v_early_ptr, own * H + h, r, at_v, C, V)
     W2 = load_tile(W2_at_ptr, index * H + h, at_n, at_v, N, V)
-    d_k_late = dot_nt(d_z1, W1, DOT) + -G_end[:, None] * dot_nt(d1, d_W1_at, DOT)
+    W2_start = load_tile(W2_start_ptr, n * H + h, at_n, at_v, N, V) if GRID == "resumed" else W2
+    d_k_late = dot_nt(d_z1, W1_start, DOT) + -G_end[:, None] * dot_nt(d1, d_W1_at, DOT)
     d_k = d_k_from_q_k.to(tl.float32) + d_k_late
     store_rows(d_k_ptr, at_row, row, here, at_k, K, d_k)
-    d_v_early_and_more = d_v_early.to(tl.float32) + (-(G_end[:, None] * d_G_end_du) - dot(d_du_W2_start, W2, DOT))
+    d_v_early_and_more = d_v_early.to(tl.float32) + (-(G_end[:, None] * d_G_end_du) - dot(d_du_W2_start, W2_start, DOT))
     store_rows(d_v_ptr, at_row, row, here, at_v, V, d_v_early_and_more)
 
 
 @triton.jit(do_not_specialize=JUST_NUMBERS)
 def post_wide(
     G_end_ptr, W1_at_ptr, W2_at_ptr, d1_ptr, d_W1_at_ptr, d_W2_at_ptr, d_du_W2_start_ptr, d_eta_from_G_ptr, d_k_from_q_k_ptr,
-    d_log_alpha_early_ptr, d_v_early_ptr, d_z1_ptr, h1_ptr, k_ptr, log_alpha_ptr, v_ptr, d_eta_ptr, d_k_ptr, d_log_alpha_ptr,
-    d_v_ptr, position_ptr, cu_ptr, T, members, low, high,
+    d_log_alpha_early_ptr, d_v_early_ptr, d_z1_ptr, h1_ptr, k_ptr, log_alpha_ptr, v_ptr, W1_start_ptr, W2_start_ptr,
+    d_eta_ptr, d_k_ptr, d_log_alpha_ptr, d_v_ptr, position_ptr, cu_ptr, T, members, low, high,
     H: tl.constexpr, K: tl.constexpr, N: tl.constexpr, V: tl.constexpr, C: tl.constexpr, BK: tl.constexpr, BN: tl.constexpr,
     BV: tl.constexpr, BC: tl.constexpr, DOT: tl.constexpr, GRID: tl.constexpr, PACKED: tl.constexpr, SAVE: tl.constexpr,
 ):  # fmt: skip
@@ -715,14 +734,16 @@ def post_wide(
         d_G_end_d1 = -dot(k, d_W1_at, DOT)  # ∂G[C]·d₁_t = −k_t d_W1_at
         d_G_end_from_G_end_d1 += tl.sum(d_G_end_d1 * d1.to(tl.float32), 1)
         W1 = load_tile(W1_at_ptr, index * H + h, at_k, at_n, K, N)
+        W1_start = load_tile(W1_start_ptr, n * H + h, at_k, at_n, K, N) if GRID == "resumed" else W1
         d_z1 = load_tile(d_z1_ptr, own * H + h, r, at_n, C, N)
-        d_k_from_z1 += dot_nt(d_z1, W1, DOT)
+        d_k_from_z1 += dot_nt(d_z1, W1_start, DOT)
         W2 = load_tile(W2_at_ptr, index * H + h, at_n, at_v, N, V)
+        W2_start = load_tile(W2_start_ptr, n * H + h, at_n, at_v, N, V) if GRID == "resumed" else W2
         d1_d_W1_at += dot_nt(d1, d_W1_at, DOT)
         d_beta_end_from_W2_next += tl.sum(d_W2_at.to(tl.float32) * W2.to(tl.float32))
         d_du_W2_start = load_tile(d_du_W2_start_ptr, own * H + h, r, at_n, C, N)
         d_beta_end_from_W1_next += tl.sum(d_W1_at.to(tl.float32) * W1.to(tl.float32))
-        d_du_from_du_W2_start += dot(d_du_W2_start, W2, DOT)
+        d_du_from_du_W2_start += dot(d_du_W2_start, W2_start, DOT)
     G_end = load_row(G_end_ptr, index * H + h, r, C)
     d_v_early = load_tile(d_v_early_ptr, own * H + h, r, at_v, C, V)
     d_G_end_du = -h1_d_W2_at  # ∂G[C]·∂ℓ/∂u_t = −h₁_t d_W2_at
@@ -752,430 +773,6 @@ def post_wide(
     store_numbers(d_log_alpha_ptr, at_row, row, here, d_log_alpha)
 
 
-@triton.jit(do_not_specialize=JUST_NUMBERS)
-def resume_prep(
-    W1_start_ptr, W2_start_ptr, eta_ptr, k_ptr, log_alpha_ptr, q_ptr, v_ptr, beta_end_ptr, k_G_end_d1_ptr, h1_G_end_du_ptr,
-    beta_ptr, P1_d1_ptr, G_ptr, h1_ptr, position_ptr, cu_ptr, T, members, low, high,
-    H: tl.constexpr, K: tl.constexpr, N: tl.constexpr, V: tl.constexpr, C: tl.constexpr, BK: tl.constexpr, BN: tl.constexpr,
-    BV: tl.constexpr, BC: tl.constexpr, DOT: tl.constexpr, GRID: tl.constexpr, PACKED: tl.constexpr, SAVE: tl.constexpr,
-):  # fmt: skip
-    """beta_end, k_G_end_d1, h1_G_end_du, beta, P1_d1, G, h1: every tile on its own."""
-    index, h = low + (tl.program_id(0) // H).to(tl.int64), tl.program_id(0) % H
-    n = sequence_of(index, cu_ptr, members, C, GRID, PACKED)
-    first, end, base, tiles, slot, step = span(n, position_ptr, cu_ptr, T, members, C, GRID, PACKED)
-    i = (index - slot) // step
-    if i >= tiles:
-        return
-    r = tl.arange(0, BC)
-    at_k = tl.arange(0, BK)
-    at_v = tl.arange(0, BV)
-    causal = r[:, None] >= r[None, :]
-    strict = r[:, None] > r[None, :]
-    t = base + i * C
-    here = (r >= first - t) & (r < tl.minimum(C, end - t))
-    at_row, row = t * H + h, r * H
-    eta = load_numbers(eta_ptr, at_row, row, here)
-    log_alpha = load_numbers(log_alpha_ptr, at_row, row, here)
-
-    # decays, and the weights of surprises
-    decay_alpha = tl.maximum(-60.0, log_alpha)  # log α_t = max(−60, log_alpha_t)
-    beta_end = exp(tl.sum(decay_alpha, 0))  # β[C] = exp(Σ_l log α_l)
-    store_number(beta_end_ptr, index * H + h, beta_end)
-    beta = exp(tl.cumsum(decay_alpha, 0))  # β_t = exp(Σ_{l≤t} log α_l)
-    store_row(beta_ptr, index * H + h, r, C, beta)
-    D_alpha = tl.where(causal, exp(segment_sums(decay_alpha, strict)), 0.0)  # Λ[α]_tj = [j ≤ t] exp(Σ_{j<l≤t} log α_l)
-    G = eta[None, :] * D_alpha  # G_tj = Λ[α]_tj η_j
-    store_tile(G_ptr, index * H + h, r, r, C, C, G)
-    k = load_rows(k_ptr, at_row, row, here, at_k, K)
-    q = load_rows(q_ptr, at_row, row, here, at_k, K)
-    P1 = (G * dot_nt(q, k, DOT)).to(DOT)  # P₁_tj = G_tj (q_t k_jᵀ)
-    v = load_rows(v_ptr, at_row, row, here, at_v, V)
-    G_end = eta * exp(sum_after(decay_alpha, r, DOT))  # G[C]_t = η_t exp(Σ_{l>t} log α_l)
-    du = -v.to(tl.float32)  # ∂ℓ/∂u_t = −v_t
-    G_end_du = (G_end[:, None] * du).to(DOT)
-    for b in tl.range(tl.cdiv(N, BN), disable_licm=True):
-        at_n = b * BN + tl.arange(0, BN)
-        k = load_rows(k_ptr, at_row, row, here, at_k, K)
-        v = load_rows(v_ptr, at_row, row, here, at_v, V)
-        W1_start = load_tile(W1_start_ptr, n * H + h, at_k, at_n, K, N).to(tl.float32)
-        W2_start = load_tile(W2_start_ptr, n * H + h, at_n, at_v, N, V).to(tl.float32)
-
-        # the surprises of all tokens
-        z1 = dot(k, W1_start, DOT)  # z₁_t = k_t W₁[start]
-        d1 = -dot_nt(v, W2_start, DOT) * gelu_slope(z1)  # d₁_t = −(v_t W₂[start]ᵀ) · gelu′(z₁_t)
-        k_G_end_d1 = dot_tn(k, G_end[:, None] * d1, DOT)  # k·G[C]·d₁ = Σ_j k_jᵀ ⊗ (G[C]_j d₁_j)
-        store_tile(k_G_end_d1_ptr, index * H + h, at_k, at_n, K, N, k_G_end_d1)
-        h1 = gelu(z1)  # h₁_t = gelu(z₁_t)
-        h1_G_end_du = dot_tn(h1, G_end_du, DOT)  # h₁·G[C]·∂ℓ/∂u = Σ_j h₁_jᵀ ⊗ (G[C]_j ∂ℓ/∂u_j)
-        store_tile(h1_G_end_du_ptr, index * H + h, at_n, at_v, N, V, h1_G_end_du)
-        P1_d1 = dot(P1, d1, DOT)  # P₁·d₁_t = Σ_j P₁_tj d₁_j
-        store_tile(P1_d1_ptr, index * H + h, r, at_n, C, N, P1_d1)
-        store_tile(h1_ptr, index * H + h, r, at_n, C, N, h1)
-
-
-@triton.jit(do_not_specialize=JUST_NUMBERS)
-def resume_main(
-    W1_ptr, W2_ptr, beta_end_ptr, h1_G_end_du_ptr, k_G_end_d1_ptr, W1_next_ptr, W2_next_ptr, W1_at_ptr, W2_at_ptr,
-    position_ptr, cu_ptr, T, members, low, high,
-    H: tl.constexpr, K: tl.constexpr, N: tl.constexpr, V: tl.constexpr, C: tl.constexpr, BK: tl.constexpr, BN: tl.constexpr,
-    BV: tl.constexpr, BC: tl.constexpr, DOT: tl.constexpr, GRID: tl.constexpr, PACKED: tl.constexpr, SAVE: tl.constexpr,
-):  # fmt: skip
-    """W1, W2: one tile after another."""
-    n, h = (tl.program_id(0) // H).to(tl.int64), tl.program_id(0) % H
-    _first, _end, _base, tiles, slot, step = span(n, position_ptr, cu_ptr, T, members, C, GRID, PACKED)
-    at_k = tl.arange(0, BK)
-    at_n = tl.program_id(1) * BN + tl.arange(0, BN)
-    at_v = tl.arange(0, BV)
-    W1 = load_tile(W1_ptr, n * H + h, at_k, at_n, K, N).to(tl.float32)
-    W2 = load_tile(W2_ptr, n * H + h, at_n, at_v, N, V).to(tl.float32)
-    for i in tl.range(tiles, disable_licm=True):
-        index = slot + i * step
-        zero = (index >> 31).to(tl.int32)  # not known to the compiler, which so computes addresses anew
-        if SAVE:
-            store_tile(W1_at_ptr, index * H + h, at_k + zero, at_n, K, N, W1)
-            store_tile(W2_at_ptr, index * H + h, at_n + zero, at_v, N, V, W2)
-        h1_G_end_du = load_tile(h1_G_end_du_ptr, index * H + h, at_n + zero, at_v, N, V)
-        k_G_end_d1 = load_tile(k_G_end_d1_ptr, index * H + h, at_k + zero, at_n, K, N)
-        beta_end = load_number(beta_end_ptr, index * H + h)
-        W1_next = beta_end * W1 - k_G_end_d1.to(tl.float32)  # W₁[C] = β[C] W₁[0] − k·G[C]·d₁
-        W2_next = beta_end * W2 - h1_G_end_du.to(tl.float32)  # W₂[C] = β[C] W₂[0] − h₁·G[C]·∂ℓ/∂u
-        W1 = W1_next
-        W2 = W2_next
-
-    store_tile(W1_next_ptr, n * H + h, at_k, at_n, K, N, W1)
-    store_tile(W2_next_ptr, n * H + h, at_n, at_v, N, V, W2)
-
-
-@triton.jit(do_not_specialize=JUST_NUMBERS)
-def resume_read(
-    G_ptr, P1_d1_ptr, W1_at_ptr, W2_at_ptr, beta_ptr, h1_ptr, q_ptr, v_ptr, o_ptr, position_ptr, cu_ptr, T, members, low,
-    high,
-    H: tl.constexpr, K: tl.constexpr, N: tl.constexpr, V: tl.constexpr, C: tl.constexpr, BK: tl.constexpr, BN: tl.constexpr,
-    BV: tl.constexpr, BC: tl.constexpr, DOT: tl.constexpr, GRID: tl.constexpr, PACKED: tl.constexpr, SAVE: tl.constexpr,
-):  # fmt: skip
-    """o: every tile on its own."""
-    index, h = low + (tl.program_id(0) // H).to(tl.int64), tl.program_id(0) % H
-    n = sequence_of(index, cu_ptr, members, C, GRID, PACKED)
-    first, end, base, tiles, slot, step = span(n, position_ptr, cu_ptr, T, members, C, GRID, PACKED)
-    i = (index - slot) // step
-    if i >= tiles:
-        return
-    r = tl.arange(0, BC)
-    at_k = tl.arange(0, BK)
-    at_v = tl.arange(0, BV)
-    t = base + i * C
-    here = (r >= first - t) & (r < tl.minimum(C, end - t))
-    at_row, row = t * H + h, r * H
-    beta = load_row(beta_ptr, index * H + h, r, C)
-    read_h1_W2 = tl.zeros([BC, BV], tl.float32)
-    read_h1_h1 = tl.zeros([BC, BC], tl.float32)
-    for b in tl.range(tl.cdiv(N, BN), disable_licm=True):
-        at_n = b * BN + tl.arange(0, BN)
-        q = load_rows(q_ptr, at_row, row, here, at_k, K)
-        P1_d1 = load_tile(P1_d1_ptr, index * H + h, r, at_n, C, N)
-        W1 = load_tile(W1_at_ptr, index * H + h, at_k, at_n, K, N)
-        read_z1 = beta[:, None] * dot(q, W1, DOT) - P1_d1.to(tl.float32)  # z₁[q]_t = β_t (q_t W₁[0]) − P₁·d₁_t
-        W2 = load_tile(W2_at_ptr, index * H + h, at_n, at_v, N, V)
-        read_h1 = (gelu(read_z1)).to(DOT)  # h₁[q]_t = gelu(z₁[q]_t)
-        h1 = load_tile(h1_ptr, index * H + h, r, at_n, C, N)
-        read_h1_W2 += dot(read_h1, W2, DOT)
-        read_h1_h1 += dot_nt(read_h1, h1, DOT)
-    G = load_tile(G_ptr, index * H + h, r, r, C, C)
-    v = load_rows(v_ptr, at_row, row, here, at_v, V)
-    P2 = (G.to(tl.float32) * read_h1_h1).to(DOT)  # P₂_tj = G_tj (h₁[q]_t h₁_jᵀ)
-    du = -v.to(tl.float32)  # ∂ℓ/∂u_t = −v_t
-    o = beta[:, None] * read_h1_W2 - dot(P2, du, DOT)  # y_t = β_t (h₁[q]_t W₂[0]) − Σ_j P₂_tj ∂ℓ/∂u_j
-    store_rows(o_ptr, at_row, row, here, at_v, V, o)
-
-
-@triton.jit(do_not_specialize=JUST_NUMBERS)
-def resume_pre(
-    G_ptr, W1_at_ptr, W1_start_ptr, W2_at_ptr, W2_start_ptr, beta_ptr, d_o_ptr, k_ptr, q_ptr, v_ptr, d1_ptr, d_read_z1_ptr,
-    read_h1_ptr, d_beta_from_read_z1_ptr, position_ptr, cu_ptr, T, members, low, high,
-    H: tl.constexpr, K: tl.constexpr, N: tl.constexpr, V: tl.constexpr, C: tl.constexpr, BK: tl.constexpr, BN: tl.constexpr,
-    BV: tl.constexpr, BC: tl.constexpr, DOT: tl.constexpr, GRID: tl.constexpr, PACKED: tl.constexpr, SAVE: tl.constexpr,
-):  # fmt: skip
-    """d1, d_read_z1, read_h1, d_beta_from_read_z1: every tile on its own."""
-    index, h = low + (tl.program_id(0) // H).to(tl.int64), tl.program_id(0) % H
-    n = sequence_of(index, cu_ptr, members, C, GRID, PACKED)
-    first, end, base, tiles, slot, step = span(n, position_ptr, cu_ptr, T, members, C, GRID, PACKED)
-    i = (index - slot) // step
-    if i >= tiles:
-        return
-    own = index - low
-    r = tl.arange(0, BC)
-    at_k = tl.arange(0, BK)
-    at_v = tl.arange(0, BV)
-    t = base + i * C
-    here = (r >= first - t) & (r < tl.minimum(C, end - t))
-    at_row, row = t * H + h, r * H
-    v = load_rows(v_ptr, at_row, row, here, at_v, V)
-    d_o = load_rows(d_o_ptr, at_row, row, here, at_v, V)
-    beta = load_row(beta_ptr, index * H + h, r, C)
-    du = -v.to(tl.float32)  # ∂ℓ/∂u_t = −v_t
-    G = load_tile(G_ptr, index * H + h, r, r, C, C)
-    d_P2 = -dot_nt(d_o, du, DOT)  # ∂P₂_tj = −d_o_t ∂ℓ/∂u_jᵀ
-    d_read_h1_h1 = (d_P2 * G.to(tl.float32)).to(DOT)  # ∂h₁[q]·h₁_tj = ∂P₂_tj G_tj
-    q = load_rows(q_ptr, at_row, row, here, at_k, K)
-    k = load_rows(k_ptr, at_row, row, here, at_k, K)
-    q_k = dot_nt(q, k, DOT)  # q·k_tj = q_t k_jᵀ
-    P1 = (G.to(tl.float32) * q_k).to(DOT)  # P₁_tj = G_tj q·k_tj
-    d_beta_from_read_z1 = tl.zeros([BC], tl.float32)  # ∂β(z₁[q]_t) = ∂z₁[q]_t q·W₁[0]_tᵀ
-    for b in tl.range(tl.cdiv(N, BN), disable_licm=True):
-        at_n = b * BN + tl.arange(0, BN)
-        W1_start = load_tile(W1_start_ptr, n * H + h, at_k, at_n, K, N).to(tl.float32)
-        k = load_rows(k_ptr, at_row, row, here, at_k, K)
-
-        # the surprises of all tokens
-        z1 = dot(k, W1_start, DOT)  # z₁_t = k_t W₁[start]
-        W2_start = load_tile(W2_start_ptr, n * H + h, at_n, at_v, N, V).to(tl.float32)
-        v = load_rows(v_ptr, at_row, row, here, at_v, V)
-        v_W2_start = -dot_nt(v, W2_start, DOT)  # v·W₂[start]_t = −v_t W₂[start]ᵀ
-        d1 = v_W2_start * gelu_slope(z1)  # d₁_t = v·W₂[start]_t · gelu′(z₁_t)
-        h1 = gelu(z1)  # h₁_t = gelu(z₁_t)
-        store_tile(d1_ptr, own * H + h, r, at_n, C, N, d1)
-        q = load_rows(q_ptr, at_row, row, here, at_k, K)
-        W1 = load_tile(W1_at_ptr, index * H + h, at_k, at_n, K, N)
-        q_W1 = dot(q, W1, DOT)  # q·W₁[0]_t = q_t W₁[0]
-        read_z1 = beta[:, None] * q_W1 - dot(P1, d1, DOT)  # z₁[q]_t = β_t q·W₁[0]_t − Σ_j P₁_tj d₁_j
-        d_o = load_rows(d_o_ptr, at_row, row, here, at_v, V)
-        W2 = load_tile(W2_at_ptr, index * H + h, at_n, at_v, N, V)
-        d_read_z1 = (beta[:, None] * dot_nt(d_o, W2, DOT) + dot(d_read_h1_h1, h1, DOT)) * gelu_slope(read_z1)
-        d_beta_from_read_z1 += tl.sum(d_read_z1 * q_W1, 1)
-        store_tile(d_read_z1_ptr, own * H + h, r, at_n, C, N, d_read_z1)
-        read_h1 = gelu(read_z1)  # h₁[q]_t = gelu(z₁[q]_t)
-        store_tile(read_h1_ptr, own * H + h, r, at_n, C, N, read_h1)
-    store_row(d_beta_from_read_z1_ptr, own * H + h, r, C, d_beta_from_read_z1)
-
-
-@triton.jit(do_not_specialize=JUST_NUMBERS)
-def resume_pre2(
-    W1_at_ptr, W2_at_ptr, d1_ptr, d_beta_from_read_z1_ptr, d_o_ptr, d_read_z1_ptr, eta_ptr, h1_ptr, k_ptr, log_alpha_ptr,
-    q_ptr, read_h1_ptr, v_ptr, d_W1_from_q_W1_ptr, d_W2_from_read_h1_W2_ptr, d_h1_from_read_h1_h1_ptr, P1_d_read_z1_ptr,
-    d_eta_from_G_ptr, d_k_from_q_k_ptr, d_log_alpha_early_ptr, d_v_early_ptr, d_q_ptr, position_ptr, cu_ptr, T, members, low,
-    high,
-    H: tl.constexpr, K: tl.constexpr, N: tl.constexpr, V: tl.constexpr, C: tl.constexpr, BK: tl.constexpr, BN: tl.constexpr,
-    BV: tl.constexpr, BC: tl.constexpr, DOT: tl.constexpr, GRID: tl.constexpr, PACKED: tl.constexpr, SAVE: tl.constexpr,
-):  # fmt: skip
-    """d_W1_from_q_W1, d_W2_from_read_h1_W2, d_h1_from_read_h1_h1, P1_d_read_z1, d_eta_from_G, …: every tile on its own."""
-    index, h = low + (tl.program_id(0) // H).to(tl.int64), tl.program_id(0) % H
-    n = sequence_of(index, cu_ptr, members, C, GRID, PACKED)
-    first, end, base, tiles, slot, step = span(n, position_ptr, cu_ptr, T, members, C, GRID, PACKED)
-    i = (index - slot) // step
-    if i >= tiles:
-        return
-    own = index - low
-    r = tl.arange(0, BC)
-    at_k = tl.arange(0, BK)
-    at_v = tl.arange(0, BV)
-    causal = r[:, None] >= r[None, :]
-    strict = r[:, None] > r[None, :]
-    t = base + i * C
-    here = (r >= first - t) & (r < tl.minimum(C, end - t))
-    at_row, row = t * H + h, r * H
-    log_alpha = load_numbers(log_alpha_ptr, at_row, row, here)
-    decay_alpha = tl.maximum(-60.0, log_alpha)  # log α_t = max(−60, log_alpha_t)
-    eta = load_numbers(eta_ptr, at_row, row, here)
-    d_o = load_rows(d_o_ptr, at_row, row, here, at_v, V)
-    beta = exp(tl.cumsum(decay_alpha, 0))  # β_t = exp(Σ_{l≤t} log α_l)
-    v = load_rows(v_ptr, at_row, row, here, at_v, V)
-    d_read_h1_W2 = (beta[:, None] * d_o.to(tl.float32)).to(DOT)
-    du = -v.to(tl.float32)  # ∂ℓ/∂u_t = −v_t
-    d_P2 = -dot_nt(d_o, du, DOT)  # ∂P₂_tj = −d_o_t ∂ℓ/∂u_jᵀ
-
-    # decays, and the weights of surprises
-    exp_decay_alpha_before = exp(segment_sums(decay_alpha, strict))  # exp·log α·before_tj = exp(Σ_{j<l≤t} log α_l)
-    D_alpha = tl.where(causal, exp_decay_alpha_before, 0.0)  # Λ[α]_tj = [j ≤ t] exp·log α·before_tj
-    G = eta[None, :] * D_alpha  # G_tj = Λ[α]_tj η_j
-    d_read_h1_h1 = (d_P2 * G).to(DOT)  # ∂h₁[q]·h₁_tj = ∂P₂_tj G_tj
-    k = load_rows(k_ptr, at_row, row, here, at_k, K)
-    q = load_rows(q_ptr, at_row, row, here, at_k, K)
-    q_k = dot_nt(q, k, DOT)  # q·k_tj = q_t k_jᵀ
-    P1 = (G * q_k).to(DOT)  # P₁_tj = G_tj q·k_tj
-    read_h1_h1 = tl.zeros([BC, BC], tl.float32)  # h₁[q]·h₁_tj = h₁[q]_t h₁_jᵀ
-    d_read_z1_d1 = tl.zeros([BC, BC], tl.float32)
-    read_h1_W2 = tl.zeros([BC, BV], tl.float32)
-    d_read_z1_W1 = tl.zeros([BC, BK], tl.float32)
-    for b in tl.range(tl.cdiv(N, BN), disable_licm=True):
-        at_n = b * BN + tl.arange(0, BN)
-        h1 = load_tile(h1_ptr, index * H + h, r, at_n, C, N)
-        read_h1 = load_tile(read_h1_ptr, own * H + h, r, at_n, C, N)
-        read_h1_h1 += dot_nt(read_h1, h1, DOT)
-        d1 = load_tile(d1_ptr, own * H + h, r, at_n, C, N)
-        d_read_z1 = load_tile(d_read_z1_ptr, own * H + h, r, at_n, C, N)
-        W2 = load_tile(W2_at_ptr, index * H + h, at_n, at_v, N, V)
-        d_read_z1_d1 += dot_nt(d_read_z1, d1, DOT)
-        W1 = load_tile(W1_at_ptr, index * H + h, at_k, at_n, K, N)
-        read_h1_W2 += dot(read_h1, W2, DOT)
-        q = load_rows(q_ptr, at_row, row, here, at_k, K)
-        d_read_z1_W1 += dot_nt(d_read_z1, W1, DOT)
-        d_W1_from_q_W1 = dot_tn(q, beta[:, None] * d_read_z1.to(tl.float32), DOT)  # ∂W₁[0](q·W₁[0]) = Σ_l q_lᵀ ⊗ (β_l ∂z₁[q]_l)
-        store_tile(d_W1_from_q_W1_ptr, own * H + h, at_k, at_n, K, N, d_W1_from_q_W1)
-        d_W2_from_read_h1_W2 = dot_tn(read_h1, d_read_h1_W2, DOT)  # ∂W₂[0](h₁[q]·W₂[0]) = Σ_l h₁[q]_lᵀ ⊗ (β_l d_o_l)
-        store_tile(d_W2_from_read_h1_W2_ptr, own * H + h, at_n, at_v, N, V, d_W2_from_read_h1_W2)
-        d_h1_from_read_h1_h1 = dot_tn(d_read_h1_h1, read_h1, DOT)  # ∂h₁(h₁[q]·h₁_t) = Σ_l ∂h₁[q]·h₁_lt h₁[q]_l
-        store_tile(d_h1_from_read_h1_h1_ptr, own * H + h, r, at_n, C, N, d_h1_from_read_h1_h1)
-        P1_d_read_z1 = dot_tn(P1, d_read_z1, DOT)  # P₁·∂z₁[q]_t = Σ_l P₁_lt ∂z₁[q]_l
-        store_tile(P1_d_read_z1_ptr, own * H + h, r, at_n, C, N, P1_d_read_z1)
-    d_beta_from_read_z1 = load_row(d_beta_from_read_z1_ptr, own * H + h, r, C)
-    d_o = load_rows(d_o_ptr, at_row, row, here, at_v, V)
-    P2 = (G * read_h1_h1).to(DOT)  # P₂_tj = G_tj h₁[q]·h₁_tj
-    d_v_early = dot_tn(P2, d_o, DOT)  # d_v(early_t) = −(−Σ_l P₂_lt d_o_l)
-    store_tile(d_v_early_ptr, own * H + h, r, at_v, C, V, d_v_early)
-    d_decay_alpha_from_decay_alpha_before = (
-        tl.cumsum(beta * (tl.sum(d_o.to(tl.float32) * read_h1_W2, 1) + d_beta_from_read_z1), 0, reverse=True)
-    )  # fmt: skip
-    d_P1 = -d_read_z1_d1  # ∂P₁_tj = −∂z₁[q]_t d₁_jᵀ
-
-    # back through decays, and the weights of surprises
-    d_G = d_P2 * read_h1_h1 + d_P1 * q_k  # ∂G_tj = ∂P₂_tj h₁[q]·h₁_tj + ∂P₁_tj q·k_tj
-    d_eta_from_G = tl.sum(d_G * D_alpha, 0)  # ∂η(G_t) = Σ_l ∂G_lt Λ[α]_lt
-    store_row(d_eta_from_G_ptr, own * H + h, r, C, d_eta_from_G)
-    d_decay_alpha_from_decay_alpha = segment_gradient(tl.where(causal, eta[None, :] * d_G, 0.0) * exp_decay_alpha_before, strict, DOT)
-    k = load_rows(k_ptr, at_row, row, here, at_k, K)
-    d_q_k = (d_P1 * G).to(DOT)  # ∂q·k_tj = ∂P₁_tj G_tj
-    d_q = beta[:, None] * d_read_z1_W1 + dot(d_q_k, k, DOT)
-    q = load_rows(q_ptr, at_row, row, here, at_k, K)
-    store_rows(d_q_ptr, at_row, row, here, at_k, K, d_q)
-    d_k_from_q_k = dot_tn(d_q_k, q, DOT)  # ∂k(q·k_t) = Σ_l ∂q·k_lt q_l
-    store_tile(d_k_from_q_k_ptr, own * H + h, r, at_k, C, K, d_k_from_q_k)
-    d_log_alpha_early = (
-        (1 - tl.where(log_alpha + 60 < 0, 1.0, 0.0)) * (d_decay_alpha_from_decay_alpha + d_decay_alpha_from_decay_alpha_before)
-    )  # fmt: skip
-    store_row(d_log_alpha_early_ptr, own * H + h, r, C, d_log_alpha_early)
-
-
-@triton.jit(do_not_specialize=JUST_NUMBERS)
-def resume_seq(
-    beta_end_ptr, d_W1_ptr, d_W1_from_q_W1_ptr, d_W2_ptr, d_W2_from_read_h1_W2_ptr, d_W1_next_ptr, d_W2_next_ptr,
-    d_W1_at_ptr, d_W2_at_ptr, position_ptr, cu_ptr, T, members, low, high,
-    H: tl.constexpr, K: tl.constexpr, N: tl.constexpr, V: tl.constexpr, C: tl.constexpr, BK: tl.constexpr, BN: tl.constexpr,
-    BV: tl.constexpr, BC: tl.constexpr, DOT: tl.constexpr, GRID: tl.constexpr, PACKED: tl.constexpr, SAVE: tl.constexpr,
-):  # fmt: skip
-    """d_W1, d_W2: from the last tile to the first."""
-    n, h = (tl.program_id(0) // H).to(tl.int64), tl.program_id(0) % H
-    _first, _end, _base, tiles, slot, step = span(n, position_ptr, cu_ptr, T, members, C, GRID, PACKED)
-    at_k = tl.arange(0, BK)
-    at_n = tl.program_id(1) * BN + tl.arange(0, BN)
-    at_v = tl.arange(0, BV)
-    d_W1 = load_tile(d_W1_ptr, n * H + h, at_k, at_n, K, N).to(tl.float32)
-    d_W2 = load_tile(d_W2_ptr, n * H + h, at_n, at_v, N, V).to(tl.float32)
-    begin, stop = walked(tiles, slot, step, low, high)
-    for lane in tl.range(stop - begin, disable_licm=True):
-        i = stop - 1 - lane
-        index = slot + i * step
-        own = index - low
-        zero = (index >> 31).to(tl.int32)  # not known to the compiler, which so computes addresses anew
-        if SAVE:
-            store_tile(d_W1_at_ptr, own * H + h, at_k + zero, at_n, K, N, d_W1)
-            store_tile(d_W2_at_ptr, own * H + h, at_n + zero, at_v, N, V, d_W2)
-        d_W2_from_read_h1_W2 = load_tile(d_W2_from_read_h1_W2_ptr, own * H + h, at_n + zero, at_v, N, V)
-        beta_end = load_number(beta_end_ptr, index * H + h)
-        d_W1_from_q_W1 = load_tile(d_W1_from_q_W1_ptr, own * H + h, at_k + zero, at_n, K, N)
-        d_W1_next = beta_end * d_W1 + d_W1_from_q_W1.to(tl.float32)
-        d_W2_next = beta_end * d_W2 + d_W2_from_read_h1_W2.to(tl.float32)
-        d_W1 = d_W1_next
-        d_W2 = d_W2_next
-
-    store_tile(d_W1_next_ptr, n * H + h, at_k, at_n, K, N, d_W1)
-    store_tile(d_W2_next_ptr, n * H + h, at_n, at_v, N, V, d_W2)
-
-
-@triton.jit(do_not_specialize=JUST_NUMBERS)
-def resume_post(
-    P1_d_read_z1_ptr, W1_at_ptr, W1_start_ptr, W2_at_ptr, W2_start_ptr, d_W1_at_ptr, d_W2_at_ptr, d_eta_from_G_ptr,
-    d_h1_from_read_h1_h1_ptr, d_k_from_q_k_ptr, d_log_alpha_early_ptr, d_v_early_ptr, eta_ptr, k_ptr, log_alpha_ptr, v_ptr,
-    d_W1_start_ptr, d_W2_start_ptr, d_eta_ptr, d_k_ptr, d_log_alpha_ptr, d_v_ptr, position_ptr, cu_ptr, T, members, low,
-    high,
-    H: tl.constexpr, K: tl.constexpr, N: tl.constexpr, V: tl.constexpr, C: tl.constexpr, BK: tl.constexpr, BN: tl.constexpr,
-    BV: tl.constexpr, BC: tl.constexpr, DOT: tl.constexpr, GRID: tl.constexpr, PACKED: tl.constexpr, SAVE: tl.constexpr,
-):  # fmt: skip
-    """d_W1_start, d_W2_start, d_eta, d_k, d_log_alpha, d_v: every tile on its own."""
-    index, h = low + (tl.program_id(0) // H).to(tl.int64), tl.program_id(0) % H
-    n = sequence_of(index, cu_ptr, members, C, GRID, PACKED)
-    first, end, base, tiles, slot, step = span(n, position_ptr, cu_ptr, T, members, C, GRID, PACKED)
-    i = (index - slot) // step
-    if i >= tiles:
-        return
-    own = index - low
-    r = tl.arange(0, BC)
-    at_k = tl.arange(0, BK)
-    at_v = tl.arange(0, BV)
-    t = base + i * C
-    here = (r >= first - t) & (r < tl.minimum(C, end - t))
-    at_row, row = t * H + h, r * H
-    eta = load_numbers(eta_ptr, at_row, row, here)
-    log_alpha = load_numbers(log_alpha_ptr, at_row, row, here)
-    v = load_rows(v_ptr, at_row, row, here, at_v, V)
-    du = -v.to(tl.float32)  # ∂ℓ/∂u_t = −v_t
-
-    # decays, and the weights of surprises
-    decay_alpha = tl.maximum(-60.0, log_alpha)  # log α_t = max(−60, log_alpha_t)
-    decay_alpha_behind = sum_after(decay_alpha, r, DOT)  # log α·behind_t = Σ_{l>t} log α_l
-    k = load_rows(k_ptr, at_row, row, here, at_k, K)
-    G_end = eta * exp(decay_alpha_behind)  # G[C]_t = η_t exp(log α·behind_t)
-    h1_d_W2_at = tl.zeros([BC, BV], tl.float32)
-    d_G_end_from_G_end_d1 = tl.zeros([BC], tl.float32)
-    d_k_from_z1 = tl.zeros([BC, BK], tl.float32)
-    d1_d_W1_at = tl.zeros([BC, BK], tl.float32)
-    d_beta_end_from_W2_next = tl.zeros([], tl.float32)
-    d_beta_end_from_W1_next = tl.zeros([], tl.float32)
-    d_du_from_du_W2_start = tl.zeros([BC, BV], tl.float32)
-    for b in tl.range(tl.cdiv(N, BN), disable_licm=True):
-        at_n = b * BN + tl.arange(0, BN)
-        P1_d_read_z1 = load_tile(P1_d_read_z1_ptr, own * H + h, r, at_n, C, N)
-        k = load_rows(k_ptr, at_row, row, here, at_k, K)
-        d_W1_at = load_tile(d_W1_at_ptr, own * H + h, at_k, at_n, K, N)
-        d_G_end_d1 = -dot(k, d_W1_at, DOT)  # ∂G[C]·d₁_t = −k_t d_W1_at
-        d_d1 = G_end[:, None] * d_G_end_d1 - P1_d_read_z1.to(tl.float32)
-        W1_start = load_tile(W1_start_ptr, n * H + h, at_k, at_n, K, N).to(tl.float32)
-        v = load_rows(v_ptr, at_row, row, here, at_v, V)
-        z1 = dot(k, W1_start, DOT)  # z₁_t = k_t W₁[start]
-        d_du_W2_start = (d_d1 * gelu_slope(z1)).to(DOT)  # ∂∂ℓ/∂u·W₂[start]_t = (G[C]_t ∂G[C]·d₁_t − P₁·∂z₁[q]_t) · gelu′(z₁_t)
-        W2_start = load_tile(W2_start_ptr, n * H + h, at_n, at_v, N, V).to(tl.float32)
-        store_tile(d_W2_start_ptr, index * H + h, at_n, at_v, N, V, -dot_tn(d_du_W2_start, v, DOT))
-        d_du_from_du_W2_start += dot(d_du_W2_start, W2_start, DOT)
-        v_W2_start = -dot_nt(v, W2_start, DOT)  # v·W₂[start]_t = −v_t W₂[start]ᵀ
-        d1 = v_W2_start * gelu_slope(z1)  # d₁_t = v·W₂[start]_t · gelu′(z₁_t)
-        d_W1_at = load_tile(d_W1_at_ptr, own * H + h, at_k, at_n, K, N)
-        d_G_end_from_G_end_d1 += tl.sum(d_G_end_d1 * d1, 1)
-        d1_d_W1_at += dot_nt(d1, d_W1_at, DOT)
-        d_W2_at = load_tile(d_W2_at_ptr, own * H + h, at_n, at_v, N, V)
-        d_h1_from_read_h1_h1 = load_tile(d_h1_from_read_h1_h1_ptr, own * H + h, r, at_n, C, N)
-        d_h1 = d_h1_from_read_h1_h1.to(tl.float32) - G_end[:, None] * dot_nt(du, d_W2_at, DOT)
-        d_z1 = (
-            (d_d1 * v_W2_start * (0.7978845608028654 * exp(-0.5 * (z1 * z1)) - 0.3989422804014327 * (z1 * z1) * exp(-0.5 * (z1 * z1))) + d_h1 * gelu_slope(z1)).to(DOT)  # noqa: E501
-        )  # fmt: skip
-        h1 = gelu(z1)  # h₁_t = gelu(z₁_t)
-        h1_d_W2_at += dot(h1, d_W2_at, DOT)
-        d_k_from_z1 += dot_nt(d_z1, W1_start, DOT)
-        W2 = load_tile(W2_at_ptr, index * H + h, at_n, at_v, N, V)
-        store_tile(d_W1_start_ptr, index * H + h, at_k, at_n, K, N, dot_tn(k, d_z1, DOT))
-        d_beta_end_from_W2_next += tl.sum(d_W2_at.to(tl.float32) * W2.to(tl.float32))
-        d_W1_at = load_tile(d_W1_at_ptr, own * H + h, at_k, at_n, K, N)
-        W1 = load_tile(W1_at_ptr, index * H + h, at_k, at_n, K, N)
-        d_beta_end_from_W1_next += tl.sum(d_W1_at.to(tl.float32) * W1.to(tl.float32))
-    d_eta_from_G = load_row(d_eta_from_G_ptr, own * H + h, r, C)
-    d_k_from_q_k = load_tile(d_k_from_q_k_ptr, own * H + h, r, at_k, C, K)
-    d_k = d_k_from_q_k.to(tl.float32) + (d_k_from_z1 + -G_end[:, None] * d1_d_W1_at)
-    store_rows(d_k_ptr, at_row, row, here, at_k, K, d_k)
-    d_v_early = load_tile(d_v_early_ptr, own * H + h, r, at_v, C, V)
-    d_log_alpha_early = load_row(d_log_alpha_early_ptr, own * H + h, r, C)
-    d_G_end_du = -h1_d_W2_at  # ∂G[C]·∂ℓ/∂u_t = −h₁_t d_W2_at
-    d_v = d_v_early.to(tl.float32) + (-(G_end[:, None] * d_G_end_du) - d_du_from_du_W2_start)
-    store_rows(d_v_ptr, at_row, row, here, at_v, V, d_v)
-    d_G_end = tl.sum(d_G_end_du * du, 1) + d_G_end_from_G_end_d1  # ∂G[C]_t = ∂G[C]·∂ℓ/∂u_t ∂ℓ/∂u_tᵀ + ∂G[C]·d₁_t d₁_tᵀ
-    d_eta = d_eta_from_G + d_G_end * exp(decay_alpha_behind)
-    store_numbers(d_eta_ptr, at_row, row, here, d_eta)
-    beta_end = exp(tl.sum(decay_alpha, 0))  # β[C] = exp(Σ_l log α_l)
-    d_log_alpha_late = (
-        (1 - tl.where(log_alpha + 60 < 0, 1.0, 0.0))
-        * (sum_before(d_G_end * G_end, r, DOT) + beta_end * (d_beta_end_from_W2_next + d_beta_end_from_W1_next))
-    )  # fmt: skip
-    d_log_alpha = d_log_alpha_early + d_log_alpha_late
-    store_numbers(d_log_alpha_ptr, at_row, row, here, d_log_alpha)
-
-
 launch_prep = Launch(
     TABLE, prep, "prep", walks=False, widths="",
     makes={
@@ -1197,7 +794,7 @@ launch_read = Launch(
 launch_pre = Launch(
     TABLE, pre, "pre", walks=False, widths="KNV", blocked="N", wide=pre_wide,
     makes={
-        "z1": Buffer("slots", "CN", narrow=True), "v_W2": Buffer("slots", "CN", narrow=True),
+        "z1": Buffer("slots", "CN", narrow=True), "v_W2_start": Buffer("slots", "CN", narrow=True),
         "h1": Buffer("slots", "CN", narrow=True), "d1": Buffer("slots", "CN", narrow=True),
         "d_read_z1": Buffer("slots", "CN", narrow=True), "read_h1": Buffer("slots", "CN", narrow=True),
         "d_beta_from_read_z1": Buffer("slots", "C"),
@@ -1215,9 +812,10 @@ launch_pre2 = Launch(
 launch_seq = Launch(
     TABLE, seq, "seq", walks=True, widths="KNV", split="N",
     makes={
-        "d_W1_next": Buffer("sequences", "KN"), "d_W2_next": Buffer("sequences", "NV"),
-        "d_z1": Buffer("slots", "CN", narrow=True), "d_du_W2_start": Buffer("slots", "CN", narrow=True),
-        "d_W1_at": Buffer("slots", "KN", narrow=True), "d_W2_at": Buffer("slots", "NV", narrow=True),
+        "d_W1_next": Buffer("sequences", "KN"), "d_W1_start": Buffer("starts", "KN"), "d_W2_next": Buffer("sequences", "NV"),
+        "d_W2_start": Buffer("starts", "NV"), "d_z1": Buffer("slots", "CN", narrow=True),
+        "d_du_W2_start": Buffer("slots", "CN", narrow=True), "d_W1_at": Buffer("slots", "KN", narrow=True),
+        "d_W2_at": Buffer("slots", "NV", narrow=True),
     },
 )  # fmt: skip
 launch_post = Launch(
@@ -1225,56 +823,6 @@ launch_post = Launch(
     makes={
         "d_eta": Buffer("rows", "", like="eta"), "d_k": Buffer("rows", "K"), "d_log_alpha": Buffer("rows", "", like="log_alpha"),
         "d_v": Buffer("rows", "V"),
-    },
-)  # fmt: skip
-launch_resume_prep = Launch(
-    TABLE, resume_prep, "resume_prep", walks=False, widths="KNV", blocked="N",
-    makes={
-        "beta_end": Buffer("slots", ""), "k_G_end_d1": Buffer("slots", "KN", narrow=True),
-        "h1_G_end_du": Buffer("slots", "NV", narrow=True), "beta": Buffer("slots", "C"),
-        "P1_d1": Buffer("slots", "CN", narrow=True), "G": Buffer("slots", "CC", narrow=True),
-        "h1": Buffer("slots", "CN", narrow=True),
-    },
-)  # fmt: skip
-launch_resume_main = Launch(
-    TABLE, resume_main, "resume_main", walks=True, widths="KNV", split="N",
-    makes={
-        "W1_next": Buffer("sequences", "KN"), "W2_next": Buffer("sequences", "NV"), "W1_at": Buffer("slots", "KN", narrow=True),
-        "W2_at": Buffer("slots", "NV", narrow=True),
-    },
-)  # fmt: skip
-launch_resume_read = Launch(
-    TABLE, resume_read, "resume_read", walks=False, widths="KNV", blocked="N",
-    makes={"o": Buffer("rows", "V")},
-)  # fmt: skip
-launch_resume_pre = Launch(
-    TABLE, resume_pre, "resume_pre", walks=False, widths="KNV", blocked="N",
-    makes={
-        "d1": Buffer("slots", "CN", narrow=True), "d_read_z1": Buffer("slots", "CN", narrow=True),
-        "read_h1": Buffer("slots", "CN", narrow=True), "d_beta_from_read_z1": Buffer("slots", "C"),
-    },
-)  # fmt: skip
-launch_resume_pre2 = Launch(
-    TABLE, resume_pre2, "resume_pre2", walks=False, widths="KNV", blocked="N",
-    makes={
-        "d_W1_from_q_W1": Buffer("slots", "KN", narrow=True), "d_W2_from_read_h1_W2": Buffer("slots", "NV", narrow=True),
-        "d_h1_from_read_h1_h1": Buffer("slots", "CN", narrow=True), "P1_d_read_z1": Buffer("slots", "CN", narrow=True),
-        "d_eta_from_G": Buffer("slots", "C"), "d_k_from_q_k": Buffer("slots", "CK", narrow=True),
-        "d_log_alpha_early": Buffer("slots", "C"), "d_v_early": Buffer("slots", "CV", narrow=True), "d_q": Buffer("rows", "K"),
-    },
-)  # fmt: skip
-launch_resume_seq = Launch(
-    TABLE, resume_seq, "resume_seq", walks=True, widths="KNV", split="N",
-    makes={
-        "d_W1_next": Buffer("sequences", "KN"), "d_W2_next": Buffer("sequences", "NV"),
-        "d_W1_at": Buffer("slots", "KN", narrow=True), "d_W2_at": Buffer("slots", "NV", narrow=True),
-    },
-)  # fmt: skip
-launch_resume_post = Launch(
-    TABLE, resume_post, "resume_post", walks=False, widths="KNV", blocked="N",
-    makes={
-        "d_W1_start": Buffer("shares", "KN"), "d_W2_start": Buffer("shares", "NV"), "d_eta": Buffer("rows", "", like="eta"),
-        "d_k": Buffer("rows", "K"), "d_log_alpha": Buffer("rows", "", like="log_alpha"), "d_v": Buffer("rows", "V"),
     },
 )  # fmt: skip
 
@@ -1296,33 +844,11 @@ backward = Operator(
     carried=("W1", "W2"),
 )  # fmt: skip
 operator = Differentiable(forward, backward)
-resume_forward = Operator(
-    TABLE, "resume_forward",
-    inputs={
-        "q": "BTHK", "k": "BTHK", "v": "BTHV", "log_alpha": "BTH", "eta": "BTH", "W1": "BHKN", "W2": "BHNV", "W1_start": "BHKN",
-        "W2_start": "BHNV",
-    },
-    results=("o", "W1_next", "W2_next", "beta_end", "beta", "G", "h1", "W1_at", "W2_at"),
-    launches=(launch_resume_prep, launch_resume_main, launch_resume_read),
-)  # fmt: skip
-resume_backward = Operator(
-    TABLE, "resume_backward",
-    inputs={
-        "q": "BTHK", "k": "BTHK", "v": "BTHV", "log_alpha": "BTH", "eta": "BTH", "W1_start": "BHKN", "W2_start": "BHNV",
-        "beta_end": "SH", "beta": "SHC", "G": "SHCC", "h1": "SHCN", "W1_at": "SHKN", "W2_at": "SHNV", "d_o": "BTHV",
-        "d_W1": "BHKN", "d_W2": "BHNV",
-    },
-    results=("d_q", "d_k", "d_v", "d_log_alpha", "d_eta", "d_W1_next", "d_W2_next", "d_W1_start", "d_W2_start"),
-    launches=(launch_resume_pre, launch_resume_pre2, launch_resume_seq, launch_resume_post),
-    carried=("W1", "W2"),
-)  # fmt: skip
-resume_operator = Differentiable(resume_forward, resume_backward)
 _run = ChunkKernels(
     CONTRACT,
     operator,
     carried=("W1", "W2"),
-    starts=("W1_start", "W2_start"),
-    resumed=resume_operator,
+    starts={"W1_start": "BHKN", "W2_start": "BHNV"},
 )
 
 

@@ -8,7 +8,7 @@ from .runtime_configuration import MemoryConfig
 
 
 class EpsilonDeltaConfig(MemoryConfig):
-    """Every field has a default: that of the spec. The code of the package has the digest 746f504de447."""
+    """Every field has a default: that of the spec. The code of the package has the digest 1399e2d13a90."""
 
     model_type = "miras_epsilon_delta"
 

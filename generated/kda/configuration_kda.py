@@ -8,7 +8,7 @@ from .runtime_configuration import MemoryConfig
 
 
 class KdaConfig(MemoryConfig):
-    """Every field has a default: that of the spec. The code of the package has the digest e1d18d2d9409."""
+    """Every field has a default: that of the spec. The code of the package has the digest 191b3448b5bf."""
 
     model_type = "miras_kda"
 

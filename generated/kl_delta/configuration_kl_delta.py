@@ -8,7 +8,7 @@ from .runtime_configuration import MemoryConfig
 
 
 class KlDeltaConfig(MemoryConfig):
-    """Every field has a default: that of the spec. The code of the package has the digest 4129eead47d1."""
+    """Every field has a default: that of the spec. The code of the package has the digest 00dbaa329fca."""
 
     model_type = "miras_kl_delta"
 

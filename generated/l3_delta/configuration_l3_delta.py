@@ -8,7 +8,7 @@ from .runtime_configuration import MemoryConfig
 
 
 class L3DeltaConfig(MemoryConfig):
-    """Every field has a default: that of the spec. The code of the package has the digest 45a90492ddcf."""
+    """Every field has a default: that of the spec. The code of the package has the digest efb6e723f82c."""
 
     model_type = "miras_l3_delta"
 

@@ -8,7 +8,7 @@ from .runtime_configuration import MemoryConfig
 
 
 class LogCoshDeltaConfig(MemoryConfig):
-    """Every field has a default: that of the spec. The code of the package has the digest 4dad7f5bd53d."""
+    """Every field has a default: that of the spec. The code of the package has the digest ca8d24273715."""
 
     model_type = "miras_log_cosh_delta"
 

@@ -8,7 +8,7 @@ from .runtime_configuration import MemoryConfig
 
 
 class LonghornConfig(MemoryConfig):
-    """Every field has a default: that of the spec. The code of the package has the digest e65dd6293d52."""
+    """Every field has a default: that of the spec. The code of the package has the digest ac5d5b3f22cd."""
 
     model_type = "miras_longhorn"
 

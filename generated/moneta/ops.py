@@ -18,9 +18,10 @@ from .runtime_triton import HAS_TRITON, WHY_NO_TRITON
 
 _KERNELS = None
 if HAS_TRITON:
+    from .decode import triton_recurrent_moneta
     from .kernels import TILE, triton_chunk_moneta
 
-    _KERNELS = Kernels(triton_chunk_moneta, TILE)
+    _KERNELS = Kernels(triton_chunk_moneta, TILE, triton_recurrent_moneta)
 _OPERATORS = Dispatch("moneta", CONTRACT, torch_chunk_moneta, naive_recurrent_moneta, _KERNELS, WHY_NO_TRITON)
 
 __all__ = ["chunk_moneta", "fused_recurrent_moneta", "naive_recurrent_moneta"]

@@ -8,7 +8,7 @@ from .runtime_configuration import MemoryConfig
 
 
 class MonetaMirrorConfig(MemoryConfig):
-    """Every field has a default: that of the spec. The code of the package has the digest 74f754068ae4."""
+    """Every field has a default: that of the spec. The code of the package has the digest 8609a7c527fe."""
 
     model_type = "miras_moneta_mirror"
 

@@ -8,7 +8,7 @@ from .runtime_configuration import MemoryConfig
 
 
 class OmegaDeltaConfig(MemoryConfig):
-    """Every field has a default: that of the spec. The code of the package has the digest 9732139f6fd2."""
+    """Every field has a default: that of the spec. The code of the package has the digest 0057f799cf6e."""
 
     model_type = "miras_omega_delta"
 

@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
-from dataclasses import dataclass
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, field
 
 import torch
 from torch import Tensor
@@ -32,14 +32,20 @@ def read_start(
 class ChunkKernels(Computes):
     """The parallel form. `carried` are the entries of the state that go from tile to tile.
 
-    Where surprises are taken at the state that entered the chunk, `starts` are the entries <name>_start of that state, and `resumed` runs
-    the chunk that a state is in the middle of.
+    Where surprises are taken at the state that entered the chunk, `starts` are the entries <name>_start of that state, with the letters of
+    their axes; where reads follow a linear path from it, also log_beta, whose next value `decay` gives.
     """
 
     whole: Differentiable
     carried: tuple[str, ...]
-    starts: tuple[str, ...] = ()
-    resumed: Differentiable | None = None
+    starts: Mapping[str, str] = field(default_factory=dict)
+    decay: Callable[..., Tensor] | None = None
+    resumed: Differentiable = field(init=False)  # for the chunk that a state is in the middle of
+
+    def __post_init__(self) -> None:
+        super().__post_init__()
+        if self.starts:
+            object.__setattr__(self, "resumed", self.whole.resumed(self.starts))
 
     def compute(
         self, tokens: Named, parameters: Named, initial_state: Named | None, output_final_state: bool, cu_seqlens: Tensor | None
@@ -48,7 +54,7 @@ class ChunkKernels(Computes):
         state = read_start(self.contract, tokens, parameters, initial_state, cu_seqlens)
         inputs = [x.contiguous() for x in (*tokens.values(), *parameters.values())]
         carried = [state[name].contiguous() for name in self.carried]
-        if self.resumed is None:
+        if not self.starts:
             o, *carried = self.whole((*inputs, *carried), None, cu_seqlens, "whole")
             return o, dict(zip(self.carried, carried, strict=True)) if output_final_state else None
         starts = [state[name].contiguous() for name in self.starts]
@@ -56,16 +62,19 @@ class ChunkKernels(Computes):
         if initial_state is None or "position" not in initial_state:
             o, *carried = self.whole((*inputs, *carried), None, cu_seqlens, "whole")
         else:
-            o_resumed, *carried = self.resumed((*inputs, *carried, *starts), position, cu_seqlens, "resumed")
-            o, *carried = self.whole((*inputs, *carried), position, cu_seqlens, "after")
+            o_resumed, *carried = self.resumed((*starts, *inputs, *carried), position, cu_seqlens, "resumed")
+            o, *carried = self.whole((*inputs, *carried[: len(self.carried)]), position, cu_seqlens, "after")
             o = o + o_resumed  # each row is 0 in one of them
         if not output_final_state:
             return o, None
         carried, last = carried[: len(self.carried)], carried[len(self.carried) :]
         final = dict(zip(self.carried, carried, strict=True))
         end = position + (inputs[0].shape[1] if cu_seqlens is None else cu_seqlens.diff())
-        for name, start, before in zip(self.starts, starts, last, strict=True):
+        for name, start, before in zip(self.starts, starts, last, strict=False):
             final[name] = self.start_of_chunk(position, end, start, before, final[name.removesuffix("_start")])
+        if self.decay is not None:
+            given = state["log_beta"], position, end
+            final["log_beta"] = self.decay(tokens["log_alpha"], *given, self.contract.chunk, cu_seqlens)
         return o, {**final, "position": end % self.contract.chunk}
 
     def start_of_chunk(self, position: Tensor, end: Tensor, start: Tensor, before: Tensor, behind: Tensor) -> Tensor:

@@ -8,7 +8,7 @@ from .runtime_configuration import MemoryConfig
 
 
 class OmegaNetConfig(MemoryConfig):
-    """Every field has a default: that of the spec. The code of the package has the digest 80bfa4a91570."""
+    """Every field has a default: that of the spec. The code of the package has the digest 9f9c19ceb047."""
 
     model_type = "miras_omega_net"
 

@@ -133,7 +133,8 @@ class Sizes:
 class Buffer(NamedTuple):
     """A tensor that a kernel writes, over tiles of some `widths`.
 
-    kind: "rows" of a token tensor, in the type of the input that it is `like`; "sequences", a tile for each; "slots", a tile for every tile
+    kind: "rows" of a token tensor, in the type of the input that it is `like`; "sequences", a tile for each; "starts", likewise, for chunks
+    that go on alone; "slots", a tile for every tile
     of tokens, `narrow` or in float32; "totals", sums for every sequence; "shares", the part of a sum that each tile of tokens adds.
     """
 
@@ -148,7 +149,7 @@ class Buffer(NamedTuple):
             return sizes.rows(self.widths, found[self.like].dtype)
         if self.kind == "sequences":
             return sizes.sequences(self.widths)
-        if self.kind == "totals":
+        if self.kind in ("totals", "starts"):
             return sizes.sequences(self.widths).zero_()
         if self.kind == "shares":
             return sizes.slots_of(self.widths, narrow=False).zero_()  # 0 in slots without tokens
@@ -188,7 +189,7 @@ class Launch:
         """The widths of the tiles that a program holds."""
         return tuple(dict.fromkeys(("C" if buffer.kind == "rows" else "") + buffer.widths for buffer in self.makes.values()))
 
-    def __call__(self, sizes: Sizes, tensors: Sequence[Tensor]) -> None:
+    def __call__(self, sizes: Sizes, tensors: Sequence[Tensor | None]) -> None:
         """Starts the kernel by the first launch that works here, with a warning if that is not the first of the table.
 
         Raises TooLarge for widths that do not fit, before anything is launched, and CannotLaunch where no launch works.
@@ -247,7 +248,7 @@ class Launch:
             blocks[f"B{self.split}"] = min(blocks[f"B{self.split}"], row.part)
         return blocks | {"BC": power_of_two(max(16, table.tile))}
 
-    def start(self, sizes: Sizes, tensors: Sequence[Tensor], row: Row) -> None:
+    def start(self, sizes: Sizes, tensors: Sequence[Tensor | None], row: Row) -> None:
         """Starts the kernel by one row of its table."""
         table, kernel, warps = self.table, self.kernel, row.warps
         lengths, blocks = {width: sizes.lengths[width] for width in self.widths}, self.blocks(sizes, row)

@@ -8,7 +8,7 @@ from .runtime_configuration import MemoryConfig
 
 
 class RobustDeltaConfig(MemoryConfig):
-    """Every field has a default: that of the spec. The code of the package has the digest c20e775b85ba."""
+    """Every field has a default: that of the spec. The code of the package has the digest 955c8754a85f."""
 
     model_type = "miras_robust_delta"
 

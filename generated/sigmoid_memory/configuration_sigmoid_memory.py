@@ -8,7 +8,7 @@ from .runtime_configuration import MemoryConfig
 
 
 class SigmoidMemoryConfig(MemoryConfig):
-    """Every field has a default: that of the spec. The code of the package has the digest af8fb3383871."""
+    """Every field has a default: that of the spec. The code of the package has the digest ef6123ecaf42."""
 
     model_type = "miras_sigmoid_memory"
 

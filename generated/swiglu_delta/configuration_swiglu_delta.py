@@ -8,7 +8,7 @@ from .runtime_configuration import MemoryConfig
 
 
 class SwigluDeltaConfig(MemoryConfig):
-    """Every field has a default: that of the spec. The code of the package has the digest e452f7abcc13."""
+    """Every field has a default: that of the spec. The code of the package has the digest 7d934725fd09."""
 
     model_type = "miras_swiglu_delta"
 

@@ -45,13 +45,6 @@ OPTIONS: dict[str, tuple[Row, ...]] = {
     "pre": (Row(64, warps=4), Row(256, warps=4), Row(ANY, warps=8)),
     "seq": (Row(64, warps=8, stages=2), Row(256, warps=8), Row(ANY, warps=8)),
     "post": (Row(64, warps=4), Row(256, warps=4), Row(ANY, warps=8)),
-    "resume_prep": (Row(64, warps=4), Row(256, warps=4), Row(ANY, warps=8)),
-    "resume_main": (Row(64, warps=4), Row(256, warps=4), Row(ANY, warps=8)),
-    "resume_pre": (Row(64, warps=4), Row(256, warps=4), Row(ANY, warps=8)),
-    "resume_seq": (Row(64, warps=8, stages=2), Row(ANY, warps=8)),
-    "resume_post": (Row(64, warps=4), Row(256, warps=4), Row(ANY, warps=8)),
-    "resume_post2": (Row(64, warps=4), Row(256, warps=4), Row(ANY, warps=8)),
-    "resume_post3": (Row(64, warps=4), Row(256, warps=4), Row(ANY, warps=8)),
 }  # by kernel, for widths up to that of the row
 TABLE = LaunchTable("swiglu_delta", "13933568abd5", tile=TILE, block=64, least=64, options=OPTIONS)
 
@@ -114,9 +107,10 @@ def prep(
 @triton.jit(do_not_specialize=JUST_NUMBERS)
 def main(
     G_end_ptr, W1_ptr, W1_momentum_ptr, W2_ptr, W2_momentum_ptr, W3_ptr, W3_momentum_ptr, beta_end_ptr, k_ptr, ln_bias_ptr,
-    ln_weight_ptr, m_end_ptr, n_end_ptr, reach_end_ptr, v_ptr, W1_next_ptr, W2_next_ptr, W3_next_ptr, W1_momentum_next_ptr,
-    W2_momentum_next_ptr, W3_momentum_next_ptr, W1_at_ptr, W1_momentum_at_ptr, W2_at_ptr, W2_momentum_at_ptr, W3_at_ptr,
-    W3_momentum_at_ptr, W1_last_ptr, W2_last_ptr, W3_last_ptr, position_ptr, cu_ptr, T, members, low, high,
+    ln_weight_ptr, m_end_ptr, n_end_ptr, reach_end_ptr, v_ptr, W1_start_ptr, W3_start_ptr, W2_start_ptr, W1_next_ptr,
+    W2_next_ptr, W3_next_ptr, W1_momentum_next_ptr, W2_momentum_next_ptr, W3_momentum_next_ptr, W1_at_ptr,
+    W1_momentum_at_ptr, W2_at_ptr, W2_momentum_at_ptr, W3_at_ptr, W3_momentum_at_ptr, W1_last_ptr, W2_last_ptr, W3_last_ptr,
+    position_ptr, cu_ptr, T, members, low, high,
     H: tl.constexpr, K: tl.constexpr, N: tl.constexpr, V: tl.constexpr, C: tl.constexpr, BK: tl.constexpr, BN: tl.constexpr,
     BV: tl.constexpr, BC: tl.constexpr, DOT: tl.constexpr, GRID: tl.constexpr, PACKED: tl.constexpr, SAVE: tl.constexpr,
 ):  # fmt: skip
@@ -145,6 +139,9 @@ def main(
         t = base + i * C
         here = (r >= first - t) & (r < tl.minimum(C, end - t))
         at_row, row = t * H + h, r * H + zero
+        W1_start = load_tile(W1_start_ptr, n * H + h, at_k, at_n, K, N) if GRID == "resumed" else W1
+        W2_start = load_tile(W2_start_ptr, n * H + h, at_n, at_v, N, V) if GRID == "resumed" else W2
+        W3_start = load_tile(W3_start_ptr, n * H + h, at_k, at_n, K, N) if GRID == "resumed" else W3
         if SAVE:
             store_tile(W1_at_ptr, index * H + h, at_k + zero, at_n, K, N, W1)
             store_tile(W1_momentum_at_ptr, index * H + h, at_k + zero, at_n, K, N, W1_momentum)
@@ -159,11 +156,11 @@ def main(
         k = load_rows(k_ptr, at_row, row, here, at_k, K)
 
         # the surprises of all tokens
-        z1 = dot_apart(k, W1, DOT, T)  # z₁_t = k_t W₁[0]
-        z3 = dot_apart(k, W3, DOT, T)  # z₃_t = k_t W₃[0]
+        z1 = dot_apart(k, W1_start, DOT, T)  # z₁_t = k_t W₁[start]
+        z3 = dot_apart(k, W3_start, DOT, T)  # z₃_t = k_t W₃[start]
         h_2 = z3 * silu(z1)  # h_t = z₃_t · silu(z₁_t)
         v = load_rows(v_ptr, at_row, row, here, at_v, V)
-        f = dot_apart(h_2, W2, DOT, T)  # f_t = h_t W₂[0]
+        f = dot_apart(h_2, W2_start, DOT, T)  # f_t = h_t W₂[start]
         mean = tl.sum(f, 1) / V  # f̄_t = mean(f_t)
         centred = f - mean[:, None]  # f̃_t = f_t − f̄_t
         centred_squared = tl.sum(tl.where((at_v < V)[None, :], centred * centred, 0.0), 1)
@@ -182,9 +179,9 @@ def main(
         n_end = load_row(n_end_ptr, index * H + h, r, C)
         m_end = load_number(m_end_ptr, index * H + h)
         d2 = rstd_ln_weight_e_and_more - tl.sum(tl.where((at_v < V)[None, :], rstd_ln_weight_e_and_more, 0.0), 1)[:, None] / V
-        d2_W2 = dot_apart_nt(d2, W2, DOT, T)  # d₂·W₂[0]_t = d₂_t W₂[0]ᵀ
-        d1 = d2_W2 * z3 * silu_slope(z1)  # d₁_t = d₂·W₂[0]_t · z₃_t · silu′(z₁_t)
-        d3 = d2_W2 * silu(z1)  # d₃_t = d₂·W₂[0]_t · silu(z₁_t)
+        d2_W2_start = dot_apart_nt(d2, W2_start, DOT, T)  # d₂·W₂[start]_t = d₂_t W₂[start]ᵀ
+        d1 = d2_W2_start * z3 * silu_slope(z1)  # d₁_t = d₂·W₂[start]_t · z₃_t · silu′(z₁_t)
+        d3 = d2_W2_start * silu(z1)  # d₃_t = d₂·W₂[start]_t · silu(z₁_t)
 
         # the state behind the tile
         W1_next = beta_end * W1 + reach_end * W1_momentum - dot_tn(k, G_end[:, None] * d1, DOT)
@@ -211,9 +208,10 @@ def main(
 @triton.jit(do_not_specialize=JUST_NUMBERS)
 def main_wide(
     G_end_ptr, W1_ptr, W1_momentum_ptr, W2_ptr, W2_momentum_ptr, W3_ptr, W3_momentum_ptr, beta_end_ptr, k_ptr, ln_bias_ptr,
-    ln_weight_ptr, m_end_ptr, n_end_ptr, reach_end_ptr, v_ptr, W1_next_ptr, W2_next_ptr, W3_next_ptr, W1_momentum_next_ptr,
-    W2_momentum_next_ptr, W3_momentum_next_ptr, W1_at_ptr, W1_momentum_at_ptr, W2_at_ptr, W2_momentum_at_ptr, W3_at_ptr,
-    W3_momentum_at_ptr, W1_last_ptr, W2_last_ptr, W3_last_ptr, position_ptr, cu_ptr, T, members, low, high,
+    ln_weight_ptr, m_end_ptr, n_end_ptr, reach_end_ptr, v_ptr, W1_start_ptr, W3_start_ptr, W2_start_ptr, W1_next_ptr,
+    W2_next_ptr, W3_next_ptr, W1_momentum_next_ptr, W2_momentum_next_ptr, W3_momentum_next_ptr, W1_at_ptr,
+    W1_momentum_at_ptr, W2_at_ptr, W2_momentum_at_ptr, W3_at_ptr, W3_momentum_at_ptr, W1_last_ptr, W2_last_ptr, W3_last_ptr,
+    position_ptr, cu_ptr, T, members, low, high,
     H: tl.constexpr, K: tl.constexpr, N: tl.constexpr, V: tl.constexpr, C: tl.constexpr, BK: tl.constexpr, BN: tl.constexpr,
     BV: tl.constexpr, BC: tl.constexpr, DOT: tl.constexpr, GRID: tl.constexpr, PACKED: tl.constexpr, SAVE: tl.constexpr,
 ):  # fmt: skip
@@ -252,19 +250,22 @@ def main_wide(
         t = base + i * C
         here = (r >= first - t) & (r < tl.minimum(C, end - t))
         at_row, row = t * H + h, r * H + zero
-        f = tl.zeros([BC, BV], tl.float32)  # f_t = h_t W₂[0]
+        f = tl.zeros([BC, BV], tl.float32)  # f_t = h_t W₂[start]
         for b in tl.range(tl.cdiv(N, BN), disable_licm=True):
             at_n = b * BN + tl.arange(0, BN)
             W3 = load_tile(W3_next_ptr, n * H + h, at_k, at_n, K, N).to(tl.float32)
+            W3_start = load_tile(W3_start_ptr, n * H + h, at_k, at_n, K, N) if GRID == "resumed" else W3
             W1 = load_tile(W1_next_ptr, n * H + h, at_k, at_n, K, N).to(tl.float32)
+            W1_start = load_tile(W1_start_ptr, n * H + h, at_k, at_n, K, N) if GRID == "resumed" else W1
             W2 = load_tile(W2_next_ptr, n * H + h, at_n, at_v, N, V).to(tl.float32)
+            W2_start = load_tile(W2_start_ptr, n * H + h, at_n, at_v, N, V) if GRID == "resumed" else W2
             k = load_rows(k_ptr, at_row, row, here, at_k, K)
 
             # the surprises of all tokens
-            z1 = dot_apart(k, W1, DOT, T)  # z₁_t = k_t W₁[0]
-            z3 = dot_apart(k, W3, DOT, T)  # z₃_t = k_t W₃[0]
+            z1 = dot_apart(k, W1_start, DOT, T)  # z₁_t = k_t W₁[start]
+            z3 = dot_apart(k, W3_start, DOT, T)  # z₃_t = k_t W₃[start]
             h_2 = z3 * silu(z1)  # h_t = z₃_t · silu(z₁_t)
-            f += dot_apart(h_2, W2, DOT, T)
+            f += dot_apart(h_2, W2_start, DOT, T)
 
         # the surprises of all tokens
         mean = tl.sum(f, 1) / V  # f̄_t = mean(f_t)
@@ -292,10 +293,13 @@ def main_wide(
         for b in tl.range(tl.cdiv(N, BN), disable_licm=True):
             at_n = b * BN + tl.arange(0, BN)
             W2 = load_tile(W2_next_ptr, n * H + h, at_n, at_v, N, V).to(tl.float32)
+            W2_start = load_tile(W2_start_ptr, n * H + h, at_n, at_v, N, V) if GRID == "resumed" else W2
             W1 = load_tile(W1_next_ptr, n * H + h, at_k, at_n, K, N).to(tl.float32)
+            W1_start = load_tile(W1_start_ptr, n * H + h, at_k, at_n, K, N) if GRID == "resumed" else W1
             if SAVE:
                 store_tile(W1_at_ptr, index * H + h, at_k + zero, at_n, K, N, W1)
             W3 = load_tile(W3_next_ptr, n * H + h, at_k, at_n, K, N).to(tl.float32)
+            W3_start = load_tile(W3_start_ptr, n * H + h, at_k, at_n, K, N) if GRID == "resumed" else W3
             k = load_rows(k_ptr, at_row, row, here, at_k, K)
             if i == tiles - 1:
                 store_tile(W1_last_ptr, n * H + h, at_k, at_n, K, N, W1)
@@ -305,14 +309,14 @@ def main_wide(
                 store_tile(W2_last_ptr, n * H + h, at_n, at_v, N, V, W2)
 
             # the surprises of all tokens
-            z3 = dot_apart(k, W3, DOT, T)  # z₃_t = k_t W₃[0]
-            z1 = dot_apart(k, W1, DOT, T)  # z₁_t = k_t W₁[0]
+            z3 = dot_apart(k, W3_start, DOT, T)  # z₃_t = k_t W₃[start]
+            z1 = dot_apart(k, W1_start, DOT, T)  # z₁_t = k_t W₁[start]
             W1_momentum = load_tile(W1_momentum_next_ptr, n * H + h, at_k, at_n, K, N).to(tl.float32)
-            d2_W2 = dot_apart_nt(d2, W2, DOT, T)  # d₂·W₂[0]_t = d₂_t W₂[0]ᵀ
-            d1 = d2_W2 * z3 * silu_slope(z1)  # d₁_t = d₂·W₂[0]_t · z₃_t · silu′(z₁_t)
+            d2_W2_start = dot_apart_nt(d2, W2_start, DOT, T)  # d₂·W₂[start]_t = d₂_t W₂[start]ᵀ
+            d1 = d2_W2_start * z3 * silu_slope(z1)  # d₁_t = d₂·W₂[start]_t · z₃_t · silu′(z₁_t)
             W2_momentum = load_tile(W2_momentum_next_ptr, n * H + h, at_n, at_v, N, V).to(tl.float32)
             h_2 = z3 * silu(z1)  # h_t = z₃_t · silu(z₁_t)
-            d3 = d2_W2 * silu(z1)  # d₃_t = d₂·W₂[0]_t · silu(z₁_t)
+            d3 = d2_W2_start * silu(z1)  # d₃_t = d₂·W₂[start]_t · silu(z₁_t)
 
             # the state behind the tile
             W1_next = beta_end * W1 + reach_end * W1_momentum - dot_tn(k, G_end[:, None] * d1, DOT)
@@ -349,7 +353,8 @@ def main_wide(
 
 @triton.jit(do_not_specialize=JUST_NUMBERS)
 def read(
-    W1_at_ptr, W2_at_ptr, W3_at_ptr, ln_bias_ptr, ln_weight_ptr, q_ptr, o_ptr, position_ptr, cu_ptr, T, members, low, high,
+    W1_at_ptr, W2_at_ptr, W3_at_ptr, ln_bias_ptr, ln_weight_ptr, q_ptr, W1_start_ptr, W3_start_ptr, W2_start_ptr, o_ptr,
+    position_ptr, cu_ptr, T, members, low, high,
     H: tl.constexpr, K: tl.constexpr, N: tl.constexpr, V: tl.constexpr, C: tl.constexpr, BK: tl.constexpr, BN: tl.constexpr,
     BV: tl.constexpr, BC: tl.constexpr, DOT: tl.constexpr, GRID: tl.constexpr, PACKED: tl.constexpr, SAVE: tl.constexpr,
 ):  # fmt: skip
@@ -370,15 +375,18 @@ def read(
     here = (r >= first - t) & (r < tl.minimum(C, end - t))
     at_row, row = t * H + h, r * H
     W1 = load_tile(W1_at_ptr, index * H + h, at_k, at_n, K, N)
+    W1_start = load_tile(W1_start_ptr, n * H + h, at_k, at_n, K, N) if GRID == "resumed" else W1
     q = load_rows(q_ptr, at_row, row, here, at_k, K)
     W3 = load_tile(W3_at_ptr, index * H + h, at_k, at_n, K, N)
+    W3_start = load_tile(W3_start_ptr, n * H + h, at_k, at_n, K, N) if GRID == "resumed" else W3
 
     # the memory at the queries
-    read_z1 = dot(q, W1, DOT)  # z₁[q]_t = q_t W₁[0]
+    read_z1 = dot(q, W1_start, DOT)  # z₁[q]_t = q_t W₁[start]
     W2 = load_tile(W2_at_ptr, index * H + h, at_n, at_v, N, V)
-    read_z3 = dot(q, W3, DOT)  # z₃[q]_t = q_t W₃[0]
+    W2_start = load_tile(W2_start_ptr, n * H + h, at_n, at_v, N, V) if GRID == "resumed" else W2
+    read_z3 = dot(q, W3_start, DOT)  # z₃[q]_t = q_t W₃[start]
     read_h = (read_z3 * silu(read_z1)).to(DOT)  # h[q]_t = z₃[q]_t · silu(z₁[q]_t)
-    read_f = dot(read_h, W2, DOT)  # f[q]_t = h[q]_t W₂[0]
+    read_f = dot(read_h, W2_start, DOT)  # f[q]_t = h[q]_t W₂[start]
     read_mean = tl.sum(read_f, 1) / V  # f̄[q]_t = mean(f[q]_t)
     read_centred = read_f - read_mean[:, None]  # f̃[q]_t = f[q]_t − f̄[q]_t
     read_centred_squared = tl.sum(tl.where((at_v < V)[None, :], read_centred * read_centred, 0.0), 1)
@@ -390,7 +398,8 @@ def read(
 
 @triton.jit(do_not_specialize=JUST_NUMBERS)
 def read_wide(
-    W1_at_ptr, W2_at_ptr, W3_at_ptr, ln_bias_ptr, ln_weight_ptr, q_ptr, o_ptr, position_ptr, cu_ptr, T, members, low, high,
+    W1_at_ptr, W2_at_ptr, W3_at_ptr, ln_bias_ptr, ln_weight_ptr, q_ptr, W1_start_ptr, W3_start_ptr, W2_start_ptr, o_ptr,
+    position_ptr, cu_ptr, T, members, low, high,
     H: tl.constexpr, K: tl.constexpr, N: tl.constexpr, V: tl.constexpr, C: tl.constexpr, BK: tl.constexpr, BN: tl.constexpr,
     BV: tl.constexpr, BC: tl.constexpr, DOT: tl.constexpr, GRID: tl.constexpr, PACKED: tl.constexpr, SAVE: tl.constexpr,
 ):  # fmt: skip
@@ -409,19 +418,22 @@ def read_wide(
     t = base + i * C
     here = (r >= first - t) & (r < tl.minimum(C, end - t))
     at_row, row = t * H + h, r * H
-    read_f = tl.zeros([BC, BV], tl.float32)  # f[q]_t = h[q]_t W₂[0]
+    read_f = tl.zeros([BC, BV], tl.float32)  # f[q]_t = h[q]_t W₂[start]
     for b in tl.range(tl.cdiv(N, BN), disable_licm=True):
         at_n = b * BN + tl.arange(0, BN)
         W1 = load_tile(W1_at_ptr, index * H + h, at_k, at_n, K, N)
+        W1_start = load_tile(W1_start_ptr, n * H + h, at_k, at_n, K, N) if GRID == "resumed" else W1
         q = load_rows(q_ptr, at_row, row, here, at_k, K)
         W3 = load_tile(W3_at_ptr, index * H + h, at_k, at_n, K, N)
+        W3_start = load_tile(W3_start_ptr, n * H + h, at_k, at_n, K, N) if GRID == "resumed" else W3
 
         # the memory at the queries
-        read_z1 = dot(q, W1, DOT)  # z₁[q]_t = q_t W₁[0]
-        read_z3 = dot(q, W3, DOT)  # z₃[q]_t = q_t W₃[0]
+        read_z1 = dot(q, W1_start, DOT)  # z₁[q]_t = q_t W₁[start]
+        read_z3 = dot(q, W3_start, DOT)  # z₃[q]_t = q_t W₃[start]
         W2 = load_tile(W2_at_ptr, index * H + h, at_n, at_v, N, V)
+        W2_start = load_tile(W2_start_ptr, n * H + h, at_n, at_v, N, V) if GRID == "resumed" else W2
         read_h = (read_z3 * silu(read_z1)).to(DOT)  # h[q]_t = z₃[q]_t · silu(z₁[q]_t)
-        read_f += dot(read_h, W2, DOT)
+        read_f += dot(read_h, W2_start, DOT)
 
     # the memory at the queries
     read_mean = tl.sum(read_f, 1) / V  # f̄[q]_t = mean(f[q]_t)
@@ -437,13 +449,13 @@ def read_wide(
 @triton.jit(do_not_specialize=JUST_NUMBERS)
 def pre(
     W1_at_ptr, W2_at_ptr, W3_at_ptr, d_o_ptr, k_ptr, ln_bias_ptr, ln_weight_ptr, log_alpha_ptr, log_mu_ptr, q_ptr, v_ptr,
-    d_W1_start_from_read_z1_ptr, z1_ptr, z3_ptr, h_ptr, centred_ptr, ln_weight_e_ptr, d2_ptr, d2_W2_ptr,
-    d_W2_start_from_read_f_ptr, d_W3_start_from_read_z3_ptr, d3_ptr, d1_ptr, D_end_D_mu_ptr, d_ln_weight_from_o_ptr,
-    D_end_ptr, d_q_ptr, position_ptr, cu_ptr, T, members, low, high,
+    W1_start_ptr, W3_start_ptr, W2_start_ptr, d_W1_start_from_read_z1_ptr, z1_ptr, z3_ptr, h_ptr, centred_ptr,
+    ln_weight_e_ptr, d2_ptr, d2_W2_start_ptr, d_W2_start_from_read_f_ptr, d_W3_start_from_read_z3_ptr, d3_ptr, d1_ptr,
+    D_end_D_mu_ptr, d_ln_weight_from_o_ptr, D_end_ptr, d_q_ptr, position_ptr, cu_ptr, T, members, low, high,
     H: tl.constexpr, K: tl.constexpr, N: tl.constexpr, V: tl.constexpr, C: tl.constexpr, BK: tl.constexpr, BN: tl.constexpr,
     BV: tl.constexpr, BC: tl.constexpr, DOT: tl.constexpr, GRID: tl.constexpr, PACKED: tl.constexpr, SAVE: tl.constexpr,
 ):  # fmt: skip
-    """d_W1_start_from_read_z1, z1, z3, h, centred, ln_weight_e, d2, d2_W2, …: every tile on its own."""
+    """d_W1_start_from_read_z1, z1, z3, h, centred, ln_weight_e, d2, d2_W2_start, …: every tile on its own."""
     index, h = low + (tl.program_id(0) // H).to(tl.int64), tl.program_id(0) % H
     n = sequence_of(index, cu_ptr, members, C, GRID, PACKED)
     first, end, base, tiles, slot, step = span(n, position_ptr, cu_ptr, T, members, C, GRID, PACKED)
@@ -463,16 +475,19 @@ def pre(
     here = (r >= first - t) & (r < tl.minimum(C, end - t))
     at_row, row = t * H + h, r * H
     W1 = load_tile(W1_at_ptr, index * H + h, at_k, at_n, K, N)
+    W1_start = load_tile(W1_start_ptr, n * H + h, at_k, at_n, K, N) if GRID == "resumed" else W1
     k = load_rows(k_ptr, at_row, row, here, at_k, K)
     W3 = load_tile(W3_at_ptr, index * H + h, at_k, at_n, K, N)
+    W3_start = load_tile(W3_start_ptr, n * H + h, at_k, at_n, K, N) if GRID == "resumed" else W3
 
     # the surprises of all tokens
-    z3 = dot(k, W3, DOT)  # z₃_t = k_t W₃[0]
-    z1 = dot(k, W1, DOT)  # z₁_t = k_t W₁[0]
+    z3 = dot(k, W3_start, DOT)  # z₃_t = k_t W₃[start]
+    z1 = dot(k, W1_start, DOT)  # z₁_t = k_t W₁[start]
     h_2 = z3 * silu(z1)  # h_t = z₃_t · silu(z₁_t)
     W2 = load_tile(W2_at_ptr, index * H + h, at_n, at_v, N, V)
+    W2_start = load_tile(W2_start_ptr, n * H + h, at_n, at_v, N, V) if GRID == "resumed" else W2
     store_tile(h_ptr, own * H + h, r, at_n, C, N, h_2)
-    f = dot(h_2, W2, DOT)  # f_t = h_t W₂[0]
+    f = dot(h_2, W2_start, DOT)  # f_t = h_t W₂[start]
     mean = tl.sum(f, 1) / V  # f̄_t = mean(f_t)
     centred = f - mean[:, None]  # f̃_t = f_t − f̄_t
     store_tile(centred_ptr, own * H + h, r, at_v, C, V, centred)
@@ -494,19 +509,19 @@ def pre(
     store_tile(z3_ptr, own * H + h, r, at_n, C, N, z3)
     d2 = rstd_ln_weight_e_and_more - tl.sum(tl.where((at_v < V)[None, :], rstd_ln_weight_e_and_more, 0.0), 1)[:, None] / V
     store_tile(d2_ptr, own * H + h, r, at_v, C, V, d2)
-    d2_W2 = dot_nt(d2, W2, DOT)  # d₂·W₂[0]_t = d₂_t W₂[0]ᵀ
-    store_tile(d2_W2_ptr, own * H + h, r, at_n, C, N, d2_W2)
-    d1 = d2_W2 * z3 * silu_slope(z1)  # d₁_t = d₂·W₂[0]_t · z₃_t · silu′(z₁_t)
-    d3 = d2_W2 * silu(z1)  # d₃_t = d₂·W₂[0]_t · silu(z₁_t)
+    d2_W2_start = dot_nt(d2, W2_start, DOT)  # d₂·W₂[start]_t = d₂_t W₂[start]ᵀ
+    store_tile(d2_W2_start_ptr, own * H + h, r, at_n, C, N, d2_W2_start)
+    d1 = d2_W2_start * z3 * silu_slope(z1)  # d₁_t = d₂·W₂[start]_t · z₃_t · silu′(z₁_t)
+    d3 = d2_W2_start * silu(z1)  # d₃_t = d₂·W₂[start]_t · silu(z₁_t)
     store_tile(d3_ptr, own * H + h, r, at_n, C, N, d3)
     q = load_rows(q_ptr, at_row, row, here, at_k, K)
     store_tile(d1_ptr, own * H + h, r, at_n, C, N, d1)
 
     # the memory at the queries
-    read_z3 = dot(q, W3, DOT)  # z₃[q]_t = q_t W₃[0]
-    read_z1 = dot(q, W1, DOT)  # z₁[q]_t = q_t W₁[0]
+    read_z3 = dot(q, W3_start, DOT)  # z₃[q]_t = q_t W₃[start]
+    read_z1 = dot(q, W1_start, DOT)  # z₁[q]_t = q_t W₁[start]
     read_h = (read_z3 * silu(read_z1)).to(DOT)  # h[q]_t = z₃[q]_t · silu(z₁[q]_t)
-    read_f = dot(read_h, W2, DOT)  # f[q]_t = h[q]_t W₂[0]
+    read_f = dot(read_h, W2_start, DOT)  # f[q]_t = h[q]_t W₂[start]
     read_mean = tl.sum(read_f, 1) / V  # f̄[q]_t = mean(f[q]_t)
     d_o = load_rows(d_o_ptr, at_row, row, here, at_v, V)
     read_centred = read_f - read_mean[:, None]  # f̃[q]_t = f[q]_t − f̄[q]_t
@@ -522,7 +537,7 @@ def pre(
         - d_read_rstd[:, None] * (read_rstd[:, None] * read_rstd[:, None] * read_rstd[:, None]) / V * read_centred
     )  # fmt: skip
     d_read_f = (d_read_centred - tl.sum(tl.where((at_v < V)[None, :], d_read_centred, 0.0), 1)[:, None] / V).to(DOT)
-    d_read_h = dot_nt(d_read_f, W2, DOT)  # ∂h[q]_t = ∂f[q]_t W₂[0]ᵀ
+    d_read_h = dot_nt(d_read_f, W2_start, DOT)  # ∂h[q]_t = ∂f[q]_t W₂[start]ᵀ
     d_read_z1 = (d_read_h * read_z3 * silu_slope(read_z1)).to(DOT)  # ∂z₁[q]_t = ∂h[q]_t · z₃[q]_t · silu′(z₁[q]_t)
     d_read_z3 = (d_read_h * silu(read_z1)).to(DOT)  # ∂z₃[q]_t = ∂h[q]_t · silu(z₁[q]_t)
     d_W1_start_from_read_z1 = dot_tn(q, d_read_z1, DOT)  # ∂W₁[start](z₁[q]) = Σ_l q_lᵀ ⊗ ∂z₁[q]_l
@@ -534,7 +549,7 @@ def pre(
     read_normal = read_rstd[:, None] * read_centred  # f̂[q]_t = ρ[q]_t f̃[q]_t
     log_alpha = load_numbers(log_alpha_ptr, at_row, row, here)
     d_ln_weight_from_o = tl.sum(d_o.to(tl.float32) * read_normal, 0)  # ∂ln_weight(y) = Σ_l d_o_l · f̂[q]_l
-    d_q = d_o.to(tl.float32) + dot_nt(d_read_z3, W3, DOT) + dot_nt(d_read_z1, W1, DOT)
+    d_q = d_o.to(tl.float32) + dot_nt(d_read_z3, W3_start, DOT) + dot_nt(d_read_z1, W1_start, DOT)
     d_W3_start_from_read_z3 = dot_tn(q, d_read_z3, DOT)  # ∂W₃[start](z₃[q]) = Σ_l q_lᵀ ⊗ ∂z₃[q]_l
     store_tile(d_W3_start_from_read_z3_ptr, own * H + h, at_k, at_n, K, N, d_W3_start_from_read_z3)
     store_rows(d_q_ptr, at_row, row, here, at_k, K, d_q)
@@ -555,13 +570,13 @@ def pre(
 @triton.jit(do_not_specialize=JUST_NUMBERS)
 def pre_wide(
     W1_at_ptr, W2_at_ptr, W3_at_ptr, d_o_ptr, k_ptr, ln_bias_ptr, ln_weight_ptr, log_alpha_ptr, log_mu_ptr, q_ptr, v_ptr,
-    d_W1_start_from_read_z1_ptr, z1_ptr, z3_ptr, h_ptr, centred_ptr, ln_weight_e_ptr, d2_ptr, d2_W2_ptr,
-    d_W2_start_from_read_f_ptr, d_W3_start_from_read_z3_ptr, d3_ptr, d1_ptr, D_end_D_mu_ptr, d_ln_weight_from_o_ptr,
-    D_end_ptr, d_q_ptr, position_ptr, cu_ptr, T, members, low, high,
+    W1_start_ptr, W3_start_ptr, W2_start_ptr, d_W1_start_from_read_z1_ptr, z1_ptr, z3_ptr, h_ptr, centred_ptr,
+    ln_weight_e_ptr, d2_ptr, d2_W2_start_ptr, d_W2_start_from_read_f_ptr, d_W3_start_from_read_z3_ptr, d3_ptr, d1_ptr,
+    D_end_D_mu_ptr, d_ln_weight_from_o_ptr, D_end_ptr, d_q_ptr, position_ptr, cu_ptr, T, members, low, high,
     H: tl.constexpr, K: tl.constexpr, N: tl.constexpr, V: tl.constexpr, C: tl.constexpr, BK: tl.constexpr, BN: tl.constexpr,
     BV: tl.constexpr, BC: tl.constexpr, DOT: tl.constexpr, GRID: tl.constexpr, PACKED: tl.constexpr, SAVE: tl.constexpr,
 ):  # fmt: skip
-    """d_W1_start_from_read_z1, z1, z3, h, centred, ln_weight_e, d2, d2_W2, …: every tile on its own."""
+    """d_W1_start_from_read_z1, z1, z3, h, centred, ln_weight_e, d2, d2_W2_start, …: every tile on its own."""
     index, h = low + (tl.program_id(0) // H).to(tl.int64), tl.program_id(0) % H
     n = sequence_of(index, cu_ptr, members, C, GRID, PACKED)
     first, end, base, tiles, slot, step = span(n, position_ptr, cu_ptr, T, members, C, GRID, PACKED)
@@ -592,27 +607,30 @@ def pre_wide(
     D_end_D_mu = tl.sum(D_end[:, None] * D_mu, 0)  # Λ[C]·Λ[μ]_t = Σ_i Λ[C]_i Λ[μ]_it
     store_row(D_end_D_mu_ptr, own * H + h, r, C, D_end_D_mu)
     store_row(D_end_ptr, own * H + h, r, C, D_end)
-    read_f = tl.zeros([BC, BV], tl.float32)  # f[q]_t = h[q]_t W₂[0]
-    f = tl.zeros([BC, BV], tl.float32)  # f_t = h_t W₂[0]
+    read_f = tl.zeros([BC, BV], tl.float32)  # f[q]_t = h[q]_t W₂[start]
+    f = tl.zeros([BC, BV], tl.float32)  # f_t = h_t W₂[start]
     for b in tl.range(tl.cdiv(N, BN), disable_licm=True):
         at_n = b * BN + tl.arange(0, BN)
         W1 = load_tile(W1_at_ptr, index * H + h, at_k, at_n, K, N)
+        W1_start = load_tile(W1_start_ptr, n * H + h, at_k, at_n, K, N) if GRID == "resumed" else W1
         q = load_rows(q_ptr, at_row, row, here, at_k, K)
         W3 = load_tile(W3_at_ptr, index * H + h, at_k, at_n, K, N)
+        W3_start = load_tile(W3_start_ptr, n * H + h, at_k, at_n, K, N) if GRID == "resumed" else W3
 
         # the memory at the queries
-        read_z1 = dot(q, W1, DOT)  # z₁[q]_t = q_t W₁[0]
-        read_z3 = dot(q, W3, DOT)  # z₃[q]_t = q_t W₃[0]
+        read_z1 = dot(q, W1_start, DOT)  # z₁[q]_t = q_t W₁[start]
+        read_z3 = dot(q, W3_start, DOT)  # z₃[q]_t = q_t W₃[start]
         W2 = load_tile(W2_at_ptr, index * H + h, at_n, at_v, N, V)
+        W2_start = load_tile(W2_start_ptr, n * H + h, at_n, at_v, N, V) if GRID == "resumed" else W2
         read_h = (read_z3 * silu(read_z1)).to(DOT)  # h[q]_t = z₃[q]_t · silu(z₁[q]_t)
         k = load_rows(k_ptr, at_row, row, here, at_k, K)
-        read_f += dot(read_h, W2, DOT)
+        read_f += dot(read_h, W2_start, DOT)
 
         # the surprises of all tokens
-        z1 = dot(k, W1, DOT)  # z₁_t = k_t W₁[0]
-        z3 = dot(k, W3, DOT)  # z₃_t = k_t W₃[0]
+        z1 = dot(k, W1_start, DOT)  # z₁_t = k_t W₁[start]
+        z3 = dot(k, W3_start, DOT)  # z₃_t = k_t W₃[start]
         h_2 = z3 * silu(z1)  # h_t = z₃_t · silu(z₁_t)
-        f += dot(h_2, W2, DOT)
+        f += dot(h_2, W2_start, DOT)
         store_tile(z1_ptr, own * H + h, r, at_n, C, N, z1)
         store_tile(z3_ptr, own * H + h, r, at_n, C, N, z3)
         store_tile(h_ptr, own * H + h, r, at_n, C, N, h_2)
@@ -662,38 +680,41 @@ def pre_wide(
     for b in tl.range(tl.cdiv(N, BN), disable_licm=True):
         at_n = b * BN + tl.arange(0, BN)
         W1 = load_tile(W1_at_ptr, index * H + h, at_k, at_n, K, N)
+        W1_start = load_tile(W1_start_ptr, n * H + h, at_k, at_n, K, N) if GRID == "resumed" else W1
         q = load_rows(q_ptr, at_row, row, here, at_k, K)
         W3 = load_tile(W3_at_ptr, index * H + h, at_k, at_n, K, N)
+        W3_start = load_tile(W3_start_ptr, n * H + h, at_k, at_n, K, N) if GRID == "resumed" else W3
 
         # the memory at the queries
-        read_z3 = dot(q, W3, DOT)  # z₃[q]_t = q_t W₃[0]
-        read_z1 = dot(q, W1, DOT)  # z₁[q]_t = q_t W₁[0]
+        read_z3 = dot(q, W3_start, DOT)  # z₃[q]_t = q_t W₃[start]
+        read_z1 = dot(q, W1_start, DOT)  # z₁[q]_t = q_t W₁[start]
         read_h = (read_z3 * silu(read_z1)).to(DOT)  # h[q]_t = z₃[q]_t · silu(z₁[q]_t)
         d_W2_start_from_read_f = dot_tn(read_h, d_read_f, DOT)  # ∂W₂[start](f[q]) = Σ_l h[q]_lᵀ ⊗ ∂f[q]_l
         W2 = load_tile(W2_at_ptr, index * H + h, at_n, at_v, N, V)
+        W2_start = load_tile(W2_start_ptr, n * H + h, at_n, at_v, N, V) if GRID == "resumed" else W2
         store_tile(d_W2_start_from_read_f_ptr, own * H + h, at_n, at_v, N, V, d_W2_start_from_read_f)
 
         # back through the memory at the queries
-        d_read_h = dot_nt(d_read_f, W2, DOT)  # ∂h[q]_t = ∂f[q]_t W₂[0]ᵀ
+        d_read_h = dot_nt(d_read_f, W2_start, DOT)  # ∂h[q]_t = ∂f[q]_t W₂[start]ᵀ
         d_read_z1 = (d_read_h * read_z3 * silu_slope(read_z1)).to(DOT)  # ∂z₁[q]_t = ∂h[q]_t · z₃[q]_t · silu′(z₁[q]_t)
         d_read_z3 = (d_read_h * silu(read_z1)).to(DOT)  # ∂z₃[q]_t = ∂h[q]_t · silu(z₁[q]_t)
         d_W1_start_from_read_z1 = dot_tn(q, d_read_z1, DOT)  # ∂W₁[start](z₁[q]) = Σ_l q_lᵀ ⊗ ∂z₁[q]_l
         store_tile(d_W1_start_from_read_z1_ptr, own * H + h, at_k, at_n, K, N, d_W1_start_from_read_z1)
         d_W3_start_from_read_z3 = dot_tn(q, d_read_z3, DOT)  # ∂W₃[start](z₃[q]) = Σ_l q_lᵀ ⊗ ∂z₃[q]_l
         store_tile(d_W3_start_from_read_z3_ptr, own * H + h, at_k, at_n, K, N, d_W3_start_from_read_z3)
-        d_q_from_read_z3 += dot_nt(d_read_z3, W3, DOT)
+        d_q_from_read_z3 += dot_nt(d_read_z3, W3_start, DOT)
         k = load_rows(k_ptr, at_row, row, here, at_k, K)
-        d_q_from_read_z1 += dot_nt(d_read_z1, W1, DOT)
+        d_q_from_read_z1 += dot_nt(d_read_z1, W1_start, DOT)
 
         # the surprises of all tokens
-        z3 = dot(k, W3, DOT)  # z₃_t = k_t W₃[0]
-        z1 = dot(k, W1, DOT)  # z₁_t = k_t W₁[0]
-        d2_W2 = dot_nt(d2, W2, DOT)  # d₂·W₂[0]_t = d₂_t W₂[0]ᵀ
-        d1 = d2_W2 * z3 * silu_slope(z1)  # d₁_t = d₂·W₂[0]_t · z₃_t · silu′(z₁_t)
+        z3 = dot(k, W3_start, DOT)  # z₃_t = k_t W₃[start]
+        z1 = dot(k, W1_start, DOT)  # z₁_t = k_t W₁[start]
+        d2_W2_start = dot_nt(d2, W2_start, DOT)  # d₂·W₂[start]_t = d₂_t W₂[start]ᵀ
+        d1 = d2_W2_start * z3 * silu_slope(z1)  # d₁_t = d₂·W₂[start]_t · z₃_t · silu′(z₁_t)
         store_tile(d1_ptr, own * H + h, r, at_n, C, N, d1)
-        d3 = d2_W2 * silu(z1)  # d₃_t = d₂·W₂[0]_t · silu(z₁_t)
+        d3 = d2_W2_start * silu(z1)  # d₃_t = d₂·W₂[start]_t · silu(z₁_t)
         store_tile(d3_ptr, own * H + h, r, at_n, C, N, d3)
-        store_tile(d2_W2_ptr, own * H + h, r, at_n, C, N, d2_W2)
+        store_tile(d2_W2_start_ptr, own * H + h, r, at_n, C, N, d2_W2_start)
     d_o = load_rows(d_o_ptr, at_row, row, here, at_v, V)
     d_q = d_o.to(tl.float32) + d_q_from_read_z3 + d_q_from_read_z1
     store_rows(d_q_ptr, at_row, row, here, at_k, K, d_q)
@@ -701,17 +722,17 @@ def pre_wide(
 
 @triton.jit(do_not_specialize=JUST_NUMBERS)
 def seq(
-    G_end_ptr, W2_at_ptr, beta_end_ptr, centred_ptr, d2_ptr, d2_W2_ptr, d_W1_ptr, d_W1_momentum_ptr,
+    G_end_ptr, W2_at_ptr, beta_end_ptr, centred_ptr, d2_ptr, d2_W2_start_ptr, d_W1_ptr, d_W1_momentum_ptr,
     d_W1_start_from_read_z1_ptr, d_W2_ptr, d_W2_momentum_ptr, d_W2_start_from_read_f_ptr, d_W3_ptr, d_W3_momentum_ptr,
     d_W3_start_from_read_z3_ptr, h_ptr, k_ptr, ln_weight_ptr, ln_weight_e_ptr, m_end_ptr, n_end_ptr, reach_end_ptr, z1_ptr,
-    z3_ptr, d_W1_next_ptr, d_W1_momentum_next_ptr, d_W2_next_ptr, d_W2_momentum_next_ptr, d_W3_next_ptr,
-    d_W3_momentum_next_ptr, d_n_end_d2_ptr, d_G_end_d2_ptr, d_t1_ptr, d_z3_ptr, d_z1_ptr, d_W1_at_ptr, d_W1_momentum_at_ptr,
-    d_W2_at_ptr, d_W2_momentum_at_ptr, d_W3_at_ptr, d_W3_momentum_at_ptr, d_W1_last_ptr, d_W2_last_ptr, d_W3_last_ptr,
-    position_ptr, cu_ptr, T, members, low, high,
+    z3_ptr, W2_start_ptr, d_W1_next_ptr, d_W1_start_ptr, d_W1_momentum_next_ptr, d_W2_next_ptr, d_W2_start_ptr,
+    d_W2_momentum_next_ptr, d_W3_next_ptr, d_W3_start_ptr, d_W3_momentum_next_ptr, d_n_end_d2_ptr, d_G_end_d2_ptr, d_t1_ptr,
+    d_z3_ptr, d_z1_ptr, d_W1_at_ptr, d_W1_momentum_at_ptr, d_W2_at_ptr, d_W2_momentum_at_ptr, d_W3_at_ptr,
+    d_W3_momentum_at_ptr, d_W1_last_ptr, d_W2_last_ptr, d_W3_last_ptr, position_ptr, cu_ptr, T, members, low, high,
     H: tl.constexpr, K: tl.constexpr, N: tl.constexpr, V: tl.constexpr, C: tl.constexpr, BK: tl.constexpr, BN: tl.constexpr,
     BV: tl.constexpr, BC: tl.constexpr, DOT: tl.constexpr, GRID: tl.constexpr, PACKED: tl.constexpr, SAVE: tl.constexpr,
 ):  # fmt: skip
-    """d_W1, d_W1_momentum, d_W2, d_W2_momentum, d_W3, d_W3_momentum, d_n_end_d2, d_G_end_d2, …: from the last tile to the first."""
+    """d_W1, d_W1_start, d_W1_momentum, d_W2, d_W2_start, d_W2_momentum, d_W3, d_W3_start, …: from the last tile to the first."""
     n, h = (tl.program_id(0) // H).to(tl.int64), tl.program_id(0) % H
     first, end, base, tiles, slot, step = span(n, position_ptr, cu_ptr, T, members, C, GRID, PACKED)
     r = tl.arange(0, BC)
@@ -763,11 +784,12 @@ def seq(
         z3 = load_tile(z3_ptr, own * H + h, r + zero, at_n, C, N)
         store_tile(d_G_end_d2_ptr, own * H + h, r + zero, at_v, C, V, d_G_end_d2)
         W2 = load_tile(W2_at_ptr, index * H + h, at_n + zero, at_v, N, V)
+        W2_start = load_tile(W2_start_ptr, n * H + h, at_n, at_v, N, V) if GRID == "resumed" else W2
         rstd = tl.rsqrt(tl.sum(square(centred.to(tl.float32)), 1) / V + 1e-06)  # ρ_t = 1 / √(mean(f̃_t²) + 1e-06)
 
         # back through the surprises of all tokens
         d_t3 = (d_d1 * z3.to(tl.float32) * silu_slope(z1.to(tl.float32)) + d_d3 * silu(z1.to(tl.float32))).to(DOT)
-        d_d2 = (n_end[:, None] * d_n_end_d2 + G_end[:, None] * d_G_end_d2) + dot_apart(d_t3, W2, DOT, T)
+        d_d2 = (n_end[:, None] * d_n_end_d2 + G_end[:, None] * d_G_end_d2) + dot_apart(d_t3, W2_start, DOT, T)
         d_t2 = d_d2 - tl.sum(d_d2, 1)[:, None] / V  # ∂t₂_t = ∂d₂_t − mean(∂d₂_t)
         d_t1_centred = -tl.sum(d_t2 * centred.to(tl.float32), 1) * (rstd * rstd * rstd) / V  # ∂t₁·f̃_t = −mean(∂t₂_t · f̃_t) ρ_t³
         ln_weight_e = load_tile(ln_weight_e_ptr, own * H + h, r + zero, at_v, C, V)
@@ -791,44 +813,55 @@ def seq(
             - ln_weight_e_centred[:, None] * (rstd[:, None] * rstd[:, None] * rstd[:, None]) / V * d_t2
         )  # fmt: skip
         d_f = (d_centred - tl.sum(tl.where((at_v < V)[None, :], d_centred, 0.0), 1)[:, None] / V).to(DOT)  # ∂f_t = ∂f̃_t − mean(∂f̃_t)
-        beta_end = load_number(beta_end_ptr, index * H + h)
         z3 = load_tile(z3_ptr, own * H + h, r + zero, at_n, C, N)
+        beta_end = load_number(beta_end_ptr, index * H + h)
         z1 = load_tile(z1_ptr, own * H + h, r + zero, at_n, C, N)
+        d2_W2_start = load_tile(d2_W2_start_ptr, own * H + h, r + zero, at_n, C, N)
         m_end = load_number(m_end_ptr, index * H + h)
         reach_end = load_number(reach_end_ptr, index * H + h)
-        d2_W2 = load_tile(d2_W2_ptr, own * H + h, r + zero, at_n, C, N)
         d_W2_start_from_read_f = load_tile(d_W2_start_from_read_f_ptr, own * H + h, at_n + zero, at_v, N, V)
         d_h = -n_end[:, None] * dot_apart_nt(d2, d_W2_momentum, DOT, T) - G_end[:, None] * dot_apart_nt(d2, d_W2, DOT, T)
-        d_h_2 = d_h + dot_apart_nt(d_f, W2, DOT, T)  # ∂h_t = (−n[C]_t (d₂_t d_W2_momentumᵀ) − G[C]_t (d₂_t d_W2ᵀ)) + ∂f_t W₂[0]ᵀ
+        d_h_2 = d_h + dot_apart_nt(d_f, W2_start, DOT, T)  # ∂h_t = (−n[C]_t (d₂_t d_W2_momentumᵀ) − G[C]_t (d₂_t d_W2ᵀ)) + ∂f_t W₂[start]ᵀ
         d_z1 = (
-            d2_W2.to(tl.float32)
+            d2_W2_start.to(tl.float32)
             * d_d1
             * z3.to(tl.float32)
             * (z1.to(tl.float32) * square(1 - sigmoid(z1.to(tl.float32))) * sigmoid(z1.to(tl.float32)) + 2 * (1 - sigmoid(z1.to(tl.float32))) * sigmoid(z1.to(tl.float32)) - z1.to(tl.float32) * square(sigmoid(z1.to(tl.float32))) * (1 - sigmoid(z1.to(tl.float32))))  # noqa: E501
-            + d_d3 * d2_W2.to(tl.float32) * silu_slope(z1.to(tl.float32))
+            + d_d3 * d2_W2_start.to(tl.float32) * silu_slope(z1.to(tl.float32))
             + z3.to(tl.float32) * d_h_2 * silu_slope(z1.to(tl.float32))
         )  # fmt: skip
+        d_z3 = d_d1 * d2_W2_start.to(tl.float32) * silu_slope(z1.to(tl.float32)) + d_h_2 * silu(z1.to(tl.float32))
         d_W3_start_from_read_z3 = load_tile(d_W3_start_from_read_z3_ptr, own * H + h, at_k + zero, at_n, K, N)
-        d_z3 = d_d1 * d2_W2.to(tl.float32) * silu_slope(z1.to(tl.float32)) + d_h_2 * silu(z1.to(tl.float32))
-        d_W2_start_from_read_f_and_more = (
-            beta_end * d_W2
-            + d_W2_start_from_read_f.to(tl.float32)
-            + dot_tn(d_t3, d2, DOT)
-            + dot_tn(h_2, d_f, DOT)
-        )  # fmt: skip
+        d_W2_start = d_W2_start_from_read_f.to(tl.float32) + dot_tn(d_t3, d2, DOT) + dot_tn(h_2, d_f, DOT)
+        d_W2_next = beta_end * d_W2
+        d_W2_start = d_W2_start
+        if GRID == "resumed":
+            store_tile(d_W2_start_ptr, n * H + h, at_n, at_v, N, V, d_W2_start)
+        else:
+            d_W2_next += d_W2_start
         d_W2_momentum_next = m_end * d_W2_momentum + reach_end * d_W2
         d_W1_start_from_read_z1 = load_tile(d_W1_start_from_read_z1_ptr, own * H + h, at_k + zero, at_n, K, N)
         d_W3_momentum_next = m_end * d_W3_momentum + reach_end * d_W3
-        d_W3_start_from_read_z3_and_more = beta_end * d_W3 + d_W3_start_from_read_z3.to(tl.float32) + dot_tn(k, d_z3, DOT)
+        d_W3_next = beta_end * d_W3
+        d_W3_start = d_W3_start_from_read_z3.to(tl.float32) + dot_tn(k, d_z3, DOT)
+        if GRID == "resumed":
+            store_tile(d_W3_start_ptr, n * H + h, at_k, at_n, K, N, d_W3_start)
+        else:
+            d_W3_next += d_W3_start
         store_tile(d_z3_ptr, own * H + h, r + zero, at_n, C, N, d_z3)
         d_W1_momentum_next = m_end * d_W1_momentum + reach_end * d_W1
-        d_W1_start_from_read_z1_and_more = beta_end * d_W1 + d_W1_start_from_read_z1.to(tl.float32) + dot_tn(k, d_z1, DOT)
+        d_W1_next = beta_end * d_W1
+        d_W1_start = d_W1_start_from_read_z1.to(tl.float32) + dot_tn(k, d_z1, DOT)
+        if GRID == "resumed":
+            store_tile(d_W1_start_ptr, n * H + h, at_k, at_n, K, N, d_W1_start)
+        else:
+            d_W1_next += d_W1_start
         store_tile(d_z1_ptr, own * H + h, r + zero, at_n, C, N, d_z1)
-        d_W1 = d_W1_start_from_read_z1_and_more
+        d_W1 = d_W1_next
         d_W1_momentum = d_W1_momentum_next
-        d_W2 = tl.where((at_v < V)[None, :], d_W2_start_from_read_f_and_more, 0.0)
+        d_W2 = tl.where((at_v < V)[None, :], d_W2_next, 0.0)
         d_W2_momentum = d_W2_momentum_next
-        d_W3 = d_W3_start_from_read_z3_and_more
+        d_W3 = d_W3_next
         d_W3_momentum = d_W3_momentum_next
         if i == tiles - 1:
             d_W1 += load_tile(d_W1_last_ptr, n * H + h, at_k, at_n, K, N).to(tl.float32)
@@ -845,17 +878,17 @@ def seq(
 
 @triton.jit(do_not_specialize=JUST_NUMBERS)
 def seq_wide(
-    G_end_ptr, W2_at_ptr, beta_end_ptr, centred_ptr, d2_ptr, d2_W2_ptr, d_W1_ptr, d_W1_momentum_ptr,
+    G_end_ptr, W2_at_ptr, beta_end_ptr, centred_ptr, d2_ptr, d2_W2_start_ptr, d_W1_ptr, d_W1_momentum_ptr,
     d_W1_start_from_read_z1_ptr, d_W2_ptr, d_W2_momentum_ptr, d_W2_start_from_read_f_ptr, d_W3_ptr, d_W3_momentum_ptr,
     d_W3_start_from_read_z3_ptr, h_ptr, k_ptr, ln_weight_ptr, ln_weight_e_ptr, m_end_ptr, n_end_ptr, reach_end_ptr, z1_ptr,
-    z3_ptr, d_W1_next_ptr, d_W1_momentum_next_ptr, d_W2_next_ptr, d_W2_momentum_next_ptr, d_W3_next_ptr,
-    d_W3_momentum_next_ptr, d_n_end_d2_ptr, d_G_end_d2_ptr, d_t1_ptr, d_z3_ptr, d_z1_ptr, d_W1_at_ptr, d_W1_momentum_at_ptr,
-    d_W2_at_ptr, d_W2_momentum_at_ptr, d_W3_at_ptr, d_W3_momentum_at_ptr, d_W1_last_ptr, d_W2_last_ptr, d_W3_last_ptr,
-    position_ptr, cu_ptr, T, members, low, high,
+    z3_ptr, W2_start_ptr, d_W1_next_ptr, d_W1_start_ptr, d_W1_momentum_next_ptr, d_W2_next_ptr, d_W2_start_ptr,
+    d_W2_momentum_next_ptr, d_W3_next_ptr, d_W3_start_ptr, d_W3_momentum_next_ptr, d_n_end_d2_ptr, d_G_end_d2_ptr, d_t1_ptr,
+    d_z3_ptr, d_z1_ptr, d_W1_at_ptr, d_W1_momentum_at_ptr, d_W2_at_ptr, d_W2_momentum_at_ptr, d_W3_at_ptr,
+    d_W3_momentum_at_ptr, d_W1_last_ptr, d_W2_last_ptr, d_W3_last_ptr, position_ptr, cu_ptr, T, members, low, high,
     H: tl.constexpr, K: tl.constexpr, N: tl.constexpr, V: tl.constexpr, C: tl.constexpr, BK: tl.constexpr, BN: tl.constexpr,
     BV: tl.constexpr, BC: tl.constexpr, DOT: tl.constexpr, GRID: tl.constexpr, PACKED: tl.constexpr, SAVE: tl.constexpr,
 ):  # fmt: skip
-    """d_W1, d_W1_momentum, d_W2, d_W2_momentum, d_W3, d_W3_momentum, d_n_end_d2, d_G_end_d2, …: from the last tile to the first."""
+    """d_W1, d_W1_start, d_W1_momentum, d_W2, d_W2_start, d_W2_momentum, d_W3, d_W3_start, …: from the last tile to the first."""
     n, h = (tl.program_id(0) // H).to(tl.int64), tl.program_id(0) % H
     first, end, base, tiles, slot, step = span(n, position_ptr, cu_ptr, T, members, C, GRID, PACKED)
     r = tl.arange(0, BC)
@@ -916,11 +949,12 @@ def seq_wide(
             d_W2 = load_tile(d_W2_next_ptr, n * H + h, at_n, at_v, N, V).to(tl.float32)
             d_G_end_d1 = -dot_apart(k, d_W1, DOT, T)  # ∂G[C]·d₁_t = −k_t d_W1
             W2 = load_tile(W2_at_ptr, index * H + h, at_n + zero, at_v, N, V)
+            W2_start = load_tile(W2_start_ptr, n * H + h, at_n, at_v, N, V) if GRID == "resumed" else W2
             d_d1 = n_end[:, None] * d_n_end_d1 + G_end[:, None] * d_G_end_d1
             d_t3 = (d_d1 * z3.to(tl.float32) * silu_slope(z1.to(tl.float32)) + d_d3 * silu(z1.to(tl.float32))).to(DOT)
             h_d_W2_momentum += dot_apart(h_2, d_W2_momentum, DOT, T)
             h_d_W2 += dot_apart(h_2, d_W2, DOT, T)
-            d_d2_from_t3 += dot_apart(d_t3, W2, DOT, T)
+            d_d2_from_t3 += dot_apart(d_t3, W2_start, DOT, T)
         d_n_end_d2 = -h_d_W2_momentum  # ∂n[C]·d₂_t = −h_t d_W2_momentum
         store_tile(d_n_end_d2_ptr, own * H + h, r + zero, at_v, C, V, d_n_end_d2)
         centred = load_tile(centred_ptr, own * H + h, r + zero, at_v, C, V)
@@ -977,7 +1011,6 @@ def seq_wide(
             if SAVE:
                 store_tile(d_W1_momentum_at_ptr, own * H + h, at_k + zero, at_n, K, N, d_W1_momentum)
             d_W1_momentum_next = m_end * d_W1_momentum + reach_end * d_W1
-            d_W2 = load_tile(d_W2_next_ptr, n * H + h, at_n, at_v, N, V).to(tl.float32)
             tl.debug_barrier()
             store_tile(d_W1_momentum_next_ptr, n * H + h, at_k, at_n, K, N, d_W1_momentum_next)
             d_n_end_d1 = -dot_apart(k, d_W1_momentum, DOT, T)  # ∂n[C]·d₁_t = −k_t d_W1_momentum
@@ -985,61 +1018,74 @@ def seq_wide(
 
             # back through the surprises of all tokens
             d_d1 = n_end[:, None] * d_n_end_d1 + G_end[:, None] * d_G_end_d1
-            if SAVE:
-                store_tile(d_W2_at_ptr, own * H + h, at_n + zero, at_v, N, V, d_W2)
             z1 = load_tile(z1_ptr, own * H + h, r + zero, at_n, C, N)
             z3 = load_tile(z3_ptr, own * H + h, r + zero, at_n, C, N)
             h_2 = load_tile(h_ptr, own * H + h, r + zero, at_n, C, N)
+            d_W2 = load_tile(d_W2_next_ptr, n * H + h, at_n, at_v, N, V).to(tl.float32)
             d2 = load_tile(d2_ptr, own * H + h, r + zero, at_v, C, V)
-            d_W2_momentum = load_tile(d_W2_momentum_next_ptr, n * H + h, at_n, at_v, N, V).to(tl.float32)
             d_W2_start_from_read_f = load_tile(d_W2_start_from_read_f_ptr, own * H + h, at_n + zero, at_v, N, V)
+            d_W2_momentum = load_tile(d_W2_momentum_next_ptr, n * H + h, at_n, at_v, N, V).to(tl.float32)
             d_t3 = (d_d1 * z3.to(tl.float32) * silu_slope(z1.to(tl.float32)) + d_d3 * silu(z1.to(tl.float32))).to(DOT)
-            d_W2_start_from_read_f_and_more = (
-                beta_end * d_W2
-                + d_W2_start_from_read_f.to(tl.float32)
-                + dot_tn(d_t3, d2, DOT)
-                + dot_tn(h_2, d_f, DOT)
-            )  # fmt: skip
-            W2 = load_tile(W2_at_ptr, index * H + h, at_n + zero, at_v, N, V)
+            d_W2_start = d_W2_start_from_read_f.to(tl.float32) + dot_tn(d_t3, d2, DOT) + dot_tn(h_2, d_f, DOT)
+            d_W2_next = beta_end * d_W2
+            d_W2_start = d_W2_start
+            if GRID == "resumed":
+                store_tile(d_W2_start_ptr, n * H + h, at_n, at_v, N, V, d_W2_start)
+            else:
+                d_W2_next += d_W2_start
             if i == tiles - 1:
-                d_W2_start_from_read_f_and_more += load_tile(d_W2_last_ptr, n * H + h, at_n, at_v, N, V).to(tl.float32)
+                d_W2_next += load_tile(d_W2_last_ptr, n * H + h, at_n, at_v, N, V).to(tl.float32)
             tl.debug_barrier()
-            store_tile(d_W2_next_ptr, n * H + h, at_n, at_v, N, V, d_W2_start_from_read_f_and_more)
+            store_tile(d_W2_next_ptr, n * H + h, at_n, at_v, N, V, d_W2_next)
+            W2 = load_tile(W2_at_ptr, index * H + h, at_n + zero, at_v, N, V)
+            W2_start = load_tile(W2_start_ptr, n * H + h, at_n, at_v, N, V) if GRID == "resumed" else W2
+            d_W2_momentum_next = m_end * d_W2_momentum + reach_end * d_W2
+            tl.debug_barrier()
+            store_tile(d_W2_momentum_next_ptr, n * H + h, at_n, at_v, N, V, d_W2_momentum_next)
             if SAVE:
-                store_tile(d_W2_momentum_at_ptr, own * H + h, at_n + zero, at_v, N, V, d_W2_momentum)
-            d_h = -n_end[:, None] * dot_apart_nt(d2, d_W2_momentum, DOT, T) - G_end[:, None] * dot_apart_nt(d2, d_W2, DOT, T)
+                store_tile(d_W2_at_ptr, own * H + h, at_n + zero, at_v, N, V, d_W2)
             z3 = load_tile(z3_ptr, own * H + h, r + zero, at_n, C, N)
             z1 = load_tile(z1_ptr, own * H + h, r + zero, at_n, C, N)
-            d2_W2 = load_tile(d2_W2_ptr, own * H + h, r + zero, at_n, C, N)
+            d2_W2_start = load_tile(d2_W2_start_ptr, own * H + h, r + zero, at_n, C, N)
             d_W1_start_from_read_z1 = load_tile(d_W1_start_from_read_z1_ptr, own * H + h, at_k + zero, at_n, K, N)
-            d_W2_momentum_next = m_end * d_W2_momentum + reach_end * d_W2
-            d_h_2 = d_h + dot_apart_nt(d_f, W2, DOT, T)  # ∂h_t = (−n[C]_t (d₂_t d_W2_momentumᵀ) − G[C]_t (d₂_t d_W2ᵀ)) + ∂f_t W₂[0]ᵀ
+            d_h = -n_end[:, None] * dot_apart_nt(d2, d_W2_momentum, DOT, T) - G_end[:, None] * dot_apart_nt(d2, d_W2, DOT, T)
+            d_h_2 = d_h + dot_apart_nt(d_f, W2_start, DOT, T)  # ∂h_t = (−n[C]_t (d₂_t d_W2_momentumᵀ) − G[C]_t (d₂_t d_W2ᵀ)) + ∂f_t W₂[start]ᵀ  # noqa: E501  # fmt: skip
             d_z1 = (
-                d2_W2.to(tl.float32)
+                d2_W2_start.to(tl.float32)
                 * d_d1
                 * z3.to(tl.float32)
                 * (z1.to(tl.float32) * square(1 - sigmoid(z1.to(tl.float32))) * sigmoid(z1.to(tl.float32)) + 2 * (1 - sigmoid(z1.to(tl.float32))) * sigmoid(z1.to(tl.float32)) - z1.to(tl.float32) * square(sigmoid(z1.to(tl.float32))) * (1 - sigmoid(z1.to(tl.float32))))  # noqa: E501
-                + d_d3 * d2_W2.to(tl.float32) * silu_slope(z1.to(tl.float32))
+                + d_d3 * d2_W2_start.to(tl.float32) * silu_slope(z1.to(tl.float32))
                 + z3.to(tl.float32) * d_h_2 * silu_slope(z1.to(tl.float32))
             )  # fmt: skip
+            d_z3 = d_d1 * d2_W2_start.to(tl.float32) * silu_slope(z1.to(tl.float32)) + d_h_2 * silu(z1.to(tl.float32))
             d_W3_start_from_read_z3 = load_tile(d_W3_start_from_read_z3_ptr, own * H + h, at_k + zero, at_n, K, N)
-            d_z3 = d_d1 * d2_W2.to(tl.float32) * silu_slope(z1.to(tl.float32)) + d_h_2 * silu(z1.to(tl.float32))
-            d_W1_start_from_read_z1_and_more = beta_end * d_W1 + d_W1_start_from_read_z1.to(tl.float32) + dot_tn(k, d_z1, DOT)
+            d_W1_next = beta_end * d_W1
+            d_W1_start = d_W1_start_from_read_z1.to(tl.float32) + dot_tn(k, d_z1, DOT)
+            if GRID == "resumed":
+                store_tile(d_W1_start_ptr, n * H + h, at_k, at_n, K, N, d_W1_start)
+            else:
+                d_W1_next += d_W1_start
             if i == tiles - 1:
-                d_W1_start_from_read_z1_and_more += load_tile(d_W1_last_ptr, n * H + h, at_k, at_n, K, N).to(tl.float32)
+                d_W1_next += load_tile(d_W1_last_ptr, n * H + h, at_k, at_n, K, N).to(tl.float32)
             tl.debug_barrier()
-            store_tile(d_W1_next_ptr, n * H + h, at_k, at_n, K, N, d_W1_start_from_read_z1_and_more)
-            tl.debug_barrier()
-            store_tile(d_W2_momentum_next_ptr, n * H + h, at_n, at_v, N, V, d_W2_momentum_next)
-            d_W3_start_from_read_z3_and_more = beta_end * d_W3 + d_W3_start_from_read_z3.to(tl.float32) + dot_tn(k, d_z3, DOT)
+            store_tile(d_W1_next_ptr, n * H + h, at_k, at_n, K, N, d_W1_next)
+            if SAVE:
+                store_tile(d_W2_momentum_at_ptr, own * H + h, at_n + zero, at_v, N, V, d_W2_momentum)
+            if SAVE:
+                store_tile(d_W3_at_ptr, own * H + h, at_k + zero, at_n, K, N, d_W3)
+            d_W3_next = beta_end * d_W3
+            d_W3_start = d_W3_start_from_read_z3.to(tl.float32) + dot_tn(k, d_z3, DOT)
+            if GRID == "resumed":
+                store_tile(d_W3_start_ptr, n * H + h, at_k, at_n, K, N, d_W3_start)
+            else:
+                d_W3_next += d_W3_start
             store_tile(d_z1_ptr, own * H + h, r + zero, at_n, C, N, d_z1)
             store_tile(d_z3_ptr, own * H + h, r + zero, at_n, C, N, d_z3)
             if i == tiles - 1:
-                d_W3_start_from_read_z3_and_more += load_tile(d_W3_last_ptr, n * H + h, at_k, at_n, K, N).to(tl.float32)
+                d_W3_next += load_tile(d_W3_last_ptr, n * H + h, at_k, at_n, K, N).to(tl.float32)
             tl.debug_barrier()
-            store_tile(d_W3_next_ptr, n * H + h, at_k, at_n, K, N, d_W3_start_from_read_z3_and_more)
-            if SAVE:
-                store_tile(d_W3_at_ptr, own * H + h, at_k + zero, at_n, K, N, d_W3)
+            store_tile(d_W3_next_ptr, n * H + h, at_k, at_n, K, N, d_W3_next)
         tl.debug_barrier()
 
 
@@ -1048,8 +1094,9 @@ def post(
     D_end_ptr, D_end_D_mu_ptr, W1_at_ptr, W1_momentum_at_ptr, W2_at_ptr, W2_momentum_at_ptr, W3_at_ptr, W3_momentum_at_ptr,
     centred_ptr, d1_ptr, d2_ptr, d3_ptr, d_G_end_d2_ptr, d_W1_at_ptr, d_W1_momentum_at_ptr, d_W2_at_ptr,
     d_W2_momentum_at_ptr, d_W3_at_ptr, d_W3_momentum_at_ptr, d_ln_weight_from_o_ptr, d_n_end_d2_ptr, d_o_ptr, d_t1_ptr,
-    d_z1_ptr, d_z3_ptr, eta_ptr, k_ptr, ln_bias_ptr, ln_weight_ptr, log_alpha_ptr, log_mu_ptr, v_ptr, d_eta_ptr, d_k_ptr,
-    d_ln_bias_ptr, d_ln_weight_ptr, d_log_alpha_ptr, d_log_mu_ptr, d_v_ptr, position_ptr, cu_ptr, T, members, low, high,
+    d_z1_ptr, d_z3_ptr, eta_ptr, k_ptr, ln_bias_ptr, ln_weight_ptr, log_alpha_ptr, log_mu_ptr, v_ptr, W3_start_ptr,
+    W1_start_ptr, d_eta_ptr, d_k_ptr, d_ln_bias_ptr, d_ln_weight_ptr, d_log_alpha_ptr, d_log_mu_ptr, d_v_ptr, position_ptr,
+    cu_ptr, T, members, low, high,
     H: tl.constexpr, K: tl.constexpr, N: tl.constexpr, V: tl.constexpr, C: tl.constexpr, BK: tl.constexpr, BN: tl.constexpr,
     BV: tl.constexpr, BC: tl.constexpr, DOT: tl.constexpr, GRID: tl.constexpr, PACKED: tl.constexpr, SAVE: tl.constexpr,
 ):  # fmt: skip
@@ -1185,9 +1232,11 @@ def post(
     beta_end = exp(tl.sum(decay_alpha, 0))  # β[C] = exp(Σ_l log α_l)
     d_W1_at = load_tile(d_W1_at_ptr, own * H + h, at_k, at_n, K, N)
     W1 = load_tile(W1_at_ptr, index * H + h, at_k, at_n, K, N)
+    W1_start = load_tile(W1_start_ptr, n * H + h, at_k, at_n, K, N) if GRID == "resumed" else W1
     d_W1_at_W1 = d_W1_at.to(tl.float32) * W1.to(tl.float32)
     d_W3_at = load_tile(d_W3_at_ptr, own * H + h, at_k, at_n, K, N)
     W3 = load_tile(W3_at_ptr, index * H + h, at_k, at_n, K, N)
+    W3_start = load_tile(W3_start_ptr, n * H + h, at_k, at_n, K, N) if GRID == "resumed" else W3
     d_W3_at_W3 = d_W3_at.to(tl.float32) * W3.to(tl.float32)
     d_log_alpha = (
         (1 - tl.where(log_alpha + 60 < 0, 1.0, 0.0))
@@ -1195,7 +1244,7 @@ def post(
     )  # fmt: skip
     d_z3 = load_tile(d_z3_ptr, own * H + h, r, at_n, C, N)
     d_z1 = load_tile(d_z1_ptr, own * H + h, r, at_n, C, N)
-    d_k_2 = d_e + dot_nt(d_z3, W3, DOT) + dot_nt(d_z1, W1, DOT) + d_k
+    d_k_2 = d_e + dot_nt(d_z3, W3_start, DOT) + dot_nt(d_z1, W1_start, DOT) + d_k
     store_rows(d_k_ptr, at_row, row, here, at_k, K, d_k_2)
     store_numbers(d_log_mu_ptr, at_row, row, here, d_log_mu)
     store_numbers(d_log_alpha_ptr, at_row, row, here, d_log_alpha)
@@ -1207,8 +1256,9 @@ def post_wide(
     D_end_ptr, D_end_D_mu_ptr, W1_at_ptr, W1_momentum_at_ptr, W2_at_ptr, W2_momentum_at_ptr, W3_at_ptr, W3_momentum_at_ptr,
     centred_ptr, d1_ptr, d2_ptr, d3_ptr, d_G_end_d2_ptr, d_W1_at_ptr, d_W1_momentum_at_ptr, d_W2_at_ptr,
     d_W2_momentum_at_ptr, d_W3_at_ptr, d_W3_momentum_at_ptr, d_ln_weight_from_o_ptr, d_n_end_d2_ptr, d_o_ptr, d_t1_ptr,
-    d_z1_ptr, d_z3_ptr, eta_ptr, k_ptr, ln_bias_ptr, ln_weight_ptr, log_alpha_ptr, log_mu_ptr, v_ptr, d_eta_ptr, d_k_ptr,
-    d_ln_bias_ptr, d_ln_weight_ptr, d_log_alpha_ptr, d_log_mu_ptr, d_v_ptr, position_ptr, cu_ptr, T, members, low, high,
+    d_z1_ptr, d_z3_ptr, eta_ptr, k_ptr, ln_bias_ptr, ln_weight_ptr, log_alpha_ptr, log_mu_ptr, v_ptr, W3_start_ptr,
+    W1_start_ptr, d_eta_ptr, d_k_ptr, d_ln_bias_ptr, d_ln_weight_ptr, d_log_alpha_ptr, d_log_mu_ptr, d_v_ptr, position_ptr,
+    cu_ptr, T, members, low, high,
     H: tl.constexpr, K: tl.constexpr, N: tl.constexpr, V: tl.constexpr, C: tl.constexpr, BK: tl.constexpr, BN: tl.constexpr,
     BV: tl.constexpr, BC: tl.constexpr, DOT: tl.constexpr, GRID: tl.constexpr, PACKED: tl.constexpr, SAVE: tl.constexpr,
 ):  # fmt: skip
@@ -1282,12 +1332,14 @@ def post_wide(
         d_reach_end += tl.sum(d_W3_at.to(tl.float32) * W3_momentum.to(tl.float32))
         d_z3 = load_tile(d_z3_ptr, own * H + h, r, at_n, C, N)
         W3 = load_tile(W3_at_ptr, index * H + h, at_k, at_n, K, N)
-        d_k_from_z3 += dot_nt(d_z3, W3, DOT)
+        W3_start = load_tile(W3_start_ptr, n * H + h, at_k, at_n, K, N) if GRID == "resumed" else W3
+        d_k_from_z3 += dot_nt(d_z3, W3_start, DOT)
         d_beta_end_from_W3_next += tl.sum(d_W3_at.to(tl.float32) * W3.to(tl.float32))
         d_z1 = load_tile(d_z1_ptr, own * H + h, r, at_n, C, N)
         W1 = load_tile(W1_at_ptr, index * H + h, at_k, at_n, K, N)
+        W1_start = load_tile(W1_start_ptr, n * H + h, at_k, at_n, K, N) if GRID == "resumed" else W1
         d_W1_at = load_tile(d_W1_at_ptr, own * H + h, at_k, at_n, K, N)
-        d_k_from_z1 += dot_nt(d_z1, W1, DOT)
+        d_k_from_z1 += dot_nt(d_z1, W1_start, DOT)
         d_beta_end_from_W1_next += tl.sum(d_W1_at.to(tl.float32) * W1.to(tl.float32))
         d_W3_momentum_at = load_tile(d_W3_momentum_at_ptr, own * H + h, at_k, at_n, K, N)
         d3 = load_tile(d3_ptr, own * H + h, r, at_n, C, N)
@@ -1364,758 +1416,6 @@ def post_wide(
     store_numbers(d_log_mu_ptr, at_row, row, here, d_log_mu)
 
 
-@triton.jit(do_not_specialize=JUST_NUMBERS)
-def resume_prep(
-    W1_start_ptr, W2_start_ptr, W3_start_ptr, eta_ptr, k_ptr, ln_bias_ptr, ln_weight_ptr, log_alpha_ptr, log_mu_ptr, q_ptr,
-    v_ptr, o_2_ptr, beta_end_ptr, reach_end_ptr, k_G_end_d1_ptr, h_G_end_d2_ptr, k_G_end_d3_ptr, m_end_ptr, k_n_end_d1_ptr,
-    h_n_end_d2_ptr, k_n_end_d3_ptr, position_ptr, cu_ptr, T, members, low, high,
-    H: tl.constexpr, K: tl.constexpr, N: tl.constexpr, V: tl.constexpr, C: tl.constexpr, BK: tl.constexpr, BN: tl.constexpr,
-    BV: tl.constexpr, BC: tl.constexpr, DOT: tl.constexpr, GRID: tl.constexpr, PACKED: tl.constexpr, SAVE: tl.constexpr,
-):  # fmt: skip
-    """o_2, beta_end, reach_end, k_G_end_d1, h_G_end_d2, k_G_end_d3, m_end, k_n_end_d1, …: every tile on its own."""
-    index, h = low + (tl.program_id(0) // H).to(tl.int64), tl.program_id(0) % H
-    n = sequence_of(index, cu_ptr, members, C, GRID, PACKED)
-    first, end, base, tiles, slot, step = span(n, position_ptr, cu_ptr, T, members, C, GRID, PACKED)
-    i = (index - slot) // step
-    if i >= tiles:
-        return
-    r = tl.arange(0, BC)
-    at_k = tl.arange(0, BK)
-    at_v = tl.arange(0, BV)
-    causal = r[:, None] >= r[None, :]
-    strict = r[:, None] > r[None, :]
-    ln_bias = load_row(ln_bias_ptr, h, at_v, V)
-    ln_weight = load_row(ln_weight_ptr, h, at_v, V)
-    t = base + i * C
-    here = (r >= first - t) & (r < tl.minimum(C, end - t))
-    at_row, row = t * H + h, r * H
-    log_mu = load_numbers(log_mu_ptr, at_row, row, here)
-    log_alpha = load_numbers(log_alpha_ptr, at_row, row, here)
-
-    # decays, and the weights of surprises
-    decay_alpha = tl.maximum(-60.0, log_alpha)  # log α_t = max(−60, log_alpha_t)
-    beta_end = exp(tl.sum(decay_alpha, 0))  # β[C] = exp(Σ_l log α_l)
-    store_number(beta_end_ptr, index * H + h, beta_end)
-    valid = tl.where(here, 1.0, 0.0)
-    D_end = valid * exp(sum_after(decay_alpha, r, DOT))  # Λ[C]_t = valid_t exp(Σ_{l>t} log α_l)
-    decay_mu = tl.maximum(-60.0, log_mu)  # log μ_t = max(−60, log_mu_t)
-    m = exp(tl.cumsum(decay_mu, 0))  # m_t = exp(Σ_{l≤t} log μ_l)
-    reach_end = tl.sum(D_end * m, 0)  # ω[C] = Σ_i Λ[C]_i m_i
-    store_number(reach_end_ptr, index * H + h, reach_end)
-    m_end = exp(tl.sum(decay_mu, 0))  # m[C] = exp(Σ_l log μ_l)
-    store_number(m_end_ptr, index * H + h, m_end)
-    read_f = tl.zeros([BC, BV], tl.float32)  # f[q]_t = h[q]_t W₂[start]
-    f = tl.zeros([BC, BV], tl.float32)  # f_t = h_t W₂[start]
-    for b in tl.range(tl.cdiv(N, BN), disable_licm=True):
-        at_n = b * BN + tl.arange(0, BN)
-        W1_start = load_tile(W1_start_ptr, n * H + h, at_k, at_n, K, N).to(tl.float32)
-        q = load_rows(q_ptr, at_row, row, here, at_k, K)
-        W3_start = load_tile(W3_start_ptr, n * H + h, at_k, at_n, K, N).to(tl.float32)
-
-        # the memory at the queries
-        read_z1 = dot(q, W1_start, DOT)  # z₁[q]_t = q_t W₁[start]
-        read_z3 = dot(q, W3_start, DOT)  # z₃[q]_t = q_t W₃[start]
-        W2_start = load_tile(W2_start_ptr, n * H + h, at_n, at_v, N, V).to(tl.float32)
-        read_h = (read_z3 * silu(read_z1)).to(DOT)  # h[q]_t = z₃[q]_t · silu(z₁[q]_t)
-        k = load_rows(k_ptr, at_row, row, here, at_k, K)
-        read_f += dot(read_h, W2_start, DOT)
-
-        # the surprises of all tokens
-        z1 = dot(k, W1_start, DOT)  # z₁_t = k_t W₁[start]
-        z3 = dot(k, W3_start, DOT)  # z₃_t = k_t W₃[start]
-        h_2 = z3 * silu(z1)  # h_t = z₃_t · silu(z₁_t)
-        f += dot(h_2, W2_start, DOT)
-
-    # the surprises of all tokens
-    mean = tl.sum(f, 1) / V  # f̄_t = mean(f_t)
-    centred = f - mean[:, None]  # f̃_t = f_t − f̄_t
-    centred_squared = tl.sum(tl.where((at_v < V)[None, :], centred * centred, 0.0), 1)
-    rstd = tl.rsqrt(centred_squared / V + 1e-06)  # ρ_t = 1 / √(mean(f̃_t²) + 1e-06)
-    k = load_rows(k_ptr, at_row, row, here, at_k, K)
-    normal = rstd[:, None] * centred  # f̂_t = ρ_t f̃_t
-    v = load_rows(v_ptr, at_row, row, here, at_v, V)
-    u = ln_weight[None, :] * normal + ln_bias[None, :] + k.to(tl.float32)  # u_t = ln_weight · f̂_t + ln_bias + k_t
-    e = u - v.to(tl.float32)  # e_t = u_t − v_t
-    ln_weight_e = ln_weight[None, :] * e  # ln_weight·e_t = e_t · ln_weight
-    rstd_ln_weight_e_and_more = (
-        rstd[:, None] * ln_weight_e
-        - tl.sum(ln_weight_e * centred, 1)[:, None] * (rstd[:, None] * rstd[:, None] * rstd[:, None]) / V * centred
-    )  # fmt: skip
-
-    # the memory at the queries
-    read_mean = tl.sum(read_f, 1) / V  # f̄[q]_t = mean(f[q]_t)
-    read_centred = read_f - read_mean[:, None]  # f̃[q]_t = f[q]_t − f̄[q]_t
-    eta = load_numbers(eta_ptr, at_row, row, here)
-    read_centred_squared = tl.sum(tl.where((at_v < V)[None, :], read_centred * read_centred, 0.0), 1)
-    read_rstd = tl.rsqrt(read_centred_squared / V + 1e-06)  # ρ[q]_t = 1 / √(mean(f̃[q]_t²) + 1e-06)
-    q = load_rows(q_ptr, at_row, row, here, at_k, K)
-    read_normal = read_rstd[:, None] * read_centred  # f̂[q]_t = ρ[q]_t f̃[q]_t
-    o_2 = ln_weight[None, :] * read_normal + ln_bias[None, :] + q.to(tl.float32)  # y_t = ln_weight · f̂[q]_t + ln_bias + q_t
-    store_tile(o_2_ptr, index * H + h, r, at_v, C, V, o_2)
-    d2 = rstd_ln_weight_e_and_more - tl.sum(tl.where((at_v < V)[None, :], rstd_ln_weight_e_and_more, 0.0), 1)[:, None] / V
-
-    # decays, and the weights of surprises
-    D_mu = tl.where(causal, exp(segment_sums(decay_mu, strict)), 0.0)  # Λ[μ]_tj = [j ≤ t] exp(Σ_{j<l≤t} log μ_l)
-    G_end = tl.sum(D_end[:, None] * D_mu, 0) * eta  # G[C]_t = (Σ_i Λ[C]_i Λ[μ]_it) η_t
-    n_end = eta * exp(sum_after(decay_mu, r, DOT))  # n[C]_t = η_t exp(Σ_{l>t} log μ_l)
-    n_end_d2 = (n_end[:, None] * d2).to(DOT)
-    G_end_d2 = (G_end[:, None] * d2).to(DOT)
-    for b in tl.range(tl.cdiv(N, BN), disable_licm=True):
-        at_n = b * BN + tl.arange(0, BN)
-        W1_start = load_tile(W1_start_ptr, n * H + h, at_k, at_n, K, N).to(tl.float32)
-        k = load_rows(k_ptr, at_row, row, here, at_k, K)
-        W3_start = load_tile(W3_start_ptr, n * H + h, at_k, at_n, K, N).to(tl.float32)
-
-        # the surprises of all tokens
-        z1 = dot(k, W1_start, DOT)  # z₁_t = k_t W₁[start]
-        z3 = dot(k, W3_start, DOT)  # z₃_t = k_t W₃[start]
-        h_2 = z3 * silu(z1)  # h_t = z₃_t · silu(z₁_t)
-        h_G_end_d2 = dot_tn(h_2, G_end_d2, DOT)  # h·G[C]·d₂ = Σ_j h_jᵀ ⊗ (G[C]_j d₂_j)
-        store_tile(h_G_end_d2_ptr, index * H + h, at_n, at_v, N, V, h_G_end_d2)
-        h_n_end_d2 = dot_tn(h_2, n_end_d2, DOT)  # h·n[C]·d₂ = Σ_j h_jᵀ ⊗ (n[C]_j d₂_j)
-        W2_start = load_tile(W2_start_ptr, n * H + h, at_n, at_v, N, V).to(tl.float32)
-        store_tile(h_n_end_d2_ptr, index * H + h, at_n, at_v, N, V, h_n_end_d2)
-        d2_W2_start = dot_nt(d2, W2_start, DOT)  # d₂·W₂[start]_t = d₂_t W₂[start]ᵀ
-        d1 = d2_W2_start * z3 * silu_slope(z1)  # d₁_t = d₂·W₂[start]_t · z₃_t · silu′(z₁_t)
-        k_G_end_d1 = dot_tn(k, G_end[:, None] * d1, DOT)  # k·G[C]·d₁ = Σ_j k_jᵀ ⊗ (G[C]_j d₁_j)
-        store_tile(k_G_end_d1_ptr, index * H + h, at_k, at_n, K, N, k_G_end_d1)
-        d3 = d2_W2_start * silu(z1)  # d₃_t = d₂·W₂[start]_t · silu(z₁_t)
-        k_G_end_d3 = dot_tn(k, G_end[:, None] * d3, DOT)  # k·G[C]·d₃ = Σ_j k_jᵀ ⊗ (G[C]_j d₃_j)
-        store_tile(k_G_end_d3_ptr, index * H + h, at_k, at_n, K, N, k_G_end_d3)
-        k_n_end_d1 = dot_tn(k, n_end[:, None] * d1, DOT)  # k·n[C]·d₁ = Σ_j k_jᵀ ⊗ (n[C]_j d₁_j)
-        store_tile(k_n_end_d1_ptr, index * H + h, at_k, at_n, K, N, k_n_end_d1)
-        k_n_end_d3 = dot_tn(k, n_end[:, None] * d3, DOT)  # k·n[C]·d₃ = Σ_j k_jᵀ ⊗ (n[C]_j d₃_j)
-        store_tile(k_n_end_d3_ptr, index * H + h, at_k, at_n, K, N, k_n_end_d3)
-
-
-@triton.jit(do_not_specialize=JUST_NUMBERS)
-def resume_main(
-    W1_ptr, W1_momentum_ptr, W2_ptr, W2_momentum_ptr, W3_ptr, W3_momentum_ptr, beta_end_ptr, h_G_end_d2_ptr, h_n_end_d2_ptr,
-    k_G_end_d1_ptr, k_G_end_d3_ptr, k_n_end_d1_ptr, k_n_end_d3_ptr, m_end_ptr, o_2_ptr, reach_end_ptr, o_ptr, W1_next_ptr,
-    W2_next_ptr, W3_next_ptr, W1_momentum_next_ptr, W2_momentum_next_ptr, W3_momentum_next_ptr, W1_at_ptr,
-    W1_momentum_at_ptr, W2_at_ptr, W2_momentum_at_ptr, W3_at_ptr, W3_momentum_at_ptr, position_ptr, cu_ptr, T, members, low,
-    high,
-    H: tl.constexpr, K: tl.constexpr, N: tl.constexpr, V: tl.constexpr, C: tl.constexpr, BK: tl.constexpr, BN: tl.constexpr,
-    BV: tl.constexpr, BC: tl.constexpr, DOT: tl.constexpr, GRID: tl.constexpr, PACKED: tl.constexpr, SAVE: tl.constexpr,
-):  # fmt: skip
-    """o, W1, W2, W3, W1_momentum, W2_momentum, W3_momentum: one tile after another."""
-    n, h = (tl.program_id(0) // H).to(tl.int64), tl.program_id(0) % H
-    first, end, base, tiles, slot, step = span(n, position_ptr, cu_ptr, T, members, C, GRID, PACKED)
-    r = tl.arange(0, BC)
-    at_k = tl.arange(0, BK)
-    at_v = tl.arange(0, BV)
-    for b in tl.range(tl.cdiv(N, BN), disable_licm=True):
-        at_n = b * BN + tl.arange(0, BN)
-        W1 = load_tile(W1_ptr, n * H + h, at_k, at_n, K, N).to(tl.float32)
-        store_tile(W1_next_ptr, n * H + h, at_k, at_n, K, N, W1)
-        W1_momentum = load_tile(W1_momentum_ptr, n * H + h, at_k, at_n, K, N).to(tl.float32)
-        store_tile(W1_momentum_next_ptr, n * H + h, at_k, at_n, K, N, W1_momentum)
-        W2 = load_tile(W2_ptr, n * H + h, at_n, at_v, N, V).to(tl.float32)
-        store_tile(W2_next_ptr, n * H + h, at_n, at_v, N, V, W2)
-        W2_momentum = load_tile(W2_momentum_ptr, n * H + h, at_n, at_v, N, V).to(tl.float32)
-        store_tile(W2_momentum_next_ptr, n * H + h, at_n, at_v, N, V, W2_momentum)
-        W3 = load_tile(W3_ptr, n * H + h, at_k, at_n, K, N).to(tl.float32)
-        store_tile(W3_next_ptr, n * H + h, at_k, at_n, K, N, W3)
-        W3_momentum = load_tile(W3_momentum_ptr, n * H + h, at_k, at_n, K, N).to(tl.float32)
-        store_tile(W3_momentum_next_ptr, n * H + h, at_k, at_n, K, N, W3_momentum)
-    tl.debug_barrier()
-    for i in tl.range(tiles, disable_licm=True):
-        index = slot + i * step
-        zero = (index >> 31).to(tl.int32)  # not known to the compiler, which so computes addresses anew
-        t = base + i * C
-        here = (r >= first - t) & (r < tl.minimum(C, end - t))
-        at_row, row = t * H + h, r * H + zero
-        o_2 = load_tile(o_2_ptr, index * H + h, r + zero, at_v, C, V)
-        m_end = load_number(m_end_ptr, index * H + h)
-        reach_end = load_number(reach_end_ptr, index * H + h)
-        beta_end = load_number(beta_end_ptr, index * H + h)
-        store_rows(o_ptr, at_row, row, here, at_v, V, o_2)
-        for b in tl.range(tl.cdiv(N, BN), disable_licm=True):
-            at_n = b * BN + tl.arange(0, BN)
-            W1_momentum = load_tile(W1_momentum_next_ptr, n * H + h, at_k, at_n, K, N).to(tl.float32)
-            k_G_end_d1 = load_tile(k_G_end_d1_ptr, index * H + h, at_k + zero, at_n, K, N)
-            W1 = load_tile(W1_next_ptr, n * H + h, at_k, at_n, K, N).to(tl.float32)
-            k_n_end_d1 = load_tile(k_n_end_d1_ptr, index * H + h, at_k + zero, at_n, K, N)
-            if SAVE:
-                store_tile(W1_at_ptr, index * H + h, at_k + zero, at_n, K, N, W1)
-
-            # the state behind the tile
-            W1_next = beta_end * W1 + reach_end * W1_momentum - k_G_end_d1.to(tl.float32)  # W₁[C] = β[C] W₁[0] + ω[C] S₁[0] − k·G[C]·d₁
-            W2 = load_tile(W2_next_ptr, n * H + h, at_n, at_v, N, V).to(tl.float32)
-            tl.debug_barrier()
-            store_tile(W1_next_ptr, n * H + h, at_k, at_n, K, N, W1_next)
-            if SAVE:
-                store_tile(W1_momentum_at_ptr, index * H + h, at_k + zero, at_n, K, N, W1_momentum)
-            W2_momentum = load_tile(W2_momentum_next_ptr, n * H + h, at_n, at_v, N, V).to(tl.float32)
-            h_G_end_d2 = load_tile(h_G_end_d2_ptr, index * H + h, at_n + zero, at_v, N, V)
-            W1_momentum_next = m_end * W1_momentum - k_n_end_d1.to(tl.float32)  # S₁[C] = m[C] S₁[0] − k·n[C]·d₁
-            tl.debug_barrier()
-            store_tile(W1_momentum_next_ptr, n * H + h, at_k, at_n, K, N, W1_momentum_next)
-            h_n_end_d2 = load_tile(h_n_end_d2_ptr, index * H + h, at_n + zero, at_v, N, V)
-            if SAVE:
-                store_tile(W2_at_ptr, index * H + h, at_n + zero, at_v, N, V, W2)
-            W2_next = beta_end * W2 + reach_end * W2_momentum - h_G_end_d2.to(tl.float32)  # W₂[C] = β[C] W₂[0] + ω[C] S₂[0] − h·G[C]·d₂
-            W3 = load_tile(W3_next_ptr, n * H + h, at_k, at_n, K, N).to(tl.float32)
-            tl.debug_barrier()
-            store_tile(W2_next_ptr, n * H + h, at_n, at_v, N, V, W2_next)
-            if SAVE:
-                store_tile(W2_momentum_at_ptr, index * H + h, at_n + zero, at_v, N, V, W2_momentum)
-            W3_momentum = load_tile(W3_momentum_next_ptr, n * H + h, at_k, at_n, K, N).to(tl.float32)
-            k_G_end_d3 = load_tile(k_G_end_d3_ptr, index * H + h, at_k + zero, at_n, K, N)
-            W2_momentum_next = m_end * W2_momentum - h_n_end_d2.to(tl.float32)  # S₂[C] = m[C] S₂[0] − h·n[C]·d₂
-            tl.debug_barrier()
-            store_tile(W2_momentum_next_ptr, n * H + h, at_n, at_v, N, V, W2_momentum_next)
-            k_n_end_d3 = load_tile(k_n_end_d3_ptr, index * H + h, at_k + zero, at_n, K, N)
-            if SAVE:
-                store_tile(W3_at_ptr, index * H + h, at_k + zero, at_n, K, N, W3)
-            W3_next = beta_end * W3 + reach_end * W3_momentum - k_G_end_d3.to(tl.float32)  # W₃[C] = β[C] W₃[0] + ω[C] S₃[0] − k·G[C]·d₃
-            tl.debug_barrier()
-            store_tile(W3_next_ptr, n * H + h, at_k, at_n, K, N, W3_next)
-            if SAVE:
-                store_tile(W3_momentum_at_ptr, index * H + h, at_k + zero, at_n, K, N, W3_momentum)
-            W3_momentum_next = m_end * W3_momentum - k_n_end_d3.to(tl.float32)  # S₃[C] = m[C] S₃[0] − k·n[C]·d₃
-            tl.debug_barrier()
-            store_tile(W3_momentum_next_ptr, n * H + h, at_k, at_n, K, N, W3_momentum_next)
-        tl.debug_barrier()
-
-
-@triton.jit(do_not_specialize=JUST_NUMBERS)
-def resume_pre(
-    W1_start_ptr, W2_start_ptr, W3_start_ptr, d_o_ptr, k_ptr, ln_bias_ptr, ln_weight_ptr, log_alpha_ptr, log_mu_ptr, q_ptr,
-    v_ptr, d_W1_start_from_read_z1_ptr, D_end_D_mu_ptr, centred_ptr, d_W2_start_from_read_f_ptr, d_W3_start_from_read_z3_ptr,
-    d1_ptr, d_ln_weight_from_o_ptr, D_end_ptr, d_q_ptr, position_ptr, cu_ptr, T, members, low, high,
-    H: tl.constexpr, K: tl.constexpr, N: tl.constexpr, V: tl.constexpr, C: tl.constexpr, BK: tl.constexpr, BN: tl.constexpr,
-    BV: tl.constexpr, BC: tl.constexpr, DOT: tl.constexpr, GRID: tl.constexpr, PACKED: tl.constexpr, SAVE: tl.constexpr,
-):  # fmt: skip
-    """d_W1_start_from_read_z1, D_end_D_mu, centred, d_W2_start_from_read_f, …: every tile on its own."""
-    index, h = low + (tl.program_id(0) // H).to(tl.int64), tl.program_id(0) % H
-    n = sequence_of(index, cu_ptr, members, C, GRID, PACKED)
-    first, end, base, tiles, slot, step = span(n, position_ptr, cu_ptr, T, members, C, GRID, PACKED)
-    i = (index - slot) // step
-    if i >= tiles:
-        return
-    own = index - low
-    r = tl.arange(0, BC)
-    at_k = tl.arange(0, BK)
-    at_v = tl.arange(0, BV)
-    causal = r[:, None] >= r[None, :]
-    strict = r[:, None] > r[None, :]
-    ln_bias = load_row(ln_bias_ptr, h, at_v, V)
-    ln_weight = load_row(ln_weight_ptr, h, at_v, V)
-    t = base + i * C
-    here = (r >= first - t) & (r < tl.minimum(C, end - t))
-    at_row, row = t * H + h, r * H
-    log_mu = load_numbers(log_mu_ptr, at_row, row, here)
-    log_alpha = load_numbers(log_alpha_ptr, at_row, row, here)
-
-    # decays, and the weights of surprises
-    decay_alpha = tl.maximum(-60.0, log_alpha)  # log α_t = max(−60, log_alpha_t)
-    valid = tl.where(here, 1.0, 0.0)
-    D_end = valid * exp(sum_after(decay_alpha, r, DOT))  # Λ[C]_t = valid_t exp(Σ_{l>t} log α_l)
-    decay_mu = tl.maximum(-60.0, log_mu)  # log μ_t = max(−60, log_mu_t)
-    exp_decay_mu_before = exp(segment_sums(decay_mu, strict))  # exp·log μ·before_tj = exp(Σ_{j<l≤t} log μ_l)
-    D_mu = tl.where(causal, exp_decay_mu_before, 0.0)  # Λ[μ]_tj = [j ≤ t] exp·log μ·before_tj
-    D_end_D_mu = tl.sum(D_end[:, None] * D_mu, 0)  # Λ[C]·Λ[μ]_t = Σ_i Λ[C]_i Λ[μ]_it
-    store_row(D_end_D_mu_ptr, own * H + h, r, C, D_end_D_mu)
-    store_row(D_end_ptr, own * H + h, r, C, D_end)
-    read_f = tl.zeros([BC, BV], tl.float32)  # f[q]_t = h[q]_t W₂[start]
-    f = tl.zeros([BC, BV], tl.float32)  # f_t = h_t W₂[start]
-    for b in tl.range(tl.cdiv(N, BN), disable_licm=True):
-        at_n = b * BN + tl.arange(0, BN)
-        W1_start = load_tile(W1_start_ptr, n * H + h, at_k, at_n, K, N).to(tl.float32)
-        q = load_rows(q_ptr, at_row, row, here, at_k, K)
-        W3_start = load_tile(W3_start_ptr, n * H + h, at_k, at_n, K, N).to(tl.float32)
-
-        # the memory at the queries
-        read_z1 = dot(q, W1_start, DOT)  # z₁[q]_t = q_t W₁[start]
-        read_z3 = dot(q, W3_start, DOT)  # z₃[q]_t = q_t W₃[start]
-        W2_start = load_tile(W2_start_ptr, n * H + h, at_n, at_v, N, V).to(tl.float32)
-        read_h = (read_z3 * silu(read_z1)).to(DOT)  # h[q]_t = z₃[q]_t · silu(z₁[q]_t)
-        k = load_rows(k_ptr, at_row, row, here, at_k, K)
-        read_f += dot(read_h, W2_start, DOT)
-
-        # the surprises of all tokens
-        z1 = dot(k, W1_start, DOT)  # z₁_t = k_t W₁[start]
-        z3 = dot(k, W3_start, DOT)  # z₃_t = k_t W₃[start]
-        h_2 = (z3 * silu(z1)).to(DOT)  # h_t = z₃_t · silu(z₁_t)
-        f += dot(h_2, W2_start, DOT)
-
-    # the surprises of all tokens
-    mean = tl.sum(f, 1) / V  # f̄_t = mean(f_t)
-    centred = f - mean[:, None]  # f̃_t = f_t − f̄_t
-    centred_squared = tl.sum(tl.where((at_v < V)[None, :], centred * centred, 0.0), 1)
-    rstd = tl.rsqrt(centred_squared / V + 1e-06)  # ρ_t = 1 / √(mean(f̃_t²) + 1e-06)
-    k = load_rows(k_ptr, at_row, row, here, at_k, K)
-    normal = rstd[:, None] * centred  # f̂_t = ρ_t f̃_t
-    v = load_rows(v_ptr, at_row, row, here, at_v, V)
-    u = ln_weight[None, :] * normal + ln_bias[None, :] + k.to(tl.float32)  # u_t = ln_weight · f̂_t + ln_bias + k_t
-    e = u - v.to(tl.float32)  # e_t = u_t − v_t
-    ln_weight_e = ln_weight[None, :] * e  # ln_weight·e_t = e_t · ln_weight
-    ln_weight_e_centred = tl.sum(ln_weight_e * centred, 1)  # ln_weight·e·f̃_t = ln_weight·e_t f̃_tᵀ
-    rstd_ln_weight_e_and_more = (
-        rstd[:, None] * ln_weight_e
-        - ln_weight_e_centred[:, None] * (rstd[:, None] * rstd[:, None] * rstd[:, None]) / V * centred
-    )  # fmt: skip
-    store_tile(centred_ptr, own * H + h, r, at_v, C, V, centred)
-    d2 = (rstd_ln_weight_e_and_more - tl.sum(tl.where((at_v < V)[None, :], rstd_ln_weight_e_and_more, 0.0), 1)[:, None] / V).to(DOT)
-
-    # the memory at the queries
-    read_mean = tl.sum(read_f, 1) / V  # f̄[q]_t = mean(f[q]_t)
-    read_centred = read_f - read_mean[:, None]  # f̃[q]_t = f[q]_t − f̄[q]_t
-    read_centred_squared = tl.sum(tl.where((at_v < V)[None, :], read_centred * read_centred, 0.0), 1)
-    read_rstd = tl.rsqrt(read_centred_squared / V + 1e-06)  # ρ[q]_t = 1 / √(mean(f̃[q]_t²) + 1e-06)
-    d_o = load_rows(d_o_ptr, at_row, row, here, at_v, V)
-    read_normal = read_rstd[:, None] * read_centred  # f̂[q]_t = ρ[q]_t f̃[q]_t
-    d_ln_weight_from_o = tl.sum(d_o.to(tl.float32) * read_normal, 0)  # ∂ln_weight(y) = Σ_l d_o_l · f̂[q]_l
-    store_row(d_ln_weight_from_o_ptr, own * H + h, at_v, V, d_ln_weight_from_o)
-
-    # back through the memory at the queries
-    d_read_normal = ln_weight[None, :] * d_o.to(tl.float32)  # ∂f̂[q]_t = d_o_t · ln_weight
-    d_read_normal_read_centred = d_read_normal * read_centred
-    d_read_rstd = tl.sum(d_read_normal_read_centred, 1)
-    d_read_centred = (
-        read_rstd[:, None] * d_read_normal
-        - d_read_rstd[:, None] * (read_rstd[:, None] * read_rstd[:, None] * read_rstd[:, None]) / V * read_centred
-    )  # fmt: skip
-    d_read_f = (d_read_centred - tl.sum(tl.where((at_v < V)[None, :], d_read_centred, 0.0), 1)[:, None] / V).to(DOT)
-    d_q_from_read_z3 = tl.zeros([BC, BK], tl.float32)
-    d_q_from_read_z1 = tl.zeros([BC, BK], tl.float32)
-    for b in tl.range(tl.cdiv(N, BN), disable_licm=True):
-        at_n = b * BN + tl.arange(0, BN)
-        W2_start = load_tile(W2_start_ptr, n * H + h, at_n, at_v, N, V).to(tl.float32)
-        d_read_h = dot_nt(d_read_f, W2_start, DOT)  # ∂h[q]_t = ∂f[q]_t W₂[start]ᵀ
-
-        # the surprises of all tokens
-        d2_W2_start = dot_nt(d2, W2_start, DOT)  # d₂·W₂[start]_t = d₂_t W₂[start]ᵀ
-        W3_start = load_tile(W3_start_ptr, n * H + h, at_k, at_n, K, N).to(tl.float32)
-        k = load_rows(k_ptr, at_row, row, here, at_k, K)
-        W1_start = load_tile(W1_start_ptr, n * H + h, at_k, at_n, K, N).to(tl.float32)
-        z3 = dot(k, W3_start, DOT)  # z₃_t = k_t W₃[start]
-        z1 = dot(k, W1_start, DOT)  # z₁_t = k_t W₁[start]
-        q = load_rows(q_ptr, at_row, row, here, at_k, K)
-        d1 = d2_W2_start * z3 * silu_slope(z1)  # d₁_t = d₂·W₂[start]_t · z₃_t · silu′(z₁_t)
-        read_z1 = dot(q, W1_start, DOT)  # z₁[q]_t = q_t W₁[start]
-        d_read_z3 = (d_read_h * silu(read_z1)).to(DOT)  # ∂z₃[q]_t = ∂h[q]_t · silu(z₁[q]_t)
-        d_q_from_read_z3 += dot_nt(d_read_z3, W3_start, DOT)
-        read_z3 = dot(q, W3_start, DOT)  # z₃[q]_t = q_t W₃[start]
-        d_read_z1 = (d_read_h * read_z3 * silu_slope(read_z1)).to(DOT)  # ∂z₁[q]_t = ∂h[q]_t · z₃[q]_t · silu′(z₁[q]_t)
-        read_h = (read_z3 * silu(read_z1)).to(DOT)  # h[q]_t = z₃[q]_t · silu(z₁[q]_t)
-        d_q_from_read_z1 += dot_nt(d_read_z1, W1_start, DOT)
-        d_W1_start_from_read_z1 = dot_tn(q, d_read_z1, DOT)  # ∂W₁[start](z₁[q]) = Σ_l q_lᵀ ⊗ ∂z₁[q]_l
-        store_tile(d_W1_start_from_read_z1_ptr, own * H + h, at_k, at_n, K, N, d_W1_start_from_read_z1)
-        d_W2_start_from_read_f = dot_tn(read_h, d_read_f, DOT)  # ∂W₂[start](f[q]) = Σ_l h[q]_lᵀ ⊗ ∂f[q]_l
-        store_tile(d_W2_start_from_read_f_ptr, own * H + h, at_n, at_v, N, V, d_W2_start_from_read_f)
-        store_tile(d1_ptr, own * H + h, r, at_n, C, N, d1)
-        d_W3_start_from_read_z3 = dot_tn(q, d_read_z3, DOT)  # ∂W₃[start](z₃[q]) = Σ_l q_lᵀ ⊗ ∂z₃[q]_l
-        store_tile(d_W3_start_from_read_z3_ptr, own * H + h, at_k, at_n, K, N, d_W3_start_from_read_z3)
-    d_o = load_rows(d_o_ptr, at_row, row, here, at_v, V)
-    d_q = d_o.to(tl.float32) + d_q_from_read_z3 + d_q_from_read_z1
-    store_rows(d_q_ptr, at_row, row, here, at_k, K, d_q)
-
-
-@triton.jit(do_not_specialize=JUST_NUMBERS)
-def resume_seq(
-    beta_end_ptr, d_W1_ptr, d_W1_momentum_ptr, d_W2_ptr, d_W2_momentum_ptr, d_W3_ptr, d_W3_momentum_ptr, m_end_ptr,
-    reach_end_ptr, d_W1_next_ptr, d_W1_momentum_next_ptr, d_W2_next_ptr, d_W2_momentum_next_ptr, d_W3_next_ptr,
-    d_W3_momentum_next_ptr, d_W1_at_ptr, d_W1_momentum_at_ptr, d_W2_at_ptr, d_W2_momentum_at_ptr, d_W3_at_ptr,
-    d_W3_momentum_at_ptr, position_ptr, cu_ptr, T, members, low, high,
-    H: tl.constexpr, K: tl.constexpr, N: tl.constexpr, V: tl.constexpr, C: tl.constexpr, BK: tl.constexpr, BN: tl.constexpr,
-    BV: tl.constexpr, BC: tl.constexpr, DOT: tl.constexpr, GRID: tl.constexpr, PACKED: tl.constexpr, SAVE: tl.constexpr,
-):  # fmt: skip
-    """d_W1, d_W1_momentum, d_W2, d_W2_momentum, d_W3, d_W3_momentum: from the last tile to the first."""
-    n, h = (tl.program_id(0) // H).to(tl.int64), tl.program_id(0) % H
-    _first, _end, _base, tiles, slot, step = span(n, position_ptr, cu_ptr, T, members, C, GRID, PACKED)
-    at_k = tl.arange(0, BK)
-    at_n = tl.program_id(1) * BN + tl.arange(0, BN)
-    at_v = tl.arange(0, BV)
-    d_W1 = load_tile(d_W1_ptr, n * H + h, at_k, at_n, K, N).to(tl.float32)
-    d_W1_momentum = load_tile(d_W1_momentum_ptr, n * H + h, at_k, at_n, K, N).to(tl.float32)
-    d_W2 = load_tile(d_W2_ptr, n * H + h, at_n, at_v, N, V).to(tl.float32)
-    d_W2_momentum = load_tile(d_W2_momentum_ptr, n * H + h, at_n, at_v, N, V).to(tl.float32)
-    d_W3 = load_tile(d_W3_ptr, n * H + h, at_k, at_n, K, N).to(tl.float32)
-    d_W3_momentum = load_tile(d_W3_momentum_ptr, n * H + h, at_k, at_n, K, N).to(tl.float32)
-    begin, stop = walked(tiles, slot, step, low, high)
-    for lane in tl.range(stop - begin, disable_licm=True):
-        i = stop - 1 - lane
-        index = slot + i * step
-        own = index - low
-        zero = (index >> 31).to(tl.int32)  # not known to the compiler, which so computes addresses anew
-        if SAVE:
-            store_tile(d_W1_at_ptr, own * H + h, at_k + zero, at_n, K, N, d_W1)
-            store_tile(d_W1_momentum_at_ptr, own * H + h, at_k + zero, at_n, K, N, d_W1_momentum)
-            store_tile(d_W2_at_ptr, own * H + h, at_n + zero, at_v, N, V, d_W2)
-            store_tile(d_W2_momentum_at_ptr, own * H + h, at_n + zero, at_v, N, V, d_W2_momentum)
-            store_tile(d_W3_at_ptr, own * H + h, at_k + zero, at_n, K, N, d_W3)
-            store_tile(d_W3_momentum_at_ptr, own * H + h, at_k + zero, at_n, K, N, d_W3_momentum)
-        beta_end = load_number(beta_end_ptr, index * H + h)
-        m_end = load_number(m_end_ptr, index * H + h)
-        reach_end = load_number(reach_end_ptr, index * H + h)
-        d_W1_momentum_next = m_end * d_W1_momentum + reach_end * d_W1
-        d_W2_momentum_next = m_end * d_W2_momentum + reach_end * d_W2
-        d_W3_momentum_next = m_end * d_W3_momentum + reach_end * d_W3
-        d_W3_next = beta_end * d_W3
-        d_W2_next = beta_end * d_W2
-        d_W1_next = beta_end * d_W1
-        d_W1 = d_W1_next
-        d_W1_momentum = d_W1_momentum_next
-        d_W2 = d_W2_next
-        d_W2_momentum = d_W2_momentum_next
-        d_W3 = d_W3_next
-        d_W3_momentum = d_W3_momentum_next
-
-    store_tile(d_W1_next_ptr, n * H + h, at_k, at_n, K, N, d_W1)
-    store_tile(d_W1_momentum_next_ptr, n * H + h, at_k, at_n, K, N, d_W1_momentum)
-    store_tile(d_W2_next_ptr, n * H + h, at_n, at_v, N, V, d_W2)
-    store_tile(d_W2_momentum_next_ptr, n * H + h, at_n, at_v, N, V, d_W2_momentum)
-    store_tile(d_W3_next_ptr, n * H + h, at_k, at_n, K, N, d_W3)
-    store_tile(d_W3_momentum_next_ptr, n * H + h, at_k, at_n, K, N, d_W3_momentum)
-
-
-@triton.jit(do_not_specialize=JUST_NUMBERS)
-def resume_post(
-    D_end_D_mu_ptr, W1_at_ptr, W1_momentum_at_ptr, W1_start_ptr, W2_at_ptr, W2_momentum_at_ptr, W2_start_ptr, W3_at_ptr,
-    W3_momentum_at_ptr, beta_end_ptr, centred_ptr, d1_ptr, d_W1_at_ptr, d_W1_momentum_at_ptr, d_W2_at_ptr,
-    d_W2_momentum_at_ptr, d_W3_at_ptr, d_W3_momentum_at_ptr, eta_ptr, k_ptr, ln_bias_ptr, ln_weight_ptr, log_mu_ptr, v_ptr,
-    n_end_ptr, G_end_ptr, d_d3_ptr, d2_ptr, d_d1_ptr, d_n_end_d3_d3_and_more_sum_ptr, d_G_end_d3_d3_and_more_sum_ptr,
-    d_reach_end_ptr, d_decay_alpha_sum_ptr, d_decay_mu_sum_ptr, position_ptr, cu_ptr, T, members, low, high,
-    H: tl.constexpr, K: tl.constexpr, N: tl.constexpr, V: tl.constexpr, C: tl.constexpr, BK: tl.constexpr, BN: tl.constexpr,
-    BV: tl.constexpr, BC: tl.constexpr, DOT: tl.constexpr, GRID: tl.constexpr, PACKED: tl.constexpr, SAVE: tl.constexpr,
-):  # fmt: skip
-    """n_end, G_end, d_d3, d2, d_d1, d_n_end_d3_d3_and_more_sum, d_G_end_d3_d3_and_more_sum, …: every tile on its own."""
-    index, h = low + (tl.program_id(0) // H).to(tl.int64), tl.program_id(0) % H
-    n = sequence_of(index, cu_ptr, members, C, GRID, PACKED)
-    first, end, base, tiles, slot, step = span(n, position_ptr, cu_ptr, T, members, C, GRID, PACKED)
-    i = (index - slot) // step
-    if i >= tiles:
-        return
-    own = index - low
-    r = tl.arange(0, BC)
-    at_k = tl.arange(0, BK)
-    at_v = tl.arange(0, BV)
-    ln_bias = load_row(ln_bias_ptr, h, at_v, V)
-    ln_weight = load_row(ln_weight_ptr, h, at_v, V)
-    t = base + i * C
-    here = (r >= first - t) & (r < tl.minimum(C, end - t))
-    at_row, row = t * H + h, r * H
-    centred = load_tile(centred_ptr, own * H + h, r, at_v, C, V)
-
-    # the surprises of all tokens
-    rstd = tl.rsqrt(tl.sum(square(centred.to(tl.float32)), 1) / V + 1e-06)  # ρ_t = 1 / √(mean(f̃_t²) + 1e-06)
-    k = load_rows(k_ptr, at_row, row, here, at_k, K)
-    log_mu = load_numbers(log_mu_ptr, at_row, row, here)
-    normal = rstd[:, None] * centred.to(tl.float32)  # f̂_t = ρ_t f̃_t
-    v = load_rows(v_ptr, at_row, row, here, at_v, V)
-    eta = load_numbers(eta_ptr, at_row, row, here)
-    u = ln_weight[None, :] * normal + ln_bias[None, :] + k.to(tl.float32)  # u_t = ln_weight · f̂_t + ln_bias + k_t
-    D_end_D_mu = load_row(D_end_D_mu_ptr, own * H + h, r, C)
-    e = u - v.to(tl.float32)  # e_t = u_t − v_t
-    ln_weight_e = ln_weight[None, :] * e  # ln_weight·e_t = e_t · ln_weight
-    ln_weight_e_centred = tl.sum(ln_weight_e * centred.to(tl.float32), 1)  # ln_weight·e·f̃_t = ln_weight·e_t f̃_tᵀ
-    rstd_ln_weight_e_and_more = (
-        rstd[:, None] * ln_weight_e
-        - ln_weight_e_centred[:, None] * (rstd[:, None] * rstd[:, None] * rstd[:, None]) / V * centred.to(tl.float32)
-    )  # fmt: skip
-    d2 = rstd_ln_weight_e_and_more - tl.sum(rstd_ln_weight_e_and_more, 1)[:, None] / V
-
-    # decays, and the weights of surprises
-    decay_mu = tl.maximum(-60.0, log_mu)  # log μ_t = max(−60, log_mu_t)
-    decay_mu_behind = sum_after(decay_mu, r, DOT)  # log μ·behind_t = Σ_{l>t} log μ_l
-    n_end = eta * exp(decay_mu_behind)  # n[C]_t = η_t exp(log μ·behind_t)
-    G_end = D_end_D_mu * eta  # G[C]_t = Λ[C]·Λ[μ]_t η_t
-    store_tile(d2_ptr, own * H + h, r, at_v, C, V, d2)
-    store_row(G_end_ptr, own * H + h, r, C, G_end)
-    store_row(n_end_ptr, own * H + h, r, C, n_end)
-    d_n_end_d3_d3_and_more_sum = tl.zeros([BC], tl.float32)  # ∂n[C]·d₃·d₃·and_more·sum_t = Σ_N (∂n[C]·d₃_t · d₃_t + ∂n[C]·d₁_t · d₁_t)
-    d_G_end_d3_d3_and_more_sum = tl.zeros([BC], tl.float32)  # ∂G[C]·d₃·d₃·and_more·sum_t = Σ_N (∂G[C]·d₃_t · d₃_t + ∂G[C]·d₁_t · d₁_t)
-    d_reach_end = tl.zeros([], tl.float32)  # ∂ω[C] = Σ_KN d_W3_at · S₃[0] + Σ_VN d_W2_at · S₂[0] + Σ_KN d_W1_at · S₁[0]
-    d_beta_end_from_W3_next = tl.zeros([], tl.float32)
-    d_beta_end_from_W2_next = tl.zeros([], tl.float32)
-    d_beta_end_from_W1_next = tl.zeros([], tl.float32)
-    d_m_end_from_W3_momentum_next = tl.zeros([], tl.float32)
-    d_m_end_from_W2_momentum_next = tl.zeros([], tl.float32)
-    d_m_end_from_W1_momentum_next = tl.zeros([], tl.float32)
-    for b in tl.range(tl.cdiv(N, BN), disable_licm=True):
-        at_n = b * BN + tl.arange(0, BN)
-        W2_momentum = load_tile(W2_momentum_at_ptr, index * H + h, at_n, at_v, N, V)
-        d_W2_momentum_at = load_tile(d_W2_momentum_at_ptr, own * H + h, at_n, at_v, N, V)
-        d_W2_momentum_at_W2_momentum = d_W2_momentum_at.to(tl.float32) * W2_momentum.to(tl.float32)
-        d_W2_at = load_tile(d_W2_at_ptr, own * H + h, at_n, at_v, N, V)
-        d_m_end_from_W2_momentum_next += tl.sum(d_W2_momentum_at_W2_momentum)
-        W2 = load_tile(W2_at_ptr, index * H + h, at_n, at_v, N, V)
-        d_reach_end += tl.sum(d_W2_at.to(tl.float32) * W2_momentum.to(tl.float32))
-        d_beta_end_from_W2_next += tl.sum(d_W2_at.to(tl.float32) * W2.to(tl.float32))
-        d_W3_momentum_at = load_tile(d_W3_momentum_at_ptr, own * H + h, at_k, at_n, K, N)
-        W3_momentum = load_tile(W3_momentum_at_ptr, index * H + h, at_k, at_n, K, N)
-        d_W3_momentum_at_W3_momentum = d_W3_momentum_at.to(tl.float32) * W3_momentum.to(tl.float32)
-        d_W3_at = load_tile(d_W3_at_ptr, own * H + h, at_k, at_n, K, N)
-        d_m_end_from_W3_momentum_next += tl.sum(d_W3_momentum_at_W3_momentum)
-        W3 = load_tile(W3_at_ptr, index * H + h, at_k, at_n, K, N)
-        d_reach_end += tl.sum(d_W3_at.to(tl.float32) * W3_momentum.to(tl.float32))
-        k = load_rows(k_ptr, at_row, row, here, at_k, K)
-        d_beta_end_from_W3_next += tl.sum(d_W3_at.to(tl.float32) * W3.to(tl.float32))
-        d_G_end_d3 = -dot(k, d_W3_at, DOT)  # ∂G[C]·d₃_t = −k_t d_W3_at
-        d_n_end_d3 = -dot(k, d_W3_momentum_at, DOT)  # ∂n[C]·d₃_t = −k_t d_W3_momentum_at
-        d_d3 = n_end[:, None] * d_n_end_d3 + G_end[:, None] * d_G_end_d3  # ∂d₃_t = n[C]_t ∂n[C]·d₃_t + G[C]_t ∂G[C]·d₃_t
-        W2_start = load_tile(W2_start_ptr, n * H + h, at_n, at_v, N, V).to(tl.float32)
-        store_tile(d_d3_ptr, own * H + h, r, at_n, C, N, d_d3)
-        W1_start = load_tile(W1_start_ptr, n * H + h, at_k, at_n, K, N).to(tl.float32)
-
-        # the surprises of all tokens
-        d2_W2_start = dot_nt(d2, W2_start, DOT)  # d₂·W₂[start]_t = d₂_t W₂[start]ᵀ
-        z1 = dot(k, W1_start, DOT)  # z₁_t = k_t W₁[start]
-        d3 = d2_W2_start * silu(z1)  # d₃_t = d₂·W₂[start]_t · silu(z₁_t)
-        d_W1_momentum_at = load_tile(d_W1_momentum_at_ptr, own * H + h, at_k, at_n, K, N)
-        W1_momentum = load_tile(W1_momentum_at_ptr, index * H + h, at_k, at_n, K, N)
-        d_W1_momentum_at_W1_momentum = d_W1_momentum_at.to(tl.float32) * W1_momentum.to(tl.float32)
-        d_m_end_from_W1_momentum_next += tl.sum(d_W1_momentum_at_W1_momentum)
-        d1 = load_tile(d1_ptr, own * H + h, r, at_n, C, N)
-        d_n_end_d1 = -dot(k, d_W1_momentum_at, DOT)  # ∂n[C]·d₁_t = −k_t d_W1_momentum_at
-        d_W1_at = load_tile(d_W1_at_ptr, own * H + h, at_k, at_n, K, N)
-        d_n_end_d3_d3_and_more_sum += tl.sum(d_n_end_d3 * d3 + d_n_end_d1 * d1.to(tl.float32), 1)
-        d_reach_end += tl.sum(d_W1_at.to(tl.float32) * W1_momentum.to(tl.float32))
-        d_G_end_d1 = -dot(k, d_W1_at, DOT)  # ∂G[C]·d₁_t = −k_t d_W1_at
-        d_G_end_d3_d3_and_more_sum += tl.sum(d_G_end_d3 * d3 + d_G_end_d1 * d1.to(tl.float32), 1)
-        d_d1 = n_end[:, None] * d_n_end_d1 + G_end[:, None] * d_G_end_d1  # ∂d₁_t = n[C]_t ∂n[C]·d₁_t + G[C]_t ∂G[C]·d₁_t
-        W1 = load_tile(W1_at_ptr, index * H + h, at_k, at_n, K, N)
-        store_tile(d_d1_ptr, own * H + h, r, at_n, C, N, d_d1)
-        d_beta_end_from_W1_next += tl.sum(d_W1_at.to(tl.float32) * W1.to(tl.float32))
-    beta_end = load_number(beta_end_ptr, index * H + h)
-    store_row(d_n_end_d3_d3_and_more_sum_ptr, own * H + h, r, C, d_n_end_d3_d3_and_more_sum)
-    store_row(d_G_end_d3_d3_and_more_sum_ptr, own * H + h, r, C, d_G_end_d3_d3_and_more_sum)
-    store_number(d_reach_end_ptr, own * H + h, d_reach_end)
-    d_decay_alpha_sum = beta_end * (d_beta_end_from_W3_next + d_beta_end_from_W2_next + d_beta_end_from_W1_next)
-    store_number(d_decay_alpha_sum_ptr, own * H + h, d_decay_alpha_sum)
-    m_end = exp(tl.sum(decay_mu, 0))  # m[C] = exp(Σ_l log μ_l)
-    d_decay_mu_sum = m_end * (d_m_end_from_W3_momentum_next + d_m_end_from_W2_momentum_next + d_m_end_from_W1_momentum_next)
-    store_number(d_decay_mu_sum_ptr, own * H + h, d_decay_mu_sum)
-
-
-@triton.jit(do_not_specialize=JUST_NUMBERS)
-def resume_post2(
-    D_end_ptr, D_end_D_mu_ptr, W1_start_ptr, W2_start_ptr, W3_start_ptr, centred_ptr, d_G_end_d3_d3_and_more_sum_ptr,
-    d_W2_at_ptr, d_W2_momentum_at_ptr, d_d1_ptr, d_d3_ptr, d_decay_alpha_sum_ptr, d_decay_mu_sum_ptr, d_ln_weight_from_o_ptr,
-    d_n_end_d3_d3_and_more_sum_ptr, d_o_ptr, d_reach_end_ptr, eta_ptr, k_ptr, ln_bias_ptr, ln_weight_ptr, log_alpha_ptr,
-    log_mu_ptr, v_ptr, d_eta_ptr, d_ln_bias_ptr, d_ln_weight_ptr, d_log_alpha_ptr, d_log_mu_ptr, d_v_ptr, d_h_2_ptr,
-    d_t3_ptr, d_e_ptr, d_f_ptr, position_ptr, cu_ptr, T, members, low, high,
-    H: tl.constexpr, K: tl.constexpr, N: tl.constexpr, V: tl.constexpr, C: tl.constexpr, BK: tl.constexpr, BN: tl.constexpr,
-    BV: tl.constexpr, BC: tl.constexpr, DOT: tl.constexpr, GRID: tl.constexpr, PACKED: tl.constexpr, SAVE: tl.constexpr,
-):  # fmt: skip
-    """d_eta, d_ln_bias, d_ln_weight, d_log_alpha, d_log_mu, d_v, d_h_2, d_t3, d_e, d_f: every tile on its own."""
-    index, h = low + (tl.program_id(0) // H).to(tl.int64), tl.program_id(0) % H
-    n = sequence_of(index, cu_ptr, members, C, GRID, PACKED)
-    first, end, base, tiles, slot, step = span(n, position_ptr, cu_ptr, T, members, C, GRID, PACKED)
-    i = (index - slot) // step
-    if i >= tiles:
-        return
-    own = index - low
-    r = tl.arange(0, BC)
-    at_k = tl.arange(0, BK)
-    at_v = tl.arange(0, BV)
-    causal = r[:, None] >= r[None, :]
-    strict = r[:, None] > r[None, :]
-    ln_bias = load_row(ln_bias_ptr, h, at_v, V)
-    ln_weight = load_row(ln_weight_ptr, h, at_v, V)
-    t = base + i * C
-    here = (r >= first - t) & (r < tl.minimum(C, end - t))
-    at_row, row = t * H + h, r * H
-    centred = load_tile(centred_ptr, own * H + h, r, at_v, C, V)
-
-    # the surprises of all tokens
-    rstd = tl.rsqrt(tl.sum(square(centred.to(tl.float32)), 1) / V + 1e-06)  # ρ_t = 1 / √(mean(f̃_t²) + 1e-06)
-    k = load_rows(k_ptr, at_row, row, here, at_k, K)
-    log_mu = load_numbers(log_mu_ptr, at_row, row, here)
-    normal = rstd[:, None] * centred.to(tl.float32)  # f̂_t = ρ_t f̃_t
-    v = load_rows(v_ptr, at_row, row, here, at_v, V)
-    eta = load_numbers(eta_ptr, at_row, row, here)
-    u = ln_weight[None, :] * normal + ln_bias[None, :] + k.to(tl.float32)  # u_t = ln_weight · f̂_t + ln_bias + k_t
-    D_end_D_mu = load_row(D_end_D_mu_ptr, own * H + h, r, C)
-    e = u - v.to(tl.float32)  # e_t = u_t − v_t
-    ln_weight_e = ln_weight[None, :] * e  # ln_weight·e_t = e_t · ln_weight
-    ln_weight_e_centred = tl.sum(ln_weight_e * centred.to(tl.float32), 1)  # ln_weight·e·f̃_t = ln_weight·e_t f̃_tᵀ
-    rstd_ln_weight_e_and_more = (
-        rstd[:, None] * ln_weight_e
-        - ln_weight_e_centred[:, None] * (rstd[:, None] * rstd[:, None] * rstd[:, None]) / V * centred.to(tl.float32)
-    )  # fmt: skip
-    d2 = rstd_ln_weight_e_and_more - tl.sum(rstd_ln_weight_e_and_more, 1)[:, None] / V
-
-    # decays, and the weights of surprises
-    decay_mu = tl.maximum(-60.0, log_mu)  # log μ_t = max(−60, log_mu_t)
-    decay_mu_behind = sum_after(decay_mu, r, DOT)  # log μ·behind_t = Σ_{l>t} log μ_l
-    n_end = eta * exp(decay_mu_behind)  # n[C]_t = η_t exp(log μ·behind_t)
-    G_end = D_end_D_mu * eta  # G[C]_t = Λ[C]·Λ[μ]_t η_t
-    h_d_W2_momentum_at = tl.zeros([BC, BV], tl.float32)
-    h_d_W2_at = tl.zeros([BC, BV], tl.float32)
-    d_d2_from_t3 = tl.zeros([BC, BV], tl.float32)
-    for b in tl.range(tl.cdiv(N, BN), disable_licm=True):
-        at_n = b * BN + tl.arange(0, BN)
-        W1_start = load_tile(W1_start_ptr, n * H + h, at_k, at_n, K, N).to(tl.float32)
-        k = load_rows(k_ptr, at_row, row, here, at_k, K)
-        W3_start = load_tile(W3_start_ptr, n * H + h, at_k, at_n, K, N).to(tl.float32)
-        z1 = dot(k, W1_start, DOT)  # z₁_t = k_t W₁[start]
-        z3 = dot(k, W3_start, DOT)  # z₃_t = k_t W₃[start]
-        d_d3 = load_tile(d_d3_ptr, own * H + h, r, at_n, C, N)
-        d_d1 = load_tile(d_d1_ptr, own * H + h, r, at_n, C, N)
-        d_t3 = d_d1.to(tl.float32) * z3 * silu_slope(z1) + d_d3.to(tl.float32) * silu(z1)
-        d_W2_momentum_at = load_tile(d_W2_momentum_at_ptr, own * H + h, at_n, at_v, N, V)
-        h_2 = z3 * silu(z1)  # h_t = z₃_t · silu(z₁_t)
-        d_W2_at = load_tile(d_W2_at_ptr, own * H + h, at_n, at_v, N, V)
-        h_d_W2_momentum_at += dot(h_2, d_W2_momentum_at, DOT)
-        h_d_W2_at += dot(h_2, d_W2_at, DOT)
-        d_h_2 = -n_end[:, None] * dot_nt(d2, d_W2_momentum_at, DOT) - G_end[:, None] * dot_nt(d2, d_W2_at, DOT)
-        W2_start = load_tile(W2_start_ptr, n * H + h, at_n, at_v, N, V).to(tl.float32)
-        store_tile(d_h_2_ptr, own * H + h, r, at_n, C, N, d_h_2)
-        d_d2_from_t3 += dot(d_t3, W2_start, DOT)
-        store_tile(d_t3_ptr, own * H + h, r, at_n, C, N, d_t3)
-    D_end = load_row(D_end_ptr, own * H + h, r, C)
-    d_G_end_d3_d3_and_more_sum = load_row(d_G_end_d3_d3_and_more_sum_ptr, own * H + h, r, C)
-    d_reach_end = load_number(d_reach_end_ptr, own * H + h)
-
-    # back through decays, and the weights of surprises
-    d_G_end_d2 = -h_d_W2_at  # ∂G[C]·d₂_t = −h_t d_W2_at
-    d_G_end = d_G_end_d3_d3_and_more_sum + tl.sum(d_G_end_d2 * d2, 1)  # ∂G[C]_t = ∂G[C]·d₃·d₃·and_more·sum_t + ∂G[C]·d₂_t d₂_tᵀ
-    d_D_end_D_mu = d_G_end * eta  # ∂Λ[C]·Λ[μ]_t = ∂G[C]_t η_t
-    exp_decay_mu_before = exp(segment_sums(decay_mu, strict))  # exp·log μ·before_tj = exp(Σ_{j<l≤t} log μ_l)
-    d_decay_mu_before = tl.where(causal, d_D_end_D_mu[None, :] * D_end[:, None], 0.0) * exp_decay_mu_before
-    d_n_end_d3_d3_and_more_sum = load_row(d_n_end_d3_d3_and_more_sum_ptr, own * H + h, r, C)
-    d_decay_mu_2 = segment_gradient(d_decay_mu_before, strict, DOT)
-    d_decay_mu_sum = load_number(d_decay_mu_sum_ptr, own * H + h)
-    D_mu = tl.where(causal, exp_decay_mu_before, 0.0)  # Λ[μ]_tj = [j ≤ t] exp·log μ·before_tj
-    m = exp(tl.cumsum(decay_mu, 0))  # m_t = exp(Σ_{l≤t} log μ_l)
-    d_decay_alpha = sum_before(D_end * (d_reach_end * m + tl.sum(d_D_end_D_mu[None, :] * D_mu, 1)), r, DOT)
-    d_decay_mu_before_2 = d_reach_end * D_end * m
-    d_decay_mu_from_decay_mu_before = tl.cumsum(d_decay_mu_before_2, 0, reverse=True)
-    d_n_end_d2 = -h_d_W2_momentum_at  # ∂n[C]·d₂_t = −h_t d_W2_momentum_at
-    d_n_end = d_n_end_d3_d3_and_more_sum + tl.sum(d_n_end_d2 * d2, 1)  # ∂n[C]_t = ∂n[C]·d₃·d₃·and_more·sum_t + ∂n[C]·d₂_t d₂_tᵀ
-    d_decay_mu = sum_before(d_n_end * n_end, r, DOT)
-    d_log_mu = (
-        (1 - tl.where(log_mu + 60 < 0, 1.0, 0.0))
-        * (d_decay_mu + d_decay_mu_sum + d_decay_mu_2 + d_decay_mu_from_decay_mu_before)
-    )  # fmt: skip
-    d_d2 = (n_end[:, None] * d_n_end_d2 + G_end[:, None] * d_G_end_d2) + d_d2_from_t3
-    d_eta = d_n_end * exp(decay_mu_behind) + d_G_end * D_end_D_mu
-    store_numbers(d_eta_ptr, at_row, row, here, d_eta)
-    log_alpha = load_numbers(log_alpha_ptr, at_row, row, here)
-    d_decay_alpha_sum = load_number(d_decay_alpha_sum_ptr, own * H + h)
-    centred = load_tile(centred_ptr, own * H + h, r, at_v, C, V)
-
-    # back through the surprises of all tokens
-    d_t2 = d_d2 - tl.sum(d_d2, 1)[:, None] / V  # ∂t₂_t = ∂d₂_t − mean(∂d₂_t)
-    d_t1_centred = -tl.sum(d_t2 * centred.to(tl.float32), 1) * (rstd * rstd * rstd) / V  # ∂t₁·f̃_t = −mean(∂t₂_t · f̃_t) ρ_t³
-    d_ln_weight_from_o = load_row(d_ln_weight_from_o_ptr, own * H + h, at_v, V)
-    d_o = load_rows(d_o_ptr, at_row, row, here, at_v, V)
-    d_t1 = rstd[:, None] * d_t2 + d_t1_centred[:, None] * centred.to(tl.float32)  # ∂t₁_t = ρ_t ∂t₂_t + ∂t₁·f̃_t f̃_t
-    d_ln_bias = tl.sum(ln_weight[None, :] * d_t1 + d_o.to(tl.float32), 0)
-    store_row(d_ln_bias_ptr, index * H + h, at_v, V, d_ln_bias)
-    d_log_alpha = (1 - tl.where(log_alpha + 60 < 0, 1.0, 0.0)) * (d_decay_alpha + d_decay_alpha_sum)
-    store_numbers(d_log_alpha_ptr, at_row, row, here, d_log_alpha)
-    store_numbers(d_log_mu_ptr, at_row, row, here, d_log_mu)
-    d_e = ln_weight[None, :] * d_t1  # ∂e_t = ∂t₁_t · ln_weight
-    store_row(d_ln_weight_ptr, index * H + h, at_v, V, d_ln_weight_from_o + tl.sum(d_t1 * e + d_e * normal, 0))
-    d_v = -d_e
-    store_rows(d_v_ptr, at_row, row, here, at_v, V, d_v)
-    store_tile(d_e_ptr, own * H + h, r, at_v, C, V, d_e)
-    centred = load_tile(centred_ptr, own * H + h, r, at_v, C, V)
-    d_normal = ln_weight[None, :] * d_e  # ∂f̂_t = ∂e_t · ln_weight
-    d_t2_ln_weight_e_and_more = (
-        d_t2 * (ln_weight_e - 3 * ln_weight_e_centred[:, None] * (rstd[:, None] * rstd[:, None]) / V * centred.to(tl.float32))
-    )  # fmt: skip
-    d_centred_squared = (
-        -0.5 / V * (rstd * rstd * rstd) * (tl.sum(d_t2_ln_weight_e_and_more, 1) + tl.sum(d_normal * centred.to(tl.float32), 1))
-    )  # fmt: skip
-    d_centred = (
-        2 * d_centred_squared[:, None] * centred.to(tl.float32)
-        + rstd[:, None] * d_normal
-        + d_t1_centred[:, None] * ln_weight_e
-        - ln_weight_e_centred[:, None] * (rstd[:, None] * rstd[:, None] * rstd[:, None]) / V * d_t2
-    )  # fmt: skip
-    d_f = d_centred - tl.sum(tl.where((at_v < V)[None, :], d_centred, 0.0), 1)[:, None] / V  # ∂f_t = ∂f̃_t − mean(∂f̃_t)
-    store_tile(d_f_ptr, own * H + h, r, at_v, C, V, d_f)
-
-
-@triton.jit(do_not_specialize=JUST_NUMBERS)
-def resume_post3(
-    G_end_ptr, W1_start_ptr, W2_start_ptr, W3_start_ptr, d1_ptr, d2_ptr, d_W1_at_ptr, d_W1_momentum_at_ptr,
-    d_W1_start_from_read_z1_ptr, d_W2_start_from_read_f_ptr, d_W3_at_ptr, d_W3_momentum_at_ptr, d_W3_start_from_read_z3_ptr,
-    d_d1_ptr, d_d3_ptr, d_e_ptr, d_f_ptr, d_h_2_ptr, d_t3_ptr, k_ptr, n_end_ptr, d_W1_start_ptr, d_W2_start_ptr,
-    d_W3_start_ptr, d_k_ptr, position_ptr, cu_ptr, T, members, low, high,
-    H: tl.constexpr, K: tl.constexpr, N: tl.constexpr, V: tl.constexpr, C: tl.constexpr, BK: tl.constexpr, BN: tl.constexpr,
-    BV: tl.constexpr, BC: tl.constexpr, DOT: tl.constexpr, GRID: tl.constexpr, PACKED: tl.constexpr, SAVE: tl.constexpr,
-):  # fmt: skip
-    """d_W1_start, d_W2_start, d_W3_start, d_k: every tile on its own."""
-    index, h = low + (tl.program_id(0) // H).to(tl.int64), tl.program_id(0) % H
-    n = sequence_of(index, cu_ptr, members, C, GRID, PACKED)
-    first, end, base, tiles, slot, step = span(n, position_ptr, cu_ptr, T, members, C, GRID, PACKED)
-    i = (index - slot) // step
-    if i >= tiles:
-        return
-    own = index - low
-    r = tl.arange(0, BC)
-    at_k = tl.arange(0, BK)
-    at_v = tl.arange(0, BV)
-    t = base + i * C
-    here = (r >= first - t) & (r < tl.minimum(C, end - t))
-    at_row, row = t * H + h, r * H
-    d_k_from_z3 = tl.zeros([BC, BK], tl.float32)
-    d_k_from_z1 = tl.zeros([BC, BK], tl.float32)
-    d3_d_W3_momentum_at = tl.zeros([BC, BK], tl.float32)
-    d1_d_W1_momentum_at = tl.zeros([BC, BK], tl.float32)
-    d3_d_W3_at = tl.zeros([BC, BK], tl.float32)
-    d1_d_W1_at = tl.zeros([BC, BK], tl.float32)
-    for b in tl.range(tl.cdiv(N, BN), disable_licm=True):
-        at_n = b * BN + tl.arange(0, BN)
-        k = load_rows(k_ptr, at_row, row, here, at_k, K)
-        d_t3 = load_tile(d_t3_ptr, own * H + h, r, at_n, C, N)
-        d_W2_start_from_read_f = load_tile(d_W2_start_from_read_f_ptr, own * H + h, at_n, at_v, N, V)
-        d_f = load_tile(d_f_ptr, own * H + h, r, at_v, C, V)
-        W3_start = load_tile(W3_start_ptr, n * H + h, at_k, at_n, K, N).to(tl.float32)
-        d2 = load_tile(d2_ptr, own * H + h, r, at_v, C, V)
-        W1_start = load_tile(W1_start_ptr, n * H + h, at_k, at_n, K, N).to(tl.float32)
-
-        # the surprises of all tokens
-        z3 = dot(k, W3_start, DOT)  # z₃_t = k_t W₃[start]
-        z1 = dot(k, W1_start, DOT)  # z₁_t = k_t W₁[start]
-        h_2 = (z3 * silu(z1)).to(DOT)  # h_t = z₃_t · silu(z₁_t)
-        d_W2_start_from_read_f_and_more = d_W2_start_from_read_f.to(tl.float32) + (dot_tn(d_t3, d2, DOT) + dot_tn(h_2, d_f, DOT))
-        store_tile(d_W2_start_ptr, index * H + h, at_n, at_v, N, V, d_W2_start_from_read_f_and_more)
-        W2_start = load_tile(W2_start_ptr, n * H + h, at_n, at_v, N, V).to(tl.float32)
-        d_h_2 = load_tile(d_h_2_ptr, own * H + h, r, at_n, C, N)
-        d_h = d_h_2.to(tl.float32) + dot_nt(d_f, W2_start, DOT)  # ∂h_t = ∂h_t + ∂f_t W₂[start]ᵀ
-        d2_W2_start = dot_nt(d2, W2_start, DOT)  # d₂·W₂[start]_t = d₂_t W₂[start]ᵀ
-        d_d1 = load_tile(d_d1_ptr, own * H + h, r, at_n, C, N)
-        d_d3 = load_tile(d_d3_ptr, own * H + h, r, at_n, C, N)
-        d_z1 = (
-            (d2_W2_start * d_d1.to(tl.float32) * z3 * (z1 * square(1 - sigmoid(z1)) * sigmoid(z1) + 2 * (1 - sigmoid(z1)) * sigmoid(z1) - z1 * square(sigmoid(z1)) * (1 - sigmoid(z1))) + d_d3.to(tl.float32) * d2_W2_start * silu_slope(z1) + z3 * d_h * silu_slope(z1)).to(DOT)  # noqa: E501
-        )  # fmt: skip
-        d_z3 = (d_d1.to(tl.float32) * d2_W2_start * silu_slope(z1) + d_h * silu(z1)).to(DOT)
-        d_k_from_z3 += dot_nt(d_z3, W3_start, DOT)
-        d_k_from_z1 += dot_nt(d_z1, W1_start, DOT)
-        d_W3_momentum_at = load_tile(d_W3_momentum_at_ptr, own * H + h, at_k, at_n, K, N)
-        d3 = d2_W2_start * silu(z1)  # d₃_t = d₂·W₂[start]_t · silu(z₁_t)
-        d_W3_at = load_tile(d_W3_at_ptr, own * H + h, at_k, at_n, K, N)
-        d3_d_W3_momentum_at += dot_nt(d3, d_W3_momentum_at, DOT)
-        d_W1_start_from_read_z1 = load_tile(d_W1_start_from_read_z1_ptr, own * H + h, at_k, at_n, K, N)
-        d3_d_W3_at += dot_nt(d3, d_W3_at, DOT)
-        d_W3_start_from_read_z3 = load_tile(d_W3_start_from_read_z3_ptr, own * H + h, at_k, at_n, K, N)
-        store_tile(d_W1_start_ptr, index * H + h, at_k, at_n, K, N, d_W1_start_from_read_z1.to(tl.float32) + dot_tn(k, d_z1, DOT))
-        store_tile(d_W3_start_ptr, index * H + h, at_k, at_n, K, N, d_W3_start_from_read_z3.to(tl.float32) + dot_tn(k, d_z3, DOT))
-        d1 = load_tile(d1_ptr, own * H + h, r, at_n, C, N)
-        d_W1_momentum_at = load_tile(d_W1_momentum_at_ptr, own * H + h, at_k, at_n, K, N)
-        d_W1_at = load_tile(d_W1_at_ptr, own * H + h, at_k, at_n, K, N)
-        d1_d_W1_momentum_at += dot_nt(d1, d_W1_momentum_at, DOT)
-        d1_d_W1_at += dot_nt(d1, d_W1_at, DOT)
-    G_end = load_row(G_end_ptr, own * H + h, r, C)
-    n_end = load_row(n_end_ptr, own * H + h, r, C)
-    d_e = load_tile(d_e_ptr, own * H + h, r, at_v, C, V)
-    d_k = (
-        -n_end[:, None] * d3_d_W3_momentum_at
-        - n_end[:, None] * d1_d_W1_momentum_at
-        - G_end[:, None] * d3_d_W3_at
-        - G_end[:, None] * d1_d_W1_at
-    )  # fmt: skip
-    d_k_2 = d_e.to(tl.float32) + d_k_from_z3 + d_k_from_z1 + d_k
-    store_rows(d_k_ptr, at_row, row, here, at_k, K, d_k_2)
-
-
 launch_prep = Launch(
     TABLE, prep, "prep", walks=False, widths="",
     makes={
@@ -2145,7 +1445,7 @@ launch_pre = Launch(
         "d_W1_start_from_read_z1": Buffer("slots", "KN", narrow=True), "z1": Buffer("slots", "CN", narrow=True),
         "z3": Buffer("slots", "CN", narrow=True), "h": Buffer("slots", "CN", narrow=True),
         "centred": Buffer("slots", "CV", narrow=True), "ln_weight_e": Buffer("slots", "CV", narrow=True),
-        "d2": Buffer("slots", "CV", narrow=True), "d2_W2": Buffer("slots", "CN", narrow=True),
+        "d2": Buffer("slots", "CV", narrow=True), "d2_W2_start": Buffer("slots", "CN", narrow=True),
         "d_W2_start_from_read_f": Buffer("slots", "NV", narrow=True),
         "d_W3_start_from_read_z3": Buffer("slots", "KN", narrow=True), "d3": Buffer("slots", "CN", narrow=True),
         "d1": Buffer("slots", "CN", narrow=True), "D_end_D_mu": Buffer("slots", "C"), "d_ln_weight_from_o": Buffer("slots", "V"),
@@ -2155,15 +1455,16 @@ launch_pre = Launch(
 launch_seq = Launch(
     TABLE, seq, "seq", walks=True, widths="KNV", blocked="N", wide=seq_wide,
     makes={
-        "d_W1_next": Buffer("sequences", "KN"), "d_W1_momentum_next": Buffer("sequences", "KN"),
-        "d_W2_next": Buffer("sequences", "NV"), "d_W2_momentum_next": Buffer("sequences", "NV"),
-        "d_W3_next": Buffer("sequences", "KN"), "d_W3_momentum_next": Buffer("sequences", "KN"),
-        "d_n_end_d2": Buffer("slots", "CV", narrow=True), "d_G_end_d2": Buffer("slots", "CV", narrow=True),
-        "d_t1": Buffer("slots", "CV", narrow=True), "d_z3": Buffer("slots", "CN", narrow=True),
-        "d_z1": Buffer("slots", "CN", narrow=True), "d_W1_at": Buffer("slots", "KN", narrow=True),
-        "d_W1_momentum_at": Buffer("slots", "KN", narrow=True), "d_W2_at": Buffer("slots", "NV", narrow=True),
-        "d_W2_momentum_at": Buffer("slots", "NV", narrow=True), "d_W3_at": Buffer("slots", "KN", narrow=True),
-        "d_W3_momentum_at": Buffer("slots", "KN", narrow=True),
+        "d_W1_next": Buffer("sequences", "KN"), "d_W1_start": Buffer("starts", "KN"),
+        "d_W1_momentum_next": Buffer("sequences", "KN"), "d_W2_next": Buffer("sequences", "NV"),
+        "d_W2_start": Buffer("starts", "NV"), "d_W2_momentum_next": Buffer("sequences", "NV"),
+        "d_W3_next": Buffer("sequences", "KN"), "d_W3_start": Buffer("starts", "KN"),
+        "d_W3_momentum_next": Buffer("sequences", "KN"), "d_n_end_d2": Buffer("slots", "CV", narrow=True),
+        "d_G_end_d2": Buffer("slots", "CV", narrow=True), "d_t1": Buffer("slots", "CV", narrow=True),
+        "d_z3": Buffer("slots", "CN", narrow=True), "d_z1": Buffer("slots", "CN", narrow=True),
+        "d_W1_at": Buffer("slots", "KN", narrow=True), "d_W1_momentum_at": Buffer("slots", "KN", narrow=True),
+        "d_W2_at": Buffer("slots", "NV", narrow=True), "d_W2_momentum_at": Buffer("slots", "NV", narrow=True),
+        "d_W3_at": Buffer("slots", "KN", narrow=True), "d_W3_momentum_at": Buffer("slots", "KN", narrow=True),
     },
 )  # fmt: skip
 launch_post = Launch(
@@ -2172,72 +1473,6 @@ launch_post = Launch(
         "d_eta": Buffer("rows", "", like="eta"), "d_k": Buffer("rows", "K"), "d_ln_bias": Buffer("shares", "V"),
         "d_ln_weight": Buffer("shares", "V"), "d_log_alpha": Buffer("rows", "", like="log_alpha"),
         "d_log_mu": Buffer("rows", "", like="log_mu"), "d_v": Buffer("rows", "V"),
-    },
-)  # fmt: skip
-launch_resume_prep = Launch(
-    TABLE, resume_prep, "resume_prep", walks=False, widths="KNV", blocked="N",
-    makes={
-        "o_2": Buffer("slots", "CV"), "beta_end": Buffer("slots", ""), "reach_end": Buffer("slots", ""),
-        "k_G_end_d1": Buffer("slots", "KN", narrow=True), "h_G_end_d2": Buffer("slots", "NV", narrow=True),
-        "k_G_end_d3": Buffer("slots", "KN", narrow=True), "m_end": Buffer("slots", ""),
-        "k_n_end_d1": Buffer("slots", "KN", narrow=True), "h_n_end_d2": Buffer("slots", "NV", narrow=True),
-        "k_n_end_d3": Buffer("slots", "KN", narrow=True),
-    },
-)  # fmt: skip
-launch_resume_main = Launch(
-    TABLE, resume_main, "resume_main", walks=True, widths="KNV", blocked="N",
-    makes={
-        "o": Buffer("rows", "V"), "W1_next": Buffer("sequences", "KN"), "W2_next": Buffer("sequences", "NV"),
-        "W3_next": Buffer("sequences", "KN"), "W1_momentum_next": Buffer("sequences", "KN"),
-        "W2_momentum_next": Buffer("sequences", "NV"), "W3_momentum_next": Buffer("sequences", "KN"),
-        "W1_at": Buffer("slots", "KN", narrow=True), "W1_momentum_at": Buffer("slots", "KN", narrow=True),
-        "W2_at": Buffer("slots", "NV", narrow=True), "W2_momentum_at": Buffer("slots", "NV", narrow=True),
-        "W3_at": Buffer("slots", "KN", narrow=True), "W3_momentum_at": Buffer("slots", "KN", narrow=True),
-    },
-)  # fmt: skip
-launch_resume_pre = Launch(
-    TABLE, resume_pre, "resume_pre", walks=False, widths="KNV", blocked="N",
-    makes={
-        "d_W1_start_from_read_z1": Buffer("slots", "KN", narrow=True), "D_end_D_mu": Buffer("slots", "C"),
-        "centred": Buffer("slots", "CV", narrow=True), "d_W2_start_from_read_f": Buffer("slots", "NV", narrow=True),
-        "d_W3_start_from_read_z3": Buffer("slots", "KN", narrow=True), "d1": Buffer("slots", "CN", narrow=True),
-        "d_ln_weight_from_o": Buffer("slots", "V"), "D_end": Buffer("slots", "C"), "d_q": Buffer("rows", "K"),
-    },
-)  # fmt: skip
-launch_resume_seq = Launch(
-    TABLE, resume_seq, "resume_seq", walks=True, widths="KNV", split="N",
-    makes={
-        "d_W1_next": Buffer("sequences", "KN"), "d_W1_momentum_next": Buffer("sequences", "KN"),
-        "d_W2_next": Buffer("sequences", "NV"), "d_W2_momentum_next": Buffer("sequences", "NV"),
-        "d_W3_next": Buffer("sequences", "KN"), "d_W3_momentum_next": Buffer("sequences", "KN"),
-        "d_W1_at": Buffer("slots", "KN", narrow=True), "d_W1_momentum_at": Buffer("slots", "KN", narrow=True),
-        "d_W2_at": Buffer("slots", "NV", narrow=True), "d_W2_momentum_at": Buffer("slots", "NV", narrow=True),
-        "d_W3_at": Buffer("slots", "KN", narrow=True), "d_W3_momentum_at": Buffer("slots", "KN", narrow=True),
-    },
-)  # fmt: skip
-launch_resume_post = Launch(
-    TABLE, resume_post, "resume_post", walks=False, widths="KNV", blocked="N",
-    makes={
-        "n_end": Buffer("slots", "C"), "G_end": Buffer("slots", "C"), "d_d3": Buffer("slots", "CN", narrow=True),
-        "d2": Buffer("slots", "CV", narrow=True), "d_d1": Buffer("slots", "CN", narrow=True),
-        "d_n_end_d3_d3_and_more_sum": Buffer("slots", "C"), "d_G_end_d3_d3_and_more_sum": Buffer("slots", "C"),
-        "d_reach_end": Buffer("slots", ""), "d_decay_alpha_sum": Buffer("slots", ""), "d_decay_mu_sum": Buffer("slots", ""),
-    },
-)  # fmt: skip
-launch_resume_post2 = Launch(
-    TABLE, resume_post2, "resume_post2", walks=False, widths="KNV", blocked="N",
-    makes={
-        "d_eta": Buffer("rows", "", like="eta"), "d_ln_bias": Buffer("shares", "V"), "d_ln_weight": Buffer("shares", "V"),
-        "d_log_alpha": Buffer("rows", "", like="log_alpha"), "d_log_mu": Buffer("rows", "", like="log_mu"),
-        "d_v": Buffer("rows", "V"), "d_h_2": Buffer("slots", "CN", narrow=True), "d_t3": Buffer("slots", "CN", narrow=True),
-        "d_e": Buffer("slots", "CV", narrow=True), "d_f": Buffer("slots", "CV", narrow=True),
-    },
-)  # fmt: skip
-launch_resume_post3 = Launch(
-    TABLE, resume_post3, "resume_post3", walks=False, widths="KNV", blocked="N",
-    makes={
-        "d_W1_start": Buffer("shares", "KN"), "d_W2_start": Buffer("shares", "NV"), "d_W3_start": Buffer("shares", "KN"),
-        "d_k": Buffer("rows", "K"),
     },
 )  # fmt: skip
 
@@ -2272,42 +1507,11 @@ backward = Operator(
     carried=("W1", "W2", "W3", "W1_momentum", "W2_momentum", "W3_momentum"),
 )  # fmt: skip
 operator = Differentiable(forward, backward)
-resume_forward = Operator(
-    TABLE, "resume_forward",
-    inputs={
-        "q": "BTHK", "k": "BTHK", "v": "BTHV", "log_alpha": "BTH", "eta": "BTH", "log_mu": "BTH", "ln_weight": "HV",
-        "ln_bias": "HV", "W1": "BHKN", "W2": "BHNV", "W3": "BHKN", "W1_momentum": "BHKN", "W2_momentum": "BHNV",
-        "W3_momentum": "BHKN", "W1_start": "BHKN", "W2_start": "BHNV", "W3_start": "BHKN",
-    },
-    results=(
-        "o", "W1_next", "W2_next", "W3_next", "W1_momentum_next", "W2_momentum_next", "W3_momentum_next", "beta_end",
-        "reach_end", "m_end", "W1_at", "W1_momentum_at", "W2_at", "W2_momentum_at", "W3_at", "W3_momentum_at",
-    ),
-    launches=(launch_resume_prep, launch_resume_main),
-)  # fmt: skip
-resume_backward = Operator(
-    TABLE, "resume_backward",
-    inputs={
-        "q": "BTHK", "k": "BTHK", "v": "BTHV", "log_alpha": "BTH", "eta": "BTH", "log_mu": "BTH", "ln_weight": "HV",
-        "ln_bias": "HV", "W1_start": "BHKN", "W2_start": "BHNV", "W3_start": "BHKN", "beta_end": "SH", "reach_end": "SH",
-        "m_end": "SH", "W1_at": "SHKN", "W1_momentum_at": "SHKN", "W2_at": "SHNV", "W2_momentum_at": "SHNV", "W3_at": "SHKN",
-        "W3_momentum_at": "SHKN", "d_o": "BTHV", "d_W1": "BHKN", "d_W2": "BHNV", "d_W3": "BHKN", "d_W1_momentum": "BHKN",
-        "d_W2_momentum": "BHNV", "d_W3_momentum": "BHKN",
-    },
-    results=(
-        "d_q", "d_k", "d_v", "d_log_alpha", "d_eta", "d_log_mu", "d_ln_weight", "d_ln_bias", "d_W1_next", "d_W2_next",
-        "d_W3_next", "d_W1_momentum_next", "d_W2_momentum_next", "d_W3_momentum_next", "d_W1_start", "d_W2_start", "d_W3_start",
-    ),
-    launches=(launch_resume_pre, launch_resume_seq, launch_resume_post, launch_resume_post2, launch_resume_post3),
-    carried=("W1", "W2", "W3", "W1_momentum", "W2_momentum", "W3_momentum"),
-)  # fmt: skip
-resume_operator = Differentiable(resume_forward, resume_backward)
 _run = ChunkKernels(
     CONTRACT,
     operator,
     carried=("W1", "W2", "W3", "W1_momentum", "W2_momentum", "W3_momentum"),
-    starts=("W1_start", "W2_start", "W3_start"),
-    resumed=resume_operator,
+    starts={"W1_start": "BHKN", "W2_start": "BHNV", "W3_start": "BHKN"},
 )
 
 

@@ -8,7 +8,7 @@ from .runtime_configuration import MemoryConfig
 
 
 class TaylorLinearAttentionConfig(MemoryConfig):
-    """Every field has a default: that of the spec. The code of the package has the digest 2d1f24c02184."""
+    """Every field has a default: that of the spec. The code of the package has the digest b53802625b9f."""
 
     model_type = "miras_taylor_linear_attention"
 

@@ -8,7 +8,7 @@ from .runtime_configuration import MemoryConfig
 
 
 class TitansExactConfig(MemoryConfig):
-    """Every field has a default: that of the spec. The code of the package has the digest a095a58a2b7d."""
+    """Every field has a default: that of the spec. The code of the package has the digest 509efd9f80ab."""
 
     model_type = "miras_titans_exact"
 

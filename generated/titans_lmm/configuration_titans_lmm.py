@@ -8,7 +8,7 @@ from .runtime_configuration import MemoryConfig
 
 
 class TitansLmmConfig(MemoryConfig):
-    """Every field has a default: that of the spec. The code of the package has the digest 02ec30bb34b6."""
+    """Every field has a default: that of the spec. The code of the package has the digest d02419a0548e."""
 
     model_type = "miras_titans_lmm"
 

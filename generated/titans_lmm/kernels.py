@@ -47,15 +47,6 @@ OPTIONS: dict[str, tuple[Row, ...]] = {
     "pre3": (Row(64, warps=4), Row(256, warps=4), Row(ANY, warps=8)),
     "seq": (Row(64, warps=8, stages=2), Row(256, warps=8), Row(ANY, warps=8)),
     "post": (Row(64, warps=4), Row(256, warps=4), Row(ANY, warps=8)),
-    "resume_prep": (Row(64, warps=4), Row(256, warps=4), Row(ANY, warps=8)),
-    "resume_main": (Row(64, warps=8, stages=2), Row(ANY, warps=8)),
-    "resume_read": (Row(64, warps=4, registers=168), Row(256, warps=4), Row(ANY, warps=8)),
-    "resume_pre": (Row(64, warps=4), Row(256, warps=4), Row(ANY, warps=8)),
-    "resume_pre2": (Row(64, warps=4), Row(256, warps=4), Row(ANY, warps=8)),
-    "resume_pre3": (Row(64, warps=4), Row(256, warps=4), Row(ANY, warps=8)),
-    "resume_seq": (Row(64, warps=8, stages=2), Row(ANY, warps=8)),
-    "resume_post": (Row(64, warps=4), Row(256, warps=4), Row(ANY, warps=8)),
-    "resume_post2": (Row(64, warps=4), Row(256, warps=4), Row(ANY, warps=8)),
 }  # by kernel, for widths up to that of the row
 TABLE = LaunchTable("titans_lmm", "db265a95fc6e", tile=TILE, block=64, least=64, options=OPTIONS)
 
@@ -126,8 +117,9 @@ def prep(
 @triton.jit(do_not_specialize=JUST_NUMBERS)
 def main(
     G_end_ptr, W1_ptr, W1_momentum_ptr, W2_ptr, W2_momentum_ptr, beta_end_ptr, k_ptr, ln_bias_ptr, ln_weight_ptr, m_end_ptr,
-    n_end_ptr, reach_end_ptr, v_ptr, W1_next_ptr, W2_next_ptr, W1_momentum_next_ptr, W2_momentum_next_ptr, d2_ptr, W1_at_ptr,
-    W1_momentum_at_ptr, W2_at_ptr, W2_momentum_at_ptr, W1_last_ptr, W2_last_ptr, position_ptr, cu_ptr, T, members, low, high,
+    n_end_ptr, reach_end_ptr, v_ptr, W1_start_ptr, W2_start_ptr, W1_next_ptr, W2_next_ptr, W1_momentum_next_ptr,
+    W2_momentum_next_ptr, d2_ptr, W1_at_ptr, W1_momentum_at_ptr, W2_at_ptr, W2_momentum_at_ptr, W1_last_ptr, W2_last_ptr,
+    position_ptr, cu_ptr, T, members, low, high,
     H: tl.constexpr, K: tl.constexpr, N: tl.constexpr, V: tl.constexpr, C: tl.constexpr, BK: tl.constexpr, BN: tl.constexpr,
     BV: tl.constexpr, BC: tl.constexpr, DOT: tl.constexpr, GRID: tl.constexpr, PACKED: tl.constexpr, SAVE: tl.constexpr,
 ):  # fmt: skip
@@ -153,6 +145,8 @@ def main(
         t = base + i * C
         here = (r >= first - t) & (r < tl.minimum(C, end - t))
         at_row, row = t * H + h, r * H + zero
+        W1_start = load_tile(W1_start_ptr, n * H + h, at_k, at_n, K, N) if GRID == "resumed" else W1
+        W2_start = load_tile(W2_start_ptr, n * H + h, at_n, at_v, N, V) if GRID == "resumed" else W2
         if SAVE:
             store_tile(W1_at_ptr, index * H + h, at_k + zero, at_n, K, N, W1)
             store_tile(W1_momentum_at_ptr, index * H + h, at_k + zero, at_n, K, N, W1_momentum)
@@ -164,10 +158,10 @@ def main(
         k = load_rows(k_ptr, at_row, row, here, at_k, K)
 
         # the surprises of all tokens
-        z1 = dot_apart(k, W1, DOT, T)  # z₁_t = k_t W₁[0]
+        z1 = dot_apart(k, W1_start, DOT, T)  # z₁_t = k_t W₁[start]
         h1 = gelu(z1)  # h₁_t = gelu(z₁_t)
         v = load_rows(v_ptr, at_row, row, here, at_v, V)
-        f = dot_apart(h1, W2, DOT, T)  # f_t = h₁_t W₂[0]
+        f = dot_apart(h1, W2_start, DOT, T)  # f_t = h₁_t W₂[start]
         mean = tl.sum(f, 1) / V  # f̄_t = mean(f_t)
         centred = f - mean[:, None]  # f̃_t = f_t − f̄_t
         centred_squared = tl.sum(tl.where((at_v < V)[None, :], centred * centred, 0.0), 1)
@@ -188,7 +182,7 @@ def main(
         )  # fmt: skip
         d2 = rstd_ln_weight_du_and_more - tl.sum(tl.where((at_v < V)[None, :], rstd_ln_weight_du_and_more, 0.0), 1)[:, None] / V
         store_tile(d2_ptr, index * H + h, r + zero, at_v, C, V, d2)
-        d1 = dot_apart_nt(d2, W2, DOT, T) * gelu_slope(z1)  # d₁_t = (d₂_t W₂[0]ᵀ) · gelu′(z₁_t)
+        d1 = dot_apart_nt(d2, W2_start, DOT, T) * gelu_slope(z1)  # d₁_t = (d₂_t W₂[start]ᵀ) · gelu′(z₁_t)
 
         # the state behind the tile
         W1_next = beta_end * W1 + reach_end * W1_momentum - dot_tn(k, G_end[:, None] * d1, DOT)
@@ -209,8 +203,9 @@ def main(
 @triton.jit(do_not_specialize=JUST_NUMBERS)
 def main_wide(
     G_end_ptr, W1_ptr, W1_momentum_ptr, W2_ptr, W2_momentum_ptr, beta_end_ptr, k_ptr, ln_bias_ptr, ln_weight_ptr, m_end_ptr,
-    n_end_ptr, reach_end_ptr, v_ptr, W1_next_ptr, W2_next_ptr, W1_momentum_next_ptr, W2_momentum_next_ptr, d2_ptr, W1_at_ptr,
-    W1_momentum_at_ptr, W2_at_ptr, W2_momentum_at_ptr, W1_last_ptr, W2_last_ptr, position_ptr, cu_ptr, T, members, low, high,
+    n_end_ptr, reach_end_ptr, v_ptr, W1_start_ptr, W2_start_ptr, W1_next_ptr, W2_next_ptr, W1_momentum_next_ptr,
+    W2_momentum_next_ptr, d2_ptr, W1_at_ptr, W1_momentum_at_ptr, W2_at_ptr, W2_momentum_at_ptr, W1_last_ptr, W2_last_ptr,
+    position_ptr, cu_ptr, T, members, low, high,
     H: tl.constexpr, K: tl.constexpr, N: tl.constexpr, V: tl.constexpr, C: tl.constexpr, BK: tl.constexpr, BN: tl.constexpr,
     BV: tl.constexpr, BC: tl.constexpr, DOT: tl.constexpr, GRID: tl.constexpr, PACKED: tl.constexpr, SAVE: tl.constexpr,
 ):  # fmt: skip
@@ -243,15 +238,17 @@ def main_wide(
         t = base + i * C
         here = (r >= first - t) & (r < tl.minimum(C, end - t))
         at_row, row = t * H + h, r * H + zero
-        f = tl.zeros([BC, BV], tl.float32)  # f_t = h₁_t W₂[0]
+        f = tl.zeros([BC, BV], tl.float32)  # f_t = h₁_t W₂[start]
         for b in tl.range(tl.cdiv(N, BN), disable_licm=True):
             at_n = b * BN + tl.arange(0, BN)
             W2 = load_tile(W2_next_ptr, n * H + h, at_n, at_v, N, V).to(tl.float32)
+            W2_start = load_tile(W2_start_ptr, n * H + h, at_n, at_v, N, V) if GRID == "resumed" else W2
             W1 = load_tile(W1_next_ptr, n * H + h, at_k, at_n, K, N).to(tl.float32)
+            W1_start = load_tile(W1_start_ptr, n * H + h, at_k, at_n, K, N) if GRID == "resumed" else W1
             k = load_rows(k_ptr, at_row, row, here, at_k, K)
-            z1 = dot_apart(k, W1, DOT, T)  # z₁_t = k_t W₁[0]
+            z1 = dot_apart(k, W1_start, DOT, T)  # z₁_t = k_t W₁[start]
             h1 = gelu(z1)  # h₁_t = gelu(z₁_t)
-            f += dot_apart(h1, W2, DOT, T)
+            f += dot_apart(h1, W2_start, DOT, T)
 
         # the surprises of all tokens
         mean = tl.sum(f, 1) / V  # f̄_t = mean(f_t)
@@ -281,15 +278,17 @@ def main_wide(
         for b in tl.range(tl.cdiv(N, BN), disable_licm=True):
             at_n = b * BN + tl.arange(0, BN)
             W1 = load_tile(W1_next_ptr, n * H + h, at_k, at_n, K, N).to(tl.float32)
+            W1_start = load_tile(W1_start_ptr, n * H + h, at_k, at_n, K, N) if GRID == "resumed" else W1
             k = load_rows(k_ptr, at_row, row, here, at_k, K)
             W2 = load_tile(W2_next_ptr, n * H + h, at_n, at_v, N, V).to(tl.float32)
+            W2_start = load_tile(W2_start_ptr, n * H + h, at_n, at_v, N, V) if GRID == "resumed" else W2
             if SAVE:
                 store_tile(W1_at_ptr, index * H + h, at_k + zero, at_n, K, N, W1)
             if i == tiles - 1:
                 store_tile(W1_last_ptr, n * H + h, at_k, at_n, K, N, W1)
             W1_momentum = load_tile(W1_momentum_next_ptr, n * H + h, at_k, at_n, K, N).to(tl.float32)
-            z1 = dot_apart(k, W1, DOT, T)  # z₁_t = k_t W₁[0]
-            d1 = dot_apart_nt(d2, W2, DOT, T) * gelu_slope(z1)  # d₁_t = (d₂_t W₂[0]ᵀ) · gelu′(z₁_t)
+            z1 = dot_apart(k, W1_start, DOT, T)  # z₁_t = k_t W₁[start]
+            d1 = dot_apart_nt(d2, W2_start, DOT, T) * gelu_slope(z1)  # d₁_t = (d₂_t W₂[start]ᵀ) · gelu′(z₁_t)
             W1_next = beta_end * W1 + reach_end * W1_momentum - dot_tn(k, G_end[:, None] * d1, DOT)
             W2_momentum = load_tile(W2_momentum_next_ptr, n * H + h, at_n, at_v, N, V).to(tl.float32)
             tl.debug_barrier()
@@ -320,7 +319,7 @@ def main_wide(
 @triton.jit(do_not_specialize=JUST_NUMBERS)
 def read(
     G_ptr, W1_at_ptr, W1_momentum_at_ptr, W2_at_ptr, W2_momentum_at_ptr, beta_ptr, d2_ptr, k_ptr, ln_bias_ptr, ln_weight_ptr,
-    q_ptr, reach_ptr, o_ptr, position_ptr, cu_ptr, T, members, low, high,
+    q_ptr, reach_ptr, W2_start_ptr, W1_start_ptr, o_ptr, position_ptr, cu_ptr, T, members, low, high,
     H: tl.constexpr, K: tl.constexpr, N: tl.constexpr, V: tl.constexpr, C: tl.constexpr, BK: tl.constexpr, BN: tl.constexpr,
     BV: tl.constexpr, BC: tl.constexpr, DOT: tl.constexpr, GRID: tl.constexpr, PACKED: tl.constexpr, SAVE: tl.constexpr,
 ):  # fmt: skip
@@ -345,13 +344,15 @@ def read(
     q = load_rows(q_ptr, at_row, row, here, at_k, K)
     beta = load_row(beta_ptr, index * H + h, r, C)
     W1 = load_tile(W1_at_ptr, index * H + h, at_k, at_n, K, N)
+    W1_start = load_tile(W1_start_ptr, n * H + h, at_k, at_n, K, N) if GRID == "resumed" else W1
     reach = load_row(reach_ptr, index * H + h, r, C)
     W1_momentum = load_tile(W1_momentum_at_ptr, index * H + h, at_k, at_n, K, N)
     P1 = (G.to(tl.float32) * dot_nt(q, k, DOT)).to(DOT)  # P₁_tj = G_tj (q_t k_jᵀ)
     d2 = load_tile(d2_ptr, index * H + h, r, at_v, C, V)
     W2 = load_tile(W2_at_ptr, index * H + h, at_n, at_v, N, V)
-    z1 = dot(k, W1, DOT)  # z₁_t = k_t W₁[0]
-    d1 = dot_nt(d2, W2, DOT) * gelu_slope(z1)  # d₁_t = (d₂_t W₂[0]ᵀ) · gelu′(z₁_t)
+    W2_start = load_tile(W2_start_ptr, n * H + h, at_n, at_v, N, V) if GRID == "resumed" else W2
+    z1 = dot(k, W1_start, DOT)  # z₁_t = k_t W₁[start]
+    d1 = dot_nt(d2, W2_start, DOT) * gelu_slope(z1)  # d₁_t = (d₂_t W₂[start]ᵀ) · gelu′(z₁_t)
     read_z1 = beta[:, None] * dot(q, W1, DOT) + reach[:, None] * dot(q, W1_momentum, DOT) - dot(P1, d1, DOT)
     read_h1 = (gelu(read_z1)).to(DOT)  # h₁[q]_t = gelu(z₁[q]_t)
     W2_momentum = load_tile(W2_momentum_at_ptr, index * H + h, at_n, at_v, N, V)
@@ -372,7 +373,7 @@ def read(
 @triton.jit(do_not_specialize=JUST_NUMBERS)
 def read_wide(
     G_ptr, W1_at_ptr, W1_momentum_at_ptr, W2_at_ptr, W2_momentum_at_ptr, beta_ptr, d2_ptr, k_ptr, ln_bias_ptr, ln_weight_ptr,
-    q_ptr, reach_ptr, o_ptr, position_ptr, cu_ptr, T, members, low, high,
+    q_ptr, reach_ptr, W2_start_ptr, W1_start_ptr, o_ptr, position_ptr, cu_ptr, T, members, low, high,
     H: tl.constexpr, K: tl.constexpr, N: tl.constexpr, V: tl.constexpr, C: tl.constexpr, BK: tl.constexpr, BN: tl.constexpr,
     BV: tl.constexpr, BC: tl.constexpr, DOT: tl.constexpr, GRID: tl.constexpr, PACKED: tl.constexpr, SAVE: tl.constexpr,
 ):  # fmt: skip
@@ -404,12 +405,14 @@ def read_wide(
         at_n = b * BN + tl.arange(0, BN)
         q = load_rows(q_ptr, at_row, row, here, at_k, K)
         W1 = load_tile(W1_at_ptr, index * H + h, at_k, at_n, K, N)
+        W1_start = load_tile(W1_start_ptr, n * H + h, at_k, at_n, K, N) if GRID == "resumed" else W1
         W1_momentum = load_tile(W1_momentum_at_ptr, index * H + h, at_k, at_n, K, N)
         d2 = load_tile(d2_ptr, index * H + h, r, at_v, C, V)
         k = load_rows(k_ptr, at_row, row, here, at_k, K)
         W2 = load_tile(W2_at_ptr, index * H + h, at_n, at_v, N, V)
-        z1 = dot(k, W1, DOT)  # z₁_t = k_t W₁[0]
-        d1 = dot_nt(d2, W2, DOT) * gelu_slope(z1)  # d₁_t = (d₂_t W₂[0]ᵀ) · gelu′(z₁_t)
+        W2_start = load_tile(W2_start_ptr, n * H + h, at_n, at_v, N, V) if GRID == "resumed" else W2
+        z1 = dot(k, W1_start, DOT)  # z₁_t = k_t W₁[start]
+        d1 = dot_nt(d2, W2_start, DOT) * gelu_slope(z1)  # d₁_t = (d₂_t W₂[start]ᵀ) · gelu′(z₁_t)
         read_z1 = beta[:, None] * dot(q, W1, DOT) + reach[:, None] * dot(q, W1_momentum, DOT) - dot(P1, d1, DOT)
         read_h1 = (gelu(read_z1)).to(DOT)  # h₁[q]_t = gelu(z₁[q]_t)
         W2_momentum = load_tile(W2_momentum_at_ptr, index * H + h, at_n, at_v, N, V)
@@ -436,13 +439,14 @@ def read_wide(
 @triton.jit(do_not_specialize=JUST_NUMBERS)
 def pre(
     G_ptr, W1_at_ptr, W1_momentum_at_ptr, W2_at_ptr, W2_momentum_at_ptr, d2_ptr, d_o_ptr, k_ptr, ln_bias_ptr, ln_weight_ptr,
-    log_alpha_ptr, log_mu_ptr, q_ptr, reach_ptr, v_ptr, z1_ptr, h1_ptr, centred_ptr, ln_weight_du_ptr, d2_W2_ptr, d1_ptr,
-    D_end_D_mu_ptr, du_ptr, D_end_ptr, read_h1_ptr, read_h1_h1_ptr, d_read_f_ptr, read_z1_ptr, P2_ptr, read_normal_ptr,
-    d_reach_from_read_f_ptr, d_beta_from_read_f_ptr, position_ptr, cu_ptr, T, members, low, high,
+    log_alpha_ptr, log_mu_ptr, q_ptr, reach_ptr, v_ptr, W1_start_ptr, W2_start_ptr, z1_ptr, h1_ptr, centred_ptr,
+    ln_weight_du_ptr, d2_W2_start_ptr, d1_ptr, D_end_D_mu_ptr, du_ptr, D_end_ptr, read_h1_ptr, read_h1_h1_ptr, d_read_f_ptr,
+    read_z1_ptr, P2_ptr, read_normal_ptr, d_reach_from_read_f_ptr, d_beta_from_read_f_ptr, position_ptr, cu_ptr, T, members,
+    low, high,
     H: tl.constexpr, K: tl.constexpr, N: tl.constexpr, V: tl.constexpr, C: tl.constexpr, BK: tl.constexpr, BN: tl.constexpr,
     BV: tl.constexpr, BC: tl.constexpr, DOT: tl.constexpr, GRID: tl.constexpr, PACKED: tl.constexpr, SAVE: tl.constexpr,
 ):  # fmt: skip
-    """z1, h1, centred, ln_weight_du, d2_W2, d1, D_end_D_mu, du, D_end, read_h1, read_h1_h1, …: every tile on its own."""
+    """z1, h1, centred, ln_weight_du, d2_W2_start, d1, D_end_D_mu, du, D_end, read_h1, …: every tile on its own."""
     index, h = low + (tl.program_id(0) // H).to(tl.int64), tl.program_id(0) % H
     n = sequence_of(index, cu_ptr, members, C, GRID, PACKED)
     first, end, base, tiles, slot, step = span(n, position_ptr, cu_ptr, T, members, C, GRID, PACKED)
@@ -463,14 +467,16 @@ def pre(
     at_row, row = t * H + h, r * H
     k = load_rows(k_ptr, at_row, row, here, at_k, K)
     W1 = load_tile(W1_at_ptr, index * H + h, at_k, at_n, K, N)
+    W1_start = load_tile(W1_start_ptr, n * H + h, at_k, at_n, K, N) if GRID == "resumed" else W1
 
     # the surprises of all tokens
-    z1 = dot(k, W1, DOT)  # z₁_t = k_t W₁[0]
+    z1 = dot(k, W1_start, DOT)  # z₁_t = k_t W₁[start]
     store_tile(z1_ptr, own * H + h, r, at_n, C, N, z1)
     h1 = gelu(z1)  # h₁_t = gelu(z₁_t)
     W2 = load_tile(W2_at_ptr, index * H + h, at_n, at_v, N, V)
+    W2_start = load_tile(W2_start_ptr, n * H + h, at_n, at_v, N, V) if GRID == "resumed" else W2
     store_tile(h1_ptr, own * H + h, r, at_n, C, N, h1)
-    f = dot(h1, W2, DOT)  # f_t = h₁_t W₂[0]
+    f = dot(h1, W2_start, DOT)  # f_t = h₁_t W₂[start]
     mean = tl.sum(f, 1) / V  # f̄_t = mean(f_t)
     centred = f - mean[:, None]  # f̃_t = f_t − f̄_t
     store_tile(centred_ptr, own * H + h, r, at_v, C, V, centred)
@@ -488,9 +494,9 @@ def pre(
     log_alpha = load_numbers(log_alpha_ptr, at_row, row, here)
     d2 = load_tile(d2_ptr, index * H + h, r, at_v, C, V)
     store_tile(du_ptr, own * H + h, r, at_v, C, V, du)
-    d2_W2 = dot_nt(d2, W2, DOT)  # d₂·W₂[0]_t = d₂_t W₂[0]ᵀ
-    store_tile(d2_W2_ptr, own * H + h, r, at_n, C, N, d2_W2)
-    d1 = d2_W2 * gelu_slope(z1)  # d₁_t = d₂·W₂[0]_t · gelu′(z₁_t)
+    d2_W2_start = dot_nt(d2, W2_start, DOT)  # d₂·W₂[start]_t = d₂_t W₂[start]ᵀ
+    store_tile(d2_W2_start_ptr, own * H + h, r, at_n, C, N, d2_W2_start)
+    d1 = d2_W2_start * gelu_slope(z1)  # d₁_t = d₂·W₂[start]_t · gelu′(z₁_t)
 
     # decays, and the weights of surprises
     decay_mu = tl.maximum(-60.0, log_mu)  # log μ_t = max(−60, log_mu_t)
@@ -553,13 +559,14 @@ def pre(
 @triton.jit(do_not_specialize=JUST_NUMBERS)
 def pre_wide(
     G_ptr, W1_at_ptr, W1_momentum_at_ptr, W2_at_ptr, W2_momentum_at_ptr, d2_ptr, d_o_ptr, k_ptr, ln_bias_ptr, ln_weight_ptr,
-    log_alpha_ptr, log_mu_ptr, q_ptr, reach_ptr, v_ptr, z1_ptr, h1_ptr, centred_ptr, ln_weight_du_ptr, d2_W2_ptr, d1_ptr,
-    D_end_D_mu_ptr, du_ptr, D_end_ptr, read_h1_ptr, read_h1_h1_ptr, d_read_f_ptr, read_z1_ptr, P2_ptr, read_normal_ptr,
-    d_reach_from_read_f_ptr, d_beta_from_read_f_ptr, position_ptr, cu_ptr, T, members, low, high,
+    log_alpha_ptr, log_mu_ptr, q_ptr, reach_ptr, v_ptr, W1_start_ptr, W2_start_ptr, z1_ptr, h1_ptr, centred_ptr,
+    ln_weight_du_ptr, d2_W2_start_ptr, d1_ptr, D_end_D_mu_ptr, du_ptr, D_end_ptr, read_h1_ptr, read_h1_h1_ptr, d_read_f_ptr,
+    read_z1_ptr, P2_ptr, read_normal_ptr, d_reach_from_read_f_ptr, d_beta_from_read_f_ptr, position_ptr, cu_ptr, T, members,
+    low, high,
     H: tl.constexpr, K: tl.constexpr, N: tl.constexpr, V: tl.constexpr, C: tl.constexpr, BK: tl.constexpr, BN: tl.constexpr,
     BV: tl.constexpr, BC: tl.constexpr, DOT: tl.constexpr, GRID: tl.constexpr, PACKED: tl.constexpr, SAVE: tl.constexpr,
 ):  # fmt: skip
-    """z1, h1, centred, ln_weight_du, d2_W2, d1, D_end_D_mu, du, D_end, read_h1, read_h1_h1, …: every tile on its own."""
+    """z1, h1, centred, ln_weight_du, d2_W2_start, d1, D_end_D_mu, du, D_end, read_h1, …: every tile on its own."""
     index, h = low + (tl.program_id(0) // H).to(tl.int64), tl.program_id(0) % H
     n = sequence_of(index, cu_ptr, members, C, GRID, PACKED)
     first, end, base, tiles, slot, step = span(n, position_ptr, cu_ptr, T, members, C, GRID, PACKED)
@@ -597,22 +604,24 @@ def pre_wide(
     k = load_rows(k_ptr, at_row, row, here, at_k, K)
     q_k = dot_nt(q, k, DOT)  # q·k_tj = q_t k_jᵀ
     P1 = (G.to(tl.float32) * q_k).to(DOT)  # P₁_tj = G_tj q·k_tj
-    f = tl.zeros([BC, BV], tl.float32)  # f_t = h₁_t W₂[0]
+    f = tl.zeros([BC, BV], tl.float32)  # f_t = h₁_t W₂[start]
     read_h1_h1 = tl.zeros([BC, BC], tl.float32)  # h₁[q]·h₁_tj = h₁[q]_t h₁_jᵀ
     read_h1_W2 = tl.zeros([BC, BV], tl.float32)  # h₁[q]·W₂[0]_t = h₁[q]_t W₂[0]
     read_h1_W2_momentum = tl.zeros([BC, BV], tl.float32)  # h₁[q]·S₂[0]_t = h₁[q]_t S₂[0]
     for b in tl.range(tl.cdiv(N, BN), disable_licm=True):
         at_n = b * BN + tl.arange(0, BN)
         W2 = load_tile(W2_at_ptr, index * H + h, at_n, at_v, N, V)
+        W2_start = load_tile(W2_start_ptr, n * H + h, at_n, at_v, N, V) if GRID == "resumed" else W2
         d2 = load_tile(d2_ptr, index * H + h, r, at_v, C, V)
 
         # the surprises of all tokens
-        d2_W2 = dot_nt(d2, W2, DOT)  # d₂·W₂[0]_t = d₂_t W₂[0]ᵀ
-        store_tile(d2_W2_ptr, own * H + h, r, at_n, C, N, d2_W2)
+        d2_W2_start = dot_nt(d2, W2_start, DOT)  # d₂·W₂[start]_t = d₂_t W₂[start]ᵀ
+        store_tile(d2_W2_start_ptr, own * H + h, r, at_n, C, N, d2_W2_start)
         k = load_rows(k_ptr, at_row, row, here, at_k, K)
         W1 = load_tile(W1_at_ptr, index * H + h, at_k, at_n, K, N)
-        z1 = dot(k, W1, DOT)  # z₁_t = k_t W₁[0]
-        d1 = d2_W2 * gelu_slope(z1)  # d₁_t = d₂·W₂[0]_t · gelu′(z₁_t)
+        W1_start = load_tile(W1_start_ptr, n * H + h, at_k, at_n, K, N) if GRID == "resumed" else W1
+        z1 = dot(k, W1_start, DOT)  # z₁_t = k_t W₁[start]
+        d1 = d2_W2_start * gelu_slope(z1)  # d₁_t = d₂·W₂[start]_t · gelu′(z₁_t)
         q = load_rows(q_ptr, at_row, row, here, at_k, K)
         W1_momentum = load_tile(W1_momentum_at_ptr, index * H + h, at_k, at_n, K, N)
         q_W1_momentum = dot(q, W1_momentum, DOT)  # q·S₁[0]_t = q_t S₁[0]
@@ -620,7 +629,7 @@ def pre_wide(
         read_z1 = beta[:, None] * q_W1 + reach[:, None] * q_W1_momentum - dot(P1, d1, DOT)
         store_tile(z1_ptr, own * H + h, r, at_n, C, N, z1)
         h1 = gelu(z1)  # h₁_t = gelu(z₁_t)
-        f += dot(h1, W2, DOT)
+        f += dot(h1, W2_start, DOT)
         read_h1 = gelu(read_z1)  # h₁[q]_t = gelu(z₁[q]_t)
         read_h1_h1 += dot_nt(read_h1, h1, DOT)
         store_tile(h1_ptr, own * H + h, r, at_n, C, N, h1)
@@ -1096,17 +1105,17 @@ def pre3_wide(
 
 @triton.jit(do_not_specialize=JUST_NUMBERS)
 def seq(
-    G_end_ptr, P1_d_read_z1_ptr, P2_d_read_f_ptr, W2_at_ptr, beta_end_ptr, centred_ptr, d2_ptr, d2_W2_ptr, d_W1_ptr,
+    G_end_ptr, P1_d_read_z1_ptr, P2_d_read_f_ptr, W2_at_ptr, beta_end_ptr, centred_ptr, d2_ptr, d2_W2_start_ptr, d_W1_ptr,
     d_W1_from_q_W1_ptr, d_W1_momentum_ptr, d_W1_momentum_from_q_W1_momentum_ptr, d_W2_ptr, d_W2_from_read_h1_W2_ptr,
     d_W2_momentum_ptr, d_W2_momentum_from_read_h1_W2_momentum_ptr, d_h1_from_read_h1_h1_ptr, h1_ptr, k_ptr, ln_weight_ptr,
-    ln_weight_du_ptr, m_end_ptr, n_end_ptr, reach_end_ptr, z1_ptr, d_W1_next_ptr, d_W1_momentum_next_ptr, d_W2_next_ptr,
-    d_W2_momentum_next_ptr, d_n_end_d2_ptr, d_G_end_d2_ptr, d_d2_from_d2_W2_start_ptr, d_z1_ptr, d_W1_at_ptr,
-    d_W1_momentum_at_ptr, d_W2_at_ptr, d_W2_momentum_at_ptr, d_W1_last_ptr, d_W2_last_ptr, position_ptr, cu_ptr, T, members,
-    low, high,
+    ln_weight_du_ptr, m_end_ptr, n_end_ptr, reach_end_ptr, z1_ptr, W2_start_ptr, d_W1_next_ptr, d_W1_start_ptr,
+    d_W1_momentum_next_ptr, d_W2_next_ptr, d_W2_start_ptr, d_W2_momentum_next_ptr, d_n_end_d2_ptr, d_G_end_d2_ptr,
+    d_d2_from_d2_W2_start_ptr, d_z1_ptr, d_W1_at_ptr, d_W1_momentum_at_ptr, d_W2_at_ptr, d_W2_momentum_at_ptr, d_W1_last_ptr,
+    d_W2_last_ptr, position_ptr, cu_ptr, T, members, low, high,
     H: tl.constexpr, K: tl.constexpr, N: tl.constexpr, V: tl.constexpr, C: tl.constexpr, BK: tl.constexpr, BN: tl.constexpr,
     BV: tl.constexpr, BC: tl.constexpr, DOT: tl.constexpr, GRID: tl.constexpr, PACKED: tl.constexpr, SAVE: tl.constexpr,
 ):  # fmt: skip
-    """d_W1, d_W1_momentum, d_W2, d_W2_momentum, d_n_end_d2, d_G_end_d2, d_d2_from_d2_W2_start, …: from the last tile to the first."""
+    """d_W1, d_W1_start, d_W1_momentum, d_W2, d_W2_start, d_W2_momentum, d_n_end_d2, …: from the last tile to the first."""
     n, h = (tl.program_id(0) // H).to(tl.int64), tl.program_id(0) % H
     first, end, base, tiles, slot, step = span(n, position_ptr, cu_ptr, T, members, C, GRID, PACKED)
     r = tl.arange(0, BC)
@@ -1148,6 +1157,7 @@ def seq(
         store_tile(d_n_end_d2_ptr, own * H + h, r + zero, at_v, C, V, d_n_end_d2)
         z1 = load_tile(z1_ptr, own * H + h, r + zero, at_n, C, N)
         W2 = load_tile(W2_at_ptr, index * H + h, at_n + zero, at_v, N, V)
+        W2_start = load_tile(W2_start_ptr, n * H + h, at_n, at_v, N, V) if GRID == "resumed" else W2
         d_G_end_d2 = -dot_apart(h1, d_W2, DOT, T)  # ∂G[C]·d₂_t = −h₁_t d_W2
         store_tile(d_G_end_d2_ptr, own * H + h, r + zero, at_v, C, V, d_G_end_d2)
 
@@ -1158,7 +1168,7 @@ def seq(
         ln_weight_du = load_tile(ln_weight_du_ptr, own * H + h, r + zero, at_v, C, V)
         d_W2_from_read_h1_W2 = load_tile(d_W2_from_read_h1_W2_ptr, own * H + h, at_n + zero, at_v, N, V)
         d2 = load_tile(d2_ptr, index * H + h, r + zero, at_v, C, V)
-        d_d2_from_d2_W2_start = dot_apart(d_d2_W2_start, W2, DOT, T)  # ∂d₂(d₂·W₂[start]_t) = ∂d₂·W₂[start]_t W₂[0]
+        d_d2_from_d2_W2_start = dot_apart(d_d2_W2_start, W2_start, DOT, T)  # ∂d₂(d₂·W₂[start]_t) = ∂d₂·W₂[start]_t W₂[start]
         store_tile(d_d2_from_d2_W2_start_ptr, own * H + h, r + zero, at_v, C, V, d_d2_from_d2_W2_start)
         d_d2_2 = d_d2 + d_d2_from_d2_W2_start  # ∂d₂_t = (n[C]_t ∂n[C]·d₂_t + G[C]_t ∂G[C]·d₂_t − P₂·∂f[q]_t) + ∂d₂(d₂·W₂[start]_t)
         d_t3 = d_d2_2 - tl.sum(d_d2_2, 1)[:, None] / V  # ∂t₃_t = ∂d₂_t − mean(∂d₂_t)
@@ -1185,36 +1195,41 @@ def seq(
         )  # fmt: skip
         d_h1_from_read_h1_h1 = load_tile(d_h1_from_read_h1_h1_ptr, own * H + h, r + zero, at_n, C, N)
         d_f = (d_centred - tl.sum(tl.where((at_v < V)[None, :], d_centred, 0.0), 1)[:, None] / V).to(DOT)  # ∂f_t = ∂f̃_t − mean(∂f̃_t)
-        d_W2_from_read_h1_W2_and_more = (
-            beta_end * d_W2
-            + d_W2_from_read_h1_W2.to(tl.float32)
-            + dot_tn(d_d2_W2_start, d2, DOT)
-            + dot_tn(h1, d_f, DOT)
-        )  # fmt: skip
+        d_W2_next = beta_end * d_W2 + d_W2_from_read_h1_W2.to(tl.float32)
+        d_W2_start = dot_tn(d_d2_W2_start, d2, DOT) + dot_tn(h1, d_f, DOT)
+        if GRID == "resumed":
+            store_tile(d_W2_start_ptr, n * H + h, at_n, at_v, N, V, d_W2_start)
+        else:
+            d_W2_next += d_W2_start
         d2_d_W2 = dot_apart_nt(d2, d_W2, DOT, T)
         reach_end = load_number(reach_end_ptr, index * H + h)
         m_end = load_number(m_end_ptr, index * H + h)
         z1 = load_tile(z1_ptr, own * H + h, r + zero, at_n, C, N)
-        d2_W2 = load_tile(d2_W2_ptr, own * H + h, r + zero, at_n, C, N)
+        d2_W2_start = load_tile(d2_W2_start_ptr, own * H + h, r + zero, at_n, C, N)
         d_W2_momentum_from_read_h1_W2_momentum = load_tile(d_W2_momentum_from_read_h1_W2_momentum_ptr, own * H + h, at_n + zero, at_v, N, V)
         d2_d_W2_momentum = dot_apart_nt(d2, d_W2_momentum, DOT, T)
         d_W1_momentum_from_q_W1_momentum = load_tile(d_W1_momentum_from_q_W1_momentum_ptr, own * H + h, at_k + zero, at_n, K, N)
         d_h1 = d_h1_from_read_h1_h1.to(tl.float32) - n_end[:, None] * d2_d_W2_momentum - G_end[:, None] * d2_d_W2
         d_W1_from_q_W1 = load_tile(d_W1_from_q_W1_ptr, own * H + h, at_k + zero, at_n, K, N)
-        d_h1_from_f = dot_apart_nt(d_f, W2, DOT, T)
+        d_h1_from_f = dot_apart_nt(d_f, W2_start, DOT, T)
         d_z1 = (
             d_d1
-            * d2_W2.to(tl.float32)
+            * d2_W2_start.to(tl.float32)
             * (0.7978845608028654 * exp(-0.5 * square(z1.to(tl.float32))) - 0.3989422804014327 * square(z1.to(tl.float32)) * exp(-0.5 * square(z1.to(tl.float32))))  # noqa: E501
             + (d_h1 + d_h1_from_f) * gelu_slope(z1.to(tl.float32))
         )  # fmt: skip
         d_W2_momentum_2 = m_end * d_W2_momentum + reach_end * d_W2 + d_W2_momentum_from_read_h1_W2_momentum.to(tl.float32)
         d_W1_momentum_2 = m_end * d_W1_momentum + reach_end * d_W1 + d_W1_momentum_from_q_W1_momentum.to(tl.float32)
-        d_W1_from_q_W1_and_more = beta_end * d_W1 + d_W1_from_q_W1.to(tl.float32) + dot_tn(k, d_z1, DOT)
+        d_W1_next = beta_end * d_W1 + d_W1_from_q_W1.to(tl.float32)
+        d_W1_start = dot_tn(k, d_z1, DOT)
+        if GRID == "resumed":
+            store_tile(d_W1_start_ptr, n * H + h, at_k, at_n, K, N, d_W1_start)
+        else:
+            d_W1_next += d_W1_start
         store_tile(d_z1_ptr, own * H + h, r + zero, at_n, C, N, d_z1)
-        d_W1 = d_W1_from_q_W1_and_more
+        d_W1 = d_W1_next
         d_W1_momentum = d_W1_momentum_2
-        d_W2 = tl.where((at_v < V)[None, :], d_W2_from_read_h1_W2_and_more, 0.0)
+        d_W2 = tl.where((at_v < V)[None, :], d_W2_next, 0.0)
         d_W2_momentum = d_W2_momentum_2
         if i == tiles - 1:
             d_W1 += load_tile(d_W1_last_ptr, n * H + h, at_k, at_n, K, N).to(tl.float32)
@@ -1228,17 +1243,17 @@ def seq(
 
 @triton.jit(do_not_specialize=JUST_NUMBERS)
 def seq_wide(
-    G_end_ptr, P1_d_read_z1_ptr, P2_d_read_f_ptr, W2_at_ptr, beta_end_ptr, centred_ptr, d2_ptr, d2_W2_ptr, d_W1_ptr,
+    G_end_ptr, P1_d_read_z1_ptr, P2_d_read_f_ptr, W2_at_ptr, beta_end_ptr, centred_ptr, d2_ptr, d2_W2_start_ptr, d_W1_ptr,
     d_W1_from_q_W1_ptr, d_W1_momentum_ptr, d_W1_momentum_from_q_W1_momentum_ptr, d_W2_ptr, d_W2_from_read_h1_W2_ptr,
     d_W2_momentum_ptr, d_W2_momentum_from_read_h1_W2_momentum_ptr, d_h1_from_read_h1_h1_ptr, h1_ptr, k_ptr, ln_weight_ptr,
-    ln_weight_du_ptr, m_end_ptr, n_end_ptr, reach_end_ptr, z1_ptr, d_W1_next_ptr, d_W1_momentum_next_ptr, d_W2_next_ptr,
-    d_W2_momentum_next_ptr, d_n_end_d2_ptr, d_G_end_d2_ptr, d_d2_from_d2_W2_start_ptr, d_z1_ptr, d_W1_at_ptr,
-    d_W1_momentum_at_ptr, d_W2_at_ptr, d_W2_momentum_at_ptr, d_W1_last_ptr, d_W2_last_ptr, position_ptr, cu_ptr, T, members,
-    low, high,
+    ln_weight_du_ptr, m_end_ptr, n_end_ptr, reach_end_ptr, z1_ptr, W2_start_ptr, d_W1_next_ptr, d_W1_start_ptr,
+    d_W1_momentum_next_ptr, d_W2_next_ptr, d_W2_start_ptr, d_W2_momentum_next_ptr, d_n_end_d2_ptr, d_G_end_d2_ptr,
+    d_d2_from_d2_W2_start_ptr, d_z1_ptr, d_W1_at_ptr, d_W1_momentum_at_ptr, d_W2_at_ptr, d_W2_momentum_at_ptr, d_W1_last_ptr,
+    d_W2_last_ptr, position_ptr, cu_ptr, T, members, low, high,
     H: tl.constexpr, K: tl.constexpr, N: tl.constexpr, V: tl.constexpr, C: tl.constexpr, BK: tl.constexpr, BN: tl.constexpr,
     BV: tl.constexpr, BC: tl.constexpr, DOT: tl.constexpr, GRID: tl.constexpr, PACKED: tl.constexpr, SAVE: tl.constexpr,
 ):  # fmt: skip
-    """d_W1, d_W1_momentum, d_W2, d_W2_momentum, d_n_end_d2, d_G_end_d2, d_d2_from_d2_W2_start, …: from the last tile to the first."""
+    """d_W1, d_W1_start, d_W1_momentum, d_W2, d_W2_start, d_W2_momentum, d_n_end_d2, …: from the last tile to the first."""
     n, h = (tl.program_id(0) // H).to(tl.int64), tl.program_id(0) % H
     first, end, base, tiles, slot, step = span(n, position_ptr, cu_ptr, T, members, C, GRID, PACKED)
     r = tl.arange(0, BC)
@@ -1274,7 +1289,7 @@ def seq_wide(
         k = load_rows(k_ptr, at_row, row, here, at_k, K)
         h1_d_W2_momentum = tl.zeros([BC, BV], tl.float32)
         h1_d_W2 = tl.zeros([BC, BV], tl.float32)
-        d_d2_from_d2_W2_start = tl.zeros([BC, BV], tl.float32)  # ∂d₂(d₂·W₂[start]_t) = ∂d₂·W₂[start]_t W₂[0]
+        d_d2_from_d2_W2_start = tl.zeros([BC, BV], tl.float32)  # ∂d₂(d₂·W₂[start]_t) = ∂d₂·W₂[start]_t W₂[start]
         for b in tl.range(tl.cdiv(N, BN), disable_licm=True):
             at_n = b * BN + tl.arange(0, BN)
             d_W1 = load_tile(d_W1_next_ptr, n * H + h, at_k, at_n, K, N).to(tl.float32)
@@ -1288,11 +1303,12 @@ def seq_wide(
             z1 = load_tile(z1_ptr, own * H + h, r + zero, at_n, C, N)
             d_G_end_d1 = -dot_apart(k, d_W1, DOT, T)  # ∂G[C]·d₁_t = −k_t d_W1
             W2 = load_tile(W2_at_ptr, index * H + h, at_n + zero, at_v, N, V)
+            W2_start = load_tile(W2_start_ptr, n * H + h, at_n, at_v, N, V) if GRID == "resumed" else W2
             d_d1 = n_end[:, None] * d_n_end_d1 + G_end[:, None] * d_G_end_d1 - P1_d_read_z1.to(tl.float32)
             h1_d_W2_momentum += dot_apart(h1, d_W2_momentum, DOT, T)
             h1_d_W2 += dot_apart(h1, d_W2, DOT, T)
             d_d2_W2_start = (d_d1 * gelu_slope(z1.to(tl.float32))).to(DOT)
-            d_d2_from_d2_W2_start += dot_apart(d_d2_W2_start, W2, DOT, T)
+            d_d2_from_d2_W2_start += dot_apart(d_d2_W2_start, W2_start, DOT, T)
         store_tile(d_d2_from_d2_W2_start_ptr, own * H + h, r + zero, at_v, C, V, d_d2_from_d2_W2_start)
         P2_d_read_f = load_tile(P2_d_read_f_ptr, own * H + h, r + zero, at_v, C, V)
         d_n_end_d2 = -h1_d_W2_momentum  # ∂n[C]·d₂_t = −h₁_t d_W2_momentum
@@ -1359,16 +1375,16 @@ def seq_wide(
             d_W2_momentum = load_tile(d_W2_momentum_next_ptr, n * H + h, at_n, at_v, N, V).to(tl.float32)
             d_W2_momentum_from_read_h1_W2_momentum = load_tile(d_W2_momentum_from_read_h1_W2_momentum_ptr, own * H + h, at_n + zero, at_v, N, V)  # noqa: E501  # fmt: skip
             d_d2_W2_start = (d_d1 * gelu_slope(z1.to(tl.float32))).to(DOT)
-            d_W2_from_read_h1_W2_and_more = (
-                beta_end * d_W2
-                + d_W2_from_read_h1_W2.to(tl.float32)
-                + dot_tn(d_d2_W2_start, d2, DOT)
-                + dot_tn(h1, d_f, DOT)
-            )  # fmt: skip
+            d_W2_next = beta_end * d_W2 + d_W2_from_read_h1_W2.to(tl.float32)
+            d_W2_start = dot_tn(d_d2_W2_start, d2, DOT) + dot_tn(h1, d_f, DOT)
+            if GRID == "resumed":
+                store_tile(d_W2_start_ptr, n * H + h, at_n, at_v, N, V, d_W2_start)
+            else:
+                d_W2_next += d_W2_start
             if i == tiles - 1:
-                d_W2_from_read_h1_W2_and_more += load_tile(d_W2_last_ptr, n * H + h, at_n, at_v, N, V).to(tl.float32)
+                d_W2_next += load_tile(d_W2_last_ptr, n * H + h, at_n, at_v, N, V).to(tl.float32)
             tl.debug_barrier()
-            store_tile(d_W2_next_ptr, n * H + h, at_n, at_v, N, V, d_W2_from_read_h1_W2_and_more)
+            store_tile(d_W2_next_ptr, n * H + h, at_n, at_v, N, V, d_W2_next)
             d_W2_momentum_2 = m_end * d_W2_momentum + reach_end * d_W2 + d_W2_momentum_from_read_h1_W2_momentum.to(tl.float32)
             d_h1_from_read_h1_h1 = load_tile(d_h1_from_read_h1_h1_ptr, own * H + h, r + zero, at_n, C, N)
             tl.debug_barrier()
@@ -1376,27 +1392,33 @@ def seq_wide(
             if SAVE:
                 store_tile(d_W2_momentum_at_ptr, own * H + h, at_n + zero, at_v, N, V, d_W2_momentum)
             W2 = load_tile(W2_at_ptr, index * H + h, at_n + zero, at_v, N, V)
+            W2_start = load_tile(W2_start_ptr, n * H + h, at_n, at_v, N, V) if GRID == "resumed" else W2
             d2_d_W2_momentum = dot_apart_nt(d2, d_W2_momentum, DOT, T)
             z1 = load_tile(z1_ptr, own * H + h, r + zero, at_n, C, N)
             d2_d_W2 = dot_apart_nt(d2, d_W2, DOT, T)
-            d2_W2 = load_tile(d2_W2_ptr, own * H + h, r + zero, at_n, C, N)
+            d2_W2_start = load_tile(d2_W2_start_ptr, own * H + h, r + zero, at_n, C, N)
             d_W1_from_q_W1 = load_tile(d_W1_from_q_W1_ptr, own * H + h, at_k + zero, at_n, K, N)
             d_h1 = d_h1_from_read_h1_h1.to(tl.float32) - n_end[:, None] * d2_d_W2_momentum - G_end[:, None] * d2_d_W2
-            d_h1_from_f = dot_apart_nt(d_f, W2, DOT, T)
+            d_h1_from_f = dot_apart_nt(d_f, W2_start, DOT, T)
             d_z1 = (
                 d_d1
-                * d2_W2.to(tl.float32)
+                * d2_W2_start.to(tl.float32)
                 * (0.7978845608028654 * exp(-0.5 * square(z1.to(tl.float32))) - 0.3989422804014327 * square(z1.to(tl.float32)) * exp(-0.5 * square(z1.to(tl.float32))))  # noqa: E501
                 + (d_h1 + d_h1_from_f) * gelu_slope(z1.to(tl.float32))
             )  # fmt: skip
             if SAVE:
                 store_tile(d_W1_at_ptr, own * H + h, at_k + zero, at_n, K, N, d_W1)
-            d_W1_from_q_W1_and_more = beta_end * d_W1 + d_W1_from_q_W1.to(tl.float32) + dot_tn(k, d_z1, DOT)
+            d_W1_next = beta_end * d_W1 + d_W1_from_q_W1.to(tl.float32)
+            d_W1_start = dot_tn(k, d_z1, DOT)
+            if GRID == "resumed":
+                store_tile(d_W1_start_ptr, n * H + h, at_k, at_n, K, N, d_W1_start)
+            else:
+                d_W1_next += d_W1_start
             store_tile(d_z1_ptr, own * H + h, r + zero, at_n, C, N, d_z1)
             if i == tiles - 1:
-                d_W1_from_q_W1_and_more += load_tile(d_W1_last_ptr, n * H + h, at_k, at_n, K, N).to(tl.float32)
+                d_W1_next += load_tile(d_W1_last_ptr, n * H + h, at_k, at_n, K, N).to(tl.float32)
             tl.debug_barrier()
-            store_tile(d_W1_next_ptr, n * H + h, at_k, at_n, K, N, d_W1_from_q_W1_and_more)
+            store_tile(d_W1_next_ptr, n * H + h, at_k, at_n, K, N, d_W1_next)
         tl.debug_barrier()
 
 
@@ -1405,9 +1427,9 @@ def post(
     D_end_ptr, D_end_D_mu_ptr, W1_at_ptr, W1_momentum_at_ptr, W2_at_ptr, W2_momentum_at_ptr, centred_ptr, d1_ptr, d2_ptr,
     d_G_end_d2_ptr, d_W1_at_ptr, d_W1_momentum_at_ptr, d_W2_at_ptr, d_W2_momentum_at_ptr, d_d2_from_d2_W2_start_ptr,
     d_eta_from_G_ptr, d_k_early_ptr, d_ln_bias_early_ptr, d_ln_weight_early_ptr, d_log_alpha_early_ptr, d_log_mu_early_ptr,
-    d_n_end_d2_ptr, d_v_early_ptr, d_z1_ptr, du_ptr, eta_ptr, k_ptr, ln_weight_ptr, log_alpha_ptr, log_mu_ptr, d_eta_ptr,
-    d_k_ptr, d_ln_bias_ptr, d_ln_weight_ptr, d_log_alpha_ptr, d_log_mu_ptr, d_v_ptr, position_ptr, cu_ptr, T, members, low,
-    high,
+    d_n_end_d2_ptr, d_v_early_ptr, d_z1_ptr, du_ptr, eta_ptr, k_ptr, ln_weight_ptr, log_alpha_ptr, log_mu_ptr, W1_start_ptr,
+    d_eta_ptr, d_k_ptr, d_ln_bias_ptr, d_ln_weight_ptr, d_log_alpha_ptr, d_log_mu_ptr, d_v_ptr, position_ptr, cu_ptr, T,
+    members, low, high,
     H: tl.constexpr, K: tl.constexpr, N: tl.constexpr, V: tl.constexpr, C: tl.constexpr, BK: tl.constexpr, BN: tl.constexpr,
     BV: tl.constexpr, BC: tl.constexpr, DOT: tl.constexpr, GRID: tl.constexpr, PACKED: tl.constexpr, SAVE: tl.constexpr,
 ):  # fmt: skip
@@ -1488,9 +1510,10 @@ def post(
     d_W2_at = load_tile(d_W2_at_ptr, own * H + h, at_n, at_v, N, V)
     W2 = load_tile(W2_at_ptr, index * H + h, at_n, at_v, N, V)
     W1 = load_tile(W1_at_ptr, index * H + h, at_k, at_n, K, N)
+    W1_start = load_tile(W1_start_ptr, n * H + h, at_k, at_n, K, N) if GRID == "resumed" else W1
     d_z1 = load_tile(d_z1_ptr, own * H + h, r, at_n, C, N)
     d_k_early = load_tile(d_k_early_ptr, own * H + h, r, at_k, C, K)
-    x34 = -n_end[:, None] * dot_nt(d1, d_W1_momentum_at, DOT) - G_end[:, None] * dot_nt(d1, d_W1_at, DOT)
+    x35 = -n_end[:, None] * dot_nt(d1, d_W1_momentum_at, DOT) - G_end[:, None] * dot_nt(d1, d_W1_at, DOT)
     d_reach_end_from_W1_next = tl.sum(d_W1_at.to(tl.float32) * W1_momentum.to(tl.float32))
     d_W1_at = load_tile(d_W1_at_ptr, own * H + h, at_k, at_n, K, N)
     d_W1_momentum_at_W1_momentum = d_W1_momentum_at.to(tl.float32) * W1_momentum.to(tl.float32)
@@ -1504,7 +1527,7 @@ def post(
     d_decay_alpha_sum = (
         beta_end * (tl.sum(d_W2_at.to(tl.float32) * W2.to(tl.float32)) + tl.sum(d_W1_at.to(tl.float32) * W1.to(tl.float32)))
     )  # fmt: skip
-    d_k_early_and_more = d_k_early.to(tl.float32) + (x31 + dot_nt(d_z1, W1, DOT) + x34)
+    d_k_early_and_more = d_k_early.to(tl.float32) + (x31 + dot_nt(d_z1, W1_start, DOT) + x35)
     store_rows(d_k_ptr, at_row, row, here, at_k, K, d_k_early_and_more)
     d_reach_end = d_reach_end_from_W2_next + d_reach_end_from_W1_next  # ∂ω[C] = Σ_VN d_W2_at · S₂[0] + Σ_KN d_W1_at · S₁[0]
     m = exp(tl.cumsum(decay_mu, 0))  # m_t = exp(Σ_{l≤t} log μ_l)
@@ -1513,11 +1536,11 @@ def post(
     D_mu = tl.where(causal, exp_decay_mu_before, 0.0)  # Λ[μ]_tj = [j ≤ t] exp·log μ·before_tj
     d_decay_alpha = sum_before(D_end * (d_reach_end * m + tl.sum(d_D_end_D_mu[None, :] * D_mu, 1)), r, DOT)
     d_log_mu_early = load_row(d_log_mu_early_ptr, own * H + h, r, C)
-    x66 = tl.where(causal, d_D_end_D_mu[None, :] * D_end[:, None], 0.0) * exp_decay_mu_before
-    x69 = segment_gradient(x66, strict, DOT)
+    x67 = tl.where(causal, d_D_end_D_mu[None, :] * D_end[:, None], 0.0) * exp_decay_mu_before
+    x70 = segment_gradient(x67, strict, DOT)
     d_reach_end_D_end_m = d_reach_end * D_end * m
     d_reach_end_D_end_m_behind = tl.cumsum(d_reach_end_D_end_m, 0, reverse=True)
-    d_log_mu_late = (1 - tl.where(log_mu + 60 < 0, 1.0, 0.0)) * (d_decay_mu + d_decay_mu_sum + x69 + d_reach_end_D_end_m_behind)
+    d_log_mu_late = (1 - tl.where(log_mu + 60 < 0, 1.0, 0.0)) * (d_decay_mu + d_decay_mu_sum + x70 + d_reach_end_D_end_m_behind)
     d_log_alpha_late = (1 - tl.where(log_alpha + 60 < 0, 1.0, 0.0)) * (d_decay_alpha + d_decay_alpha_sum)
     d_log_alpha = d_log_alpha_early + d_log_alpha_late
     store_numbers(d_log_alpha_ptr, at_row, row, here, d_log_alpha)
@@ -1530,9 +1553,9 @@ def post_wide(
     D_end_ptr, D_end_D_mu_ptr, W1_at_ptr, W1_momentum_at_ptr, W2_at_ptr, W2_momentum_at_ptr, centred_ptr, d1_ptr, d2_ptr,
     d_G_end_d2_ptr, d_W1_at_ptr, d_W1_momentum_at_ptr, d_W2_at_ptr, d_W2_momentum_at_ptr, d_d2_from_d2_W2_start_ptr,
     d_eta_from_G_ptr, d_k_early_ptr, d_ln_bias_early_ptr, d_ln_weight_early_ptr, d_log_alpha_early_ptr, d_log_mu_early_ptr,
-    d_n_end_d2_ptr, d_v_early_ptr, d_z1_ptr, du_ptr, eta_ptr, k_ptr, ln_weight_ptr, log_alpha_ptr, log_mu_ptr, d_eta_ptr,
-    d_k_ptr, d_ln_bias_ptr, d_ln_weight_ptr, d_log_alpha_ptr, d_log_mu_ptr, d_v_ptr, position_ptr, cu_ptr, T, members, low,
-    high,
+    d_n_end_d2_ptr, d_v_early_ptr, d_z1_ptr, du_ptr, eta_ptr, k_ptr, ln_weight_ptr, log_alpha_ptr, log_mu_ptr, W1_start_ptr,
+    d_eta_ptr, d_k_ptr, d_ln_bias_ptr, d_ln_weight_ptr, d_log_alpha_ptr, d_log_mu_ptr, d_v_ptr, position_ptr, cu_ptr, T,
+    members, low, high,
     H: tl.constexpr, K: tl.constexpr, N: tl.constexpr, V: tl.constexpr, C: tl.constexpr, BK: tl.constexpr, BN: tl.constexpr,
     BV: tl.constexpr, BC: tl.constexpr, DOT: tl.constexpr, GRID: tl.constexpr, PACKED: tl.constexpr, SAVE: tl.constexpr,
 ):  # fmt: skip
@@ -1615,10 +1638,11 @@ def post_wide(
         d_W1_momentum_at_W1_momentum = d_W1_momentum_at.to(tl.float32) * W1_momentum.to(tl.float32)
         d_m_end_from_W1_momentum_next += tl.sum(d_W1_momentum_at_W1_momentum)
         W1 = load_tile(W1_at_ptr, index * H + h, at_k, at_n, K, N)
+        W1_start = load_tile(W1_start_ptr, n * H + h, at_k, at_n, K, N) if GRID == "resumed" else W1
         d_reach_end += tl.sum(d_W1_at.to(tl.float32) * W1_momentum.to(tl.float32))
         d_z1 = load_tile(d_z1_ptr, own * H + h, r, at_n, C, N)
         d_beta_end_from_W1_next += tl.sum(d_W1_at.to(tl.float32) * W1.to(tl.float32))
-        d_k_from_z1 += dot_nt(d_z1, W1, DOT)
+        d_k_from_z1 += dot_nt(d_z1, W1_start, DOT)
         W2_momentum = load_tile(W2_momentum_at_ptr, index * H + h, at_n, at_v, N, V)
         d_W2_at = load_tile(d_W2_at_ptr, own * H + h, at_n, at_v, N, V)
         W2 = load_tile(W2_at_ptr, index * H + h, at_n, at_v, N, V)
@@ -1669,864 +1693,6 @@ def post_wide(
     store_numbers(d_log_mu_ptr, at_row, row, here, d_log_mu)
 
 
-@triton.jit(do_not_specialize=JUST_NUMBERS)
-def resume_prep(
-    W1_start_ptr, W2_start_ptr, eta_ptr, k_ptr, ln_bias_ptr, ln_weight_ptr, log_alpha_ptr, log_mu_ptr, q_ptr, v_ptr,
-    beta_end_ptr, reach_end_ptr, k_G_end_d1_ptr, h1_G_end_d2_ptr, m_end_ptr, k_n_end_d1_ptr, h1_n_end_d2_ptr, beta_ptr,
-    reach_ptr, P1_d1_ptr, G_ptr, h1_ptr, d2_ptr, position_ptr, cu_ptr, T, members, low, high,
-    H: tl.constexpr, K: tl.constexpr, N: tl.constexpr, V: tl.constexpr, C: tl.constexpr, BK: tl.constexpr, BN: tl.constexpr,
-    BV: tl.constexpr, BC: tl.constexpr, DOT: tl.constexpr, GRID: tl.constexpr, PACKED: tl.constexpr, SAVE: tl.constexpr,
-):  # fmt: skip
-    """beta_end, reach_end, k_G_end_d1, h1_G_end_d2, m_end, k_n_end_d1, h1_n_end_d2, beta, …: every tile on its own."""
-    index, h = low + (tl.program_id(0) // H).to(tl.int64), tl.program_id(0) % H
-    n = sequence_of(index, cu_ptr, members, C, GRID, PACKED)
-    first, end, base, tiles, slot, step = span(n, position_ptr, cu_ptr, T, members, C, GRID, PACKED)
-    i = (index - slot) // step
-    if i >= tiles:
-        return
-    r = tl.arange(0, BC)
-    at_k = tl.arange(0, BK)
-    at_v = tl.arange(0, BV)
-    causal = r[:, None] >= r[None, :]
-    strict = r[:, None] > r[None, :]
-    ln_bias = load_row(ln_bias_ptr, h, at_v, V)
-    ln_weight = load_row(ln_weight_ptr, h, at_v, V)
-    t = base + i * C
-    here = (r >= first - t) & (r < tl.minimum(C, end - t))
-    at_row, row = t * H + h, r * H
-    log_mu = load_numbers(log_mu_ptr, at_row, row, here)
-    log_alpha = load_numbers(log_alpha_ptr, at_row, row, here)
-
-    # decays, and the weights of surprises
-    decay_alpha = tl.maximum(-60.0, log_alpha)  # log α_t = max(−60, log_alpha_t)
-    beta_end = exp(tl.sum(decay_alpha, 0))  # β[C] = exp(Σ_l log α_l)
-    store_number(beta_end_ptr, index * H + h, beta_end)
-    valid = tl.where(here, 1.0, 0.0)
-    D_end = valid * exp(sum_after(decay_alpha, r, DOT))  # Λ[C]_t = valid_t exp(Σ_{l>t} log α_l)
-    decay_mu = tl.maximum(-60.0, log_mu)  # log μ_t = max(−60, log_mu_t)
-    m = exp(tl.cumsum(decay_mu, 0))  # m_t = exp(Σ_{l≤t} log μ_l)
-    reach_end = tl.sum(D_end * m, 0)  # ω[C] = Σ_i Λ[C]_i m_i
-    store_number(reach_end_ptr, index * H + h, reach_end)
-    m_end = exp(tl.sum(decay_mu, 0))  # m[C] = exp(Σ_l log μ_l)
-    eta = load_numbers(eta_ptr, at_row, row, here)
-    store_number(m_end_ptr, index * H + h, m_end)
-    beta = exp(tl.cumsum(decay_alpha, 0))  # β_t = exp(Σ_{l≤t} log α_l)
-    store_row(beta_ptr, index * H + h, r, C, beta)
-    D_alpha = tl.where(causal, exp(segment_sums(decay_alpha, strict)), 0.0)  # Λ[α]_tj = [j ≤ t] exp(Σ_{j<l≤t} log α_l)
-    valid_D_alpha = valid[None, :] * D_alpha  # valid·Λ[α]_tj = Λ[α]_tj valid_j
-    reach = tl.sum(m[None, :] * valid_D_alpha, 1)  # ω_t = Σ_i valid·Λ[α]_ti m_i
-    store_row(reach_ptr, index * H + h, r, C, reach)
-    D_mu = tl.where(causal, exp(segment_sums(decay_mu, strict)), 0.0)  # Λ[μ]_tj = [j ≤ t] exp(Σ_{j<l≤t} log μ_l)
-    G = eta[None, :] * exact_dot(valid_D_alpha, D_mu, DOT)  # G_tj = (Σ_i valid·Λ[α]_ti Λ[μ]_ij) η_j
-    store_tile(G_ptr, index * H + h, r, r, C, C, G)
-    f = tl.zeros([BC, BV], tl.float32)  # f_t = h₁_t W₂[start]
-    for b in tl.range(tl.cdiv(N, BN), disable_licm=True):
-        at_n = b * BN + tl.arange(0, BN)
-        W1_start = load_tile(W1_start_ptr, n * H + h, at_k, at_n, K, N).to(tl.float32)
-        k = load_rows(k_ptr, at_row, row, here, at_k, K)
-        z1 = dot(k, W1_start, DOT)  # z₁_t = k_t W₁[start]
-        W2_start = load_tile(W2_start_ptr, n * H + h, at_n, at_v, N, V).to(tl.float32)
-        h1 = gelu(z1)  # h₁_t = gelu(z₁_t)
-        f += dot(h1, W2_start, DOT)
-        store_tile(h1_ptr, index * H + h, r, at_n, C, N, h1)
-
-    # the surprises of all tokens
-    mean = tl.sum(f, 1) / V  # f̄_t = mean(f_t)
-    centred = f - mean[:, None]  # f̃_t = f_t − f̄_t
-    centred_squared = tl.sum(tl.where((at_v < V)[None, :], centred * centred, 0.0), 1)
-    rstd = tl.rsqrt(centred_squared / V + 1e-06)  # ρ_t = 1 / √(mean(f̃_t²) + 1e-06)
-    k = load_rows(k_ptr, at_row, row, here, at_k, K)
-    normal = rstd[:, None] * centred  # f̂_t = ρ_t f̃_t
-    v = load_rows(v_ptr, at_row, row, here, at_v, V)
-    u = ln_weight[None, :] * normal + ln_bias[None, :] + k.to(tl.float32)  # u_t = ln_weight · f̂_t + ln_bias + k_t
-    e = u - v.to(tl.float32)  # e_t = u_t − v_t
-    du = 2 * e  # ∂ℓ/∂u_t = 2 e_t
-    ln_weight_du = ln_weight[None, :] * du  # ln_weight·∂ℓ/∂u_t = ∂ℓ/∂u_t · ln_weight
-    rstd_ln_weight_du_and_more = (
-        rstd[:, None] * ln_weight_du
-        - tl.sum(ln_weight_du * centred, 1)[:, None] * (rstd[:, None] * rstd[:, None] * rstd[:, None]) / V * centred
-    )  # fmt: skip
-    d2 = rstd_ln_weight_du_and_more - tl.sum(tl.where((at_v < V)[None, :], rstd_ln_weight_du_and_more, 0.0), 1)[:, None] / V
-    store_tile(d2_ptr, index * H + h, r, at_v, C, V, d2)
-    k = load_rows(k_ptr, at_row, row, here, at_k, K)
-    q = load_rows(q_ptr, at_row, row, here, at_k, K)
-    P1 = (G * dot_nt(q, k, DOT)).to(DOT)  # P₁_tj = G_tj (q_t k_jᵀ)
-    G_end = tl.sum(D_end[:, None] * D_mu, 0) * eta  # G[C]_t = (Σ_i Λ[C]_i Λ[μ]_it) η_t
-    n_end = eta * exp(sum_after(decay_mu, r, DOT))  # n[C]_t = η_t exp(Σ_{l>t} log μ_l)
-    n_end_d2 = (n_end[:, None] * d2).to(DOT)
-    G_end_d2 = (G_end[:, None] * d2).to(DOT)
-    for b in tl.range(tl.cdiv(N, BN), disable_licm=True):
-        at_n = b * BN + tl.arange(0, BN)
-        k = load_rows(k_ptr, at_row, row, here, at_k, K)
-        W1_start = load_tile(W1_start_ptr, n * H + h, at_k, at_n, K, N).to(tl.float32)
-        W2_start = load_tile(W2_start_ptr, n * H + h, at_n, at_v, N, V).to(tl.float32)
-
-        # the surprises of all tokens
-        z1 = dot(k, W1_start, DOT)  # z₁_t = k_t W₁[start]
-        d1 = dot_nt(d2, W2_start, DOT) * gelu_slope(z1)  # d₁_t = (d₂_t W₂[start]ᵀ) · gelu′(z₁_t)
-        k_G_end_d1 = dot_tn(k, G_end[:, None] * d1, DOT)  # k·G[C]·d₁ = Σ_j k_jᵀ ⊗ (G[C]_j d₁_j)
-        store_tile(k_G_end_d1_ptr, index * H + h, at_k, at_n, K, N, k_G_end_d1)
-        h1 = gelu(z1)  # h₁_t = gelu(z₁_t)
-        h1_G_end_d2 = dot_tn(h1, G_end_d2, DOT)  # h₁·G[C]·d₂ = Σ_j h₁_jᵀ ⊗ (G[C]_j d₂_j)
-        store_tile(h1_G_end_d2_ptr, index * H + h, at_n, at_v, N, V, h1_G_end_d2)
-        k_n_end_d1 = dot_tn(k, n_end[:, None] * d1, DOT)  # k·n[C]·d₁ = Σ_j k_jᵀ ⊗ (n[C]_j d₁_j)
-        store_tile(k_n_end_d1_ptr, index * H + h, at_k, at_n, K, N, k_n_end_d1)
-        h1_n_end_d2 = dot_tn(h1, n_end_d2, DOT)  # h₁·n[C]·d₂ = Σ_j h₁_jᵀ ⊗ (n[C]_j d₂_j)
-        store_tile(h1_n_end_d2_ptr, index * H + h, at_n, at_v, N, V, h1_n_end_d2)
-        P1_d1 = dot(P1, d1, DOT)  # P₁·d₁_t = Σ_j P₁_tj d₁_j
-        store_tile(P1_d1_ptr, index * H + h, r, at_n, C, N, P1_d1)
-
-
-@triton.jit(do_not_specialize=JUST_NUMBERS)
-def resume_main(
-    W1_ptr, W1_momentum_ptr, W2_ptr, W2_momentum_ptr, beta_end_ptr, h1_G_end_d2_ptr, h1_n_end_d2_ptr, k_G_end_d1_ptr,
-    k_n_end_d1_ptr, m_end_ptr, reach_end_ptr, W1_next_ptr, W2_next_ptr, W1_momentum_next_ptr, W2_momentum_next_ptr,
-    W1_at_ptr, W1_momentum_at_ptr, W2_at_ptr, W2_momentum_at_ptr, position_ptr, cu_ptr, T, members, low, high,
-    H: tl.constexpr, K: tl.constexpr, N: tl.constexpr, V: tl.constexpr, C: tl.constexpr, BK: tl.constexpr, BN: tl.constexpr,
-    BV: tl.constexpr, BC: tl.constexpr, DOT: tl.constexpr, GRID: tl.constexpr, PACKED: tl.constexpr, SAVE: tl.constexpr,
-):  # fmt: skip
-    """W1, W2, W1_momentum, W2_momentum: one tile after another."""
-    n, h = (tl.program_id(0) // H).to(tl.int64), tl.program_id(0) % H
-    _first, _end, _base, tiles, slot, step = span(n, position_ptr, cu_ptr, T, members, C, GRID, PACKED)
-    at_k = tl.arange(0, BK)
-    at_n = tl.program_id(1) * BN + tl.arange(0, BN)
-    at_v = tl.arange(0, BV)
-    W1 = load_tile(W1_ptr, n * H + h, at_k, at_n, K, N).to(tl.float32)
-    W1_momentum = load_tile(W1_momentum_ptr, n * H + h, at_k, at_n, K, N).to(tl.float32)
-    W2 = load_tile(W2_ptr, n * H + h, at_n, at_v, N, V).to(tl.float32)
-    W2_momentum = load_tile(W2_momentum_ptr, n * H + h, at_n, at_v, N, V).to(tl.float32)
-    for i in tl.range(tiles, disable_licm=True):
-        index = slot + i * step
-        zero = (index >> 31).to(tl.int32)  # not known to the compiler, which so computes addresses anew
-        if SAVE:
-            store_tile(W1_at_ptr, index * H + h, at_k + zero, at_n, K, N, W1)
-            store_tile(W1_momentum_at_ptr, index * H + h, at_k + zero, at_n, K, N, W1_momentum)
-            store_tile(W2_at_ptr, index * H + h, at_n + zero, at_v, N, V, W2)
-            store_tile(W2_momentum_at_ptr, index * H + h, at_n + zero, at_v, N, V, W2_momentum)
-        h1_n_end_d2 = load_tile(h1_n_end_d2_ptr, index * H + h, at_n + zero, at_v, N, V)
-        k_n_end_d1 = load_tile(k_n_end_d1_ptr, index * H + h, at_k + zero, at_n, K, N)
-        m_end = load_number(m_end_ptr, index * H + h)
-        h1_G_end_d2 = load_tile(h1_G_end_d2_ptr, index * H + h, at_n + zero, at_v, N, V)
-        k_G_end_d1 = load_tile(k_G_end_d1_ptr, index * H + h, at_k + zero, at_n, K, N)
-        reach_end = load_number(reach_end_ptr, index * H + h)
-        beta_end = load_number(beta_end_ptr, index * H + h)
-
-        # the state behind the tile
-        W1_next = beta_end * W1 + reach_end * W1_momentum - k_G_end_d1.to(tl.float32)  # W₁[C] = β[C] W₁[0] + ω[C] S₁[0] − k·G[C]·d₁
-        W2_next = beta_end * W2 + reach_end * W2_momentum - h1_G_end_d2.to(tl.float32)  # W₂[C] = β[C] W₂[0] + ω[C] S₂[0] − h₁·G[C]·d₂
-        W1_momentum_next = m_end * W1_momentum - k_n_end_d1.to(tl.float32)  # S₁[C] = m[C] S₁[0] − k·n[C]·d₁
-        W2_momentum_next = m_end * W2_momentum - h1_n_end_d2.to(tl.float32)  # S₂[C] = m[C] S₂[0] − h₁·n[C]·d₂
-        W1 = W1_next
-        W2 = W2_next
-        W1_momentum = W1_momentum_next
-        W2_momentum = W2_momentum_next
-
-    store_tile(W1_next_ptr, n * H + h, at_k, at_n, K, N, W1)
-    store_tile(W2_next_ptr, n * H + h, at_n, at_v, N, V, W2)
-    store_tile(W1_momentum_next_ptr, n * H + h, at_k, at_n, K, N, W1_momentum)
-    store_tile(W2_momentum_next_ptr, n * H + h, at_n, at_v, N, V, W2_momentum)
-
-
-@triton.jit(do_not_specialize=JUST_NUMBERS)
-def resume_read(
-    G_ptr, P1_d1_ptr, W1_at_ptr, W1_momentum_at_ptr, W2_at_ptr, W2_momentum_at_ptr, beta_ptr, d2_ptr, h1_ptr, ln_bias_ptr,
-    ln_weight_ptr, q_ptr, reach_ptr, o_ptr, position_ptr, cu_ptr, T, members, low, high,
-    H: tl.constexpr, K: tl.constexpr, N: tl.constexpr, V: tl.constexpr, C: tl.constexpr, BK: tl.constexpr, BN: tl.constexpr,
-    BV: tl.constexpr, BC: tl.constexpr, DOT: tl.constexpr, GRID: tl.constexpr, PACKED: tl.constexpr, SAVE: tl.constexpr,
-):  # fmt: skip
-    """o: every tile on its own."""
-    index, h = low + (tl.program_id(0) // H).to(tl.int64), tl.program_id(0) % H
-    n = sequence_of(index, cu_ptr, members, C, GRID, PACKED)
-    first, end, base, tiles, slot, step = span(n, position_ptr, cu_ptr, T, members, C, GRID, PACKED)
-    i = (index - slot) // step
-    if i >= tiles:
-        return
-    r = tl.arange(0, BC)
-    at_k = tl.arange(0, BK)
-    at_v = tl.arange(0, BV)
-    ln_bias = load_row(ln_bias_ptr, h, at_v, V)
-    ln_weight = load_row(ln_weight_ptr, h, at_v, V)
-    t = base + i * C
-    here = (r >= first - t) & (r < tl.minimum(C, end - t))
-    at_row, row = t * H + h, r * H
-    reach = load_row(reach_ptr, index * H + h, r, C)
-    beta = load_row(beta_ptr, index * H + h, r, C)
-    read_h1_W2 = tl.zeros([BC, BV], tl.float32)
-    read_h1_W2_momentum = tl.zeros([BC, BV], tl.float32)
-    read_h1_h1 = tl.zeros([BC, BC], tl.float32)
-    for b in tl.range(tl.cdiv(N, BN), disable_licm=True):
-        at_n = b * BN + tl.arange(0, BN)
-        q = load_rows(q_ptr, at_row, row, here, at_k, K)
-        W1 = load_tile(W1_at_ptr, index * H + h, at_k, at_n, K, N)
-        P1_d1 = load_tile(P1_d1_ptr, index * H + h, r, at_n, C, N)
-        W1_momentum = load_tile(W1_momentum_at_ptr, index * H + h, at_k, at_n, K, N)
-        read_z1 = beta[:, None] * dot(q, W1, DOT) + reach[:, None] * dot(q, W1_momentum, DOT) - P1_d1.to(tl.float32)
-        W2 = load_tile(W2_at_ptr, index * H + h, at_n, at_v, N, V)
-        read_h1 = (gelu(read_z1)).to(DOT)  # h₁[q]_t = gelu(z₁[q]_t)
-        W2_momentum = load_tile(W2_momentum_at_ptr, index * H + h, at_n, at_v, N, V)
-        read_h1_W2 += dot(read_h1, W2, DOT)
-        h1 = load_tile(h1_ptr, index * H + h, r, at_n, C, N)
-        read_h1_W2_momentum += dot(read_h1, W2_momentum, DOT)
-        read_h1_h1 += dot_nt(read_h1, h1, DOT)
-    G = load_tile(G_ptr, index * H + h, r, r, C, C)
-    d2 = load_tile(d2_ptr, index * H + h, r, at_v, C, V)
-
-    # the memory at the queries
-    P2 = (G.to(tl.float32) * read_h1_h1).to(DOT)  # P₂_tj = G_tj (h₁[q]_t h₁_jᵀ)
-    read_f = beta[:, None] * read_h1_W2 + reach[:, None] * read_h1_W2_momentum - dot(P2, d2, DOT)
-    read_mean = tl.sum(read_f, 1) / V  # f̄[q]_t = mean(f[q]_t)
-    read_centred = read_f - read_mean[:, None]  # f̃[q]_t = f[q]_t − f̄[q]_t
-    read_centred_squared = tl.sum(tl.where((at_v < V)[None, :], read_centred * read_centred, 0.0), 1)
-    read_rstd = tl.rsqrt(read_centred_squared / V + 1e-06)  # ρ[q]_t = 1 / √(mean(f̃[q]_t²) + 1e-06)
-    q = load_rows(q_ptr, at_row, row, here, at_k, K)
-    read_normal = read_rstd[:, None] * read_centred  # f̂[q]_t = ρ[q]_t f̃[q]_t
-    o = ln_weight[None, :] * read_normal + ln_bias[None, :] + q.to(tl.float32)  # y_t = ln_weight · f̂[q]_t + ln_bias + q_t
-    store_rows(o_ptr, at_row, row, here, at_v, V, o)
-
-
-@triton.jit(do_not_specialize=JUST_NUMBERS)
-def resume_pre(
-    G_ptr, W1_at_ptr, W1_momentum_at_ptr, W1_start_ptr, W2_at_ptr, W2_momentum_at_ptr, W2_start_ptr, d2_ptr, d_o_ptr, k_ptr,
-    ln_weight_ptr, log_alpha_ptr, log_mu_ptr, q_ptr, reach_ptr, D_end_D_mu_ptr, D_end_ptr, d1_ptr, read_h1_h1_ptr,
-    d_read_f_ptr, P2_ptr, read_normal_ptr, d_reach_from_read_f_ptr, d_beta_from_read_f_ptr, position_ptr, cu_ptr, T, members,
-    low, high,
-    H: tl.constexpr, K: tl.constexpr, N: tl.constexpr, V: tl.constexpr, C: tl.constexpr, BK: tl.constexpr, BN: tl.constexpr,
-    BV: tl.constexpr, BC: tl.constexpr, DOT: tl.constexpr, GRID: tl.constexpr, PACKED: tl.constexpr, SAVE: tl.constexpr,
-):  # fmt: skip
-    """D_end_D_mu, D_end, d1, read_h1_h1, d_read_f, P2, read_normal, d_reach_from_read_f, …: every tile on its own."""
-    index, h = low + (tl.program_id(0) // H).to(tl.int64), tl.program_id(0) % H
-    n = sequence_of(index, cu_ptr, members, C, GRID, PACKED)
-    first, end, base, tiles, slot, step = span(n, position_ptr, cu_ptr, T, members, C, GRID, PACKED)
-    i = (index - slot) // step
-    if i >= tiles:
-        return
-    own = index - low
-    r = tl.arange(0, BC)
-    at_k = tl.arange(0, BK)
-    at_v = tl.arange(0, BV)
-    causal = r[:, None] >= r[None, :]
-    strict = r[:, None] > r[None, :]
-    ln_weight = load_row(ln_weight_ptr, h, at_v, V)
-    t = base + i * C
-    here = (r >= first - t) & (r < tl.minimum(C, end - t))
-    at_row, row = t * H + h, r * H
-    log_alpha = load_numbers(log_alpha_ptr, at_row, row, here)
-    log_mu = load_numbers(log_mu_ptr, at_row, row, here)
-
-    # decays, and the weights of surprises
-    decay_mu = tl.maximum(-60.0, log_mu)  # log μ_t = max(−60, log_mu_t)
-    exp_decay_mu_before = exp(segment_sums(decay_mu, strict))  # exp·log μ·before_tj = exp(Σ_{j<l≤t} log μ_l)
-    D_mu = tl.where(causal, exp_decay_mu_before, 0.0)  # Λ[μ]_tj = [j ≤ t] exp·log μ·before_tj
-    decay_alpha = tl.maximum(-60.0, log_alpha)  # log α_t = max(−60, log_alpha_t)
-    valid = tl.where(here, 1.0, 0.0)
-    D_end = valid * exp(sum_after(decay_alpha, r, DOT))  # Λ[C]_t = valid_t exp(Σ_{l>t} log α_l)
-    D_end_D_mu = tl.sum(D_end[:, None] * D_mu, 0)  # Λ[C]·Λ[μ]_t = Σ_i Λ[C]_i Λ[μ]_it
-    reach = load_row(reach_ptr, index * H + h, r, C)
-    store_row(D_end_D_mu_ptr, own * H + h, r, C, D_end_D_mu)
-    store_row(D_end_ptr, own * H + h, r, C, D_end)
-    beta = exp(tl.cumsum(decay_alpha, 0))  # β_t = exp(Σ_{l≤t} log α_l)
-    G = load_tile(G_ptr, index * H + h, r, r, C, C)
-    q = load_rows(q_ptr, at_row, row, here, at_k, K)
-    k = load_rows(k_ptr, at_row, row, here, at_k, K)
-    q_k = dot_nt(q, k, DOT)  # q·k_tj = q_t k_jᵀ
-    P1 = (G.to(tl.float32) * q_k).to(DOT)  # P₁_tj = G_tj q·k_tj
-    read_h1_h1 = tl.zeros([BC, BC], tl.float32)  # h₁[q]·h₁_tj = h₁[q]_t h₁_jᵀ
-    read_h1_W2 = tl.zeros([BC, BV], tl.float32)  # h₁[q]·W₂[0]_t = h₁[q]_t W₂[0]
-    read_h1_W2_momentum = tl.zeros([BC, BV], tl.float32)  # h₁[q]·S₂[0]_t = h₁[q]_t S₂[0]
-    for b in tl.range(tl.cdiv(N, BN), disable_licm=True):
-        at_n = b * BN + tl.arange(0, BN)
-        W2_start = load_tile(W2_start_ptr, n * H + h, at_n, at_v, N, V).to(tl.float32)
-        d2 = load_tile(d2_ptr, index * H + h, r, at_v, C, V)
-
-        # the surprises of all tokens
-        d2_W2_start = dot_nt(d2, W2_start, DOT)  # d₂·W₂[start]_t = d₂_t W₂[start]ᵀ
-        W1_start = load_tile(W1_start_ptr, n * H + h, at_k, at_n, K, N).to(tl.float32)
-        k = load_rows(k_ptr, at_row, row, here, at_k, K)
-        z1 = dot(k, W1_start, DOT)  # z₁_t = k_t W₁[start]
-        d1 = d2_W2_start * gelu_slope(z1)  # d₁_t = d₂·W₂[start]_t · gelu′(z₁_t)
-        store_tile(d1_ptr, own * H + h, r, at_n, C, N, d1)
-
-        # the memory at the queries
-        P1_d1 = dot(P1, d1, DOT)  # P₁·d₁_t = Σ_j P₁_tj d₁_j
-        q = load_rows(q_ptr, at_row, row, here, at_k, K)
-        W1_momentum = load_tile(W1_momentum_at_ptr, index * H + h, at_k, at_n, K, N)
-        W1 = load_tile(W1_at_ptr, index * H + h, at_k, at_n, K, N)
-        q_W1_momentum = dot(q, W1_momentum, DOT)  # q·S₁[0]_t = q_t S₁[0]
-        q_W1 = dot(q, W1, DOT)  # q·W₁[0]_t = q_t W₁[0]
-        read_z1 = beta[:, None] * q_W1 + reach[:, None] * q_W1_momentum - P1_d1  # z₁[q]_t = β_t q·W₁[0]_t + ω_t q·S₁[0]_t − P₁·d₁_t
-        read_h1 = (gelu(read_z1)).to(DOT)  # h₁[q]_t = gelu(z₁[q]_t)
-        h1 = gelu(z1)  # h₁_t = gelu(z₁_t)
-        W2 = load_tile(W2_at_ptr, index * H + h, at_n, at_v, N, V)
-        read_h1_h1 += dot_nt(read_h1, h1, DOT)
-        W2_momentum = load_tile(W2_momentum_at_ptr, index * H + h, at_n, at_v, N, V)
-        read_h1_W2 += dot(read_h1, W2, DOT)
-        read_h1_W2_momentum += dot(read_h1, W2_momentum, DOT)
-    G = load_tile(G_ptr, index * H + h, r, r, C, C)
-
-    # the memory at the queries
-    P2 = G.to(tl.float32) * read_h1_h1  # P₂_tj = G_tj h₁[q]·h₁_tj
-    d2 = load_tile(d2_ptr, index * H + h, r, at_v, C, V)
-    store_tile(P2_ptr, own * H + h, r, r, C, C, P2)
-    read_f = beta[:, None] * read_h1_W2 + reach[:, None] * read_h1_W2_momentum - dot(P2, d2, DOT)
-    read_mean = tl.sum(read_f, 1) / V  # f̄[q]_t = mean(f[q]_t)
-    d_o = load_rows(d_o_ptr, at_row, row, here, at_v, V)
-    read_centred = read_f - read_mean[:, None]  # f̃[q]_t = f[q]_t − f̄[q]_t
-    d_read_normal = ln_weight[None, :] * d_o.to(tl.float32)  # ∂f̂[q]_t = d_o_t · ln_weight
-    d_read_normal_read_centred = d_read_normal * read_centred
-    d_read_rstd = tl.sum(d_read_normal_read_centred, 1)
-    read_centred_squared = tl.sum(tl.where((at_v < V)[None, :], read_centred * read_centred, 0.0), 1)
-    read_rstd = tl.rsqrt(read_centred_squared / V + 1e-06)  # ρ[q]_t = 1 / √(mean(f̃[q]_t²) + 1e-06)
-    d_read_centred = (
-        read_rstd[:, None] * d_read_normal
-        - d_read_rstd[:, None] * (read_rstd[:, None] * read_rstd[:, None] * read_rstd[:, None]) / V * read_centred
-    )  # fmt: skip
-    read_normal = read_rstd[:, None] * read_centred  # f̂[q]_t = ρ[q]_t f̃[q]_t
-    store_tile(read_normal_ptr, own * H + h, r, at_v, C, V, read_normal)
-    d_read_f = d_read_centred - tl.sum(tl.where((at_v < V)[None, :], d_read_centred, 0.0), 1)[:, None] / V
-    store_tile(d_read_f_ptr, own * H + h, r, at_v, C, V, d_read_f)
-    d_beta_from_read_f = tl.sum(d_read_f * read_h1_W2, 1)  # ∂β(f[q]_t) = ∂f[q]_t h₁[q]·W₂[0]_tᵀ
-    d_reach_from_read_f = tl.sum(d_read_f * read_h1_W2_momentum, 1)  # ∂ω(f[q]_t) = ∂f[q]_t h₁[q]·S₂[0]_tᵀ
-    store_row(d_reach_from_read_f_ptr, own * H + h, r, C, d_reach_from_read_f)
-    store_row(d_beta_from_read_f_ptr, own * H + h, r, C, d_beta_from_read_f)
-    store_tile(read_h1_h1_ptr, own * H + h, r, r, C, C, read_h1_h1)
-
-
-@triton.jit(do_not_specialize=JUST_NUMBERS)
-def resume_pre2(
-    G_ptr, P1_d1_ptr, P2_ptr, W1_at_ptr, W1_momentum_at_ptr, W2_at_ptr, W2_momentum_at_ptr, W2_start_ptr, d2_ptr,
-    d_beta_from_read_f_ptr, d_o_ptr, d_reach_from_read_f_ptr, d_read_f_ptr, h1_ptr, k_ptr, ln_bias_ptr, ln_weight_ptr,
-    log_alpha_ptr, log_mu_ptr, q_ptr, reach_ptr, read_normal_ptr, v_ptr, d_W1_from_q_W1_ptr,
-    d_W1_momentum_from_q_W1_momentum_ptr, d_W2_from_read_h1_W2_ptr, d_W2_momentum_from_read_h1_W2_momentum_ptr,
-    P1_d_read_z1_ptr, d_h1_from_read_h1_h1_ptr, P2_d_read_f_ptr, centred_ptr, du_ptr, d_ln_bias_early_ptr,
-    d_ln_weight_early_ptr, d_v_early_ptr, d_read_z1_ptr, s1_ptr, d_reach_ptr, d_decay_alpha_from_decay_alpha_before_ptr,
-    d_m_from_m_t1_m_behind_ptr, position_ptr, cu_ptr, T, members, low, high,
-    H: tl.constexpr, K: tl.constexpr, N: tl.constexpr, V: tl.constexpr, C: tl.constexpr, BK: tl.constexpr, BN: tl.constexpr,
-    BV: tl.constexpr, BC: tl.constexpr, DOT: tl.constexpr, GRID: tl.constexpr, PACKED: tl.constexpr, SAVE: tl.constexpr,
-):  # fmt: skip
-    """d_W1_from_q_W1, d_W1_momentum_from_q_W1_momentum, d_W2_from_read_h1_W2, …: every tile on its own."""
-    index, h = low + (tl.program_id(0) // H).to(tl.int64), tl.program_id(0) % H
-    n = sequence_of(index, cu_ptr, members, C, GRID, PACKED)
-    first, end, base, tiles, slot, step = span(n, position_ptr, cu_ptr, T, members, C, GRID, PACKED)
-    i = (index - slot) // step
-    if i >= tiles:
-        return
-    own = index - low
-    r = tl.arange(0, BC)
-    at_k = tl.arange(0, BK)
-    at_v = tl.arange(0, BV)
-    causal = r[:, None] >= r[None, :]
-    strict = r[:, None] > r[None, :]
-    ln_bias = load_row(ln_bias_ptr, h, at_v, V)
-    ln_weight = load_row(ln_weight_ptr, h, at_v, V)
-    t = base + i * C
-    here = (r >= first - t) & (r < tl.minimum(C, end - t))
-    at_row, row = t * H + h, r * H
-    G = load_tile(G_ptr, index * H + h, r, r, C, C)
-    d_read_f = load_tile(d_read_f_ptr, own * H + h, r, at_v, C, V)
-    d2 = load_tile(d2_ptr, index * H + h, r, at_v, C, V)
-    d_P2 = -dot_nt(d_read_f, d2, DOT)  # ∂P₂_tj = −∂f[q]_t d₂_jᵀ
-    log_alpha = load_numbers(log_alpha_ptr, at_row, row, here)
-    d_read_h1_h1 = (d_P2 * G.to(tl.float32)).to(DOT)  # ∂h₁[q]·h₁_tj = ∂P₂_tj G_tj
-    q = load_rows(q_ptr, at_row, row, here, at_k, K)
-    reach = load_row(reach_ptr, index * H + h, r, C)
-    k = load_rows(k_ptr, at_row, row, here, at_k, K)
-    q_k = dot_nt(q, k, DOT)  # q·k_tj = q_t k_jᵀ
-    P2 = load_tile(P2_ptr, own * H + h, r, r, C, C)
-    P1 = (G.to(tl.float32) * q_k).to(DOT)  # P₁_tj = G_tj q·k_tj
-    P2_d_read_f = dot_tn(P2, d_read_f, DOT)  # P₂·∂f[q]_t = Σ_l P₂_lt ∂f[q]_l
-    store_tile(P2_d_read_f_ptr, own * H + h, r, at_v, C, V, P2_d_read_f)
-    decay_alpha = tl.maximum(-60.0, log_alpha)  # log α_t = max(−60, log_alpha_t)
-    beta = exp(tl.cumsum(decay_alpha, 0))  # β_t = exp(Σ_{l≤t} log α_l)
-    d_read_h1_W2_momentum = (reach[:, None] * d_read_f.to(tl.float32)).to(DOT)
-    d_read_h1_W2 = (beta[:, None] * d_read_f.to(tl.float32)).to(DOT)
-    f = tl.zeros([BC, BV], tl.float32)  # f_t = h₁_t W₂[start]
-    d_reach_from_read_z1 = tl.zeros([BC], tl.float32)
-    d_beta_from_read_z1 = tl.zeros([BC], tl.float32)
-    for b in tl.range(tl.cdiv(N, BN), disable_licm=True):
-        at_n = b * BN + tl.arange(0, BN)
-        W2_start = load_tile(W2_start_ptr, n * H + h, at_n, at_v, N, V).to(tl.float32)
-        h1 = load_tile(h1_ptr, index * H + h, r, at_n, C, N)
-        f += dot(h1, W2_start, DOT)
-        d_read_f = load_tile(d_read_f_ptr, own * H + h, r, at_v, C, V)
-        W2_momentum = load_tile(W2_momentum_at_ptr, index * H + h, at_n, at_v, N, V)
-        W2 = load_tile(W2_at_ptr, index * H + h, at_n, at_v, N, V)
-        W1 = load_tile(W1_at_ptr, index * H + h, at_k, at_n, K, N)
-        q = load_rows(q_ptr, at_row, row, here, at_k, K)
-        W1_momentum = load_tile(W1_momentum_at_ptr, index * H + h, at_k, at_n, K, N)
-        q_W1 = dot(q, W1, DOT)  # q·W₁[0]_t = q_t W₁[0]
-        P1_d1 = load_tile(P1_d1_ptr, index * H + h, r, at_n, C, N)
-        q_W1_momentum = dot(q, W1_momentum, DOT)  # q·S₁[0]_t = q_t S₁[0]
-        read_z1 = beta[:, None] * q_W1 + reach[:, None] * q_W1_momentum - P1_d1.to(tl.float32)
-        d_read_h1_from_read_h1_h1 = dot(d_read_h1_h1, h1, DOT)
-        d_read_f_W2_momentum = dot_nt(d_read_f, W2_momentum, DOT)
-        d_read_f_W2 = dot_nt(d_read_f, W2, DOT)
-        d_read_z1 = (reach[:, None] * d_read_f_W2_momentum + beta[:, None] * d_read_f_W2 + d_read_h1_from_read_h1_h1) * gelu_slope(read_z1)
-        d_reach_from_read_z1 += tl.sum(d_read_z1 * q_W1_momentum, 1)
-        d_beta_from_read_z1 += tl.sum(d_read_z1 * q_W1, 1)
-        d_W1_from_q_W1 = dot_tn(q, beta[:, None] * d_read_z1, DOT)  # ∂W₁[0](q·W₁[0]) = Σ_l q_lᵀ ⊗ (β_l ∂z₁[q]_l)
-        store_tile(d_W1_from_q_W1_ptr, own * H + h, at_k, at_n, K, N, d_W1_from_q_W1)
-        d_W1_momentum_from_q_W1_momentum = dot_tn(q, reach[:, None] * d_read_z1, DOT)  # ∂S₁[0](q·S₁[0]) = Σ_l q_lᵀ ⊗ (ω_l ∂z₁[q]_l)
-        store_tile(d_W1_momentum_from_q_W1_momentum_ptr, own * H + h, at_k, at_n, K, N, d_W1_momentum_from_q_W1_momentum)
-        read_h1 = (gelu(read_z1)).to(DOT)  # h₁[q]_t = gelu(z₁[q]_t)
-        d_W2_from_read_h1_W2 = dot_tn(read_h1, d_read_h1_W2, DOT)  # ∂W₂[0](h₁[q]·W₂[0]) = Σ_l h₁[q]_lᵀ ⊗ (β_l ∂f[q]_l)
-        store_tile(d_W2_from_read_h1_W2_ptr, own * H + h, at_n, at_v, N, V, d_W2_from_read_h1_W2)
-        d_W2_momentum_from_read_h1_W2_momentum = dot_tn(read_h1, d_read_h1_W2_momentum, DOT)
-        store_tile(d_W2_momentum_from_read_h1_W2_momentum_ptr, own * H + h, at_n, at_v, N, V, d_W2_momentum_from_read_h1_W2_momentum)
-        P1_d_read_z1 = dot_tn(P1, d_read_z1, DOT)  # P₁·∂z₁[q]_t = Σ_l P₁_lt ∂z₁[q]_l
-        store_tile(P1_d_read_z1_ptr, own * H + h, r, at_n, C, N, P1_d_read_z1)
-        d_h1_from_read_h1_h1 = dot_tn(d_read_h1_h1, read_h1, DOT)  # ∂h₁(h₁[q]·h₁_t) = Σ_l ∂h₁[q]·h₁_lt h₁[q]_l
-        store_tile(d_h1_from_read_h1_h1_ptr, own * H + h, r, at_n, C, N, d_h1_from_read_h1_h1)
-        store_tile(d_read_z1_ptr, own * H + h, r, at_n, C, N, d_read_z1)
-
-    # the surprises of all tokens
-    mean = tl.sum(f, 1) / V  # f̄_t = mean(f_t)
-    centred = f - mean[:, None]  # f̃_t = f_t − f̄_t
-    store_tile(centred_ptr, own * H + h, r, at_v, C, V, centred)
-    centred_squared = tl.sum(tl.where((at_v < V)[None, :], centred * centred, 0.0), 1)
-    rstd = tl.rsqrt(centred_squared / V + 1e-06)  # ρ_t = 1 / √(mean(f̃_t²) + 1e-06)
-    k = load_rows(k_ptr, at_row, row, here, at_k, K)
-    normal = rstd[:, None] * centred  # f̂_t = ρ_t f̃_t
-    v = load_rows(v_ptr, at_row, row, here, at_v, V)
-    u = ln_weight[None, :] * normal + ln_bias[None, :] + k.to(tl.float32)  # u_t = ln_weight · f̂_t + ln_bias + k_t
-    e = u - v.to(tl.float32)  # e_t = u_t − v_t
-    du = 2 * e  # ∂ℓ/∂u_t = 2 e_t
-    store_tile(du_ptr, own * H + h, r, at_v, C, V, du)
-    P2_d_read_f_2 = -P2_d_read_f
-    P2_d_read_f_and_more = P2_d_read_f_2 - tl.sum(P2_d_read_f_2, 1)[:, None] / V
-    P2_d_read_f_and_more_centred = tl.sum(tl.where((at_v < V)[None, :], P2_d_read_f_and_more * centred, 0.0), 1)
-    x29 = rstd[:, None] * P2_d_read_f_and_more + (-P2_d_read_f_and_more_centred * (rstd * rstd * rstd) / V)[:, None] * centred
-    d_o = load_rows(d_o_ptr, at_row, row, here, at_v, V)
-    x30 = ln_weight[None, :] * x29
-    d_ln_bias_early = tl.sum(2 * x30 + d_o.to(tl.float32), 0)
-    store_row(d_ln_bias_early_ptr, own * H + h, at_v, V, d_ln_bias_early)
-    d_reach_from_read_f = load_row(d_reach_from_read_f_ptr, own * H + h, r, C)
-    read_normal = load_tile(read_normal_ptr, own * H + h, r, at_v, C, V)
-    s1 = 2 * x30
-    d_beta_from_read_f = load_row(d_beta_from_read_f_ptr, own * H + h, r, C)
-    x35 = x29 * du + s1 * normal + d_o.to(tl.float32) * read_normal.to(tl.float32)
-    d_ln_weight_early = tl.sum(x35, 0)
-    store_row(d_ln_weight_early_ptr, own * H + h, at_v, V, d_ln_weight_early)
-    d_v_early = -s1  # d_v(early_t) = −s₁_t
-    store_tile(d_v_early_ptr, own * H + h, r, at_v, C, V, d_v_early)
-    store_tile(s1_ptr, own * H + h, r, at_v, C, V, s1)
-    log_mu = load_numbers(log_mu_ptr, at_row, row, here)
-    d_reach = d_reach_from_read_f + d_reach_from_read_z1  # ∂ω_t = ∂ω(f[q]_t) + ∂z₁[q]_t q·S₁[0]_tᵀ
-    store_row(d_reach_ptr, own * H + h, r, C, d_reach)
-    d_decay_alpha_from_decay_alpha_before = tl.cumsum(beta * (d_beta_from_read_f + d_beta_from_read_z1), 0, reverse=True)
-    store_row(d_decay_alpha_from_decay_alpha_before_ptr, own * H + h, r, C, d_decay_alpha_from_decay_alpha_before)
-
-    # decays, and the weights of surprises
-    exp_decay_alpha_before = exp(segment_sums(decay_alpha, strict))  # exp·log α·before_tj = exp(Σ_{j<l≤t} log α_l)
-    D_alpha = tl.where(causal, exp_decay_alpha_before, 0.0)  # Λ[α]_tj = [j ≤ t] exp·log α·before_tj
-    valid = tl.where(here, 1.0, 0.0)
-    valid_D_alpha = valid[None, :] * D_alpha  # valid·Λ[α]_tj = Λ[α]_tj valid_j
-    decay_mu = tl.maximum(-60.0, log_mu)  # log μ_t = max(−60, log_mu_t)
-    m = exp(tl.cumsum(decay_mu, 0))  # m_t = exp(Σ_{l≤t} log μ_l)
-    d_m_from_m_t1_m_behind = tl.cumsum(tl.sum(d_reach[:, None] * valid_D_alpha, 0) * m, 0, reverse=True)
-    store_row(d_m_from_m_t1_m_behind_ptr, own * H + h, r, C, d_m_from_m_t1_m_behind)
-
-
-@triton.jit(do_not_specialize=JUST_NUMBERS)
-def resume_pre3(
-    W1_at_ptr, W1_momentum_at_ptr, d1_ptr, d2_ptr, d_decay_alpha_from_decay_alpha_before_ptr, d_m_from_m_t1_m_behind_ptr,
-    d_o_ptr, d_reach_ptr, d_read_f_ptr, d_read_z1_ptr, eta_ptr, k_ptr, log_alpha_ptr, log_mu_ptr, q_ptr, reach_ptr,
-    read_h1_h1_ptr, s1_ptr, d_eta_from_G_ptr, d_k_early_ptr, d_log_alpha_early_ptr, d_log_mu_early_ptr, d_q_ptr,
-    position_ptr, cu_ptr, T, members, low, high,
-    H: tl.constexpr, K: tl.constexpr, N: tl.constexpr, V: tl.constexpr, C: tl.constexpr, BK: tl.constexpr, BN: tl.constexpr,
-    BV: tl.constexpr, BC: tl.constexpr, DOT: tl.constexpr, GRID: tl.constexpr, PACKED: tl.constexpr, SAVE: tl.constexpr,
-):  # fmt: skip
-    """d_eta_from_G, d_k_early, d_log_alpha_early, d_log_mu_early, d_q: every tile on its own."""
-    index, h = low + (tl.program_id(0) // H).to(tl.int64), tl.program_id(0) % H
-    n = sequence_of(index, cu_ptr, members, C, GRID, PACKED)
-    first, end, base, tiles, slot, step = span(n, position_ptr, cu_ptr, T, members, C, GRID, PACKED)
-    i = (index - slot) // step
-    if i >= tiles:
-        return
-    own = index - low
-    r = tl.arange(0, BC)
-    at_k = tl.arange(0, BK)
-    at_v = tl.arange(0, BV)
-    causal = r[:, None] >= r[None, :]
-    strict = r[:, None] > r[None, :]
-    t = base + i * C
-    here = (r >= first - t) & (r < tl.minimum(C, end - t))
-    at_row, row = t * H + h, r * H
-    d_read_z1_d1 = tl.zeros([BC, BC], tl.float32)
-    d_read_z1_W1_momentum = tl.zeros([BC, BK], tl.float32)
-    d_read_z1_W1 = tl.zeros([BC, BK], tl.float32)
-    for b in tl.range(tl.cdiv(N, BN), disable_licm=True):
-        at_n = b * BN + tl.arange(0, BN)
-        d1 = load_tile(d1_ptr, own * H + h, r, at_n, C, N)
-        d_read_z1 = load_tile(d_read_z1_ptr, own * H + h, r, at_n, C, N)
-        W1_momentum = load_tile(W1_momentum_at_ptr, index * H + h, at_k, at_n, K, N)
-        d_read_z1_d1 += dot_nt(d_read_z1, d1, DOT)
-        W1 = load_tile(W1_at_ptr, index * H + h, at_k, at_n, K, N)
-        d_read_z1_W1_momentum += dot_nt(d_read_z1, W1_momentum, DOT)
-        d_read_z1_W1 += dot_nt(d_read_z1, W1, DOT)
-    d_read_f = load_tile(d_read_f_ptr, own * H + h, r, at_v, C, V)
-    log_mu = load_numbers(log_mu_ptr, at_row, row, here)
-    d2 = load_tile(d2_ptr, index * H + h, r, at_v, C, V)
-    d_P2 = -dot_nt(d_read_f, d2, DOT)  # ∂P₂_tj = −∂f[q]_t d₂_jᵀ
-    q = load_rows(q_ptr, at_row, row, here, at_k, K)
-    k = load_rows(k_ptr, at_row, row, here, at_k, K)
-    read_h1_h1 = load_tile(read_h1_h1_ptr, own * H + h, r, r, C, C)
-    d_P1 = -d_read_z1_d1  # ∂P₁_tj = −∂z₁[q]_t d₁_jᵀ
-    eta = load_numbers(eta_ptr, at_row, row, here)
-    d_reach = load_row(d_reach_ptr, own * H + h, r, C)
-    log_alpha = load_numbers(log_alpha_ptr, at_row, row, here)
-    q_k = dot_nt(q, k, DOT)  # q·k_tj = q_t k_jᵀ
-    d_G = d_P2 * read_h1_h1.to(tl.float32) + d_P1 * q_k  # ∂G_tj = ∂P₂_tj h₁[q]·h₁_tj + ∂P₁_tj q·k_tj
-
-    # decays, and the weights of surprises
-    decay_mu = tl.maximum(-60.0, log_mu)  # log μ_t = max(−60, log_mu_t)
-    d_decay_alpha_from_decay_alpha_before = load_row(d_decay_alpha_from_decay_alpha_before_ptr, own * H + h, r, C)
-    m = exp(tl.cumsum(decay_mu, 0))  # m_t = exp(Σ_{l≤t} log μ_l)
-    valid = tl.where(here, 1.0, 0.0)
-    exp_decay_mu_before = exp(segment_sums(decay_mu, strict))  # exp·log μ·before_tj = exp(Σ_{j<l≤t} log μ_l)
-    D_mu = tl.where(causal, exp_decay_mu_before, 0.0)  # Λ[μ]_tj = [j ≤ t] exp·log μ·before_tj
-    d_D_alpha = valid[None, :] * (d_reach[:, None] * m[None, :] + dot_nt(eta[None, :] * d_G, D_mu, DOT))
-    decay_alpha = tl.maximum(-60.0, log_alpha)  # log α_t = max(−60, log_alpha_t)
-    exp_decay_alpha_before = exp(segment_sums(decay_alpha, strict))  # exp·log α·before_tj = exp(Σ_{j<l≤t} log α_l)
-    d_decay_alpha_from_decay_alpha = segment_gradient(tl.where(causal, d_D_alpha, 0.0) * exp_decay_alpha_before, strict, DOT)
-    d_log_alpha_early = (
-        (1 - tl.where(log_alpha + 60 < 0, 1.0, 0.0)) * (d_decay_alpha_from_decay_alpha + d_decay_alpha_from_decay_alpha_before)
-    )  # fmt: skip
-    D_alpha = tl.where(causal, exp_decay_alpha_before, 0.0)  # Λ[α]_tj = [j ≤ t] exp·log α·before_tj
-    valid_eta_D_alpha_d_G = valid[:, None] * eta[None, :] * dot_tn(D_alpha, d_G, DOT)
-    x36 = segment_gradient(tl.where(causal, valid_eta_D_alpha_d_G, 0.0) * exp_decay_mu_before, strict, DOT)
-    valid_D_alpha = valid[None, :] * D_alpha  # valid·Λ[α]_tj = Λ[α]_tj valid_j
-    valid_D_alpha_D_mu = exact_dot(valid_D_alpha, D_mu, DOT)  # valid·Λ[α]·Λ[μ]_tj = Σ_i valid·Λ[α]_ti Λ[μ]_ij
-    reach = load_row(reach_ptr, index * H + h, r, C)
-    d_eta_from_G = tl.sum(d_G * valid_D_alpha_D_mu, 0)  # ∂η(G_t) = Σ_l ∂G_lt valid·Λ[α]·Λ[μ]_lt
-    G = eta[None, :] * valid_D_alpha_D_mu  # G_tj = valid·Λ[α]·Λ[μ]_tj η_j
-    s1 = load_tile(s1_ptr, own * H + h, r, at_v, C, V)
-    d_q_k = (d_P1 * G).to(DOT)  # ∂q·k_tj = ∂P₁_tj G_tj
-    d_m_from_m_t1_m_behind = load_row(d_m_from_m_t1_m_behind_ptr, own * H + h, r, C)
-    d_k_early = s1.to(tl.float32) + dot_tn(d_q_k, q, DOT)  # d_k(early_t) = s₁_t + Σ_l ∂q·k_lt q_l
-    store_tile(d_k_early_ptr, own * H + h, r, at_k, C, K, d_k_early)
-    d_o = load_rows(d_o_ptr, at_row, row, here, at_v, V)
-    beta = exp(tl.cumsum(decay_alpha, 0))  # β_t = exp(Σ_{l≤t} log α_l)
-    d_q = reach[:, None] * d_read_z1_W1_momentum + beta[:, None] * d_read_z1_W1 + d_o.to(tl.float32) + dot(d_q_k, k, DOT)
-    store_rows(d_q_ptr, at_row, row, here, at_k, K, d_q)
-    store_row(d_eta_from_G_ptr, own * H + h, r, C, d_eta_from_G)
-    store_row(d_log_alpha_early_ptr, own * H + h, r, C, d_log_alpha_early)
-    d_log_mu_early = (1 - tl.where(log_mu + 60 < 0, 1.0, 0.0)) * (x36 + d_m_from_m_t1_m_behind)
-    store_row(d_log_mu_early_ptr, own * H + h, r, C, d_log_mu_early)
-
-
-@triton.jit(do_not_specialize=JUST_NUMBERS)
-def resume_seq(
-    beta_end_ptr, d_W1_ptr, d_W1_from_q_W1_ptr, d_W1_momentum_ptr, d_W1_momentum_from_q_W1_momentum_ptr, d_W2_ptr,
-    d_W2_from_read_h1_W2_ptr, d_W2_momentum_ptr, d_W2_momentum_from_read_h1_W2_momentum_ptr, m_end_ptr, reach_end_ptr,
-    d_W1_next_ptr, d_W1_momentum_next_ptr, d_W2_next_ptr, d_W2_momentum_next_ptr, d_W1_at_ptr, d_W1_momentum_at_ptr,
-    d_W2_at_ptr, d_W2_momentum_at_ptr, position_ptr, cu_ptr, T, members, low, high,
-    H: tl.constexpr, K: tl.constexpr, N: tl.constexpr, V: tl.constexpr, C: tl.constexpr, BK: tl.constexpr, BN: tl.constexpr,
-    BV: tl.constexpr, BC: tl.constexpr, DOT: tl.constexpr, GRID: tl.constexpr, PACKED: tl.constexpr, SAVE: tl.constexpr,
-):  # fmt: skip
-    """d_W1, d_W1_momentum, d_W2, d_W2_momentum: from the last tile to the first."""
-    n, h = (tl.program_id(0) // H).to(tl.int64), tl.program_id(0) % H
-    _first, _end, _base, tiles, slot, step = span(n, position_ptr, cu_ptr, T, members, C, GRID, PACKED)
-    at_k = tl.arange(0, BK)
-    at_n = tl.program_id(1) * BN + tl.arange(0, BN)
-    at_v = tl.arange(0, BV)
-    d_W1 = load_tile(d_W1_ptr, n * H + h, at_k, at_n, K, N).to(tl.float32)
-    d_W1_momentum = load_tile(d_W1_momentum_ptr, n * H + h, at_k, at_n, K, N).to(tl.float32)
-    d_W2 = load_tile(d_W2_ptr, n * H + h, at_n, at_v, N, V).to(tl.float32)
-    d_W2_momentum = load_tile(d_W2_momentum_ptr, n * H + h, at_n, at_v, N, V).to(tl.float32)
-    begin, stop = walked(tiles, slot, step, low, high)
-    for lane in tl.range(stop - begin, disable_licm=True):
-        i = stop - 1 - lane
-        index = slot + i * step
-        own = index - low
-        zero = (index >> 31).to(tl.int32)  # not known to the compiler, which so computes addresses anew
-        if SAVE:
-            store_tile(d_W1_at_ptr, own * H + h, at_k + zero, at_n, K, N, d_W1)
-            store_tile(d_W1_momentum_at_ptr, own * H + h, at_k + zero, at_n, K, N, d_W1_momentum)
-            store_tile(d_W2_at_ptr, own * H + h, at_n + zero, at_v, N, V, d_W2)
-            store_tile(d_W2_momentum_at_ptr, own * H + h, at_n + zero, at_v, N, V, d_W2_momentum)
-        d_W2_from_read_h1_W2 = load_tile(d_W2_from_read_h1_W2_ptr, own * H + h, at_n + zero, at_v, N, V)
-        d_W1_from_q_W1 = load_tile(d_W1_from_q_W1_ptr, own * H + h, at_k + zero, at_n, K, N)
-        beta_end = load_number(beta_end_ptr, index * H + h)
-        d_W2_momentum_from_read_h1_W2_momentum = load_tile(d_W2_momentum_from_read_h1_W2_momentum_ptr, own * H + h, at_n + zero, at_v, N, V)
-        d_W1_momentum_from_q_W1_momentum = load_tile(d_W1_momentum_from_q_W1_momentum_ptr, own * H + h, at_k + zero, at_n, K, N)
-        m_end = load_number(m_end_ptr, index * H + h)
-        reach_end = load_number(reach_end_ptr, index * H + h)
-        d_W1_momentum_2 = m_end * d_W1_momentum + reach_end * d_W1 + d_W1_momentum_from_q_W1_momentum.to(tl.float32)
-        d_W2_momentum_2 = m_end * d_W2_momentum + reach_end * d_W2 + d_W2_momentum_from_read_h1_W2_momentum.to(tl.float32)
-        d_W1_next = beta_end * d_W1 + d_W1_from_q_W1.to(tl.float32)
-        d_W2_next = beta_end * d_W2 + d_W2_from_read_h1_W2.to(tl.float32)
-        d_W1 = d_W1_next
-        d_W1_momentum = d_W1_momentum_2
-        d_W2 = d_W2_next
-        d_W2_momentum = d_W2_momentum_2
-
-    store_tile(d_W1_next_ptr, n * H + h, at_k, at_n, K, N, d_W1)
-    store_tile(d_W1_momentum_next_ptr, n * H + h, at_k, at_n, K, N, d_W1_momentum)
-    store_tile(d_W2_next_ptr, n * H + h, at_n, at_v, N, V, d_W2)
-    store_tile(d_W2_momentum_next_ptr, n * H + h, at_n, at_v, N, V, d_W2_momentum)
-
-
-@triton.jit(do_not_specialize=JUST_NUMBERS)
-def resume_post(
-    D_end_ptr, D_end_D_mu_ptr, P1_d_read_z1_ptr, P2_d_read_f_ptr, W1_at_ptr, W1_momentum_at_ptr, W1_start_ptr, W2_at_ptr,
-    W2_momentum_at_ptr, W2_start_ptr, d2_ptr, d_W1_at_ptr, d_W1_momentum_at_ptr, d_W2_at_ptr, d_W2_momentum_at_ptr,
-    d_eta_from_G_ptr, d_h1_from_read_h1_h1_ptr, d_log_alpha_early_ptr, d_log_mu_early_ptr, eta_ptr, k_ptr, log_alpha_ptr,
-    log_mu_ptr, d_eta_ptr, d_log_alpha_ptr, d_log_mu_ptr, n_end_ptr, G_end_ptr, d_d1_ptr, d_h1_ptr, d_d2_2_ptr,
-    n_end_d_n_end_d2_and_more_ptr, position_ptr, cu_ptr, T, members, low, high,
-    H: tl.constexpr, K: tl.constexpr, N: tl.constexpr, V: tl.constexpr, C: tl.constexpr, BK: tl.constexpr, BN: tl.constexpr,
-    BV: tl.constexpr, BC: tl.constexpr, DOT: tl.constexpr, GRID: tl.constexpr, PACKED: tl.constexpr, SAVE: tl.constexpr,
-):  # fmt: skip
-    """d_eta, d_log_alpha, d_log_mu, n_end, G_end, d_d1, d_h1, d_d2_2, n_end_d_n_end_d2_and_more: every tile on its own."""
-    index, h = low + (tl.program_id(0) // H).to(tl.int64), tl.program_id(0) % H
-    n = sequence_of(index, cu_ptr, members, C, GRID, PACKED)
-    first, end, base, tiles, slot, step = span(n, position_ptr, cu_ptr, T, members, C, GRID, PACKED)
-    i = (index - slot) // step
-    if i >= tiles:
-        return
-    own = index - low
-    r = tl.arange(0, BC)
-    at_k = tl.arange(0, BK)
-    at_v = tl.arange(0, BV)
-    causal = r[:, None] >= r[None, :]
-    strict = r[:, None] > r[None, :]
-    t = base + i * C
-    here = (r >= first - t) & (r < tl.minimum(C, end - t))
-    at_row, row = t * H + h, r * H
-    D_end_D_mu = load_row(D_end_D_mu_ptr, own * H + h, r, C)
-    eta = load_numbers(eta_ptr, at_row, row, here)
-    log_mu = load_numbers(log_mu_ptr, at_row, row, here)
-    k = load_rows(k_ptr, at_row, row, here, at_k, K)
-    d2 = load_tile(d2_ptr, index * H + h, r, at_v, C, V)
-
-    # decays, and the weights of surprises
-    decay_mu = tl.maximum(-60.0, log_mu)  # log μ_t = max(−60, log_mu_t)
-    decay_mu_behind = sum_after(decay_mu, r, DOT)  # log μ·behind_t = Σ_{l>t} log μ_l
-    n_end = eta * exp(decay_mu_behind)  # n[C]_t = η_t exp(log μ·behind_t)
-    G_end = D_end_D_mu * eta  # G[C]_t = Λ[C]·Λ[μ]_t η_t
-    store_row(n_end_ptr, own * H + h, r, C, n_end)
-    store_row(G_end_ptr, own * H + h, r, C, G_end)
-    h1_d_W2_momentum_at = tl.zeros([BC, BV], tl.float32)
-    d_n_end_from_n_end_d1 = tl.zeros([BC], tl.float32)
-    h1_d_W2_at = tl.zeros([BC, BV], tl.float32)
-    d_G_end_from_G_end_d1 = tl.zeros([BC], tl.float32)
-    d_reach_end = tl.zeros([], tl.float32)  # ∂ω[C] = Σ_VN d_W2_at · S₂[0] + Σ_KN d_W1_at · S₁[0]
-    d_beta_end_from_W2_next = tl.zeros([], tl.float32)
-    d_beta_end_from_W1_next = tl.zeros([], tl.float32)
-    d_m_end_from_W2_momentum_next = tl.zeros([], tl.float32)
-    d_m_end_from_W1_momentum_next = tl.zeros([], tl.float32)
-    for b in tl.range(tl.cdiv(N, BN), disable_licm=True):
-        at_n = b * BN + tl.arange(0, BN)
-        d_h1_from_read_h1_h1 = load_tile(d_h1_from_read_h1_h1_ptr, own * H + h, r, at_n, C, N)
-        d_W2_at = load_tile(d_W2_at_ptr, own * H + h, at_n, at_v, N, V)
-        d_W2_momentum_at = load_tile(d_W2_momentum_at_ptr, own * H + h, at_n, at_v, N, V)
-        d2 = load_tile(d2_ptr, index * H + h, r, at_v, C, V)
-        d_h1 = (
-            d_h1_from_read_h1_h1.to(tl.float32)
-            - n_end[:, None] * dot_nt(d2, d_W2_momentum_at, DOT)
-            - G_end[:, None] * dot_nt(d2, d_W2_at, DOT)
-        )  # fmt: skip
-        W2_momentum = load_tile(W2_momentum_at_ptr, index * H + h, at_n, at_v, N, V)
-        store_tile(d_h1_ptr, own * H + h, r, at_n, C, N, d_h1)
-        d_W2_momentum_at_W2_momentum = d_W2_momentum_at.to(tl.float32) * W2_momentum.to(tl.float32)
-        d_m_end_from_W2_momentum_next += tl.sum(d_W2_momentum_at_W2_momentum)
-        d_reach_end += tl.sum(d_W2_at.to(tl.float32) * W2_momentum.to(tl.float32))
-        W1_start = load_tile(W1_start_ptr, n * H + h, at_k, at_n, K, N).to(tl.float32)
-        k = load_rows(k_ptr, at_row, row, here, at_k, K)
-
-        # the surprises of all tokens
-        z1 = dot(k, W1_start, DOT)  # z₁_t = k_t W₁[start]
-        h1 = gelu(z1)  # h₁_t = gelu(z₁_t)
-        h1_d_W2_momentum_at += dot(h1, d_W2_momentum_at, DOT)
-        W2 = load_tile(W2_at_ptr, index * H + h, at_n, at_v, N, V)
-        h1_d_W2_at += dot(h1, d_W2_at, DOT)
-        W2_start = load_tile(W2_start_ptr, n * H + h, at_n, at_v, N, V).to(tl.float32)
-        d_beta_end_from_W2_next += tl.sum(d_W2_at.to(tl.float32) * W2.to(tl.float32))
-        d2_W2_start = dot_nt(d2, W2_start, DOT)  # d₂·W₂[start]_t = d₂_t W₂[start]ᵀ
-        d1 = d2_W2_start * gelu_slope(z1)  # d₁_t = d₂·W₂[start]_t · gelu′(z₁_t)
-        d_W1_momentum_at = load_tile(d_W1_momentum_at_ptr, own * H + h, at_k, at_n, K, N)
-        W1_momentum = load_tile(W1_momentum_at_ptr, index * H + h, at_k, at_n, K, N)
-        d_W1_momentum_at_W1_momentum = d_W1_momentum_at.to(tl.float32) * W1_momentum.to(tl.float32)
-        d_m_end_from_W1_momentum_next += tl.sum(d_W1_momentum_at_W1_momentum)
-        d_n_end_d1 = -dot(k, d_W1_momentum_at, DOT)  # ∂n[C]·d₁_t = −k_t d_W1_momentum_at
-        d_W1_at = load_tile(d_W1_at_ptr, own * H + h, at_k, at_n, K, N)
-        d_n_end_from_n_end_d1 += tl.sum(d_n_end_d1 * d1, 1)
-        d_reach_end += tl.sum(d_W1_at.to(tl.float32) * W1_momentum.to(tl.float32))
-        d_G_end_d1 = -dot(k, d_W1_at, DOT)  # ∂G[C]·d₁_t = −k_t d_W1_at
-        P1_d_read_z1 = load_tile(P1_d_read_z1_ptr, own * H + h, r, at_n, C, N)
-        d_G_end_from_G_end_d1 += tl.sum(d_G_end_d1 * d1, 1)
-        d_d1 = n_end[:, None] * d_n_end_d1 + G_end[:, None] * d_G_end_d1 - P1_d_read_z1.to(tl.float32)
-        W1 = load_tile(W1_at_ptr, index * H + h, at_k, at_n, K, N)
-        store_tile(d_d1_ptr, own * H + h, r, at_n, C, N, d_d1)
-        d_beta_end_from_W1_next += tl.sum(d_W1_at.to(tl.float32) * W1.to(tl.float32))
-    P2_d_read_f = load_tile(P2_d_read_f_ptr, own * H + h, r, at_v, C, V)
-    d_G_end_d2 = -h1_d_W2_at  # ∂G[C]·d₂_t = −h₁_t d_W2_at
-    d_n_end_d2 = -h1_d_W2_momentum_at  # ∂n[C]·d₂_t = −h₁_t d_W2_momentum_at
-    d_d2_2 = n_end[:, None] * d_n_end_d2 + G_end[:, None] * d_G_end_d2 - P2_d_read_f.to(tl.float32)
-    store_tile(d_d2_2_ptr, own * H + h, r, at_v, C, V, d_d2_2)
-    n_end_d_n_end_d2_and_more = n_end[:, None] * d_n_end_d2 + G_end[:, None] * d_G_end_d2
-    D_end = load_row(D_end_ptr, own * H + h, r, C)
-    d2 = load_tile(d2_ptr, index * H + h, r, at_v, C, V)
-    store_tile(n_end_d_n_end_d2_and_more_ptr, own * H + h, r, at_v, C, V, n_end_d_n_end_d2_and_more)
-
-    # back through decays, and the weights of surprises
-    d_n_end = tl.sum(d_n_end_d2 * d2.to(tl.float32), 1) + d_n_end_from_n_end_d1  # ∂n[C]_t = ∂n[C]·d₂_t d₂_tᵀ + ∂n[C]·d₁_t d₁_tᵀ
-    d_G_end = tl.sum(d_G_end_d2 * d2.to(tl.float32), 1) + d_G_end_from_G_end_d1  # ∂G[C]_t = ∂G[C]·d₂_t d₂_tᵀ + ∂G[C]·d₁_t d₁_tᵀ
-    d_D_end_D_mu = d_G_end * eta  # ∂Λ[C]·Λ[μ]_t = ∂G[C]_t η_t
-
-    # decays, and the weights of surprises
-    m = exp(tl.cumsum(decay_mu, 0))  # m_t = exp(Σ_{l≤t} log μ_l)
-    exp_decay_mu_before = exp(segment_sums(decay_mu, strict))  # exp·log μ·before_tj = exp(Σ_{j<l≤t} log μ_l)
-    D_mu = tl.where(causal, exp_decay_mu_before, 0.0)  # Λ[μ]_tj = [j ≤ t] exp·log μ·before_tj
-    d_decay_alpha = sum_before(D_end * (d_reach_end * m + tl.sum(d_D_end_D_mu[None, :] * D_mu, 1)), r, DOT)
-    d_eta_from_G = load_row(d_eta_from_G_ptr, own * H + h, r, C)
-    x37 = tl.where(causal, d_D_end_D_mu[None, :] * D_end[:, None], 0.0) * exp_decay_mu_before
-    x40 = segment_gradient(x37, strict, DOT)
-    log_alpha = load_numbers(log_alpha_ptr, at_row, row, here)
-    d_reach_end_D_end_m = d_reach_end * D_end * m
-    d_reach_end_D_end_m_behind = tl.cumsum(d_reach_end_D_end_m, 0, reverse=True)
-    m_end = exp(tl.sum(decay_mu, 0))  # m[C] = exp(Σ_l log μ_l)
-    d_log_alpha_early = load_row(d_log_alpha_early_ptr, own * H + h, r, C)
-    d_decay_mu_sum = m_end * (d_m_end_from_W2_momentum_next + d_m_end_from_W1_momentum_next)
-    d_decay_mu = sum_before(d_n_end * n_end, r, DOT)
-    d_log_mu_early = load_row(d_log_mu_early_ptr, own * H + h, r, C)
-    d_log_mu_late = (1 - tl.where(log_mu + 60 < 0, 1.0, 0.0)) * (d_decay_mu + d_decay_mu_sum + x40 + d_reach_end_D_end_m_behind)
-    d_eta = d_eta_from_G + (d_n_end * exp(decay_mu_behind) + d_G_end * D_end_D_mu)
-    store_numbers(d_eta_ptr, at_row, row, here, d_eta)
-    decay_alpha = tl.maximum(-60.0, log_alpha)  # log α_t = max(−60, log_alpha_t)
-    beta_end = exp(tl.sum(decay_alpha, 0))  # β[C] = exp(Σ_l log α_l)
-    d_log_alpha_late = (
-        (1 - tl.where(log_alpha + 60 < 0, 1.0, 0.0))
-        * (d_decay_alpha + beta_end * (d_beta_end_from_W2_next + d_beta_end_from_W1_next))
-    )  # fmt: skip
-    d_log_alpha = d_log_alpha_early + d_log_alpha_late
-    store_numbers(d_log_alpha_ptr, at_row, row, here, d_log_alpha)
-    d_log_mu = d_log_mu_early + d_log_mu_late
-    store_numbers(d_log_mu_ptr, at_row, row, here, d_log_mu)
-
-
-@triton.jit(do_not_specialize=JUST_NUMBERS)
-def resume_post2(
-    G_end_ptr, W1_start_ptr, W2_start_ptr, centred_ptr, d_W1_at_ptr, d_W1_momentum_at_ptr, d_d1_ptr, d_d2_2_ptr, d_h1_ptr,
-    d_k_early_ptr, d_ln_bias_early_ptr, d_ln_weight_early_ptr, d_v_early_ptr, du_ptr, k_ptr, ln_weight_ptr, n_end_ptr,
-    n_end_d_n_end_d2_and_more_ptr, d_W1_start_ptr, d_W2_start_ptr, d_k_ptr, d_ln_bias_ptr, d_ln_weight_ptr, d_v_ptr,
-    position_ptr, cu_ptr, T, members, low, high,
-    H: tl.constexpr, K: tl.constexpr, N: tl.constexpr, V: tl.constexpr, C: tl.constexpr, BK: tl.constexpr, BN: tl.constexpr,
-    BV: tl.constexpr, BC: tl.constexpr, DOT: tl.constexpr, GRID: tl.constexpr, PACKED: tl.constexpr, SAVE: tl.constexpr,
-):  # fmt: skip
-    """d_W1_start, d_W2_start, d_k, d_ln_bias, d_ln_weight, d_v: every tile on its own."""
-    index, h = low + (tl.program_id(0) // H).to(tl.int64), tl.program_id(0) % H
-    n = sequence_of(index, cu_ptr, members, C, GRID, PACKED)
-    first, end, base, tiles, slot, step = span(n, position_ptr, cu_ptr, T, members, C, GRID, PACKED)
-    i = (index - slot) // step
-    if i >= tiles:
-        return
-    own = index - low
-    r = tl.arange(0, BC)
-    at_k = tl.arange(0, BK)
-    at_v = tl.arange(0, BV)
-    ln_weight = load_row(ln_weight_ptr, h, at_v, V)
-    t = base + i * C
-    here = (r >= first - t) & (r < tl.minimum(C, end - t))
-    at_row, row = t * H + h, r * H
-    du = load_tile(du_ptr, own * H + h, r, at_v, C, V)
-    centred = load_tile(centred_ptr, own * H + h, r, at_v, C, V)
-
-    # the surprises of all tokens
-    ln_weight_du = ln_weight[None, :] * du.to(tl.float32)  # ln_weight·∂ℓ/∂u_t = ∂ℓ/∂u_t · ln_weight
-    rstd = tl.rsqrt(tl.sum(square(centred.to(tl.float32)), 1) / V + 1e-06)  # ρ_t = 1 / √(mean(f̃_t²) + 1e-06)
-    ln_weight_du_centred = tl.sum(ln_weight_du * centred.to(tl.float32), 1)  # ln_weight·∂ℓ/∂u·f̃_t = ln_weight·∂ℓ/∂u_t f̃_tᵀ
-    rstd_ln_weight_du_and_more = (
-        rstd[:, None] * ln_weight_du
-        - ln_weight_du_centred[:, None] * (rstd[:, None] * rstd[:, None] * rstd[:, None]) / V * centred.to(tl.float32)
-    )  # fmt: skip
-    d2 = (rstd_ln_weight_du_and_more - tl.sum(rstd_ln_weight_du_and_more, 1)[:, None] / V).to(DOT)
-    d_d2_from_d2_W2_start = tl.zeros([BC, BV], tl.float32)
-    d1_d_W1_momentum_at = tl.zeros([BC, BK], tl.float32)
-    d1_d_W1_at = tl.zeros([BC, BK], tl.float32)
-    for b in tl.range(tl.cdiv(N, BN), disable_licm=True):
-        at_n = b * BN + tl.arange(0, BN)
-        d_d1 = load_tile(d_d1_ptr, own * H + h, r, at_n, C, N)
-        W1_start = load_tile(W1_start_ptr, n * H + h, at_k, at_n, K, N).to(tl.float32)
-        k = load_rows(k_ptr, at_row, row, here, at_k, K)
-        z1 = dot(k, W1_start, DOT)  # z₁_t = k_t W₁[start]
-        W2_start = load_tile(W2_start_ptr, n * H + h, at_n, at_v, N, V).to(tl.float32)
-        d_d2_W2_start = (d_d1.to(tl.float32) * gelu_slope(z1)).to(DOT)  # ∂d₂·W₂[start]_t = ∂d₁_t · gelu′(z₁_t)
-        d_d2_from_d2_W2_start += dot(d_d2_W2_start, W2_start, DOT)
-        d2_W2_start = dot_nt(d2, W2_start, DOT)  # d₂·W₂[start]_t = d₂_t W₂[start]ᵀ
-        d_W1_momentum_at = load_tile(d_W1_momentum_at_ptr, own * H + h, at_k, at_n, K, N)
-        d1 = d2_W2_start * gelu_slope(z1)  # d₁_t = d₂·W₂[start]_t · gelu′(z₁_t)
-        d_W1_at = load_tile(d_W1_at_ptr, own * H + h, at_k, at_n, K, N)
-        d1_d_W1_momentum_at += dot_nt(d1, d_W1_momentum_at, DOT)
-        d1_d_W1_at += dot_nt(d1, d_W1_at, DOT)
-    d_ln_bias_early = load_row(d_ln_bias_early_ptr, own * H + h, at_v, V)
-    n_end_d_n_end_d2_and_more = load_tile(n_end_d_n_end_d2_and_more_ptr, own * H + h, r, at_v, C, V)
-    x24 = n_end_d_n_end_d2_and_more.to(tl.float32) + d_d2_from_d2_W2_start
-    centred = load_tile(centred_ptr, own * H + h, r, at_v, C, V)
-    x25 = x24 - tl.sum(x24, 1)[:, None] / V
-    x26 = -tl.sum(x25 * centred.to(tl.float32), 1) * (rstd * rstd * rstd) / V
-    x27 = rstd[:, None] * x25 + x26[:, None] * centred.to(tl.float32)
-    x28 = ln_weight[None, :] * x27
-    d_ln_weight_early = load_row(d_ln_weight_early_ptr, own * H + h, at_v, V)
-    store_row(d_ln_bias_ptr, index * H + h, at_v, V, d_ln_bias_early + 2 * tl.sum(x28, 0))
-    d_v_early = load_tile(d_v_early_ptr, own * H + h, r, at_v, C, V)
-    x31 = 2 * x28
-    d_v = d_v_early.to(tl.float32) + -x31
-    store_rows(d_v_ptr, at_row, row, here, at_v, V, d_v)
-    centred = load_tile(centred_ptr, own * H + h, r, at_v, C, V)
-    du = load_tile(du_ptr, own * H + h, r, at_v, C, V)
-    normal = rstd[:, None] * centred.to(tl.float32)  # f̂_t = ρ_t f̃_t
-    d_d2_2 = load_tile(d_d2_2_ptr, own * H + h, r, at_v, C, V)
-    d_ln_weight_early_and_more = d_ln_weight_early + tl.sum(x27 * du.to(tl.float32) + x31 * normal, 0)
-
-    # back through the surprises of all tokens
-    d_d2 = d_d2_2.to(tl.float32) + d_d2_from_d2_W2_start  # ∂d₂_t = ∂d₂_t + ∂d₂·W₂[start]_t W₂[start]
-    d_t3 = d_d2 - tl.sum(d_d2, 1)[:, None] / V  # ∂t₃_t = ∂d₂_t − mean(∂d₂_t)
-    d_t2_centred = -tl.sum(d_t3 * centred.to(tl.float32), 1) * (rstd * rstd * rstd) / V  # ∂t₂·f̃_t = −mean(∂t₃_t · f̃_t) ρ_t³
-    d_t2 = rstd[:, None] * d_t3 + d_t2_centred[:, None] * centred.to(tl.float32)  # ∂t₂_t = ρ_t ∂t₃_t + ∂t₂·f̃_t f̃_t
-    d_du = ln_weight[None, :] * d_t2  # ∂∂ℓ/∂u_t = ∂t₂_t · ln_weight
-    d_e = 2 * d_du  # ∂e_t = 2 ∂∂ℓ/∂u_t
-    d_normal = ln_weight[None, :] * d_e  # ∂f̂_t = ∂e_t · ln_weight
-    d_t3_ln_weight_du_and_more = (
-        d_t3 * (ln_weight_du - 3 * ln_weight_du_centred[:, None] * (rstd[:, None] * rstd[:, None]) / V * centred.to(tl.float32))
-    )  # fmt: skip
-    d_centred_squared = (
-        -0.5 / V * (rstd * rstd * rstd) * (tl.sum(d_t3_ln_weight_du_and_more, 1) + tl.sum(d_normal * centred.to(tl.float32), 1))
-    )  # fmt: skip
-    d_centred = (
-        2 * d_centred_squared[:, None] * centred.to(tl.float32)
-        + rstd[:, None] * d_normal
-        + d_t2_centred[:, None] * ln_weight_du
-        - ln_weight_du_centred[:, None] * (rstd[:, None] * rstd[:, None] * rstd[:, None]) / V * d_t3
-    )  # fmt: skip
-    d_f = (d_centred - tl.sum(tl.where((at_v < V)[None, :], d_centred, 0.0), 1)[:, None] / V).to(DOT)  # ∂f_t = ∂f̃_t − mean(∂f̃_t)
-    store_row(d_ln_weight_ptr, index * H + h, at_v, V, d_ln_weight_early_and_more)
-    d_k_from_z1 = tl.zeros([BC, BK], tl.float32)
-    for b in tl.range(tl.cdiv(N, BN), disable_licm=True):
-        at_n = b * BN + tl.arange(0, BN)
-        W2_start = load_tile(W2_start_ptr, n * H + h, at_n, at_v, N, V).to(tl.float32)
-        d2_W2_start = dot_nt(d2, W2_start, DOT)  # d₂·W₂[start]_t = d₂_t W₂[start]ᵀ
-        d_h1_from_f = dot_nt(d_f, W2_start, DOT)
-        k = load_rows(k_ptr, at_row, row, here, at_k, K)
-        d_h1 = load_tile(d_h1_ptr, own * H + h, r, at_n, C, N)
-        W1_start = load_tile(W1_start_ptr, n * H + h, at_k, at_n, K, N).to(tl.float32)
-        d_d1 = load_tile(d_d1_ptr, own * H + h, r, at_n, C, N)
-        z1 = dot(k, W1_start, DOT)  # z₁_t = k_t W₁[start]
-        d_z1 = (
-            (d_d1.to(tl.float32) * d2_W2_start * (0.7978845608028654 * exp(-0.5 * (z1 * z1)) - 0.3989422804014327 * (z1 * z1) * exp(-0.5 * (z1 * z1))) + (d_h1.to(tl.float32) + d_h1_from_f) * gelu_slope(z1)).to(DOT)  # noqa: E501
-        )  # fmt: skip
-        d_k_from_z1 += dot_nt(d_z1, W1_start, DOT)
-        store_tile(d_W1_start_ptr, index * H + h, at_k, at_n, K, N, dot_tn(k, d_z1, DOT))
-        d_d2_W2_start = (d_d1.to(tl.float32) * gelu_slope(z1)).to(DOT)  # ∂d₂·W₂[start]_t = ∂d₁_t · gelu′(z₁_t)
-        h1 = (gelu(z1)).to(DOT)  # h₁_t = gelu(z₁_t)
-        store_tile(d_W2_start_ptr, index * H + h, at_n, at_v, N, V, dot_tn(d_d2_W2_start, d2, DOT) + dot_tn(h1, d_f, DOT))
-    G_end = load_row(G_end_ptr, own * H + h, r, C)
-    n_end = load_row(n_end_ptr, own * H + h, r, C)
-    d_k_early = load_tile(d_k_early_ptr, own * H + h, r, at_k, C, K)
-    d_k_late = x31 + d_k_from_z1 + (-n_end[:, None] * d1_d_W1_momentum_at - G_end[:, None] * d1_d_W1_at)
-    d_k = d_k_early.to(tl.float32) + d_k_late
-    store_rows(d_k_ptr, at_row, row, here, at_k, K, d_k)
-
-
 launch_prep = Launch(
     TABLE, prep, "prep", walks=False, widths="",
     makes={
@@ -2555,7 +1721,7 @@ launch_pre = Launch(
     makes={
         "z1": Buffer("slots", "CN", narrow=True), "h1": Buffer("slots", "CN", narrow=True),
         "centred": Buffer("slots", "CV", narrow=True), "ln_weight_du": Buffer("slots", "CV", narrow=True),
-        "d2_W2": Buffer("slots", "CN", narrow=True), "d1": Buffer("slots", "CN", narrow=True),
+        "d2_W2_start": Buffer("slots", "CN", narrow=True), "d1": Buffer("slots", "CN", narrow=True),
         "D_end_D_mu": Buffer("slots", "C"), "du": Buffer("slots", "CV", narrow=True), "D_end": Buffer("slots", "C"),
         "read_h1": Buffer("slots", "CN", narrow=True), "read_h1_h1": Buffer("slots", "CC"),
         "d_read_f": Buffer("slots", "CV", narrow=True), "read_z1": Buffer("slots", "CN", narrow=True),
@@ -2587,8 +1753,9 @@ launch_pre3 = Launch(
 launch_seq = Launch(
     TABLE, seq, "seq", walks=True, widths="KNV", blocked="N", wide=seq_wide,
     makes={
-        "d_W1_next": Buffer("sequences", "KN"), "d_W1_momentum_next": Buffer("sequences", "KN"),
-        "d_W2_next": Buffer("sequences", "NV"), "d_W2_momentum_next": Buffer("sequences", "NV"),
+        "d_W1_next": Buffer("sequences", "KN"), "d_W1_start": Buffer("starts", "KN"),
+        "d_W1_momentum_next": Buffer("sequences", "KN"), "d_W2_next": Buffer("sequences", "NV"),
+        "d_W2_start": Buffer("starts", "NV"), "d_W2_momentum_next": Buffer("sequences", "NV"),
         "d_n_end_d2": Buffer("slots", "CV", narrow=True), "d_G_end_d2": Buffer("slots", "CV", narrow=True),
         "d_d2_from_d2_W2_start": Buffer("slots", "CV", narrow=True), "d_z1": Buffer("slots", "CN", narrow=True),
         "d_W1_at": Buffer("slots", "KN", narrow=True), "d_W1_momentum_at": Buffer("slots", "KN", narrow=True),
@@ -2601,87 +1768,6 @@ launch_post = Launch(
         "d_eta": Buffer("rows", "", like="eta"), "d_k": Buffer("rows", "K"), "d_ln_bias": Buffer("shares", "V"),
         "d_ln_weight": Buffer("shares", "V"), "d_log_alpha": Buffer("rows", "", like="log_alpha"),
         "d_log_mu": Buffer("rows", "", like="log_mu"), "d_v": Buffer("rows", "V"),
-    },
-)  # fmt: skip
-launch_resume_prep = Launch(
-    TABLE, resume_prep, "resume_prep", walks=False, widths="KNV", blocked="N",
-    makes={
-        "beta_end": Buffer("slots", ""), "reach_end": Buffer("slots", ""), "k_G_end_d1": Buffer("slots", "KN", narrow=True),
-        "h1_G_end_d2": Buffer("slots", "NV", narrow=True), "m_end": Buffer("slots", ""),
-        "k_n_end_d1": Buffer("slots", "KN", narrow=True), "h1_n_end_d2": Buffer("slots", "NV", narrow=True),
-        "beta": Buffer("slots", "C"), "reach": Buffer("slots", "C"), "P1_d1": Buffer("slots", "CN", narrow=True),
-        "G": Buffer("slots", "CC", narrow=True), "h1": Buffer("slots", "CN", narrow=True),
-        "d2": Buffer("slots", "CV", narrow=True),
-    },
-)  # fmt: skip
-launch_resume_main = Launch(
-    TABLE, resume_main, "resume_main", walks=True, widths="KNV", split="N",
-    makes={
-        "W1_next": Buffer("sequences", "KN"), "W2_next": Buffer("sequences", "NV"),
-        "W1_momentum_next": Buffer("sequences", "KN"), "W2_momentum_next": Buffer("sequences", "NV"),
-        "W1_at": Buffer("slots", "KN", narrow=True), "W1_momentum_at": Buffer("slots", "KN", narrow=True),
-        "W2_at": Buffer("slots", "NV", narrow=True), "W2_momentum_at": Buffer("slots", "NV", narrow=True),
-    },
-)  # fmt: skip
-launch_resume_read = Launch(
-    TABLE, resume_read, "resume_read", walks=False, widths="KNV", blocked="N",
-    makes={"o": Buffer("rows", "V")},
-)  # fmt: skip
-launch_resume_pre = Launch(
-    TABLE, resume_pre, "resume_pre", walks=False, widths="KNV", blocked="N",
-    makes={
-        "D_end_D_mu": Buffer("slots", "C"), "D_end": Buffer("slots", "C"), "d1": Buffer("slots", "CN", narrow=True),
-        "read_h1_h1": Buffer("slots", "CC"), "d_read_f": Buffer("slots", "CV", narrow=True),
-        "P2": Buffer("slots", "CC", narrow=True), "read_normal": Buffer("slots", "CV", narrow=True),
-        "d_reach_from_read_f": Buffer("slots", "C"), "d_beta_from_read_f": Buffer("slots", "C"),
-    },
-)  # fmt: skip
-launch_resume_pre2 = Launch(
-    TABLE, resume_pre2, "resume_pre2", walks=False, widths="KNV", blocked="N",
-    makes={
-        "d_W1_from_q_W1": Buffer("slots", "KN", narrow=True),
-        "d_W1_momentum_from_q_W1_momentum": Buffer("slots", "KN", narrow=True),
-        "d_W2_from_read_h1_W2": Buffer("slots", "NV", narrow=True),
-        "d_W2_momentum_from_read_h1_W2_momentum": Buffer("slots", "NV", narrow=True),
-        "P1_d_read_z1": Buffer("slots", "CN", narrow=True), "d_h1_from_read_h1_h1": Buffer("slots", "CN", narrow=True),
-        "P2_d_read_f": Buffer("slots", "CV", narrow=True), "centred": Buffer("slots", "CV", narrow=True),
-        "du": Buffer("slots", "CV", narrow=True), "d_ln_bias_early": Buffer("slots", "V"),
-        "d_ln_weight_early": Buffer("slots", "V"), "d_v_early": Buffer("slots", "CV", narrow=True),
-        "d_read_z1": Buffer("slots", "CN", narrow=True), "s1": Buffer("slots", "CV", narrow=True),
-        "d_reach": Buffer("slots", "C"), "d_decay_alpha_from_decay_alpha_before": Buffer("slots", "C"),
-        "d_m_from_m_t1_m_behind": Buffer("slots", "C"),
-    },
-)  # fmt: skip
-launch_resume_pre3 = Launch(
-    TABLE, resume_pre3, "resume_pre3", walks=False, widths="KNV", blocked="N",
-    makes={
-        "d_eta_from_G": Buffer("slots", "C"), "d_k_early": Buffer("slots", "CK", narrow=True),
-        "d_log_alpha_early": Buffer("slots", "C"), "d_log_mu_early": Buffer("slots", "C"), "d_q": Buffer("rows", "K"),
-    },
-)  # fmt: skip
-launch_resume_seq = Launch(
-    TABLE, resume_seq, "resume_seq", walks=True, widths="KNV", split="N",
-    makes={
-        "d_W1_next": Buffer("sequences", "KN"), "d_W1_momentum_next": Buffer("sequences", "KN"),
-        "d_W2_next": Buffer("sequences", "NV"), "d_W2_momentum_next": Buffer("sequences", "NV"),
-        "d_W1_at": Buffer("slots", "KN", narrow=True), "d_W1_momentum_at": Buffer("slots", "KN", narrow=True),
-        "d_W2_at": Buffer("slots", "NV", narrow=True), "d_W2_momentum_at": Buffer("slots", "NV", narrow=True),
-    },
-)  # fmt: skip
-launch_resume_post = Launch(
-    TABLE, resume_post, "resume_post", walks=False, widths="KNV", blocked="N",
-    makes={
-        "d_eta": Buffer("rows", "", like="eta"), "d_log_alpha": Buffer("rows", "", like="log_alpha"),
-        "d_log_mu": Buffer("rows", "", like="log_mu"), "n_end": Buffer("slots", "C"), "G_end": Buffer("slots", "C"),
-        "d_d1": Buffer("slots", "CN", narrow=True), "d_h1": Buffer("slots", "CN", narrow=True),
-        "d_d2_2": Buffer("slots", "CV", narrow=True), "n_end_d_n_end_d2_and_more": Buffer("slots", "CV", narrow=True),
-    },
-)  # fmt: skip
-launch_resume_post2 = Launch(
-    TABLE, resume_post2, "resume_post2", walks=False, widths="KNV", blocked="N",
-    makes={
-        "d_W1_start": Buffer("shares", "KN"), "d_W2_start": Buffer("shares", "NV"), "d_k": Buffer("rows", "K"),
-        "d_ln_bias": Buffer("shares", "V"), "d_ln_weight": Buffer("shares", "V"), "d_v": Buffer("rows", "V"),
     },
 )  # fmt: skip
 
@@ -2714,44 +1800,11 @@ backward = Operator(
     carried=("W1", "W2", "W1_momentum", "W2_momentum"),
 )  # fmt: skip
 operator = Differentiable(forward, backward)
-resume_forward = Operator(
-    TABLE, "resume_forward",
-    inputs={
-        "q": "BTHK", "k": "BTHK", "v": "BTHV", "log_alpha": "BTH", "eta": "BTH", "log_mu": "BTH", "ln_weight": "HV",
-        "ln_bias": "HV", "W1": "BHKN", "W2": "BHNV", "W1_momentum": "BHKN", "W2_momentum": "BHNV", "W1_start": "BHKN",
-        "W2_start": "BHNV",
-    },
-    results=(
-        "o", "W1_next", "W2_next", "W1_momentum_next", "W2_momentum_next", "beta_end", "reach_end", "m_end", "reach", "P1_d1",
-        "G", "h1", "d2", "W1_at", "W1_momentum_at", "W2_at", "W2_momentum_at",
-    ),
-    launches=(launch_resume_prep, launch_resume_main, launch_resume_read),
-)  # fmt: skip
-resume_backward = Operator(
-    TABLE, "resume_backward",
-    inputs={
-        "q": "BTHK", "k": "BTHK", "v": "BTHV", "log_alpha": "BTH", "eta": "BTH", "log_mu": "BTH", "ln_weight": "HV",
-        "ln_bias": "HV", "W1_start": "BHKN", "W2_start": "BHNV", "beta_end": "SH", "reach_end": "SH", "m_end": "SH",
-        "reach": "SHC", "P1_d1": "SHCN", "G": "SHCC", "h1": "SHCN", "d2": "SHCV", "W1_at": "SHKN", "W1_momentum_at": "SHKN",
-        "W2_at": "SHNV", "W2_momentum_at": "SHNV", "d_o": "BTHV", "d_W1": "BHKN", "d_W2": "BHNV", "d_W1_momentum": "BHKN",
-        "d_W2_momentum": "BHNV",
-    },
-    results=(
-        "d_q", "d_k", "d_v", "d_log_alpha", "d_eta", "d_log_mu", "d_ln_weight", "d_ln_bias", "d_W1_next", "d_W2_next",
-        "d_W1_momentum_next", "d_W2_momentum_next", "d_W1_start", "d_W2_start",
-    ),
-    launches=(
-        launch_resume_pre, launch_resume_pre2, launch_resume_pre3, launch_resume_seq, launch_resume_post, launch_resume_post2,
-    ),
-    carried=("W1", "W2", "W1_momentum", "W2_momentum"),
-)  # fmt: skip
-resume_operator = Differentiable(resume_forward, resume_backward)
 _run = ChunkKernels(
     CONTRACT,
     operator,
     carried=("W1", "W2", "W1_momentum", "W2_momentum"),
-    starts=("W1_start", "W2_start"),
-    resumed=resume_operator,
+    starts={"W1_start": "BHKN", "W2_start": "BHNV"},
 )
 
 

@@ -45,12 +45,6 @@ OPTIONS: dict[str, tuple[Row, ...]] = {
     "pre": (Row(64, warps=4), Row(256, warps=4), Row(ANY, warps=8)),
     "seq": (Row(64, warps=8, stages=2), Row(256, warps=8), Row(ANY, warps=8)),
     "post": (Row(64, warps=4), Row(256, warps=4), Row(ANY, warps=8)),
-    "resume_prep": (Row(64, warps=4), Row(256, warps=4), Row(ANY, warps=8)),
-    "resume_main": (Row(64, warps=8, stages=2), Row(ANY, warps=8)),
-    "resume_read": (Row(64, warps=4, registers=168), Row(256, warps=4), Row(ANY, warps=8)),
-    "resume_pre": (Row(64, warps=4), Row(256, warps=4), Row(ANY, warps=8)),
-    "resume_seq": (Row(64, warps=8, stages=2), Row(ANY, warps=8)),
-    "resume_post": (Row(64, warps=4), Row(256, warps=4), Row(ANY, warps=8)),
 }  # by kernel, for widths up to that of the row
 TABLE = LaunchTable("tnt_local", "a14e4c4f5f60", tile=TILE, block=64, least=64, options=OPTIONS)
 
@@ -113,9 +107,9 @@ def prep(
 @triton.jit(do_not_specialize=JUST_NUMBERS)
 def main(
     G_end_ptr, W1_ptr, W1_momentum_ptr, W2_ptr, W2_momentum_ptr, eta_ptr, k_ptr, ln_bias_ptr, ln_weight_ptr, log_alpha_ptr,
-    log_mu_ptr, reach_end_ptr, v_ptr, W1_next_ptr, W2_next_ptr, W1_momentum_next_ptr, W2_momentum_next_ptr, d2_ptr,
-    W1_at_ptr, W1_momentum_at_ptr, W2_at_ptr, W2_momentum_at_ptr, W1_last_ptr, W2_last_ptr, position_ptr, cu_ptr, T, members,
-    low, high,
+    log_mu_ptr, reach_end_ptr, v_ptr, W1_start_ptr, W2_start_ptr, W1_next_ptr, W2_next_ptr, W1_momentum_next_ptr,
+    W2_momentum_next_ptr, d2_ptr, W1_at_ptr, W1_momentum_at_ptr, W2_at_ptr, W2_momentum_at_ptr, W1_last_ptr, W2_last_ptr,
+    position_ptr, cu_ptr, T, members, low, high,
     H: tl.constexpr, K: tl.constexpr, N: tl.constexpr, V: tl.constexpr, C: tl.constexpr, BK: tl.constexpr, BN: tl.constexpr,
     BV: tl.constexpr, BC: tl.constexpr, DOT: tl.constexpr, GRID: tl.constexpr, PACKED: tl.constexpr, SAVE: tl.constexpr,
 ):  # fmt: skip
@@ -141,6 +135,8 @@ def main(
         t = base + i * C
         here = (r >= first - t) & (r < tl.minimum(C, end - t))
         at_row, row = t * H + h, r * H + zero
+        W1_start = load_tile(W1_start_ptr, n * H + h, at_k, at_n, K, N) if GRID == "resumed" else W1
+        W2_start = load_tile(W2_start_ptr, n * H + h, at_n, at_v, N, V) if GRID == "resumed" else W2
         if SAVE:
             store_tile(W1_at_ptr, index * H + h, at_k + zero, at_n, K, N, W1)
             store_tile(W1_momentum_at_ptr, index * H + h, at_k + zero, at_n, K, N, W1_momentum)
@@ -152,10 +148,10 @@ def main(
         k = load_rows(k_ptr, at_row, row, here, at_k, K)
 
         # the surprises of all tokens
-        z1 = dot_apart(k, W1, DOT, T)  # z₁_t = k_t W₁[0]
+        z1 = dot_apart(k, W1_start, DOT, T)  # z₁_t = k_t W₁[start]
         h1 = gelu(z1)  # h₁_t = gelu(z₁_t)
         v = load_rows(v_ptr, at_row, row, here, at_v, V)
-        f = dot_apart(h1, W2, DOT, T)  # f_t = h₁_t W₂[0]
+        f = dot_apart(h1, W2_start, DOT, T)  # f_t = h₁_t W₂[start]
         mean = tl.sum(f, 1) / V  # f̄_t = mean(f_t)
         centred = f - mean[:, None]  # f̃_t = f_t − f̄_t
         centred_squared = tl.sum(tl.where((at_v < V)[None, :], centred * centred, 0.0), 1)
@@ -176,7 +172,7 @@ def main(
         eta = load_numbers(eta_ptr, at_row, row, here)
         k = load_rows(k_ptr, at_row, row, here, at_k, K)
         d2 = rstd_ln_weight_du_and_more - tl.sum(tl.where((at_v < V)[None, :], rstd_ln_weight_du_and_more, 0.0), 1)[:, None] / V
-        d1 = dot_apart_nt(d2, W2, DOT, T) * gelu_slope(z1)  # d₁_t = (d₂_t W₂[0]ᵀ) · gelu′(z₁_t)
+        d1 = dot_apart_nt(d2, W2_start, DOT, T) * gelu_slope(z1)  # d₁_t = (d₂_t W₂[start]ᵀ) · gelu′(z₁_t)
         decay_alpha = tl.maximum(-60.0, log_alpha)  # log α_t = max(−60, log_alpha_t)
         beta_end = exp(tl.sum(decay_alpha, 0))  # β[C] = exp(Σ_l log α_l)
         W1_next = beta_end * W1 + reach_end * W1_momentum - dot_tn(k, G_end[:, None] * d1, DOT)
@@ -205,9 +201,9 @@ def main(
 @triton.jit(do_not_specialize=JUST_NUMBERS)
 def main_wide(
     G_end_ptr, W1_ptr, W1_momentum_ptr, W2_ptr, W2_momentum_ptr, eta_ptr, k_ptr, ln_bias_ptr, ln_weight_ptr, log_alpha_ptr,
-    log_mu_ptr, reach_end_ptr, v_ptr, W1_next_ptr, W2_next_ptr, W1_momentum_next_ptr, W2_momentum_next_ptr, d2_ptr,
-    W1_at_ptr, W1_momentum_at_ptr, W2_at_ptr, W2_momentum_at_ptr, W1_last_ptr, W2_last_ptr, position_ptr, cu_ptr, T, members,
-    low, high,
+    log_mu_ptr, reach_end_ptr, v_ptr, W1_start_ptr, W2_start_ptr, W1_next_ptr, W2_next_ptr, W1_momentum_next_ptr,
+    W2_momentum_next_ptr, d2_ptr, W1_at_ptr, W1_momentum_at_ptr, W2_at_ptr, W2_momentum_at_ptr, W1_last_ptr, W2_last_ptr,
+    position_ptr, cu_ptr, T, members, low, high,
     H: tl.constexpr, K: tl.constexpr, N: tl.constexpr, V: tl.constexpr, C: tl.constexpr, BK: tl.constexpr, BN: tl.constexpr,
     BV: tl.constexpr, BC: tl.constexpr, DOT: tl.constexpr, GRID: tl.constexpr, PACKED: tl.constexpr, SAVE: tl.constexpr,
 ):  # fmt: skip
@@ -240,15 +236,17 @@ def main_wide(
         t = base + i * C
         here = (r >= first - t) & (r < tl.minimum(C, end - t))
         at_row, row = t * H + h, r * H + zero
-        f = tl.zeros([BC, BV], tl.float32)  # f_t = h₁_t W₂[0]
+        f = tl.zeros([BC, BV], tl.float32)  # f_t = h₁_t W₂[start]
         for b in tl.range(tl.cdiv(N, BN), disable_licm=True):
             at_n = b * BN + tl.arange(0, BN)
             W2 = load_tile(W2_next_ptr, n * H + h, at_n, at_v, N, V).to(tl.float32)
+            W2_start = load_tile(W2_start_ptr, n * H + h, at_n, at_v, N, V) if GRID == "resumed" else W2
             W1 = load_tile(W1_next_ptr, n * H + h, at_k, at_n, K, N).to(tl.float32)
+            W1_start = load_tile(W1_start_ptr, n * H + h, at_k, at_n, K, N) if GRID == "resumed" else W1
             k = load_rows(k_ptr, at_row, row, here, at_k, K)
-            z1 = dot_apart(k, W1, DOT, T)  # z₁_t = k_t W₁[0]
+            z1 = dot_apart(k, W1_start, DOT, T)  # z₁_t = k_t W₁[start]
             h1 = gelu(z1)  # h₁_t = gelu(z₁_t)
-            f += dot_apart(h1, W2, DOT, T)
+            f += dot_apart(h1, W2_start, DOT, T)
 
         # the surprises of all tokens
         mean = tl.sum(f, 1) / V  # f̄_t = mean(f_t)
@@ -285,15 +283,17 @@ def main_wide(
         for b in tl.range(tl.cdiv(N, BN), disable_licm=True):
             at_n = b * BN + tl.arange(0, BN)
             W1 = load_tile(W1_next_ptr, n * H + h, at_k, at_n, K, N).to(tl.float32)
+            W1_start = load_tile(W1_start_ptr, n * H + h, at_k, at_n, K, N) if GRID == "resumed" else W1
             k = load_rows(k_ptr, at_row, row, here, at_k, K)
             W2 = load_tile(W2_next_ptr, n * H + h, at_n, at_v, N, V).to(tl.float32)
+            W2_start = load_tile(W2_start_ptr, n * H + h, at_n, at_v, N, V) if GRID == "resumed" else W2
             if SAVE:
                 store_tile(W1_at_ptr, index * H + h, at_k + zero, at_n, K, N, W1)
             if i == tiles - 1:
                 store_tile(W1_last_ptr, n * H + h, at_k, at_n, K, N, W1)
             W1_momentum = load_tile(W1_momentum_next_ptr, n * H + h, at_k, at_n, K, N).to(tl.float32)
-            z1 = dot_apart(k, W1, DOT, T)  # z₁_t = k_t W₁[0]
-            d1 = dot_apart_nt(d2, W2, DOT, T) * gelu_slope(z1)  # d₁_t = (d₂_t W₂[0]ᵀ) · gelu′(z₁_t)
+            z1 = dot_apart(k, W1_start, DOT, T)  # z₁_t = k_t W₁[start]
+            d1 = dot_apart_nt(d2, W2_start, DOT, T) * gelu_slope(z1)  # d₁_t = (d₂_t W₂[start]ᵀ) · gelu′(z₁_t)
             W1_next = beta_end * W1 + reach_end * W1_momentum - dot_tn(k, G_end[:, None] * d1, DOT)
             W2_momentum = load_tile(W2_momentum_next_ptr, n * H + h, at_n, at_v, N, V).to(tl.float32)
             tl.debug_barrier()
@@ -324,7 +324,7 @@ def main_wide(
 @triton.jit(do_not_specialize=JUST_NUMBERS)
 def read(
     G_ptr, W1_at_ptr, W1_momentum_at_ptr, W2_at_ptr, W2_momentum_at_ptr, d2_ptr, k_ptr, ln_bias_ptr, ln_weight_ptr,
-    log_alpha_ptr, q_ptr, reach_ptr, o_ptr, position_ptr, cu_ptr, T, members, low, high,
+    log_alpha_ptr, q_ptr, reach_ptr, W2_start_ptr, W1_start_ptr, o_ptr, position_ptr, cu_ptr, T, members, low, high,
     H: tl.constexpr, K: tl.constexpr, N: tl.constexpr, V: tl.constexpr, C: tl.constexpr, BK: tl.constexpr, BN: tl.constexpr,
     BV: tl.constexpr, BC: tl.constexpr, DOT: tl.constexpr, GRID: tl.constexpr, PACKED: tl.constexpr, SAVE: tl.constexpr,
 ):  # fmt: skip
@@ -351,13 +351,15 @@ def read(
     decay_alpha = tl.maximum(-60.0, log_alpha)  # log α_t = max(−60, log_alpha_t)
     beta = exp(tl.cumsum(decay_alpha, 0))  # β_t = exp(Σ_{l≤t} log α_l)
     W1 = load_tile(W1_at_ptr, index * H + h, at_k, at_n, K, N)
+    W1_start = load_tile(W1_start_ptr, n * H + h, at_k, at_n, K, N) if GRID == "resumed" else W1
     reach = load_row(reach_ptr, index * H + h, r, C)
     W1_momentum = load_tile(W1_momentum_at_ptr, index * H + h, at_k, at_n, K, N)
     P1 = (G.to(tl.float32) * dot_nt(q, k, DOT)).to(DOT)  # P₁_tj = G_tj (q_t k_jᵀ)
     d2 = load_tile(d2_ptr, index * H + h, r, at_v, C, V)
     W2 = load_tile(W2_at_ptr, index * H + h, at_n, at_v, N, V)
-    z1 = dot(k, W1, DOT)  # z₁_t = k_t W₁[0]
-    d1 = dot_nt(d2, W2, DOT) * gelu_slope(z1)  # d₁_t = (d₂_t W₂[0]ᵀ) · gelu′(z₁_t)
+    W2_start = load_tile(W2_start_ptr, n * H + h, at_n, at_v, N, V) if GRID == "resumed" else W2
+    z1 = dot(k, W1_start, DOT)  # z₁_t = k_t W₁[start]
+    d1 = dot_nt(d2, W2_start, DOT) * gelu_slope(z1)  # d₁_t = (d₂_t W₂[start]ᵀ) · gelu′(z₁_t)
     read_z1 = beta[:, None] * dot(q, W1, DOT) + reach[:, None] * dot(q, W1_momentum, DOT) - dot(P1, d1, DOT)
     read_h1 = (gelu(read_z1)).to(DOT)  # h₁[q]_t = gelu(z₁[q]_t)
     W2_momentum = load_tile(W2_momentum_at_ptr, index * H + h, at_n, at_v, N, V)
@@ -378,7 +380,7 @@ def read(
 @triton.jit(do_not_specialize=JUST_NUMBERS)
 def read_wide(
     G_ptr, W1_at_ptr, W1_momentum_at_ptr, W2_at_ptr, W2_momentum_at_ptr, d2_ptr, k_ptr, ln_bias_ptr, ln_weight_ptr,
-    log_alpha_ptr, q_ptr, reach_ptr, o_ptr, position_ptr, cu_ptr, T, members, low, high,
+    log_alpha_ptr, q_ptr, reach_ptr, W2_start_ptr, W1_start_ptr, o_ptr, position_ptr, cu_ptr, T, members, low, high,
     H: tl.constexpr, K: tl.constexpr, N: tl.constexpr, V: tl.constexpr, C: tl.constexpr, BK: tl.constexpr, BN: tl.constexpr,
     BV: tl.constexpr, BC: tl.constexpr, DOT: tl.constexpr, GRID: tl.constexpr, PACKED: tl.constexpr, SAVE: tl.constexpr,
 ):  # fmt: skip
@@ -412,12 +414,14 @@ def read_wide(
         at_n = b * BN + tl.arange(0, BN)
         q = load_rows(q_ptr, at_row, row, here, at_k, K)
         W1 = load_tile(W1_at_ptr, index * H + h, at_k, at_n, K, N)
+        W1_start = load_tile(W1_start_ptr, n * H + h, at_k, at_n, K, N) if GRID == "resumed" else W1
         W1_momentum = load_tile(W1_momentum_at_ptr, index * H + h, at_k, at_n, K, N)
         d2 = load_tile(d2_ptr, index * H + h, r, at_v, C, V)
         k = load_rows(k_ptr, at_row, row, here, at_k, K)
         W2 = load_tile(W2_at_ptr, index * H + h, at_n, at_v, N, V)
-        z1 = dot(k, W1, DOT)  # z₁_t = k_t W₁[0]
-        d1 = dot_nt(d2, W2, DOT) * gelu_slope(z1)  # d₁_t = (d₂_t W₂[0]ᵀ) · gelu′(z₁_t)
+        W2_start = load_tile(W2_start_ptr, n * H + h, at_n, at_v, N, V) if GRID == "resumed" else W2
+        z1 = dot(k, W1_start, DOT)  # z₁_t = k_t W₁[start]
+        d1 = dot_nt(d2, W2_start, DOT) * gelu_slope(z1)  # d₁_t = (d₂_t W₂[start]ᵀ) · gelu′(z₁_t)
         read_z1 = beta[:, None] * dot(q, W1, DOT) + reach[:, None] * dot(q, W1_momentum, DOT) - dot(P1, d1, DOT)
         read_h1 = (gelu(read_z1)).to(DOT)  # h₁[q]_t = gelu(z₁[q]_t)
         W2_momentum = load_tile(W2_momentum_at_ptr, index * H + h, at_n, at_v, N, V)
@@ -444,14 +448,14 @@ def read_wide(
 @triton.jit(do_not_specialize=JUST_NUMBERS)
 def pre(
     W1_at_ptr, W1_momentum_at_ptr, W2_at_ptr, W2_momentum_at_ptr, d_o_ptr, eta_ptr, k_ptr, ln_bias_ptr, ln_weight_ptr,
-    log_alpha_ptr, log_mu_ptr, q_ptr, v_ptr, P1_ptr, z1_ptr, h1_ptr, centred_ptr, ln_weight_du_ptr, d2_W2_ptr, read_h1_ptr,
-    P2_ptr, d_read_f_ptr, d_read_h1_h1_ptr, d_read_z1_ptr, d_eta_from_G_ptr, d1_ptr, s1_ptr, d_q_k_ptr, d_ln_bias_early_ptr,
-    d_ln_weight_early_ptr, du_ptr, d_log_alpha_early_ptr, d_log_mu_early_ptr, d_q_ptr, position_ptr, cu_ptr, T, members, low,
-    high,
+    log_alpha_ptr, log_mu_ptr, q_ptr, v_ptr, W1_start_ptr, W2_start_ptr, P1_ptr, z1_ptr, h1_ptr, centred_ptr,
+    ln_weight_du_ptr, d2_W2_start_ptr, read_h1_ptr, P2_ptr, d_read_f_ptr, d_read_h1_h1_ptr, d_read_z1_ptr, d_eta_from_G_ptr,
+    d1_ptr, s1_ptr, d_q_k_ptr, d_ln_bias_early_ptr, d_ln_weight_early_ptr, du_ptr, d_log_alpha_early_ptr, d_log_mu_early_ptr,
+    d_q_ptr, position_ptr, cu_ptr, T, members, low, high,
     H: tl.constexpr, K: tl.constexpr, N: tl.constexpr, V: tl.constexpr, C: tl.constexpr, BK: tl.constexpr, BN: tl.constexpr,
     BV: tl.constexpr, BC: tl.constexpr, DOT: tl.constexpr, GRID: tl.constexpr, PACKED: tl.constexpr, SAVE: tl.constexpr,
 ):  # fmt: skip
-    """P1, z1, h1, centred, ln_weight_du, d2_W2, read_h1, P2, d_read_f, d_read_h1_h1, …: every tile on its own."""
+    """P1, z1, h1, centred, ln_weight_du, d2_W2_start, read_h1, P2, d_read_f, d_read_h1_h1, …: every tile on its own."""
     index, h = low + (tl.program_id(0) // H).to(tl.int64), tl.program_id(0) % H
     n = sequence_of(index, cu_ptr, members, C, GRID, PACKED)
     first, end, base, tiles, slot, step = span(n, position_ptr, cu_ptr, T, members, C, GRID, PACKED)
@@ -472,14 +476,16 @@ def pre(
     at_row, row = t * H + h, r * H
     k = load_rows(k_ptr, at_row, row, here, at_k, K)
     W1 = load_tile(W1_at_ptr, index * H + h, at_k, at_n, K, N)
+    W1_start = load_tile(W1_start_ptr, n * H + h, at_k, at_n, K, N) if GRID == "resumed" else W1
 
     # the surprises of all tokens
-    z1 = dot(k, W1, DOT)  # z₁_t = k_t W₁[0]
+    z1 = dot(k, W1_start, DOT)  # z₁_t = k_t W₁[start]
     store_tile(z1_ptr, own * H + h, r, at_n, C, N, z1)
     h1 = gelu(z1)  # h₁_t = gelu(z₁_t)
     W2 = load_tile(W2_at_ptr, index * H + h, at_n, at_v, N, V)
+    W2_start = load_tile(W2_start_ptr, n * H + h, at_n, at_v, N, V) if GRID == "resumed" else W2
     store_tile(h1_ptr, own * H + h, r, at_n, C, N, h1)
-    f = dot(h1, W2, DOT)  # f_t = h₁_t W₂[0]
+    f = dot(h1, W2_start, DOT)  # f_t = h₁_t W₂[start]
     mean = tl.sum(f, 1) / V  # f̄_t = mean(f_t)
     centred = f - mean[:, None]  # f̃_t = f_t − f̄_t
     store_tile(centred_ptr, own * H + h, r, at_v, C, V, centred)
@@ -501,9 +507,9 @@ def pre(
         - ln_weight_du_centred[:, None] * (rstd[:, None] * rstd[:, None] * rstd[:, None]) / V * centred
     )  # fmt: skip
     d2 = rstd_ln_weight_du_and_more - tl.sum(tl.where((at_v < V)[None, :], rstd_ln_weight_du_and_more, 0.0), 1)[:, None] / V
-    d2_W2 = dot_nt(d2, W2, DOT)  # d₂·W₂[0]_t = d₂_t W₂[0]ᵀ
-    store_tile(d2_W2_ptr, own * H + h, r, at_n, C, N, d2_W2)
-    d1 = d2_W2 * gelu_slope(z1)  # d₁_t = d₂·W₂[0]_t · gelu′(z₁_t)
+    d2_W2_start = dot_nt(d2, W2_start, DOT)  # d₂·W₂[start]_t = d₂_t W₂[start]ᵀ
+    store_tile(d2_W2_start_ptr, own * H + h, r, at_n, C, N, d2_W2_start)
+    d1 = d2_W2_start * gelu_slope(z1)  # d₁_t = d₂·W₂[start]_t · gelu′(z₁_t)
 
     # decays, and the weights of surprises
     decay_mu = tl.maximum(-60.0, log_mu)  # log μ_t = max(−60, log_mu_t)
@@ -559,7 +565,7 @@ def pre(
     P2_d_read_f = -dot_tn(P2, d_read_f, DOT)
     P2_d_read_f_and_more = P2_d_read_f - tl.sum(tl.where((at_v < V)[None, :], P2_d_read_f, 0.0), 1)[:, None] / V
     P2_d_read_f_and_more_centred = tl.sum(tl.where((at_v < V)[None, :], P2_d_read_f_and_more * centred, 0.0), 1)
-    x77 = rstd[:, None] * P2_d_read_f_and_more + (-P2_d_read_f_and_more_centred * (rstd * rstd * rstd) / V)[:, None] * centred
+    x79 = rstd[:, None] * P2_d_read_f_and_more + (-P2_d_read_f_and_more_centred * (rstd * rstd * rstd) / V)[:, None] * centred
     d_read_f_d2 = dot_nt(d_read_f, tl.where((at_v < V)[None, :], d2, 0.0), DOT)
     d_P2 = -d_read_f_d2  # ∂P₂_tj = −∂f[q]_t d₂_jᵀ
     d_read_h1_h1 = d_P2 * G  # ∂h₁[q]·h₁_tj = ∂P₂_tj G_tj
@@ -580,7 +586,7 @@ def pre(
     )  # fmt: skip
     d_eta_from_G = tl.sum(d_G * valid_D_alpha_D_mu, 0)  # ∂η(G_t) = Σ_l ∂G_lt valid·Λ[α]·Λ[μ]_lt
     valid_eta_D_alpha_d_G = valid[:, None] * eta[None, :] * dot_tn(D_alpha, d_G, DOT)
-    x91 = segment_gradient(tl.where(causal, valid_eta_D_alpha_d_G, 0.0) * exp_decay_mu_before, strict, DOT)
+    x93 = segment_gradient(tl.where(causal, valid_eta_D_alpha_d_G, 0.0) * exp_decay_mu_before, strict, DOT)
     d_m_from_m_t1_m_behind = tl.cumsum(tl.sum(d_reach[:, None] * valid_D_alpha, 0) * m, 0, reverse=True)
     store_tile(d_read_f_ptr, own * H + h, r, at_v, C, V, d_read_f)
     store_tile(d1_ptr, own * H + h, r, at_n, C, N, d1)
@@ -594,18 +600,18 @@ def pre(
     d_read_z1_W1_momentum = dot_nt(d_read_z1, W1_momentum, DOT)
     d_q = reach[:, None] * d_read_z1_W1_momentum + beta[:, None] * d_read_z1_W1 + d_o.to(tl.float32) + d_q_from_q_k
     read_normal = read_rstd[:, None] * read_centred  # f̂[q]_t = ρ[q]_t f̃[q]_t
-    x78 = ln_weight[None, :] * x77
-    s1 = 2 * x78
-    x83 = x77 * du + s1 * normal + d_o.to(tl.float32) * read_normal
-    d_ln_bias_early = tl.sum(2 * x78 + d_o.to(tl.float32), 0)
+    x80 = ln_weight[None, :] * x79
+    s1 = 2 * x80
+    x85 = x79 * du + s1 * normal + d_o.to(tl.float32) * read_normal
+    d_ln_bias_early = tl.sum(2 * x80 + d_o.to(tl.float32), 0)
     store_tile(s1_ptr, own * H + h, r, at_v, C, V, s1)
     store_tile(du_ptr, own * H + h, r, at_v, C, V, du)
     store_rows(d_q_ptr, at_row, row, here, at_k, K, d_q)
-    d_ln_weight_early = tl.sum(x83, 0)
+    d_ln_weight_early = tl.sum(x85, 0)
     d_log_alpha_early = (
         (1 - tl.where(log_alpha + 60 < 0, 1.0, 0.0)) * (d_decay_alpha_from_decay_alpha + d_decay_alpha_from_decay_alpha_before)
     )  # fmt: skip
-    d_log_mu_early = (1 - tl.where(log_mu + 60 < 0, 1.0, 0.0)) * (x91 + d_m_from_m_t1_m_behind)
+    d_log_mu_early = (1 - tl.where(log_mu + 60 < 0, 1.0, 0.0)) * (x93 + d_m_from_m_t1_m_behind)
     store_row(d_log_mu_early_ptr, own * H + h, r, C, d_log_mu_early)
     store_row(d_log_alpha_early_ptr, own * H + h, r, C, d_log_alpha_early)
     store_row(d_ln_weight_early_ptr, own * H + h, at_v, V, d_ln_weight_early)
@@ -616,14 +622,14 @@ def pre(
 @triton.jit(do_not_specialize=JUST_NUMBERS)
 def pre_wide(
     W1_at_ptr, W1_momentum_at_ptr, W2_at_ptr, W2_momentum_at_ptr, d_o_ptr, eta_ptr, k_ptr, ln_bias_ptr, ln_weight_ptr,
-    log_alpha_ptr, log_mu_ptr, q_ptr, v_ptr, P1_ptr, z1_ptr, h1_ptr, centred_ptr, ln_weight_du_ptr, d2_W2_ptr, read_h1_ptr,
-    P2_ptr, d_read_f_ptr, d_read_h1_h1_ptr, d_read_z1_ptr, d_eta_from_G_ptr, d1_ptr, s1_ptr, d_q_k_ptr, d_ln_bias_early_ptr,
-    d_ln_weight_early_ptr, du_ptr, d_log_alpha_early_ptr, d_log_mu_early_ptr, d_q_ptr, position_ptr, cu_ptr, T, members, low,
-    high,
+    log_alpha_ptr, log_mu_ptr, q_ptr, v_ptr, W1_start_ptr, W2_start_ptr, P1_ptr, z1_ptr, h1_ptr, centred_ptr,
+    ln_weight_du_ptr, d2_W2_start_ptr, read_h1_ptr, P2_ptr, d_read_f_ptr, d_read_h1_h1_ptr, d_read_z1_ptr, d_eta_from_G_ptr,
+    d1_ptr, s1_ptr, d_q_k_ptr, d_ln_bias_early_ptr, d_ln_weight_early_ptr, du_ptr, d_log_alpha_early_ptr, d_log_mu_early_ptr,
+    d_q_ptr, position_ptr, cu_ptr, T, members, low, high,
     H: tl.constexpr, K: tl.constexpr, N: tl.constexpr, V: tl.constexpr, C: tl.constexpr, BK: tl.constexpr, BN: tl.constexpr,
     BV: tl.constexpr, BC: tl.constexpr, DOT: tl.constexpr, GRID: tl.constexpr, PACKED: tl.constexpr, SAVE: tl.constexpr,
 ):  # fmt: skip
-    """P1, z1, h1, centred, ln_weight_du, d2_W2, read_h1, P2, d_read_f, d_read_h1_h1, …: every tile on its own."""
+    """P1, z1, h1, centred, ln_weight_du, d2_W2_start, read_h1, P2, d_read_f, d_read_h1_h1, …: every tile on its own."""
     index, h = low + (tl.program_id(0) // H).to(tl.int64), tl.program_id(0) % H
     n = sequence_of(index, cu_ptr, members, C, GRID, PACKED)
     first, end, base, tiles, slot, step = span(n, position_ptr, cu_ptr, T, members, C, GRID, PACKED)
@@ -661,15 +667,17 @@ def pre_wide(
     q_k = dot_nt(q, k, DOT)  # q·k_tj = q_t k_jᵀ
     P1 = G * q_k  # P₁_tj = G_tj q·k_tj
     store_tile(P1_ptr, own * H + h, r, r, C, C, P1)
-    f = tl.zeros([BC, BV], tl.float32)  # f_t = h₁_t W₂[0]
+    f = tl.zeros([BC, BV], tl.float32)  # f_t = h₁_t W₂[start]
     for b in tl.range(tl.cdiv(N, BN), disable_licm=True):
         at_n = b * BN + tl.arange(0, BN)
         W1 = load_tile(W1_at_ptr, index * H + h, at_k, at_n, K, N)
+        W1_start = load_tile(W1_start_ptr, n * H + h, at_k, at_n, K, N) if GRID == "resumed" else W1
         k = load_rows(k_ptr, at_row, row, here, at_k, K)
-        z1 = dot(k, W1, DOT)  # z₁_t = k_t W₁[0]
+        z1 = dot(k, W1_start, DOT)  # z₁_t = k_t W₁[start]
         W2 = load_tile(W2_at_ptr, index * H + h, at_n, at_v, N, V)
+        W2_start = load_tile(W2_start_ptr, n * H + h, at_n, at_v, N, V) if GRID == "resumed" else W2
         h1 = gelu(z1)  # h₁_t = gelu(z₁_t)
-        f += dot(h1, W2, DOT)
+        f += dot(h1, W2_start, DOT)
         store_tile(z1_ptr, own * H + h, r, at_n, C, N, z1)
         store_tile(h1_ptr, own * H + h, r, at_n, C, N, h1)
 
@@ -705,14 +713,16 @@ def pre_wide(
     for b in tl.range(tl.cdiv(N, BN), disable_licm=True):
         at_n = b * BN + tl.arange(0, BN)
         W2 = load_tile(W2_at_ptr, index * H + h, at_n, at_v, N, V)
+        W2_start = load_tile(W2_start_ptr, n * H + h, at_n, at_v, N, V) if GRID == "resumed" else W2
 
         # the surprises of all tokens
-        d2_W2 = dot_nt(d2, W2, DOT)  # d₂·W₂[0]_t = d₂_t W₂[0]ᵀ
-        store_tile(d2_W2_ptr, own * H + h, r, at_n, C, N, d2_W2)
+        d2_W2_start = dot_nt(d2, W2_start, DOT)  # d₂·W₂[start]_t = d₂_t W₂[start]ᵀ
+        store_tile(d2_W2_start_ptr, own * H + h, r, at_n, C, N, d2_W2_start)
         W1 = load_tile(W1_at_ptr, index * H + h, at_k, at_n, K, N)
+        W1_start = load_tile(W1_start_ptr, n * H + h, at_k, at_n, K, N) if GRID == "resumed" else W1
         k = load_rows(k_ptr, at_row, row, here, at_k, K)
-        z1 = dot(k, W1, DOT)  # z₁_t = k_t W₁[0]
-        d1 = d2_W2 * gelu_slope(z1)  # d₁_t = d₂·W₂[0]_t · gelu′(z₁_t)
+        z1 = dot(k, W1_start, DOT)  # z₁_t = k_t W₁[start]
+        d1 = d2_W2_start * gelu_slope(z1)  # d₁_t = d₂·W₂[start]_t · gelu′(z₁_t)
         q = load_rows(q_ptr, at_row, row, here, at_k, K)
         W1_momentum = load_tile(W1_momentum_at_ptr, index * H + h, at_k, at_n, K, N)
         q_W1_momentum = dot(q, W1_momentum, DOT)  # q·S₁[0]_t = q_t S₁[0]
@@ -774,19 +784,21 @@ def pre_wide(
     for b in tl.range(tl.cdiv(N, BN), disable_licm=True):
         at_n = b * BN + tl.arange(0, BN)
         W1 = load_tile(W1_at_ptr, index * H + h, at_k, at_n, K, N)
+        W1_start = load_tile(W1_start_ptr, n * H + h, at_k, at_n, K, N) if GRID == "resumed" else W1
         k = load_rows(k_ptr, at_row, row, here, at_k, K)
 
         # the surprises of all tokens
-        z1 = dot(k, W1, DOT)  # z₁_t = k_t W₁[0]
+        z1 = dot(k, W1_start, DOT)  # z₁_t = k_t W₁[start]
         h1 = gelu(z1)  # h₁_t = gelu(z₁_t)
         W2_momentum = load_tile(W2_momentum_at_ptr, index * H + h, at_n, at_v, N, V)
         q = load_rows(q_ptr, at_row, row, here, at_k, K)
         W2 = load_tile(W2_at_ptr, index * H + h, at_n, at_v, N, V)
+        W2_start = load_tile(W2_start_ptr, n * H + h, at_n, at_v, N, V) if GRID == "resumed" else W2
         W1_momentum = load_tile(W1_momentum_at_ptr, index * H + h, at_k, at_n, K, N)
         q_W1 = dot(q, W1, DOT)  # q·W₁[0]_t = q_t W₁[0]
         q_W1_momentum = dot(q, W1_momentum, DOT)  # q·S₁[0]_t = q_t S₁[0]
-        d2_W2 = dot_nt(d2, W2, DOT)  # d₂·W₂[0]_t = d₂_t W₂[0]ᵀ
-        d1 = d2_W2 * gelu_slope(z1)  # d₁_t = d₂·W₂[0]_t · gelu′(z₁_t)
+        d2_W2_start = dot_nt(d2, W2_start, DOT)  # d₂·W₂[start]_t = d₂_t W₂[start]ᵀ
+        d1 = d2_W2_start * gelu_slope(z1)  # d₁_t = d₂·W₂[start]_t · gelu′(z₁_t)
         read_z1 = beta[:, None] * q_W1 + reach[:, None] * q_W1_momentum - dot(P1, d1, DOT)
         d_read_h1_from_read_h1_h1 = dot(d_read_h1_h1, h1, DOT)
         d_read_f_W2_momentum = dot_nt(d_read_f, W2_momentum, DOT)
@@ -827,16 +839,16 @@ def pre_wide(
 
 @triton.jit(do_not_specialize=JUST_NUMBERS)
 def seq(
-    G_end_ptr, P1_ptr, P2_ptr, W2_at_ptr, centred_ptr, d2_ptr, d2_W2_ptr, d_W1_ptr, d_W1_momentum_ptr, d_W2_ptr,
+    G_end_ptr, P1_ptr, P2_ptr, W2_at_ptr, centred_ptr, d2_ptr, d2_W2_start_ptr, d_W1_ptr, d_W1_momentum_ptr, d_W2_ptr,
     d_W2_momentum_ptr, d_read_f_ptr, d_read_h1_h1_ptr, d_read_z1_ptr, eta_ptr, h1_ptr, k_ptr, ln_weight_ptr,
-    ln_weight_du_ptr, log_alpha_ptr, log_mu_ptr, q_ptr, reach_ptr, reach_end_ptr, read_h1_ptr, z1_ptr, d_W1_next_ptr,
-    d_W1_momentum_next_ptr, d_W2_next_ptr, d_W2_momentum_next_ptr, d_n_end_d2_ptr, d_G_end_d2_ptr, d_d2_from_d2_W2_start_ptr,
-    d_z1_ptr, d_W1_at_ptr, d_W1_momentum_at_ptr, d_W2_at_ptr, d_W2_momentum_at_ptr, d_W1_last_ptr, d_W2_last_ptr,
-    position_ptr, cu_ptr, T, members, low, high,
+    ln_weight_du_ptr, log_alpha_ptr, log_mu_ptr, q_ptr, reach_ptr, reach_end_ptr, read_h1_ptr, z1_ptr, W2_start_ptr,
+    d_W1_next_ptr, d_W1_start_ptr, d_W1_momentum_next_ptr, d_W2_next_ptr, d_W2_start_ptr, d_W2_momentum_next_ptr,
+    d_n_end_d2_ptr, d_G_end_d2_ptr, d_d2_from_d2_W2_start_ptr, d_z1_ptr, d_W1_at_ptr, d_W1_momentum_at_ptr, d_W2_at_ptr,
+    d_W2_momentum_at_ptr, d_W1_last_ptr, d_W2_last_ptr, position_ptr, cu_ptr, T, members, low, high,
     H: tl.constexpr, K: tl.constexpr, N: tl.constexpr, V: tl.constexpr, C: tl.constexpr, BK: tl.constexpr, BN: tl.constexpr,
     BV: tl.constexpr, BC: tl.constexpr, DOT: tl.constexpr, GRID: tl.constexpr, PACKED: tl.constexpr, SAVE: tl.constexpr,
 ):  # fmt: skip
-    """d_W1, d_W1_momentum, d_W2, d_W2_momentum, d_n_end_d2, d_G_end_d2, d_d2_from_d2_W2_start, …: from the last tile to the first."""
+    """d_W1, d_W1_start, d_W1_momentum, d_W2, d_W2_start, d_W2_momentum, d_n_end_d2, …: from the last tile to the first."""
     n, h = (tl.program_id(0) // H).to(tl.int64), tl.program_id(0) % H
     first, end, base, tiles, slot, step = span(n, position_ptr, cu_ptr, T, members, C, GRID, PACKED)
     r = tl.arange(0, BC)
@@ -865,19 +877,30 @@ def seq(
             store_tile(d_W1_momentum_at_ptr, own * H + h, at_k + zero, at_n, K, N, d_W1_momentum)
             store_tile(d_W2_at_ptr, own * H + h, at_n + zero, at_v, N, V, d_W2)
             store_tile(d_W2_momentum_at_ptr, own * H + h, at_n + zero, at_v, N, V, d_W2_momentum)
-        k = load_rows(k_ptr, at_row, row, here, at_k, K)
-        eta = load_numbers(eta_ptr, at_row, row, here)
+        log_alpha = load_numbers(log_alpha_ptr, at_row, row, here)
+        q = load_rows(q_ptr, at_row, row, here, at_k, K)
+        d_read_z1 = load_tile(d_read_z1_ptr, own * H + h, r + zero, at_n, C, N)
+        reach = load_row(reach_ptr, index * H + h, r, C)
+        reach_end = load_number(reach_end_ptr, index * H + h)
         log_mu = load_numbers(log_mu_ptr, at_row, row, here)
-        G_end = load_row(G_end_ptr, index * H + h, r, C)
 
         # decays, and the weights of surprises
         decay_mu = tl.maximum(-60.0, log_mu)  # log μ_t = max(−60, log_mu_t)
+        m_end = exp(tl.sum(decay_mu, 0))  # m[C] = exp(Σ_l log μ_l)
+        eta = load_numbers(eta_ptr, at_row, row, here)
+        d_W1_momentum_2 = m_end * d_W1_momentum + reach_end * d_W1 + dot_tn(q, reach[:, None] * d_read_z1.to(tl.float32), DOT)
+        k = load_rows(k_ptr, at_row, row, here, at_k, K)
+        decay_alpha = tl.maximum(-60.0, log_alpha)  # log α_t = max(−60, log_alpha_t)
+        beta_end = exp(tl.sum(decay_alpha, 0))  # β[C] = exp(Σ_l log α_l)
+        G_end = load_row(G_end_ptr, index * H + h, r, C)
+        beta = exp(tl.cumsum(decay_alpha, 0))  # β_t = exp(Σ_{l≤t} log α_l)
+        d_W1_2 = beta_end * d_W1 + dot_tn(q, beta[:, None] * d_read_z1.to(tl.float32), DOT)
+        d_G_end_d1 = -dot_apart(k, d_W1, DOT, T)  # ∂G[C]·d₁_t = −k_t d_W1
+        d_read_z1 = load_tile(d_read_z1_ptr, own * H + h, r + zero, at_n, C, N)
+        P1 = load_tile(P1_ptr, own * H + h, r + zero, r, C, C)
+        h1 = load_tile(h1_ptr, own * H + h, r + zero, at_n, C, N)
         decay_mu_behind = sum_after(decay_mu, r, DOT)  # log μ·behind_t = Σ_{l>t} log μ_l
         n_end = eta * exp(decay_mu_behind)  # n[C]_t = η_t exp(log μ·behind_t)
-        d_read_z1 = load_tile(d_read_z1_ptr, own * H + h, r + zero, at_n, C, N)
-        h1 = load_tile(h1_ptr, own * H + h, r + zero, at_n, C, N)
-        P1 = load_tile(P1_ptr, own * H + h, r + zero, r, C, C)
-        d_G_end_d1 = -dot_apart(k, d_W1, DOT, T)  # ∂G[C]·d₁_t = −k_t d_W1
         d_n_end_d1 = -dot_apart(k, d_W1_momentum, DOT, T)  # ∂n[C]·d₁_t = −k_t d_W1_momentum
         d_d1 = n_end[:, None] * d_n_end_d1 + G_end[:, None] * d_G_end_d1 - dot_tn(P1, d_read_z1, DOT)
         d_n_end_d2 = -dot_apart(h1, d_W2_momentum, DOT, T)  # ∂n[C]·d₂_t = −h₁_t d_W2_momentum
@@ -887,6 +910,7 @@ def seq(
         z1 = load_tile(z1_ptr, own * H + h, r + zero, at_n, C, N)
         d_G_end_d2 = -dot_apart(h1, d_W2, DOT, T)  # ∂G[C]·d₂_t = −h₁_t d_W2
         W2 = load_tile(W2_at_ptr, index * H + h, at_n + zero, at_v, N, V)
+        W2_start = load_tile(W2_start_ptr, n * H + h, at_n, at_v, N, V) if GRID == "resumed" else W2
         store_tile(d_G_end_d2_ptr, own * H + h, r + zero, at_v, C, V, d_G_end_d2)
 
         # back through the surprises of all tokens
@@ -896,14 +920,13 @@ def seq(
         ln_weight_du = load_tile(ln_weight_du_ptr, own * H + h, r + zero, at_v, C, V)
         read_h1 = load_tile(read_h1_ptr, own * H + h, r + zero, at_n, C, N)
         d_read_f = load_tile(d_read_f_ptr, own * H + h, r + zero, at_v, C, V)
-        d_d2_from_d2_W2_start = dot_apart(d_d2_W2_start, W2, DOT, T)  # ∂d₂(d₂·W₂[start]_t) = ∂d₂·W₂[start]_t W₂[0]
+        d_d2_from_d2_W2_start = dot_apart(d_d2_W2_start, W2_start, DOT, T)  # ∂d₂(d₂·W₂[start]_t) = ∂d₂·W₂[start]_t W₂[start]
         store_tile(d_d2_from_d2_W2_start_ptr, own * H + h, r + zero, at_v, C, V, d_d2_from_d2_W2_start)
         d_d2_2 = d_d2 + d_d2_from_d2_W2_start  # ∂d₂_t = (n[C]_t ∂n[C]·d₂_t + G[C]_t ∂G[C]·d₂_t − Σ_l P₂_lt ∂f[q]_l) + ∂d₂(d₂·W₂[start]_t)
         d_t3 = d_d2_2 - tl.sum(d_d2_2, 1)[:, None] / V  # ∂t₃_t = ∂d₂_t − mean(∂d₂_t)
         rstd = tl.rsqrt(tl.sum(square(centred.to(tl.float32)), 1) / V + 1e-06)  # ρ_t = 1 / √(mean(f̃_t²) + 1e-06)
         d_t2_centred = -tl.sum(d_t3 * centred.to(tl.float32), 1) * (rstd * rstd * rstd) / V  # ∂t₂·f̃_t = −mean(∂t₃_t · f̃_t) ρ_t³
         d_t2 = rstd[:, None] * d_t3 + d_t2_centred[:, None] * centred.to(tl.float32)  # ∂t₂_t = ρ_t ∂t₃_t + ∂t₂·f̃_t f̃_t
-        log_alpha = load_numbers(log_alpha_ptr, at_row, row, here)
         d_du = ln_weight[None, :] * d_t2  # ∂∂ℓ/∂u_t = ∂t₂_t · ln_weight
         d_e = 2 * d_du  # ∂e_t = 2 ∂∂ℓ/∂u_t
         d_normal = ln_weight[None, :] * d_e  # ∂f̂_t = ∂e_t · ln_weight
@@ -921,49 +944,41 @@ def seq(
             + d_t2_centred[:, None] * ln_weight_du.to(tl.float32)
             - ln_weight_du_centred[:, None] * (rstd[:, None] * rstd[:, None] * rstd[:, None]) / V * d_t3
         )  # fmt: skip
-        d_f = (d_centred - tl.sum(tl.where((at_v < V)[None, :], d_centred, 0.0), 1)[:, None] / V).to(DOT)  # ∂f_t = ∂f̃_t − mean(∂f̃_t)
-        reach = load_row(reach_ptr, index * H + h, r, C)
-
-        # decays, and the weights of surprises
-        decay_alpha = tl.maximum(-60.0, log_alpha)  # log α_t = max(−60, log_alpha_t)
-        reach_end = load_number(reach_end_ptr, index * H + h)
-        beta = exp(tl.cumsum(decay_alpha, 0))  # β_t = exp(Σ_{l≤t} log α_l)
         d2 = load_tile(d2_ptr, index * H + h, r + zero, at_v, C, V)
-        beta_end = exp(tl.sum(decay_alpha, 0))  # β[C] = exp(Σ_l log α_l)
+        d_f = (d_centred - tl.sum(tl.where((at_v < V)[None, :], d_centred, 0.0), 1)[:, None] / V).to(DOT)  # ∂f_t = ∂f̃_t − mean(∂f̃_t)
         d_W2_from_read_h1_W2 = dot_tn(read_h1, beta[:, None] * d_read_f.to(tl.float32), DOT)
-        d_W2_from_read_h1_W2_and_more = (
-            beta_end * d_W2
-            + d_W2_from_read_h1_W2
-            + dot_tn(d_d2_W2_start, d2, DOT)
-            + dot_tn(h1, d_f, DOT)
-        )  # fmt: skip
-        m_end = exp(tl.sum(decay_mu, 0))  # m[C] = exp(Σ_l log μ_l)
+        d_W2_next = beta_end * d_W2 + d_W2_from_read_h1_W2
+        d_W2_start = dot_tn(d_d2_W2_start, d2, DOT) + dot_tn(h1, d_f, DOT)
+        if GRID == "resumed":
+            store_tile(d_W2_start_ptr, n * H + h, at_n, at_v, N, V, d_W2_start)
+        else:
+            d_W2_next += d_W2_start
         d_read_h1_h1 = load_tile(d_read_h1_h1_ptr, own * H + h, r + zero, r, C, C)
         d_W2_momentum_from_read_h1_W2_momentum = dot_tn(read_h1, reach[:, None] * d_read_f.to(tl.float32), DOT)
         d_W2_momentum_next = m_end * d_W2_momentum + reach_end * d_W2 + d_W2_momentum_from_read_h1_W2_momentum
         d2_d_W2_momentum = dot_apart_nt(d2, d_W2_momentum, DOT, T)
         d2_d_W2 = dot_apart_nt(d2, d_W2, DOT, T)
         z1 = load_tile(z1_ptr, own * H + h, r + zero, at_n, C, N)
-        d2_W2 = load_tile(d2_W2_ptr, own * H + h, r + zero, at_n, C, N)
-
-        # back through the surprises of all tokens
+        d2_W2_start = load_tile(d2_W2_start_ptr, own * H + h, r + zero, at_n, C, N)
         d_h1_from_read_h1_h1 = dot_tn(d_read_h1_h1, read_h1, DOT)
-        d_read_z1 = load_tile(d_read_z1_ptr, own * H + h, r + zero, at_n, C, N)
-        q = load_rows(q_ptr, at_row, row, here, at_k, K)
         d_h1 = d_h1_from_read_h1_h1 - n_end[:, None] * d2_d_W2_momentum - G_end[:, None] * d2_d_W2
-        d_h1_from_f = dot_apart_nt(d_f, W2, DOT, T)
+        d_h1_from_f = dot_apart_nt(d_f, W2_start, DOT, T)
         d_z1 = (
             d_d1
-            * d2_W2.to(tl.float32)
+            * d2_W2_start.to(tl.float32)
             * (0.7978845608028654 * exp(-0.5 * square(z1.to(tl.float32))) - 0.3989422804014327 * square(z1.to(tl.float32)) * exp(-0.5 * square(z1.to(tl.float32))))  # noqa: E501
             + (d_h1 + d_h1_from_f) * gelu_slope(z1.to(tl.float32))
         )  # fmt: skip
-        d_W1_momentum_2 = m_end * d_W1_momentum + reach_end * d_W1 + dot_tn(q, reach[:, None] * d_read_z1.to(tl.float32), DOT)
-        d_W1_from_q_W1_and_more = beta_end * d_W1 + dot_tn(q, beta[:, None] * d_read_z1.to(tl.float32), DOT) + dot_tn(k, d_z1, DOT)
+        d_W1_next = d_W1_2
+        d_W1_start = dot_tn(k, d_z1, DOT)
+        if GRID == "resumed":
+            store_tile(d_W1_start_ptr, n * H + h, at_k, at_n, K, N, d_W1_start)
+        else:
+            d_W1_next += d_W1_start
         store_tile(d_z1_ptr, own * H + h, r + zero, at_n, C, N, d_z1)
-        d_W1 = d_W1_from_q_W1_and_more
+        d_W1 = d_W1_next
         d_W1_momentum = d_W1_momentum_2
-        d_W2 = tl.where((at_v < V)[None, :], d_W2_from_read_h1_W2_and_more, 0.0)
+        d_W2 = tl.where((at_v < V)[None, :], d_W2_next, 0.0)
         d_W2_momentum = d_W2_momentum_next
         if i == tiles - 1:
             d_W1 += load_tile(d_W1_last_ptr, n * H + h, at_k, at_n, K, N).to(tl.float32)
@@ -977,16 +992,16 @@ def seq(
 
 @triton.jit(do_not_specialize=JUST_NUMBERS)
 def seq_wide(
-    G_end_ptr, P1_ptr, P2_ptr, W2_at_ptr, centred_ptr, d2_ptr, d2_W2_ptr, d_W1_ptr, d_W1_momentum_ptr, d_W2_ptr,
+    G_end_ptr, P1_ptr, P2_ptr, W2_at_ptr, centred_ptr, d2_ptr, d2_W2_start_ptr, d_W1_ptr, d_W1_momentum_ptr, d_W2_ptr,
     d_W2_momentum_ptr, d_read_f_ptr, d_read_h1_h1_ptr, d_read_z1_ptr, eta_ptr, h1_ptr, k_ptr, ln_weight_ptr,
-    ln_weight_du_ptr, log_alpha_ptr, log_mu_ptr, q_ptr, reach_ptr, reach_end_ptr, read_h1_ptr, z1_ptr, d_W1_next_ptr,
-    d_W1_momentum_next_ptr, d_W2_next_ptr, d_W2_momentum_next_ptr, d_n_end_d2_ptr, d_G_end_d2_ptr, d_d2_from_d2_W2_start_ptr,
-    d_z1_ptr, d_W1_at_ptr, d_W1_momentum_at_ptr, d_W2_at_ptr, d_W2_momentum_at_ptr, d_W1_last_ptr, d_W2_last_ptr,
-    position_ptr, cu_ptr, T, members, low, high,
+    ln_weight_du_ptr, log_alpha_ptr, log_mu_ptr, q_ptr, reach_ptr, reach_end_ptr, read_h1_ptr, z1_ptr, W2_start_ptr,
+    d_W1_next_ptr, d_W1_start_ptr, d_W1_momentum_next_ptr, d_W2_next_ptr, d_W2_start_ptr, d_W2_momentum_next_ptr,
+    d_n_end_d2_ptr, d_G_end_d2_ptr, d_d2_from_d2_W2_start_ptr, d_z1_ptr, d_W1_at_ptr, d_W1_momentum_at_ptr, d_W2_at_ptr,
+    d_W2_momentum_at_ptr, d_W1_last_ptr, d_W2_last_ptr, position_ptr, cu_ptr, T, members, low, high,
     H: tl.constexpr, K: tl.constexpr, N: tl.constexpr, V: tl.constexpr, C: tl.constexpr, BK: tl.constexpr, BN: tl.constexpr,
     BV: tl.constexpr, BC: tl.constexpr, DOT: tl.constexpr, GRID: tl.constexpr, PACKED: tl.constexpr, SAVE: tl.constexpr,
 ):  # fmt: skip
-    """d_W1, d_W1_momentum, d_W2, d_W2_momentum, d_n_end_d2, d_G_end_d2, d_d2_from_d2_W2_start, …: from the last tile to the first."""
+    """d_W1, d_W1_start, d_W1_momentum, d_W2, d_W2_start, d_W2_momentum, d_n_end_d2, …: from the last tile to the first."""
     n, h = (tl.program_id(0) // H).to(tl.int64), tl.program_id(0) % H
     first, end, base, tiles, slot, step = span(n, position_ptr, cu_ptr, T, members, C, GRID, PACKED)
     r = tl.arange(0, BC)
@@ -1028,7 +1043,7 @@ def seq_wide(
         n_end = eta * exp(decay_mu_behind)  # n[C]_t = η_t exp(log μ·behind_t)
         h1_d_W2_momentum = tl.zeros([BC, BV], tl.float32)
         h1_d_W2 = tl.zeros([BC, BV], tl.float32)
-        d_d2_from_d2_W2_start = tl.zeros([BC, BV], tl.float32)  # ∂d₂(d₂·W₂[start]_t) = ∂d₂·W₂[start]_t W₂[0]
+        d_d2_from_d2_W2_start = tl.zeros([BC, BV], tl.float32)  # ∂d₂(d₂·W₂[start]_t) = ∂d₂·W₂[start]_t W₂[start]
         for b in tl.range(tl.cdiv(N, BN), disable_licm=True):
             at_n = b * BN + tl.arange(0, BN)
             d_W2 = load_tile(d_W2_next_ptr, n * H + h, at_n, at_v, N, V).to(tl.float32)
@@ -1043,11 +1058,12 @@ def seq_wide(
             z1 = load_tile(z1_ptr, own * H + h, r + zero, at_n, C, N)
             h1_d_W2 += dot_apart(h1, d_W2, DOT, T)
             W2 = load_tile(W2_at_ptr, index * H + h, at_n + zero, at_v, N, V)
+            W2_start = load_tile(W2_start_ptr, n * H + h, at_n, at_v, N, V) if GRID == "resumed" else W2
             d_n_end_d1 = -dot_apart(k, d_W1_momentum, DOT, T)  # ∂n[C]·d₁_t = −k_t d_W1_momentum
             d_G_end_d1 = -dot_apart(k, d_W1, DOT, T)  # ∂G[C]·d₁_t = −k_t d_W1
             d_d1 = n_end[:, None] * d_n_end_d1 + G_end[:, None] * d_G_end_d1 - dot_tn(P1, d_read_z1, DOT)
             d_d2_W2_start = (d_d1 * gelu_slope(z1.to(tl.float32))).to(DOT)
-            d_d2_from_d2_W2_start += dot_apart(d_d2_W2_start, W2, DOT, T)
+            d_d2_from_d2_W2_start += dot_apart(d_d2_W2_start, W2_start, DOT, T)
         centred = load_tile(centred_ptr, own * H + h, r + zero, at_v, C, V)
         log_alpha = load_numbers(log_alpha_ptr, at_row, row, here)
         store_tile(d_d2_from_d2_W2_start_ptr, own * H + h, r + zero, at_v, C, V, d_d2_from_d2_W2_start)
@@ -1101,16 +1117,19 @@ def seq_wide(
             d_W1 = load_tile(d_W1_next_ptr, n * H + h, at_k, at_n, K, N).to(tl.float32)
             d_W1_momentum = load_tile(d_W1_momentum_next_ptr, n * H + h, at_k, at_n, K, N).to(tl.float32)
             d_read_z1 = load_tile(d_read_z1_ptr, own * H + h, r + zero, at_n, C, N)
-            k = load_rows(k_ptr, at_row, row, here, at_k, K)
             q = load_rows(q_ptr, at_row, row, here, at_k, K)
+            k = load_rows(k_ptr, at_row, row, here, at_k, K)
             d_W1_momentum_2 = m_end * d_W1_momentum + reach_end * d_W1 + dot_tn(q, reach[:, None] * d_read_z1.to(tl.float32), DOT)
-            P1 = load_tile(P1_ptr, own * H + h, r + zero, r, C, C)
             tl.debug_barrier()
             store_tile(d_W1_momentum_next_ptr, n * H + h, at_k, at_n, K, N, d_W1_momentum_2)
-            z1 = load_tile(z1_ptr, own * H + h, r + zero, at_n, C, N)
+            if SAVE:
+                store_tile(d_W1_at_ptr, own * H + h, at_k + zero, at_n, K, N, d_W1)
+            P1 = load_tile(P1_ptr, own * H + h, r + zero, r, C, C)
             if SAVE:
                 store_tile(d_W1_momentum_at_ptr, own * H + h, at_k + zero, at_n, K, N, d_W1_momentum)
+            z1 = load_tile(z1_ptr, own * H + h, r + zero, at_n, C, N)
             d_n_end_d1 = -dot_apart(k, d_W1_momentum, DOT, T)  # ∂n[C]·d₁_t = −k_t d_W1_momentum
+            d_W1_2 = beta_end * d_W1 + dot_tn(q, beta[:, None] * d_read_z1.to(tl.float32), DOT)
             d_G_end_d1 = -dot_apart(k, d_W1, DOT, T)  # ∂G[C]·d₁_t = −k_t d_W1
 
             # back through the surprises of all tokens
@@ -1121,16 +1140,16 @@ def seq_wide(
             d_W2_momentum = load_tile(d_W2_momentum_next_ptr, n * H + h, at_n, at_v, N, V).to(tl.float32)
             read_h1 = load_tile(read_h1_ptr, own * H + h, r + zero, at_n, C, N)
             d_d2_W2_start = (d_d1 * gelu_slope(z1.to(tl.float32))).to(DOT)
-            d_W2_from_read_h1_W2_and_more = (
-                beta_end * d_W2
-                + dot_tn(read_h1, d_read_h1_W2, DOT)
-                + dot_tn(d_d2_W2_start, d2, DOT)
-                + dot_tn(h1, d_f, DOT)
-            )  # fmt: skip
+            d_W2_next = beta_end * d_W2 + dot_tn(read_h1, d_read_h1_W2, DOT)
+            d_W2_start = dot_tn(d_d2_W2_start, d2, DOT) + dot_tn(h1, d_f, DOT)
+            if GRID == "resumed":
+                store_tile(d_W2_start_ptr, n * H + h, at_n, at_v, N, V, d_W2_start)
+            else:
+                d_W2_next += d_W2_start
             if i == tiles - 1:
-                d_W2_from_read_h1_W2_and_more += load_tile(d_W2_last_ptr, n * H + h, at_n, at_v, N, V).to(tl.float32)
+                d_W2_next += load_tile(d_W2_last_ptr, n * H + h, at_n, at_v, N, V).to(tl.float32)
             tl.debug_barrier()
-            store_tile(d_W2_next_ptr, n * H + h, at_n, at_v, N, V, d_W2_from_read_h1_W2_and_more)
+            store_tile(d_W2_next_ptr, n * H + h, at_n, at_v, N, V, d_W2_next)
             d_W2_momentum_2 = m_end * d_W2_momentum + reach_end * d_W2 + dot_tn(read_h1, d_read_h1_W2_momentum, DOT)
             tl.debug_barrier()
             store_tile(d_W2_momentum_next_ptr, n * H + h, at_n, at_v, N, V, d_W2_momentum_2)
@@ -1141,27 +1160,30 @@ def seq_wide(
             if SAVE:
                 store_tile(d_W2_at_ptr, own * H + h, at_n + zero, at_v, N, V, d_W2)
             W2 = load_tile(W2_at_ptr, index * H + h, at_n + zero, at_v, N, V)
+            W2_start = load_tile(W2_start_ptr, n * H + h, at_n, at_v, N, V) if GRID == "resumed" else W2
             d2_d_W2 = dot_apart_nt(d2, d_W2, DOT, T)
             z1 = load_tile(z1_ptr, own * H + h, r + zero, at_n, C, N)
             d_h1_from_read_h1_h1 = dot_tn(d_read_h1_h1, read_h1, DOT)
-            d_read_z1 = load_tile(d_read_z1_ptr, own * H + h, r + zero, at_n, C, N)
-            d2_W2 = load_tile(d2_W2_ptr, own * H + h, r + zero, at_n, C, N)
+            d2_W2_start = load_tile(d2_W2_start_ptr, own * H + h, r + zero, at_n, C, N)
             d_h1 = d_h1_from_read_h1_h1 - n_end[:, None] * d2_d_W2_momentum - G_end[:, None] * d2_d_W2
-            d_h1_from_f = dot_apart_nt(d_f, W2, DOT, T)
+            d_h1_from_f = dot_apart_nt(d_f, W2_start, DOT, T)
             d_z1 = (
                 d_d1
-                * d2_W2.to(tl.float32)
+                * d2_W2_start.to(tl.float32)
                 * (0.7978845608028654 * exp(-0.5 * square(z1.to(tl.float32))) - 0.3989422804014327 * square(z1.to(tl.float32)) * exp(-0.5 * square(z1.to(tl.float32))))  # noqa: E501
                 + (d_h1 + d_h1_from_f) * gelu_slope(z1.to(tl.float32))
             )  # fmt: skip
-            d_W1_from_q_W1_and_more = beta_end * d_W1 + dot_tn(q, beta[:, None] * d_read_z1.to(tl.float32), DOT) + dot_tn(k, d_z1, DOT)
+            d_W1_next = d_W1_2
+            d_W1_start = dot_tn(k, d_z1, DOT)
+            if GRID == "resumed":
+                store_tile(d_W1_start_ptr, n * H + h, at_k, at_n, K, N, d_W1_start)
+            else:
+                d_W1_next += d_W1_start
             store_tile(d_z1_ptr, own * H + h, r + zero, at_n, C, N, d_z1)
             if i == tiles - 1:
-                d_W1_from_q_W1_and_more += load_tile(d_W1_last_ptr, n * H + h, at_k, at_n, K, N).to(tl.float32)
+                d_W1_next += load_tile(d_W1_last_ptr, n * H + h, at_k, at_n, K, N).to(tl.float32)
             tl.debug_barrier()
-            store_tile(d_W1_next_ptr, n * H + h, at_k, at_n, K, N, d_W1_from_q_W1_and_more)
-            if SAVE:
-                store_tile(d_W1_at_ptr, own * H + h, at_k + zero, at_n, K, N, d_W1)
+            store_tile(d_W1_next_ptr, n * H + h, at_k, at_n, K, N, d_W1_next)
         tl.debug_barrier()
 
 
@@ -1170,8 +1192,9 @@ def post(
     W1_at_ptr, W1_momentum_at_ptr, W2_at_ptr, W2_momentum_at_ptr, centred_ptr, d1_ptr, d2_ptr, d_G_end_d2_ptr, d_W1_at_ptr,
     d_W1_momentum_at_ptr, d_W2_at_ptr, d_W2_momentum_at_ptr, d_d2_from_d2_W2_start_ptr, d_eta_from_G_ptr,
     d_ln_bias_early_ptr, d_ln_weight_early_ptr, d_log_alpha_early_ptr, d_log_mu_early_ptr, d_n_end_d2_ptr, d_q_k_ptr,
-    d_z1_ptr, du_ptr, eta_ptr, k_ptr, ln_weight_ptr, log_alpha_ptr, log_mu_ptr, q_ptr, s1_ptr, d_eta_ptr, d_k_ptr,
-    d_ln_bias_ptr, d_ln_weight_ptr, d_log_alpha_ptr, d_log_mu_ptr, d_v_ptr, position_ptr, cu_ptr, T, members, low, high,
+    d_z1_ptr, du_ptr, eta_ptr, k_ptr, ln_weight_ptr, log_alpha_ptr, log_mu_ptr, q_ptr, s1_ptr, W1_start_ptr, d_eta_ptr,
+    d_k_ptr, d_ln_bias_ptr, d_ln_weight_ptr, d_log_alpha_ptr, d_log_mu_ptr, d_v_ptr, position_ptr, cu_ptr, T, members, low,
+    high,
     H: tl.constexpr, K: tl.constexpr, N: tl.constexpr, V: tl.constexpr, C: tl.constexpr, BK: tl.constexpr, BN: tl.constexpr,
     BV: tl.constexpr, BC: tl.constexpr, DOT: tl.constexpr, GRID: tl.constexpr, PACKED: tl.constexpr, SAVE: tl.constexpr,
 ):  # fmt: skip
@@ -1224,6 +1247,7 @@ def post(
     d_G_end_d2 = load_tile(d_G_end_d2_ptr, own * H + h, r, at_v, C, V)
     W2 = load_tile(W2_at_ptr, index * H + h, at_n, at_v, N, V)
     W1 = load_tile(W1_at_ptr, index * H + h, at_k, at_n, K, N)
+    W1_start = load_tile(W1_start_ptr, n * H + h, at_k, at_n, K, N) if GRID == "resumed" else W1
     d_W2_at = load_tile(d_W2_at_ptr, own * H + h, at_n, at_v, N, V)
     d_W1_momentum_at = load_tile(d_W1_momentum_at_ptr, own * H + h, at_k, at_n, K, N)
     d_G_end_d1 = -dot(k, d_W1_at, DOT)  # ∂G[C]·d₁_t = −k_t d_W1_at
@@ -1242,8 +1266,8 @@ def post(
     # decays, and the weights of surprises
     D_end = valid * exp(sum_after(decay_alpha, r, DOT))  # Λ[C]_t = valid_t exp(Σ_{l>t} log α_l)
     exp_decay_mu_before = exp(segment_sums(decay_mu, strict))  # exp·log μ·before_tj = exp(Σ_{j<l≤t} log μ_l)
-    x69 = tl.where(causal, d_D_end_D_mu[None, :] * D_end[:, None], 0.0) * exp_decay_mu_before
-    x72 = segment_gradient(x69, strict, DOT)
+    x70 = tl.where(causal, d_D_end_D_mu[None, :] * D_end[:, None], 0.0) * exp_decay_mu_before
+    x73 = segment_gradient(x70, strict, DOT)
     D_mu = tl.where(causal, exp_decay_mu_before, 0.0)  # Λ[μ]_tj = [j ≤ t] exp·log μ·before_tj
     D_end_D_mu = tl.sum(D_end[:, None] * D_mu, 0)  # Λ[C]·Λ[μ]_t = Σ_i Λ[C]_i Λ[μ]_it
     m = exp(tl.cumsum(decay_mu, 0))  # m_t = exp(Σ_{l≤t} log μ_l)
@@ -1262,11 +1286,12 @@ def post(
     d_q_k = load_tile(d_q_k_ptr, own * H + h, r, r, C, C)
     s1 = load_tile(s1_ptr, own * H + h, r, at_v, C, V)
     W1 = load_tile(W1_at_ptr, index * H + h, at_k, at_n, K, N)
-    x42 = -n_end[:, None] * dot_nt(d1, d_W1_momentum_at, DOT) - G_end[:, None] * dot_nt(d1, d_W1_at, DOT)
+    W1_start = load_tile(W1_start_ptr, n * H + h, at_k, at_n, K, N) if GRID == "resumed" else W1
+    x43 = -n_end[:, None] * dot_nt(d1, d_W1_momentum_at, DOT) - G_end[:, None] * dot_nt(d1, d_W1_at, DOT)
     d_reach_end_D_end_m = d_reach_end * D_end * m
     d_reach_end_D_end_m_behind = tl.cumsum(d_reach_end_D_end_m, 0, reverse=True)
     d_decay_mu = sum_before(d_n_end * n_end, r, DOT)
-    d_log_mu_late = (1 - tl.where(log_mu + 60 < 0, 1.0, 0.0)) * (d_decay_mu + d_decay_mu_sum + x72 + d_reach_end_D_end_m_behind)
+    d_log_mu_late = (1 - tl.where(log_mu + 60 < 0, 1.0, 0.0)) * (d_decay_mu + d_decay_mu_sum + x73 + d_reach_end_D_end_m_behind)
     d_ln_bias_early = load_row(d_ln_bias_early_ptr, own * H + h, at_v, V)
     d_eta = d_eta_from_G + (d_n_end * exp(decay_mu_behind) + d_G_end * D_end_D_mu)
     n_end_d_n_end_d2_and_more = n_end[:, None] * d_n_end_d2.to(tl.float32) + G_end[:, None] * d_G_end_d2.to(tl.float32)
@@ -1290,7 +1315,7 @@ def post(
     store_numbers(d_log_alpha_ptr, at_row, row, here, d_log_alpha)
     d_log_mu = d_log_mu_early + d_log_mu_late
     store_numbers(d_log_mu_ptr, at_row, row, here, d_log_mu)
-    d_k_early_and_more = (s1.to(tl.float32) + dot_tn(d_q_k, q, DOT)) + (x39 + dot_nt(d_z1, W1, DOT) + x42)
+    d_k_early_and_more = (s1.to(tl.float32) + dot_tn(d_q_k, q, DOT)) + (x39 + dot_nt(d_z1, W1_start, DOT) + x43)
     store_rows(d_k_ptr, at_row, row, here, at_k, K, d_k_early_and_more)
     d_v = -s1.to(tl.float32) + -x39
     store_rows(d_v_ptr, at_row, row, here, at_v, V, d_v)
@@ -1301,8 +1326,9 @@ def post_wide(
     W1_at_ptr, W1_momentum_at_ptr, W2_at_ptr, W2_momentum_at_ptr, centred_ptr, d1_ptr, d2_ptr, d_G_end_d2_ptr, d_W1_at_ptr,
     d_W1_momentum_at_ptr, d_W2_at_ptr, d_W2_momentum_at_ptr, d_d2_from_d2_W2_start_ptr, d_eta_from_G_ptr,
     d_ln_bias_early_ptr, d_ln_weight_early_ptr, d_log_alpha_early_ptr, d_log_mu_early_ptr, d_n_end_d2_ptr, d_q_k_ptr,
-    d_z1_ptr, du_ptr, eta_ptr, k_ptr, ln_weight_ptr, log_alpha_ptr, log_mu_ptr, q_ptr, s1_ptr, d_eta_ptr, d_k_ptr,
-    d_ln_bias_ptr, d_ln_weight_ptr, d_log_alpha_ptr, d_log_mu_ptr, d_v_ptr, position_ptr, cu_ptr, T, members, low, high,
+    d_z1_ptr, du_ptr, eta_ptr, k_ptr, ln_weight_ptr, log_alpha_ptr, log_mu_ptr, q_ptr, s1_ptr, W1_start_ptr, d_eta_ptr,
+    d_k_ptr, d_ln_bias_ptr, d_ln_weight_ptr, d_log_alpha_ptr, d_log_mu_ptr, d_v_ptr, position_ptr, cu_ptr, T, members, low,
+    high,
     H: tl.constexpr, K: tl.constexpr, N: tl.constexpr, V: tl.constexpr, C: tl.constexpr, BK: tl.constexpr, BN: tl.constexpr,
     BV: tl.constexpr, BC: tl.constexpr, DOT: tl.constexpr, GRID: tl.constexpr, PACKED: tl.constexpr, SAVE: tl.constexpr,
 ):  # fmt: skip
@@ -1391,10 +1417,11 @@ def post_wide(
         d_W1_momentum_at_W1_momentum = d_W1_momentum_at.to(tl.float32) * W1_momentum.to(tl.float32)
         d_m_end_from_W1_momentum_next += tl.sum(d_W1_momentum_at_W1_momentum)
         W1 = load_tile(W1_at_ptr, index * H + h, at_k, at_n, K, N)
+        W1_start = load_tile(W1_start_ptr, n * H + h, at_k, at_n, K, N) if GRID == "resumed" else W1
         d_reach_end += tl.sum(d_W1_at.to(tl.float32) * W1_momentum.to(tl.float32))
         d_z1 = load_tile(d_z1_ptr, own * H + h, r, at_n, C, N)
         d_beta_end_from_W1_next += tl.sum(d_W1_at.to(tl.float32) * W1.to(tl.float32))
-        d_k_from_z1 += dot_nt(d_z1, W1, DOT)
+        d_k_from_z1 += dot_nt(d_z1, W1_start, DOT)
         W2_momentum = load_tile(W2_momentum_at_ptr, index * H + h, at_n, at_v, N, V)
         d_W2_at = load_tile(d_W2_at_ptr, own * H + h, at_n, at_v, N, V)
         W2 = load_tile(W2_at_ptr, index * H + h, at_n, at_v, N, V)
@@ -1440,691 +1467,6 @@ def post_wide(
     store_numbers(d_log_mu_ptr, at_row, row, here, d_log_mu)
 
 
-@triton.jit(do_not_specialize=JUST_NUMBERS)
-def resume_prep(
-    W1_start_ptr, W2_start_ptr, eta_ptr, k_ptr, ln_bias_ptr, ln_weight_ptr, log_alpha_ptr, log_mu_ptr, q_ptr, v_ptr,
-    reach_end_ptr, G_end_ptr, h1_ptr, d2_ptr, d1_ptr, reach_ptr, P1_ptr, G_ptr, position_ptr, cu_ptr, T, members, low, high,
-    H: tl.constexpr, K: tl.constexpr, N: tl.constexpr, V: tl.constexpr, C: tl.constexpr, BK: tl.constexpr, BN: tl.constexpr,
-    BV: tl.constexpr, BC: tl.constexpr, DOT: tl.constexpr, GRID: tl.constexpr, PACKED: tl.constexpr, SAVE: tl.constexpr,
-):  # fmt: skip
-    """reach_end, G_end, h1, d2, d1, reach, P1, G: every tile on its own."""
-    index, h = low + (tl.program_id(0) // H).to(tl.int64), tl.program_id(0) % H
-    n = sequence_of(index, cu_ptr, members, C, GRID, PACKED)
-    first, end, base, tiles, slot, step = span(n, position_ptr, cu_ptr, T, members, C, GRID, PACKED)
-    i = (index - slot) // step
-    if i >= tiles:
-        return
-    r = tl.arange(0, BC)
-    at_k = tl.arange(0, BK)
-    at_v = tl.arange(0, BV)
-    causal = r[:, None] >= r[None, :]
-    strict = r[:, None] > r[None, :]
-    ln_bias = load_row(ln_bias_ptr, h, at_v, V)
-    ln_weight = load_row(ln_weight_ptr, h, at_v, V)
-    t = base + i * C
-    here = (r >= first - t) & (r < tl.minimum(C, end - t))
-    at_row, row = t * H + h, r * H
-    log_mu = load_numbers(log_mu_ptr, at_row, row, here)
-    log_alpha = load_numbers(log_alpha_ptr, at_row, row, here)
-    valid = tl.where(here, 1.0, 0.0)
-
-    # decays, and the weights of surprises
-    decay_alpha = tl.maximum(-60.0, log_alpha)  # log α_t = max(−60, log_alpha_t)
-    D_alpha = tl.where(causal, exp(segment_sums(decay_alpha, strict)), 0.0)  # Λ[α]_tj = [j ≤ t] exp(Σ_{j<l≤t} log α_l)
-    valid_D_alpha = valid[None, :] * D_alpha  # valid·Λ[α]_tj = Λ[α]_tj valid_j
-    eta = load_numbers(eta_ptr, at_row, row, here)
-    D_end = valid * exp(sum_after(decay_alpha, r, DOT))  # Λ[C]_t = valid_t exp(Σ_{l>t} log α_l)
-    decay_mu = tl.maximum(-60.0, log_mu)  # log μ_t = max(−60, log_mu_t)
-    m = exp(tl.cumsum(decay_mu, 0))  # m_t = exp(Σ_{l≤t} log μ_l)
-    reach_end = tl.sum(D_end * m, 0)  # ω[C] = Σ_i Λ[C]_i m_i
-    store_number(reach_end_ptr, index * H + h, reach_end)
-    reach = tl.sum(m[None, :] * valid_D_alpha, 1)  # ω_t = Σ_i valid·Λ[α]_ti m_i
-    store_row(reach_ptr, index * H + h, r, C, reach)
-    D_mu = tl.where(causal, exp(segment_sums(decay_mu, strict)), 0.0)  # Λ[μ]_tj = [j ≤ t] exp(Σ_{j<l≤t} log μ_l)
-    G_end = tl.sum(D_end[:, None] * D_mu, 0) * eta  # G[C]_t = (Σ_i Λ[C]_i Λ[μ]_it) η_t
-    store_row(G_end_ptr, index * H + h, r, C, G_end)
-    G = eta[None, :] * exact_dot(valid_D_alpha, D_mu, DOT)  # G_tj = (Σ_i valid·Λ[α]_ti Λ[μ]_ij) η_j
-    store_tile(G_ptr, index * H + h, r, r, C, C, G)
-    q = load_rows(q_ptr, at_row, row, here, at_k, K)
-    k = load_rows(k_ptr, at_row, row, here, at_k, K)
-    P1 = G * dot_nt(q, k, DOT)  # P₁_tj = G_tj (q_t k_jᵀ)
-    store_tile(P1_ptr, index * H + h, r, r, C, C, P1)
-    f = tl.zeros([BC, BV], tl.float32)  # f_t = h₁_t W₂[start]
-    for b in tl.range(tl.cdiv(N, BN), disable_licm=True):
-        at_n = b * BN + tl.arange(0, BN)
-        W1_start = load_tile(W1_start_ptr, n * H + h, at_k, at_n, K, N).to(tl.float32)
-        k = load_rows(k_ptr, at_row, row, here, at_k, K)
-        z1 = dot(k, W1_start, DOT)  # z₁_t = k_t W₁[start]
-        W2_start = load_tile(W2_start_ptr, n * H + h, at_n, at_v, N, V).to(tl.float32)
-        h1 = gelu(z1)  # h₁_t = gelu(z₁_t)
-        f += dot(h1, W2_start, DOT)
-        store_tile(h1_ptr, index * H + h, r, at_n, C, N, h1)
-
-    # the surprises of all tokens
-    mean = tl.sum(f, 1) / V  # f̄_t = mean(f_t)
-    centred = f - mean[:, None]  # f̃_t = f_t − f̄_t
-    centred_squared = tl.sum(tl.where((at_v < V)[None, :], centred * centred, 0.0), 1)
-    rstd = tl.rsqrt(centred_squared / V + 1e-06)  # ρ_t = 1 / √(mean(f̃_t²) + 1e-06)
-    k = load_rows(k_ptr, at_row, row, here, at_k, K)
-    normal = rstd[:, None] * centred  # f̂_t = ρ_t f̃_t
-    v = load_rows(v_ptr, at_row, row, here, at_v, V)
-    u = ln_weight[None, :] * normal + ln_bias[None, :] + k.to(tl.float32)  # u_t = ln_weight · f̂_t + ln_bias + k_t
-    e = u - v.to(tl.float32)  # e_t = u_t − v_t
-    du = 2 * e  # ∂ℓ/∂u_t = 2 e_t
-    ln_weight_du = ln_weight[None, :] * du  # ln_weight·∂ℓ/∂u_t = ∂ℓ/∂u_t · ln_weight
-    rstd_ln_weight_du_and_more = (
-        rstd[:, None] * ln_weight_du
-        - tl.sum(ln_weight_du * centred, 1)[:, None] * (rstd[:, None] * rstd[:, None] * rstd[:, None]) / V * centred
-    )  # fmt: skip
-    d2 = rstd_ln_weight_du_and_more - tl.sum(tl.where((at_v < V)[None, :], rstd_ln_weight_du_and_more, 0.0), 1)[:, None] / V
-    store_tile(d2_ptr, index * H + h, r, at_v, C, V, d2)
-    for b in tl.range(tl.cdiv(N, BN), disable_licm=True):
-        at_n = b * BN + tl.arange(0, BN)
-        W1_start = load_tile(W1_start_ptr, n * H + h, at_k, at_n, K, N).to(tl.float32)
-        k = load_rows(k_ptr, at_row, row, here, at_k, K)
-        W2_start = load_tile(W2_start_ptr, n * H + h, at_n, at_v, N, V).to(tl.float32)
-        z1 = dot(k, W1_start, DOT)  # z₁_t = k_t W₁[start]
-        d1 = dot_nt(d2, W2_start, DOT) * gelu_slope(z1)  # d₁_t = (d₂_t W₂[start]ᵀ) · gelu′(z₁_t)
-        store_tile(d1_ptr, index * H + h, r, at_n, C, N, d1)
-
-
-@triton.jit(do_not_specialize=JUST_NUMBERS)
-def resume_main(
-    G_end_ptr, W1_ptr, W1_momentum_ptr, W2_ptr, W2_momentum_ptr, d1_ptr, d2_ptr, eta_ptr, h1_ptr, k_ptr, log_alpha_ptr,
-    log_mu_ptr, reach_end_ptr, W1_next_ptr, W2_next_ptr, W1_momentum_next_ptr, W2_momentum_next_ptr, W1_at_ptr,
-    W1_momentum_at_ptr, W2_at_ptr, W2_momentum_at_ptr, position_ptr, cu_ptr, T, members, low, high,
-    H: tl.constexpr, K: tl.constexpr, N: tl.constexpr, V: tl.constexpr, C: tl.constexpr, BK: tl.constexpr, BN: tl.constexpr,
-    BV: tl.constexpr, BC: tl.constexpr, DOT: tl.constexpr, GRID: tl.constexpr, PACKED: tl.constexpr, SAVE: tl.constexpr,
-):  # fmt: skip
-    """W1, W2, W1_momentum, W2_momentum: one tile after another."""
-    n, h = (tl.program_id(0) // H).to(tl.int64), tl.program_id(0) % H
-    first, end, base, tiles, slot, step = span(n, position_ptr, cu_ptr, T, members, C, GRID, PACKED)
-    r = tl.arange(0, BC)
-    at_k = tl.arange(0, BK)
-    at_n = tl.program_id(1) * BN + tl.arange(0, BN)
-    at_v = tl.arange(0, BV)
-    W1 = load_tile(W1_ptr, n * H + h, at_k, at_n, K, N).to(tl.float32)
-    W1_momentum = load_tile(W1_momentum_ptr, n * H + h, at_k, at_n, K, N).to(tl.float32)
-    W2 = load_tile(W2_ptr, n * H + h, at_n, at_v, N, V).to(tl.float32)
-    W2_momentum = load_tile(W2_momentum_ptr, n * H + h, at_n, at_v, N, V).to(tl.float32)
-    for i in tl.range(tiles, disable_licm=True):
-        index = slot + i * step
-        zero = (index >> 31).to(tl.int32)  # not known to the compiler, which so computes addresses anew
-        t = base + i * C
-        here = (r >= first - t) & (r < tl.minimum(C, end - t))
-        at_row, row = t * H + h, r * H + zero
-        if SAVE:
-            store_tile(W1_at_ptr, index * H + h, at_k + zero, at_n, K, N, W1)
-            store_tile(W1_momentum_at_ptr, index * H + h, at_k + zero, at_n, K, N, W1_momentum)
-            store_tile(W2_at_ptr, index * H + h, at_n + zero, at_v, N, V, W2)
-            store_tile(W2_momentum_at_ptr, index * H + h, at_n + zero, at_v, N, V, W2_momentum)
-        log_mu = load_numbers(log_mu_ptr, at_row, row, here)
-        k = load_rows(k_ptr, at_row, row, here, at_k, K)
-        d1 = load_tile(d1_ptr, index * H + h, r + zero, at_n, C, N)
-        eta = load_numbers(eta_ptr, at_row, row, here)
-        G_end = load_row(G_end_ptr, index * H + h, r, C)
-        reach_end = load_number(reach_end_ptr, index * H + h)
-        log_alpha = load_numbers(log_alpha_ptr, at_row, row, here)
-        decay_alpha = tl.maximum(-60.0, log_alpha)  # log α_t = max(−60, log_alpha_t)
-        beta_end = exp(tl.sum(decay_alpha, 0))  # β[C] = exp(Σ_l log α_l)
-        W1_next = beta_end * W1 + reach_end * W1_momentum - dot_tn(k, G_end[:, None] * d1.to(tl.float32), DOT)
-
-        # decays, and the weights of surprises
-        decay_mu = tl.maximum(-60.0, log_mu)  # log μ_t = max(−60, log_mu_t)
-        h1 = load_tile(h1_ptr, index * H + h, r + zero, at_n, C, N)
-        d2 = load_tile(d2_ptr, index * H + h, r + zero, at_v, C, V)
-        m_end = exp(tl.sum(decay_mu, 0))  # m[C] = exp(Σ_l log μ_l)
-        n_end = eta * exp(sum_after(decay_mu, r, DOT))  # n[C]_t = η_t exp(Σ_{l>t} log μ_l)
-
-        # the state behind the tile
-        W1_momentum_next = m_end * W1_momentum - dot_tn(k, n_end[:, None] * d1.to(tl.float32), DOT)
-        W2_next = beta_end * W2 + reach_end * W2_momentum - dot_tn(h1, G_end[:, None] * d2.to(tl.float32), DOT)
-        W2_momentum_next = m_end * W2_momentum - dot_tn(h1, n_end[:, None] * d2.to(tl.float32), DOT)
-        W1 = W1_next
-        W2 = W2_next
-        W1_momentum = W1_momentum_next
-        W2_momentum = W2_momentum_next
-
-    store_tile(W1_next_ptr, n * H + h, at_k, at_n, K, N, W1)
-    store_tile(W2_next_ptr, n * H + h, at_n, at_v, N, V, W2)
-    store_tile(W1_momentum_next_ptr, n * H + h, at_k, at_n, K, N, W1_momentum)
-    store_tile(W2_momentum_next_ptr, n * H + h, at_n, at_v, N, V, W2_momentum)
-
-
-@triton.jit(do_not_specialize=JUST_NUMBERS)
-def resume_read(
-    G_ptr, P1_ptr, W1_at_ptr, W1_momentum_at_ptr, W2_at_ptr, W2_momentum_at_ptr, d1_ptr, d2_ptr, h1_ptr, ln_bias_ptr,
-    ln_weight_ptr, log_alpha_ptr, q_ptr, reach_ptr, o_ptr, position_ptr, cu_ptr, T, members, low, high,
-    H: tl.constexpr, K: tl.constexpr, N: tl.constexpr, V: tl.constexpr, C: tl.constexpr, BK: tl.constexpr, BN: tl.constexpr,
-    BV: tl.constexpr, BC: tl.constexpr, DOT: tl.constexpr, GRID: tl.constexpr, PACKED: tl.constexpr, SAVE: tl.constexpr,
-):  # fmt: skip
-    """o: every tile on its own."""
-    index, h = low + (tl.program_id(0) // H).to(tl.int64), tl.program_id(0) % H
-    n = sequence_of(index, cu_ptr, members, C, GRID, PACKED)
-    first, end, base, tiles, slot, step = span(n, position_ptr, cu_ptr, T, members, C, GRID, PACKED)
-    i = (index - slot) // step
-    if i >= tiles:
-        return
-    r = tl.arange(0, BC)
-    at_k = tl.arange(0, BK)
-    at_v = tl.arange(0, BV)
-    ln_bias = load_row(ln_bias_ptr, h, at_v, V)
-    ln_weight = load_row(ln_weight_ptr, h, at_v, V)
-    t = base + i * C
-    here = (r >= first - t) & (r < tl.minimum(C, end - t))
-    at_row, row = t * H + h, r * H
-    reach = load_row(reach_ptr, index * H + h, r, C)
-    log_alpha = load_numbers(log_alpha_ptr, at_row, row, here)
-    decay_alpha = tl.maximum(-60.0, log_alpha)  # log α_t = max(−60, log_alpha_t)
-    beta = exp(tl.cumsum(decay_alpha, 0))  # β_t = exp(Σ_{l≤t} log α_l)
-    read_h1_W2 = tl.zeros([BC, BV], tl.float32)
-    read_h1_W2_momentum = tl.zeros([BC, BV], tl.float32)
-    read_h1_h1 = tl.zeros([BC, BC], tl.float32)
-    for b in tl.range(tl.cdiv(N, BN), disable_licm=True):
-        at_n = b * BN + tl.arange(0, BN)
-        q = load_rows(q_ptr, at_row, row, here, at_k, K)
-        W1 = load_tile(W1_at_ptr, index * H + h, at_k, at_n, K, N)
-        W1_momentum = load_tile(W1_momentum_at_ptr, index * H + h, at_k, at_n, K, N)
-        d1 = load_tile(d1_ptr, index * H + h, r, at_n, C, N)
-        P1 = load_tile(P1_ptr, index * H + h, r, r, C, C)
-        read_z1 = beta[:, None] * dot(q, W1, DOT) + reach[:, None] * dot(q, W1_momentum, DOT) - dot(P1, d1, DOT)
-        W2 = load_tile(W2_at_ptr, index * H + h, at_n, at_v, N, V)
-        read_h1 = (gelu(read_z1)).to(DOT)  # h₁[q]_t = gelu(z₁[q]_t)
-        W2_momentum = load_tile(W2_momentum_at_ptr, index * H + h, at_n, at_v, N, V)
-        read_h1_W2 += dot(read_h1, W2, DOT)
-        h1 = load_tile(h1_ptr, index * H + h, r, at_n, C, N)
-        read_h1_W2_momentum += dot(read_h1, W2_momentum, DOT)
-        read_h1_h1 += dot_nt(read_h1, h1, DOT)
-    G = load_tile(G_ptr, index * H + h, r, r, C, C)
-    d2 = load_tile(d2_ptr, index * H + h, r, at_v, C, V)
-
-    # the memory at the queries
-    P2 = (G.to(tl.float32) * read_h1_h1).to(DOT)  # P₂_tj = G_tj (h₁[q]_t h₁_jᵀ)
-    read_f = beta[:, None] * read_h1_W2 + reach[:, None] * read_h1_W2_momentum - dot(P2, d2, DOT)
-    read_mean = tl.sum(read_f, 1) / V  # f̄[q]_t = mean(f[q]_t)
-    read_centred = read_f - read_mean[:, None]  # f̃[q]_t = f[q]_t − f̄[q]_t
-    read_centred_squared = tl.sum(tl.where((at_v < V)[None, :], read_centred * read_centred, 0.0), 1)
-    read_rstd = tl.rsqrt(read_centred_squared / V + 1e-06)  # ρ[q]_t = 1 / √(mean(f̃[q]_t²) + 1e-06)
-    q = load_rows(q_ptr, at_row, row, here, at_k, K)
-    read_normal = read_rstd[:, None] * read_centred  # f̂[q]_t = ρ[q]_t f̃[q]_t
-    o = ln_weight[None, :] * read_normal + ln_bias[None, :] + q.to(tl.float32)  # y_t = ln_weight · f̂[q]_t + ln_bias + q_t
-    store_rows(o_ptr, at_row, row, here, at_v, V, o)
-
-
-@triton.jit(do_not_specialize=JUST_NUMBERS)
-def resume_pre(
-    W1_at_ptr, W1_momentum_at_ptr, W2_at_ptr, W2_momentum_at_ptr, W2_start_ptr, d1_ptr, d2_ptr, d_o_ptr, eta_ptr, h1_ptr,
-    k_ptr, ln_bias_ptr, ln_weight_ptr, log_alpha_ptr, log_mu_ptr, q_ptr, v_ptr, read_h1_ptr, d_read_f_ptr, d_read_z1_ptr,
-    P2_ptr, centred_ptr, du_ptr, d_eta_from_G_ptr, d_q_k_ptr, d_ln_bias_early_ptr, d_ln_weight_early_ptr,
-    d_log_alpha_early_ptr, d_log_mu_early_ptr, d_q_ptr, position_ptr, cu_ptr, T, members, low, high,
-    H: tl.constexpr, K: tl.constexpr, N: tl.constexpr, V: tl.constexpr, C: tl.constexpr, BK: tl.constexpr, BN: tl.constexpr,
-    BV: tl.constexpr, BC: tl.constexpr, DOT: tl.constexpr, GRID: tl.constexpr, PACKED: tl.constexpr, SAVE: tl.constexpr,
-):  # fmt: skip
-    """read_h1, d_read_f, d_read_z1, P2, centred, du, d_eta_from_G, d_q_k, d_ln_bias_early, …: every tile on its own."""
-    index, h = low + (tl.program_id(0) // H).to(tl.int64), tl.program_id(0) % H
-    n = sequence_of(index, cu_ptr, members, C, GRID, PACKED)
-    first, end, base, tiles, slot, step = span(n, position_ptr, cu_ptr, T, members, C, GRID, PACKED)
-    i = (index - slot) // step
-    if i >= tiles:
-        return
-    own = index - low
-    r = tl.arange(0, BC)
-    at_k = tl.arange(0, BK)
-    at_v = tl.arange(0, BV)
-    causal = r[:, None] >= r[None, :]
-    strict = r[:, None] > r[None, :]
-    ln_bias = load_row(ln_bias_ptr, h, at_v, V)
-    ln_weight = load_row(ln_weight_ptr, h, at_v, V)
-    t = base + i * C
-    here = (r >= first - t) & (r < tl.minimum(C, end - t))
-    at_row, row = t * H + h, r * H
-    log_mu = load_numbers(log_mu_ptr, at_row, row, here)
-    log_alpha = load_numbers(log_alpha_ptr, at_row, row, here)
-
-    # decays, and the weights of surprises
-    decay_alpha = tl.maximum(-60.0, log_alpha)  # log α_t = max(−60, log_alpha_t)
-    beta = exp(tl.cumsum(decay_alpha, 0))  # β_t = exp(Σ_{l≤t} log α_l)
-    exp_decay_alpha_before = exp(segment_sums(decay_alpha, strict))  # exp·log α·before_tj = exp(Σ_{j<l≤t} log α_l)
-    D_alpha = tl.where(causal, exp_decay_alpha_before, 0.0)  # Λ[α]_tj = [j ≤ t] exp·log α·before_tj
-    eta = load_numbers(eta_ptr, at_row, row, here)
-    valid = tl.where(here, 1.0, 0.0)
-    valid_D_alpha = valid[None, :] * D_alpha  # valid·Λ[α]_tj = Λ[α]_tj valid_j
-    decay_mu = tl.maximum(-60.0, log_mu)  # log μ_t = max(−60, log_mu_t)
-    m = exp(tl.cumsum(decay_mu, 0))  # m_t = exp(Σ_{l≤t} log μ_l)
-    reach = tl.sum(m[None, :] * valid_D_alpha, 1)  # ω_t = Σ_i valid·Λ[α]_ti m_i
-    exp_decay_mu_before = exp(segment_sums(decay_mu, strict))  # exp·log μ·before_tj = exp(Σ_{j<l≤t} log μ_l)
-    D_mu = tl.where(causal, exp_decay_mu_before, 0.0)  # Λ[μ]_tj = [j ≤ t] exp·log μ·before_tj
-    valid_D_alpha_D_mu = exact_dot(valid_D_alpha, D_mu, DOT)  # valid·Λ[α]·Λ[μ]_tj = Σ_i valid·Λ[α]_ti Λ[μ]_ij
-    G = eta[None, :] * valid_D_alpha_D_mu  # G_tj = valid·Λ[α]·Λ[μ]_tj η_j
-    k = load_rows(k_ptr, at_row, row, here, at_k, K)
-    q = load_rows(q_ptr, at_row, row, here, at_k, K)
-    q_k = dot_nt(q, k, DOT)  # q·k_tj = q_t k_jᵀ
-    P1 = (G * q_k).to(DOT)  # P₁_tj = G_tj q·k_tj
-    read_h1_W2 = tl.zeros([BC, BV], tl.float32)  # h₁[q]·W₂[0]_t = h₁[q]_t W₂[0]
-    read_h1_W2_momentum = tl.zeros([BC, BV], tl.float32)  # h₁[q]·S₂[0]_t = h₁[q]_t S₂[0]
-    read_h1_h1 = tl.zeros([BC, BC], tl.float32)  # h₁[q]·h₁_tj = h₁[q]_t h₁_jᵀ
-    f = tl.zeros([BC, BV], tl.float32)  # f_t = h₁_t W₂[start]
-    for b in tl.range(tl.cdiv(N, BN), disable_licm=True):
-        at_n = b * BN + tl.arange(0, BN)
-        W1 = load_tile(W1_at_ptr, index * H + h, at_k, at_n, K, N)
-        q = load_rows(q_ptr, at_row, row, here, at_k, K)
-        W1_momentum = load_tile(W1_momentum_at_ptr, index * H + h, at_k, at_n, K, N)
-        q_W1 = dot(q, W1, DOT)  # q·W₁[0]_t = q_t W₁[0]
-        d1 = load_tile(d1_ptr, index * H + h, r, at_n, C, N)
-        q_W1_momentum = dot(q, W1_momentum, DOT)  # q·S₁[0]_t = q_t S₁[0]
-        read_z1 = beta[:, None] * q_W1 + reach[:, None] * q_W1_momentum - dot(P1, d1, DOT)
-        W2 = load_tile(W2_at_ptr, index * H + h, at_n, at_v, N, V)
-        read_h1 = gelu(read_z1)  # h₁[q]_t = gelu(z₁[q]_t)
-        W2_momentum = load_tile(W2_momentum_at_ptr, index * H + h, at_n, at_v, N, V)
-        read_h1_W2 += dot(read_h1, W2, DOT)
-        h1 = load_tile(h1_ptr, index * H + h, r, at_n, C, N)
-        read_h1_W2_momentum += dot(read_h1, W2_momentum, DOT)
-        W2_start = load_tile(W2_start_ptr, n * H + h, at_n, at_v, N, V).to(tl.float32)
-        read_h1_h1 += dot_nt(read_h1, h1, DOT)
-        f += dot(h1, W2_start, DOT)
-        store_tile(read_h1_ptr, own * H + h, r, at_n, C, N, read_h1)
-    d2 = load_tile(d2_ptr, index * H + h, r, at_v, C, V)
-
-    # the memory at the queries
-    P2 = G * read_h1_h1  # P₂_tj = G_tj h₁[q]·h₁_tj
-    read_f = beta[:, None] * read_h1_W2 + reach[:, None] * read_h1_W2_momentum - dot(P2, d2, DOT)
-    read_mean = tl.sum(read_f, 1) / V  # f̄[q]_t = mean(f[q]_t)
-    d_o = load_rows(d_o_ptr, at_row, row, here, at_v, V)
-    read_centred = read_f - read_mean[:, None]  # f̃[q]_t = f[q]_t − f̄[q]_t
-    d_read_normal = ln_weight[None, :] * d_o.to(tl.float32)  # ∂f̂[q]_t = d_o_t · ln_weight
-    d_read_normal_read_centred = d_read_normal * read_centred
-    d_read_rstd = tl.sum(d_read_normal_read_centred, 1)
-    read_centred_squared = tl.sum(tl.where((at_v < V)[None, :], read_centred * read_centred, 0.0), 1)
-    read_rstd = tl.rsqrt(read_centred_squared / V + 1e-06)  # ρ[q]_t = 1 / √(mean(f̃[q]_t²) + 1e-06)
-    d_read_centred = (
-        read_rstd[:, None] * d_read_normal
-        - d_read_rstd[:, None] * (read_rstd[:, None] * read_rstd[:, None] * read_rstd[:, None]) / V * read_centred
-    )  # fmt: skip
-    read_normal = read_rstd[:, None] * read_centred  # f̂[q]_t = ρ[q]_t f̃[q]_t
-    store_tile(P2_ptr, own * H + h, r, r, C, C, P2)
-    d_read_f = d_read_centred - tl.sum(tl.where((at_v < V)[None, :], d_read_centred, 0.0), 1)[:, None] / V
-    P2_d_read_f = -dot_tn(P2, d_read_f, DOT)
-    P2_d_read_f_and_more = P2_d_read_f - tl.sum(tl.where((at_v < V)[None, :], P2_d_read_f, 0.0), 1)[:, None] / V
-
-    # the surprises of all tokens
-    mean = tl.sum(f, 1) / V  # f̄_t = mean(f_t)
-    centred = f - mean[:, None]  # f̃_t = f_t − f̄_t
-    store_tile(centred_ptr, own * H + h, r, at_v, C, V, centred)
-    centred_squared = tl.sum(tl.where((at_v < V)[None, :], centred * centred, 0.0), 1)
-    rstd = tl.rsqrt(centred_squared / V + 1e-06)  # ρ_t = 1 / √(mean(f̃_t²) + 1e-06)
-    P2_d_read_f_and_more_centred = tl.sum(tl.where((at_v < V)[None, :], P2_d_read_f_and_more * centred, 0.0), 1)
-    x52 = rstd[:, None] * P2_d_read_f_and_more + (-P2_d_read_f_and_more_centred * (rstd * rstd * rstd) / V)[:, None] * centred
-    normal = rstd[:, None] * centred  # f̂_t = ρ_t f̃_t
-    k = load_rows(k_ptr, at_row, row, here, at_k, K)
-    v = load_rows(v_ptr, at_row, row, here, at_v, V)
-    u = ln_weight[None, :] * normal + ln_bias[None, :] + k.to(tl.float32)  # u_t = ln_weight · f̂_t + ln_bias + k_t
-    e = u - v.to(tl.float32)  # e_t = u_t − v_t
-    du = 2 * e  # ∂ℓ/∂u_t = 2 e_t
-    d_o = load_rows(d_o_ptr, at_row, row, here, at_v, V)
-    x53 = ln_weight[None, :] * x52
-    x56 = x52 * du + 2 * x53 * normal + d_o.to(tl.float32) * read_normal
-    d_ln_bias_early = tl.sum(2 * x53 + d_o.to(tl.float32), 0)
-    store_tile(du_ptr, own * H + h, r, at_v, C, V, du)
-    d_ln_weight_early = tl.sum(x56, 0)
-    d_P2 = -dot_nt(d_read_f, d2, DOT)  # ∂P₂_tj = −∂f[q]_t d₂_jᵀ
-    d_read_h1_h1 = (d_P2 * G).to(DOT)  # ∂h₁[q]·h₁_tj = ∂P₂_tj G_tj
-    store_row(d_ln_bias_early_ptr, own * H + h, at_v, V, d_ln_bias_early)
-    store_row(d_ln_weight_early_ptr, own * H + h, at_v, V, d_ln_weight_early)
-    store_tile(d_read_f_ptr, own * H + h, r, at_v, C, V, d_read_f)
-    d_read_z1_d1 = tl.zeros([BC, BC], tl.float32)
-    d_reach_from_read_z1 = tl.zeros([BC], tl.float32)
-    d_beta_from_read_z1 = tl.zeros([BC], tl.float32)
-    d_read_z1_W1_momentum = tl.zeros([BC, BK], tl.float32)
-    d_read_z1_W1 = tl.zeros([BC, BK], tl.float32)
-    for b in tl.range(tl.cdiv(N, BN), disable_licm=True):
-        at_n = b * BN + tl.arange(0, BN)
-        h1 = load_tile(h1_ptr, index * H + h, r, at_n, C, N)
-        W2_momentum = load_tile(W2_momentum_at_ptr, index * H + h, at_n, at_v, N, V)
-        W2 = load_tile(W2_at_ptr, index * H + h, at_n, at_v, N, V)
-        W1 = load_tile(W1_at_ptr, index * H + h, at_k, at_n, K, N)
-        q = load_rows(q_ptr, at_row, row, here, at_k, K)
-        W1_momentum = load_tile(W1_momentum_at_ptr, index * H + h, at_k, at_n, K, N)
-        q_W1 = dot(q, W1, DOT)  # q·W₁[0]_t = q_t W₁[0]
-        d1 = load_tile(d1_ptr, index * H + h, r, at_n, C, N)
-        q_W1_momentum = dot(q, W1_momentum, DOT)  # q·S₁[0]_t = q_t S₁[0]
-        read_z1 = beta[:, None] * q_W1 + reach[:, None] * q_W1_momentum - dot(P1, d1, DOT)
-        d_read_h1_from_read_h1_h1 = dot(d_read_h1_h1, h1, DOT)
-        d_read_f_W2_momentum = dot_nt(d_read_f, W2_momentum, DOT)
-        d_read_f_W2 = dot_nt(d_read_f, W2, DOT)
-        d_read_z1 = (reach[:, None] * d_read_f_W2_momentum + beta[:, None] * d_read_f_W2 + d_read_h1_from_read_h1_h1) * gelu_slope(read_z1)
-        d_read_z1_d1 += dot_nt(d_read_z1, d1, DOT)
-        d_reach_from_read_z1 += tl.sum(d_read_z1 * q_W1_momentum, 1)
-        d_beta_from_read_z1 += tl.sum(d_read_z1 * q_W1, 1)
-        d_read_z1_W1_momentum += dot_nt(d_read_z1, W1_momentum, DOT)
-        d_read_z1_W1 += dot_nt(d_read_z1, W1, DOT)
-        store_tile(d_read_z1_ptr, own * H + h, r, at_n, C, N, d_read_z1)
-    d_P1 = -d_read_z1_d1  # ∂P₁_tj = −∂z₁[q]_t d₁_jᵀ
-
-    # back through decays, and the weights of surprises
-    d_G = d_P2 * read_h1_h1 + d_P1 * q_k  # ∂G_tj = ∂P₂_tj h₁[q]·h₁_tj + ∂P₁_tj q·k_tj
-    valid_eta_D_alpha_d_G = valid[:, None] * eta[None, :] * dot_tn(D_alpha, d_G, DOT)
-    x69 = segment_gradient(tl.where(causal, valid_eta_D_alpha_d_G, 0.0) * exp_decay_mu_before, strict, DOT)
-    d_reach = tl.sum(d_read_f * read_h1_W2_momentum, 1) + d_reach_from_read_z1  # ∂ω_t = ∂f[q]_t h₁[q]·S₂[0]_tᵀ + ∂z₁[q]_t q·S₁[0]_tᵀ
-    d_m_from_m_t1_m_behind = tl.cumsum(tl.sum(d_reach[:, None] * valid_D_alpha, 0) * m, 0, reverse=True)
-    d_log_mu_early = (1 - tl.where(log_mu + 60 < 0, 1.0, 0.0)) * (x69 + d_m_from_m_t1_m_behind)
-    store_row(d_log_mu_early_ptr, own * H + h, r, C, d_log_mu_early)
-    d_D_alpha = valid[None, :] * (d_reach[:, None] * m[None, :] + dot_nt(eta[None, :] * d_G, D_mu, DOT))
-    d_decay_alpha_from_decay_alpha = segment_gradient(tl.where(causal, d_D_alpha, 0.0) * exp_decay_alpha_before, strict, DOT)
-    d_eta_from_G = tl.sum(d_G * valid_D_alpha_D_mu, 0)  # ∂η(G_t) = Σ_l ∂G_lt valid·Λ[α]·Λ[μ]_lt
-    store_row(d_eta_from_G_ptr, own * H + h, r, C, d_eta_from_G)
-    d_q_k = d_P1 * G  # ∂q·k_tj = ∂P₁_tj G_tj
-    store_tile(d_q_k_ptr, own * H + h, r, r, C, C, d_q_k)
-    d_o = load_rows(d_o_ptr, at_row, row, here, at_v, V)
-    k = load_rows(k_ptr, at_row, row, here, at_k, K)
-    d_q = reach[:, None] * d_read_z1_W1_momentum + beta[:, None] * d_read_z1_W1 + d_o.to(tl.float32) + dot(d_q_k, k, DOT)
-    store_rows(d_q_ptr, at_row, row, here, at_k, K, d_q)
-    d_decay_alpha_from_decay_alpha_before = tl.cumsum(beta * (tl.sum(d_read_f * read_h1_W2, 1) + d_beta_from_read_z1), 0, reverse=True)
-    d_log_alpha_early = (
-        (1 - tl.where(log_alpha + 60 < 0, 1.0, 0.0)) * (d_decay_alpha_from_decay_alpha + d_decay_alpha_from_decay_alpha_before)
-    )  # fmt: skip
-    store_row(d_log_alpha_early_ptr, own * H + h, r, C, d_log_alpha_early)
-
-
-@triton.jit(do_not_specialize=JUST_NUMBERS)
-def resume_seq(
-    d_W1_ptr, d_W1_momentum_ptr, d_W2_ptr, d_W2_momentum_ptr, d_read_f_ptr, d_read_z1_ptr, log_alpha_ptr, log_mu_ptr, q_ptr,
-    reach_ptr, reach_end_ptr, read_h1_ptr, d_W1_next_ptr, d_W1_momentum_next_ptr, d_W2_next_ptr, d_W2_momentum_next_ptr,
-    d_W1_at_ptr, d_W1_momentum_at_ptr, d_W2_at_ptr, d_W2_momentum_at_ptr, position_ptr, cu_ptr, T, members, low, high,
-    H: tl.constexpr, K: tl.constexpr, N: tl.constexpr, V: tl.constexpr, C: tl.constexpr, BK: tl.constexpr, BN: tl.constexpr,
-    BV: tl.constexpr, BC: tl.constexpr, DOT: tl.constexpr, GRID: tl.constexpr, PACKED: tl.constexpr, SAVE: tl.constexpr,
-):  # fmt: skip
-    """d_W1, d_W1_momentum, d_W2, d_W2_momentum: from the last tile to the first."""
-    n, h = (tl.program_id(0) // H).to(tl.int64), tl.program_id(0) % H
-    first, end, base, tiles, slot, step = span(n, position_ptr, cu_ptr, T, members, C, GRID, PACKED)
-    r = tl.arange(0, BC)
-    at_k = tl.arange(0, BK)
-    at_n = tl.program_id(1) * BN + tl.arange(0, BN)
-    at_v = tl.arange(0, BV)
-    d_W1 = load_tile(d_W1_ptr, n * H + h, at_k, at_n, K, N).to(tl.float32)
-    d_W1_momentum = load_tile(d_W1_momentum_ptr, n * H + h, at_k, at_n, K, N).to(tl.float32)
-    d_W2 = load_tile(d_W2_ptr, n * H + h, at_n, at_v, N, V).to(tl.float32)
-    d_W2_momentum = load_tile(d_W2_momentum_ptr, n * H + h, at_n, at_v, N, V).to(tl.float32)
-    begin, stop = walked(tiles, slot, step, low, high)
-    for lane in tl.range(stop - begin, disable_licm=True):
-        i = stop - 1 - lane
-        index = slot + i * step
-        own = index - low
-        zero = (index >> 31).to(tl.int32)  # not known to the compiler, which so computes addresses anew
-        t = base + i * C
-        here = (r >= first - t) & (r < tl.minimum(C, end - t))
-        at_row, row = t * H + h, r * H + zero
-        if SAVE:
-            store_tile(d_W1_at_ptr, own * H + h, at_k + zero, at_n, K, N, d_W1)
-            store_tile(d_W1_momentum_at_ptr, own * H + h, at_k + zero, at_n, K, N, d_W1_momentum)
-            store_tile(d_W2_at_ptr, own * H + h, at_n + zero, at_v, N, V, d_W2)
-            store_tile(d_W2_momentum_at_ptr, own * H + h, at_n + zero, at_v, N, V, d_W2_momentum)
-        read_h1 = load_tile(read_h1_ptr, own * H + h, r + zero, at_n, C, N)
-        d_read_f = load_tile(d_read_f_ptr, own * H + h, r + zero, at_v, C, V)
-        reach_end = load_number(reach_end_ptr, index * H + h)
-        log_mu = load_numbers(log_mu_ptr, at_row, row, here)
-        log_alpha = load_numbers(log_alpha_ptr, at_row, row, here)
-        reach = load_row(reach_ptr, index * H + h, r, C)
-
-        # decays, and the weights of surprises
-        decay_mu = tl.maximum(-60.0, log_mu)  # log μ_t = max(−60, log_mu_t)
-        q = load_rows(q_ptr, at_row, row, here, at_k, K)
-        d_read_z1 = load_tile(d_read_z1_ptr, own * H + h, r + zero, at_n, C, N)
-        m_end = exp(tl.sum(decay_mu, 0))  # m[C] = exp(Σ_l log μ_l)
-        d_W2_momentum_from_read_h1_W2_momentum = dot_tn(read_h1, reach[:, None] * d_read_f.to(tl.float32), DOT)
-        d_W2_momentum_next = m_end * d_W2_momentum + reach_end * d_W2 + d_W2_momentum_from_read_h1_W2_momentum
-        d_W1_momentum_2 = m_end * d_W1_momentum + reach_end * d_W1 + dot_tn(q, reach[:, None] * d_read_z1.to(tl.float32), DOT)
-        d_read_f = load_tile(d_read_f_ptr, own * H + h, r + zero, at_v, C, V)
-        decay_alpha = tl.maximum(-60.0, log_alpha)  # log α_t = max(−60, log_alpha_t)
-        beta_end = exp(tl.sum(decay_alpha, 0))  # β[C] = exp(Σ_l log α_l)
-        beta = exp(tl.cumsum(decay_alpha, 0))  # β_t = exp(Σ_{l≤t} log α_l)
-        d_W1_2 = beta_end * d_W1 + dot_tn(q, beta[:, None] * d_read_z1.to(tl.float32), DOT)
-        d_W2_from_read_h1_W2 = dot_tn(read_h1, beta[:, None] * d_read_f.to(tl.float32), DOT)
-        d_W2_next = beta_end * d_W2 + d_W2_from_read_h1_W2
-        d_W1 = d_W1_2
-        d_W1_momentum = d_W1_momentum_2
-        d_W2 = d_W2_next
-        d_W2_momentum = d_W2_momentum_next
-
-    store_tile(d_W1_next_ptr, n * H + h, at_k, at_n, K, N, d_W1)
-    store_tile(d_W1_momentum_next_ptr, n * H + h, at_k, at_n, K, N, d_W1_momentum)
-    store_tile(d_W2_next_ptr, n * H + h, at_n, at_v, N, V, d_W2)
-    store_tile(d_W2_momentum_next_ptr, n * H + h, at_n, at_v, N, V, d_W2_momentum)
-
-
-@triton.jit(do_not_specialize=JUST_NUMBERS)
-def resume_post(
-    P2_ptr, W1_at_ptr, W1_momentum_at_ptr, W1_start_ptr, W2_at_ptr, W2_momentum_at_ptr, W2_start_ptr, centred_ptr,
-    d_W1_at_ptr, d_W1_momentum_at_ptr, d_W2_at_ptr, d_W2_momentum_at_ptr, d_eta_from_G_ptr, d_ln_bias_early_ptr,
-    d_ln_weight_early_ptr, d_log_alpha_early_ptr, d_log_mu_early_ptr, d_q_k_ptr, d_read_f_ptr, d_read_z1_ptr, du_ptr,
-    eta_ptr, k_ptr, ln_weight_ptr, log_alpha_ptr, log_mu_ptr, q_ptr, read_h1_ptr, d_W1_start_ptr, d_W2_start_ptr, d_eta_ptr,
-    d_k_ptr, d_ln_bias_ptr, d_ln_weight_ptr, d_log_alpha_ptr, d_log_mu_ptr, d_v_ptr, position_ptr, cu_ptr, T, members, low,
-    high,
-    H: tl.constexpr, K: tl.constexpr, N: tl.constexpr, V: tl.constexpr, C: tl.constexpr, BK: tl.constexpr, BN: tl.constexpr,
-    BV: tl.constexpr, BC: tl.constexpr, DOT: tl.constexpr, GRID: tl.constexpr, PACKED: tl.constexpr, SAVE: tl.constexpr,
-):  # fmt: skip
-    """d_W1_start, d_W2_start, d_eta, d_k, d_ln_bias, d_ln_weight, d_log_alpha, d_log_mu, d_v: every tile on its own."""
-    index, h = low + (tl.program_id(0) // H).to(tl.int64), tl.program_id(0) % H
-    n = sequence_of(index, cu_ptr, members, C, GRID, PACKED)
-    first, end, base, tiles, slot, step = span(n, position_ptr, cu_ptr, T, members, C, GRID, PACKED)
-    i = (index - slot) // step
-    if i >= tiles:
-        return
-    own = index - low
-    r = tl.arange(0, BC)
-    at_k = tl.arange(0, BK)
-    at_v = tl.arange(0, BV)
-    causal = r[:, None] >= r[None, :]
-    strict = r[:, None] > r[None, :]
-    ln_weight = load_row(ln_weight_ptr, h, at_v, V)
-    t = base + i * C
-    here = (r >= first - t) & (r < tl.minimum(C, end - t))
-    at_row, row = t * H + h, r * H
-    log_mu = load_numbers(log_mu_ptr, at_row, row, here)
-    log_alpha = load_numbers(log_alpha_ptr, at_row, row, here)
-
-    # decays, and the weights of surprises
-    decay_alpha = tl.maximum(-60.0, log_alpha)  # log α_t = max(−60, log_alpha_t)
-    exp_decay_alpha_before = exp(segment_sums(decay_alpha, strict))  # exp·log α·before_tj = exp(Σ_{j<l≤t} log α_l)
-    D_alpha = tl.where(causal, exp_decay_alpha_before, 0.0)  # Λ[α]_tj = [j ≤ t] exp·log α·before_tj
-    eta = load_numbers(eta_ptr, at_row, row, here)
-    decay_mu = tl.maximum(-60.0, log_mu)  # log μ_t = max(−60, log_mu_t)
-    exp_decay_mu_before = exp(segment_sums(decay_mu, strict))  # exp·log μ·before_tj = exp(Σ_{j<l≤t} log μ_l)
-    D_mu = tl.where(causal, exp_decay_mu_before, 0.0)  # Λ[μ]_tj = [j ≤ t] exp·log μ·before_tj
-    valid = tl.where(here, 1.0, 0.0)
-    D_end = valid * exp(sum_after(decay_alpha, r, DOT))  # Λ[C]_t = valid_t exp(Σ_{l>t} log α_l)
-    D_end_D_mu = tl.sum(D_end[:, None] * D_mu, 0)  # Λ[C]·Λ[μ]_t = Σ_i Λ[C]_i Λ[μ]_it
-    valid_D_alpha = valid[None, :] * D_alpha  # valid·Λ[α]_tj = Λ[α]_tj valid_j
-    valid_D_alpha_D_mu = exact_dot(valid_D_alpha, D_mu, DOT)  # valid·Λ[α]·Λ[μ]_tj = Σ_i valid·Λ[α]_ti Λ[μ]_ij
-    G = eta[None, :] * valid_D_alpha_D_mu  # G_tj = valid·Λ[α]·Λ[μ]_tj η_j
-    k = load_rows(k_ptr, at_row, row, here, at_k, K)
-    q = load_rows(q_ptr, at_row, row, here, at_k, K)
-    q_k = dot_nt(q, k, DOT)  # q·k_tj = q_t k_jᵀ
-    P1 = (G * q_k).to(DOT)  # P₁_tj = G_tj q·k_tj
-    decay_mu_behind = sum_after(decay_mu, r, DOT)  # log μ·behind_t = Σ_{l>t} log μ_l
-    n_end = eta * exp(decay_mu_behind)  # n[C]_t = η_t exp(log μ·behind_t)
-    centred = load_tile(centred_ptr, own * H + h, r, at_v, C, V)
-    G_end = D_end_D_mu * eta  # G[C]_t = Λ[C]·Λ[μ]_t η_t
-    du = load_tile(du_ptr, own * H + h, r, at_v, C, V)
-
-    # the surprises of all tokens
-    rstd = tl.rsqrt(tl.sum(square(centred.to(tl.float32)), 1) / V + 1e-06)  # ρ_t = 1 / √(mean(f̃_t²) + 1e-06)
-    ln_weight_du = ln_weight[None, :] * du.to(tl.float32)  # ln_weight·∂ℓ/∂u_t = ∂ℓ/∂u_t · ln_weight
-    ln_weight_du_centred = tl.sum(ln_weight_du * centred.to(tl.float32), 1)  # ln_weight·∂ℓ/∂u·f̃_t = ln_weight·∂ℓ/∂u_t f̃_tᵀ
-    rstd_ln_weight_du_and_more = (
-        rstd[:, None] * ln_weight_du
-        - ln_weight_du_centred[:, None] * (rstd[:, None] * rstd[:, None] * rstd[:, None]) / V * centred.to(tl.float32)
-    )  # fmt: skip
-    d2 = rstd_ln_weight_du_and_more - tl.sum(rstd_ln_weight_du_and_more, 1)[:, None] / V
-    h1_d_W2_momentum_at = tl.zeros([BC, BV], tl.float32)
-    h1_d_W2_at = tl.zeros([BC, BV], tl.float32)
-    d_d2_from_d2_W2_start = tl.zeros([BC, BV], tl.float32)
-    d_n_end_from_n_end_d1 = tl.zeros([BC], tl.float32)
-    d_G_end_from_G_end_d1 = tl.zeros([BC], tl.float32)
-    d1_d_W1_momentum_at = tl.zeros([BC, BK], tl.float32)
-    d1_d_W1_at = tl.zeros([BC, BK], tl.float32)
-    d_reach_end = tl.zeros([], tl.float32)  # ∂ω[C] = Σ_VN d_W2_at · S₂[0] + Σ_KN d_W1_at · S₁[0]
-    d_beta_end_from_W2_next = tl.zeros([], tl.float32)
-    d_beta_end_from_W1_next = tl.zeros([], tl.float32)
-    d_m_end_from_W2_momentum_next = tl.zeros([], tl.float32)
-    d_m_end_from_W1_momentum_next = tl.zeros([], tl.float32)
-    for b in tl.range(tl.cdiv(N, BN), disable_licm=True):
-        at_n = b * BN + tl.arange(0, BN)
-        d_W2_momentum_at = load_tile(d_W2_momentum_at_ptr, own * H + h, at_n, at_v, N, V)
-        W2_momentum = load_tile(W2_momentum_at_ptr, index * H + h, at_n, at_v, N, V)
-        d_W2_momentum_at_W2_momentum = d_W2_momentum_at.to(tl.float32) * W2_momentum.to(tl.float32)
-        d_m_end_from_W2_momentum_next += tl.sum(d_W2_momentum_at_W2_momentum)
-        W1_start = load_tile(W1_start_ptr, n * H + h, at_k, at_n, K, N).to(tl.float32)
-        k = load_rows(k_ptr, at_row, row, here, at_k, K)
-        z1 = dot(k, W1_start, DOT)  # z₁_t = k_t W₁[start]
-        h1 = gelu(z1)  # h₁_t = gelu(z₁_t)
-        d_W2_at = load_tile(d_W2_at_ptr, own * H + h, at_n, at_v, N, V)
-        h1_d_W2_momentum_at += dot(h1, d_W2_momentum_at, DOT)
-        W2_momentum = load_tile(W2_momentum_at_ptr, index * H + h, at_n, at_v, N, V)
-        h1_d_W2_at += dot(h1, d_W2_at, DOT)
-        W2 = load_tile(W2_at_ptr, index * H + h, at_n, at_v, N, V)
-        d_reach_end += tl.sum(d_W2_at.to(tl.float32) * W2_momentum.to(tl.float32))
-        d_beta_end_from_W2_next += tl.sum(d_W2_at.to(tl.float32) * W2.to(tl.float32))
-        d_W1_momentum_at = load_tile(d_W1_momentum_at_ptr, own * H + h, at_k, at_n, K, N)
-        d_W1_at = load_tile(d_W1_at_ptr, own * H + h, at_k, at_n, K, N)
-        d_read_z1 = load_tile(d_read_z1_ptr, own * H + h, r, at_n, C, N)
-        d_G_end_d1 = -dot(k, d_W1_at, DOT)  # ∂G[C]·d₁_t = −k_t d_W1_at
-        d_n_end_d1 = -dot(k, d_W1_momentum_at, DOT)  # ∂n[C]·d₁_t = −k_t d_W1_momentum_at
-        d_d1 = n_end[:, None] * d_n_end_d1 + G_end[:, None] * d_G_end_d1 - dot_tn(P1, d_read_z1, DOT)
-        W2_start = load_tile(W2_start_ptr, n * H + h, at_n, at_v, N, V).to(tl.float32)
-        d_d2_W2_start = (d_d1 * gelu_slope(z1)).to(DOT)
-        d_d2_from_d2_W2_start += dot(d_d2_W2_start, W2_start, DOT)
-        d2_W2_start = dot_nt(d2, W2_start, DOT)  # d₂·W₂[start]_t = d₂_t W₂[start]ᵀ
-        d1 = d2_W2_start * gelu_slope(z1)  # d₁_t = d₂·W₂[start]_t · gelu′(z₁_t)
-        d_n_end_from_n_end_d1 += tl.sum(d_n_end_d1 * d1, 1)
-        d_W1_momentum_at = load_tile(d_W1_momentum_at_ptr, own * H + h, at_k, at_n, K, N)
-        d_G_end_from_G_end_d1 += tl.sum(d_G_end_d1 * d1, 1)
-        d_W1_at = load_tile(d_W1_at_ptr, own * H + h, at_k, at_n, K, N)
-        d1_d_W1_momentum_at += dot_nt(d1, d_W1_momentum_at, DOT)
-        W1_momentum = load_tile(W1_momentum_at_ptr, index * H + h, at_k, at_n, K, N)
-        d1_d_W1_at += dot_nt(d1, d_W1_at, DOT)
-        d_W1_momentum_at_W1_momentum = d_W1_momentum_at.to(tl.float32) * W1_momentum.to(tl.float32)
-        d_m_end_from_W1_momentum_next += tl.sum(d_W1_momentum_at_W1_momentum)
-        W1 = load_tile(W1_at_ptr, index * H + h, at_k, at_n, K, N)
-        d_reach_end += tl.sum(d_W1_at.to(tl.float32) * W1_momentum.to(tl.float32))
-        d_beta_end_from_W1_next += tl.sum(d_W1_at.to(tl.float32) * W1.to(tl.float32))
-    d_eta_from_G = load_row(d_eta_from_G_ptr, own * H + h, r, C)
-
-    # back through decays, and the weights of surprises
-    d_G_end_d2 = -h1_d_W2_at  # ∂G[C]·d₂_t = −h₁_t d_W2_at
-    d_G_end = tl.sum(d_G_end_d2 * d2, 1) + d_G_end_from_G_end_d1  # ∂G[C]_t = ∂G[C]·d₂_t d₂_tᵀ + ∂G[C]·d₁_t d₁_tᵀ
-    d_D_end_D_mu = d_G_end * eta  # ∂Λ[C]·Λ[μ]_t = ∂G[C]_t η_t
-    x82 = tl.where(causal, d_D_end_D_mu[None, :] * D_end[:, None], 0.0) * exp_decay_mu_before
-    x85 = segment_gradient(x82, strict, DOT)
-    d_n_end_d2 = -h1_d_W2_momentum_at  # ∂n[C]·d₂_t = −h₁_t d_W2_momentum_at
-    d_n_end = tl.sum(d_n_end_d2 * d2, 1) + d_n_end_from_n_end_d1  # ∂n[C]_t = ∂n[C]·d₂_t d₂_tᵀ + ∂n[C]·d₁_t d₁_tᵀ
-    d_eta = d_eta_from_G + (d_n_end * exp(decay_mu_behind) + d_G_end * D_end_D_mu)
-    store_numbers(d_eta_ptr, at_row, row, here, d_eta)
-    d_decay_mu = sum_before(d_n_end * n_end, r, DOT)
-    m = exp(tl.cumsum(decay_mu, 0))  # m_t = exp(Σ_{l≤t} log μ_l)
-    d_log_alpha_early = load_row(d_log_alpha_early_ptr, own * H + h, r, C)
-    d_decay_alpha = sum_before(D_end * (d_reach_end * m + tl.sum(d_D_end_D_mu[None, :] * D_mu, 1)), r, DOT)
-    d_reach_end_D_end_m = d_reach_end * D_end * m
-    d_log_mu_early = load_row(d_log_mu_early_ptr, own * H + h, r, C)
-    d_reach_end_D_end_m_behind = tl.cumsum(d_reach_end_D_end_m, 0, reverse=True)
-    m_end = exp(tl.sum(decay_mu, 0))  # m[C] = exp(Σ_l log μ_l)
-    d_decay_mu_sum = m_end * (d_m_end_from_W2_momentum_next + d_m_end_from_W1_momentum_next)
-    d_log_mu_late = (1 - tl.where(log_mu + 60 < 0, 1.0, 0.0)) * (d_decay_mu + d_decay_mu_sum + x85 + d_reach_end_D_end_m_behind)
-    beta_end = exp(tl.sum(decay_alpha, 0))  # β[C] = exp(Σ_l log α_l)
-    d_log_alpha_late = (
-        (1 - tl.where(log_alpha + 60 < 0, 1.0, 0.0))
-        * (d_decay_alpha + beta_end * (d_beta_end_from_W2_next + d_beta_end_from_W1_next))
-    )  # fmt: skip
-    d_log_alpha = d_log_alpha_early + d_log_alpha_late
-    store_numbers(d_log_alpha_ptr, at_row, row, here, d_log_alpha)
-    d_log_mu = d_log_mu_early + d_log_mu_late
-    store_numbers(d_log_mu_ptr, at_row, row, here, d_log_mu)
-    x63 = (n_end[:, None] * d_n_end_d2 + G_end[:, None] * d_G_end_d2) + d_d2_from_d2_W2_start
-    x64 = x63 - tl.sum(x63, 1)[:, None] / V
-    d_read_f = load_tile(d_read_f_ptr, own * H + h, r, at_v, C, V)
-    P2 = load_tile(P2_ptr, own * H + h, r, r, C, C)
-    P2_d_read_f = dot_tn(P2, d_read_f, DOT)
-    centred = load_tile(centred_ptr, own * H + h, r, at_v, C, V)
-    d_d2 = (n_end[:, None] * d_n_end_d2 + G_end[:, None] * d_G_end_d2 - P2_d_read_f) + d_d2_from_d2_W2_start
-    d_ln_bias_early = load_row(d_ln_bias_early_ptr, own * H + h, at_v, V)
-    x65 = -tl.sum(x64 * centred.to(tl.float32), 1) * (rstd * rstd * rstd) / V
-    x66 = rstd[:, None] * x64 + x65[:, None] * centred.to(tl.float32)
-    P2_d_read_f_2 = -P2_d_read_f
-    P2_d_read_f_and_more = P2_d_read_f_2 - tl.sum(P2_d_read_f_2, 1)[:, None] / V
-    x92 = -tl.sum(P2_d_read_f_and_more * centred.to(tl.float32), 1) * (rstd * rstd * rstd) / V
-    x93 = rstd[:, None] * P2_d_read_f_and_more + x92[:, None] * centred.to(tl.float32)
-    x94 = 2 * (ln_weight[None, :] * x93)
-    d_ln_weight_early = load_row(d_ln_weight_early_ptr, own * H + h, at_v, V)
-    x67 = ln_weight[None, :] * x66
-    store_row(d_ln_bias_ptr, index * H + h, at_v, V, d_ln_bias_early + 2 * tl.sum(x67, 0))
-    x70 = 2 * x67
-    d_v = -x94 + -x70
-    store_rows(d_v_ptr, at_row, row, here, at_v, V, d_v)
-    centred = load_tile(centred_ptr, own * H + h, r, at_v, C, V)
-    du = load_tile(du_ptr, own * H + h, r, at_v, C, V)
-    normal = rstd[:, None] * centred.to(tl.float32)  # f̂_t = ρ_t f̃_t
-    d_ln_weight_early_and_more = d_ln_weight_early + tl.sum(x66 * du.to(tl.float32) + x70 * normal, 0)
-
-    # back through the surprises of all tokens
-    d_t3 = d_d2 - tl.sum(d_d2, 1)[:, None] / V  # ∂t₃_t = ∂d₂_t − mean(∂d₂_t)
-    d_t2_centred = -tl.sum(d_t3 * centred.to(tl.float32), 1) * (rstd * rstd * rstd) / V  # ∂t₂·f̃_t = −mean(∂t₃_t · f̃_t) ρ_t³
-    d_t2 = rstd[:, None] * d_t3 + d_t2_centred[:, None] * centred.to(tl.float32)  # ∂t₂_t = ρ_t ∂t₃_t + ∂t₂·f̃_t f̃_t
-    d_du = ln_weight[None, :] * d_t2  # ∂∂ℓ/∂u_t = ∂t₂_t · ln_weight
-    d_e = 2 * d_du  # ∂e_t = 2 ∂∂ℓ/∂u_t
-    d_normal = ln_weight[None, :] * d_e  # ∂f̂_t = ∂e_t · ln_weight
-    d_t3_ln_weight_du_and_more = (
-        d_t3 * (ln_weight_du - 3 * ln_weight_du_centred[:, None] * (rstd[:, None] * rstd[:, None]) / V * centred.to(tl.float32))
-    )  # fmt: skip
-    d_centred_squared = (
-        -0.5 / V * (rstd * rstd * rstd) * (tl.sum(d_t3_ln_weight_du_and_more, 1) + tl.sum(d_normal * centred.to(tl.float32), 1))
-    )  # fmt: skip
-    d_centred = (
-        2 * d_centred_squared[:, None] * centred.to(tl.float32)
-        + rstd[:, None] * d_normal
-        + d_t2_centred[:, None] * ln_weight_du
-        - ln_weight_du_centred[:, None] * (rstd[:, None] * rstd[:, None] * rstd[:, None]) / V * d_t3
-    )  # fmt: skip
-    d_P2 = -dot_nt(d_read_f, d2, DOT)  # ∂P₂_tj = −∂f[q]_t d₂_jᵀ
-    d_read_h1_h1 = (d_P2 * G).to(DOT)  # ∂h₁[q]·h₁_tj = ∂P₂_tj G_tj
-    d_f = (d_centred - tl.sum(tl.where((at_v < V)[None, :], d_centred, 0.0), 1)[:, None] / V).to(DOT)  # ∂f_t = ∂f̃_t − mean(∂f̃_t)
-    k = load_rows(k_ptr, at_row, row, here, at_k, K)
-    store_row(d_ln_weight_ptr, index * H + h, at_v, V, d_ln_weight_early_and_more)
-    d_k_from_z1 = tl.zeros([BC, BK], tl.float32)
-    for b in tl.range(tl.cdiv(N, BN), disable_licm=True):
-        at_n = b * BN + tl.arange(0, BN)
-        d_W2_at = load_tile(d_W2_at_ptr, own * H + h, at_n, at_v, N, V)
-        d_W2_momentum_at = load_tile(d_W2_momentum_at_ptr, own * H + h, at_n, at_v, N, V)
-        d2_d_W2_at = dot_nt(d2, d_W2_at, DOT)
-        read_h1 = load_tile(read_h1_ptr, own * H + h, r, at_n, C, N)
-        d2_d_W2_momentum_at = dot_nt(d2, d_W2_momentum_at, DOT)
-        d_h1_from_read_h1_h1 = dot_tn(d_read_h1_h1, read_h1, DOT)
-        d_h1 = d_h1_from_read_h1_h1 - n_end[:, None] * d2_d_W2_momentum_at - G_end[:, None] * d2_d_W2_at
-        d_read_z1 = load_tile(d_read_z1_ptr, own * H + h, r, at_n, C, N)
-        k = load_rows(k_ptr, at_row, row, here, at_k, K)
-        d_W1_at = load_tile(d_W1_at_ptr, own * H + h, at_k, at_n, K, N)
-        d_W1_momentum_at = load_tile(d_W1_momentum_at_ptr, own * H + h, at_k, at_n, K, N)
-        d_G_end_d1 = -dot(k, d_W1_at, DOT)  # ∂G[C]·d₁_t = −k_t d_W1_at
-        d_n_end_d1 = -dot(k, d_W1_momentum_at, DOT)  # ∂n[C]·d₁_t = −k_t d_W1_momentum_at
-        W2_start = load_tile(W2_start_ptr, n * H + h, at_n, at_v, N, V).to(tl.float32)
-        d_d1 = n_end[:, None] * d_n_end_d1 + G_end[:, None] * d_G_end_d1 - dot_tn(P1, d_read_z1, DOT)
-        d2_W2_start = dot_nt(d2, W2_start, DOT)  # d₂·W₂[start]_t = d₂_t W₂[start]ᵀ
-        W1_start = load_tile(W1_start_ptr, n * H + h, at_k, at_n, K, N).to(tl.float32)
-        d_h1_from_f = dot_nt(d_f, W2_start, DOT)
-        z1 = dot(k, W1_start, DOT)  # z₁_t = k_t W₁[start]
-        d_z1 = (
-            (d_d1 * d2_W2_start * (0.7978845608028654 * exp(-0.5 * (z1 * z1)) - 0.3989422804014327 * (z1 * z1) * exp(-0.5 * (z1 * z1))) + (d_h1 + d_h1_from_f) * gelu_slope(z1)).to(DOT)  # noqa: E501
-        )  # fmt: skip
-        d_d2_W2_start = (d_d1 * gelu_slope(z1)).to(DOT)
-        h1 = gelu(z1)  # h₁_t = gelu(z₁_t)
-        store_tile(d_W2_start_ptr, index * H + h, at_n, at_v, N, V, dot_tn(d_d2_W2_start, d2, DOT) + dot_tn(h1, d_f, DOT))
-        d_k_from_z1 += dot_nt(d_z1, W1_start, DOT)
-        store_tile(d_W1_start_ptr, index * H + h, at_k, at_n, K, N, dot_tn(k, d_z1, DOT))
-    d_q_k = load_tile(d_q_k_ptr, own * H + h, r, r, C, C)
-    q = load_rows(q_ptr, at_row, row, here, at_k, K)
-    d_k_late = x70 + d_k_from_z1 + (-n_end[:, None] * d1_d_W1_momentum_at - G_end[:, None] * d1_d_W1_at)
-    d_k = (x94 + dot_tn(d_q_k, q, DOT)) + d_k_late
-    store_rows(d_k_ptr, at_row, row, here, at_k, K, d_k)
-
-
 launch_prep = Launch(
     TABLE, prep, "prep", walks=False, widths="",
     makes={
@@ -2152,7 +1494,7 @@ launch_pre = Launch(
     makes={
         "P1": Buffer("slots", "CC", narrow=True), "z1": Buffer("slots", "CN", narrow=True),
         "h1": Buffer("slots", "CN", narrow=True), "centred": Buffer("slots", "CV", narrow=True),
-        "ln_weight_du": Buffer("slots", "CV", narrow=True), "d2_W2": Buffer("slots", "CN", narrow=True),
+        "ln_weight_du": Buffer("slots", "CV", narrow=True), "d2_W2_start": Buffer("slots", "CN", narrow=True),
         "read_h1": Buffer("slots", "CN", narrow=True), "P2": Buffer("slots", "CC", narrow=True),
         "d_read_f": Buffer("slots", "CV", narrow=True), "d_read_h1_h1": Buffer("slots", "CC", narrow=True),
         "d_read_z1": Buffer("slots", "CN", narrow=True), "d_eta_from_G": Buffer("slots", "C"),
@@ -2165,8 +1507,9 @@ launch_pre = Launch(
 launch_seq = Launch(
     TABLE, seq, "seq", walks=True, widths="KNV", blocked="N", wide=seq_wide,
     makes={
-        "d_W1_next": Buffer("sequences", "KN"), "d_W1_momentum_next": Buffer("sequences", "KN"),
-        "d_W2_next": Buffer("sequences", "NV"), "d_W2_momentum_next": Buffer("sequences", "NV"),
+        "d_W1_next": Buffer("sequences", "KN"), "d_W1_start": Buffer("starts", "KN"),
+        "d_W1_momentum_next": Buffer("sequences", "KN"), "d_W2_next": Buffer("sequences", "NV"),
+        "d_W2_start": Buffer("starts", "NV"), "d_W2_momentum_next": Buffer("sequences", "NV"),
         "d_n_end_d2": Buffer("slots", "CV", narrow=True), "d_G_end_d2": Buffer("slots", "CV", narrow=True),
         "d_d2_from_d2_W2_start": Buffer("slots", "CV", narrow=True), "d_z1": Buffer("slots", "CN", narrow=True),
         "d_W1_at": Buffer("slots", "KN", narrow=True), "d_W1_momentum_at": Buffer("slots", "KN", narrow=True),
@@ -2179,56 +1522,6 @@ launch_post = Launch(
         "d_eta": Buffer("rows", "", like="eta"), "d_k": Buffer("rows", "K"), "d_ln_bias": Buffer("shares", "V"),
         "d_ln_weight": Buffer("shares", "V"), "d_log_alpha": Buffer("rows", "", like="log_alpha"),
         "d_log_mu": Buffer("rows", "", like="log_mu"), "d_v": Buffer("rows", "V"),
-    },
-)  # fmt: skip
-launch_resume_prep = Launch(
-    TABLE, resume_prep, "resume_prep", walks=False, widths="KNV", blocked="N",
-    makes={
-        "reach_end": Buffer("slots", ""), "G_end": Buffer("slots", "C"), "h1": Buffer("slots", "CN", narrow=True),
-        "d2": Buffer("slots", "CV", narrow=True), "d1": Buffer("slots", "CN", narrow=True), "reach": Buffer("slots", "C"),
-        "P1": Buffer("slots", "CC", narrow=True), "G": Buffer("slots", "CC", narrow=True),
-    },
-)  # fmt: skip
-launch_resume_main = Launch(
-    TABLE, resume_main, "resume_main", walks=True, widths="KNV", split="N",
-    makes={
-        "W1_next": Buffer("sequences", "KN"), "W2_next": Buffer("sequences", "NV"),
-        "W1_momentum_next": Buffer("sequences", "KN"), "W2_momentum_next": Buffer("sequences", "NV"),
-        "W1_at": Buffer("slots", "KN", narrow=True), "W1_momentum_at": Buffer("slots", "KN", narrow=True),
-        "W2_at": Buffer("slots", "NV", narrow=True), "W2_momentum_at": Buffer("slots", "NV", narrow=True),
-    },
-)  # fmt: skip
-launch_resume_read = Launch(
-    TABLE, resume_read, "resume_read", walks=False, widths="KNV", blocked="N",
-    makes={"o": Buffer("rows", "V")},
-)  # fmt: skip
-launch_resume_pre = Launch(
-    TABLE, resume_pre, "resume_pre", walks=False, widths="KNV", blocked="N",
-    makes={
-        "read_h1": Buffer("slots", "CN", narrow=True), "d_read_f": Buffer("slots", "CV", narrow=True),
-        "d_read_z1": Buffer("slots", "CN", narrow=True), "P2": Buffer("slots", "CC", narrow=True),
-        "centred": Buffer("slots", "CV", narrow=True), "du": Buffer("slots", "CV", narrow=True),
-        "d_eta_from_G": Buffer("slots", "C"), "d_q_k": Buffer("slots", "CC", narrow=True),
-        "d_ln_bias_early": Buffer("slots", "V"), "d_ln_weight_early": Buffer("slots", "V"),
-        "d_log_alpha_early": Buffer("slots", "C"), "d_log_mu_early": Buffer("slots", "C"), "d_q": Buffer("rows", "K"),
-    },
-)  # fmt: skip
-launch_resume_seq = Launch(
-    TABLE, resume_seq, "resume_seq", walks=True, widths="KNV", split="N",
-    makes={
-        "d_W1_next": Buffer("sequences", "KN"), "d_W1_momentum_next": Buffer("sequences", "KN"),
-        "d_W2_next": Buffer("sequences", "NV"), "d_W2_momentum_next": Buffer("sequences", "NV"),
-        "d_W1_at": Buffer("slots", "KN", narrow=True), "d_W1_momentum_at": Buffer("slots", "KN", narrow=True),
-        "d_W2_at": Buffer("slots", "NV", narrow=True), "d_W2_momentum_at": Buffer("slots", "NV", narrow=True),
-    },
-)  # fmt: skip
-launch_resume_post = Launch(
-    TABLE, resume_post, "resume_post", walks=False, widths="KNV", blocked="N",
-    makes={
-        "d_W1_start": Buffer("shares", "KN"), "d_W2_start": Buffer("shares", "NV"), "d_eta": Buffer("rows", "", like="eta"),
-        "d_k": Buffer("rows", "K"), "d_ln_bias": Buffer("shares", "V"), "d_ln_weight": Buffer("shares", "V"),
-        "d_log_alpha": Buffer("rows", "", like="log_alpha"), "d_log_mu": Buffer("rows", "", like="log_mu"),
-        "d_v": Buffer("rows", "V"),
     },
 )  # fmt: skip
 
@@ -2260,41 +1553,11 @@ backward = Operator(
     carried=("W1", "W2", "W1_momentum", "W2_momentum"),
 )  # fmt: skip
 operator = Differentiable(forward, backward)
-resume_forward = Operator(
-    TABLE, "resume_forward",
-    inputs={
-        "q": "BTHK", "k": "BTHK", "v": "BTHV", "log_alpha": "BTH", "eta": "BTH", "log_mu": "BTH", "ln_weight": "HV",
-        "ln_bias": "HV", "W1": "BHKN", "W2": "BHNV", "W1_momentum": "BHKN", "W2_momentum": "BHNV", "W1_start": "BHKN",
-        "W2_start": "BHNV",
-    },
-    results=(
-        "o", "W1_next", "W2_next", "W1_momentum_next", "W2_momentum_next", "reach_end", "h1", "d2", "d1", "reach", "W1_at",
-        "W1_momentum_at", "W2_at", "W2_momentum_at",
-    ),
-    launches=(launch_resume_prep, launch_resume_main, launch_resume_read),
-)  # fmt: skip
-resume_backward = Operator(
-    TABLE, "resume_backward",
-    inputs={
-        "q": "BTHK", "k": "BTHK", "v": "BTHV", "log_alpha": "BTH", "eta": "BTH", "log_mu": "BTH", "ln_weight": "HV",
-        "ln_bias": "HV", "W1_start": "BHKN", "W2_start": "BHNV", "reach_end": "SH", "h1": "SHCN", "d2": "SHCV", "d1": "SHCN",
-        "reach": "SHC", "W1_at": "SHKN", "W1_momentum_at": "SHKN", "W2_at": "SHNV", "W2_momentum_at": "SHNV", "d_o": "BTHV",
-        "d_W1": "BHKN", "d_W2": "BHNV", "d_W1_momentum": "BHKN", "d_W2_momentum": "BHNV",
-    },
-    results=(
-        "d_q", "d_k", "d_v", "d_log_alpha", "d_eta", "d_log_mu", "d_ln_weight", "d_ln_bias", "d_W1_next", "d_W2_next",
-        "d_W1_momentum_next", "d_W2_momentum_next", "d_W1_start", "d_W2_start",
-    ),
-    launches=(launch_resume_pre, launch_resume_seq, launch_resume_post),
-    carried=("W1", "W2", "W1_momentum", "W2_momentum"),
-)  # fmt: skip
-resume_operator = Differentiable(resume_forward, resume_backward)
 _run = ChunkKernels(
     CONTRACT,
     operator,
     carried=("W1", "W2", "W1_momentum", "W2_momentum"),
-    starts=("W1_start", "W2_start"),
-    resumed=resume_operator,
+    starts={"W1_start": "BHKN", "W2_start": "BHNV"},
 )
 
 

@@ -33,12 +33,6 @@ OPTIONS: dict[str, tuple[Row, ...]] = {
     "pre": (Row(64, warps=4), Row(ANY, warps=8)),
     "seq": (Row(64, warps=4, stages=2), Row(ANY, warps=8)),
     "post": (Row(64, warps=4), Row(ANY, warps=8)),
-    "resume_prep": (Row(64, warps=4, registers=168), Row(ANY, warps=8)),
-    "resume_main": (Row(64, warps=4, stages=2), Row(ANY, warps=8)),
-    "resume_read": (Row(64, warps=4, registers=168), Row(ANY, warps=8)),
-    "resume_pre": (Row(64, warps=4), Row(ANY, warps=8)),
-    "resume_seq": (Row(64, warps=4, stages=2), Row(ANY, warps=8)),
-    "resume_post": (Row(64, warps=4), Row(ANY, warps=8)),
 }  # by kernel, for widths up to that of the row
 TABLE = LaunchTable("ttt_linear", "bfc747840686", tile=TILE, block=64, least=16, options=OPTIONS)
 
@@ -71,8 +65,8 @@ def prep(
 
 @triton.jit(do_not_specialize=JUST_NUMBERS)
 def main(
-    W_ptr, eta_ptr, k_ptr, ln_bias_ptr, ln_weight_ptr, v_ptr, W_next_ptr, d_ptr, W_at_ptr, W_last_ptr, position_ptr, cu_ptr,
-    T, members, low, high,
+    W_ptr, eta_ptr, k_ptr, ln_bias_ptr, ln_weight_ptr, v_ptr, W_start_ptr, W_next_ptr, d_ptr, W_at_ptr, W_last_ptr,
+    position_ptr, cu_ptr, T, members, low, high,
     H: tl.constexpr, K: tl.constexpr, V: tl.constexpr, C: tl.constexpr, BK: tl.constexpr, BV: tl.constexpr, BC: tl.constexpr,
     DOT: tl.constexpr, GRID: tl.constexpr, PACKED: tl.constexpr, SAVE: tl.constexpr,
 ):  # fmt: skip
@@ -93,6 +87,7 @@ def main(
         t = base + i * C
         here = (r >= first - t) & (r < tl.minimum(C, end - t))
         at_row, row = t * H + h, r * H + zero
+        W_start = load_tile(W_start_ptr, n * H + h, at_k, at_v, K, V) if GRID == "resumed" else W
         if SAVE:
             store_tile(W_at_ptr, index * H + h, at_k + zero, at_v, K, V, W)
         if i == tiles - 1:
@@ -101,7 +96,7 @@ def main(
         v = load_rows(v_ptr, at_row, row, here, at_v, V)
 
         # the surprises of all tokens
-        f = dot(k, W, DOT)  # f_t = k_t W[0]
+        f = dot(k, W_start, DOT)  # f_t = k_t W[start]
         mean = tl.sum(f, 1) / V  # f̄_t = mean(f_t)
         centred = f - mean[:, None]  # f̃_t = f_t − f̄_t
         centred_squared = tl.sum(tl.where((at_v < V)[None, :], centred * centred, 0.0), 1)
@@ -162,9 +157,9 @@ def read(
 
 @triton.jit(do_not_specialize=JUST_NUMBERS)
 def pre(
-    W_at_ptr, d_ptr, d_o_ptr, eta_ptr, k_ptr, ln_bias_ptr, ln_weight_ptr, q_ptr, v_ptr, centred_ptr, ln_weight_e_ptr,
-    d_W_from_q_W_ptr, P_d_read_f_ptr, d_eta_from_eta_q_k_ptr, d_k_early_ptr, d_ln_bias_early_ptr, d_ln_weight_early_ptr,
-    d_v_early_ptr, d_q_ptr, position_ptr, cu_ptr, T, members, low, high,
+    W_at_ptr, d_ptr, d_o_ptr, eta_ptr, k_ptr, ln_bias_ptr, ln_weight_ptr, q_ptr, v_ptr, W_start_ptr, centred_ptr,
+    ln_weight_e_ptr, d_W_from_q_W_ptr, P_d_read_f_ptr, d_eta_from_eta_q_k_ptr, d_k_early_ptr, d_ln_bias_early_ptr,
+    d_ln_weight_early_ptr, d_v_early_ptr, d_q_ptr, position_ptr, cu_ptr, T, members, low, high,
     H: tl.constexpr, K: tl.constexpr, V: tl.constexpr, C: tl.constexpr, BK: tl.constexpr, BV: tl.constexpr, BC: tl.constexpr,
     DOT: tl.constexpr, GRID: tl.constexpr, PACKED: tl.constexpr, SAVE: tl.constexpr,
 ):  # fmt: skip
@@ -188,6 +183,7 @@ def pre(
     eta = load_numbers(eta_ptr, at_row, row, here)
     d = load_tile(d_ptr, index * H + h, r, at_v, C, V)
     W = load_tile(W_at_ptr, index * H + h, at_k, at_v, K, V)
+    W_start = load_tile(W_start_ptr, n * H + h, at_k, at_v, K, V) if GRID == "resumed" else W
     k = load_rows(k_ptr, at_row, row, here, at_k, K)
     q = load_rows(q_ptr, at_row, row, here, at_k, K)
     q_k = dot_nt(q, k, DOT)  # q·k_tj = q_t k_jᵀ
@@ -218,7 +214,7 @@ def pre(
     d_eta_from_eta_q_k = tl.sum(d_eta_q_k * q_k, 0)  # ∂η(η·q·k_t) = Σ_l ∂η·q·k_lt q·k_lt
 
     # the surprises of all tokens
-    f = dot(k, W, DOT)  # f_t = k_t W[0]
+    f = dot(k, W_start, DOT)  # f_t = k_t W[start]
     mean = tl.sum(f, 1) / V  # f̄_t = mean(f_t)
     centred = f - mean[:, None]  # f̃_t = f_t − f̄_t
     centred_squared = tl.sum(tl.where((at_v < V)[None, :], centred * centred, 0.0), 1)
@@ -228,26 +224,26 @@ def pre(
     P_d_read_f_2 = -P_d_read_f
     P_d_read_f_and_more = P_d_read_f_2 - tl.sum(tl.where((at_v < V)[None, :], P_d_read_f_2, 0.0), 1)[:, None] / V
     P_d_read_f_and_more_centred = tl.sum(tl.where((at_v < V)[None, :], P_d_read_f_and_more * centred, 0.0), 1)
-    x37 = rstd[:, None] * P_d_read_f_and_more + (-P_d_read_f_and_more_centred * (rstd * rstd * rstd) / V)[:, None] * centred
+    x38 = rstd[:, None] * P_d_read_f_and_more + (-P_d_read_f_and_more_centred * (rstd * rstd * rstd) / V)[:, None] * centred
     store_tile(centred_ptr, own * H + h, r, at_v, C, V, centred)
     normal = rstd[:, None] * centred  # f̂_t = ρ_t f̃_t
     store_row(d_eta_from_eta_q_k_ptr, own * H + h, r, C, d_eta_from_eta_q_k)
     read_normal = read_rstd[:, None] * read_centred  # f̂[q]_t = ρ[q]_t f̃[q]_t
-    x38 = ln_weight[None, :] * x37
-    d_k_early = x38 + eta[:, None] * dot_tn(d_eta_q_k, q, DOT)
+    x39 = ln_weight[None, :] * x38
+    d_k_early = x39 + eta[:, None] * dot_tn(d_eta_q_k, q, DOT)
     store_tile(d_k_early_ptr, own * H + h, r, at_k, C, K, d_k_early)
     k = load_rows(k_ptr, at_row, row, here, at_k, K)
     v = load_rows(v_ptr, at_row, row, here, at_v, V)
     u = ln_weight[None, :] * normal + ln_bias[None, :] + k.to(tl.float32)  # u_t = ln_weight · f̂_t + ln_bias + k_t
     d_o = load_rows(d_o_ptr, at_row, row, here, at_v, V)
     e = u - v.to(tl.float32)  # e_t = u_t − v_t
-    x42 = x37 * e + x38 * normal + d_o.to(tl.float32) * read_normal
-    d_ln_bias_early = tl.sum(ln_weight[None, :] * x37 + d_o.to(tl.float32), 0)
+    x43 = x38 * e + x39 * normal + d_o.to(tl.float32) * read_normal
+    d_ln_bias_early = tl.sum(ln_weight[None, :] * x38 + d_o.to(tl.float32), 0)
     ln_weight_e = ln_weight[None, :] * e  # ln_weight·e_t = e_t · ln_weight
     store_tile(ln_weight_e_ptr, own * H + h, r, at_v, C, V, ln_weight_e)
-    d_v_early = -x38
+    d_v_early = -x39
     store_tile(d_v_early_ptr, own * H + h, r, at_v, C, V, d_v_early)
-    d_ln_weight_early = tl.sum(x42, 0)
+    d_ln_weight_early = tl.sum(x43, 0)
     store_row(d_ln_weight_early_ptr, own * H + h, at_v, V, d_ln_weight_early)
     store_row(d_ln_bias_early_ptr, own * H + h, at_v, V, d_ln_bias_early)
 
@@ -255,11 +251,11 @@ def pre(
 @triton.jit(do_not_specialize=JUST_NUMBERS)
 def seq(
     P_d_read_f_ptr, centred_ptr, d_W_ptr, d_W_from_q_W_ptr, eta_ptr, k_ptr, ln_weight_ptr, ln_weight_e_ptr, d_W_next_ptr,
-    d_f_ptr, d_W_at_ptr, d_W_last_ptr, position_ptr, cu_ptr, T, members, low, high,
+    d_W_start_ptr, d_f_ptr, d_W_at_ptr, d_W_last_ptr, position_ptr, cu_ptr, T, members, low, high,
     H: tl.constexpr, K: tl.constexpr, V: tl.constexpr, C: tl.constexpr, BK: tl.constexpr, BV: tl.constexpr, BC: tl.constexpr,
     DOT: tl.constexpr, GRID: tl.constexpr, PACKED: tl.constexpr, SAVE: tl.constexpr,
 ):  # fmt: skip
-    """d_W, d_f: from the last tile to the first."""
+    """d_W, d_W_start, d_f: from the last tile to the first."""
     n, h = (tl.program_id(0) // H).to(tl.int64), tl.program_id(0) % H
     first, end, base, tiles, slot, step = span(n, position_ptr, cu_ptr, T, members, C, GRID, PACKED)
     r = tl.arange(0, BC)
@@ -311,7 +307,12 @@ def seq(
             - ln_weight_e_centred[:, None] * (rstd[:, None] * rstd[:, None] * rstd[:, None]) / V * d_t2
         )  # fmt: skip
         d_f = d_centred - tl.sum(tl.where((at_v < V)[None, :], d_centred, 0.0), 1)[:, None] / V  # ∂f_t = ∂f̃_t − mean(∂f̃_t)
-        d_W_next = d_W_from_q_W.to(tl.float32) + d_W + dot_tn(k, d_f, DOT)
+        d_W_next = d_W_from_q_W.to(tl.float32) + d_W
+        d_W_start = dot_tn(k, d_f, DOT)
+        if GRID == "resumed":
+            store_tile(d_W_start_ptr, n * H + h, at_k, at_v, K, V, d_W_start)
+        else:
+            d_W_next += d_W_start
         store_tile(d_f_ptr, own * H + h, r + zero, at_v, C, V, d_f)
         d_W = tl.where((at_v < V)[None, :], d_W_next, 0.0)
         if i == tiles - 1:
@@ -323,8 +324,8 @@ def seq(
 @triton.jit(do_not_specialize=JUST_NUMBERS)
 def post(
     W_at_ptr, d_ptr, d_W_at_ptr, d_eta_from_eta_q_k_ptr, d_f_ptr, d_k_early_ptr, d_ln_bias_early_ptr, d_ln_weight_early_ptr,
-    d_v_early_ptr, eta_ptr, k_ptr, ln_bias_ptr, ln_weight_ptr, v_ptr, d_eta_ptr, d_k_ptr, d_ln_bias_ptr, d_ln_weight_ptr,
-    d_v_ptr, position_ptr, cu_ptr, T, members, low, high,
+    d_v_early_ptr, eta_ptr, k_ptr, ln_bias_ptr, ln_weight_ptr, v_ptr, W_start_ptr, d_eta_ptr, d_k_ptr, d_ln_bias_ptr,
+    d_ln_weight_ptr, d_v_ptr, position_ptr, cu_ptr, T, members, low, high,
     H: tl.constexpr, K: tl.constexpr, V: tl.constexpr, C: tl.constexpr, BK: tl.constexpr, BV: tl.constexpr, BC: tl.constexpr,
     DOT: tl.constexpr, GRID: tl.constexpr, PACKED: tl.constexpr, SAVE: tl.constexpr,
 ):  # fmt: skip
@@ -347,11 +348,12 @@ def post(
     d_eta_from_eta_q_k = load_row(d_eta_from_eta_q_k_ptr, own * H + h, r, C)
     k = load_rows(k_ptr, at_row, row, here, at_k, K)
     W = load_tile(W_at_ptr, index * H + h, at_k, at_v, K, V)
+    W_start = load_tile(W_start_ptr, n * H + h, at_k, at_v, K, V) if GRID == "resumed" else W
     eta = load_numbers(eta_ptr, at_row, row, here)
     d_W_at = load_tile(d_W_at_ptr, own * H + h, at_k, at_v, K, V)
 
     # the surprises of all tokens
-    f = dot(k, W, DOT)  # f_t = k_t W[0]
+    f = dot(k, W_start, DOT)  # f_t = k_t W[start]
     mean = tl.sum(f, 1) / V  # f̄_t = mean(f_t)
     centred = f - mean[:, None]  # f̃_t = f_t − f̄_t
     d = load_tile(d_ptr, index * H + h, r, at_v, C, V)
@@ -368,349 +370,21 @@ def post(
     centred_squared = tl.sum(tl.where((at_v < V)[None, :], centred * centred, 0.0), 1)
     rstd = tl.rsqrt(centred_squared / V + 1e-06)  # ρ_t = 1 / √(mean(f̃_t²) + 1e-06)
     eta_d_eta_d_and_more_centred = tl.sum(tl.where((at_v < V)[None, :], eta_d_eta_d_and_more * centred, 0.0), 1)
-    x19 = rstd[:, None] * eta_d_eta_d_and_more + (-eta_d_eta_d_and_more_centred * (rstd * rstd * rstd) / V)[:, None] * centred
+    x20 = rstd[:, None] * eta_d_eta_d_and_more + (-eta_d_eta_d_and_more_centred * (rstd * rstd * rstd) / V)[:, None] * centred
     normal = rstd[:, None] * centred  # f̂_t = ρ_t f̃_t
     d_ln_bias_early = load_row(d_ln_bias_early_ptr, own * H + h, at_v, V)
     u = ln_weight[None, :] * normal + ln_bias[None, :] + k.to(tl.float32)  # u_t = ln_weight · f̂_t + ln_bias + k_t
     e = u - v.to(tl.float32)  # e_t = u_t − v_t
-    x20 = ln_weight[None, :] * x19
-    store_row(d_ln_weight_ptr, index * H + h, at_v, V, d_ln_weight_early + tl.sum(x19 * e + x20 * normal, 0))
+    x21 = ln_weight[None, :] * x20
+    store_row(d_ln_weight_ptr, index * H + h, at_v, V, d_ln_weight_early + tl.sum(x20 * e + x21 * normal, 0))
     d_k_early = load_tile(d_k_early_ptr, own * H + h, r, at_k, C, K)
     d_v_early = load_tile(d_v_early_ptr, own * H + h, r, at_v, C, V)
-    d_k_late = x20 + dot_nt(d_f, W, DOT) + -eta[:, None] * dot_nt(d, d_W_at, DOT)
+    d_k_late = x21 + dot_nt(d_f, W_start, DOT) + -eta[:, None] * dot_nt(d, d_W_at, DOT)
     d_k = d_k_early.to(tl.float32) + d_k_late
     store_rows(d_k_ptr, at_row, row, here, at_k, K, d_k)
-    store_row(d_ln_bias_ptr, index * H + h, at_v, V, d_ln_bias_early + tl.sum(x20, 0))
-    d_v = d_v_early.to(tl.float32) + -x20
+    store_row(d_ln_bias_ptr, index * H + h, at_v, V, d_ln_bias_early + tl.sum(x21, 0))
+    d_v = d_v_early.to(tl.float32) + -x21
     store_rows(d_v_ptr, at_row, row, here, at_v, V, d_v)
-
-
-@triton.jit(do_not_specialize=JUST_NUMBERS)
-def resume_prep(
-    W_start_ptr, eta_ptr, k_ptr, ln_bias_ptr, ln_weight_ptr, q_ptr, v_ptr, k_eta_d_ptr, P_d_ptr, position_ptr, cu_ptr, T,
-    members, low, high,
-    H: tl.constexpr, K: tl.constexpr, V: tl.constexpr, C: tl.constexpr, BK: tl.constexpr, BV: tl.constexpr, BC: tl.constexpr,
-    DOT: tl.constexpr, GRID: tl.constexpr, PACKED: tl.constexpr, SAVE: tl.constexpr,
-):  # fmt: skip
-    """k_eta_d, P_d: every tile on its own."""
-    index, h = low + (tl.program_id(0) // H).to(tl.int64), tl.program_id(0) % H
-    n = sequence_of(index, cu_ptr, members, C, GRID, PACKED)
-    first, end, base, tiles, slot, step = span(n, position_ptr, cu_ptr, T, members, C, GRID, PACKED)
-    i = (index - slot) // step
-    if i >= tiles:
-        return
-    r = tl.arange(0, BC)
-    at_k = tl.arange(0, BK)
-    at_v = tl.arange(0, BV)
-    causal = r[:, None] >= r[None, :]
-    W_start = load_tile(W_start_ptr, n * H + h, at_k, at_v, K, V).to(tl.float32)
-    ln_bias = load_row(ln_bias_ptr, h, at_v, V)
-    ln_weight = load_row(ln_weight_ptr, h, at_v, V)
-    t = base + i * C
-    here = (r >= first - t) & (r < tl.minimum(C, end - t))
-    at_row, row = t * H + h, r * H
-    k = load_rows(k_ptr, at_row, row, here, at_k, K)
-    v = load_rows(v_ptr, at_row, row, here, at_v, V)
-
-    # the surprises of all tokens
-    f = dot(k, W_start, DOT)  # f_t = k_t W[start]
-    mean = tl.sum(f, 1) / V  # f̄_t = mean(f_t)
-    centred = f - mean[:, None]  # f̃_t = f_t − f̄_t
-    eta = load_numbers(eta_ptr, at_row, row, here)
-    centred_squared = tl.sum(tl.where((at_v < V)[None, :], centred * centred, 0.0), 1)
-    rstd = tl.rsqrt(centred_squared / V + 1e-06)  # ρ_t = 1 / √(mean(f̃_t²) + 1e-06)
-    normal = rstd[:, None] * centred  # f̂_t = ρ_t f̃_t
-    u = ln_weight[None, :] * normal + ln_bias[None, :] + k.to(tl.float32)  # u_t = ln_weight · f̂_t + ln_bias + k_t
-    e = u - v.to(tl.float32)  # e_t = u_t − v_t
-    ln_weight_e = ln_weight[None, :] * e  # ln_weight·e_t = e_t · ln_weight
-    rstd_ln_weight_e_and_more = (
-        rstd[:, None] * ln_weight_e
-        - tl.sum(ln_weight_e * centred, 1)[:, None] * (rstd[:, None] * rstd[:, None] * rstd[:, None]) / V * centred
-    )  # fmt: skip
-    d = rstd_ln_weight_e_and_more - tl.sum(tl.where((at_v < V)[None, :], rstd_ln_weight_e_and_more, 0.0), 1)[:, None] / V
-    q = load_rows(q_ptr, at_row, row, here, at_k, K)
-    k_eta_d = dot_tn(k, eta[:, None] * d, DOT)  # k·η·d = Σ_j k_jᵀ ⊗ (η_j d_j)
-    store_tile(k_eta_d_ptr, index * H + h, at_k, at_v, K, V, k_eta_d)
-    P = (tl.where(causal, eta[None, :] * dot_nt(q, k, DOT), 0.0)).to(DOT)  # P_tj = [j ≤ t] (q_t k_jᵀ) η_j
-    P_d = dot(P, d, DOT)  # P·d_t = Σ_j P_tj d_j
-    store_tile(P_d_ptr, index * H + h, r, at_v, C, V, P_d)
-
-
-@triton.jit(do_not_specialize=JUST_NUMBERS)
-def resume_main(
-    W_ptr, k_eta_d_ptr, W_next_ptr, W_at_ptr, position_ptr, cu_ptr, T, members, low, high,
-    H: tl.constexpr, K: tl.constexpr, V: tl.constexpr, C: tl.constexpr, BK: tl.constexpr, BV: tl.constexpr, BC: tl.constexpr,
-    DOT: tl.constexpr, GRID: tl.constexpr, PACKED: tl.constexpr, SAVE: tl.constexpr,
-):  # fmt: skip
-    """W: one tile after another."""
-    n, h = (tl.program_id(0) // H).to(tl.int64), tl.program_id(0) % H
-    _first, _end, _base, tiles, slot, step = span(n, position_ptr, cu_ptr, T, members, C, GRID, PACKED)
-    at_k = tl.arange(0, BK)
-    at_v = tl.program_id(1) * BV + tl.arange(0, BV)
-    W = load_tile(W_ptr, n * H + h, at_k, at_v, K, V).to(tl.float32)
-    for i in tl.range(tiles, disable_licm=True):
-        index = slot + i * step
-        zero = (index >> 31).to(tl.int32)  # not known to the compiler, which so computes addresses anew
-        if SAVE:
-            store_tile(W_at_ptr, index * H + h, at_k + zero, at_v, K, V, W)
-        k_eta_d = load_tile(k_eta_d_ptr, index * H + h, at_k + zero, at_v, K, V)
-        W_next = W - k_eta_d.to(tl.float32)  # W[C] = W[0] − k·η·d
-        W = W_next
-
-    store_tile(W_next_ptr, n * H + h, at_k, at_v, K, V, W)
-
-
-@triton.jit(do_not_specialize=JUST_NUMBERS)
-def resume_read(
-    P_d_ptr, W_at_ptr, ln_bias_ptr, ln_weight_ptr, q_ptr, o_ptr, position_ptr, cu_ptr, T, members, low, high,
-    H: tl.constexpr, K: tl.constexpr, V: tl.constexpr, C: tl.constexpr, BK: tl.constexpr, BV: tl.constexpr, BC: tl.constexpr,
-    DOT: tl.constexpr, GRID: tl.constexpr, PACKED: tl.constexpr, SAVE: tl.constexpr,
-):  # fmt: skip
-    """o: every tile on its own."""
-    index, h = low + (tl.program_id(0) // H).to(tl.int64), tl.program_id(0) % H
-    n = sequence_of(index, cu_ptr, members, C, GRID, PACKED)
-    first, end, base, tiles, slot, step = span(n, position_ptr, cu_ptr, T, members, C, GRID, PACKED)
-    i = (index - slot) // step
-    if i >= tiles:
-        return
-    r = tl.arange(0, BC)
-    at_k = tl.arange(0, BK)
-    at_v = tl.arange(0, BV)
-    ln_bias = load_row(ln_bias_ptr, h, at_v, V)
-    ln_weight = load_row(ln_weight_ptr, h, at_v, V)
-    t = base + i * C
-    here = (r >= first - t) & (r < tl.minimum(C, end - t))
-    at_row, row = t * H + h, r * H
-    P_d = load_tile(P_d_ptr, index * H + h, r, at_v, C, V)
-    W = load_tile(W_at_ptr, index * H + h, at_k, at_v, K, V)
-    q = load_rows(q_ptr, at_row, row, here, at_k, K)
-
-    # the memory at the queries
-    read_f = dot(q, W, DOT) - P_d.to(tl.float32)  # f[q]_t = q_t W[0] − P·d_t
-    read_mean = tl.sum(read_f, 1) / V  # f̄[q]_t = mean(f[q]_t)
-    read_centred = read_f - read_mean[:, None]  # f̃[q]_t = f[q]_t − f̄[q]_t
-    read_centred_squared = tl.sum(tl.where((at_v < V)[None, :], read_centred * read_centred, 0.0), 1)
-    read_rstd = tl.rsqrt(read_centred_squared / V + 1e-06)  # ρ[q]_t = 1 / √(mean(f̃[q]_t²) + 1e-06)
-    read_normal = read_rstd[:, None] * read_centred  # f̂[q]_t = ρ[q]_t f̃[q]_t
-    o = ln_weight[None, :] * read_normal + ln_bias[None, :] + q.to(tl.float32)  # y_t = ln_weight · f̂[q]_t + ln_bias + q_t
-    store_rows(o_ptr, at_row, row, here, at_v, V, o)
-
-
-@triton.jit(do_not_specialize=JUST_NUMBERS)
-def resume_pre(
-    W_at_ptr, W_start_ptr, d_o_ptr, eta_ptr, k_ptr, ln_bias_ptr, ln_weight_ptr, q_ptr, v_ptr, d_W_from_q_W_ptr,
-    P_d_read_f_ptr, d_eta_from_eta_q_k_ptr, d_k_early_ptr, d_ln_bias_early_ptr, d_ln_weight_early_ptr, d_v_early_ptr,
-    d_q_ptr, position_ptr, cu_ptr, T, members, low, high,
-    H: tl.constexpr, K: tl.constexpr, V: tl.constexpr, C: tl.constexpr, BK: tl.constexpr, BV: tl.constexpr, BC: tl.constexpr,
-    DOT: tl.constexpr, GRID: tl.constexpr, PACKED: tl.constexpr, SAVE: tl.constexpr,
-):  # fmt: skip
-    """d_W_from_q_W, P_d_read_f, d_eta_from_eta_q_k, d_k_early, d_ln_bias_early, …: every tile on its own."""
-    index, h = low + (tl.program_id(0) // H).to(tl.int64), tl.program_id(0) % H
-    n = sequence_of(index, cu_ptr, members, C, GRID, PACKED)
-    first, end, base, tiles, slot, step = span(n, position_ptr, cu_ptr, T, members, C, GRID, PACKED)
-    i = (index - slot) // step
-    if i >= tiles:
-        return
-    own = index - low
-    r = tl.arange(0, BC)
-    at_k = tl.arange(0, BK)
-    at_v = tl.arange(0, BV)
-    causal = r[:, None] >= r[None, :]
-    W_start = load_tile(W_start_ptr, n * H + h, at_k, at_v, K, V).to(tl.float32)
-    ln_bias = load_row(ln_bias_ptr, h, at_v, V)
-    ln_weight = load_row(ln_weight_ptr, h, at_v, V)
-    t = base + i * C
-    here = (r >= first - t) & (r < tl.minimum(C, end - t))
-    at_row, row = t * H + h, r * H
-    eta = load_numbers(eta_ptr, at_row, row, here)
-    d_o = load_rows(d_o_ptr, at_row, row, here, at_v, V)
-    q = load_rows(q_ptr, at_row, row, here, at_k, K)
-    d_read_normal = ln_weight[None, :] * d_o.to(tl.float32)  # ∂f̂[q]_t = d_o_t · ln_weight
-    k = load_rows(k_ptr, at_row, row, here, at_k, K)
-    W = load_tile(W_at_ptr, index * H + h, at_k, at_v, K, V)
-    q_k = dot_nt(q, k, DOT)  # q·k_tj = q_t k_jᵀ
-    P = (tl.where(causal, eta[None, :] * q_k, 0.0)).to(DOT)  # P_tj = [j ≤ t] q·k_tj η_j
-
-    # the surprises of all tokens
-    f = dot(k, W_start, DOT)  # f_t = k_t W[start]
-    mean = tl.sum(f, 1) / V  # f̄_t = mean(f_t)
-    centred = f - mean[:, None]  # f̃_t = f_t − f̄_t
-    centred_squared = tl.sum(tl.where((at_v < V)[None, :], centred * centred, 0.0), 1)
-    rstd = tl.rsqrt(centred_squared / V + 1e-06)  # ρ_t = 1 / √(mean(f̃_t²) + 1e-06)
-    normal = rstd[:, None] * centred  # f̂_t = ρ_t f̃_t
-    v = load_rows(v_ptr, at_row, row, here, at_v, V)
-    u = ln_weight[None, :] * normal + ln_bias[None, :] + k.to(tl.float32)  # u_t = ln_weight · f̂_t + ln_bias + k_t
-    e = u - v.to(tl.float32)  # e_t = u_t − v_t
-    ln_weight_e = ln_weight[None, :] * e  # ln_weight·e_t = e_t · ln_weight
-    ln_weight_e_centred = tl.sum(ln_weight_e * centred, 1)  # ln_weight·e·f̃_t = ln_weight·e_t f̃_tᵀ
-    rstd_ln_weight_e_and_more = (
-        rstd[:, None] * ln_weight_e
-        - ln_weight_e_centred[:, None] * (rstd[:, None] * rstd[:, None] * rstd[:, None]) / V * centred
-    )  # fmt: skip
-    d = rstd_ln_weight_e_and_more - tl.sum(tl.where((at_v < V)[None, :], rstd_ln_weight_e_and_more, 0.0), 1)[:, None] / V
-
-    # the memory at the queries
-    P_d = dot(P, d, DOT)  # P·d_t = Σ_j P_tj d_j
-    read_f = dot(q, W, DOT) - P_d  # f[q]_t = q_t W[0] − P·d_t
-    read_f_sum = tl.sum(tl.where((at_v < V)[None, :], read_f, 0.0), 1)
-    read_mean = read_f_sum / V  # f̄[q]_t = mean(f[q]_t)
-    read_centred = read_f - read_mean[:, None]  # f̃[q]_t = f[q]_t − f̄[q]_t
-    read_centred_squared = tl.sum(tl.where((at_v < V)[None, :], read_centred * read_centred, 0.0), 1)
-    read_rstd = tl.rsqrt(read_centred_squared / V + 1e-06)  # ρ[q]_t = 1 / √(mean(f̃[q]_t²) + 1e-06)
-    d_read_normal_read_centred = d_read_normal * read_centred
-
-    # back through the memory at the queries
-    d_read_rstd = tl.sum(d_read_normal_read_centred, 1)
-    d_read_centred = (
-        read_rstd[:, None] * d_read_normal
-        - d_read_rstd[:, None] * (read_rstd[:, None] * read_rstd[:, None] * read_rstd[:, None]) / V * read_centred
-    )  # fmt: skip
-    d_read_f = (d_read_centred - tl.sum(tl.where((at_v < V)[None, :], d_read_centred, 0.0), 1)[:, None] / V).to(DOT)
-    d_W_from_q_W = dot_tn(q, d_read_f, DOT)  # ∂W[0](q·W[0]) = Σ_l q_lᵀ ⊗ ∂f[q]_l
-    store_tile(d_W_from_q_W_ptr, own * H + h, at_k, at_v, K, V, d_W_from_q_W)
-    P_d_read_f = dot_tn(P, d_read_f, DOT)  # P·∂f[q]_t = Σ_l P_lt ∂f[q]_l
-    store_tile(P_d_read_f_ptr, own * H + h, r, at_v, C, V, P_d_read_f)
-    d_read_f_d = dot_nt(d_read_f, tl.where((at_v < V)[None, :], d, 0.0), DOT)
-    d_eta_q_k = tl.where(causal, -d_read_f_d, 0.0)  # ∂η·q·k_tj = [j ≤ t] (−∂f[q]_t d_jᵀ)
-    d_eta_from_eta_q_k = tl.sum(d_eta_q_k * q_k, 0)  # ∂η(η·q·k_t) = Σ_l ∂η·q·k_lt q·k_lt
-    store_row(d_eta_from_eta_q_k_ptr, own * H + h, r, C, d_eta_from_eta_q_k)
-    P_d_read_f_2 = -P_d_read_f
-    P_d_read_f_and_more = P_d_read_f_2 - tl.sum(tl.where((at_v < V)[None, :], P_d_read_f_2, 0.0), 1)[:, None] / V
-    P_d_read_f_and_more_centred = tl.sum(tl.where((at_v < V)[None, :], P_d_read_f_and_more * centred, 0.0), 1)
-    x43 = rstd[:, None] * P_d_read_f_and_more + (-P_d_read_f_and_more_centred * (rstd * rstd * rstd) / V)[:, None] * centred
-    x44 = ln_weight[None, :] * x43
-    d_k_early = x44 + eta[:, None] * dot_tn(d_eta_q_k, q, DOT)
-    store_tile(d_k_early_ptr, own * H + h, r, at_k, C, K, d_k_early)
-    d_ln_bias_early = tl.sum(ln_weight[None, :] * x43 + d_o.to(tl.float32), 0)
-    store_row(d_ln_bias_early_ptr, own * H + h, at_v, V, d_ln_bias_early)
-    read_normal = read_rstd[:, None] * read_centred  # f̂[q]_t = ρ[q]_t f̃[q]_t
-    x48 = x43 * e + x44 * normal + d_o.to(tl.float32) * read_normal
-    d_ln_weight_early = tl.sum(x48, 0)
-    store_row(d_ln_weight_early_ptr, own * H + h, at_v, V, d_ln_weight_early)
-    d_v_early = -x44
-    store_tile(d_v_early_ptr, own * H + h, r, at_v, C, V, d_v_early)
-    d_q = d_o.to(tl.float32) + dot(eta[None, :] * d_eta_q_k, k, DOT) + dot_nt(d_read_f, W, DOT)
-    store_rows(d_q_ptr, at_row, row, here, at_k, K, d_q)
-
-
-@triton.jit(do_not_specialize=JUST_NUMBERS)
-def resume_seq(
-    d_W_ptr, d_W_from_q_W_ptr, d_W_next_ptr, d_W_at_ptr, position_ptr, cu_ptr, T, members, low, high,
-    H: tl.constexpr, K: tl.constexpr, V: tl.constexpr, C: tl.constexpr, BK: tl.constexpr, BV: tl.constexpr, BC: tl.constexpr,
-    DOT: tl.constexpr, GRID: tl.constexpr, PACKED: tl.constexpr, SAVE: tl.constexpr,
-):  # fmt: skip
-    """d_W: from the last tile to the first."""
-    n, h = (tl.program_id(0) // H).to(tl.int64), tl.program_id(0) % H
-    _first, _end, _base, tiles, slot, step = span(n, position_ptr, cu_ptr, T, members, C, GRID, PACKED)
-    at_k = tl.arange(0, BK)
-    at_v = tl.program_id(1) * BV + tl.arange(0, BV)
-    d_W = load_tile(d_W_ptr, n * H + h, at_k, at_v, K, V).to(tl.float32)
-    begin, stop = walked(tiles, slot, step, low, high)
-    for lane in tl.range(stop - begin, disable_licm=True):
-        i = stop - 1 - lane
-        index = slot + i * step
-        own = index - low
-        zero = (index >> 31).to(tl.int32)  # not known to the compiler, which so computes addresses anew
-        if SAVE:
-            store_tile(d_W_at_ptr, own * H + h, at_k + zero, at_v, K, V, d_W)
-        d_W_from_q_W = load_tile(d_W_from_q_W_ptr, own * H + h, at_k + zero, at_v, K, V)
-        d_W_next = d_W_from_q_W.to(tl.float32) + d_W
-        d_W = d_W_next
-
-    store_tile(d_W_next_ptr, n * H + h, at_k, at_v, K, V, d_W)
-
-
-@triton.jit(do_not_specialize=JUST_NUMBERS)
-def resume_post(
-    P_d_read_f_ptr, W_start_ptr, d_W_at_ptr, d_eta_from_eta_q_k_ptr, d_k_early_ptr, d_ln_bias_early_ptr,
-    d_ln_weight_early_ptr, d_v_early_ptr, eta_ptr, k_ptr, ln_bias_ptr, ln_weight_ptr, v_ptr, d_W_start_ptr, d_eta_ptr,
-    d_k_ptr, d_ln_bias_ptr, d_ln_weight_ptr, d_v_ptr, position_ptr, cu_ptr, T, members, low, high,
-    H: tl.constexpr, K: tl.constexpr, V: tl.constexpr, C: tl.constexpr, BK: tl.constexpr, BV: tl.constexpr, BC: tl.constexpr,
-    DOT: tl.constexpr, GRID: tl.constexpr, PACKED: tl.constexpr, SAVE: tl.constexpr,
-):  # fmt: skip
-    """d_W_start, d_eta, d_k, d_ln_bias, d_ln_weight, d_v: every tile on its own."""
-    index, h = low + (tl.program_id(0) // H).to(tl.int64), tl.program_id(0) % H
-    n = sequence_of(index, cu_ptr, members, C, GRID, PACKED)
-    first, end, base, tiles, slot, step = span(n, position_ptr, cu_ptr, T, members, C, GRID, PACKED)
-    i = (index - slot) // step
-    if i >= tiles:
-        return
-    own = index - low
-    r = tl.arange(0, BC)
-    at_k = tl.arange(0, BK)
-    at_v = tl.arange(0, BV)
-    W_start = load_tile(W_start_ptr, n * H + h, at_k, at_v, K, V).to(tl.float32)
-    ln_bias = load_row(ln_bias_ptr, h, at_v, V)
-    ln_weight = load_row(ln_weight_ptr, h, at_v, V)
-    t = base + i * C
-    here = (r >= first - t) & (r < tl.minimum(C, end - t))
-    at_row, row = t * H + h, r * H
-    k = load_rows(k_ptr, at_row, row, here, at_k, K)
-
-    # the surprises of all tokens
-    f = dot(k, W_start, DOT)  # f_t = k_t W[start]
-    mean = tl.sum(f, 1) / V  # f̄_t = mean(f_t)
-    centred = f - mean[:, None]  # f̃_t = f_t − f̄_t
-    eta = load_numbers(eta_ptr, at_row, row, here)
-    centred_squared = tl.sum(tl.where((at_v < V)[None, :], centred * centred, 0.0), 1)
-    rstd = tl.rsqrt(centred_squared / V + 1e-06)  # ρ_t = 1 / √(mean(f̃_t²) + 1e-06)
-    v = load_rows(v_ptr, at_row, row, here, at_v, V)
-    normal = rstd[:, None] * centred  # f̂_t = ρ_t f̃_t
-    u = ln_weight[None, :] * normal + ln_bias[None, :] + k.to(tl.float32)  # u_t = ln_weight · f̂_t + ln_bias + k_t
-    d_ln_weight_early = load_row(d_ln_weight_early_ptr, own * H + h, at_v, V)
-    d_W_at = load_tile(d_W_at_ptr, own * H + h, at_k, at_v, K, V)
-    e = u - v.to(tl.float32)  # e_t = u_t − v_t
-    d_eta_d = -dot(k, d_W_at, DOT)  # ∂η·d_t = −k_t d_W_at
-    eta_d_eta_d = eta[:, None] * d_eta_d
-    eta_d_eta_d_and_more = eta_d_eta_d - tl.sum(eta_d_eta_d, 1)[:, None] / V
-    eta_d_eta_d_and_more_centred = tl.sum(tl.where((at_v < V)[None, :], eta_d_eta_d_and_more * centred, 0.0), 1)
-    x38 = rstd[:, None] * eta_d_eta_d_and_more + (-eta_d_eta_d_and_more_centred * (rstd * rstd * rstd) / V)[:, None] * centred
-    x39 = ln_weight[None, :] * x38
-    store_row(d_ln_weight_ptr, index * H + h, at_v, V, d_ln_weight_early + tl.sum(x38 * e + x39 * normal, 0))
-    P_d_read_f = load_tile(P_d_read_f_ptr, own * H + h, r, at_v, C, V)
-    ln_weight_e = ln_weight[None, :] * e  # ln_weight·e_t = e_t · ln_weight
-
-    # back through the surprises of all tokens
-    d_d = eta[:, None] * d_eta_d - P_d_read_f.to(tl.float32)
-    d_t2 = d_d - tl.sum(d_d, 1)[:, None] / V  # ∂t₂_t = (η_t ∂η·d_t − P·∂f[q]_t) − mean(η_t ∂η·d_t − P·∂f[q]_t)
-    d_t2_centred = tl.sum(tl.where((at_v < V)[None, :], d_t2 * centred, 0.0), 1)
-    d_t1_centred = -d_t2_centred * (rstd * rstd * rstd) / V  # ∂t₁·f̃_t = −mean(∂t₂_t · f̃_t) ρ_t³
-    d_t1 = rstd[:, None] * d_t2 + d_t1_centred[:, None] * centred  # ∂t₁_t = ρ_t ∂t₂_t + ∂t₁·f̃_t f̃_t
-    d_eta_from_eta_q_k = load_row(d_eta_from_eta_q_k_ptr, own * H + h, r, C)
-    d_e = ln_weight[None, :] * d_t1  # ∂e_t = ∂t₁_t · ln_weight
-    d_normal = ln_weight[None, :] * d_e  # ∂f̂_t = ∂e_t · ln_weight
-    ln_weight_e_centred = tl.sum(ln_weight_e * centred, 1)  # ln_weight·e·f̃_t = ln_weight·e_t f̃_tᵀ
-    d_t2_ln_weight_e_and_more = d_t2 * (ln_weight_e - 3 * ln_weight_e_centred[:, None] * (rstd[:, None] * rstd[:, None]) / V * centred)
-    d_centred_squared = (
-        -0.5 / V
-        * (rstd * rstd * rstd)
-        * (tl.sum(tl.where((at_v < V)[None, :], d_t2_ln_weight_e_and_more, 0.0), 1) + tl.sum(d_normal * centred, 1))
-    )  # fmt: skip
-    d_centred = (
-        2 * d_centred_squared[:, None] * centred
-        + rstd[:, None] * d_normal
-        + d_t1_centred[:, None] * ln_weight_e
-        - ln_weight_e_centred[:, None] * (rstd[:, None] * rstd[:, None] * rstd[:, None]) / V * d_t2
-    )  # fmt: skip
-    rstd_ln_weight_e_and_more = (
-        rstd[:, None] * ln_weight_e
-        - ln_weight_e_centred[:, None] * (rstd[:, None] * rstd[:, None] * rstd[:, None]) / V * centred
-    )  # fmt: skip
-    d = rstd_ln_weight_e_and_more - tl.sum(tl.where((at_v < V)[None, :], rstd_ln_weight_e_and_more, 0.0), 1)[:, None] / V
-    d_ln_bias_early = load_row(d_ln_bias_early_ptr, own * H + h, at_v, V)
-    d_eta = d_eta_from_eta_q_k + tl.sum(d_eta_d * d, 1)
-    d_f = (d_centred - tl.sum(tl.where((at_v < V)[None, :], d_centred, 0.0), 1)[:, None] / V).to(DOT)  # ∂f_t = ∂f̃_t − mean(∂f̃_t)
-    k = load_rows(k_ptr, at_row, row, here, at_k, K)
-    d_k_late = x39 + dot_nt(d_f, W_start, DOT) + -eta[:, None] * dot_nt(d, d_W_at, DOT)
-    d_k_early = load_tile(d_k_early_ptr, own * H + h, r, at_k, C, K)
-    store_tile(d_W_start_ptr, index * H + h, at_k, at_v, K, V, dot_tn(k, d_f, DOT))
-    d_k = d_k_early.to(tl.float32) + d_k_late
-    store_rows(d_k_ptr, at_row, row, here, at_k, K, d_k)
-    d_v_early = load_tile(d_v_early_ptr, own * H + h, r, at_v, C, V)
-    store_row(d_ln_bias_ptr, index * H + h, at_v, V, d_ln_bias_early + tl.sum(x39, 0))
-    d_v = d_v_early.to(tl.float32) + -x39
-    store_rows(d_v_ptr, at_row, row, here, at_v, V, d_v)
-    store_numbers(d_eta_ptr, at_row, row, here, d_eta)
 
 
 launch_prep = Launch(
@@ -741,7 +415,7 @@ launch_pre = Launch(
 launch_seq = Launch(
     TABLE, seq, "seq", walks=True, widths="KV",
     makes={
-        "d_W_next": Buffer("sequences", "KV"), "d_f": Buffer("slots", "CV", narrow=True),
+        "d_W_next": Buffer("sequences", "KV"), "d_W_start": Buffer("starts", "KV"), "d_f": Buffer("slots", "CV", narrow=True),
         "d_W_at": Buffer("slots", "KV", narrow=True),
     },
 )  # fmt: skip
@@ -750,38 +424,6 @@ launch_post = Launch(
     makes={
         "d_eta": Buffer("rows", "", like="eta"), "d_k": Buffer("rows", "K"), "d_ln_bias": Buffer("shares", "V"),
         "d_ln_weight": Buffer("shares", "V"), "d_v": Buffer("rows", "V"),
-    },
-)  # fmt: skip
-launch_resume_prep = Launch(
-    TABLE, resume_prep, "resume_prep", walks=False, widths="KV",
-    makes={"k_eta_d": Buffer("slots", "KV", narrow=True), "P_d": Buffer("slots", "CV", narrow=True)},
-)  # fmt: skip
-launch_resume_main = Launch(
-    TABLE, resume_main, "resume_main", walks=True, widths="KV", split="V",
-    makes={"W_next": Buffer("sequences", "KV"), "W_at": Buffer("slots", "KV", narrow=True)},
-)  # fmt: skip
-launch_resume_read = Launch(
-    TABLE, resume_read, "resume_read", walks=False, widths="KV",
-    makes={"o": Buffer("rows", "V")},
-)  # fmt: skip
-launch_resume_pre = Launch(
-    TABLE, resume_pre, "resume_pre", walks=False, widths="KV",
-    makes={
-        "d_W_from_q_W": Buffer("slots", "KV", narrow=True), "P_d_read_f": Buffer("slots", "CV", narrow=True),
-        "d_eta_from_eta_q_k": Buffer("slots", "C"), "d_k_early": Buffer("slots", "CK", narrow=True),
-        "d_ln_bias_early": Buffer("slots", "V"), "d_ln_weight_early": Buffer("slots", "V"),
-        "d_v_early": Buffer("slots", "CV", narrow=True), "d_q": Buffer("rows", "K"),
-    },
-)  # fmt: skip
-launch_resume_seq = Launch(
-    TABLE, resume_seq, "resume_seq", walks=True, widths="KV", split="V",
-    makes={"d_W_next": Buffer("sequences", "KV"), "d_W_at": Buffer("slots", "KV", narrow=True)},
-)  # fmt: skip
-launch_resume_post = Launch(
-    TABLE, resume_post, "resume_post", walks=False, widths="KV",
-    makes={
-        "d_W_start": Buffer("shares", "KV"), "d_eta": Buffer("rows", "", like="eta"), "d_k": Buffer("rows", "K"),
-        "d_ln_bias": Buffer("shares", "V"), "d_ln_weight": Buffer("shares", "V"), "d_v": Buffer("rows", "V"),
     },
 )  # fmt: skip
 
@@ -802,31 +444,11 @@ backward = Operator(
     carried=("W",),
 )  # fmt: skip
 operator = Differentiable(forward, backward)
-resume_forward = Operator(
-    TABLE, "resume_forward",
-    inputs={
-        "q": "BTHK", "k": "BTHK", "v": "BTHV", "eta": "BTH", "ln_weight": "HV", "ln_bias": "HV", "W": "BHKV", "W_start": "BHKV",
-    },
-    results=("o", "W_next", "W_at"),
-    launches=(launch_resume_prep, launch_resume_main, launch_resume_read),
-)  # fmt: skip
-resume_backward = Operator(
-    TABLE, "resume_backward",
-    inputs={
-        "q": "BTHK", "k": "BTHK", "v": "BTHV", "eta": "BTH", "ln_weight": "HV", "ln_bias": "HV", "W_start": "BHKV",
-        "W_at": "SHKV", "d_o": "BTHV", "d_W": "BHKV",
-    },
-    results=("d_q", "d_k", "d_v", "d_eta", "d_ln_weight", "d_ln_bias", "d_W_next", "d_W_start"),
-    launches=(launch_resume_pre, launch_resume_seq, launch_resume_post),
-    carried=("W",),
-)  # fmt: skip
-resume_operator = Differentiable(resume_forward, resume_backward)
 _run = ChunkKernels(
     CONTRACT,
     operator,
     carried=("W",),
-    starts=("W_start",),
-    resumed=resume_operator,
+    starts={"W_start": "BHKV"},
 )
 
 

@@ -8,7 +8,7 @@ from .runtime_configuration import MemoryConfig
 
 
 class ValueGatedDeltaConfig(MemoryConfig):
-    """Every field has a default: that of the spec. The code of the package has the digest 06e8e3066088."""
+    """Every field has a default: that of the spec. The code of the package has the digest 76946fe08769."""
 
     model_type = "miras_value_gated_delta"
 

@@ -8,7 +8,7 @@ from .runtime_configuration import MemoryConfig
 
 
 class YaadConfig(MemoryConfig):
-    """Every field has a default: that of the spec. The code of the package has the digest 0aba68a556cb."""
+    """Every field has a default: that of the spec. The code of the package has the digest 6bbf77680955."""
 
     model_type = "miras_yaad"
 

@@ -34,12 +34,6 @@ OPTIONS: dict[str, tuple[Row, ...]] = {
     "pre": (Row(64, warps=4), Row(256, warps=4), Row(ANY, warps=8)),
     "seq": (Row(64, warps=8, stages=2), Row(256, warps=8), Row(ANY, warps=8)),
     "post": (Row(64, warps=4), Row(256, warps=4), Row(ANY, warps=8)),
-    "resume_prep": (Row(64, warps=4), Row(256, warps=4), Row(ANY, warps=8)),
-    "resume_main": (Row(64, warps=4, stages=2), Row(ANY, warps=8)),
-    "resume_read": (Row(64, warps=4, registers=168), Row(256, warps=4), Row(ANY, warps=8)),
-    "resume_pre": (Row(64, warps=4), Row(256, warps=4), Row(ANY, warps=8)),
-    "resume_seq": (Row(64, warps=4, stages=2), Row(ANY, warps=8)),
-    "resume_post": (Row(64, warps=4), Row(256, warps=4), Row(ANY, warps=8)),
 }  # by kernel, for widths up to that of the row
 TABLE = LaunchTable("yaad", "b84267c9cfe8", tile=TILE, block=64, least=64, options=OPTIONS)
 
@@ -89,8 +83,9 @@ def prep(
 
 @triton.jit(do_not_specialize=JUST_NUMBERS)
 def main(
-    G_end_ptr, W1_ptr, W2_ptr, delta_ptr, k_ptr, ln_bias_ptr, ln_weight_ptr, log_alpha_ptr, v_ptr, W1_next_ptr, W2_next_ptr,
-    d2_ptr, W1_at_ptr, W2_at_ptr, W1_last_ptr, W2_last_ptr, position_ptr, cu_ptr, T, members, low, high,
+    G_end_ptr, W1_ptr, W2_ptr, delta_ptr, k_ptr, ln_bias_ptr, ln_weight_ptr, log_alpha_ptr, v_ptr, W1_start_ptr,
+    W2_start_ptr, W1_next_ptr, W2_next_ptr, d2_ptr, W1_at_ptr, W2_at_ptr, W1_last_ptr, W2_last_ptr, position_ptr, cu_ptr, T,
+    members, low, high,
     H: tl.constexpr, K: tl.constexpr, N: tl.constexpr, V: tl.constexpr, C: tl.constexpr, BK: tl.constexpr, BN: tl.constexpr,
     BV: tl.constexpr, BC: tl.constexpr, DOT: tl.constexpr, GRID: tl.constexpr, PACKED: tl.constexpr, SAVE: tl.constexpr,
 ):  # fmt: skip
@@ -114,6 +109,8 @@ def main(
         t = base + i * C
         here = (r >= first - t) & (r < tl.minimum(C, end - t))
         at_row, row = t * H + h, r * H + zero
+        W1_start = load_tile(W1_start_ptr, n * H + h, at_k, at_n, K, N) if GRID == "resumed" else W1
+        W2_start = load_tile(W2_start_ptr, n * H + h, at_n, at_v, N, V) if GRID == "resumed" else W2
         if SAVE:
             store_tile(W1_at_ptr, index * H + h, at_k + zero, at_n, K, N, W1)
             store_tile(W2_at_ptr, index * H + h, at_n + zero, at_v, N, V, W2)
@@ -123,11 +120,11 @@ def main(
         k = load_rows(k_ptr, at_row, row, here, at_k, K)
 
         # the surprises of all tokens
-        z1 = dot_apart(k, W1, DOT, T)  # z₁_t = k_t W₁[0]
+        z1 = dot_apart(k, W1_start, DOT, T)  # z₁_t = k_t W₁[start]
         h1 = gelu(z1)  # h₁_t = gelu(z₁_t)
         v = load_rows(v_ptr, at_row, row, here, at_v, V)
         delta = load_numbers(delta_ptr, at_row, row, here)
-        f = dot_apart(h1, W2, DOT, T)  # f_t = h₁_t W₂[0]
+        f = dot_apart(h1, W2_start, DOT, T)  # f_t = h₁_t W₂[start]
         mean = tl.sum(f, 1) / V  # f̄_t = mean(f_t)
         centred = f - mean[:, None]  # f̃_t = f_t − f̄_t
         centred_squared = tl.sum(tl.where((at_v < V)[None, :], centred * centred, 0.0), 1)
@@ -145,7 +142,7 @@ def main(
         )  # fmt: skip
         k = load_rows(k_ptr, at_row, row, here, at_k, K)
         d2 = rstd_ln_weight_du_and_more - tl.sum(tl.where((at_v < V)[None, :], rstd_ln_weight_du_and_more, 0.0), 1)[:, None] / V
-        d1 = dot_apart_nt(d2, W2, DOT, T) * gelu_slope(z1)  # d₁_t = (d₂_t W₂[0]ᵀ) · gelu′(z₁_t)
+        d1 = dot_apart_nt(d2, W2_start, DOT, T) * gelu_slope(z1)  # d₁_t = (d₂_t W₂[start]ᵀ) · gelu′(z₁_t)
         decay_alpha = tl.maximum(-60.0, log_alpha)  # log α_t = max(−60, log_alpha_t)
         beta_end = exp(tl.sum(decay_alpha, 0))  # β[C] = exp(Σ_l log α_l)
         W1_next = beta_end * W1 - dot_tn(k, G_end[:, None] * d1, DOT)  # W₁[C] = β[C] W₁[0] − Σ_j k_jᵀ ⊗ (G[C]_j d₁_j)
@@ -160,8 +157,9 @@ def main(
 
 @triton.jit(do_not_specialize=JUST_NUMBERS)
 def main_wide(
-    G_end_ptr, W1_ptr, W2_ptr, delta_ptr, k_ptr, ln_bias_ptr, ln_weight_ptr, log_alpha_ptr, v_ptr, W1_next_ptr, W2_next_ptr,
-    d2_ptr, W1_at_ptr, W2_at_ptr, W1_last_ptr, W2_last_ptr, position_ptr, cu_ptr, T, members, low, high,
+    G_end_ptr, W1_ptr, W2_ptr, delta_ptr, k_ptr, ln_bias_ptr, ln_weight_ptr, log_alpha_ptr, v_ptr, W1_start_ptr,
+    W2_start_ptr, W1_next_ptr, W2_next_ptr, d2_ptr, W1_at_ptr, W2_at_ptr, W1_last_ptr, W2_last_ptr, position_ptr, cu_ptr, T,
+    members, low, high,
     H: tl.constexpr, K: tl.constexpr, N: tl.constexpr, V: tl.constexpr, C: tl.constexpr, BK: tl.constexpr, BN: tl.constexpr,
     BV: tl.constexpr, BC: tl.constexpr, DOT: tl.constexpr, GRID: tl.constexpr, PACKED: tl.constexpr, SAVE: tl.constexpr,
 ):  # fmt: skip
@@ -190,15 +188,17 @@ def main_wide(
         t = base + i * C
         here = (r >= first - t) & (r < tl.minimum(C, end - t))
         at_row, row = t * H + h, r * H + zero
-        f = tl.zeros([BC, BV], tl.float32)  # f_t = h₁_t W₂[0]
+        f = tl.zeros([BC, BV], tl.float32)  # f_t = h₁_t W₂[start]
         for b in tl.range(tl.cdiv(N, BN), disable_licm=True):
             at_n = b * BN + tl.arange(0, BN)
             W2 = load_tile(W2_next_ptr, n * H + h, at_n, at_v, N, V).to(tl.float32)
+            W2_start = load_tile(W2_start_ptr, n * H + h, at_n, at_v, N, V) if GRID == "resumed" else W2
             W1 = load_tile(W1_next_ptr, n * H + h, at_k, at_n, K, N).to(tl.float32)
+            W1_start = load_tile(W1_start_ptr, n * H + h, at_k, at_n, K, N) if GRID == "resumed" else W1
             k = load_rows(k_ptr, at_row, row, here, at_k, K)
-            z1 = dot_apart(k, W1, DOT, T)  # z₁_t = k_t W₁[0]
+            z1 = dot_apart(k, W1_start, DOT, T)  # z₁_t = k_t W₁[start]
             h1 = gelu(z1)  # h₁_t = gelu(z₁_t)
-            f += dot_apart(h1, W2, DOT, T)
+            f += dot_apart(h1, W2_start, DOT, T)
 
         # the surprises of all tokens
         mean = tl.sum(f, 1) / V  # f̄_t = mean(f_t)
@@ -228,13 +228,15 @@ def main_wide(
             at_n = b * BN + tl.arange(0, BN)
             k = load_rows(k_ptr, at_row, row, here, at_k, K)
             W2 = load_tile(W2_next_ptr, n * H + h, at_n, at_v, N, V).to(tl.float32)
+            W2_start = load_tile(W2_start_ptr, n * H + h, at_n, at_v, N, V) if GRID == "resumed" else W2
             W1 = load_tile(W1_next_ptr, n * H + h, at_k, at_n, K, N).to(tl.float32)
+            W1_start = load_tile(W1_start_ptr, n * H + h, at_k, at_n, K, N) if GRID == "resumed" else W1
             if SAVE:
                 store_tile(W1_at_ptr, index * H + h, at_k + zero, at_n, K, N, W1)
             if i == tiles - 1:
                 store_tile(W1_last_ptr, n * H + h, at_k, at_n, K, N, W1)
-            z1 = dot_apart(k, W1, DOT, T)  # z₁_t = k_t W₁[0]
-            d1 = dot_apart_nt(d2, W2, DOT, T) * gelu_slope(z1)  # d₁_t = (d₂_t W₂[0]ᵀ) · gelu′(z₁_t)
+            z1 = dot_apart(k, W1_start, DOT, T)  # z₁_t = k_t W₁[start]
+            d1 = dot_apart_nt(d2, W2_start, DOT, T) * gelu_slope(z1)  # d₁_t = (d₂_t W₂[start]ᵀ) · gelu′(z₁_t)
             W1_next = beta_end * W1 - dot_tn(k, G_end[:, None] * d1, DOT)  # W₁[C] = β[C] W₁[0] − Σ_j k_jᵀ ⊗ (G[C]_j d₁_j)
             tl.debug_barrier()
             store_tile(W1_next_ptr, n * H + h, at_k, at_n, K, N, W1_next)
@@ -251,8 +253,8 @@ def main_wide(
 
 @triton.jit(do_not_specialize=JUST_NUMBERS)
 def read(
-    G_ptr, W1_at_ptr, W2_at_ptr, d2_ptr, k_ptr, ln_bias_ptr, ln_weight_ptr, log_alpha_ptr, q_ptr, o_ptr, position_ptr,
-    cu_ptr, T, members, low, high,
+    G_ptr, W1_at_ptr, W2_at_ptr, d2_ptr, k_ptr, ln_bias_ptr, ln_weight_ptr, log_alpha_ptr, q_ptr, W2_start_ptr, W1_start_ptr,
+    o_ptr, position_ptr, cu_ptr, T, members, low, high,
     H: tl.constexpr, K: tl.constexpr, N: tl.constexpr, V: tl.constexpr, C: tl.constexpr, BK: tl.constexpr, BN: tl.constexpr,
     BV: tl.constexpr, BC: tl.constexpr, DOT: tl.constexpr, GRID: tl.constexpr, PACKED: tl.constexpr, SAVE: tl.constexpr,
 ):  # fmt: skip
@@ -279,11 +281,13 @@ def read(
     decay_alpha = tl.maximum(-60.0, log_alpha)  # log α_t = max(−60, log_alpha_t)
     beta = exp(tl.cumsum(decay_alpha, 0))  # β_t = exp(Σ_{l≤t} log α_l)
     W1 = load_tile(W1_at_ptr, index * H + h, at_k, at_n, K, N)
+    W1_start = load_tile(W1_start_ptr, n * H + h, at_k, at_n, K, N) if GRID == "resumed" else W1
     P1 = (G.to(tl.float32) * dot_nt(q, k, DOT)).to(DOT)  # P₁_tj = G_tj (q_t k_jᵀ)
     d2 = load_tile(d2_ptr, index * H + h, r, at_v, C, V)
     W2 = load_tile(W2_at_ptr, index * H + h, at_n, at_v, N, V)
-    z1 = dot(k, W1, DOT)  # z₁_t = k_t W₁[0]
-    d1 = dot_nt(d2, W2, DOT) * gelu_slope(z1)  # d₁_t = (d₂_t W₂[0]ᵀ) · gelu′(z₁_t)
+    W2_start = load_tile(W2_start_ptr, n * H + h, at_n, at_v, N, V) if GRID == "resumed" else W2
+    z1 = dot(k, W1_start, DOT)  # z₁_t = k_t W₁[start]
+    d1 = dot_nt(d2, W2_start, DOT) * gelu_slope(z1)  # d₁_t = (d₂_t W₂[start]ᵀ) · gelu′(z₁_t)
     read_z1 = beta[:, None] * dot(q, W1, DOT) - dot(P1, d1, DOT)  # z₁[q]_t = β_t (q_t W₁[0]) − Σ_j P₁_tj d₁_j
     read_h1 = (gelu(read_z1)).to(DOT)  # h₁[q]_t = gelu(z₁[q]_t)
     h1 = gelu(z1)  # h₁_t = gelu(z₁_t)
@@ -302,8 +306,8 @@ def read(
 
 @triton.jit(do_not_specialize=JUST_NUMBERS)
 def read_wide(
-    G_ptr, W1_at_ptr, W2_at_ptr, d2_ptr, k_ptr, ln_bias_ptr, ln_weight_ptr, log_alpha_ptr, q_ptr, o_ptr, position_ptr,
-    cu_ptr, T, members, low, high,
+    G_ptr, W1_at_ptr, W2_at_ptr, d2_ptr, k_ptr, ln_bias_ptr, ln_weight_ptr, log_alpha_ptr, q_ptr, W2_start_ptr, W1_start_ptr,
+    o_ptr, position_ptr, cu_ptr, T, members, low, high,
     H: tl.constexpr, K: tl.constexpr, N: tl.constexpr, V: tl.constexpr, C: tl.constexpr, BK: tl.constexpr, BN: tl.constexpr,
     BV: tl.constexpr, BC: tl.constexpr, DOT: tl.constexpr, GRID: tl.constexpr, PACKED: tl.constexpr, SAVE: tl.constexpr,
 ):  # fmt: skip
@@ -335,11 +339,13 @@ def read_wide(
         at_n = b * BN + tl.arange(0, BN)
         q = load_rows(q_ptr, at_row, row, here, at_k, K)
         W1 = load_tile(W1_at_ptr, index * H + h, at_k, at_n, K, N)
+        W1_start = load_tile(W1_start_ptr, n * H + h, at_k, at_n, K, N) if GRID == "resumed" else W1
         d2 = load_tile(d2_ptr, index * H + h, r, at_v, C, V)
         k = load_rows(k_ptr, at_row, row, here, at_k, K)
         W2 = load_tile(W2_at_ptr, index * H + h, at_n, at_v, N, V)
-        z1 = dot(k, W1, DOT)  # z₁_t = k_t W₁[0]
-        d1 = dot_nt(d2, W2, DOT) * gelu_slope(z1)  # d₁_t = (d₂_t W₂[0]ᵀ) · gelu′(z₁_t)
+        W2_start = load_tile(W2_start_ptr, n * H + h, at_n, at_v, N, V) if GRID == "resumed" else W2
+        z1 = dot(k, W1_start, DOT)  # z₁_t = k_t W₁[start]
+        d1 = dot_nt(d2, W2_start, DOT) * gelu_slope(z1)  # d₁_t = (d₂_t W₂[start]ᵀ) · gelu′(z₁_t)
         read_z1 = beta[:, None] * dot(q, W1, DOT) - dot(P1, d1, DOT)  # z₁[q]_t = β_t (q_t W₁[0]) − Σ_j P₁_tj d₁_j
         read_h1 = (gelu(read_z1)).to(DOT)  # h₁[q]_t = gelu(z₁[q]_t)
         read_h1_W2 += dot(read_h1, W2, DOT)
@@ -364,14 +370,14 @@ def read_wide(
 @triton.jit(do_not_specialize=JUST_NUMBERS)
 def pre(
     W1_at_ptr, W2_at_ptr, d2_ptr, d_o_ptr, delta_ptr, eta_ptr, k_ptr, ln_bias_ptr, ln_weight_ptr, log_alpha_ptr, q_ptr,
-    v_ptr, z1_ptr, h1_ptr, centred_ptr, e_squared_2_ptr, ln_weight_du_ptr, d2_W2_ptr, d_W1_from_q_W1_ptr, P1_d_read_z1_ptr,
-    d_h1_from_read_h1_h1_ptr, P2_d_read_f_ptr, d_W2_from_read_h1_W2_ptr, d_delta_early_ptr, d_eta_from_G_ptr, d1_ptr,
-    d_k_early_ptr, d_ln_bias_early_ptr, d_ln_weight_early_ptr, du_ptr, d_log_alpha_early_ptr, d_v_early_ptr, d_q_ptr,
-    position_ptr, cu_ptr, T, members, low, high,
+    v_ptr, W1_start_ptr, W2_start_ptr, z1_ptr, h1_ptr, centred_ptr, e_squared_2_ptr, ln_weight_du_ptr, d2_W2_start_ptr,
+    d_W1_from_q_W1_ptr, P1_d_read_z1_ptr, d_h1_from_read_h1_h1_ptr, P2_d_read_f_ptr, d_W2_from_read_h1_W2_ptr,
+    d_delta_early_ptr, d_eta_from_G_ptr, d1_ptr, d_k_early_ptr, d_ln_bias_early_ptr, d_ln_weight_early_ptr, du_ptr,
+    d_log_alpha_early_ptr, d_v_early_ptr, d_q_ptr, position_ptr, cu_ptr, T, members, low, high,
     H: tl.constexpr, K: tl.constexpr, N: tl.constexpr, V: tl.constexpr, C: tl.constexpr, BK: tl.constexpr, BN: tl.constexpr,
     BV: tl.constexpr, BC: tl.constexpr, DOT: tl.constexpr, GRID: tl.constexpr, PACKED: tl.constexpr, SAVE: tl.constexpr,
 ):  # fmt: skip
-    """z1, h1, centred, e_squared_2, ln_weight_du, d2_W2, d_W1_from_q_W1, P1_d_read_z1, …: every tile on its own."""
+    """z1, h1, centred, e_squared_2, ln_weight_du, d2_W2_start, d_W1_from_q_W1, P1_d_read_z1, …: every tile on its own."""
     index, h = low + (tl.program_id(0) // H).to(tl.int64), tl.program_id(0) % H
     n = sequence_of(index, cu_ptr, members, C, GRID, PACKED)
     first, end, base, tiles, slot, step = span(n, position_ptr, cu_ptr, T, members, C, GRID, PACKED)
@@ -392,17 +398,19 @@ def pre(
     at_row, row = t * H + h, r * H
     k = load_rows(k_ptr, at_row, row, here, at_k, K)
     W1 = load_tile(W1_at_ptr, index * H + h, at_k, at_n, K, N)
+    W1_start = load_tile(W1_start_ptr, n * H + h, at_k, at_n, K, N) if GRID == "resumed" else W1
 
     # the surprises of all tokens
-    z1 = dot(k, W1, DOT)  # z₁_t = k_t W₁[0]
+    z1 = dot(k, W1_start, DOT)  # z₁_t = k_t W₁[start]
     store_tile(z1_ptr, own * H + h, r, at_n, C, N, z1)
     W2 = load_tile(W2_at_ptr, index * H + h, at_n, at_v, N, V)
+    W2_start = load_tile(W2_start_ptr, n * H + h, at_n, at_v, N, V) if GRID == "resumed" else W2
     d2 = load_tile(d2_ptr, index * H + h, r, at_v, C, V)
-    d2_W2 = dot_nt(d2, W2, DOT)  # d₂·W₂[0]_t = d₂_t W₂[0]ᵀ
-    store_tile(d2_W2_ptr, own * H + h, r, at_n, C, N, d2_W2)
-    d1 = d2_W2 * gelu_slope(z1)  # d₁_t = d₂·W₂[0]_t · gelu′(z₁_t)
+    d2_W2_start = dot_nt(d2, W2_start, DOT)  # d₂·W₂[start]_t = d₂_t W₂[start]ᵀ
+    store_tile(d2_W2_start_ptr, own * H + h, r, at_n, C, N, d2_W2_start)
+    d1 = d2_W2_start * gelu_slope(z1)  # d₁_t = d₂·W₂[start]_t · gelu′(z₁_t)
     h1 = gelu(z1)  # h₁_t = gelu(z₁_t)
-    f = dot(h1, W2, DOT)  # f_t = h₁_t W₂[0]
+    f = dot(h1, W2_start, DOT)  # f_t = h₁_t W₂[start]
     mean = tl.sum(f, 1) / V  # f̄_t = mean(f_t)
     centred = f - mean[:, None]  # f̃_t = f_t − f̄_t
     centred_squared = tl.sum(tl.where((at_v < V)[None, :], centred * centred, 0.0), 1)
@@ -459,7 +467,7 @@ def pre(
     P2_d_read_f_2 = -P2_d_read_f
     P2_d_read_f_and_more = P2_d_read_f_2 - tl.sum(tl.where((at_v < V)[None, :], P2_d_read_f_2, 0.0), 1)[:, None] / V
     P2_d_read_f_and_more_centred = tl.sum(tl.where((at_v < V)[None, :], P2_d_read_f_and_more * centred, 0.0), 1)
-    x62 = rstd[:, None] * P2_d_read_f_and_more + (-P2_d_read_f_and_more_centred * (rstd * rstd * rstd) / V)[:, None] * centred
+    x64 = rstd[:, None] * P2_d_read_f_and_more + (-P2_d_read_f_and_more_centred * (rstd * rstd * rstd) / V)[:, None] * centred
 
     # back through the memory at the queries
     d_P2 = -dot_nt(d_read_f, d2, DOT)  # ∂P₂_tj = −∂f[q]_t d₂_jᵀ
@@ -488,23 +496,23 @@ def pre(
     d_W2_from_read_h1_W2 = dot_tn(read_h1, beta[:, None] * d_read_f, DOT)  # ∂W₂[0](h₁[q]·W₂[0]) = Σ_l h₁[q]_lᵀ ⊗ (β_l ∂f[q]_l)
     store_tile(d_W2_from_read_h1_W2_ptr, own * H + h, at_n, at_v, N, V, d_W2_from_read_h1_W2)
     store_rows(d_q_ptr, at_row, row, here, at_k, K, d_q)
-    x63 = ln_weight[None, :] * x62
-    x69 = tl.where(tl.sqrt(tl.maximum(e_squared[:, None], 0.0)) > delta[:, None], 0, 2) * x63
-    d_k_early = x69 + dot_tn(d_q_k, q, DOT)
+    x65 = ln_weight[None, :] * x64
+    x71 = tl.where(tl.sqrt(tl.maximum(e_squared[:, None], 0.0)) > delta[:, None], 0, 2) * x65
+    d_k_early = x71 + dot_tn(d_q_k, q, DOT)
     store_tile(d_k_early_ptr, own * H + h, r, at_k, C, K, d_k_early)
     d_o = load_rows(d_o_ptr, at_row, row, here, at_v, V)
     du = tl.where(tl.sqrt(tl.maximum(e_squared[:, None], 0.0)) > delta[:, None], delta[:, None] * sign(e), 2 * e)
-    x75 = x62 * du + x69 * normal + d_o.to(tl.float32) * read_normal
+    x77 = x64 * du + x71 * normal + d_o.to(tl.float32) * read_normal
     ln_weight_du = ln_weight[None, :] * du  # ln_weight·∂ℓ/∂u_t = ∂ℓ/∂u_t · ln_weight
     store_tile(ln_weight_du_ptr, own * H + h, r, at_v, C, V, ln_weight_du)
     store_tile(du_ptr, own * H + h, r, at_v, C, V, du)
-    x64 = x63 * tl.where(tl.sqrt(tl.maximum(e_squared[:, None], 0.0)) > delta[:, None], sign(e), 0)
-    d_delta_early = tl.sum(x64, 1)
-    d_o_and_more = tl.where(tl.sqrt(tl.maximum(e_squared[:, None], 0.0)) > delta[:, None], 0, 2) * x63 + d_o.to(tl.float32)
+    x66 = x65 * tl.where(tl.sqrt(tl.maximum(e_squared[:, None], 0.0)) > delta[:, None], sign(e), 0)
+    d_delta_early = tl.sum(x66, 1)
+    d_o_and_more = tl.where(tl.sqrt(tl.maximum(e_squared[:, None], 0.0)) > delta[:, None], 0, 2) * x65 + d_o.to(tl.float32)
     d_ln_bias_early = tl.sum(d_o_and_more, 0)
-    d_v_early = -x69
+    d_v_early = -x71
     store_tile(d_v_early_ptr, own * H + h, r, at_v, C, V, d_v_early)
-    d_ln_weight_early = tl.sum(x75, 0)
+    d_ln_weight_early = tl.sum(x77, 0)
     d_log_alpha_early = (
         (1 - tl.where(log_alpha + 60 < 0, 1.0, 0.0)) * (d_decay_alpha_from_decay_alpha + d_decay_alpha_from_decay_alpha_before)
     )  # fmt: skip
@@ -518,14 +526,14 @@ def pre(
 @triton.jit(do_not_specialize=JUST_NUMBERS)
 def pre_wide(
     W1_at_ptr, W2_at_ptr, d2_ptr, d_o_ptr, delta_ptr, eta_ptr, k_ptr, ln_bias_ptr, ln_weight_ptr, log_alpha_ptr, q_ptr,
-    v_ptr, z1_ptr, h1_ptr, centred_ptr, e_squared_2_ptr, ln_weight_du_ptr, d2_W2_ptr, d_W1_from_q_W1_ptr, P1_d_read_z1_ptr,
-    d_h1_from_read_h1_h1_ptr, P2_d_read_f_ptr, d_W2_from_read_h1_W2_ptr, d_delta_early_ptr, d_eta_from_G_ptr, d1_ptr,
-    d_k_early_ptr, d_ln_bias_early_ptr, d_ln_weight_early_ptr, du_ptr, d_log_alpha_early_ptr, d_v_early_ptr, d_q_ptr,
-    position_ptr, cu_ptr, T, members, low, high,
+    v_ptr, W1_start_ptr, W2_start_ptr, z1_ptr, h1_ptr, centred_ptr, e_squared_2_ptr, ln_weight_du_ptr, d2_W2_start_ptr,
+    d_W1_from_q_W1_ptr, P1_d_read_z1_ptr, d_h1_from_read_h1_h1_ptr, P2_d_read_f_ptr, d_W2_from_read_h1_W2_ptr,
+    d_delta_early_ptr, d_eta_from_G_ptr, d1_ptr, d_k_early_ptr, d_ln_bias_early_ptr, d_ln_weight_early_ptr, du_ptr,
+    d_log_alpha_early_ptr, d_v_early_ptr, d_q_ptr, position_ptr, cu_ptr, T, members, low, high,
     H: tl.constexpr, K: tl.constexpr, N: tl.constexpr, V: tl.constexpr, C: tl.constexpr, BK: tl.constexpr, BN: tl.constexpr,
     BV: tl.constexpr, BC: tl.constexpr, DOT: tl.constexpr, GRID: tl.constexpr, PACKED: tl.constexpr, SAVE: tl.constexpr,
 ):  # fmt: skip
-    """z1, h1, centred, e_squared_2, ln_weight_du, d2_W2, d_W1_from_q_W1, P1_d_read_z1, …: every tile on its own."""
+    """z1, h1, centred, e_squared_2, ln_weight_du, d2_W2_start, d_W1_from_q_W1, P1_d_read_z1, …: every tile on its own."""
     index, h = low + (tl.program_id(0) // H).to(tl.int64), tl.program_id(0) % H
     n = sequence_of(index, cu_ptr, members, C, GRID, PACKED)
     first, end, base, tiles, slot, step = span(n, position_ptr, cu_ptr, T, members, C, GRID, PACKED)
@@ -556,22 +564,24 @@ def pre_wide(
     q = load_rows(q_ptr, at_row, row, here, at_k, K)
     q_k = dot_nt(q, k, DOT)  # q·k_tj = q_t k_jᵀ
     P1 = (G * q_k).to(DOT)  # P₁_tj = G_tj q·k_tj
-    f = tl.zeros([BC, BV], tl.float32)  # f_t = h₁_t W₂[0]
+    f = tl.zeros([BC, BV], tl.float32)  # f_t = h₁_t W₂[start]
     read_h1_W2 = tl.zeros([BC, BV], tl.float32)  # h₁[q]·W₂[0]_t = h₁[q]_t W₂[0]
     read_h1_h1 = tl.zeros([BC, BC], tl.float32)  # h₁[q]·h₁_tj = h₁[q]_t h₁_jᵀ
     for b in tl.range(tl.cdiv(N, BN), disable_licm=True):
         at_n = b * BN + tl.arange(0, BN)
         W2 = load_tile(W2_at_ptr, index * H + h, at_n, at_v, N, V)
+        W2_start = load_tile(W2_start_ptr, n * H + h, at_n, at_v, N, V) if GRID == "resumed" else W2
         d2 = load_tile(d2_ptr, index * H + h, r, at_v, C, V)
 
         # the surprises of all tokens
-        d2_W2 = dot_nt(d2, W2, DOT)  # d₂·W₂[0]_t = d₂_t W₂[0]ᵀ
-        store_tile(d2_W2_ptr, own * H + h, r, at_n, C, N, d2_W2)
+        d2_W2_start = dot_nt(d2, W2_start, DOT)  # d₂·W₂[start]_t = d₂_t W₂[start]ᵀ
+        store_tile(d2_W2_start_ptr, own * H + h, r, at_n, C, N, d2_W2_start)
         k = load_rows(k_ptr, at_row, row, here, at_k, K)
         W1 = load_tile(W1_at_ptr, index * H + h, at_k, at_n, K, N)
-        z1 = dot(k, W1, DOT)  # z₁_t = k_t W₁[0]
+        W1_start = load_tile(W1_start_ptr, n * H + h, at_k, at_n, K, N) if GRID == "resumed" else W1
+        z1 = dot(k, W1_start, DOT)  # z₁_t = k_t W₁[start]
         q = load_rows(q_ptr, at_row, row, here, at_k, K)
-        d1 = d2_W2 * gelu_slope(z1)  # d₁_t = d₂·W₂[0]_t · gelu′(z₁_t)
+        d1 = d2_W2_start * gelu_slope(z1)  # d₁_t = d₂·W₂[start]_t · gelu′(z₁_t)
         q_W1 = dot(q, W1, DOT)  # q·W₁[0]_t = q_t W₁[0]
         read_z1 = beta[:, None] * q_W1 - dot(P1, d1, DOT)  # z₁[q]_t = β_t q·W₁[0]_t − Σ_j P₁_tj d₁_j
         read_h1 = (gelu(read_z1)).to(DOT)  # h₁[q]_t = gelu(z₁[q]_t)
@@ -581,7 +591,7 @@ def pre_wide(
         store_tile(h1_ptr, own * H + h, r, at_n, C, N, h1)
         read_h1_h1 += dot_nt(read_h1, h1, DOT)
         read_h1_W2 += dot(read_h1, W2, DOT)
-        f += dot(h1, W2, DOT)
+        f += dot(h1, W2_start, DOT)
     d2 = load_tile(d2_ptr, index * H + h, r, at_v, C, V)
 
     # the memory at the queries
@@ -652,17 +662,19 @@ def pre_wide(
     for b in tl.range(tl.cdiv(N, BN), disable_licm=True):
         at_n = b * BN + tl.arange(0, BN)
         W1 = load_tile(W1_at_ptr, index * H + h, at_k, at_n, K, N)
+        W1_start = load_tile(W1_start_ptr, n * H + h, at_k, at_n, K, N) if GRID == "resumed" else W1
         k = load_rows(k_ptr, at_row, row, here, at_k, K)
 
         # the surprises of all tokens
-        z1 = dot(k, W1, DOT)  # z₁_t = k_t W₁[0]
+        z1 = dot(k, W1_start, DOT)  # z₁_t = k_t W₁[start]
         h1 = gelu(z1)  # h₁_t = gelu(z₁_t)
         q = load_rows(q_ptr, at_row, row, here, at_k, K)
         W2 = load_tile(W2_at_ptr, index * H + h, at_n, at_v, N, V)
+        W2_start = load_tile(W2_start_ptr, n * H + h, at_n, at_v, N, V) if GRID == "resumed" else W2
         d2 = load_tile(d2_ptr, index * H + h, r, at_v, C, V)
         q_W1 = dot(q, W1, DOT)  # q·W₁[0]_t = q_t W₁[0]
-        d2_W2 = dot_nt(d2, W2, DOT)  # d₂·W₂[0]_t = d₂_t W₂[0]ᵀ
-        d1 = d2_W2 * gelu_slope(z1)  # d₁_t = d₂·W₂[0]_t · gelu′(z₁_t)
+        d2_W2_start = dot_nt(d2, W2_start, DOT)  # d₂·W₂[start]_t = d₂_t W₂[start]ᵀ
+        d1 = d2_W2_start * gelu_slope(z1)  # d₁_t = d₂·W₂[start]_t · gelu′(z₁_t)
         read_z1 = beta[:, None] * q_W1 - dot(P1, d1, DOT)  # z₁[q]_t = β_t q·W₁[0]_t − Σ_j P₁_tj d₁_j
         d_read_z1 = (beta[:, None] * dot_nt(d_read_f, W2, DOT) + dot(d_read_h1_h1, h1, DOT)) * gelu_slope(read_z1)
         d_read_z1_d1 += dot_nt(d_read_z1, d1, DOT)
@@ -701,14 +713,15 @@ def pre_wide(
 
 @triton.jit(do_not_specialize=JUST_NUMBERS)
 def seq(
-    G_end_ptr, P1_d_read_z1_ptr, P2_d_read_f_ptr, W2_at_ptr, centred_ptr, d2_ptr, d2_W2_ptr, d_W1_ptr, d_W1_from_q_W1_ptr,
-    d_W2_ptr, d_W2_from_read_h1_W2_ptr, d_h1_from_read_h1_h1_ptr, delta_ptr, e_squared_2_ptr, h1_ptr, k_ptr, ln_weight_ptr,
-    ln_weight_du_ptr, log_alpha_ptr, z1_ptr, d_W1_next_ptr, d_W2_next_ptr, d_G_end_d2_ptr, d_d2_from_d2_W2_start_ptr,
-    d_z1_ptr, d_W1_at_ptr, d_W2_at_ptr, d_W1_last_ptr, d_W2_last_ptr, position_ptr, cu_ptr, T, members, low, high,
+    G_end_ptr, P1_d_read_z1_ptr, P2_d_read_f_ptr, W2_at_ptr, centred_ptr, d2_ptr, d2_W2_start_ptr, d_W1_ptr,
+    d_W1_from_q_W1_ptr, d_W2_ptr, d_W2_from_read_h1_W2_ptr, d_h1_from_read_h1_h1_ptr, delta_ptr, e_squared_2_ptr, h1_ptr,
+    k_ptr, ln_weight_ptr, ln_weight_du_ptr, log_alpha_ptr, z1_ptr, W2_start_ptr, d_W1_next_ptr, d_W1_start_ptr,
+    d_W2_next_ptr, d_W2_start_ptr, d_G_end_d2_ptr, d_d2_from_d2_W2_start_ptr, d_z1_ptr, d_W1_at_ptr, d_W2_at_ptr,
+    d_W1_last_ptr, d_W2_last_ptr, position_ptr, cu_ptr, T, members, low, high,
     H: tl.constexpr, K: tl.constexpr, N: tl.constexpr, V: tl.constexpr, C: tl.constexpr, BK: tl.constexpr, BN: tl.constexpr,
     BV: tl.constexpr, BC: tl.constexpr, DOT: tl.constexpr, GRID: tl.constexpr, PACKED: tl.constexpr, SAVE: tl.constexpr,
 ):  # fmt: skip
-    """d_W1, d_W2, d_G_end_d2, d_d2_from_d2_W2_start, d_z1: from the last tile to the first."""
+    """d_W1, d_W1_start, d_W2, d_W2_start, d_G_end_d2, d_d2_from_d2_W2_start, d_z1: from the last tile to the first."""
     n, h = (tl.program_id(0) // H).to(tl.int64), tl.program_id(0) % H
     first, end, base, tiles, slot, step = span(n, position_ptr, cu_ptr, T, members, C, GRID, PACKED)
     r = tl.arange(0, BC)
@@ -741,6 +754,7 @@ def seq(
         z1 = load_tile(z1_ptr, own * H + h, r + zero, at_n, C, N)
         d_d1 = G_end[:, None] * d_G_end_d1 - P1_d_read_z1.to(tl.float32)
         W2 = load_tile(W2_at_ptr, index * H + h, at_n + zero, at_v, N, V)
+        W2_start = load_tile(W2_start_ptr, n * H + h, at_n, at_v, N, V) if GRID == "resumed" else W2
         d_G_end_d2 = -dot_apart(h1, d_W2, DOT, T)  # ∂G[C]·d₂_t = −h₁_t d_W2
         P2_d_read_f = load_tile(P2_d_read_f_ptr, own * H + h, r + zero, at_v, C, V)
         store_tile(d_G_end_d2_ptr, own * H + h, r + zero, at_v, C, V, d_G_end_d2)
@@ -752,7 +766,7 @@ def seq(
         ln_weight_du = load_tile(ln_weight_du_ptr, own * H + h, r + zero, at_v, C, V)
         d2 = load_tile(d2_ptr, index * H + h, r + zero, at_v, C, V)
         d_h1_from_read_h1_h1 = load_tile(d_h1_from_read_h1_h1_ptr, own * H + h, r + zero, at_n, C, N)
-        d_d2_from_d2_W2_start = dot_apart(d_d2_W2_start, W2, DOT, T)  # ∂d₂(d₂·W₂[start]_t) = ∂d₂·W₂[start]_t W₂[0]
+        d_d2_from_d2_W2_start = dot_apart(d_d2_W2_start, W2_start, DOT, T)  # ∂d₂(d₂·W₂[start]_t) = ∂d₂·W₂[start]_t W₂[start]
         delta = load_numbers(delta_ptr, at_row, row, here)
         store_tile(d_d2_from_d2_W2_start_ptr, own * H + h, r + zero, at_v, C, V, d_d2_from_d2_W2_start)
         d_d2 = (G_end[:, None] * d_G_end_d2 - P2_d_read_f.to(tl.float32)) + d_d2_from_d2_W2_start
@@ -780,30 +794,35 @@ def seq(
             - ln_weight_du_centred[:, None] * (rstd[:, None] * rstd[:, None] * rstd[:, None]) / V * d_t2
         )  # fmt: skip
         z1 = load_tile(z1_ptr, own * H + h, r + zero, at_n, C, N)
-        d2_W2 = load_tile(d2_W2_ptr, own * H + h, r + zero, at_n, C, N)
+        d2_W2_start = load_tile(d2_W2_start_ptr, own * H + h, r + zero, at_n, C, N)
         d_f = (d_centred - tl.sum(tl.where((at_v < V)[None, :], d_centred, 0.0), 1)[:, None] / V).to(DOT)  # ∂f_t = ∂f̃_t − mean(∂f̃_t)
         d_h1 = d_h1_from_read_h1_h1.to(tl.float32) - G_end[:, None] * dot_apart_nt(d2, d_W2, DOT, T)
         d_W2_from_read_h1_W2 = load_tile(d_W2_from_read_h1_W2_ptr, own * H + h, at_n + zero, at_v, N, V)
-        d_h1_from_f = dot_apart_nt(d_f, W2, DOT, T)
+        d_h1_from_f = dot_apart_nt(d_f, W2_start, DOT, T)
         d_W1_from_q_W1 = load_tile(d_W1_from_q_W1_ptr, own * H + h, at_k + zero, at_n, K, N)
         d_z1 = (
             d_d1
-            * d2_W2.to(tl.float32)
+            * d2_W2_start.to(tl.float32)
             * (0.7978845608028654 * exp(-0.5 * square(z1.to(tl.float32))) - 0.3989422804014327 * square(z1.to(tl.float32)) * exp(-0.5 * square(z1.to(tl.float32))))  # noqa: E501
             + (d_h1 + d_h1_from_f) * gelu_slope(z1.to(tl.float32))
         )  # fmt: skip
         decay_alpha = tl.maximum(-60.0, log_alpha)  # log α_t = max(−60, log_alpha_t)
         beta_end = exp(tl.sum(decay_alpha, 0))  # β[C] = exp(Σ_l log α_l)
-        d_W2_from_read_h1_W2_and_more = (
-            beta_end * d_W2
-            + d_W2_from_read_h1_W2.to(tl.float32)
-            + dot_tn(d_d2_W2_start, d2, DOT)
-            + dot_tn(h1, d_f, DOT)
-        )  # fmt: skip
-        d_W1_from_q_W1_and_more = beta_end * d_W1 + d_W1_from_q_W1.to(tl.float32) + dot_tn(k, d_z1, DOT)
+        d_W2_next = beta_end * d_W2 + d_W2_from_read_h1_W2.to(tl.float32)
+        d_W2_start = dot_tn(d_d2_W2_start, d2, DOT) + dot_tn(h1, d_f, DOT)
+        if GRID == "resumed":
+            store_tile(d_W2_start_ptr, n * H + h, at_n, at_v, N, V, d_W2_start)
+        else:
+            d_W2_next += d_W2_start
+        d_W1_next = beta_end * d_W1 + d_W1_from_q_W1.to(tl.float32)
+        d_W1_start = dot_tn(k, d_z1, DOT)
+        if GRID == "resumed":
+            store_tile(d_W1_start_ptr, n * H + h, at_k, at_n, K, N, d_W1_start)
+        else:
+            d_W1_next += d_W1_start
         store_tile(d_z1_ptr, own * H + h, r + zero, at_n, C, N, d_z1)
-        d_W1 = d_W1_from_q_W1_and_more
-        d_W2 = tl.where((at_v < V)[None, :], d_W2_from_read_h1_W2_and_more, 0.0)
+        d_W1 = d_W1_next
+        d_W2 = tl.where((at_v < V)[None, :], d_W2_next, 0.0)
         if i == tiles - 1:
             d_W1 += load_tile(d_W1_last_ptr, n * H + h, at_k, at_n, K, N).to(tl.float32)
             d_W2 += load_tile(d_W2_last_ptr, n * H + h, at_n, at_v, N, V).to(tl.float32)
@@ -814,14 +833,15 @@ def seq(
 
 @triton.jit(do_not_specialize=JUST_NUMBERS)
 def seq_wide(
-    G_end_ptr, P1_d_read_z1_ptr, P2_d_read_f_ptr, W2_at_ptr, centred_ptr, d2_ptr, d2_W2_ptr, d_W1_ptr, d_W1_from_q_W1_ptr,
-    d_W2_ptr, d_W2_from_read_h1_W2_ptr, d_h1_from_read_h1_h1_ptr, delta_ptr, e_squared_2_ptr, h1_ptr, k_ptr, ln_weight_ptr,
-    ln_weight_du_ptr, log_alpha_ptr, z1_ptr, d_W1_next_ptr, d_W2_next_ptr, d_G_end_d2_ptr, d_d2_from_d2_W2_start_ptr,
-    d_z1_ptr, d_W1_at_ptr, d_W2_at_ptr, d_W1_last_ptr, d_W2_last_ptr, position_ptr, cu_ptr, T, members, low, high,
+    G_end_ptr, P1_d_read_z1_ptr, P2_d_read_f_ptr, W2_at_ptr, centred_ptr, d2_ptr, d2_W2_start_ptr, d_W1_ptr,
+    d_W1_from_q_W1_ptr, d_W2_ptr, d_W2_from_read_h1_W2_ptr, d_h1_from_read_h1_h1_ptr, delta_ptr, e_squared_2_ptr, h1_ptr,
+    k_ptr, ln_weight_ptr, ln_weight_du_ptr, log_alpha_ptr, z1_ptr, W2_start_ptr, d_W1_next_ptr, d_W1_start_ptr,
+    d_W2_next_ptr, d_W2_start_ptr, d_G_end_d2_ptr, d_d2_from_d2_W2_start_ptr, d_z1_ptr, d_W1_at_ptr, d_W2_at_ptr,
+    d_W1_last_ptr, d_W2_last_ptr, position_ptr, cu_ptr, T, members, low, high,
     H: tl.constexpr, K: tl.constexpr, N: tl.constexpr, V: tl.constexpr, C: tl.constexpr, BK: tl.constexpr, BN: tl.constexpr,
     BV: tl.constexpr, BC: tl.constexpr, DOT: tl.constexpr, GRID: tl.constexpr, PACKED: tl.constexpr, SAVE: tl.constexpr,
 ):  # fmt: skip
-    """d_W1, d_W2, d_G_end_d2, d_d2_from_d2_W2_start, d_z1: from the last tile to the first."""
+    """d_W1, d_W1_start, d_W2, d_W2_start, d_G_end_d2, d_d2_from_d2_W2_start, d_z1: from the last tile to the first."""
     n, h = (tl.program_id(0) // H).to(tl.int64), tl.program_id(0) % H
     first, end, base, tiles, slot, step = span(n, position_ptr, cu_ptr, T, members, C, GRID, PACKED)
     r = tl.arange(0, BC)
@@ -851,20 +871,21 @@ def seq_wide(
         G_end = load_row(G_end_ptr, index * H + h, r, C)
         k = load_rows(k_ptr, at_row, row, here, at_k, K)
         h1_d_W2 = tl.zeros([BC, BV], tl.float32)
-        d_d2_from_d2_W2_start = tl.zeros([BC, BV], tl.float32)  # ∂d₂(d₂·W₂[start]_t) = ∂d₂·W₂[start]_t W₂[0]
+        d_d2_from_d2_W2_start = tl.zeros([BC, BV], tl.float32)  # ∂d₂(d₂·W₂[start]_t) = ∂d₂·W₂[start]_t W₂[start]
         for b in tl.range(tl.cdiv(N, BN), disable_licm=True):
             at_n = b * BN + tl.arange(0, BN)
             P1_d_read_z1 = load_tile(P1_d_read_z1_ptr, own * H + h, r + zero, at_n, C, N)
             z1 = load_tile(z1_ptr, own * H + h, r + zero, at_n, C, N)
             d_W1 = load_tile(d_W1_next_ptr, n * H + h, at_k, at_n, K, N).to(tl.float32)
             W2 = load_tile(W2_at_ptr, index * H + h, at_n + zero, at_v, N, V)
+            W2_start = load_tile(W2_start_ptr, n * H + h, at_n, at_v, N, V) if GRID == "resumed" else W2
             k = load_rows(k_ptr, at_row, row, here, at_k, K)
             d_G_end_d1 = -dot_apart(k, d_W1, DOT, T)  # ∂G[C]·d₁_t = −k_t d_W1
             d_W2 = load_tile(d_W2_next_ptr, n * H + h, at_n, at_v, N, V).to(tl.float32)
             h1 = load_tile(h1_ptr, own * H + h, r + zero, at_n, C, N)
             d_d1 = G_end[:, None] * d_G_end_d1 - P1_d_read_z1.to(tl.float32)
             d_d2_W2_start = (d_d1 * gelu_slope(z1.to(tl.float32))).to(DOT)  # ∂d₂·W₂[start]_t = (G[C]_t ∂G[C]·d₁_t − P₁·∂z₁[q]_t) · gelu′(z₁_t)  # noqa: E501  # fmt: skip
-            d_d2_from_d2_W2_start += dot_apart(d_d2_W2_start, W2, DOT, T)
+            d_d2_from_d2_W2_start += dot_apart(d_d2_W2_start, W2_start, DOT, T)
             h1_d_W2 += dot_apart(h1, d_W2, DOT, T)
         P2_d_read_f = load_tile(P2_d_read_f_ptr, own * H + h, r + zero, at_v, C, V)
         centred = load_tile(centred_ptr, own * H + h, r + zero, at_v, C, V)
@@ -921,38 +942,44 @@ def seq_wide(
             d2 = load_tile(d2_ptr, index * H + h, r + zero, at_v, C, V)
             d_h1_from_read_h1_h1 = load_tile(d_h1_from_read_h1_h1_ptr, own * H + h, r + zero, at_n, C, N)
             d_d2_W2_start = (d_d1 * gelu_slope(z1.to(tl.float32))).to(DOT)  # ∂d₂·W₂[start]_t = (G[C]_t ∂G[C]·d₁_t − P₁·∂z₁[q]_t) · gelu′(z₁_t)  # noqa: E501  # fmt: skip
-            d_W2_from_read_h1_W2_and_more = (
-                beta_end * d_W2
-                + d_W2_from_read_h1_W2.to(tl.float32)
-                + dot_tn(d_d2_W2_start, d2, DOT)
-                + dot_tn(h1, d_f, DOT)
-            )  # fmt: skip
+            d_W2_next = beta_end * d_W2 + d_W2_from_read_h1_W2.to(tl.float32)
+            d_W2_start = dot_tn(d_d2_W2_start, d2, DOT) + dot_tn(h1, d_f, DOT)
+            if GRID == "resumed":
+                store_tile(d_W2_start_ptr, n * H + h, at_n, at_v, N, V, d_W2_start)
+            else:
+                d_W2_next += d_W2_start
             W2 = load_tile(W2_at_ptr, index * H + h, at_n + zero, at_v, N, V)
+            W2_start = load_tile(W2_start_ptr, n * H + h, at_n, at_v, N, V) if GRID == "resumed" else W2
             if i == tiles - 1:
-                d_W2_from_read_h1_W2_and_more += load_tile(d_W2_last_ptr, n * H + h, at_n, at_v, N, V).to(tl.float32)
+                d_W2_next += load_tile(d_W2_last_ptr, n * H + h, at_n, at_v, N, V).to(tl.float32)
             tl.debug_barrier()
-            store_tile(d_W2_next_ptr, n * H + h, at_n, at_v, N, V, d_W2_from_read_h1_W2_and_more)
+            store_tile(d_W2_next_ptr, n * H + h, at_n, at_v, N, V, d_W2_next)
             z1 = load_tile(z1_ptr, own * H + h, r + zero, at_n, C, N)
             if SAVE:
                 store_tile(d_W2_at_ptr, own * H + h, at_n + zero, at_v, N, V, d_W2)
-            d2_W2 = load_tile(d2_W2_ptr, own * H + h, r + zero, at_n, C, N)
+            d2_W2_start = load_tile(d2_W2_start_ptr, own * H + h, r + zero, at_n, C, N)
             d_W1_from_q_W1 = load_tile(d_W1_from_q_W1_ptr, own * H + h, at_k + zero, at_n, K, N)
             d_h1 = d_h1_from_read_h1_h1.to(tl.float32) - G_end[:, None] * dot_apart_nt(d2, d_W2, DOT, T)
-            d_h1_from_f = dot_apart_nt(d_f, W2, DOT, T)
+            d_h1_from_f = dot_apart_nt(d_f, W2_start, DOT, T)
             d_z1 = (
                 d_d1
-                * d2_W2.to(tl.float32)
+                * d2_W2_start.to(tl.float32)
                 * (0.7978845608028654 * exp(-0.5 * square(z1.to(tl.float32))) - 0.3989422804014327 * square(z1.to(tl.float32)) * exp(-0.5 * square(z1.to(tl.float32))))  # noqa: E501
                 + (d_h1 + d_h1_from_f) * gelu_slope(z1.to(tl.float32))
             )  # fmt: skip
             if SAVE:
                 store_tile(d_W1_at_ptr, own * H + h, at_k + zero, at_n, K, N, d_W1)
-            d_W1_from_q_W1_and_more = beta_end * d_W1 + d_W1_from_q_W1.to(tl.float32) + dot_tn(k, d_z1, DOT)
+            d_W1_next = beta_end * d_W1 + d_W1_from_q_W1.to(tl.float32)
+            d_W1_start = dot_tn(k, d_z1, DOT)
+            if GRID == "resumed":
+                store_tile(d_W1_start_ptr, n * H + h, at_k, at_n, K, N, d_W1_start)
+            else:
+                d_W1_next += d_W1_start
             store_tile(d_z1_ptr, own * H + h, r + zero, at_n, C, N, d_z1)
             if i == tiles - 1:
-                d_W1_from_q_W1_and_more += load_tile(d_W1_last_ptr, n * H + h, at_k, at_n, K, N).to(tl.float32)
+                d_W1_next += load_tile(d_W1_last_ptr, n * H + h, at_k, at_n, K, N).to(tl.float32)
             tl.debug_barrier()
-            store_tile(d_W1_next_ptr, n * H + h, at_k, at_n, K, N, d_W1_from_q_W1_and_more)
+            store_tile(d_W1_next_ptr, n * H + h, at_k, at_n, K, N, d_W1_next)
         tl.debug_barrier()
 
 
@@ -961,8 +988,8 @@ def post(
     G_end_ptr, W1_at_ptr, W2_at_ptr, centred_ptr, d1_ptr, d2_ptr, d_G_end_d2_ptr, d_W1_at_ptr, d_W2_at_ptr,
     d_d2_from_d2_W2_start_ptr, d_delta_early_ptr, d_eta_from_G_ptr, d_k_early_ptr, d_ln_bias_early_ptr,
     d_ln_weight_early_ptr, d_log_alpha_early_ptr, d_v_early_ptr, d_z1_ptr, delta_ptr, du_ptr, k_ptr, ln_bias_ptr,
-    ln_weight_ptr, log_alpha_ptr, v_ptr, d_delta_ptr, d_eta_ptr, d_k_ptr, d_ln_bias_ptr, d_ln_weight_ptr, d_log_alpha_ptr,
-    d_v_ptr, position_ptr, cu_ptr, T, members, low, high,
+    ln_weight_ptr, log_alpha_ptr, v_ptr, W1_start_ptr, d_delta_ptr, d_eta_ptr, d_k_ptr, d_ln_bias_ptr, d_ln_weight_ptr,
+    d_log_alpha_ptr, d_v_ptr, position_ptr, cu_ptr, T, members, low, high,
     H: tl.constexpr, K: tl.constexpr, N: tl.constexpr, V: tl.constexpr, C: tl.constexpr, BK: tl.constexpr, BN: tl.constexpr,
     BV: tl.constexpr, BC: tl.constexpr, DOT: tl.constexpr, GRID: tl.constexpr, PACKED: tl.constexpr, SAVE: tl.constexpr,
 ):  # fmt: skip
@@ -1015,6 +1042,7 @@ def post(
     d_G_end_d2 = load_tile(d_G_end_d2_ptr, own * H + h, r, at_v, C, V)
     d_ln_bias_early = load_row(d_ln_bias_early_ptr, own * H + h, at_v, V)
     W1 = load_tile(W1_at_ptr, index * H + h, at_k, at_n, K, N)
+    W1_start = load_tile(W1_start_ptr, n * H + h, at_k, at_n, K, N) if GRID == "resumed" else W1
     d_z1 = load_tile(d_z1_ptr, own * H + h, r, at_n, C, N)
     d_G_end_d1 = -dot(k, d_W1_at, DOT)  # ∂G[C]·d₁_t = −k_t d_W1_at
     d_G_end = tl.sum(d_G_end_d2.to(tl.float32) * d2.to(tl.float32), 1) + tl.sum(d_G_end_d1 * d1.to(tl.float32), 1)
@@ -1024,8 +1052,9 @@ def post(
     d_v_early = load_tile(d_v_early_ptr, own * H + h, r, at_v, C, V)
     W2 = load_tile(W2_at_ptr, index * H + h, at_n, at_v, N, V)
     d_W2_at = load_tile(d_W2_at_ptr, own * H + h, at_n, at_v, N, V)
-    d_k_late = x34 + dot_nt(d_z1, W1, DOT) + -G_end[:, None] * dot_nt(d1, d_W1_at, DOT)
+    d_k_late = x34 + dot_nt(d_z1, W1_start, DOT) + -G_end[:, None] * dot_nt(d1, d_W1_at, DOT)
     W1 = load_tile(W1_at_ptr, index * H + h, at_k, at_n, K, N)
+    W1_start = load_tile(W1_start_ptr, n * H + h, at_k, at_n, K, N) if GRID == "resumed" else W1
     d_W1_at = load_tile(d_W1_at_ptr, own * H + h, at_k, at_n, K, N)
     d_k = d_k_early.to(tl.float32) + d_k_late
     store_rows(d_k_ptr, at_row, row, here, at_k, K, d_k)
@@ -1055,8 +1084,8 @@ def post_wide(
     G_end_ptr, W1_at_ptr, W2_at_ptr, centred_ptr, d1_ptr, d2_ptr, d_G_end_d2_ptr, d_W1_at_ptr, d_W2_at_ptr,
     d_d2_from_d2_W2_start_ptr, d_delta_early_ptr, d_eta_from_G_ptr, d_k_early_ptr, d_ln_bias_early_ptr,
     d_ln_weight_early_ptr, d_log_alpha_early_ptr, d_v_early_ptr, d_z1_ptr, delta_ptr, du_ptr, k_ptr, ln_bias_ptr,
-    ln_weight_ptr, log_alpha_ptr, v_ptr, d_delta_ptr, d_eta_ptr, d_k_ptr, d_ln_bias_ptr, d_ln_weight_ptr, d_log_alpha_ptr,
-    d_v_ptr, position_ptr, cu_ptr, T, members, low, high,
+    ln_weight_ptr, log_alpha_ptr, v_ptr, W1_start_ptr, d_delta_ptr, d_eta_ptr, d_k_ptr, d_ln_bias_ptr, d_ln_weight_ptr,
+    d_log_alpha_ptr, d_v_ptr, position_ptr, cu_ptr, T, members, low, high,
     H: tl.constexpr, K: tl.constexpr, N: tl.constexpr, V: tl.constexpr, C: tl.constexpr, BK: tl.constexpr, BN: tl.constexpr,
     BV: tl.constexpr, BC: tl.constexpr, DOT: tl.constexpr, GRID: tl.constexpr, PACKED: tl.constexpr, SAVE: tl.constexpr,
 ):  # fmt: skip
@@ -1123,8 +1152,9 @@ def post_wide(
         d_G_end_d1 = -dot(k, d_W1_at, DOT)  # ∂G[C]·d₁_t = −k_t d_W1_at
         d_G_end_from_G_end_d1 += tl.sum(d_G_end_d1 * d1.to(tl.float32), 1)
         W1 = load_tile(W1_at_ptr, index * H + h, at_k, at_n, K, N)
+        W1_start = load_tile(W1_start_ptr, n * H + h, at_k, at_n, K, N) if GRID == "resumed" else W1
         d_z1 = load_tile(d_z1_ptr, own * H + h, r, at_n, C, N)
-        d_k_from_z1 += dot_nt(d_z1, W1, DOT)
+        d_k_from_z1 += dot_nt(d_z1, W1_start, DOT)
         d1_d_W1_at += dot_nt(d1, d_W1_at, DOT)
         W2 = load_tile(W2_at_ptr, index * H + h, at_n, at_v, N, V)
         d_W2_at = load_tile(d_W2_at_ptr, own * H + h, at_n, at_v, N, V)
@@ -1154,582 +1184,6 @@ def post_wide(
     store_numbers(d_log_alpha_ptr, at_row, row, here, d_log_alpha)
 
 
-@triton.jit(do_not_specialize=JUST_NUMBERS)
-def resume_prep(
-    W1_start_ptr, W2_start_ptr, delta_ptr, eta_ptr, k_ptr, ln_bias_ptr, ln_weight_ptr, log_alpha_ptr, q_ptr, v_ptr,
-    k_G_end_d1_ptr, h1_G_end_d2_ptr, P1_d1_ptr, G_ptr, h1_ptr, d2_ptr, position_ptr, cu_ptr, T, members, low, high,
-    H: tl.constexpr, K: tl.constexpr, N: tl.constexpr, V: tl.constexpr, C: tl.constexpr, BK: tl.constexpr, BN: tl.constexpr,
-    BV: tl.constexpr, BC: tl.constexpr, DOT: tl.constexpr, GRID: tl.constexpr, PACKED: tl.constexpr, SAVE: tl.constexpr,
-):  # fmt: skip
-    """k_G_end_d1, h1_G_end_d2, P1_d1, G, h1, d2: every tile on its own."""
-    index, h = low + (tl.program_id(0) // H).to(tl.int64), tl.program_id(0) % H
-    n = sequence_of(index, cu_ptr, members, C, GRID, PACKED)
-    first, end, base, tiles, slot, step = span(n, position_ptr, cu_ptr, T, members, C, GRID, PACKED)
-    i = (index - slot) // step
-    if i >= tiles:
-        return
-    r = tl.arange(0, BC)
-    at_k = tl.arange(0, BK)
-    at_v = tl.arange(0, BV)
-    causal = r[:, None] >= r[None, :]
-    strict = r[:, None] > r[None, :]
-    ln_bias = load_row(ln_bias_ptr, h, at_v, V)
-    ln_weight = load_row(ln_weight_ptr, h, at_v, V)
-    t = base + i * C
-    here = (r >= first - t) & (r < tl.minimum(C, end - t))
-    at_row, row = t * H + h, r * H
-    eta = load_numbers(eta_ptr, at_row, row, here)
-    log_alpha = load_numbers(log_alpha_ptr, at_row, row, here)
-
-    # decays, and the weights of surprises
-    decay_alpha = tl.maximum(-60.0, log_alpha)  # log α_t = max(−60, log_alpha_t)
-    D_alpha = tl.where(causal, exp(segment_sums(decay_alpha, strict)), 0.0)  # Λ[α]_tj = [j ≤ t] exp(Σ_{j<l≤t} log α_l)
-    G = eta[None, :] * D_alpha  # G_tj = Λ[α]_tj η_j
-    store_tile(G_ptr, index * H + h, r, r, C, C, G)
-    f = tl.zeros([BC, BV], tl.float32)  # f_t = h₁_t W₂[start]
-    for b in tl.range(tl.cdiv(N, BN), disable_licm=True):
-        at_n = b * BN + tl.arange(0, BN)
-        W1_start = load_tile(W1_start_ptr, n * H + h, at_k, at_n, K, N).to(tl.float32)
-        k = load_rows(k_ptr, at_row, row, here, at_k, K)
-        z1 = dot(k, W1_start, DOT)  # z₁_t = k_t W₁[start]
-        W2_start = load_tile(W2_start_ptr, n * H + h, at_n, at_v, N, V).to(tl.float32)
-        h1 = gelu(z1)  # h₁_t = gelu(z₁_t)
-        f += dot(h1, W2_start, DOT)
-        store_tile(h1_ptr, index * H + h, r, at_n, C, N, h1)
-
-    # the surprises of all tokens
-    mean = tl.sum(f, 1) / V  # f̄_t = mean(f_t)
-    delta = load_numbers(delta_ptr, at_row, row, here)
-    centred = f - mean[:, None]  # f̃_t = f_t − f̄_t
-    centred_squared = tl.sum(tl.where((at_v < V)[None, :], centred * centred, 0.0), 1)
-    rstd = tl.rsqrt(centred_squared / V + 1e-06)  # ρ_t = 1 / √(mean(f̃_t²) + 1e-06)
-    k = load_rows(k_ptr, at_row, row, here, at_k, K)
-    normal = rstd[:, None] * centred  # f̂_t = ρ_t f̃_t
-    v = load_rows(v_ptr, at_row, row, here, at_v, V)
-    u = ln_weight[None, :] * normal + ln_bias[None, :] + k.to(tl.float32)  # u_t = ln_weight · f̂_t + ln_bias + k_t
-    e = u - v.to(tl.float32)  # e_t = u_t − v_t
-    du = tl.where(tl.sqrt(tl.maximum(tl.sum(e * e, 1)[:, None], 0.0)) > delta[:, None], delta[:, None] * sign(e), 2 * e)
-    ln_weight_du = ln_weight[None, :] * du  # ln_weight·∂ℓ/∂u_t = ∂ℓ/∂u_t · ln_weight
-    rstd_ln_weight_du_and_more = (
-        rstd[:, None] * ln_weight_du
-        - tl.sum(ln_weight_du * centred, 1)[:, None] * (rstd[:, None] * rstd[:, None] * rstd[:, None]) / V * centred
-    )  # fmt: skip
-    d2 = rstd_ln_weight_du_and_more - tl.sum(tl.where((at_v < V)[None, :], rstd_ln_weight_du_and_more, 0.0), 1)[:, None] / V
-    store_tile(d2_ptr, index * H + h, r, at_v, C, V, d2)
-    k = load_rows(k_ptr, at_row, row, here, at_k, K)
-    q = load_rows(q_ptr, at_row, row, here, at_k, K)
-    P1 = (G * dot_nt(q, k, DOT)).to(DOT)  # P₁_tj = G_tj (q_t k_jᵀ)
-    G_end = eta * exp(sum_after(decay_alpha, r, DOT))  # G[C]_t = η_t exp(Σ_{l>t} log α_l)
-    G_end_d2 = (G_end[:, None] * d2).to(DOT)
-    for b in tl.range(tl.cdiv(N, BN), disable_licm=True):
-        at_n = b * BN + tl.arange(0, BN)
-        k = load_rows(k_ptr, at_row, row, here, at_k, K)
-        W1_start = load_tile(W1_start_ptr, n * H + h, at_k, at_n, K, N).to(tl.float32)
-        W2_start = load_tile(W2_start_ptr, n * H + h, at_n, at_v, N, V).to(tl.float32)
-
-        # the surprises of all tokens
-        z1 = dot(k, W1_start, DOT)  # z₁_t = k_t W₁[start]
-        d1 = dot_nt(d2, W2_start, DOT) * gelu_slope(z1)  # d₁_t = (d₂_t W₂[start]ᵀ) · gelu′(z₁_t)
-        k_G_end_d1 = dot_tn(k, G_end[:, None] * d1, DOT)  # k·G[C]·d₁ = Σ_j k_jᵀ ⊗ (G[C]_j d₁_j)
-        store_tile(k_G_end_d1_ptr, index * H + h, at_k, at_n, K, N, k_G_end_d1)
-        h1 = gelu(z1)  # h₁_t = gelu(z₁_t)
-        h1_G_end_d2 = dot_tn(h1, G_end_d2, DOT)  # h₁·G[C]·d₂ = Σ_j h₁_jᵀ ⊗ (G[C]_j d₂_j)
-        store_tile(h1_G_end_d2_ptr, index * H + h, at_n, at_v, N, V, h1_G_end_d2)
-        P1_d1 = dot(P1, d1, DOT)  # P₁·d₁_t = Σ_j P₁_tj d₁_j
-        store_tile(P1_d1_ptr, index * H + h, r, at_n, C, N, P1_d1)
-
-
-@triton.jit(do_not_specialize=JUST_NUMBERS)
-def resume_main(
-    W1_ptr, W2_ptr, h1_G_end_d2_ptr, k_G_end_d1_ptr, log_alpha_ptr, W1_next_ptr, W2_next_ptr, W1_at_ptr, W2_at_ptr,
-    position_ptr, cu_ptr, T, members, low, high,
-    H: tl.constexpr, K: tl.constexpr, N: tl.constexpr, V: tl.constexpr, C: tl.constexpr, BK: tl.constexpr, BN: tl.constexpr,
-    BV: tl.constexpr, BC: tl.constexpr, DOT: tl.constexpr, GRID: tl.constexpr, PACKED: tl.constexpr, SAVE: tl.constexpr,
-):  # fmt: skip
-    """W1, W2: one tile after another."""
-    n, h = (tl.program_id(0) // H).to(tl.int64), tl.program_id(0) % H
-    first, end, base, tiles, slot, step = span(n, position_ptr, cu_ptr, T, members, C, GRID, PACKED)
-    r = tl.arange(0, BC)
-    at_k = tl.arange(0, BK)
-    at_n = tl.program_id(1) * BN + tl.arange(0, BN)
-    at_v = tl.arange(0, BV)
-    W1 = load_tile(W1_ptr, n * H + h, at_k, at_n, K, N).to(tl.float32)
-    W2 = load_tile(W2_ptr, n * H + h, at_n, at_v, N, V).to(tl.float32)
-    for i in tl.range(tiles, disable_licm=True):
-        index = slot + i * step
-        zero = (index >> 31).to(tl.int32)  # not known to the compiler, which so computes addresses anew
-        t = base + i * C
-        here = (r >= first - t) & (r < tl.minimum(C, end - t))
-        at_row, row = t * H + h, r * H + zero
-        if SAVE:
-            store_tile(W1_at_ptr, index * H + h, at_k + zero, at_n, K, N, W1)
-            store_tile(W2_at_ptr, index * H + h, at_n + zero, at_v, N, V, W2)
-        h1_G_end_d2 = load_tile(h1_G_end_d2_ptr, index * H + h, at_n + zero, at_v, N, V)
-        k_G_end_d1 = load_tile(k_G_end_d1_ptr, index * H + h, at_k + zero, at_n, K, N)
-        log_alpha = load_numbers(log_alpha_ptr, at_row, row, here)
-        decay_alpha = tl.maximum(-60.0, log_alpha)  # log α_t = max(−60, log_alpha_t)
-        beta_end = exp(tl.sum(decay_alpha, 0))  # β[C] = exp(Σ_l log α_l)
-        W1_next = beta_end * W1 - k_G_end_d1.to(tl.float32)  # W₁[C] = β[C] W₁[0] − k·G[C]·d₁
-        W2_next = beta_end * W2 - h1_G_end_d2.to(tl.float32)  # W₂[C] = β[C] W₂[0] − h₁·G[C]·d₂
-        W1 = W1_next
-        W2 = W2_next
-
-    store_tile(W1_next_ptr, n * H + h, at_k, at_n, K, N, W1)
-    store_tile(W2_next_ptr, n * H + h, at_n, at_v, N, V, W2)
-
-
-@triton.jit(do_not_specialize=JUST_NUMBERS)
-def resume_read(
-    G_ptr, P1_d1_ptr, W1_at_ptr, W2_at_ptr, d2_ptr, h1_ptr, ln_bias_ptr, ln_weight_ptr, log_alpha_ptr, q_ptr, o_ptr,
-    position_ptr, cu_ptr, T, members, low, high,
-    H: tl.constexpr, K: tl.constexpr, N: tl.constexpr, V: tl.constexpr, C: tl.constexpr, BK: tl.constexpr, BN: tl.constexpr,
-    BV: tl.constexpr, BC: tl.constexpr, DOT: tl.constexpr, GRID: tl.constexpr, PACKED: tl.constexpr, SAVE: tl.constexpr,
-):  # fmt: skip
-    """o: every tile on its own."""
-    index, h = low + (tl.program_id(0) // H).to(tl.int64), tl.program_id(0) % H
-    n = sequence_of(index, cu_ptr, members, C, GRID, PACKED)
-    first, end, base, tiles, slot, step = span(n, position_ptr, cu_ptr, T, members, C, GRID, PACKED)
-    i = (index - slot) // step
-    if i >= tiles:
-        return
-    r = tl.arange(0, BC)
-    at_k = tl.arange(0, BK)
-    at_v = tl.arange(0, BV)
-    ln_bias = load_row(ln_bias_ptr, h, at_v, V)
-    ln_weight = load_row(ln_weight_ptr, h, at_v, V)
-    t = base + i * C
-    here = (r >= first - t) & (r < tl.minimum(C, end - t))
-    at_row, row = t * H + h, r * H
-    log_alpha = load_numbers(log_alpha_ptr, at_row, row, here)
-    decay_alpha = tl.maximum(-60.0, log_alpha)  # log α_t = max(−60, log_alpha_t)
-    beta = exp(tl.cumsum(decay_alpha, 0))  # β_t = exp(Σ_{l≤t} log α_l)
-    read_h1_W2 = tl.zeros([BC, BV], tl.float32)
-    read_h1_h1 = tl.zeros([BC, BC], tl.float32)
-    for b in tl.range(tl.cdiv(N, BN), disable_licm=True):
-        at_n = b * BN + tl.arange(0, BN)
-        q = load_rows(q_ptr, at_row, row, here, at_k, K)
-        P1_d1 = load_tile(P1_d1_ptr, index * H + h, r, at_n, C, N)
-        W1 = load_tile(W1_at_ptr, index * H + h, at_k, at_n, K, N)
-        read_z1 = beta[:, None] * dot(q, W1, DOT) - P1_d1.to(tl.float32)  # z₁[q]_t = β_t (q_t W₁[0]) − P₁·d₁_t
-        W2 = load_tile(W2_at_ptr, index * H + h, at_n, at_v, N, V)
-        read_h1 = (gelu(read_z1)).to(DOT)  # h₁[q]_t = gelu(z₁[q]_t)
-        h1 = load_tile(h1_ptr, index * H + h, r, at_n, C, N)
-        read_h1_W2 += dot(read_h1, W2, DOT)
-        read_h1_h1 += dot_nt(read_h1, h1, DOT)
-    G = load_tile(G_ptr, index * H + h, r, r, C, C)
-    d2 = load_tile(d2_ptr, index * H + h, r, at_v, C, V)
-
-    # the memory at the queries
-    P2 = (G.to(tl.float32) * read_h1_h1).to(DOT)  # P₂_tj = G_tj (h₁[q]_t h₁_jᵀ)
-    read_f = beta[:, None] * read_h1_W2 - dot(P2, d2, DOT)  # f[q]_t = β_t (h₁[q]_t W₂[0]) − Σ_j P₂_tj d₂_j
-    read_mean = tl.sum(read_f, 1) / V  # f̄[q]_t = mean(f[q]_t)
-    read_centred = read_f - read_mean[:, None]  # f̃[q]_t = f[q]_t − f̄[q]_t
-    read_centred_squared = tl.sum(tl.where((at_v < V)[None, :], read_centred * read_centred, 0.0), 1)
-    read_rstd = tl.rsqrt(read_centred_squared / V + 1e-06)  # ρ[q]_t = 1 / √(mean(f̃[q]_t²) + 1e-06)
-    q = load_rows(q_ptr, at_row, row, here, at_k, K)
-    read_normal = read_rstd[:, None] * read_centred  # f̂[q]_t = ρ[q]_t f̃[q]_t
-    o = ln_weight[None, :] * read_normal + ln_bias[None, :] + q.to(tl.float32)  # y_t = ln_weight · f̂[q]_t + ln_bias + q_t
-    store_rows(o_ptr, at_row, row, here, at_v, V, o)
-
-
-@triton.jit(do_not_specialize=JUST_NUMBERS)
-def resume_pre(
-    W1_at_ptr, W1_start_ptr, W2_at_ptr, W2_start_ptr, d2_ptr, d_o_ptr, delta_ptr, eta_ptr, k_ptr, ln_bias_ptr, ln_weight_ptr,
-    log_alpha_ptr, q_ptr, v_ptr, d_W1_from_q_W1_ptr, d_W2_from_read_h1_W2_ptr, P1_d_read_z1_ptr, d_h1_from_read_h1_h1_ptr,
-    P2_d_read_f_ptr, centred_ptr, du_ptr, d_delta_early_ptr, d_eta_from_G_ptr, d_k_early_ptr, d_ln_bias_early_ptr,
-    d_ln_weight_early_ptr, d_log_alpha_early_ptr, d_v_early_ptr, d_q_ptr, position_ptr, cu_ptr, T, members, low, high,
-    H: tl.constexpr, K: tl.constexpr, N: tl.constexpr, V: tl.constexpr, C: tl.constexpr, BK: tl.constexpr, BN: tl.constexpr,
-    BV: tl.constexpr, BC: tl.constexpr, DOT: tl.constexpr, GRID: tl.constexpr, PACKED: tl.constexpr, SAVE: tl.constexpr,
-):  # fmt: skip
-    """d_W1_from_q_W1, d_W2_from_read_h1_W2, P1_d_read_z1, d_h1_from_read_h1_h1, P2_d_read_f, …: every tile on its own."""
-    index, h = low + (tl.program_id(0) // H).to(tl.int64), tl.program_id(0) % H
-    n = sequence_of(index, cu_ptr, members, C, GRID, PACKED)
-    first, end, base, tiles, slot, step = span(n, position_ptr, cu_ptr, T, members, C, GRID, PACKED)
-    i = (index - slot) // step
-    if i >= tiles:
-        return
-    own = index - low
-    r = tl.arange(0, BC)
-    at_k = tl.arange(0, BK)
-    at_v = tl.arange(0, BV)
-    causal = r[:, None] >= r[None, :]
-    strict = r[:, None] > r[None, :]
-    ln_bias = load_row(ln_bias_ptr, h, at_v, V)
-    ln_weight = load_row(ln_weight_ptr, h, at_v, V)
-    t = base + i * C
-    here = (r >= first - t) & (r < tl.minimum(C, end - t))
-    at_row, row = t * H + h, r * H
-    eta = load_numbers(eta_ptr, at_row, row, here)
-    log_alpha = load_numbers(log_alpha_ptr, at_row, row, here)
-
-    # decays, and the weights of surprises
-    decay_alpha = tl.maximum(-60.0, log_alpha)  # log α_t = max(−60, log_alpha_t)
-    beta = exp(tl.cumsum(decay_alpha, 0))  # β_t = exp(Σ_{l≤t} log α_l)
-    exp_decay_alpha_before = exp(segment_sums(decay_alpha, strict))  # exp·log α·before_tj = exp(Σ_{j<l≤t} log α_l)
-    D_alpha = tl.where(causal, exp_decay_alpha_before, 0.0)  # Λ[α]_tj = [j ≤ t] exp·log α·before_tj
-    G = eta[None, :] * D_alpha  # G_tj = Λ[α]_tj η_j
-    k = load_rows(k_ptr, at_row, row, here, at_k, K)
-    q = load_rows(q_ptr, at_row, row, here, at_k, K)
-    q_k = dot_nt(q, k, DOT)  # q·k_tj = q_t k_jᵀ
-    P1 = (G * q_k).to(DOT)  # P₁_tj = G_tj q·k_tj
-    read_h1_W2 = tl.zeros([BC, BV], tl.float32)  # h₁[q]·W₂[0]_t = h₁[q]_t W₂[0]
-    read_h1_h1 = tl.zeros([BC, BC], tl.float32)  # h₁[q]·h₁_tj = h₁[q]_t h₁_jᵀ
-    f = tl.zeros([BC, BV], tl.float32)  # f_t = h₁_t W₂[start]
-    for b in tl.range(tl.cdiv(N, BN), disable_licm=True):
-        at_n = b * BN + tl.arange(0, BN)
-        W1_start = load_tile(W1_start_ptr, n * H + h, at_k, at_n, K, N).to(tl.float32)
-        k = load_rows(k_ptr, at_row, row, here, at_k, K)
-
-        # the surprises of all tokens
-        z1 = dot(k, W1_start, DOT)  # z₁_t = k_t W₁[start]
-        W2_start = load_tile(W2_start_ptr, n * H + h, at_n, at_v, N, V).to(tl.float32)
-        d2 = load_tile(d2_ptr, index * H + h, r, at_v, C, V)
-        d2_W2_start = dot_nt(d2, W2_start, DOT)  # d₂·W₂[start]_t = d₂_t W₂[start]ᵀ
-        d1 = d2_W2_start * gelu_slope(z1)  # d₁_t = d₂·W₂[start]_t · gelu′(z₁_t)
-        h1 = gelu(z1)  # h₁_t = gelu(z₁_t)
-        f += dot(h1, W2_start, DOT)
-
-        # the memory at the queries
-        P1_d1 = dot(P1, d1, DOT)  # P₁·d₁_t = Σ_j P₁_tj d₁_j
-        q = load_rows(q_ptr, at_row, row, here, at_k, K)
-        W1 = load_tile(W1_at_ptr, index * H + h, at_k, at_n, K, N)
-        q_W1 = dot(q, W1, DOT)  # q·W₁[0]_t = q_t W₁[0]
-        read_z1 = beta[:, None] * q_W1 - P1_d1  # z₁[q]_t = β_t q·W₁[0]_t − P₁·d₁_t
-        read_h1 = (gelu(read_z1)).to(DOT)  # h₁[q]_t = gelu(z₁[q]_t)
-        W2 = load_tile(W2_at_ptr, index * H + h, at_n, at_v, N, V)
-        read_h1_h1 += dot_nt(read_h1, h1, DOT)
-        read_h1_W2 += dot(read_h1, W2, DOT)
-    d2 = load_tile(d2_ptr, index * H + h, r, at_v, C, V)
-
-    # the memory at the queries
-    P2 = (G * read_h1_h1).to(DOT)  # P₂_tj = G_tj h₁[q]·h₁_tj
-    read_f = beta[:, None] * read_h1_W2 - dot(P2, d2, DOT)  # f[q]_t = β_t h₁[q]·W₂[0]_t − Σ_j P₂_tj d₂_j
-    read_mean = tl.sum(read_f, 1) / V  # f̄[q]_t = mean(f[q]_t)
-    d_o = load_rows(d_o_ptr, at_row, row, here, at_v, V)
-    read_centred = read_f - read_mean[:, None]  # f̃[q]_t = f[q]_t − f̄[q]_t
-    d_read_normal = ln_weight[None, :] * d_o.to(tl.float32)  # ∂f̂[q]_t = d_o_t · ln_weight
-    d_read_normal_read_centred = d_read_normal * read_centred
-    d_read_rstd = tl.sum(d_read_normal_read_centred, 1)
-    read_centred_squared = tl.sum(tl.where((at_v < V)[None, :], read_centred * read_centred, 0.0), 1)
-    read_rstd = tl.rsqrt(read_centred_squared / V + 1e-06)  # ρ[q]_t = 1 / √(mean(f̃[q]_t²) + 1e-06)
-    d_read_centred = (
-        read_rstd[:, None] * d_read_normal
-        - d_read_rstd[:, None] * (read_rstd[:, None] * read_rstd[:, None] * read_rstd[:, None]) / V * read_centred
-    )  # fmt: skip
-    read_normal = read_rstd[:, None] * read_centred  # f̂[q]_t = ρ[q]_t f̃[q]_t
-    d_read_f = d_read_centred - tl.sum(tl.where((at_v < V)[None, :], d_read_centred, 0.0), 1)[:, None] / V
-    P2_d_read_f = dot_tn(P2, d_read_f, DOT)  # P₂·∂f[q]_t = Σ_l P₂_lt ∂f[q]_l
-    store_tile(P2_d_read_f_ptr, own * H + h, r, at_v, C, V, P2_d_read_f)
-    P2_d_read_f_2 = -P2_d_read_f
-    P2_d_read_f_and_more = P2_d_read_f_2 - tl.sum(tl.where((at_v < V)[None, :], P2_d_read_f_2, 0.0), 1)[:, None] / V
-
-    # the surprises of all tokens
-    mean = tl.sum(f, 1) / V  # f̄_t = mean(f_t)
-    centred = f - mean[:, None]  # f̃_t = f_t − f̄_t
-    store_tile(centred_ptr, own * H + h, r, at_v, C, V, centred)
-    centred_squared = tl.sum(tl.where((at_v < V)[None, :], centred * centred, 0.0), 1)
-    rstd = tl.rsqrt(centred_squared / V + 1e-06)  # ρ_t = 1 / √(mean(f̃_t²) + 1e-06)
-    P2_d_read_f_and_more_centred = tl.sum(tl.where((at_v < V)[None, :], P2_d_read_f_and_more * centred, 0.0), 1)
-    delta = load_numbers(delta_ptr, at_row, row, here)
-    x46 = rstd[:, None] * P2_d_read_f_and_more + (-P2_d_read_f_and_more_centred * (rstd * rstd * rstd) / V)[:, None] * centred
-    normal = rstd[:, None] * centred  # f̂_t = ρ_t f̃_t
-    k = load_rows(k_ptr, at_row, row, here, at_k, K)
-    v = load_rows(v_ptr, at_row, row, here, at_v, V)
-    u = ln_weight[None, :] * normal + ln_bias[None, :] + k.to(tl.float32)  # u_t = ln_weight · f̂_t + ln_bias + k_t
-    e = u - v.to(tl.float32)  # e_t = u_t − v_t
-    e_squared = tl.sum(e * e, 1)  # e·squared_t = ‖e_t‖²
-    x47 = ln_weight[None, :] * x46
-    x48 = x47 * tl.where(tl.sqrt(tl.maximum(e_squared[:, None], 0.0)) > delta[:, None], sign(e), 0)
-    d_delta_early = tl.sum(x48, 1)
-    d_o = load_rows(d_o_ptr, at_row, row, here, at_v, V)
-    store_row(d_delta_early_ptr, own * H + h, r, C, d_delta_early)
-    d_o_and_more = tl.where(tl.sqrt(tl.maximum(e_squared[:, None], 0.0)) > delta[:, None], 0, 2) * x47 + d_o.to(tl.float32)
-    d_ln_bias_early = tl.sum(d_o_and_more, 0)
-    x52 = tl.where(tl.sqrt(tl.maximum(e_squared[:, None], 0.0)) > delta[:, None], 0, 2) * x47
-    du = tl.where(tl.sqrt(tl.maximum(e_squared[:, None], 0.0)) > delta[:, None], delta[:, None] * sign(e), 2 * e)
-    x54 = x46 * du + x52 * normal + d_o.to(tl.float32) * read_normal
-    store_tile(du_ptr, own * H + h, r, at_v, C, V, du)
-    d_v_early = -x52
-    store_tile(d_v_early_ptr, own * H + h, r, at_v, C, V, d_v_early)
-    d_ln_weight_early = tl.sum(x54, 0)
-
-    # back through the memory at the queries
-    d_P2 = -dot_nt(d_read_f, d2, DOT)  # ∂P₂_tj = −∂f[q]_t d₂_jᵀ
-    d_read_h1_h1 = (d_P2 * G).to(DOT)  # ∂h₁[q]·h₁_tj = ∂P₂_tj G_tj
-    store_row(d_ln_bias_early_ptr, own * H + h, at_v, V, d_ln_bias_early)
-    store_row(d_ln_weight_early_ptr, own * H + h, at_v, V, d_ln_weight_early)
-    d_read_h1_W2 = (beta[:, None] * d_read_f).to(DOT)
-    d_read_z1_d1 = tl.zeros([BC, BC], tl.float32)
-    d_beta_from_read_z1 = tl.zeros([BC], tl.float32)
-    d_read_z1_W1 = tl.zeros([BC, BK], tl.float32)
-    for b in tl.range(tl.cdiv(N, BN), disable_licm=True):
-        at_n = b * BN + tl.arange(0, BN)
-        W1_start = load_tile(W1_start_ptr, n * H + h, at_k, at_n, K, N).to(tl.float32)
-        k = load_rows(k_ptr, at_row, row, here, at_k, K)
-
-        # the surprises of all tokens
-        z1 = dot(k, W1_start, DOT)  # z₁_t = k_t W₁[start]
-        W2_start = load_tile(W2_start_ptr, n * H + h, at_n, at_v, N, V).to(tl.float32)
-        d2 = load_tile(d2_ptr, index * H + h, r, at_v, C, V)
-        d2_W2_start = dot_nt(d2, W2_start, DOT)  # d₂·W₂[start]_t = d₂_t W₂[start]ᵀ
-        d1 = d2_W2_start * gelu_slope(z1)  # d₁_t = d₂·W₂[start]_t · gelu′(z₁_t)
-        h1 = gelu(z1)  # h₁_t = gelu(z₁_t)
-        q = load_rows(q_ptr, at_row, row, here, at_k, K)
-        W1 = load_tile(W1_at_ptr, index * H + h, at_k, at_n, K, N)
-        q_W1 = dot(q, W1, DOT)  # q·W₁[0]_t = q_t W₁[0]
-        P1_d1 = dot(P1, d1, DOT)  # P₁·d₁_t = Σ_j P₁_tj d₁_j
-        W2 = load_tile(W2_at_ptr, index * H + h, at_n, at_v, N, V)
-        read_z1 = beta[:, None] * q_W1 - P1_d1  # z₁[q]_t = β_t q·W₁[0]_t − P₁·d₁_t
-        d_read_z1 = (beta[:, None] * dot_nt(d_read_f, W2, DOT) + dot(d_read_h1_h1, h1, DOT)) * gelu_slope(read_z1)
-        d_read_z1_d1 += dot_nt(d_read_z1, d1, DOT)
-        d_beta_from_read_z1 += tl.sum(d_read_z1 * q_W1, 1)
-        d_W1_from_q_W1 = dot_tn(q, beta[:, None] * d_read_z1, DOT)  # ∂W₁[0](q·W₁[0]) = Σ_l q_lᵀ ⊗ (β_l ∂z₁[q]_l)
-        store_tile(d_W1_from_q_W1_ptr, own * H + h, at_k, at_n, K, N, d_W1_from_q_W1)
-        read_h1 = (gelu(read_z1)).to(DOT)  # h₁[q]_t = gelu(z₁[q]_t)
-        d_W2_from_read_h1_W2 = dot_tn(read_h1, d_read_h1_W2, DOT)  # ∂W₂[0](h₁[q]·W₂[0]) = Σ_l h₁[q]_lᵀ ⊗ (β_l ∂f[q]_l)
-        store_tile(d_W2_from_read_h1_W2_ptr, own * H + h, at_n, at_v, N, V, d_W2_from_read_h1_W2)
-        d_read_z1_W1 += dot_nt(d_read_z1, W1, DOT)
-        P1_d_read_z1 = dot_tn(P1, d_read_z1, DOT)  # P₁·∂z₁[q]_t = Σ_l P₁_lt ∂z₁[q]_l
-        store_tile(P1_d_read_z1_ptr, own * H + h, r, at_n, C, N, P1_d_read_z1)
-        d_h1_from_read_h1_h1 = dot_tn(d_read_h1_h1, read_h1, DOT)  # ∂h₁(h₁[q]·h₁_t) = Σ_l ∂h₁[q]·h₁_lt h₁[q]_l
-        store_tile(d_h1_from_read_h1_h1_ptr, own * H + h, r, at_n, C, N, d_h1_from_read_h1_h1)
-    d_P1 = -d_read_z1_d1  # ∂P₁_tj = −∂z₁[q]_t d₁_jᵀ
-
-    # back through decays, and the weights of surprises
-    d_G = d_P2 * read_h1_h1 + d_P1 * q_k  # ∂G_tj = ∂P₂_tj h₁[q]·h₁_tj + ∂P₁_tj q·k_tj
-    d_eta_from_G = tl.sum(d_G * D_alpha, 0)  # ∂η(G_t) = Σ_l ∂G_lt Λ[α]_lt
-    store_row(d_eta_from_G_ptr, own * H + h, r, C, d_eta_from_G)
-    d_decay_alpha_from_decay_alpha = segment_gradient(tl.where(causal, eta[None, :] * d_G, 0.0) * exp_decay_alpha_before, strict, DOT)
-    d_q_k = (d_P1 * G).to(DOT)  # ∂q·k_tj = ∂P₁_tj G_tj
-    d_decay_alpha_from_decay_alpha_before = tl.cumsum(beta * (tl.sum(d_read_f * read_h1_W2, 1) + d_beta_from_read_z1), 0, reverse=True)
-    d_log_alpha_early = (
-        (1 - tl.where(log_alpha + 60 < 0, 1.0, 0.0)) * (d_decay_alpha_from_decay_alpha + d_decay_alpha_from_decay_alpha_before)
-    )  # fmt: skip
-    store_row(d_log_alpha_early_ptr, own * H + h, r, C, d_log_alpha_early)
-    d_o = load_rows(d_o_ptr, at_row, row, here, at_v, V)
-    k = load_rows(k_ptr, at_row, row, here, at_k, K)
-    d_q = beta[:, None] * d_read_z1_W1 + d_o.to(tl.float32) + dot(d_q_k, k, DOT)
-    q = load_rows(q_ptr, at_row, row, here, at_k, K)
-    store_rows(d_q_ptr, at_row, row, here, at_k, K, d_q)
-    d_k_early = x52 + dot_tn(d_q_k, q, DOT)
-    store_tile(d_k_early_ptr, own * H + h, r, at_k, C, K, d_k_early)
-
-
-@triton.jit(do_not_specialize=JUST_NUMBERS)
-def resume_seq(
-    d_W1_ptr, d_W1_from_q_W1_ptr, d_W2_ptr, d_W2_from_read_h1_W2_ptr, log_alpha_ptr, d_W1_next_ptr, d_W2_next_ptr,
-    d_W1_at_ptr, d_W2_at_ptr, position_ptr, cu_ptr, T, members, low, high,
-    H: tl.constexpr, K: tl.constexpr, N: tl.constexpr, V: tl.constexpr, C: tl.constexpr, BK: tl.constexpr, BN: tl.constexpr,
-    BV: tl.constexpr, BC: tl.constexpr, DOT: tl.constexpr, GRID: tl.constexpr, PACKED: tl.constexpr, SAVE: tl.constexpr,
-):  # fmt: skip
-    """d_W1, d_W2: from the last tile to the first."""
-    n, h = (tl.program_id(0) // H).to(tl.int64), tl.program_id(0) % H
-    first, end, base, tiles, slot, step = span(n, position_ptr, cu_ptr, T, members, C, GRID, PACKED)
-    r = tl.arange(0, BC)
-    at_k = tl.arange(0, BK)
-    at_n = tl.program_id(1) * BN + tl.arange(0, BN)
-    at_v = tl.arange(0, BV)
-    d_W1 = load_tile(d_W1_ptr, n * H + h, at_k, at_n, K, N).to(tl.float32)
-    d_W2 = load_tile(d_W2_ptr, n * H + h, at_n, at_v, N, V).to(tl.float32)
-    begin, stop = walked(tiles, slot, step, low, high)
-    for lane in tl.range(stop - begin, disable_licm=True):
-        i = stop - 1 - lane
-        index = slot + i * step
-        own = index - low
-        zero = (index >> 31).to(tl.int32)  # not known to the compiler, which so computes addresses anew
-        t = base + i * C
-        here = (r >= first - t) & (r < tl.minimum(C, end - t))
-        at_row, row = t * H + h, r * H + zero
-        if SAVE:
-            store_tile(d_W1_at_ptr, own * H + h, at_k + zero, at_n, K, N, d_W1)
-            store_tile(d_W2_at_ptr, own * H + h, at_n + zero, at_v, N, V, d_W2)
-        d_W2_from_read_h1_W2 = load_tile(d_W2_from_read_h1_W2_ptr, own * H + h, at_n + zero, at_v, N, V)
-        log_alpha = load_numbers(log_alpha_ptr, at_row, row, here)
-        d_W1_from_q_W1 = load_tile(d_W1_from_q_W1_ptr, own * H + h, at_k + zero, at_n, K, N)
-        decay_alpha = tl.maximum(-60.0, log_alpha)  # log α_t = max(−60, log_alpha_t)
-        beta_end = exp(tl.sum(decay_alpha, 0))  # β[C] = exp(Σ_l log α_l)
-        d_W1_next = beta_end * d_W1 + d_W1_from_q_W1.to(tl.float32)
-        d_W2_next = beta_end * d_W2 + d_W2_from_read_h1_W2.to(tl.float32)
-        d_W1 = d_W1_next
-        d_W2 = d_W2_next
-
-    store_tile(d_W1_next_ptr, n * H + h, at_k, at_n, K, N, d_W1)
-    store_tile(d_W2_next_ptr, n * H + h, at_n, at_v, N, V, d_W2)
-
-
-@triton.jit(do_not_specialize=JUST_NUMBERS)
-def resume_post(
-    P1_d_read_z1_ptr, P2_d_read_f_ptr, W1_at_ptr, W1_start_ptr, W2_at_ptr, W2_start_ptr, centred_ptr, d_W1_at_ptr,
-    d_W2_at_ptr, d_delta_early_ptr, d_eta_from_G_ptr, d_h1_from_read_h1_h1_ptr, d_k_early_ptr, d_ln_bias_early_ptr,
-    d_ln_weight_early_ptr, d_log_alpha_early_ptr, d_v_early_ptr, delta_ptr, du_ptr, eta_ptr, k_ptr, ln_bias_ptr,
-    ln_weight_ptr, log_alpha_ptr, v_ptr, d_W1_start_ptr, d_W2_start_ptr, d_delta_ptr, d_eta_ptr, d_k_ptr, d_ln_bias_ptr,
-    d_ln_weight_ptr, d_log_alpha_ptr, d_v_ptr, position_ptr, cu_ptr, T, members, low, high,
-    H: tl.constexpr, K: tl.constexpr, N: tl.constexpr, V: tl.constexpr, C: tl.constexpr, BK: tl.constexpr, BN: tl.constexpr,
-    BV: tl.constexpr, BC: tl.constexpr, DOT: tl.constexpr, GRID: tl.constexpr, PACKED: tl.constexpr, SAVE: tl.constexpr,
-):  # fmt: skip
-    """d_W1_start, d_W2_start, d_delta, d_eta, d_k, d_ln_bias, d_ln_weight, d_log_alpha, d_v: every tile on its own."""
-    index, h = low + (tl.program_id(0) // H).to(tl.int64), tl.program_id(0) % H
-    n = sequence_of(index, cu_ptr, members, C, GRID, PACKED)
-    first, end, base, tiles, slot, step = span(n, position_ptr, cu_ptr, T, members, C, GRID, PACKED)
-    i = (index - slot) // step
-    if i >= tiles:
-        return
-    own = index - low
-    r = tl.arange(0, BC)
-    at_k = tl.arange(0, BK)
-    at_v = tl.arange(0, BV)
-    ln_bias = load_row(ln_bias_ptr, h, at_v, V)
-    ln_weight = load_row(ln_weight_ptr, h, at_v, V)
-    t = base + i * C
-    here = (r >= first - t) & (r < tl.minimum(C, end - t))
-    at_row, row = t * H + h, r * H
-    log_alpha = load_numbers(log_alpha_ptr, at_row, row, here)
-    du = load_tile(du_ptr, own * H + h, r, at_v, C, V)
-    eta = load_numbers(eta_ptr, at_row, row, here)
-    centred = load_tile(centred_ptr, own * H + h, r, at_v, C, V)
-
-    # the surprises of all tokens
-    ln_weight_du = ln_weight[None, :] * du.to(tl.float32)  # ln_weight·∂ℓ/∂u_t = ∂ℓ/∂u_t · ln_weight
-    ln_weight_du_centred = tl.sum(ln_weight_du * centred.to(tl.float32), 1)  # ln_weight·∂ℓ/∂u·f̃_t = ln_weight·∂ℓ/∂u_t f̃_tᵀ
-    rstd = tl.rsqrt(tl.sum(square(centred.to(tl.float32)), 1) / V + 1e-06)  # ρ_t = 1 / √(mean(f̃_t²) + 1e-06)
-    rstd_ln_weight_du_and_more = (
-        rstd[:, None] * ln_weight_du
-        - ln_weight_du_centred[:, None] * (rstd[:, None] * rstd[:, None] * rstd[:, None]) / V * centred.to(tl.float32)
-    )  # fmt: skip
-    d2 = rstd_ln_weight_du_and_more - tl.sum(rstd_ln_weight_du_and_more, 1)[:, None] / V
-
-    # decays, and the weights of surprises
-    decay_alpha = tl.maximum(-60.0, log_alpha)  # log α_t = max(−60, log_alpha_t)
-    decay_alpha_behind = sum_after(decay_alpha, r, DOT)  # log α·behind_t = Σ_{l>t} log α_l
-    k = load_rows(k_ptr, at_row, row, here, at_k, K)
-    G_end = eta * exp(decay_alpha_behind)  # G[C]_t = η_t exp(log α·behind_t)
-    h1_d_W2_at = tl.zeros([BC, BV], tl.float32)
-    d_d2_from_d2_W2_start = tl.zeros([BC, BV], tl.float32)
-    d_G_end_from_G_end_d1 = tl.zeros([BC], tl.float32)
-    d1_d_W1_at = tl.zeros([BC, BK], tl.float32)
-    d_beta_end_from_W2_next = tl.zeros([], tl.float32)
-    d_beta_end_from_W1_next = tl.zeros([], tl.float32)
-    for b in tl.range(tl.cdiv(N, BN), disable_licm=True):
-        at_n = b * BN + tl.arange(0, BN)
-        W1_start = load_tile(W1_start_ptr, n * H + h, at_k, at_n, K, N).to(tl.float32)
-        k = load_rows(k_ptr, at_row, row, here, at_k, K)
-        z1 = dot(k, W1_start, DOT)  # z₁_t = k_t W₁[start]
-        d_W1_at = load_tile(d_W1_at_ptr, own * H + h, at_k, at_n, K, N)
-        P1_d_read_z1 = load_tile(P1_d_read_z1_ptr, own * H + h, r, at_n, C, N)
-        d_G_end_d1 = -dot(k, d_W1_at, DOT)  # ∂G[C]·d₁_t = −k_t d_W1_at
-        d_d1 = G_end[:, None] * d_G_end_d1 - P1_d_read_z1.to(tl.float32)
-        W2_start = load_tile(W2_start_ptr, n * H + h, at_n, at_v, N, V).to(tl.float32)
-        d_d2_W2_start = (d_d1 * gelu_slope(z1)).to(DOT)  # ∂d₂·W₂[start]_t = (G[C]_t ∂G[C]·d₁_t − P₁·∂z₁[q]_t) · gelu′(z₁_t)
-        d_d2_from_d2_W2_start += dot(d_d2_W2_start, W2_start, DOT)
-
-        # the surprises of all tokens
-        d2_W2_start = dot_nt(d2, W2_start, DOT)  # d₂·W₂[start]_t = d₂_t W₂[start]ᵀ
-        d1 = d2_W2_start * gelu_slope(z1)  # d₁_t = d₂·W₂[start]_t · gelu′(z₁_t)
-        d_G_end_from_G_end_d1 += tl.sum(d_G_end_d1 * d1, 1)
-        d1_d_W1_at += dot_nt(d1, d_W1_at, DOT)
-        d_W2_at = load_tile(d_W2_at_ptr, own * H + h, at_n, at_v, N, V)
-        h1 = gelu(z1)  # h₁_t = gelu(z₁_t)
-        W2 = load_tile(W2_at_ptr, index * H + h, at_n, at_v, N, V)
-        h1_d_W2_at += dot(h1, d_W2_at, DOT)
-        W1 = load_tile(W1_at_ptr, index * H + h, at_k, at_n, K, N)
-        d_beta_end_from_W2_next += tl.sum(d_W2_at.to(tl.float32) * W2.to(tl.float32))
-        d_beta_end_from_W1_next += tl.sum(d_W1_at.to(tl.float32) * W1.to(tl.float32))
-    d_eta_from_G = load_row(d_eta_from_G_ptr, own * H + h, r, C)
-    v = load_rows(v_ptr, at_row, row, here, at_v, V)
-    centred = load_tile(centred_ptr, own * H + h, r, at_v, C, V)
-    k = load_rows(k_ptr, at_row, row, here, at_k, K)
-
-    # the surprises of all tokens
-    normal = rstd[:, None] * centred.to(tl.float32)  # f̂_t = ρ_t f̃_t
-    d_log_alpha_early = load_row(d_log_alpha_early_ptr, own * H + h, r, C)
-    u = ln_weight[None, :] * normal + ln_bias[None, :] + k.to(tl.float32)  # u_t = ln_weight · f̂_t + ln_bias + k_t
-    e = u - v.to(tl.float32)  # e_t = u_t − v_t
-    d_G_end_d2 = -h1_d_W2_at  # ∂G[C]·d₂_t = −h₁_t d_W2_at
-    d_G_end = tl.sum(d_G_end_d2 * d2, 1) + d_G_end_from_G_end_d1  # ∂G[C]_t = ∂G[C]·d₂_t d₂_tᵀ + ∂G[C]·d₁_t d₁_tᵀ
-    d_eta = d_eta_from_G + d_G_end * exp(decay_alpha_behind)
-    store_numbers(d_eta_ptr, at_row, row, here, d_eta)
-    beta_end = exp(tl.sum(decay_alpha, 0))  # β[C] = exp(Σ_l log α_l)
-    d_log_alpha_late = (
-        (1 - tl.where(log_alpha + 60 < 0, 1.0, 0.0))
-        * (sum_before(d_G_end * G_end, r, DOT) + beta_end * (d_beta_end_from_W2_next + d_beta_end_from_W1_next))
-    )  # fmt: skip
-    d_log_alpha = d_log_alpha_early + d_log_alpha_late
-    delta = load_numbers(delta_ptr, at_row, row, here)
-    store_numbers(d_log_alpha_ptr, at_row, row, here, d_log_alpha)
-    e_squared = tl.sum(e * e, 1)  # e·squared_t = ‖e_t‖²
-    G_end_d_G_end_d2_and_more = G_end[:, None] * d_G_end_d2 + d_d2_from_d2_W2_start
-    d_ln_weight_early = load_row(d_ln_weight_early_ptr, own * H + h, at_v, V)
-    centred = load_tile(centred_ptr, own * H + h, r, at_v, C, V)
-    x41 = G_end_d_G_end_d2_and_more - tl.sum(G_end_d_G_end_d2_and_more, 1)[:, None] / V
-    x42 = -tl.sum(x41 * centred.to(tl.float32), 1) * (rstd * rstd * rstd) / V
-    x43 = rstd[:, None] * x41 + x42[:, None] * centred.to(tl.float32)
-    x44 = ln_weight[None, :] * x43
-    x45 = x44 * tl.where(tl.sqrt(tl.maximum(e_squared[:, None], 0.0)) > delta[:, None], sign(e), 0)
-    du = load_tile(du_ptr, own * H + h, r, at_v, C, V)
-    x51 = tl.where(tl.sqrt(tl.maximum(e_squared[:, None], 0.0)) > delta[:, None], 0, 2) * x44
-    P2_d_read_f = load_tile(P2_d_read_f_ptr, own * H + h, r, at_v, C, V)
-    d_ln_weight_early_and_more = d_ln_weight_early + tl.sum(x43 * du.to(tl.float32) + x51 * normal, 0)
-
-    # back through the surprises of all tokens
-    d_d2 = (G_end[:, None] * d_G_end_d2 - P2_d_read_f.to(tl.float32)) + d_d2_from_d2_W2_start
-    centred = load_tile(centred_ptr, own * H + h, r, at_v, C, V)
-    d_t2 = d_d2 - tl.sum(d_d2, 1)[:, None] / V  # ∂t₂_t = ∂d₂_t − mean(∂d₂_t)
-    d_ln_bias_early = load_row(d_ln_bias_early_ptr, own * H + h, at_v, V)
-    d_t1_centred = -tl.sum(d_t2 * centred.to(tl.float32), 1) * (rstd * rstd * rstd) / V  # ∂t₁·f̃_t = −mean(∂t₂_t · f̃_t) ρ_t³
-    d_t1 = rstd[:, None] * d_t2 + d_t1_centred[:, None] * centred.to(tl.float32)  # ∂t₁_t = ρ_t ∂t₂_t + ∂t₁·f̃_t f̃_t
-    d_du = ln_weight[None, :] * d_t1  # ∂∂ℓ/∂u_t = ∂t₁_t · ln_weight
-    d_e = tl.where(tl.sqrt(tl.maximum(e_squared[:, None], 0.0)) > delta[:, None], 0, 2) * d_du
-    d_delta_early = load_row(d_delta_early_ptr, own * H + h, r, C)
-    d_normal = ln_weight[None, :] * d_e  # ∂f̂_t = ∂e_t · ln_weight
-    d_t2_ln_weight_du_and_more = (
-        d_t2 * (ln_weight_du - 3 * ln_weight_du_centred[:, None] * (rstd[:, None] * rstd[:, None]) / V * centred.to(tl.float32))
-    )  # fmt: skip
-    d_centred_squared = (
-        -0.5 / V * (rstd * rstd * rstd) * (tl.sum(d_t2_ln_weight_du_and_more, 1) + tl.sum(d_normal * centred.to(tl.float32), 1))
-    )  # fmt: skip
-    d_centred = (
-        2 * d_centred_squared[:, None] * centred.to(tl.float32)
-        + rstd[:, None] * d_normal
-        + d_t1_centred[:, None] * ln_weight_du
-        - ln_weight_du_centred[:, None] * (rstd[:, None] * rstd[:, None] * rstd[:, None]) / V * d_t2
-    )  # fmt: skip
-    d_v_early = load_tile(d_v_early_ptr, own * H + h, r, at_v, C, V)
-    store_row(d_ln_bias_ptr, index * H + h, at_v, V, d_ln_bias_early + tl.sum(x51, 0))
-    d_v = d_v_early.to(tl.float32) + -x51
-    store_rows(d_v_ptr, at_row, row, here, at_v, V, d_v)
-    d_delta = d_delta_early + tl.sum(x45, 1)
-    d_f = (d_centred - tl.sum(tl.where((at_v < V)[None, :], d_centred, 0.0), 1)[:, None] / V).to(DOT)  # ∂f_t = ∂f̃_t − mean(∂f̃_t)
-    store_row(d_ln_weight_ptr, index * H + h, at_v, V, d_ln_weight_early_and_more)
-    store_numbers(d_delta_ptr, at_row, row, here, d_delta)
-    d_k_from_z1 = tl.zeros([BC, BK], tl.float32)
-    for b in tl.range(tl.cdiv(N, BN), disable_licm=True):
-        at_n = b * BN + tl.arange(0, BN)
-        P1_d_read_z1 = load_tile(P1_d_read_z1_ptr, own * H + h, r, at_n, C, N)
-        k = load_rows(k_ptr, at_row, row, here, at_k, K)
-        d_W1_at = load_tile(d_W1_at_ptr, own * H + h, at_k, at_n, K, N)
-        d_G_end_d1 = -dot(k, d_W1_at, DOT)  # ∂G[C]·d₁_t = −k_t d_W1_at
-        W2_start = load_tile(W2_start_ptr, n * H + h, at_n, at_v, N, V).to(tl.float32)
-        d_d1 = G_end[:, None] * d_G_end_d1 - P1_d_read_z1.to(tl.float32)
-        d2_W2_start = dot_nt(d2, W2_start, DOT)  # d₂·W₂[start]_t = d₂_t W₂[start]ᵀ
-        d_h1_from_f = dot_nt(d_f, W2_start, DOT)
-        d_h1_from_read_h1_h1 = load_tile(d_h1_from_read_h1_h1_ptr, own * H + h, r, at_n, C, N)
-        d_W2_at = load_tile(d_W2_at_ptr, own * H + h, at_n, at_v, N, V)
-        W1_start = load_tile(W1_start_ptr, n * H + h, at_k, at_n, K, N).to(tl.float32)
-        d_h1 = d_h1_from_read_h1_h1.to(tl.float32) - G_end[:, None] * dot_nt(d2, d_W2_at, DOT)
-        z1 = dot(k, W1_start, DOT)  # z₁_t = k_t W₁[start]
-        d_z1 = (
-            (d_d1 * d2_W2_start * (0.7978845608028654 * exp(-0.5 * (z1 * z1)) - 0.3989422804014327 * (z1 * z1) * exp(-0.5 * (z1 * z1))) + (d_h1 + d_h1_from_f) * gelu_slope(z1)).to(DOT)  # noqa: E501
-        )  # fmt: skip
-        d_d2_W2_start = (d_d1 * gelu_slope(z1)).to(DOT)  # ∂d₂·W₂[start]_t = (G[C]_t ∂G[C]·d₁_t − P₁·∂z₁[q]_t) · gelu′(z₁_t)
-        h1 = gelu(z1)  # h₁_t = gelu(z₁_t)
-        store_tile(d_W2_start_ptr, index * H + h, at_n, at_v, N, V, dot_tn(d_d2_W2_start, d2, DOT) + dot_tn(h1, d_f, DOT))
-        d_k_from_z1 += dot_nt(d_z1, W1_start, DOT)
-        store_tile(d_W1_start_ptr, index * H + h, at_k, at_n, K, N, dot_tn(k, d_z1, DOT))
-    d_k_early = load_tile(d_k_early_ptr, own * H + h, r, at_k, C, K)
-    d_k_early_and_more = d_k_early.to(tl.float32) + (x51 + d_k_from_z1 + -G_end[:, None] * d1_d_W1_at)
-    store_rows(d_k_ptr, at_row, row, here, at_k, K, d_k_early_and_more)
-
-
 launch_prep = Launch(
     TABLE, prep, "prep", walks=False, widths="",
     makes={"G_end": Buffer("slots", "C"), "G": Buffer("slots", "CC", narrow=True)},
@@ -1751,7 +1205,7 @@ launch_pre = Launch(
     makes={
         "z1": Buffer("slots", "CN", narrow=True), "h1": Buffer("slots", "CN", narrow=True),
         "centred": Buffer("slots", "CV", narrow=True), "e_squared_2": Buffer("slots", "CV", narrow=True),
-        "ln_weight_du": Buffer("slots", "CV", narrow=True), "d2_W2": Buffer("slots", "CN", narrow=True),
+        "ln_weight_du": Buffer("slots", "CV", narrow=True), "d2_W2_start": Buffer("slots", "CN", narrow=True),
         "d_W1_from_q_W1": Buffer("slots", "KN", narrow=True), "P1_d_read_z1": Buffer("slots", "CN", narrow=True),
         "d_h1_from_read_h1_h1": Buffer("slots", "CN", narrow=True), "P2_d_read_f": Buffer("slots", "CV", narrow=True),
         "d_W2_from_read_h1_W2": Buffer("slots", "NV", narrow=True), "d_delta_early": Buffer("slots", "C"),
@@ -1764,10 +1218,10 @@ launch_pre = Launch(
 launch_seq = Launch(
     TABLE, seq, "seq", walks=True, widths="KNV", blocked="N", wide=seq_wide,
     makes={
-        "d_W1_next": Buffer("sequences", "KN"), "d_W2_next": Buffer("sequences", "NV"),
-        "d_G_end_d2": Buffer("slots", "CV", narrow=True), "d_d2_from_d2_W2_start": Buffer("slots", "CV", narrow=True),
-        "d_z1": Buffer("slots", "CN", narrow=True), "d_W1_at": Buffer("slots", "KN", narrow=True),
-        "d_W2_at": Buffer("slots", "NV", narrow=True),
+        "d_W1_next": Buffer("sequences", "KN"), "d_W1_start": Buffer("starts", "KN"), "d_W2_next": Buffer("sequences", "NV"),
+        "d_W2_start": Buffer("starts", "NV"), "d_G_end_d2": Buffer("slots", "CV", narrow=True),
+        "d_d2_from_d2_W2_start": Buffer("slots", "CV", narrow=True), "d_z1": Buffer("slots", "CN", narrow=True),
+        "d_W1_at": Buffer("slots", "KN", narrow=True), "d_W2_at": Buffer("slots", "NV", narrow=True),
     },
 )  # fmt: skip
 launch_post = Launch(
@@ -1776,52 +1230,6 @@ launch_post = Launch(
         "d_delta": Buffer("rows", "", like="delta"), "d_eta": Buffer("rows", "", like="eta"), "d_k": Buffer("rows", "K"),
         "d_ln_bias": Buffer("shares", "V"), "d_ln_weight": Buffer("shares", "V"),
         "d_log_alpha": Buffer("rows", "", like="log_alpha"), "d_v": Buffer("rows", "V"),
-    },
-)  # fmt: skip
-launch_resume_prep = Launch(
-    TABLE, resume_prep, "resume_prep", walks=False, widths="KNV", blocked="N",
-    makes={
-        "k_G_end_d1": Buffer("slots", "KN", narrow=True), "h1_G_end_d2": Buffer("slots", "NV", narrow=True),
-        "P1_d1": Buffer("slots", "CN", narrow=True), "G": Buffer("slots", "CC", narrow=True),
-        "h1": Buffer("slots", "CN", narrow=True), "d2": Buffer("slots", "CV", narrow=True),
-    },
-)  # fmt: skip
-launch_resume_main = Launch(
-    TABLE, resume_main, "resume_main", walks=True, widths="KNV", split="N",
-    makes={
-        "W1_next": Buffer("sequences", "KN"), "W2_next": Buffer("sequences", "NV"), "W1_at": Buffer("slots", "KN", narrow=True),
-        "W2_at": Buffer("slots", "NV", narrow=True),
-    },
-)  # fmt: skip
-launch_resume_read = Launch(
-    TABLE, resume_read, "resume_read", walks=False, widths="KNV", blocked="N",
-    makes={"o": Buffer("rows", "V")},
-)  # fmt: skip
-launch_resume_pre = Launch(
-    TABLE, resume_pre, "resume_pre", walks=False, widths="KNV", blocked="N",
-    makes={
-        "d_W1_from_q_W1": Buffer("slots", "KN", narrow=True), "d_W2_from_read_h1_W2": Buffer("slots", "NV", narrow=True),
-        "P1_d_read_z1": Buffer("slots", "CN", narrow=True), "d_h1_from_read_h1_h1": Buffer("slots", "CN", narrow=True),
-        "P2_d_read_f": Buffer("slots", "CV", narrow=True), "centred": Buffer("slots", "CV", narrow=True),
-        "du": Buffer("slots", "CV", narrow=True), "d_delta_early": Buffer("slots", "C"), "d_eta_from_G": Buffer("slots", "C"),
-        "d_k_early": Buffer("slots", "CK", narrow=True), "d_ln_bias_early": Buffer("slots", "V"),
-        "d_ln_weight_early": Buffer("slots", "V"), "d_log_alpha_early": Buffer("slots", "C"),
-        "d_v_early": Buffer("slots", "CV", narrow=True), "d_q": Buffer("rows", "K"),
-    },
-)  # fmt: skip
-launch_resume_seq = Launch(
-    TABLE, resume_seq, "resume_seq", walks=True, widths="KNV", split="N",
-    makes={
-        "d_W1_next": Buffer("sequences", "KN"), "d_W2_next": Buffer("sequences", "NV"),
-        "d_W1_at": Buffer("slots", "KN", narrow=True), "d_W2_at": Buffer("slots", "NV", narrow=True),
-    },
-)  # fmt: skip
-launch_resume_post = Launch(
-    TABLE, resume_post, "resume_post", walks=False, widths="KNV", blocked="N",
-    makes={
-        "d_W1_start": Buffer("shares", "KN"), "d_W2_start": Buffer("shares", "NV"), "d_delta": Buffer("rows", "", like="delta"),
-        "d_eta": Buffer("rows", "", like="eta"), "d_k": Buffer("rows", "K"), "d_ln_bias": Buffer("shares", "V"),
-        "d_ln_weight": Buffer("shares", "V"), "d_log_alpha": Buffer("rows", "", like="log_alpha"), "d_v": Buffer("rows", "V"),
     },
 )  # fmt: skip
 
@@ -1848,36 +1256,11 @@ backward = Operator(
     carried=("W1", "W2"),
 )  # fmt: skip
 operator = Differentiable(forward, backward)
-resume_forward = Operator(
-    TABLE, "resume_forward",
-    inputs={
-        "q": "BTHK", "k": "BTHK", "v": "BTHV", "log_alpha": "BTH", "eta": "BTH", "delta": "BTH", "ln_weight": "HV",
-        "ln_bias": "HV", "W1": "BHKN", "W2": "BHNV", "W1_start": "BHKN", "W2_start": "BHNV",
-    },
-    results=("o", "W1_next", "W2_next", "d2", "W1_at", "W2_at"),
-    launches=(launch_resume_prep, launch_resume_main, launch_resume_read),
-)  # fmt: skip
-resume_backward = Operator(
-    TABLE, "resume_backward",
-    inputs={
-        "q": "BTHK", "k": "BTHK", "v": "BTHV", "log_alpha": "BTH", "eta": "BTH", "delta": "BTH", "ln_weight": "HV",
-        "ln_bias": "HV", "W1_start": "BHKN", "W2_start": "BHNV", "d2": "SHCV", "W1_at": "SHKN", "W2_at": "SHNV", "d_o": "BTHV",
-        "d_W1": "BHKN", "d_W2": "BHNV",
-    },
-    results=(
-        "d_q", "d_k", "d_v", "d_log_alpha", "d_eta", "d_delta", "d_ln_weight", "d_ln_bias", "d_W1_next", "d_W2_next",
-        "d_W1_start", "d_W2_start",
-    ),
-    launches=(launch_resume_pre, launch_resume_seq, launch_resume_post),
-    carried=("W1", "W2"),
-)  # fmt: skip
-resume_operator = Differentiable(resume_forward, resume_backward)
 _run = ChunkKernels(
     CONTRACT,
     operator,
     carried=("W1", "W2"),
-    starts=("W1_start", "W2_start"),
-    resumed=resume_operator,
+    starts={"W1_start": "BHKN", "W2_start": "BHNV"},
 )
 
 
