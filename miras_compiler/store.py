@@ -18,11 +18,11 @@ from typing import TYPE_CHECKING
 
 from miras_compiler.errors import InputError, InternalError
 from miras_compiler.exchange import exchange
+from miras_compiler.models.manifest import MANIFEST  # no folder without this file is ever replaced
 
 if TYPE_CHECKING:
     from miras_compiler.emit.source_file import SourceFile
 
-MANIFEST = "manifest.json"  # a folder with this file is a package of ours; no other folder is ever replaced
 REPORT = "verification.json"
 BESIDES = frozenset({REPORT, "__pycache__"})  # what a package's folder may hold that the compiler did not write
 

@@ -22,14 +22,14 @@ OURS = {"backend": "triton"}  # never the PyTorch form, which "auto" falls back 
 
 def check(given: Mapping[str, Any]) -> Rows:
     """The rows of one case; `rows` of them where that is given. Widths whose state is too large for kernels have a row that says so."""
-    from miras_compiler.bench.checks import REFUSED, Case, Row
+    from miras_compiler.bench.checks import REFUSED, Case, Deviation
 
     case = Case(Subject(Path(given["package"]), given["device"]), getattr(torch, given["dtype"]), Shape(*given["shape"]), given["forced"])
     try:
         for row in islice(case.rows(), given.get("rows")):
             yield row.as_dict()
     except case.subject.too_large as refusal:
-        yield Row(REFUSED, str(refusal), 0.0, 0.0).as_dict()
+        yield Deviation(REFUSED, str(refusal), 0.0, 0.0).as_dict()
 
 
 def warm(given: Mapping[str, Any]) -> Rows:

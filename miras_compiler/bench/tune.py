@@ -17,6 +17,7 @@ from typing import Any, NamedTuple
 
 from miras_compiler.bench.comparison import Job, Runner
 from miras_compiler.gpus.launch_table import Launch, TableRow
+from miras_compiler.records import Result
 
 LAUNCHES = tuple(
     Launch(*each)
@@ -58,6 +59,19 @@ class Outcome(NamedTuple):
     both: float
     kernels: Mapping[str, float]
     problem: str
+
+
+class Tuned(NamedTuple):
+    """The row of the launch table for a package, and the times under its launches."""
+
+    package: Path
+    row: TableRow
+    outcome: Outcome
+
+    def recorded(self, digest: str) -> list[Result]:
+        about = {"row": json.loads(self.row.text())}
+        times = {"both": self.outcome.both, **{f"kernel {name}": ms for name, ms in self.outcome.kernels.items()}}
+        return [Result(what, self.package.name, digest, ms, unit="ms", about=about) for what, ms in times.items()]
 
 
 @dataclass

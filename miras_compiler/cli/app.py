@@ -27,8 +27,8 @@ from miras_compiler.cli import (
     train,
     verify,
 )
-from miras_compiler.cli.console import is_plain
 from miras_compiler.cli.main import INTERRUPTED, NO_READER
+from miras_compiler.console import is_plain
 from miras_compiler.version import __version__
 
 

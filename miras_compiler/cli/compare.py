@@ -7,8 +7,8 @@ from typing import Annotated
 
 import typer
 
-from miras_compiler.cli.console import Row, busy, show_json, show_table
 from miras_compiler.cli.options import Json
+from miras_compiler.console import Row, busy, show_json, show_table
 
 FEWEST, MOST = 2, 8
 

@@ -7,9 +7,9 @@ from typing import Annotated, Any
 
 import typer
 
-from miras_compiler.cli.console import Row, busy, show_json, show_table
 from miras_compiler.cli.libraries import prepare_libraries
 from miras_compiler.cli.options import Device, Json, Runs
+from miras_compiler.console import Row, busy, show_json, show_table
 
 
 def evaluate(

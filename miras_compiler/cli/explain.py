@@ -9,8 +9,8 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
-from miras_compiler.cli.console import Row, busy, page_width, show_json, show_table
 from miras_compiler.cli.options import Json, Settings
+from miras_compiler.console import Row, busy, page_width, show_json, show_table
 
 if TYPE_CHECKING:
     from miras_compiler.compiler import Compilation

@@ -9,10 +9,10 @@ from difflib import SequenceMatcher
 from itertools import zip_longest
 
 from miras_compiler.analysis import separable_axes
-from miras_compiler.cli.console import Row, is_plain, page_width, show_json, show_table
 from miras_compiler.cli.explain import facts
 from miras_compiler.compare.fields import ABSENT, differing_fields, value_text
 from miras_compiler.compiler import Compilation
+from miras_compiler.console import Row, is_plain, page_width, show_json, show_table
 from miras_compiler.derive.statements import bias_statements, retention_statements, statement_lines
 from miras_compiler.spec import Spec
 

@@ -8,8 +8,8 @@ from typing import Annotated
 
 import typer
 
-from miras_compiler.cli.console import busy
 from miras_compiler.cli.options import Settings, SpecFile
+from miras_compiler.console import busy
 
 
 def graph(

@@ -6,8 +6,8 @@ from typing import Annotated
 
 import typer
 
-from miras_compiler.cli.console import Row, busy, page_width, show_json, show_table, wrapped
 from miras_compiler.cli.options import Json
+from miras_compiler.console import Row, busy, page_width, show_json, show_table, wrapped
 
 
 def list_elements(

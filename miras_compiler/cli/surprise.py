@@ -8,9 +8,9 @@ from typing import Annotated
 
 import typer
 
-from miras_compiler.cli.console import Row, busy, show_json, show_table
 from miras_compiler.cli.libraries import prepare_libraries
 from miras_compiler.cli.options import Device, Json, RunPath
+from miras_compiler.console import Row, busy, show_json, show_table
 
 
 def surprise(

@@ -13,8 +13,8 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
-from miras_compiler.cli.console import Row, busy, is_plain, show_table
 from miras_compiler.cli.libraries import prepare_libraries
+from miras_compiler.console import Row, busy, is_plain, show_table
 
 if TYPE_CHECKING:
     from miras_compiler.sweep.grid import Grid

@@ -20,7 +20,7 @@ from miras_compiler.demo.readings import MEASURES, Reading, judge
 from miras_compiler.demo.show import ERROR, chart_of, draw_png, table_of
 from miras_compiler.emit.graph import NO_PICTURE, can_draw
 from miras_compiler.store import write_file
-from miras_compiler.verify import Row
+from miras_compiler.verify import Finding
 
 READINGS = 4
 LENGTH = 512  # bytes of a passage to be predicted
@@ -64,7 +64,7 @@ def build_packages(console: Console, root: Path) -> list[Outcome]:
         for name in MODELS:
             bar.update(task, description=f"{name}: compiling")
 
-            def show(row: Row, name: str = name) -> None:
+            def show(row: Finding, name: str = name) -> None:
                 bar.update(task, description=f"{name}: {escape(f'{row.check}, {row.subject}')}")
 
             outcomes.append(build_package(name, root / "generated", show))

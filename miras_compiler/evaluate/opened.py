@@ -11,9 +11,10 @@ from typing import Any
 import torch
 
 from miras_compiler.errors import InputError
+from miras_compiler.models import MANIFEST
 from miras_compiler.runs import ABOUT, CHECKPOINT, RunFolder, step_of
 
-CONFIG, MANIFEST, WEIGHTS = "config.json", "manifest.json", "model.safetensors"
+CONFIG, WEIGHTS = "config.json", "model.safetensors"
 FORECASTS = "AutoModelForTimeSeriesPrediction"
 
 

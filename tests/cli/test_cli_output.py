@@ -16,7 +16,7 @@ import pytest
 from miras_compiler import __version__
 from miras_compiler.cli import main
 from miras_compiler.cli.app import COMMANDS
-from miras_compiler.cli.console import Row, show_table
+from miras_compiler.console import Row, show_table
 from miras_compiler.elements.kinds import KINDS
 from miras_compiler.spec.source import read_source
 
@@ -193,7 +193,7 @@ def test_a_plain_table_is_folded_to_the_columns_that_there_are(monkeypatch: pyte
 
 def test_square_brackets_in_a_table_are_text() -> None:
     """Rich reads [x] as markup; a domain such as [0, 1] and a list must survive."""
-    script = "from miras_compiler.cli.console import *; show_table('[t]', ('c',), [Row(('[red]',))])"
+    script = "from miras_compiler.console import *; show_table('[t]', ('c',), [Row(('[red]',))])"
     ours, theirs = pty.openpty()
     with subprocess.Popen([sys.executable, "-c", script], stdout=theirs, env={**os.environ, "TERM": "xterm", "NO_COLOR": ""}):
         os.close(theirs)

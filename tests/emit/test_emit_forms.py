@@ -11,7 +11,7 @@ import torch
 from kit.paths import SPECS
 from miras_compiler import compile_spec, load_spec
 from miras_compiler.verify.inputs import Shape, draw_inputs
-from miras_compiler.verify.package import open_package
+from miras_compiler.verify.package import opened_here
 
 pytestmark = pytest.mark.slow
 
@@ -40,7 +40,7 @@ def test_a_tile_and_a_loop_over_tokens_are_one_function(case: str, tmp_path: Pat
     name, overrides = CASES[case]
     spec = load_spec(SPECS / f"{name}.yaml", overrides)
     given = draw_inputs(spec.model_dump(mode="json", by_alias=True), SHAPE, seed=0, eta=0.3, position=1).tracked()
-    with open_package(compile_spec(spec).write(tmp_path), name) as package:
+    with opened_here(compile_spec(spec).write(tmp_path), name) as package:
         results = []
         for form, options in ((package.naive_recurrent, {}), (package.torch_chunk, {"tile": 1}), (package.torch_chunk, {"tile": 64})):
             o, state = form(

@@ -13,7 +13,7 @@ from random import Random
 from typing import Any, Literal, NamedTuple
 
 from miras_compiler import compile_spec, verify_package
-from miras_compiler.bench.checks import SENSITIVE, Row
+from miras_compiler.bench.checks import SENSITIVE, Deviation
 from miras_compiler.bench.children import run_child
 from miras_compiler.compiler import Compilation
 from miras_compiler.derive.rule import describe_rule
@@ -24,7 +24,7 @@ from miras_compiler.verify.checks.contract import CONTRACT
 from miras_compiler.verify.checks.equations import EQUATIONS
 from miras_compiler.verify.checks.gradients import GRADIENTS
 from miras_compiler.verify.checks.sequences import SEQUENCES
-from miras_compiler.verify.package import open_package
+from miras_compiler.verify.package import opened_here
 from miras_compiler.verify.subject import CALM, Subject
 from miras_compiler.verify.verification import check_subject
 
@@ -98,7 +98,7 @@ def executed(spec: Spec, package: Path, dims: Mapping[str, int], random: Random)
     given = {"package": str(package), "dtype": "float32", "shape": shape, "forced": 4 * tile_length(describe_rule(spec)), "device": "cpu"}
     answer = run_child("check", given, LIMIT, {"TRITON_INTERPRET": "1"})
     told = {row["check"] for row in answer.rows if row["limit"] == math.inf}
-    rows = [Row(**row) for row in answer.rows if row["limit"] != math.inf]
+    rows = [Deviation(**row) for row in answer.rows if row["limit"] != math.inf]
     missed = [row for row in rows if not row.passed]
     said = [f"kernels, {row.check}: {row.entry} ({row.error:.1e} of {row.limit:.1e})" for row in missed]
     said += [f"kernels: {answer.problem}"] if answer.problem else []
@@ -109,7 +109,7 @@ def executed(spec: Spec, package: Path, dims: Mapping[str, int], random: Random)
 
 def verified(spec: Spec, package: Path, form: str) -> tuple[Verdict, str, tuple[str, ...]]:
     """Tries the claims about equations, gradients, sequences and the contract; extreme inputs, precisions and kernels apart."""
-    with open_package(package, spec.name) as opened:
+    with opened_here(package, spec.name) as opened:
         subject = Subject(spec.model_dump(by_alias=True), opened, quick=True)
         if not math.isfinite(subject.amplification):
             return "unstable", form, ("the literal model leaves float32 at every step size",)

@@ -21,7 +21,7 @@ from miras_compiler.spec import load_spec
 from miras_compiler.verify.checks.machine import SINGLE, cast
 from miras_compiler.verify.inputs import Inputs
 from miras_compiler.verify.measure import rms_error
-from miras_compiler.verify.package import Operator, open_package
+from miras_compiler.verify.package import Operator, opened_here
 from miras_compiler.verify.subject import Run, Subject, call, pull_back
 
 SEGMENT = 8
@@ -67,7 +67,7 @@ def main(last: str, *packages: str) -> None:
     told = {}
     for folder in map(Path, packages):
         spec = load_spec(folder / "spec.yaml")
-        with open_package(folder, spec.name) as package:
+        with opened_here(folder, spec.name) as package:
             importlib.import_module(package.chunk.__module__.replace(".ops", ".kernels")).TABLE.tile = SEGMENT
             told[spec.name] = errors(Subject(spec.model_dump(by_alias=True), package), int(last))
     print(json.dumps(told))

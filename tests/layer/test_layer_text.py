@@ -16,8 +16,9 @@ from miras_compiler.compiler import compile_spec
 from miras_compiler.derive.rule import describe_rule
 from miras_compiler.elements.optimizer import GradientDescent
 from miras_compiler.emit.interface import build_interface
-from miras_compiler.emit.layer import emit_layer, layer_class
+from miras_compiler.emit.layer import emit_layer
 from miras_compiler.spec import Spec, load_spec, parse_spec
+from miras_compiler.spec.exports import layer_class
 from miras_compiler.spec.gates import Gate
 
 PLAIN: dict[str, object] = {"conv": 0, "qk_norm": "none", "activation": "none", "output_norm": "none", "output_gate": False}

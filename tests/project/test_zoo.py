@@ -18,7 +18,7 @@ from miras_compiler.compiler import compile_spec
 from miras_compiler.derive import derive_update_rule
 from miras_compiler.elements.kinds import KINDS
 from miras_compiler.spec import Spec, load_spec
-from miras_compiler.verify.package import open_package
+from miras_compiler.verify.package import opened_here
 
 DUAL = "dual"  # docs/mathematics.md §7, form 1
 DUAL_PER_TOKEN = "dual_per_token"  # 1b
@@ -236,7 +236,7 @@ RECURRENCE: dict[str, Callable[[Tokens], Tokens]] = {
 
 @pytest.mark.parametrize("name", RECURRENCE)
 def test_the_chunk_form_is_the_published_recurrence(name: str, tmp_path: Path) -> None:
-    with open_package(compile_spec(read(name)).write(tmp_path), name) as package:
+    with opened_here(compile_spec(read(name)).write(tmp_path), name) as package:
         given = tokens(name, package.manifest["inputs"])
         given |= OPERATOR[name](given) if name in OPERATOR else {}
         o, _ = package.chunk(**given)

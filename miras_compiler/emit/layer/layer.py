@@ -9,13 +9,13 @@ from miras_compiler.derive.rule import Rule
 from miras_compiler.emit.interface import Interface, remark_paragraph
 from miras_compiler.emit.layer.gates import GateText, build_gates
 from miras_compiler.emit.layer.imports import imports
-from miras_compiler.emit.layer.names import layer_class
 from miras_compiler.emit.layer.owned import OwnedText, build_parameters, build_weights, start_words
 from miras_compiler.emit.layer.read import read
 from miras_compiler.emit.layer.rows import RowText, build_rows, row_words
 from miras_compiler.emit.layer.ties import TiedText, build_ties
 from miras_compiler.emit.printing.python_text import bracketed, header
 from miras_compiler.emit.printing.template import fill
+from miras_compiler.spec.exports import layer_class
 
 DOC_WIDTH = 130
 NORMS = {"rms": "rms_norm(o, self.o_norm_weight)", "layer": "layer_norm(o, self.o_norm_weight)", "none": "o"}

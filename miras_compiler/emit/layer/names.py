@@ -1,15 +1,9 @@
-"""Names, shapes and calls of a layer as Python text."""
+"""Shapes and calls of a layer as Python text."""
 
 from __future__ import annotations
 
 from miras_compiler.derive.rule import Rule
 from miras_compiler.errors import InternalError
-from miras_compiler.spec import Spec
-
-
-def layer_class(spec: Spec) -> str:
-    """titans_lmm has the layer TitansLmmLayer."""
-    return "".join(part[:1].upper() + part[1:] for part in spec.name.split("_")) + "Layer"
 
 
 def sizes(rule: Rule, axes: str) -> list[str]:
