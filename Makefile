@@ -75,7 +75,7 @@ imports: $(STAMP)
 	$(BIN)/lint-imports
 
 quick: $(STAMP)
-	$(BIN)/pytest -n auto -m "not slow" $(PYTEST_ARGS)
+	$(BIN)/pytest -n auto --dist loadfile -m "not slow" $(PYTEST_ARGS)
 
 thorough: $(STAMP)
 	$(BIN)/pytest -n auto --thorough -m thorough $(PYTEST_ARGS)

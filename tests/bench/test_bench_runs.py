@@ -10,7 +10,7 @@ from typing import Any
 import pytest
 import torch
 
-from miras_compiler import compile_spec, load_spec
+from kit.compiled import compilation
 from miras_compiler.bench import comparison, correctness, machine
 from miras_compiler.bench import run as bench_run
 from miras_compiler.bench.children import Answer
@@ -29,7 +29,7 @@ BAD = {"verified": "B2 T9", "passed": False, "entry": "d k", "error": 0.5, "limi
 def package(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     """A compiled package, on a machine that says it has a GPU."""
     monkeypatch.setattr(machine, "find_gpu", lambda: GPU)
-    return compile_spec(load_spec(DELTA)).write(tmp_path / "generated")
+    return compilation("gated_delta_net").write(tmp_path / "generated")
 
 
 def answering(monkeypatch: pytest.MonkeyPatch, answers: Mapping[str, Answer]) -> list[str]:

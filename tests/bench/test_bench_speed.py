@@ -106,6 +106,7 @@ def test_a_verdict_sees_numbers_and_gradients_that_are_missing(subject: Subject,
     assert not wrong.passed
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(("whole", "shapes"), [(True, 2), (False, 1)])
 def test_a_candidate_is_verified_at_a_shape_or_two_and_in_cuts_of_chunks_before_it_is_timed(
     whole: bool, shapes: int, subject: Subject, monkeypatch: pytest.MonkeyPatch

@@ -155,6 +155,7 @@ def test_a_message_in_a_pipe_is_one_line_with_its_place(tmp_path: Path) -> None:
     assert printed.stderr.count("\n") == 1
 
 
+@pytest.mark.slow
 def test_a_terminal_gets_colours_and_boxes() -> None:
     printed = in_terminal(["list", "memory"])
     assert ESCAPE in printed
@@ -162,6 +163,7 @@ def test_a_terminal_gets_colours_and_boxes() -> None:
     assert all(kind in printed for kind in KINDS["memory"])
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("environment", [{"NO_COLOR": "1"}, {"TERM": "dumb"}])
 @pytest.mark.parametrize("arguments", [["list", "memory"], ["--help"], ["list", "nothing"], ["chek"]], ids=" ".join)
 def test_a_terminal_without_colours_gets_plain_text(environment: dict[str, str], arguments: list[str]) -> None:
@@ -170,6 +172,7 @@ def test_a_terminal_without_colours_gets_plain_text(environment: dict[str, str],
     assert not set(BOXES) & set(printed)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("verb", VERBS)
 def test_help_in_a_terminal_keeps_the_lines_of_examples(verb: str) -> None:
     printed = in_terminal([verb, "--help"], COLUMNS="120", NO_COLOR="")

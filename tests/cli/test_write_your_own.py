@@ -74,6 +74,7 @@ def test_every_command_of_the_page_prints_what_the_page_says(
     assert verified == 1
 
 
+@pytest.mark.slow
 def test_the_page_ends_with_a_loss_and_a_generator_of_ones_own(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.chdir(tmp_path)
     main(["new", "my_rule"])

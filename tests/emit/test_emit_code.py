@@ -115,6 +115,7 @@ def test_the_dual_form_has_no_weights_per_token(name: str) -> None:
     assert not [shape for shape in watched(name, TILE).shapes if is_weight_per_token(shape)]
 
 
+@pytest.mark.slow
 def test_memora_forms_the_weights_of_every_token_of_a_tile() -> None:
     assert [shape for shape in watched("memora", TILE).shapes if is_weight_per_token(shape)]
 
@@ -141,6 +142,7 @@ def test_a_rule_that_runs_token_by_token_says_why_and_calls_the_loop() -> None:
     assert "naive_recurrent_gated_delta_net(" in text
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("name", NAMES)
 def test_a_package_imports_nothing_of_the_compiler(name: str) -> None:
     for path, tree in trees(name).items():

@@ -71,6 +71,7 @@ def test_one_inverse_is_printed_once() -> None:
     assert list(printer.helpers) == ["inverse", "inverse1"]
 
 
+@pytest.mark.slow
 def test_weights_sum_to_their_total_in_single_precision_however_long_a_step_is(tmp_path: Path) -> None:
     """A step of 10⁸ leaves one weight of a column; those that it has cleared stay 0, and do not hide the next winner."""
     spec = load_spec(SPECS / "chi_square_memory.yaml")

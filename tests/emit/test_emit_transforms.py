@@ -17,6 +17,8 @@ from torch._subclasses import FakeTensorMode
 
 from kit.forms import FORMS, NAMES, Arguments, arguments, compiled, mapped, operator
 
+pytestmark = pytest.mark.slow
+
 
 @pytest.mark.parametrize("form", FORMS)
 @pytest.mark.parametrize("name", NAMES)

@@ -97,6 +97,7 @@ def test_menus_have_every_kind_and_every_field_of_the_schema() -> None:
         assert [field["name"] for field in fields["fields"]] == [row.name for row in parameters(part) if not row.part]
 
 
+@pytest.mark.slow
 def test_every_field_of_every_kind_can_be_set_to_its_default_or_its_choices() -> None:
     base = commented("mine")
     for axis in menus()["axes"]:
@@ -124,6 +125,7 @@ def problems_of(text: str) -> tuple[Problem, ...]:
     return ()
 
 
+@pytest.mark.slow
 def test_a_kind_is_called_refused_exactly_where_picking_it_is_refused() -> None:
     text = text_of("titans_lmm")
     found = advice(text, "x.yaml")["refused"]
@@ -162,6 +164,7 @@ def test_code_is_shown_with_what_its_lines_compute() -> None:
             package(text, "delta_net.yaml", path)
 
 
+@pytest.mark.slow
 def test_a_comparison_says_which_spec_is_wrong() -> None:
     good = comparison(text_of("huber_delta").replace("name: huber_delta", "name: mine"), "mine.yaml", "delta_net")["html"]
     assert re.search(r'<h1>.*"name s0">mine<.*"name s1">delta_net<', good)

@@ -37,6 +37,7 @@ SETTINGS: tuple[dict[str, object], ...] = (
 )
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("settings", SETTINGS)
 def test_other_settings_of_the_layer_keep_cut_and_packed_sequences(settings: dict[str, object]) -> None:
     spec = small_spec("gated_delta_net", **settings)

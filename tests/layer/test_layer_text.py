@@ -101,12 +101,14 @@ def test_a_gate_of_every_source_starts_at_its_init_per_head(source: str, tmp_pat
         type(layer)(heads=3)
 
 
+@pytest.mark.slow
 def test_a_constant_decay_of_zero_is_a_full_reset(tmp_path: Path) -> None:
     spec = formula_spec(f"alpha: {{source: constant, init: 0}}, eta: {{}}, {LONG}: {{}}")
     layer = layer_of(load_package(compile_spec(spec).write(tmp_path)), spec)
     assert torch.equal(layer.alpha_gate(torch.zeros(1, 1, 12)), torch.full((1, 1, 2), -torch.inf))
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(("per", "width"), [("key_channel", 4), ("value_channel", 6)])
 @pytest.mark.parametrize("source", ["input", "learned", "constant"])
 def test_a_gate_per_channel_has_a_number_per_channel(per: str, width: int, source: str, tmp_path: Path) -> None:
@@ -123,6 +125,7 @@ def test_a_gate_per_channel_has_a_number_per_channel(per: str, width: int, sourc
     assert torch.allclose(alpha, torch.tensor([0.5, 0.75])[:, None].expand(2, width))
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("source", ["input", "learned"])
 def test_several_writes_per_token_have_rows_of_their_own(source: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     """Token t's writes are rows 3t, 3t + 1 and 3t + 2 of keys, values and step sizes."""

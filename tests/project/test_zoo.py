@@ -234,6 +234,7 @@ RECURRENCE: dict[str, Callable[[Tokens], Tokens]] = {
 }
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("name", RECURRENCE)
 def test_the_chunk_form_is_the_published_recurrence(name: str, tmp_path: Path) -> None:
     with opened_here(compile_spec(read(name)).write(tmp_path), name) as package:

@@ -19,6 +19,8 @@ from miras_compiler.verify.report import Finding
 from miras_compiler.verify.subject import Result, Subject
 from miras_compiler.verify.verification import check_subject
 
+pytestmark = pytest.mark.slow
+
 UNGUARDED = {"small_inputs"}  # the literal model divides by powers of norms as they are: it is made for float64
 
 

@@ -13,6 +13,8 @@ from torch import Tensor
 from kit.literal_package import LiteralOperator, literal_package, package_of
 from kit.verify_mutants import DELTA, FORWARD, INNER, SHALLOW, TITANS, failed
 
+pytestmark = pytest.mark.slow
+
 State = Mapping[str, Tensor]
 Result = tuple[Tensor, dict[str, Tensor] | None]
 
