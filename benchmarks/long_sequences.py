@@ -39,7 +39,7 @@ def measure(spec: Spec, tokens: int, limit: float) -> dict[str, Any]:
         subject = Subject(spec.model_dump(by_alias=True), package)
         row = {"name": spec.name, "digest": package.manifest["digest"], "form": package.manifest["parallel_form"]["kind"], "tokens": tokens}
         row |= {"linear": is_linear(subject), "bounded": is_bounded(subject), "eta": subject.step / 4}
-        run_long(subject, SAMPLE // 10)  # what only the first call costs
+        run_long(subject, SAMPLE // 10)  # the cost of the first call alone
         began = time.perf_counter()
         run_long(subject, SAMPLE)
         expected = (time.perf_counter() - began) * tokens / SAMPLE

@@ -68,7 +68,7 @@ class Compilation:
 
     @cached_property
     def sensitivity(self) -> Sensitivity:
-        """How much a late output depends on an early token, at the gates as the layer starts them."""
+        """The dependence of a late output on an early token, at the initial gates of the layer."""
         return sensitivity_of(self.spec, lambda: measure_sensitivity(self.update_rule))
 
     def stability(self) -> list[str]:
@@ -78,7 +78,7 @@ class Compilation:
     def explain(self, *, kernels: bool = False) -> str:
         """The rule, the coefficients, the parallel form with its reason, and the stability, as plain text.
 
-        With `kernels` each kernel: what it loads, saves and computes again, and what it needs.
+        With `kernels` each kernel: its loads, its stores, the tiles that it computes again, its registers and memory.
         """
         from miras_compiler.explanation import explain_rule
 
@@ -86,7 +86,7 @@ class Compilation:
         return explain_rule(self.update_rule, self.parallel_form, self.stability(), text)
 
     def explain_kernels(self) -> str:
-        """The kernels, with what they need; without kernels over tiles of tokens, the reason."""
+        """The kernels, with their registers and memory; without kernels over tiles of tokens, the reason."""
         from miras_compiler.explanation import explain_kernels
 
         return explain_kernels(self.update_rule, self.program, self.schedule, self.walk)

@@ -24,9 +24,9 @@ def compile_spec(spec: Spec) -> Compilation:
     """Everything that follows from a spec; raises SpecError where it is wrong."""
     check_is_spec(spec, "compile_spec")
     check_spec(spec)
-    rule = derive_update_rule(spec)  #                   Spec -> UpdateRule: what it means
+    rule = derive_update_rule(spec)  #                   Spec -> UpdateRule: its meaning
     graph = build_dependency_graph(rule)  #        UpdateRule -> values across time
-    form = with_suggestion(rule, graph, classify_parallel_form(rule, graph))  # -> what can run in parallel, and why
+    form = with_suggestion(rule, graph, classify_parallel_form(rule, graph))  # -> the form that can run in parallel, and why
     program = run_passes(build_program(rule, form))  #        -> one tile of tokens
     adjoint = verify_program(differentiate(program))  #       -> its reverse mode, on the same nodes
     cost = estimate_cost(rule, form.kind, program, adjoint, rule.step.chunk_end)

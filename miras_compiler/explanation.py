@@ -25,7 +25,7 @@ from miras_compiler.schedule import (
 
 
 def explain_rule(rule: UpdateRule, form: ParallelForm, stability: Sequence[str], kernels: str) -> str:
-    """Plain text; `stability` are sentences, `kernels` is what `explain_kernels` or `kernels_in_short` says."""
+    """Plain text; `stability` are sentences, `kernels` is the text of `explain_kernels` or `kernels_in_short`."""
     separable = separable_axes(rule)
     split = f"separable: the axis {', '.join(separable).upper()} of the state can be split over programs" if separable else ""
     stated = {"attentional bias": bias_statements(rule), "retention": retention_statements(rule)}
@@ -47,7 +47,9 @@ def facts_of_kernels(rule: UpdateRule, schedule: Schedule | None) -> list[Kernel
 
 
 def explain_kernels(rule: UpdateRule, program: Program, schedule: Schedule | None, walk: Walk) -> str:
-    """Every kernel: what it loads, saves and computes again, and what it needs; without kernels over tiles, the reason."""
+    """Every kernel: its loads, its stores, the tiles that it computes again, its registers and memory; without kernels over tiles, the
+    reason.
+    """
     if schedule:
         return describe_schedule(schedule, facts_of_kernels(rule, schedule), tile_length(rule))
     return describe_walk(walk, why_not(rule, program), axis_lengths(rule.spec, tile_length(rule)))

@@ -28,7 +28,7 @@ def load_package(name: str, files: Sequence[SourceFile]) -> ModuleType:
 
 @functools.cache
 def _folder(process: int) -> Path:
-    """The folder of what this process has loaded: Triton and tracebacks read sources from it while the process lives."""
+    """The folder of the packages that this process has loaded: Triton and tracebacks read sources from it while the process lives."""
     folder = tempfile.mkdtemp(prefix="miras-")
     atexit.register(_remove, folder, process)
     return Path(folder)

@@ -26,7 +26,7 @@ LIBRARIES = ("torch", "triton", "transformers", "accelerate", "tokenizers", "num
 
 @dataclass(frozen=True)
 class Origin:
-    """Where results come from: the command, the device, the versions of libraries by name, the seed of everything that was drawn."""
+    """The origin of results: the command, the device, the versions of libraries by name, the seed of everything that was drawn."""
 
     command: str
     device: str

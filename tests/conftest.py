@@ -1,4 +1,4 @@
-"""What all tests share: one thread per process, no terminal's width, settings of hypothesis, and the option that rewrites `generated/`."""
+"""Settings of all tests: one thread per process, no terminal's width, settings of hypothesis, and the option that rewrites `generated/`."""
 
 from __future__ import annotations
 
@@ -7,7 +7,7 @@ import signal
 
 os.environ.setdefault("OMP_NUM_THREADS", "1")  # read by torch and numpy when they are imported: workers shall not fight over the cores
 os.environ.setdefault("MKL_NUM_THREADS", "1")
-os.environ.pop("COLUMNS", None)  # what commands print is read unfolded; a test of the folding sets it itself
+os.environ.pop("COLUMNS", None)  # tests read the output of commands unfolded; a test of the folding sets it itself
 
 from collections import defaultdict
 from pathlib import Path

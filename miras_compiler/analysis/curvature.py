@@ -1,4 +1,4 @@
-"""Which expressions are convex in u for every v and every value of the gates: a small set of composition rules, in doubt no.
+"""Proofs that an expression is convex in u for every v and every value of the gates, by a few composition rules; in doubt, no proof.
 
 A sum of convex functions is convex, and so is a convex function that rises where its argument is convex, falls where it is concave, or
 has an affine argument. Roots of sums of powers (norms) and logarithms of sums of exponentials have rules of their own.
@@ -18,7 +18,7 @@ Range = tuple[float, float]
 
 
 class Shape(NamedTuple):
-    """What is known of an expression in u; affine is convex and concave."""
+    """Facts about an expression in u; an affine one is convex and concave."""
 
     convex: bool = False
     concave: bool = False
@@ -31,7 +31,7 @@ class Shape(NamedTuple):
 
     @property
     def convex_size(self) -> bool:
-        """Whether the absolute value is convex."""
+        """True if the absolute value is convex."""
         return self.affine or (self.convex and self.nonnegative) or (self.concave and self.nonpositive)
 
 
@@ -48,7 +48,7 @@ Sign = tuple[bool, bool]  # nonnegative, nonpositive
 
 
 def shape_of(expr: sp.Expr, gates: Ranges) -> Shape:
-    """What the rules prove of the expression, with gates anywhere in their ranges."""
+    """The facts that the rules prove about the expression, with gates anywhere in their ranges."""
     return _shape_of(expr, frozenset(gates.items()))
 
 
@@ -150,7 +150,7 @@ def _is_sum_of_powers(expr: sp.Expr, q: sp.Expr, gates: Gates) -> bool:
 
 
 def _is_log_convex(expr: sp.Expr, gates: Gates) -> bool:
-    """Whether the logarithm is convex: so are those of sums, products and positive powers of such expressions."""
+    """True if the logarithm is convex: so are those of sums, products and positive powers of such expressions."""
     if U not in expr.free_symbols:
         return _shape_of(expr, gates).nonnegative
     match expr:

@@ -30,8 +30,8 @@ LAYERED = "depends on the weights of the layers behind, which are written too"
 class ParallelForm:
     """`kind` is one of EXPLANATION's; `blame` names the value of the graph that decides it, None where nothing stands in the way.
 
-    `exact`: the form computes the same function as the token loop, whatever the tile. `suggestion` says what would make a rule parallel
-    that is not, "" for one that is; `change` is the key and the value that it names, None where it names none.
+    `exact`: the form computes the same function as the token loop, whatever the tile. `suggestion` names the change that would make the
+    rule parallel, "" if it is parallel; `change` is the key and the value that it names, None where it names none.
     """
 
     kind: Kind

@@ -12,7 +12,7 @@ TILE = 64
 
 
 def has_own_rows(program: Program) -> bool:
-    """Whether every token of a tile has the rows of its window for itself."""
+    """True if every token of a tile has the rows of its window for itself."""
     return any(leaf.name == "owner" for leaf in leaves_of(program))
 
 

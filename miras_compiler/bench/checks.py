@@ -40,7 +40,7 @@ MEMBERS = {"cuda": (4, 8), "cpu": (1, 2)}  # sequences and heads: a gate's gradi
 
 @dataclass(frozen=True)
 class Deviation:
-    """How far kernels are from float64 in one check: right within `limit`; infinite where nothing is claimed and the error is a measure.
+    """The distance of kernels from float64 in one check: right within `limit`, which is infinite where the error is a measure and no claim.
 
     `entry` is the tensor with the worst error, or the problem that ended the check.
     """
@@ -111,9 +111,9 @@ class Case:
         return compare(self.ours(inputs, state, cu_seqlens), expected, own, self.dtype)
 
     def free_running(self) -> Iterator[Deviation]:
-        """Whole sequences, where precisions do not part company whoever computes: steps are smaller until they do not.
+        """Whole sequences on which float32 and float64 stay close in every form: steps are made smaller until they do.
 
-        Where that does not help, as near a singular point of a loss, how sensitive the sequence is is told before its row.
+        Where that does not help, as near a singular point of a loss, a row with the sensitivity of the sequence comes first.
         """
         sequences, heads = MEMBERS[self.subject.device]
 
@@ -137,7 +137,7 @@ class Case:
     def teacher_forced(self) -> Iterator[Deviation]:
         """A real length, every chunk from its float64 boundary state, packed; and the same again, bit by bit.
 
-        What rounding does to a run that is not forced is told, and held to nothing.
+        The growth of rounding in a run that is not forced is reported, without a limit.
         """
         shape = self.shape._replace(batch=1, tokens=self.forced)
         if self.forced >= 2 * THOUSAND:

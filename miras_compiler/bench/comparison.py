@@ -111,7 +111,7 @@ def peer_arguments(peer: str, job: Job) -> dict[str, object]:
 
 
 def kernel_figure(job: Job, verdict: Answer, speed: Answer) -> Figure:
-    """The figures of the kernels, out of what the children reported."""
+    """The figures of the kernels, from the reports of the children."""
     last = dict(verdict.rows[-1]) if verdict.rows else {}
     error: dict[str, Any] = {name: x for name, x in last.items() if name in ("entry", "error", "limit")}
     if not last.get("passed", True):

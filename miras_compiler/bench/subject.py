@@ -30,7 +30,7 @@ class Shape(NamedTuple):
 
 
 class Regime(NamedTuple):
-    """What inputs are like: the largest step, the largest loss of logarithm per token, keys of pairwise cosine about 1/(1 + spread²)."""
+    """The range of inputs: the largest step, the largest loss of logarithm per token, keys of pairwise cosine about 1/(1 + spread²)."""
 
     eta: float
     decay: float = 0.05
@@ -42,7 +42,7 @@ class Regime(NamedTuple):
 
 
 class Subject:
-    """A package: its operator, its plain PyTorch form, and what its manifest says. InputError where there is none."""
+    """A package: its operator, its plain PyTorch form, and its manifest. InputError where there is none."""
 
     def __init__(self, folder: Path, device: str = "cuda") -> None:
         self.folder, self.name, self.device = folder, folder.name, device
@@ -95,7 +95,7 @@ class Subject:
         if name in named:
             return named[name]
         uniform = torch.rand(size, generator=generator, dtype=DOUBLE, device=self.device)
-        if name == "erase_write_key":  # erases a part of what its key finds, and no more
+        if name == "erase_write_key":  # erases a part of the value at its key, and no more
             return uniform * drawn["erase_key"]
         if name == "feature_coefficients":
             return torch.lgamma(torch.arange(1, size[0] + 1, dtype=DOUBLE, device=self.device)).exp().rsqrt()
@@ -146,7 +146,7 @@ class Subject:
         return [lengths.get(axis, 1) for axis in self.axes[name]]
 
     def tokens(self, inputs: dict[str, Tensor], first: int, end: int | None = None) -> dict[str, Tensor]:
-        """The inputs of some tokens; what is no row of tokens as it is."""
+        """The inputs of some tokens; inputs without rows of tokens as they are."""
         writes = self.contract.writes
         rows = {"T": 1, "R": writes.number if writes is not None else 1}
         found = {}

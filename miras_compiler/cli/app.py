@@ -1,4 +1,4 @@
-"""The commands, one file each, and what applies to all of them."""
+"""The commands, one file each, and the settings of all of them."""
 
 from __future__ import annotations
 

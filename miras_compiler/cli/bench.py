@@ -40,7 +40,7 @@ def bench(
 ) -> None:
     """Measure kernels on this machine's GPU, beside their peers, or search for their best launches.
 
-    A speed is told only of results that agree with float64, at a small shape and at the one that is timed.
+    A speed is printed only for results that agree with float64, at a small shape and at the one that is timed.
 
     Everything runs in processes of its own: a kernel that dies ends nothing else.
     """

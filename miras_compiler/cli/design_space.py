@@ -1,4 +1,4 @@
-"""The design space as Markdown: every kind with its formula, the form it runs in and its kernels, and what the checks make of all
+"""The design space as Markdown: every kind with its formula, the form it runs in and its kernels, and the verdicts of the checks on all
 combinations.
 
 Nothing here knows a kind: the tables come from the elements, from compiling a base spec with one of its choices exchanged, and from
@@ -36,7 +36,7 @@ ORDER_OF = {"exact": "before_gradient", "chunk_start": "after_gradient"}  # the 
 PRODUCT = ("memory", "attentional_bias", "retention", "optimizer")
 
 Choice = Mapping[str, str]  # key of a spec -> kind
-Known = dict[tuple[object, ...], list[Fault]]  # what a check says of the parts that it reads
+Known = dict[tuple[object, ...], list[Fault]]  # the faults that a check finds, by the parts that it reads
 
 
 def space_markdown() -> str:
@@ -89,7 +89,7 @@ def form_of(spec: Spec) -> str:
 
 
 def kernel_of(spec: Spec) -> str:
-    """Which Triton kernels a spec has; for a state that they cannot hold at the widths of the spec, its bytes and the widths that fit."""
+    """The Triton kernels of a spec; for a state that they cannot hold at the widths of the spec, its bytes and the widths that fit."""
     if faults_of(spec):
         return "–"
     rule = derive_update_rule(spec)
@@ -113,7 +113,7 @@ def _count() -> str:
 
 
 def count_product() -> tuple[int, int, Counter[str]]:
-    """How many combinations are accepted, how many are refused, and how many for which reason."""
+    """The numbers of combinations that are accepted and refused, and the number for each reason."""
     known: Known = {}
     accepted = refused = 0
     reasons: Counter[str] = Counter()
@@ -131,7 +131,7 @@ def product_of_choices() -> Iterator[tuple[Choice, str]]:
 
 
 def faults_by_parts(choice: Choice, gradient: str, known: Known) -> Iterator[Fault]:
-    """What the checks say; each runs once for every choice of the parts that it reads, as CHECKS names them."""
+    """The faults that the checks find; each check runs once for every choice of the parts that it reads, as CHECKS names them."""
     spec = spec_of(choice, gradient)
     gates = tuple(spec.gates)
     for check, parts in CHECKS:

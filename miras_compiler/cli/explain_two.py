@@ -1,4 +1,4 @@
-"""Two specs side by side: what differs in fields, rule, form and cost."""
+"""Two specs side by side: the differences in fields, rule, form and cost."""
 
 from __future__ import annotations
 
@@ -23,7 +23,7 @@ Pair = tuple[str, str]
 
 
 def explain_two(one: Compilation, other: Compilation, *, as_json: bool) -> None:
-    """Prints what differs."""
+    """Prints the differences."""
     fields = differing_fields((one.spec, other.spec))
     if as_json:
         show_json({"specs": [facts(one), facts(other)], "differing": [{"field": key, "values": values} for key, values in fields]})
@@ -40,7 +40,7 @@ def explain_two(one: Compilation, other: Compilation, *, as_json: bool) -> None:
 
 
 def _names(one: Spec, other: Spec) -> Pair:
-    """What the columns are called: by the specs' names, or by their files where these are the same."""
+    """The titles of the columns: the specs' names, or their files where the names are the same."""
     pair = (one.name, other.name)
     return pair if one.name != other.name else (one.location or one.name, other.location or other.name)
 

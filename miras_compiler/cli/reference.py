@@ -64,7 +64,7 @@ def _blocks() -> Iterator[str]:
 
 
 def _words(element: type[Element]) -> str:
-    """What the class says of itself, and where it is from."""
+    """The description of the class, and its source."""
     said = " ".join((element.__doc__ or "").split())
     return said if element.citation == "–" else f"{said} Source: {element.citation}."
 

@@ -1,4 +1,4 @@
-"""What a training run prints while it runs: a bar in a terminal, elsewhere twenty lines."""
+"""The progress of a training run: a bar in a terminal, elsewhere twenty lines."""
 
 from __future__ import annotations
 

@@ -28,7 +28,7 @@ def verify(
 
     The oracles are the literal memory, attentional bias and retention in float64, which share nothing with the derivation.
 
-    How stable the memory is at the gates as the layer starts them is told below its table; it is a property of the rule, and no check.
+    Below its table stands the stability of the memory at the initial gates of the layer; it is a property of the rule, and no check.
 
     The report is written beside each package's manifest, as verification.json.
     """

@@ -1,4 +1,4 @@
-"""What is compared: a spec, a package or a run, read and compiled."""
+"""The subjects of a comparison: a spec, a package or a run, read and compiled."""
 
 from __future__ import annotations
 
@@ -27,9 +27,9 @@ LARGEST = 4 * 2**20  # bytes of a file of a package that is shown
 class Subject:
     """One of the things compared.
 
-    `label` names it and no other on a page; `text` is the spec as written; `files` are the texts of the package by their names, as they
-    lie in its folder or as the compiler writes them; `checks` are the results of `miras verify`, none if it did not run; `remarks` say
-    what a reader should know of it.
+    `label` names it and no other on a page; `text` is the spec as written; `files` are the texts of the package by their names, as they lie
+    in its folder or as the compiler writes them; `checks` are the results of `miras verify`, none if it did not run; `remarks` are for its
+    readers.
     """
 
     label: str
@@ -52,7 +52,7 @@ class Unread:
 
 
 def read_subjects(paths: Sequence[Path]) -> tuple[list[Subject], list[Unread]]:
-    """What can be compared, under different labels, and what cannot."""
+    """The paths that can be compared, under different labels, and the others, with the reasons."""
     subjects: list[Subject] = []
     unread: list[Unread] = []
     for path in paths:

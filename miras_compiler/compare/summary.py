@@ -1,4 +1,4 @@
-"""The specs in a few lines: what is chosen, what follows from it."""
+"""The specs in a few lines: their choices, and the consequences."""
 
 from __future__ import annotations
 

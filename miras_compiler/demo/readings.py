@@ -1,4 +1,4 @@
-"""What a reading is, and the claim that the readings are to bear out."""
+"""A reading, and the claim that the readings must bear out."""
 
 from __future__ import annotations
 
@@ -32,7 +32,7 @@ class Reading:
 
 @dataclass(frozen=True)
 class Verdict:
-    """Whether the claim holds, and the sentence that says so with its numbers."""
+    """The verdict on the claim, and the sentence that says so with its numbers."""
 
     holds: bool
     sentence: str

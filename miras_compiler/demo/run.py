@@ -75,7 +75,7 @@ def build_packages(console: Console, root: Path) -> list[Outcome]:
 
 
 def outcome_table(outcomes: list[Outcome]) -> Table:
-    """Model, parallel form, what happened to its package, its checks, the seconds they took."""
+    """Model, parallel form, the state of its package, its checks, the seconds they took."""
     table = Table()
     for title in ("model", "parallel form", "package", "checks passed", "seconds"):
         table.add_column(title, justify="right" if title in ("checks passed", "seconds") else "left")

@@ -28,7 +28,8 @@ from miras_compiler.ir.traverse import topological
 class TokenStep:
     """`program` maps a token and the state to the output `o` and the next state; `trace` adds ℓ, ‖e‖, ‖g‖ and ‖A‖.
 
-    `earlier` says of every state leaf which labelled value it is, and when. `chunk_end` is what happens to the state of a full chunk.
+    `earlier` says of every state leaf which labelled value it is, and when. `chunk_end` is the program that changes the state of a full
+    chunk.
     """
 
     program: Program

@@ -35,7 +35,7 @@ class Request:
 
     `length` is that of a sequence in tokens (patches of values), None: that of training. `tokens` is the most of a text that is read.
     `stream` reads so many tokens as one sequence, 0: none. `rows` are the examples of each setting of a task. `season` is that of the
-    seasonal forecast, None: the one that the series show. Raises InputError for what has no meaning.
+    seasonal forecast, None: the one that the series show. Raises InputError for values without a meaning.
     """
 
     data: tuple[Path, ...] = ()
@@ -58,7 +58,7 @@ class Request:
 
 
 def evaluate(opened: Opened, request: Request, say: Say = lambda _: None) -> dict[str, Any]:
-    """Sections of eval.json by their names, such as "task:mqar" and "text:valid". InputError for what the run cannot be asked."""
+    """Sections of eval.json by their names, such as "task:mqar" and "text:valid". InputError where the run does not allow it."""
     origin = origin_here(str(opened.device), request.seed)
     sections = dict(forecasts(opened, request, say) if opened.forecasts else answers(opened, request, say))
     for scores in sections.values():

@@ -20,7 +20,9 @@ FORECASTS = "AutoModelForTimeSeriesPrediction"
 
 @dataclass(frozen=True)
 class Opened:
-    """A model in evaluation mode; `about` is run.json, empty for a folder that is a model alone. `remarks` say what was passed over."""
+    """A model in evaluation mode; `about` is run.json, empty for a folder that is a model alone. `remarks` name the checkpoints that were
+    passed over.
+    """
 
     path: Path
     checkpoint: Path
@@ -34,7 +36,7 @@ class Opened:
 
     @property
     def forecasts(self) -> bool:
-        """Whether it takes values; else it takes tokens."""
+        """True if it takes values; else it takes tokens."""
         return self.model.config.vocab_size is None
 
     @property

@@ -21,7 +21,7 @@ class Write(NamedTuple):
     others: dict[str, Any]
 
     def alone(self) -> Write:
-        """The call without what stands behind its one sequence in a packed row."""
+        """The call without the tokens behind its one sequence in a packed row."""
         borders = self.others.get("cu_seqlens")
         if borders is None:
             return self
@@ -48,7 +48,7 @@ class Memory:
 
     @property
     def name(self) -> str:
-        """That of the package, which ends the names of its operators."""
+        """The name of the package, which ends the names of its operators."""
         return str(self.contract.name).rpartition("_")[0]
 
 

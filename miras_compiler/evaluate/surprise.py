@@ -1,4 +1,4 @@
-"""Shows what the memories of a model store of a text: surprise, momentum, retention and state of every token, layer and head."""
+"""Shows the writes of a model's memories for a text: surprise, momentum, retention and state of every token, layer and head."""
 
 from __future__ import annotations
 

@@ -21,7 +21,7 @@ Keys = tuple[str, ...]
 
 
 class Changed(NamedTuple):
-    """The text after a change, and what changed besides."""
+    """The text after a change, and the other changes."""
 
     text: str
     notes: tuple[str, ...]
@@ -176,7 +176,7 @@ def _entries_at(node: Node, keys: Keys) -> Iterator[tuple[Node, Node]]:
 
 
 def _end(node: Node) -> int:
-    """Where a value ends; the parser has a block end at the next token, behind comments."""
+    """The end of a value; the parser has a block end at the next token, behind comments."""
     if isinstance(node, MappingNode | SequenceNode) and not node.flow_style and node.value:
         last = node.value[-1]
         return _end(last[1] if isinstance(node, MappingNode) else last)

@@ -94,7 +94,7 @@ def why_not(rule: Rule, program: Program) -> str:
 
 
 def needs_tokens(node: Node) -> bool:
-    """Whether an expression has no value where all that it has of tokens is 0, as behind the last one."""
+    """True if an expression has no value where all that it has of tokens is 0, as behind the last one."""
     if not isinstance(node, Map):
         return False
     nothing = {placeholder(i): sp.Integer(0) for i, arg in enumerate(node.args) if TOKEN_AXES & set(arg.axes)}

@@ -1,4 +1,4 @@
-"""The keys of every part of a spec, read off its JSON Schema: what may stand there, what is meant where nothing does, and what it means."""
+"""The keys of every part of a spec, read off its JSON Schema: its values, its default, and its meaning."""
 
 from __future__ import annotations
 
@@ -92,7 +92,7 @@ def _schema(model: type[Settings]) -> dict[str, Any]:
 
 
 def values_of(field: Mapping[str, Any]) -> str:
-    """What may stand for a field of a JSON Schema."""
+    """The values that a field of a JSON Schema may have."""
     if "anyOf" in field:
         return " or ".join(map(values_of, field["anyOf"]))
     if "const" in field:

@@ -56,7 +56,7 @@ def prepare(folder: Path, compilation: Compilation) -> Path:
 
 
 def prepare_point(grid: Grid, folder: Path, index: int) -> None:
-    """Prepares a point without ranges, for a process that runs ahead; what is wrong with it is said when it is tried."""
+    """Prepares a point without ranges, for a process that runs ahead; its faults are reported when it is tried."""
     point = next(each for each in points(grid) if each.index == index)
     try:
         prepare(folder, compile_spec(material(grid, values_of(grid, point.chosen)).spec))
@@ -93,7 +93,7 @@ def last_step(run: RunFolder) -> int:
 
 
 def _is_begun(run: RunFolder, spec: Spec, settings: TrainSettings) -> bool:
-    """Whether a run's folder is of this very spec and training."""
+    """True if a run's folder is of this very spec and training."""
     if not run.is_there():
         return False
     about = run.about()

@@ -29,7 +29,7 @@ TASKS: dict[str, type[Task]] = {kind.name: kind for kind in KINDS}
 
 
 def build_task(text: str, **fields: Any) -> Task:
-    """The task that `NAME[,FIELD=VALUE…]` names; `fields` come before those in the text. InputError says what is wrong with the text."""
+    """The task that `NAME[,FIELD=VALUE…]` names; `fields` come before those in the text. InputError names the fault of the text."""
     name, *settings = text.split(",")
     if name not in TASKS:
         raise InputError(f"--task {short(text)}: there is no task '{short(name)}'; {nearest(name, TASKS)}")

@@ -23,7 +23,9 @@ def check_is_free(place: Path) -> None:
 
 
 def make_run(place: Path, about: Mapping[str, Any], fill: Callable[[Path], None]) -> RunFolder:
-    """A run's folder with what `fill` writes into it and `about`; it appears at `place` whole. InputError if it cannot be written."""
+    """A run's folder with the files that `fill` writes into it and `about`; it appears at `place` whole. InputError if it cannot be
+    written.
+    """
     check_is_free(place)
     part = place.with_name(f".{place.name}.part")
     try:

@@ -35,9 +35,9 @@ BASES = (ValueError, TypeError)  # by which a caller tells a refusal from a fail
 def main(control: socket.socket) -> None:
     """Forks for every three file descriptors that arrive: requests, answers, and where the package's own words go."""
     signal.signal(signal.SIGCHLD, signal.SIG_IGN)  # children are nobody's zombies
-    signal.signal(signal.SIGINT, signal.SIG_IGN)  # whoever asked decides, and closes the pipes
+    signal.signal(signal.SIGINT, signal.SIG_IGN)  # the asking process decides, and closes the pipes
     if os.environ.get("TRITON_INTERPRET") == "1":
-        with contextlib.suppress(Exception):  # a package says what it lacks
+        with contextlib.suppress(Exception):  # a package names the library that it lacks
             importlib.import_module("torch._dynamo")
     while True:
         _, pipes, _, _ = socket.recv_fds(control, 1, 3)

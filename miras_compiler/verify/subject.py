@@ -1,6 +1,6 @@
 """One package under verification: how to draw inputs for it, call its operators, and pull gradients back through a call.
 
-What several checks need (the probes, the literal model's results on them, the recurrent form's) is computed once and kept here.
+Values that several checks need (the probes, the literal model's results on them, the recurrent form's) are computed once and kept here.
 """
 
 from __future__ import annotations
@@ -57,7 +57,7 @@ class Subject:
 
     @property
     def border(self) -> int:
-        """How far positions count: to the end of a chunk, or to a reset; 1 where the function has no grid."""
+        """The tokens after which positions begin again: to the end of a chunk, or to a reset; 1 where the function has no grid."""
         return period(self.fields)
 
     @property
@@ -129,7 +129,7 @@ class Subject:
         return eta, amplification
 
     def _explodes(self, eta: float) -> bool:
-        """Whether the literal model leaves float32 on a probe."""
+        """True if the literal model leaves float32 on a probe."""
         with torch.no_grad():
             return not all(within_float32(self.literal_run(inputs)) for inputs in self._probes(eta).values())
 
@@ -161,7 +161,7 @@ class Subject:
         return output.to(dtype), state
 
     def rounding(self, inputs: Inputs, run: Run | None = None) -> Callable[[], Mapping[str, float]]:
-        """How far rounding moves the literal model's results and gradients on these inputs (or those of `run`), when it is asked for."""
+        """The effect of rounding on the literal model's results and gradients on these inputs (or those of `run`), as a function."""
         return cache(lambda: rounding_of(lambda given: pull_back(run or self.literal_run, given), inputs))
 
     def literal_trace(self, inputs: Inputs) -> LiteralTrace:
@@ -185,7 +185,7 @@ class Subject:
 
 
 def within_float32(result: tuple[Tensor, Mapping[str, Tensor]]) -> bool:
-    """Whether outputs and states are numbers of float32: a rule that explodes makes larger ones."""
+    """True if outputs and states are numbers of float32: a rule that explodes makes larger ones."""
     output, state = result
     return all(bool(x.float().isfinite().all()) for x in (output, *state.values()))
 

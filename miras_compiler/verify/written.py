@@ -50,7 +50,7 @@ class Written:
         yield self.normal_files()[name]
 
     def difference(self, name: str) -> str:
-        """Where the file in the folder differs from the compiler's, "" where it does not; spec files may have other names and lines."""
+        """The first difference of the file in the folder from the compiler's, or ""; spec files may have other names and lines."""
         path = self.folder / name
         if not path.is_file():
             return f"{name} is missing"
@@ -71,5 +71,5 @@ def lines(text: str) -> list[str]:
 
 
 def labels(text: str) -> list[str]:
-    """What a picture says, wherever it says it."""
+    """The words of a picture, in the order of the alphabet."""
     return sorted(PLACE.sub("SPEC", label) for label in LABEL.findall(text))

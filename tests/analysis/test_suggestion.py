@@ -1,4 +1,4 @@
-"""Where a rule runs token by token, one change of one field is told that makes it parallel; setting it does."""
+"""For a rule that runs token by token, the message names one change of one field that makes it parallel; setting it does."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ MOMENTUM = {"optimizer": {"kind": "momentum"}, "gates.mu": {}}
 MUON = {"optimizer": {"kind": "muon"}, "chunk.gradient": "chunk_start"}
 SIGMOID = {"retention": {"kind": "sigmoid", "order": "before_gradient"}}
 
-CASES: dict[str, tuple[str, dict[str, Any], str]] = {  # spec, what is changed in it, the key that is to be changed
+CASES: dict[str, tuple[str, dict[str, Any], str]] = {  # spec, the changes in it, the key that the suggestion names
     "deep and exact": ("titans_exact", {}, "chunk.gradient"),
     "a window on it": ("omega_net", {"chunk.gradient": "exact"}, "chunk.gradient"),
     "nonlinear map": ("gated_delta_net", {"retention": {"kind": "sigmoid"}}, "chunk.gradient"),

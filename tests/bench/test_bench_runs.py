@@ -1,4 +1,4 @@
-"""`miras bench` as a user meets it: what is refused, the tables, the file of results, the exit code."""
+"""`miras bench` as a user meets it: refusals, tables, the file of results, the exit code."""
 
 from __future__ import annotations
 

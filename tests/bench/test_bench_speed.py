@@ -1,4 +1,4 @@
-"""What is measured, and what is refused: on the CPU, with a clock that says what it is told."""
+"""Measurements and refusals of `miras bench`, on the CPU, with a clock that says prescribed times."""
 
 from __future__ import annotations
 
@@ -27,7 +27,7 @@ TORCH = {"backend": "torch"}
 
 
 class TestClock:
-    """Runs what it is to time, once, and answers with the milliseconds and the GiB that it was made with."""
+    """Runs the function that it times, once, and answers with the milliseconds and the GiB that it was made with."""
 
     __test__ = False
 

@@ -1,4 +1,4 @@
-"""What the commands print: help, lists, schema, plain text in pipes, colours in a terminal."""
+"""The output of the commands: help, lists, schema, plain text in pipes, colours in a terminal."""
 
 from __future__ import annotations
 
@@ -27,7 +27,7 @@ BOXES = "─│╭╮╰╯━┃┏┓└┘"
 
 
 def in_terminal(arguments: list[str], **environment: str) -> str:
-    """What `miras` prints in a terminal of 80 columns."""
+    """The output of `miras` in a terminal of 80 columns."""
     ours, theirs = pty.openpty()
     settings = {key: value for key, value in os.environ.items() if key not in ("NO_COLOR", "FORCE_COLOR", "CI")}
     settings |= {"TERM": "xterm-256color", "COLUMNS": "80", **environment}

@@ -1,4 +1,4 @@
-"""The commands that run the compiler, from a spec to what they print and write."""
+"""The commands that run the compiler, from a spec to their output."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""`miras explain A B` shows what differs between two specs, and nothing that does not."""
+"""`miras explain A B` shows the differences between two specs, and nothing else."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""docs/write-your-own.md: every command of the page is run, in its order, and prints what the page says."""
+"""docs/write-your-own.md: every command of the page is run, in its order, and prints the page's lines."""
 
 from __future__ import annotations
 
@@ -39,12 +39,12 @@ def apply_diff(text: str, diff: str) -> str:
 
 
 def measured(lines: list[str]) -> list[str]:
-    """The lines of a table without what differs from run to run, and without the widths of its columns."""
+    """The lines of a table without numbers that differ from run to run, and without the widths of its columns."""
     return [" ".join(MEASURED.sub("#", line).split()) for line in lines]
 
 
 def matches(printed: list[str], page: list[str]) -> bool:
-    """Whether the page's lines are the printed ones, where LEFT_OUT stands for any number of them."""
+    """True if the page's lines are the printed ones, where LEFT_OUT stands for any number of them."""
     if not page:
         return not printed
     if page[0] == LEFT_OUT:

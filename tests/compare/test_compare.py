@@ -1,4 +1,4 @@
-"""`miras compare`: what stands on the page is what the stages say, what differs is marked, and nothing is loaded."""
+"""`miras compare`: the page shows the values of the stages, marks the differences, and loads nothing."""
 
 from __future__ import annotations
 
@@ -59,7 +59,7 @@ def rows(part: str) -> dict[str, tuple[bool, list[str]]]:
 
 
 def code(text: str) -> dict[str, tuple[dict[str, Any], list[dict[str, Any]]]]:
-    """The files in the page: what its index says, and the texts."""
+    """The files in the page: its index, and the texts."""
     found = {}
     scripts = {name: (kind, data) for kind, name, data in re.findall(r'<script type="application/(.*?)" id="(.*?)">(.*?)</script>', text)}
     for number, file in enumerate(json.loads(scripts["index"][1])["files"]):

@@ -1,4 +1,4 @@
-"""The structure of generated code: what is formed per token, what is looped over, what is imported, and that machines find it clean."""
+"""The structure of generated code: the tiles per token, the loops, the imports; and machines find it clean."""
 
 from __future__ import annotations
 
@@ -221,7 +221,7 @@ def test_an_expression_in_pytorch_means_what_it_means(expr: sp.Expr) -> None:
 
 
 def printed(expr: sp.Expr, tensors: Mapping[sp.Symbol, Tensor]) -> Tensor:
-    """What the PyTorch code of an expression gives for these tensors."""
+    """The value of an expression's PyTorch code for these tensors."""
     printer = TorchPrinter()
     code = printer.expression(expr, {x: Code(x.name) for x in tensors}).text
     names: dict[str, Any] = {"torch": torch, "Tensor": Tensor}
@@ -232,7 +232,7 @@ def printed(expr: sp.Expr, tensors: Mapping[sp.Symbol, Tensor]) -> Tensor:
 
 @pytest.mark.parametrize("exponent", [sp.Rational(4, 3), sp.Rational(1, 2), sp.Rational(-1, 2), sp.Integer(-1)], ids=str)
 def test_a_power_does_not_make_a_number_of_what_is_none(exponent: sp.Rational) -> None:
-    """nan stays nan under every power, beside what is singular, which becomes 0; so do slopes."""
+    """nan stays nan under every power, beside singular values, which become 0; so do slopes."""
     x = torch.tensor([torch.nan, 0.0, 1.0], requires_grad=True)
     found = printed(Y * Power0(X, exponent), {X: x, Y: torch.ones(3)})
     (slope,) = torch.autograd.grad(found.sum(), x)

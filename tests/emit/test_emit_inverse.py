@@ -1,4 +1,4 @@
-"""What generated code finds by numbers: inverses, against closed forms, over all sizes that a dual weight may have; and multipliers."""
+"""Numerical inverses in generated code, against closed forms, over all sizes that a dual weight may have; and multipliers."""
 
 from __future__ import annotations
 
@@ -30,7 +30,7 @@ CLOSED: dict[str, Callable[[Tensor], Tensor]] = {  # a domain each: the real lin
 
 
 def emitted(generator: str) -> tuple[TorchPrinter, newton_inverse, Any]:
-    """The printer, what it has printed, and that as a function."""
+    """The printer, its code, and the code as a function."""
     printer, inverse = TorchPrinter(), numeric_inverse(sp.diff(parse_formula(generator, ("w",)), W))
     assert isinstance(inverse, newton_inverse)
     name = printer.define_inverse(inverse)

@@ -1,4 +1,4 @@
-"""The forms in PyTorch under what PyTorch does to functions: compilation, export, transforms, autocast, tensors without values."""
+"""The forms in PyTorch under PyTorch's ways to change a function: compilation, export, transforms, autocast, tensors without values."""
 
 from __future__ import annotations
 

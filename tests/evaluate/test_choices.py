@@ -1,4 +1,4 @@
-"""Multiple choice: three formats of questions, what is refused, and answers by likelihood."""
+"""Multiple choice: three formats of questions, refusals, and answers by likelihood."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""What the page of `miras explore` shows is what the stages say; the menus are those of the schema."""
+"""The page of `miras explore` shows the values of the stages; the menus are those of the schema."""
 
 from __future__ import annotations
 

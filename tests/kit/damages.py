@@ -24,7 +24,7 @@ from miras_compiler.verify.written import Written
 SWAPS: dict[type[ast.operator], str] = {ast.Add: "-", ast.Sub: "+", ast.Mult: "+", ast.Div: "*"}
 FLIPS: dict[type[ast.cmpop], str] = {ast.Gt: "<=", ast.Lt: ">=", ast.LtE: ">", ast.GtE: "<", ast.Eq: "!=", ast.NotEq: "=="}
 OF_ONE = set("exp log softplus sigmoid logsigmoid silu gelu gelu_slope unit abs sign tanh sqrt square cumsum".split())
-TEXTS = {"documents", "code", "shared"}  # rows that compare the text: what is left must see the damage in what the code does
+TEXTS = {"documents", "code", "shared"}  # rows that compare the text: the other rows must see the damage in the function of the code
 
 
 class Damage(NamedTuple):
@@ -84,7 +84,7 @@ def _changed(node: ast.expr) -> str | None:
 
 @cache
 def compiled(name: str) -> tuple[Path, Written]:
-    """The package of a spec of the zoo, compiled once, and what it is made of."""
+    """The package of a spec of the zoo, compiled once, beside the files that the compiler writes."""
     spec = load_spec(SPECS / f"{name}.yaml", {"chunk.size": min(load_spec(SPECS / f"{name}.yaml").chunk.size, 8)})
     compilation = compile_spec(spec)
     folder = compilation.write(tempfile.mkdtemp(prefix="miras-damage-"))

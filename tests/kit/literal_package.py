@@ -1,4 +1,4 @@
-"""A package that computes the literal model itself: what verification must accept, and raw material for what it must refuse."""
+"""A package that computes the literal model itself: verification must accept it, and refuse planted bugs in it."""
 
 from __future__ import annotations
 

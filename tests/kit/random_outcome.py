@@ -1,4 +1,4 @@
-"""What becomes of a drawn spec: refused with reasons, or compiled and held to the literal oracle, and its kernels to the float64 form."""
+"""The outcome of a drawn spec: refused with reasons, or compiled and held to the literal oracle, and its kernels to the float64 form."""
 
 from __future__ import annotations
 
@@ -30,16 +30,16 @@ from miras_compiler.verify.verification import check_subject
 
 CLAIMS = (*EQUATIONS, *(check for check in GRADIENTS if check.limit), *SEQUENCES, *CONTRACT)  # differences are too coarse for steep losses
 Verdict = Literal["accepted", "refused", "unstable", "failed"]
-ROUNDING = 1e-4  # what becomes of 1e-16 in a rule that amplifies every change
+ROUNDING = 1e-4  # the size to which 1e-16 grows in a rule that amplifies every change
 WIDE = BLOCK + 8
 LIMIT = 600  # seconds that kernels may take
 
 
 class Outcome(NamedTuple):
-    """`form` of what was compiled; `told`: the reasons of a refusal, or what failed. Seconds of everything; claims that its kernels kept.
+    """`form` of the compiled rule; `told`: the reasons of a refusal, or the failures. Seconds of everything; claims that its kernels kept.
 
-    unstable: at no step size is the rule itself calm, or are gradients steady, and two ways to compute it part company by no more than
-    rounding grows to; or the literal model itself leaves float32 at every step size, and there is nothing to compare with.
+    unstable: at no step size is the rule itself calm, or are gradients steady, and two ways to compute it differ by no more than rounding
+    grows to; or the literal model itself leaves float32 at every step size, and there is nothing to compare with.
     """
 
     verdict: Verdict
@@ -89,7 +89,8 @@ def _outcome(text: str, kernels: bool, whole: bool) -> Outcome:
 
 
 def executed(spec: Spec, package: Path, dims: Mapping[str, int], random: Random) -> tuple[Verdict, tuple[str, ...], int]:
-    """Runs the kernels in float32 in Triton's interpreter, in a process of their own: what they break, and how many claims they keep.
+    """Runs the kernels in float32 in Triton's interpreter, in a process of their own: the claims that they break, and the number that they
+    keep.
 
     An axis has the width that the spec gives it or, now and then, one that is more than a program holds at once.
     """

@@ -1,4 +1,4 @@
-"""What the walks of packages get wrong, for tests: `python tests/kit/walk_errors.py CASES PACKAGE…`, the last so many of the cases.
+"""Errors of the walks of packages, for tests: `python tests/kit/walk_errors.py CASES PACKAGE…`, the last so many of the cases.
 
 Prints by package and entry an error and its limit. Run with TRITON_INTERPRET=1, in a process of its own: whether Triton interprets is
 decided when it is imported.
@@ -43,7 +43,7 @@ def entries(run: Run, inputs: Inputs) -> dict[str, Tensor]:
 
 
 def errors(subject: Subject, last: int) -> dict[str, tuple[float, float]]:
-    """The entry of every case that uses most of its limit: the RMS error against the token loop in float64, and what it may be."""
+    """The entry of every case that uses most of its limit: the RMS error against the token loop in float64, and its limit."""
 
     def by_kernels(inputs: Inputs, operator: Operator = subject.package.chunk) -> Any:
         return call(operator, inputs, output_final_state=True, backend="triton")

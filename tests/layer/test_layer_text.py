@@ -1,4 +1,4 @@
-"""The text of layer.py: formatted as emitted, and only what the spec needs."""
+"""The text of layer.py: formatted as emitted, and without parts that the spec does not need."""
 
 from __future__ import annotations
 

@@ -82,7 +82,7 @@ def test_a_tile_is_its_tokens_one_after_another(case: str) -> None:
 
 
 def drawn(rule: UpdateRule) -> tuple[dict[str, Array], dict[str, Array]]:
-    """What comes by token, and the state; in front of the rows of windows those of earlier tokens, the oldest of which is not there."""
+    """The values by token, and the state; in front of the rows of windows those of earlier tokens, the oldest of which is not there."""
     generator = np.random.default_rng(0)
     window = rule.surprise.window
     tokens, state = {}, {}

@@ -1,4 +1,4 @@
-"""Sizes of models: presets meet their parameters for every spec, and what is counted from a spec is what torch counts."""
+"""Sizes of models: presets meet their parameters for every spec, and the count from a spec is torch's count."""
 
 from __future__ import annotations
 

@@ -161,7 +161,7 @@ def test_every_value_of_a_switch_is_used(key: str) -> None:
 
 
 def values_at(tree: dict[str, Any], path: list[str]) -> Iterator[Any]:
-    """What stands at a path of keys, where * is any key; nothing where the path does not lead anywhere."""
+    """The values at a path of keys, where * is any key; none where the path does not lead anywhere."""
     first, *rest = path
     for value in tree.values() if first == "*" else [tree[first]] if first in tree else []:
         if not rest:
@@ -209,7 +209,7 @@ def tokens(name: str, inputs: list[dict[str, Any]]) -> Tokens:
     return made
 
 
-# From random tokens: what the operator is given besides them, and what the published recurrence is given besides q, k, v.
+# From random tokens: the operator's other arguments, and those of the published recurrence besides q, k, v.
 GAMMA = torch.tensor(read("retnet").gates["alpha"].init, dtype=torch.float64)[: SIZES["H"]]
 DECAY_RATE = torch.tensor([-0.5, -1.0, -2.0], dtype=torch.float64)  # A of Mamba-2, per head
 OPERATOR: dict[str, Callable[[Tokens], Tokens]] = {

@@ -1,4 +1,4 @@
-"""Schedules: where a chunk program is cut, and that the kernels together compute what the program and its adjoint do."""
+"""Schedules: where a chunk program is cut, and the kernels together compute the program and its adjoint."""
 
 from __future__ import annotations
 
@@ -77,7 +77,7 @@ def test_a_solve_keeps_digits_that_other_products_lose() -> None:
 
 @pytest.mark.slow
 def test_what_a_layernorm_reads_is_not_rounded_by_a_buffer() -> None:
-    """What is read of the weights and the momentum of the chunk's start: a rest of either would stay in the gradient of its decay."""
+    """The reads of the weights and the momentum of the chunk's start: a rest of either would stay in the gradient of its decay."""
     program = run_passes(enter_chunk(compilation("titans_lmm").program))
     found = [node for node in projections(program) if isinstance(node, Contract)]
     assert {name for node in found for name in (arg.name for arg in node.args if isinstance(arg, State))} == {"W2", "W2_momentum"}

@@ -1,4 +1,4 @@
-"""What docs/mathematics.md leaves undefined is refused when a spec is checked, and the refusal names what is missing."""
+"""A check refuses a spec that docs/mathematics.md leaves undefined, and names the definition that is missing."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Every spec is refused with a cause, or compiles and passes the literal oracle; and what random specs have found stays found."""
+"""Every spec is refused with a cause, or compiles and passes the literal oracle; and faults that random specs have found stay found."""
 
 from __future__ import annotations
 
@@ -219,7 +219,7 @@ SENSED = {"check": "calm: sensitivity", "entry": "", "error": 900.0, "limit": ma
 def test_the_rows_of_kernels_decide(
     rows: list[dict[str, Any]], problem: str, verdict: str, told: list[str], monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """What a child process says, that it comes to its end, and whether a row that is missed is one of rounding alone."""
+    """The rows of a child process, its end, and the rows that rounding alone misses."""
     monkeypatch.setattr(random_outcome, "run_child", lambda *_: Answer(rows, problem))
     dims = {"K": random_outcome.WIDE, "V": random_outcome.WIDE}
     given = parse_spec(json.dumps(spec("eta alpha")), "found.yaml")

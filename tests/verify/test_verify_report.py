@@ -1,4 +1,4 @@
-"""What verification is made of: how a package is opened, how errors are measured, and the report."""
+"""The parts of verification: opening a package, measuring errors, and the report."""
 
 from __future__ import annotations
 

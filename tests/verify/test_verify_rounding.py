@@ -1,4 +1,4 @@
-"""How verification tells a wrong result from one that rounding alone moves, and what it demands of numbers at the ends of a precision."""
+"""Verification tells a wrong result from one that rounding alone moves, and makes demands on numbers at the ends of a precision."""
 
 from __future__ import annotations
 
@@ -116,7 +116,7 @@ class RoundsElsewhere(LiteralOperator):
 
 @pytest.mark.slow
 def test_a_probe_on_which_rounding_is_all_there_is_is_cut_and_said_so() -> None:
-    """A vector memory of zeros under LayerNorm, a clip and momentum, measured at v = u: what is left of 0 is normed and clipped."""
+    """A vector memory of zeros under LayerNorm, a clip and momentum, measured at v = u: rounding of 0 is normed and clipped."""
     base = fields_of("titans_lmm")
     fields = {
         **fields_of("vector_delta"),

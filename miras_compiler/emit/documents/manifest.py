@@ -1,4 +1,4 @@
-"""manifest.json: what tools need to know of a package."""
+"""manifest.json: facts about a package, for tools."""
 
 from __future__ import annotations
 

@@ -113,7 +113,7 @@ def mix(rule: Rule, rows: Sequence[RowText], gates: Sequence[GateText], ties: Se
 
 
 def output_of(rule: Rule) -> str:
-    """The expression for what is projected back to hidden states."""
+    """The expression that is projected back to hidden states."""
     output = f"{NORMS[rule.spec.layer.output_norm]}.flatten(-2)"
     return output + " * functional.silu(wide(self.g_proj(x)))" if rule.spec.layer.output_gate else output
 
@@ -137,7 +137,7 @@ def method(lines: Sequence[str]) -> str:
 
 
 def describe(rule: Rule, interface: Interface, rows: Sequence[RowText], gates: Sequence[GateText], ties: Sequence[TiedText]) -> str:
-    """The lines of the layer's docstring that say what it computes."""
+    """The lines of the layer's docstring on its function."""
     output = "o = what the memory reads"
     if rule.spec.layer.output_norm != "none":
         output += f", {rule.spec.layer.output_norm} norm in every head"

@@ -7,7 +7,7 @@ from miras_compiler.errors import InternalError
 
 
 def sizes(rule: Rule, axes: str) -> list[str]:
-    """How the layer's constructor calls the lengths of axes of the operator: heads, head_dim for "HK"."""
+    """The names of the layer's constructor for the lengths of axes of the operator: heads, head_dim for "HK"."""
     lengths = {"H": "heads", "K": "head_dim", "V": "value_dim", "W": str(rule.surprise.window)}
     if rule.spec.hidden_dim:
         expansion = rule.spec.hidden_dim // rule.spec.key_dim

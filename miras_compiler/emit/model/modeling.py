@@ -1,4 +1,4 @@
-"""modeling_<name>.py: what the blocks of the model are."""
+"""modeling_<name>.py: the blocks of the model."""
 
 from __future__ import annotations
 

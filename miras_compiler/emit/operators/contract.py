@@ -1,4 +1,4 @@
-"""contract.py of a package: what its operators take and keep, as data for the runtime."""
+"""contract.py of a package: the arguments and the state of its operators, as data for the runtime."""
 
 from __future__ import annotations
 
@@ -29,7 +29,7 @@ def emit_contract(rule: Rule, interface: Interface) -> str:
 
 
 class _Part:
-    """A field of the contract that only some packages have, and what it is made with."""
+    """A field of the contract that only some packages have, and the class that it is made with."""
 
     def __init__(self, field: str, value: str, imports: dict[str, list[str]]) -> None:
         self.field, self.value, self.imports = field, value, imports

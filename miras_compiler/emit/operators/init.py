@@ -30,7 +30,7 @@ def emit_init(rule: Rule) -> str:
 
 
 def summary(rule: Rule) -> str:
-    """One line: what the package computes."""
+    """One line: the function of the package."""
     kinds = rule.kinds
     parts = (f"{kinds['memory']} memory", f"{kinds['attentional_bias']} bias", f"{kinds['retention']} retention", kinds["optimizer"])
     return f"{rule.spec.name}: {', '.join(parts)}."

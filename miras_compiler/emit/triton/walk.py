@@ -47,7 +47,7 @@ class WalkPrinter:
         carried = [f"d_{name}" for name in self.walk.states]
         return PhasePrinter(phase.adjoint.name, says, phase.adjoint, self.printer, carried, split=self.walk.split)
 
-    # what the kernels take
+    # arguments of the kernels
 
     @property
     def inputs(self) -> list[str]:
@@ -93,7 +93,7 @@ class WalkPrinter:
         self.emit(*(counter(axis, self.walk.split) for axis in self.axes))
 
     def locate(self, depth: int) -> None:
-        """Where a sequence lies, and the first of its checkpoints."""
+        """The place of a sequence, and of the first of its checkpoints."""
         self.emit(
             "first, length, slot = n * T, T, n * ((T + SEGMENT - 1) // SEGMENT)",
             "if PACKED:",
@@ -134,7 +134,7 @@ class WalkPrinter:
         return store_call(f"d_{name}", axes, code, at)
 
     def is_shared(self, name: str) -> bool:
-        """Whether the gradient of a row is a sum over the programs that share out an axis."""
+        """True if the gradient of a row is a sum over the programs that share out an axis."""
         return bool(self.walk.split) and self.walk.split not in self.rows[name]
 
     def call(self, phase: PhasePrinter, depth: int, gives: Mapping[str, str] = NOTHING, given: Mapping[str, str] = NOTHING) -> None:

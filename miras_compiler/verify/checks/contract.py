@@ -1,4 +1,4 @@
-"""The operator contract: names, shapes, chunk boundaries, what an absent state means, and the manifest's description of all that."""
+"""The operator contract: names, shapes, chunk boundaries, the meaning of an absent state, and the manifest's description of all that."""
 
 from __future__ import annotations
 

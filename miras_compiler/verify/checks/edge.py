@@ -66,7 +66,7 @@ def _is_bounded(subject: Subject, inputs: Inputs) -> bool:
 def extreme_decays(subject: Subject, tally: Tally) -> None:
     """Decays of exactly 0, e^−60 and 1 in turn, offset against each other.
 
-    A rule that has no numbers there (a map of degree −1 divides by what is left) is tried with the strongest decays at which it has.
+    A rule that has no numbers there (a map of degree −1 divides by the rest) is tried with the strongest decays at which it has.
     """
     for floor in FLOORS:
         inputs = _with_decays(subject, floor)

@@ -22,7 +22,7 @@ FEW = 3  # tokens that are decoded one by one where that is slow
 
 
 def can_run(subject: Subject) -> bool:
-    """Whether the package has kernels that this machine can run."""
+    """True if the package has kernels that this machine can run."""
     return subject.package.triton_chunk is not None
 
 

@@ -1,4 +1,4 @@
-"""The folder holds what the compiler writes for this spec: it can be imported, and says of itself what is true."""
+"""The folder holds the files that the compiler writes for this spec: it can be imported, and its manifest is true."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""The general rule as a loop over tokens, from the literal loss: what every generated operator must compute.
+"""The general rule as a loop over tokens, from the literal loss: the function that every generated operator must compute.
 
     g_t = ∇_W ℓ(M(W_r; φ(k_t)), v_t)    S_t = mu_t S_{t−1} − eta_t g_t    A_t = alpha_t A_{t−1} + S_t
     W_t = ψ(A_t)    y_t = M(W_t; φ(q_t))
