@@ -80,7 +80,7 @@ def test_a_layer_whose_rule_explodes_behind_its_norm_is_tried_with_fewer_tokens(
     fields["attentional_bias"] |= {"p": 4.0}
     fields["layer"] |= {"conv": 0, "output_gate": False, "output_norm": "rms"}
     layer = SimpleNamespace(tensors=tensors, learned=())
-    package = replace(package_of(LiteralOperator(fields)), make_layer=lambda *_, **__: layer)
+    package = replace(package_of(LiteralOperator(fields)), make_layer=lambda *_, **__: layer)  # type: ignore[arg-type]
     _, moved, x = small(Subject(fields, package, quick=True))
     literal, longer = LiteralLayer(fields, 2), torch.cat((x, x[:, :2]), 1)
     assert x.shape[1] == 3
