@@ -15,7 +15,7 @@ import numpy as np
 import sympy as sp
 from numpy.typing import NDArray
 
-from miras_compiler.analysis.curvature import Range, Ranges, shape_of
+from miras_compiler.analysis.curvature import Range, Ranges, curvature_of
 from miras_compiler.expressions.symbols import Power0, RowMax, RowSum, U, letter
 from miras_compiler.ir.interpret import FUNCTIONS
 
@@ -40,7 +40,7 @@ class Convexity:
 
 def classify_convexity(loss: sp.Expr, gates: Ranges) -> Convexity:
     """The verdict on a scalar in u, v and gates, whose ranges are given."""
-    if shape_of(loss, gates).convex:
+    if curvature_of(loss, gates).convex:
         return Convexity("convex", "the rules of composition prove it")
     for width in WIDTHS:
         for letters in _letters(sorted(gates), gates, width):

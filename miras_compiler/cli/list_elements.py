@@ -36,7 +36,7 @@ def list_elements(
         raise InputError("--markdown is for `miras list specs`; leave it out")
     from miras_compiler.elements.kinds import KINDS
 
-    homes = [axis for axis, kinds in KINDS.items() if name in kinds]
+    homes = [family for family, kinds in KINDS.items() if name in kinds]
     if homes:
         _show_kinds(str(name), homes, as_json)
     elif name is None or name in KINDS:

@@ -20,7 +20,7 @@ class Field(NamedTuple):
     values: tuple[Any, ...]
 
     @property
-    def axis(self) -> str:
+    def family(self) -> str:
         return self.key.split(".")[0]
 
     @property
@@ -29,7 +29,7 @@ class Field(NamedTuple):
 
 
 def fields_of(specs: Sequence[Spec]) -> list[Field]:
-    """Every field of the specs, by axis."""
+    """Every field of the specs, by family."""
     flat = [_flat(spec.model_dump(mode="json", by_alias=True, exclude=set(PROSE))) for spec in specs]
     keys = dict.fromkeys(key for each in flat for key in each)
     order = list(Spec.model_fields)

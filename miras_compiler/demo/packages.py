@@ -17,7 +17,7 @@ MODELS = ("linear_attention", "gated_delta_net", "titans_lmm", "yaad", "moneta",
 
 
 @dataclass(frozen=True)
-class Outcome:
+class Built:
     """A model compiled and verified."""
 
     compilation: Compilation
@@ -26,7 +26,7 @@ class Outcome:
     seconds: float
 
 
-def build_package(name: str, generated: Path, progress: Callable[[Finding], None]) -> Outcome:
+def build_package(name: str, generated: Path, progress: Callable[[Finding], None]) -> Built:
     """Compile the spec `name`, write `generated`/`name` unless it is current, verify it; `progress` gets every finished check."""
     began = time.perf_counter()
     spec = load_spec(name)
@@ -35,4 +35,4 @@ def build_package(name: str, generated: Path, progress: Callable[[Finding], None
     if not current:
         compilation.write(generated)
     report = verify_package(spec, generated / name, quick=True, progress=progress)
-    return Outcome(compilation, current, report, time.perf_counter() - began)
+    return Built(compilation, current, report, time.perf_counter() - began)

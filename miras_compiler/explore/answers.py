@@ -49,13 +49,13 @@ def advice(text: str, file: str) -> dict[str, Any]:
     return {
         "warnings": [problem_of(each) for each in warnings_of(compilation.spec)],
         "stability": compilation.stability(),
-        "refused": {axis: {kind: _refusal(tree, axis, kind) for kind in kinds} for axis, kinds in KINDS.items()},
+        "refused": {family: {kind: _refusal(tree, family, kind) for kind in kinds} for family, kinds in KINDS.items()},
     }
 
 
-def _refusal(tree: Mapping[str, Any], axis: str, kind: str) -> str:
+def _refusal(tree: Mapping[str, Any], family: str, kind: str) -> str:
     """The first fault that the checks find in a spec with another kind."""
-    changed = tended({**tree, axis: with_kind(axis, tree.get(axis), kind)})
+    changed = tended({**tree, family: with_kind(family, tree.get(family), kind)})
     try:
         faults = faults_of(Spec.unchecked(changed))
     except (ValueError, SpecError) as error:
