@@ -211,8 +211,8 @@ def test_a_linear_path_counts_its_decay_in_the_chunk_in_progress_alone(tmp_path:
     made = compile_spec(parse_spec(json.dumps({"name": "on_a_path", **fields, "chunk": chunk, "gates": gates}), "on_a_path.yaml"))
     assert made.schedule is not None
     report = verify_package(made.spec, made.write(tmp_path), quick=True)
-    assert not [row for row in report.rows if row.check == "triton" and not row.passed]
-    assert any(row.check == "triton" for row in report.rows)
+    assert not [row for row in report.findings if row.check == "triton" and not row.passed]
+    assert any(row.check == "triton" for row in report.findings)
 
 
 @pytest.mark.slow
