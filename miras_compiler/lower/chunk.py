@@ -64,7 +64,7 @@ class ChunkBuilder(RuleTiles):
         self.coefficients = self.chunk_coefficients(gates)
         self.before = {w: self.state(weight, "", "") for w, weight in self.weights.items()}
         self.momentum = {w: self.state(weight, "_momentum", "") for w, weight in self.weights.items()} if rule.momentum else {}
-        start = {w: self.state(weight, "_start", "[start]") for w, weight in self.weights.items()} if rule.chunk.frozen else None
+        start = {w: self.state(weight, "_start", "[start]") for w, weight in self.weights.items()} if rule.chunk.has_grid else None
         self.start = start or self.before
         gain, memory_of_keys = self.preconditioner(keys, gates)
 
@@ -168,7 +168,7 @@ class ChunkBuilder(RuleTiles):
     def reader(self, writes: Writes) -> Callable[[Weight, Node], Node]:
         """The product of a query's rows with a weight."""
         read = self.rule.chunk.read
-        if read == "chunk_start" and self.rule.chunk.frozen:
+        if read == "chunk_start" and self.rule.chunk.has_grid:
             return plain_product({name: self.primal(name, node) for name, node in self.start.items()})
         moment: Moment = "after" if read == "after_write" else "before"
         bases = {name: self.linear_base(name) for name in self.weights}

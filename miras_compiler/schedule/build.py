@@ -72,7 +72,7 @@ def why_not(rule: Rule, program: Program) -> str:
         return "a surprise measures the tokens of a window (attentional_bias.window)"
     if rule.update.erases:
         return "it erases along a key of its own (optimizer.erase_key)"
-    if rule.chunk.frozen and not any(is_start(leaf) for leaf in leaves_of(program)):
+    if rule.chunk.has_grid and not any(is_start(leaf) for leaf in leaves_of(program)):
         return "nothing reads the state that entered the chunk, which the final state holds"
     if not any("c" in leaf.axes for leaf in leaves_of(program)):
         return "the rule runs token by token"

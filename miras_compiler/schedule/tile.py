@@ -16,7 +16,7 @@ LEAST = 16  # lengths are padded to powers of two from here
 
 def tile_length(rule: Rule) -> int:
     """Tokens of a tile: a chunk where all its surprises are taken at one state, else the fastest length, 64 where nothing was measured."""
-    return rule.chunk.size if rule.chunk.frozen else tuned_tile(rule.spec) or TILE
+    return rule.chunk.size if rule.chunk.has_grid else tuned_tile(rule.spec) or TILE
 
 
 def letter_of(axis: str) -> str:

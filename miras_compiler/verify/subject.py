@@ -14,7 +14,7 @@ from typing import Any
 import torch
 from torch import Tensor
 
-from miras_compiler.verify.inputs import Inputs, Shape, draw_inputs, is_frozen, period
+from miras_compiler.verify.inputs import Inputs, Shape, draw_inputs, has_grid, period
 from miras_compiler.verify.literal import LiteralModel, LiteralTrace
 from miras_compiler.verify.package import Operator, Package
 from miras_compiler.verify.rounding import rounding_of
@@ -47,13 +47,13 @@ class Subject:
         object.__setattr__(self, "literal", LiteralModel(self.fields))
 
     @property
-    def frozen(self) -> bool:
-        return is_frozen(self.fields)
+    def has_grid(self) -> bool:
+        return has_grid(self.fields)
 
     @property
     def chunk(self) -> int:
         """Length of the chunk grid; 1 where the function has none."""
-        return int(self.fields["chunk"]["size"]) if self.frozen else 1
+        return int(self.fields["chunk"]["size"]) if self.has_grid else 1
 
     @property
     def border(self) -> int:
@@ -63,7 +63,7 @@ class Subject:
     @property
     def long(self) -> int:
         """An odd number of tokens that crosses a chunk boundary, two where that is cheap; inside one chunk where a chunk is very long."""
-        if not self.frozen or self.chunk > LONGEST_CHUNK:
+        if not self.has_grid or self.chunk > LONGEST_CHUNK:
             return 23 if self.quick else UNCHUNKED_LENGTH
         return 2 * self.chunk + 5 if self.chunk <= 16 or (self.chunk <= 64 and not self.quick) else self.chunk + 5 + self.chunk % 2
 
@@ -81,7 +81,7 @@ class Subject:
 
         Where the memory begins anew, it does so on the border between the two.
         """
-        tokens = BEFORE + AFTER if self.frozen else TILE + 1
+        tokens = BEFORE + AFTER if self.has_grid else TILE + 1
         return self.inputs(tokens, seed=seed, position=self.border - BEFORE, batch=batch, eta=eta)
 
     @cached_property

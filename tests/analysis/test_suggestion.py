@@ -25,7 +25,7 @@ CASES: dict[str, tuple[str, dict[str, Any], str]] = {  # spec, the changes in it
     "orthogonal steps": ("titans_linear", {"optimizer": {"kind": "muon"}}, "chunk.gradient"),
     "orthogonal steps of a size per channel": ("titans_linear", {**MUON, "gates.eta": {"per": "key_channel"}}, "gates.eta.per"),
     "primal": ("elastic_net_memory", {}, "retention"),
-    "primal, frozen": ("elastic_net_memory", {"chunk.gradient": "chunk_start"}, "retention.kind"),
+    "primal, on a grid": ("elastic_net_memory", {"chunk.gradient": "chunk_start"}, "retention.kind"),
     "divergence": ("chi_square_memory", {}, "retention"),
 }  # fmt: skip
 

@@ -17,21 +17,21 @@ pytestmark = pytest.mark.slow
 
 SHAPE = Shape(batch=2, tokens=11, heads=2, key=4, value=4)
 SUM = {"kind": "formula", "loss": "sum(u - v)**2"}  # the same ∂ℓ/∂u in every channel
-FROZEN = {"chunk.gradient": "chunk_start", "chunk.size": 4}
+ON_GRID = {"chunk.gradient": "chunk_start", "chunk.size": 4}
 MUON = {"optimizer": {"kind": "muon"}, "gates.mu": {}}
 WAITING = {"optimizer": {"kind": "muon", "apply": "chunk_end"}, "gates.mu": {}, "chunk.read": "chunk_start"}
 
 CASES: dict[str, tuple[str, dict[str, Any]]] = {
     "one number for all channels": ("dla", {"attentional_bias": SUM}),
-    "one number for all channels, rows of a window": ("omega_net", {"attentional_bias": {**SUM, "window": 3}, **FROZEN}),
+    "one number for all channels, rows of a window": ("omega_net", {"attentional_bias": {**SUM, "window": 3}, **ON_GRID}),
     "one number for all channels, row by row": ("omega_delta", {"attentional_bias": {**SUM, "window": 3}}),
     "a loss that the clip of its slope computes with": ("gated_delta_net", {"attentional_bias": {"kind": "l2", "scale": 2, "clip": 0.7}}),
     "a threshold per row and channel": ("omega_huber", {"gates.delta": {"per": "value_channel"}, "gates.eta": {"per": "value_channel"}}),
-    "known surprises in a chunk": ("linear_attention", FROZEN),
-    "a state that waits for the end of its chunk": ("delta_net", {**WAITING, **FROZEN, "retention": {"kind": "none"}}),
-    "orthogonal steps on a linear path": ("sigmoid_memory", {**MUON, **FROZEN, "chunk.retention": "chunk_end"}),
-    "a map that is the identity": ("sigmoid_memory", {**FROZEN, "retention": {"kind": "lq", "q": 2}}),
-    "a linear path per channel": ("sigmoid_memory", {**FROZEN, "chunk.retention": "chunk_end", "gates.alpha": {"per": "key_channel"}}),
+    "known surprises in a chunk": ("linear_attention", ON_GRID),
+    "a state that waits for the end of its chunk": ("delta_net", {**WAITING, **ON_GRID, "retention": {"kind": "none"}}),
+    "orthogonal steps on a linear path": ("sigmoid_memory", {**MUON, **ON_GRID, "chunk.retention": "chunk_end"}),
+    "a map that is the identity": ("sigmoid_memory", {**ON_GRID, "retention": {"kind": "lq", "q": 2}}),
+    "a linear path per channel": ("sigmoid_memory", {**ON_GRID, "chunk.retention": "chunk_end", "gates.alpha": {"per": "key_channel"}}),
 }
 
 

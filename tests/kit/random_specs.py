@@ -148,12 +148,12 @@ class _Draw:
             if (deep or bends) and "chunk_start" in fits:
                 fits += ["chunk_start"] * 3  # all else runs token by token
             chunk["gradient"] = self.one_of(("exact", "chunk_start"), fits=fits)
-        frozen = chunk.get("gradient") == "chunk_start"
+        on_grid = chunk.get("gradient") == "chunk_start"
         if self.chance(0.5) or self.at_end:
             reads = ("after_write", "before_write", "chunk_start")
-            chunk["read"] = self.one_of(reads, fits=reads[2:] if self.at_end else reads if frozen else reads[:2])
+            chunk["read"] = self.one_of(reads, fits=reads[2:] if self.at_end else reads if on_grid else reads[:2])
         if self.chance(0.35):
-            chunk["retention"] = self.one_of(("per_token", "chunk_end"), where=not (frozen and bends), fits=("per_token",))
+            chunk["retention"] = self.one_of(("per_token", "chunk_end"), where=not (on_grid and bends), fits=("per_token",))
         self.tree["chunk"] = chunk
 
     def feature_map(self) -> None:

@@ -51,7 +51,7 @@ CASES: dict[str, tuple[str, dict[str, Any], str]] = {
     "polynomial features, huber, the key added": (
         "huber_delta", {"feature_map": {"kind": "polynomial"}, "memory": RESIDUAL}, SUBSTITUTE,
     ),
-    "window, frozen": ("omega_net", {"feature_map": {"kind": "identity"}}, "dual"),
+    "window, on a grid": ("omega_net", {"feature_map": {"kind": "identity"}}, "dual"),
     "linear path, decay per key": ("sigmoid_memory", {"chunk.retention": "chunk_end", "gates.alpha": BY_KEY}, "dual"),
     "vector, huber": ("vector_huber", {}, SUBSTITUTE),
     "vector, momentum, a norm of channels": ("vector_huber", {**MOMENTUM, "attentional_bias": HUBER_NORM}, SUBSTITUTE),

@@ -27,14 +27,14 @@ class Chunk(NamedTuple):
     entries: tuple[Entry, ...]
 
     @property
-    def frozen(self) -> bool:
+    def has_grid(self) -> bool:
         """True if all surprises of a chunk are taken at the state that enters it."""
         return self.size > 1
 
     @property
     def path(self) -> bool:
         """True if the state holds the decay since the chunk's start, for reads on a linear path."""
-        return self.linear and self.frozen
+        return self.linear and self.has_grid
 
     @property
     def remarks(self) -> list[str]:

@@ -45,7 +45,7 @@ def _fields(rule: Rule, interface: Interface) -> Iterator[str]:
     ranges = [(argument.name, str(argument.range)) for argument in interface.tokens if argument.range]
     if ranges:
         yield _table("ranges", [(name, text.replace("inf", 'float("inf")')) for name, text in ranges])
-    if rule.chunk.frozen:
+    if rule.chunk.has_grid:
         yield f"chunk={rule.chunk.size}"
     if rule.memory.one_width:
         yield "one_width=True"

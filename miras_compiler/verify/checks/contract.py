@@ -30,7 +30,7 @@ def boundaries(subject: Subject, tally: Tally) -> None:
         tally.require(f"{name}: a final state although none was asked for", nothing is None)
         if subject.border > 1:
             tally.require(f"{name}: position {state['position'].tolist()} after a whole chunk", not state["position"].any())
-        if subject.frozen:
+        if subject.has_grid:
             for weight in subject.literal.weight_names:
                 tally.same_bits(f"{name}: {weight}_start after a whole chunk", state[f"{weight}_start"], state[weight])
             if subject.literal.at_chunk_end:

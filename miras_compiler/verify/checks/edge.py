@@ -48,7 +48,7 @@ def correlated_keys(subject: Subject, tally: Tally) -> None:
     A rule that itself explodes at such a step (p > 2 in lp) is tried at the largest half, quarter, … at which it does not.
     """
     step = 1 / float(subject.fields["attentional_bias"].get("scale") or 1)
-    length = 9 if subject.frozen else subject.long
+    length = 9 if subject.has_grid else subject.long
     inputs = correlated(subject.inputs(length, seed=31, position=subject.border - 4), step)
     while not _is_bounded(subject, inputs) and step > 1e-6:
         step /= 2
