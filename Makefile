@@ -1,5 +1,5 @@
 ## make demo   set up .venv and run the main job
-## make quick   the tests that take less than a second each, for while one works
+## make quick   the quick tests, for while one works; of tests over all shipped specs a few
 ## make test   set up .venv and pass every check
 ## make thorough   the tests that take minutes
 ## make test-triton   the printed kernels in the interpreter of the oldest and of the newest Triton; TRITONS names others
@@ -75,7 +75,7 @@ imports: $(STAMP)
 	$(BIN)/lint-imports
 
 quick: $(STAMP)
-	$(BIN)/pytest -n auto -m "not slow" $(PYTEST_ARGS)
+	$(BIN)/pytest -n auto --dist loadfile -m "not slow" $(PYTEST_ARGS)
 
 thorough: $(STAMP)
 	$(BIN)/pytest -n auto --thorough -m thorough $(PYTEST_ARGS)

@@ -1,10 +1,10 @@
-"""How fast `miras explore` answers, and whether hostile requests leave it alive and small.
+"""The speed of `miras explore`, and its health under hostile requests.
 
     python benchmarks/explore.py latency [SPEC…]    milliseconds from a changed spec to everything that the page shows of it
     python benchmarks/explore.py hostile [COUNT]    requests that no page sends, 10,000 of them; the memory of server and workers
 
 Every text is one that the server has not seen: another number stands in its first comment. "first" is before a kind's formulas were derived
-once. Processor time is what an idle machine takes.
+once. Processor time is the time on an idle machine.
 """
 
 from __future__ import annotations

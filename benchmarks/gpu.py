@@ -7,7 +7,7 @@ import sys
 from pathlib import Path
 
 from miras_compiler.bench.machine import find_gpu
-from miras_compiler.cli.bench_runs import Bench
+from miras_compiler.bench.run import Bench
 from miras_compiler.errors import CheckFailed, InputError
 
 
@@ -24,7 +24,7 @@ def main() -> int:
     parser.add_argument("--journal", type=Path, default=Path(".tune"))
     given = vars(parser.parse_args())
     try:
-        Bench(packages=tuple(given.pop("packages")), machine=find_gpu(), **given).run()
+        Bench(packages=tuple(given.pop("packages")), machine=find_gpu(), command=" ".join(["python", *sys.argv]), **given).run()
     except CheckFailed as failed:
         print(failed, file=sys.stderr)
         return 1

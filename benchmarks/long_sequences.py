@@ -2,14 +2,13 @@
 
     python benchmarks/long_sequences.py --output benchmarks/results/DATE_long_sequences specs/*.yaml
 
-One sequence, one head, K 4, on the CPU. Results are appended to OUTPUT.jsonl as they come, and specs that stand there (by digest and number
-of tokens) are not run again; OUTPUT.txt is the table. Exit code 1 if a form is not finite, grows, or drifts where its rule is linear.
+One sequence, one head, K 4, on the CPU. Results enter OUTPUT.json as they come, and specs that stand there (by digest and number of tokens)
+are not run again; OUTPUT.txt is the table. Exit code 1 if a form is not finite, grows, or drifts where its rule is linear.
 """
 
 from __future__ import annotations
 
 import argparse
-import json
 import math
 import platform
 import sys
@@ -22,22 +21,25 @@ from typing import Any
 import torch
 
 from miras_compiler import Spec, compile_spec, load_spec
+from miras_compiler.records import Record, Result, cpu, origin_here, read_record
 from miras_compiler.spec import digest
+from miras_compiler.store import write_file
 from miras_compiler.verify.checks.guards import DRIFT, GROWTH, is_bounded, is_linear, run_long
-from miras_compiler.verify.package import open_package
+from miras_compiler.verify.package import opened_here
 from miras_compiler.verify.subject import Subject
 from miras_compiler.version import __version__
 
 SAMPLE = 1000  # tokens from which the time of all is estimated
+FIGURES = ("growth", "drift", "drift_at_end")
 
 
 def measure(spec: Spec, tokens: int, limit: float) -> dict[str, Any]:
     """One row of the table; without figures where the run would take longer than `limit` seconds."""
-    with tempfile.TemporaryDirectory() as folder, open_package(compile_spec(spec).write(folder), spec.name) as package:
+    with tempfile.TemporaryDirectory() as folder, opened_here(compile_spec(spec).write(folder), spec.name) as package:
         subject = Subject(spec.model_dump(by_alias=True), package)
         row = {"name": spec.name, "digest": package.manifest["digest"], "form": package.manifest["parallel_form"]["kind"], "tokens": tokens}
         row |= {"linear": is_linear(subject), "bounded": is_bounded(subject), "eta": subject.step / 4}
-        run_long(subject, SAMPLE // 10)  # what only the first call costs
+        run_long(subject, SAMPLE // 10)  # the cost of the first call alone
         began = time.perf_counter()
         run_long(subject, SAMPLE)
         expected = (time.perf_counter() - began) * tokens / SAMPLE
@@ -47,6 +49,21 @@ def measure(spec: Spec, tokens: int, limit: float) -> dict[str, Any]:
         result = run_long(subject, tokens)
         figures = {"growth": result.growth, "drift": result.drift, "drift_at_end": result.drift_at_end}
         return row | {"broken": list(result.broken), **figures, "seconds": round(time.perf_counter() - began, 1)}
+
+
+def results_of(row: dict[str, Any]) -> list[Result]:
+    """The figures of a row, one result each."""
+    about = {key: value for key, value in row.items() if key not in ("name", "digest", *FIGURES)}
+    return [Result(figure, row["name"], row["digest"], row[figure], about=about) for figure in FIGURES]
+
+
+def rows_of(record: Record) -> list[dict[str, Any]]:
+    """The rows that `results_of` made results of."""
+    rows: dict[tuple[str, str, int], dict[str, Any]] = {}
+    for result in record.results:
+        key = (result.name, result.digest, result.about["tokens"])
+        rows.setdefault(key, {"name": result.name, "digest": result.digest, **result.about})[result.what] = result.value
+    return list(rows.values())
 
 
 def holds(row: dict[str, Any]) -> bool:
@@ -86,8 +103,8 @@ def main() -> int:
     parser.add_argument("--output", type=Path, required=True, help="without its ending")
     given = parser.parse_args()
     torch.set_num_threads(1)
-    log = given.output.with_name(f"{given.output.name}.jsonl")
-    known = [json.loads(line) for line in log.read_text().splitlines()] if log.exists() else []
+    log = given.output.with_name(f"{given.output.name}.json")
+    known = rows_of(read_record(log)) if log.exists() else []
     rows = []
     for spec in map(load_spec, given.specs):
         same = [row for row in known if (row["name"], row["tokens"]) == (spec.name, given.tokens)]
@@ -95,8 +112,9 @@ def main() -> int:
         if row is None:
             row = measure(spec, given.tokens, given.limit)
         if row not in known and "left_out" not in row:
-            with log.open("a") as file:
-                file.write(json.dumps(row) + "\n")
+            known.append(row)
+            origin = origin_here(f"{cpu()}, one thread", 0, " ".join(["python", *sys.argv]))
+            write_file(log, Record(origin, [result for each in known for result in results_of(each)]).text())
         rows.append(row)
         print(row, file=sys.stderr, flush=True)
     text = table(rows, f"benchmarks/long_sequences.py --tokens {given.tokens} --limit {given.limit:g}, {len(rows)} specs")

@@ -24,7 +24,7 @@ def contracts() -> tuple[list[list[str]], set[str]]:
 
 
 def draw() -> bytes:
-    """The layers from top to bottom; an arrow says: may import what is below. Stages without torch are filled."""
+    """The layers from top to bottom; an arrow says: may import everything below. Stages without torch are filled."""
     layers, without_torch = contracts()
     rows = [
         "digraph layers {",

@@ -21,7 +21,8 @@ from miras_compiler.version import __version__
 
 if TYPE_CHECKING:
     from miras_compiler.analysis import ParallelForm
-    from miras_compiler.compiler import Compilation, compile_spec
+    from miras_compiler.compilation import Compilation
+    from miras_compiler.compiler import compile_spec
     from miras_compiler.derive import UpdateRule
     from miras_compiler.elements.bias import (
         DotProductBias,
@@ -72,7 +73,7 @@ if TYPE_CHECKING:
         parse_spec,
     )
     from miras_compiler.store import write_package
-    from miras_compiler.verify import verify_package
+    from miras_compiler.verified import verify_package
 
 __all__ = [
     "BregmanRetention", "CheckFailed", "Chunk", "Compilation", "DotProductBias", "ElasticNetFTRLRetention", "ElasticNetRetention",
@@ -87,7 +88,8 @@ __all__ = [
 
 HOMES = {
     "analysis": "ParallelForm",
-    "compiler": "Compilation compile_spec",
+    "compilation": "Compilation",
+    "compiler": "compile_spec",
     "derive": "UpdateRule",
     "elements.bias": """
         DotProductBias EpsilonInsensitiveBias FormulaBias HuberBias HuberNormBias KLBias L2Bias LogCoshBias LpBias RobustShiftBias
@@ -105,7 +107,7 @@ HOMES = {
     "errors": "CheckFailed InputError InternalError MirasError Problem SpecError",
     "spec": "Chunk Gate Layer LedgerEntry Spec Tie TieGate build_spec check_spec digest json_schema load_spec normalized_yaml parse_spec",
     "store": "write_package",
-    "verify": "verify_package",
+    "verified": "verify_package",
 }
 
 

@@ -1,4 +1,4 @@
-"""What is worth a word though it is no error: a loss that may not be convex, a memory that is not stable or can become so."""
+"""Warnings that are no errors: a loss that may not be convex, a memory that is not stable or can become so."""
 
 from __future__ import annotations
 

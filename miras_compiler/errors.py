@@ -1,4 +1,4 @@
-"""Everything that the compiler refuses, as exceptions whose text says where, what, why and what next.
+"""Everything that the compiler refuses, as exceptions whose text names place, fault, cause and remedy.
 
 `SpecError` carries all problems of a spec at once. The command line turns `InputError` (and with it `SpecError`) into exit code 2,
 `CheckFailed` into exit code 1; anything else that escapes is a bug of ours, reported as `InternalError`.
@@ -31,7 +31,7 @@ Path = tuple[str | int, ...]
 
 
 class Fault(NamedTuple):
-    """A problem of a spec before it has a place: the path of the key that it is about, and what to say."""
+    """A problem of a spec before it has a place: the path of the key that it is about, and the message."""
 
     path: Path
     what: str

@@ -13,7 +13,7 @@ RENAME_SWAP = 2  # macOS
 
 
 def exchange(one: Path, other: Path) -> bool:
-    """Whether the two folders have changed places; where the system or the file system cannot do it, nothing has happened."""
+    """True if the two folders have changed places; where the system or the file system cannot do it, nothing has happened."""
     first, second = os.fsencode(one), os.fsencode(other)
     library = ctypes.CDLL(None)
     try:

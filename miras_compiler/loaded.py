@@ -5,45 +5,30 @@ from __future__ import annotations
 import atexit
 import functools
 import hashlib
-import importlib.util
 import os
 import shutil
-import sys
 import tempfile
 from collections.abc import Sequence
 from pathlib import Path
 from types import ModuleType
 
 from miras_compiler.emit.source_file import SourceFile
+from miras_compiler.models import open_package
 from miras_compiler.store import write_package
 
 
 def load_package(name: str, files: Sequence[SourceFile]) -> ModuleType:
     """The package that consists of these files, with operators and layer; its own files are importable below it.
 
-    The module's name ends in a digest of the files: it stands beside an installed package of the same name, and beside other versions
-    of it, and the same files give the same module again.
+    It stands beside an installed package of the same name, and beside other versions of it; the same files give the same module again.
     """
     digest = hashlib.sha256("\0".join(part for file in files for part in (file.path, file.text)).encode()).hexdigest()[:12]
-    module_name = f"{name}_{digest}"
-    if module_name in sys.modules:
-        return sys.modules[module_name]
-    package = write_package(_folder(os.getpid()) / digest, name, files)
-    found = importlib.util.spec_from_file_location(module_name, package / "__init__.py", submodule_search_locations=[str(package)])
-    assert found is not None
-    assert found.loader is not None
-    module = sys.modules[module_name] = importlib.util.module_from_spec(found)
-    try:
-        found.loader.exec_module(module)
-    except BaseException:
-        del sys.modules[module_name]
-        raise
-    return module
+    return open_package(write_package(_folder(os.getpid()) / digest, name, files))
 
 
 @functools.cache
 def _folder(process: int) -> Path:
-    """The folder of what this process has loaded: Triton and tracebacks read sources from it while the process lives."""
+    """The folder of the packages that this process has loaded: Triton and tracebacks read sources from it while the process lives."""
     folder = tempfile.mkdtemp(prefix="miras-")
     atexit.register(_remove, folder, process)
     return Path(folder)

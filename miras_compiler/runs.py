@@ -1,4 +1,4 @@
-"""A run's folder: what was trained and how, its learning curve, its checkpoints. The only place that knows its files.
+"""A run's folder: its model and settings, its learning curve, its checkpoints. The only place that knows its files.
 
 RUN/run.json          command, spec, digest, versions, device, seed, data or task, sizes
 RUN/package/          the package that was trained
@@ -84,7 +84,7 @@ class RunFolder:
         write_file(self.evaluation, json.dumps(known | dict(scores), ensure_ascii=False, indent=2) + "\n")
 
     def rows(self, remarks: list[str] | None = None) -> Iterator[dict[str, Any]]:
-        """The rows of metrics.jsonl; `remarks` take what a run that was killed left torn."""
+        """The rows of metrics.jsonl; `remarks` take the lines that a killed run left torn."""
         if not self.metrics.is_file():
             if remarks is not None:
                 remarks.append(f"{self.metrics}: is not there, so there is no learning curve")
@@ -138,7 +138,7 @@ def step_of(checkpoint: Path) -> int:
 
 
 def is_whole(checkpoint: Path) -> bool:
-    """Whether every file of a checkpoint is there with the size that it was written with."""
+    """True if every file of a checkpoint is there with the size that it was written with."""
     try:
         sizes = json.loads((checkpoint / WHOLE).read_text(encoding="utf-8"))
         return bool(sizes) and all((checkpoint / name).stat().st_size == size for name, size in sizes.items())
@@ -147,7 +147,7 @@ def is_whole(checkpoint: Path) -> bool:
 
 
 def publish_checkpoint(part: Path, place: Path) -> None:
-    """Marks the folder `part` as a whole checkpoint and moves it to `place` in one step, instead of what is there."""
+    """Marks the folder `part` as a whole checkpoint and moves it to `place` in one step, in place of an older one."""
     sizes = {path.relative_to(part).as_posix(): path.stat().st_size for path in sorted(part.rglob("*")) if path.is_file()}
     (part / WHOLE).write_text(json.dumps(sizes, indent=2) + "\n", encoding="utf-8")
     if place.exists():

@@ -1,7 +1,7 @@
 """The only stage that touches the disk: packages and single files, written whole or not at all.
 
 A package is written to a hidden folder beside its place, which then changes places with the package that is there, in one system call.
-Whoever is killed leaves a whole package, the old or the new one, and what was left lying about is removed by the next write. A lock
+A writer that is killed leaves a whole package, the old or the new one, and the next write removes its other files. A lock
 lets writers of the same package take turns.
 """
 
@@ -18,13 +18,13 @@ from typing import TYPE_CHECKING
 
 from miras_compiler.errors import InputError, InternalError
 from miras_compiler.exchange import exchange
+from miras_compiler.models.manifest import MANIFEST  # no folder without this file is ever replaced
 
 if TYPE_CHECKING:
     from miras_compiler.emit.source_file import SourceFile
 
-MANIFEST = "manifest.json"  # a folder with this file is a package of ours; no other folder is ever replaced
 REPORT = "verification.json"
-BESIDES = frozenset({REPORT, "__pycache__"})  # what a package's folder may hold that the compiler did not write
+BESIDES = frozenset({REPORT, "__pycache__"})  # names that a package's folder may hold, though the compiler did not write them
 
 
 def write_package(folder: Path, name: str, files: Sequence[SourceFile]) -> Path:
@@ -57,7 +57,7 @@ def write_package(folder: Path, name: str, files: Sequence[SourceFile]) -> Path:
 
 
 def is_current(place: Path, files: Sequence[SourceFile]) -> bool:
-    """Whether the package at `place` consists of exactly these files."""
+    """True if the package at `place` consists of exactly these files."""
     try:
         there = {str(path.relative_to(place).as_posix()) for path in _files_below(place)}
         return there == {file.path for file in files} and all((place / file.path).read_bytes() == file.text.encode() for file in files)
@@ -66,7 +66,7 @@ def is_current(place: Path, files: Sequence[SourceFile]) -> bool:
 
 
 def write_file(path: Path, content: str | bytes) -> Path:
-    """Writes one file in one step, in place of what is there, and returns `path`. Raises InputError if it cannot."""
+    """Writes one file in one step, in place of an older one, and returns `path`. Raises InputError if it cannot."""
     part = path.with_name(f".{path.name}.{os.getpid()}.part")
     with _refusals(path):
         path.parent.mkdir(parents=True, exist_ok=True)
@@ -105,7 +105,7 @@ def _check_replaceable(place: Path) -> None:
 
 
 def _publish(new: Path, place: Path, old: Path) -> None:
-    """Puts the folder `new` at `place`. What was there ends as `new`, or as `old` where two folders cannot change places."""
+    """Puts the folder `new` at `place`. The folder that was there ends as `new`, or as `old` where two folders cannot change places."""
     if not place.exists():
         os.rename(new, place)
     elif not exchange(new, place):
@@ -128,7 +128,7 @@ def _set_aside(place: Path, old: Path) -> None:
 
 
 def _tidy(place: Path, new: Path, old: Path) -> None:
-    """Removes what a writer left. A package set aside comes back: whoever set it aside did not get to the end."""
+    """Removes the folders that a writer left. A package set aside comes back: its writer did not get to the end."""
     _remove(old.with_suffix(".copy"))
     if old.exists():
         _remove(place)
@@ -180,7 +180,7 @@ def _is_still(path: Path, handle: int) -> bool:
 
 @contextlib.contextmanager
 def _refusals(place: Path) -> Iterator[None]:
-    """What the operating system refuses, as the user's InputError."""
+    """Turns refusals of the operating system into the user's InputError."""
     try:
         yield
     except OSError as error:

@@ -1,4 +1,4 @@
-"""What all tests share: one thread per process, no terminal's width, settings of hypothesis, and the option that rewrites `generated/`."""
+"""Settings of all tests: one thread per process, no terminal's width, settings of hypothesis, and the option that rewrites `generated/`."""
 
 from __future__ import annotations
 
@@ -7,10 +7,15 @@ import signal
 
 os.environ.setdefault("OMP_NUM_THREADS", "1")  # read by torch and numpy when they are imported: workers shall not fight over the cores
 os.environ.setdefault("MKL_NUM_THREADS", "1")
-os.environ.pop("COLUMNS", None)  # what commands print is read unfolded; a test of the folding sets it itself
+os.environ.pop("COLUMNS", None)  # tests read the output of commands unfolded; a test of the folding sets it itself
+
+from collections import defaultdict
+from pathlib import Path
 
 import pytest
 from hypothesis import HealthCheck, settings
+
+from kit.paths import SPEC_FILES
 
 if signal.getsignal(signal.SIGINT) is signal.SIG_IGN:  # in a job of a shell's background; tests and their children shall be interruptible
     signal.signal(signal.SIGINT, signal.default_int_handler)
@@ -25,8 +30,31 @@ def pytest_addoption(parser: pytest.Parser) -> None:
     parser.addoption("--update-generated", action="store_true", help="rewrite generated/ with what the compiler writes now")
 
 
+SHIPPED = {path.stem for path in SPEC_FILES}
+MANY = len(SHIPPED) // 2  # shipped specs that a test goes through, if it goes through all of them
+FEW = {
+    "elastic_net_memory", "gated_delta_net", "kda", "linear_attention", "omega_net", "titans_lmm", "vector_gate",
+}  # these are quick, one of every form  # fmt: skip
+
+
+def spec_of(item: pytest.Item) -> str | None:
+    """The shipped spec that is a parameter of a test, as a name or as a file."""
+    values = item.callspec.params.values() if isinstance(item, pytest.Function) and hasattr(item, "callspec") else ()
+    names = (value.stem if isinstance(value, Path) else value for value in values)
+    return next((name for name in names if isinstance(name, str) and name in SHIPPED), None)
+
+
+@pytest.hookimpl(tryfirst=True)
 def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item]) -> None:
-    """Leaves out what takes minutes, where `--thorough` does not ask for it."""
+    """A test over all shipped specs is slow but for a few of them. Tests of minutes are left out, if `--thorough` does not ask for them."""
+    by_test: dict[str, dict[pytest.Item, str]] = defaultdict(dict)
+    for item in items:
+        if (name := spec_of(item)) is not None:
+            by_test[item.nodeid.partition("[")[0]][item] = name
+    for found in by_test.values():
+        for item, name in found.items():
+            if name not in FEW and len(set(found.values())) > MANY:
+                item.add_marker(pytest.mark.slow)
     if not config.getoption("--thorough"):
         late = [item for item in items if item.get_closest_marker("thorough")]
         config.hook.pytest_deselected(items=late)

@@ -74,7 +74,7 @@ def displayed(latex: str) -> str:
 
 
 def target(path: Path, page: str) -> str:
-    """Where a file of the project is on the site, seen from a page."""
+    """The address of a project's file on the site, relative to a page."""
     path = Path(os.path.normpath(path))
     inside = path.relative_to(ROOT)
     if inside.parts[0] == "specs" and path.suffix == ".yaml":

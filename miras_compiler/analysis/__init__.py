@@ -1,4 +1,4 @@
-"""Facts about a rule, with reasons: what depends on what across time, and what can therefore run in parallel."""
+"""Facts about a rule, with reasons: its dependencies across time, and the parallel form that they allow."""
 
 from __future__ import annotations
 

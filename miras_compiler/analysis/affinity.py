@@ -17,8 +17,8 @@ RANK: tuple[Degree, ...] = ("none", "affine", "nonlinear")
 def degrees(node: Node, stops: Mapping[Node, bool]) -> dict[Node, Degree]:
     """The degree of `node` in every tile of `stops` that it reads on the way down; True marks those that vary with the state.
 
-    A product of two tiles that both vary is nonlinear in either; a factor that does not vary leaves the degree as it is, and what
-    does not vary is told with the degree "none".
+    A product of two tiles that both vary is nonlinear in either; a factor that does not vary leaves the degree as it is; a value that does
+    not vary has the degree "none".
     """
     memo: dict[Node, dict[Node, Degree]] = {}
 
@@ -56,7 +56,7 @@ def _nonlinear_arguments(tile: Node, varying: list[bool]) -> Iterable[int]:
 
 
 def _curvature(expr: sp.Expr, i: int, j: int) -> sp.Expr:
-    """0 where the expression is affine; what merely has derivative 0 almost everywhere (a sign, a step) is no constant."""
+    """0 where the expression is affine; a function that has derivative 0 only almost everywhere (a sign, a step) is no constant."""
     slope = sp.diff(expr, placeholder(i))
     jumps = any(placeholder(i) in f.free_symbols for f in expr.atoms(sp.Function))
     return sp.Integer(1) if i == j and jumps else sp.diff(slope, placeholder(j))

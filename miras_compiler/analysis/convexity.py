@@ -1,4 +1,4 @@
-"""Whether a loss is convex in u: proven by rules, refuted by a point, or unknown.
+"""The verdict on the convexity of a loss in u: proven by rules, refuted by a point, or unknown.
 
 The point is two rows u and a row v, with values of the gates, at which the loss half way between the two rows is larger than the mean
 of its ends. Rows and gates are taken from sequences that are the same on every machine.
@@ -15,7 +15,7 @@ import numpy as np
 import sympy as sp
 from numpy.typing import NDArray
 
-from miras_compiler.analysis.curvature import Range, Ranges, shape_of
+from miras_compiler.analysis.curvature import Range, Ranges, curvature_of
 from miras_compiler.expressions.symbols import Power0, RowMax, RowSum, U, letter
 from miras_compiler.ir.interpret import FUNCTIONS
 
@@ -40,7 +40,7 @@ class Convexity:
 
 def classify_convexity(loss: sp.Expr, gates: Ranges) -> Convexity:
     """The verdict on a scalar in u, v and gates, whose ranges are given."""
-    if shape_of(loss, gates).convex:
+    if curvature_of(loss, gates).convex:
         return Convexity("convex", "the rules of composition prove it")
     for width in WIDTHS:
         for letters in _letters(sorted(gates), gates, width):
@@ -111,7 +111,7 @@ def _inside(range: Range, spread: Array) -> Array:
 
 
 def _value(expr: sp.Expr, bound: Mapping[sp.Symbol, Array], shape: tuple[int, int]) -> tuple[Array, Array]:
-    """The value of every row, and the largest absolute value that went into it: what its rounding errors are measured by."""
+    """The value of every row, and the largest absolute value that went into it, as a measure of its rounding errors."""
     if expr.is_Number:
         return np.array([[float(expr)]]), np.zeros((1, 1))
     if expr in bound:

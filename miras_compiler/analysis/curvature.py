@@ -1,4 +1,4 @@
-"""Which expressions are convex in u for every v and every value of the gates: a small set of composition rules, in doubt no.
+"""Proofs that an expression is convex in u for every v and every value of the gates, by a few composition rules; in doubt, no proof.
 
 A sum of convex functions is convex, and so is a convex function that rises where its argument is convex, falls where it is concave, or
 has an affine argument. Roots of sums of powers (norms) and logarithms of sums of exponentials have rules of their own.
@@ -17,8 +17,8 @@ from miras_compiler.expressions.symbols import Power0, RowMax, RowSum, U, larger
 Range = tuple[float, float]
 
 
-class Shape(NamedTuple):
-    """What is known of an expression in u; affine is convex and concave."""
+class Curvature(NamedTuple):
+    """Facts about an expression in u; an affine one is convex and concave."""
 
     convex: bool = False
     concave: bool = False
@@ -31,7 +31,7 @@ class Shape(NamedTuple):
 
     @property
     def convex_size(self) -> bool:
-        """Whether the absolute value is convex."""
+        """True if the absolute value is convex."""
         return self.affine or (self.convex and self.nonnegative) or (self.concave and self.nonpositive)
 
 
@@ -47,57 +47,57 @@ Gates = frozenset[tuple[str, Range]]
 Sign = tuple[bool, bool]  # nonnegative, nonpositive
 
 
-def shape_of(expr: sp.Expr, gates: Ranges) -> Shape:
-    """What the rules prove of the expression, with gates anywhere in their ranges."""
-    return _shape_of(expr, frozenset(gates.items()))
+def curvature_of(expr: sp.Expr, gates: Ranges) -> Curvature:
+    """The facts that the rules prove about the expression, with gates anywhere in their ranges."""
+    return _curvature_of(expr, frozenset(gates.items()))
 
 
 @functools.lru_cache(maxsize=10_000)
-def _shape_of(expr: sp.Expr, gates: Gates) -> Shape:
-    shapes = [_shape_of(argument, gates) for argument in expr.args]
-    sign = _sign(expr, shapes, gates)
+def _curvature_of(expr: sp.Expr, gates: Gates) -> Curvature:
+    inner = [_curvature_of(argument, gates) for argument in expr.args]
+    sign = _sign(expr, inner, gates)
     if U not in expr.free_symbols or expr == U:
-        return Shape(True, True, *sign)
+        return Curvature(True, True, *sign)
     match expr:
         case sp.Add():
-            return Shape(all(s.convex for s in shapes), all(s.concave for s in shapes), *sign)
+            return Curvature(all(s.convex for s in inner), all(s.concave for s in inner), *sign)
         case sp.Mul():
-            return _product(expr, shapes, sign)
+            return _product(expr, inner, sign)
         case RowSum():
-            return Shape(shapes[0].convex, shapes[0].concave, *sign)
+            return Curvature(inner[0].convex, inner[0].concave, *sign)
         case RowMax() | larger():
-            return Shape(all(s.convex for s in shapes), False, *sign)
+            return Curvature(all(s.convex for s in inner), False, *sign)
         case smaller():
-            return Shape(False, all(s.concave for s in shapes), *sign)
+            return Curvature(False, all(s.concave for s in inner), *sign)
         case sp.log() if _is_log_convex(expr.args[0], gates):
-            return Shape(True, False, *sign)
+            return Curvature(True, False, *sign)
         case Power0() if _is_norm(expr.args[0], expr.args[1], gates):
-            return Shape(True, False, *sign)
-    return _composition(_bend(expr, shapes[0]), shapes[0], sign)
+            return Curvature(True, False, *sign)
+    return _composition(_bend(expr, inner[0]), inner[0], sign)
 
 
-def _product(expr: sp.Mul, shapes: list[Shape], sign: Sign) -> Shape:
+def _product(expr: sp.Mul, factors: list[Curvature], sign: Sign) -> Curvature:
     """A factor with u among factors without."""
-    moving = [shape for factor, shape in zip(expr.args, shapes, strict=True) if U in factor.free_symbols]
-    fixed = [shape for factor, shape in zip(expr.args, shapes, strict=True) if U not in factor.free_symbols]
+    moving = [each for factor, each in zip(expr.args, factors, strict=True) if U in factor.free_symbols]
+    fixed = [each for factor, each in zip(expr.args, factors, strict=True) if U not in factor.free_symbols]
     if len(moving) > 1:
-        return Shape(False, False, *sign)
+        return Curvature(False, False, *sign)
     rising, falling = _sign_of_product(fixed)
     (inner,) = moving
     convex = inner.affine or (inner.convex and rising) or (inner.concave and falling)
     concave = inner.affine or (inner.concave and rising) or (inner.convex and falling)
-    return Shape(convex, concave, *sign)
+    return Curvature(convex, concave, *sign)
 
 
-def _composition(bend: Bend | None, inner: Shape, sign: Sign) -> Shape:
+def _composition(bend: Bend | None, inner: Curvature, sign: Sign) -> Curvature:
     if bend is None:
-        return Shape(False, False, *sign)
+        return Curvature(False, False, *sign)
     if bend.slope == "even":
-        return Shape(bend.curve == "convex" and inner.convex_size, False, *sign)
-    return Shape(bend.curve == "convex" and inner.convex, bend.curve == "concave" and inner.concave, *sign)
+        return Curvature(bend.curve == "convex" and inner.convex_size, False, *sign)
+    return Curvature(bend.curve == "convex" and inner.convex, bend.curve == "concave" and inner.concave, *sign)
 
 
-def _bend(expr: sp.Expr, inner: Shape) -> Bend | None:
+def _bend(expr: sp.Expr, inner: Curvature) -> Bend | None:
     """The outermost function on the range of its argument; None where no rule knows it."""
     match expr:
         case sp.exp() | softplus():
@@ -119,7 +119,7 @@ def _bend(expr: sp.Expr, inner: Shape) -> Bend | None:
     return None
 
 
-def _on_one_side(inner: Shape, above: Literal["convex", "concave"]) -> Bend | None:
+def _on_one_side(inner: Curvature, above: Literal["convex", "concave"]) -> Bend | None:
     """A rising function that is bent one way above 0 and the other way below."""
     if inner.nonnegative:
         return Bend(above)
@@ -133,31 +133,31 @@ def _is_norm(base: sp.Expr, exponent: sp.Expr, gates: Gates) -> bool:
 
 
 def _is_sum_of_powers(expr: sp.Expr, q: sp.Expr, gates: Gates) -> bool:
-    shape = _shape_of(expr, gates)
+    found = _curvature_of(expr, gates)
     if U not in expr.free_symbols:
-        return shape.nonnegative
+        return found.nonnegative
     match expr:
         case sp.Add() | RowSum():
             return all(_is_sum_of_powers(term, q, gates) for term in expr.args)
         case sp.Mul():
             moving = [factor for factor in expr.args if U in factor.free_symbols]
-            fixed = [_shape_of(factor, gates) for factor in expr.args if U not in factor.free_symbols]
+            fixed = [_curvature_of(factor, gates) for factor in expr.args if U not in factor.free_symbols]
             return len(moving) == 1 and _sign_of_product(fixed)[0] and _is_sum_of_powers(moving[0], q, gates)
         case sp.Pow(args=(base, n)) | Power0(args=(base, n)) if n == q:
-            inner = _shape_of(base, gates)
+            inner = _curvature_of(base, gates)
             return inner.convex_size if n.is_Integer and n % 2 == 0 else inner.convex and inner.nonnegative
     return False
 
 
 def _is_log_convex(expr: sp.Expr, gates: Gates) -> bool:
-    """Whether the logarithm is convex: so are those of sums, products and positive powers of such expressions."""
+    """True if the logarithm is convex: so are those of sums, products and positive powers of such expressions."""
     if U not in expr.free_symbols:
-        return _shape_of(expr, gates).nonnegative
+        return _curvature_of(expr, gates).nonnegative
     match expr:
         case sp.exp(args=(inside,)):
-            return _shape_of(inside, gates).convex
+            return _curvature_of(inside, gates).convex
         case sp.cosh(args=(inside,)):
-            return _shape_of(inside, gates).convex_size
+            return _curvature_of(inside, gates).convex_size
         case sp.Add() | sp.Mul() | RowSum() | RowMax() | larger():
             return all(_is_log_convex(argument, gates) for argument in expr.args)
         case sp.Pow(args=(base, n)) | Power0(args=(base, n)) if n > 0:
@@ -165,7 +165,7 @@ def _is_log_convex(expr: sp.Expr, gates: Gates) -> bool:
     return False
 
 
-def _sign(expr: sp.Expr, shapes: list[Shape], gates: Gates) -> Sign:
+def _sign(expr: sp.Expr, inner: list[Curvature], gates: Gates) -> Sign:
     match expr:
         case sp.Number():
             return bool(expr >= 0), bool(expr <= 0)
@@ -173,23 +173,23 @@ def _sign(expr: sp.Expr, shapes: list[Shape], gates: Gates) -> Sign:
             low, high = dict(gates).get(expr.name, (-float("inf"), float("inf")))
             return low >= 0, high <= 0
         case sp.Add() | RowSum() | RowMax():
-            return all(s.nonnegative for s in shapes), all(s.nonpositive for s in shapes)
+            return all(s.nonnegative for s in inner), all(s.nonpositive for s in inner)
         case larger():
-            return any(s.nonnegative for s in shapes), all(s.nonpositive for s in shapes)
+            return any(s.nonnegative for s in inner), all(s.nonpositive for s in inner)
         case smaller():
-            return all(s.nonnegative for s in shapes), any(s.nonpositive for s in shapes)
+            return all(s.nonnegative for s in inner), any(s.nonpositive for s in inner)
         case sp.Mul():
-            return _sign_of_product(shapes)
+            return _sign_of_product(inner)
         case sp.Pow(exp=n) | Power0(args=(_, n)):
-            return not n.is_Integer or n % 2 == 0 or shapes[0].nonnegative, n.is_Integer and n % 2 == 1 and shapes[0].nonpositive
+            return not n.is_Integer or n % 2 == 0 or inner[0].nonnegative, n.is_Integer and n % 2 == 1 and inner[0].nonpositive
         case sp.exp() | sp.cosh() | magnitude() | sigmoid() | softplus():
             return True, False
         case sp.sinh() | sp.tanh() | sp.asinh() | sp.atan() | sp.erf() | signum():
-            return shapes[0].nonnegative, shapes[0].nonpositive
+            return inner[0].nonnegative, inner[0].nonpositive
     return False, False
 
 
-def _sign_of_product(factors: list[Shape]) -> Sign:
+def _sign_of_product(factors: list[Curvature]) -> Sign:
     if not all(factor.nonnegative or factor.nonpositive for factor in factors):
         return False, False
     odd = sum(not factor.nonnegative for factor in factors) % 2 == 1

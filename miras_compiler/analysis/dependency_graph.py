@@ -18,7 +18,7 @@ DependencyGraph = nx.MultiDiGraph
 
 
 def build_dependency_graph(rule: UpdateRule) -> DependencyGraph[str]:
-    """Every labelled value of one token and what it is computed from."""
+    """Every labelled value of one token, and the values that it is computed from."""
     program = without_automatic(rule.step.program)
     chunk_end = None if rule.step.chunk_end is None else without_automatic(rule.step.chunk_end)
     labels = [*program.labels.items(), *(chunk_end.labels.items() if chunk_end else ())]

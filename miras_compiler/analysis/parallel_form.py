@@ -30,8 +30,8 @@ LAYERED = "depends on the weights of the layers behind, which are written too"
 class ParallelForm:
     """`kind` is one of EXPLANATION's; `blame` names the value of the graph that decides it, None where nothing stands in the way.
 
-    `exact`: the form computes the same function as the token loop, whatever the tile. `suggestion` says what would make a rule parallel
-    that is not, "" for one that is; `change` is the key and the value that it names, None where it names none.
+    `exact`: the form computes the same function as the token loop, whatever the tile. `suggestion` names the change that would make the
+    rule parallel, "" if it is parallel; `change` is the key and the value that it names, None where it names none.
     """
 
     kind: Kind
@@ -68,7 +68,7 @@ def classify_parallel_form(rule: UpdateRule, graph: DependencyGraph[str]) -> Par
         return _token_by_token(rule, graph, rule.weights[0].name)
     if orthogonal is not None and orthogonal.sized and not orthogonal.waits:
         return _token_by_token(rule, graph, f"O{rule.weights[0].name[1:]}")
-    if rule.chunk.linear and not rule.chunk.frozen and rule.mirror_map != A:
+    if rule.chunk.linear and not rule.chunk.has_grid and rule.mirror_map != A:
         where = rule.where("chunk.retention")
         reason = f"token by token, because every token's mirror map is the start of a linear path (chunk.retention: chunk_end, {where})"
         return ParallelForm("token_by_token", reason, None)
@@ -121,7 +121,7 @@ def _with_one_system(rule: UpdateRule, graph: DependencyGraph[str], culprits: li
 
 def _with_known_surprise(rule: UpdateRule, graph: DependencyGraph[str]) -> ParallelForm:
     """The surprises of a tile do not depend on each other: only the way from the dual state to the read is left to decide."""
-    if rule.chunk.frozen:
+    if rule.chunk.has_grid:
         where = rule.where("chunk.gradient")
         cause = f"every surprise of a chunk is taken at the state that enters it (chunk.gradient: chunk_start, {where})"
     else:
@@ -131,7 +131,7 @@ def _with_known_surprise(rule: UpdateRule, graph: DependencyGraph[str]) -> Paral
         step = f"O{rule.weights[0].name[1:]}"
         why = f"but {graph.nodes[step]['text']} of every token is an orthogonalized step (optimizer, {rule.where('optimizer')})"
         return ParallelForm("dual_per_token", f"{cause}; {why}, so the state of every token is formed", step)
-    if rule.mirror_map == A or rule.chunk.linear or (rule.chunk.read == "chunk_start" and rule.chunk.frozen):
+    if rule.mirror_map == A or rule.chunk.linear or (rule.chunk.read == "chunk_start" and rule.chunk.has_grid):
         linear = ", and reads inside the chunk follow a linear path (chunk.retention: chunk_end)" if rule.chunk.linear else ""
         if rule.mirror_map == A and not rule.mirror.identity:
             linear = f", and the mirror map of the retention {rule.kinds['retention']} is the identity here ({rule.where('retention')})"

@@ -1,7 +1,7 @@
-"""What one field of a spec would have to say for a rule that runs token by token to run in parallel.
+"""The field of a spec, and its value, that would make a rule that runs token by token run in parallel.
 
 Candidates come from the schema: where gradients are taken, then the fields of the part that is to blame, then another kind in its
-place. Each is checked, derived and classified like any other spec, and the first that is parallel is told. It is another function.
+place. Each is checked, derived and classified like any other spec; the first that is parallel is the suggestion. It is another function.
 """
 
 from __future__ import annotations

@@ -12,7 +12,7 @@ TILE = 64
 
 
 def has_own_rows(program: Program) -> bool:
-    """Whether every token of a tile has the rows of its window for itself."""
+    """True if every token of a tile has the rows of its window for itself."""
     return any(leaf.name == "owner" for leaf in leaves_of(program))
 
 
@@ -21,4 +21,4 @@ def default_tile(rule: Rule, kind: Kind, own_rows: bool) -> int:
     by_channel = any(rule.axes(gate) for gate in rule.decays) or rule.memory.entrywise
     tile = SMALL_TILE if kind == "dual_per_token" or by_channel else TILE
     tile = max(tile // rule.surprise.window, 1) if own_rows else tile
-    return min(tile, rule.chunk.size) if rule.chunk.frozen else tile
+    return min(tile, rule.chunk.size) if rule.chunk.has_grid else tile

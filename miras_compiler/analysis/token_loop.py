@@ -15,7 +15,7 @@ from miras_compiler.ir.nodes import State
 from miras_compiler.ir.traverse import leaves_of
 from miras_compiler.spec.ties import RETAINED
 
-SPREAD = 3**-0.5  # what a fresh projection, and a fresh convolution, makes of numbers of standard deviation 1
+SPREAD = 3**-0.5  # the standard deviations of a fresh projection's and a fresh convolution's outputs, for inputs of standard deviation 1
 LOWEST = 1e-26  # of a decay that is 0; its logarithm is −60
 
 Token = dict[str, Array]  # rows by name, before ties: [writes, channels]
@@ -41,7 +41,7 @@ class Loop:
         self.shapes = {leaf.name: tuple(self.lengths[axis] for axis in leaf.axes) for leaf in self.leaves if isinstance(leaf, State)}
 
     def draw_token(self, random: np.random.Generator) -> Token:
-        """What projections, convolution, activation and norm of a fresh layer make of a random hidden state."""
+        """The output of a fresh layer's projections, convolution, activation and norm for a random hidden state."""
         writes = self.rule.update.writes
         widths = {"q": (1, self.key), "k": (writes, self.key), "v": (writes, self.value)}
         widths |= {"erase_key": (1, self.key), "erase_write_key": (1, self.key)}
@@ -107,7 +107,7 @@ class Loop:
         return rows
 
     def _init(self, gate: str) -> float:
-        """Where a gate starts; of several heads the one with the largest value."""
+        """The initial value of a gate; of several heads the largest."""
         init = self.spec.gates[gate].init
         return max(init) if isinstance(init, tuple) else init
 

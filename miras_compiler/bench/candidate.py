@@ -1,4 +1,4 @@
-"""One choice of launches: whether its results are right, and what each kernel takes."""
+"""One choice of launches: the correctness of its results, and the time of each kernel."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""What is held against the kernels of one package at one shape: a row for every claim."""
+"""The claims about the kernels of one package at one shape, each with the deviation that was found."""
 
 from __future__ import annotations
 
@@ -39,8 +39,11 @@ MEMBERS = {"cuda": (4, 8), "cpu": (1, 2)}  # sequences and heads: a gate's gradi
 
 
 @dataclass(frozen=True)
-class Row:
-    """One claim: it holds where the error is within the limit. `entry` is the tensor with the worst error, or what went wrong."""
+class Deviation:
+    """The distance of kernels from float64 in one check: right within `limit`, which is infinite where the error is a measure and no claim.
+
+    `entry` is the tensor with the worst error, or the problem that ended the check.
+    """
 
     check: str
     entry: str
@@ -55,12 +58,12 @@ class Row:
         return asdict(self)
 
 
-def row_of(check: str, verdict: Verdict) -> Row:
-    return Row(check, *verdict)
+def deviation_of(check: str, verdict: Verdict) -> Deviation:
+    return Deviation(check, *verdict)
 
 
-def holds(check: str, is_so: bool) -> Row:
-    return Row(check, "", 0.0 if is_so else math.inf, 0.0)
+def holds(check: str, is_so: bool) -> Deviation:
+    return Deviation(check, "", 0.0 if is_so else math.inf, 0.0)
 
 
 @dataclass(frozen=True)
@@ -72,7 +75,7 @@ class Case:
     shape: Shape
     forced: int
 
-    def rows(self) -> Iterator[Row]:
+    def rows(self) -> Iterator[Deviation]:
         yield from self.free_running()
         yield from self.teacher_forced()
         yield self.split()
@@ -107,10 +110,10 @@ class Case:
         own = own_error_of(self.subject, inputs, state, self.dtype, cu_seqlens)
         return compare(self.ours(inputs, state, cu_seqlens), expected, own, self.dtype)
 
-    def free_running(self) -> Iterator[Row]:
-        """Whole sequences, where precisions do not part company whoever computes: steps are smaller until they do not.
+    def free_running(self) -> Iterator[Deviation]:
+        """Whole sequences on which float32 and float64 stay close in every form: steps are made smaller until they do.
 
-        Where that does not help, as near a singular point of a loss, how sensitive the sequence is is told before its row.
+        Where that does not help, as near a singular point of a loss, a row with the sensitivity of the sequence comes first.
         """
         sequences, heads = MEMBERS[self.subject.device]
 
@@ -128,27 +131,27 @@ class Case:
         for label, ((inputs, state), sensed) in samples.items():
             if amplification(self.subject, inputs, state) <= CALM:
                 if not sensed <= STEADY:
-                    yield Row(f"free-running, {label}{SENSITIVE}", "", sensed, math.inf)
-                yield row_of(f"free-running, {label}", self.compared(inputs, state))
+                    yield Deviation(f"free-running, {label}{SENSITIVE}", "", sensed, math.inf)
+                yield deviation_of(f"free-running, {label}", self.compared(inputs, state))
 
-    def teacher_forced(self) -> Iterator[Row]:
+    def teacher_forced(self) -> Iterator[Deviation]:
         """A real length, every chunk from its float64 boundary state, packed; and the same again, bit by bit.
 
-        What rounding does to a run that is not forced is told, and held to nothing.
+        The growth of rounding in a run that is not forced is reported, without a limit.
         """
         shape = self.shape._replace(batch=1, tokens=self.forced)
         if self.forced >= 2 * THOUSAND:
             growth = rounding_growth(self.subject, self.subject.inputs(shape, Regime(self.eta), self.dtype), self.subject.state(1, shape))
-            yield Row(f"free-running, T {self.forced}, float32: growth of rounding per 1,000 tokens", "o", growth, math.inf)
+            yield Deviation(f"free-running, T {self.forced}, float32: growth of rounding per 1,000 tokens", "o", growth, math.inf)
         given = forced(self.subject, shape, self.dtype, Regime(self.eta))
-        yield row_of(f"teacher-forced, T {self.forced}", self.compared(*given))
+        yield deviation_of(f"teacher-forced, T {self.forced}", self.compared(*given))
         first_run = self.ours(*given)
         poison = torch.full((1 << (28 if self.subject.device == "cuda" else 20),), math.nan, device=self.subject.device)
         del poison
         again = self.ours(*given)
         yield holds("same bits twice, over memory full of NaN", all(torch.equal(x, again[name]) for name, x in first_run.items()))
 
-    def split(self) -> Row:
+    def split(self) -> Deviation:
         """A sequence in four calls, cut inside of chunks too."""
         tile = self.subject.tile
         inputs, state = self.bounded(1, 2 * tile + 7, 2)
@@ -162,9 +165,9 @@ class Case:
                 outputs.append(o)
         whole = {"o": torch.cat(outputs, 1), **current}
         own = own_error_of(self.subject, inputs, state, self.dtype)
-        return row_of("split in four = whole", compare(whole, {n: x for n, x in expected.items() if n in whole}, own, self.dtype))
+        return deviation_of("split in four = whole", compare(whole, {n: x for n, x in expected.items() if n in whole}, own, self.dtype))
 
-    def decoded(self) -> Row:
+    def decoded(self) -> Deviation:
         """Token by token, the state handed on."""
         length = 9
         inputs, state = self.bounded(2, length, 2)
@@ -178,9 +181,9 @@ class Case:
                 outputs.append(o)
         found = {"o": torch.cat(outputs, 1), **current}
         own = own_error_of(self.subject, inputs, state, self.dtype)
-        return row_of("token by token", compare(found, {n: x for n, x in expected.items() if n in found}, own, self.dtype))
+        return deviation_of("token by token", compare(found, {n: x for n, x in expected.items() if n in found}, own, self.dtype))
 
-    def prefix(self) -> Row:
+    def prefix(self) -> Deviation:
         """Tokens from the middle of the second chunk on leave the outputs before them as they are."""
         first = self.subject.tile + self.subject.tile // 2
         inputs, state = self.bounded(1, 2 * self.subject.tile + 7, 2)
@@ -193,7 +196,7 @@ class Case:
         bits, bits2 = (x[:, :first].contiguous().view(torch.uint8) for x in (o, o2))  # those of a sequence that diverges, too
         return holds("prefix causality, bits", torch.equal(bits, bits2))
 
-    def graphs(self) -> Row:
+    def graphs(self) -> Deviation:
         """torch.compile(fullgraph=True) over several lengths: the number of graphs."""
         graphs = 0
 
@@ -211,4 +214,4 @@ class Case:
         for tokens in (16, 25, 19, 70, 17):
             inputs, state = self.drawn(1, tokens, 2, Regime(0.05))
             compiled(lowered(inputs, self.dtype), single(state))
-        return Row("torch.compile(fullgraph=True): graphs over 5 lengths", str(graphs), float(graphs), GRAPHS)
+        return Deviation("torch.compile(fullgraph=True): graphs over 5 lengths", str(graphs), float(graphs), GRAPHS)

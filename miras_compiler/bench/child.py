@@ -1,4 +1,4 @@
-"""What runs in a process of its own: `python -m miras_compiler.bench.child TASK JSON` prints one JSON object a line."""
+"""The tasks of a child process: `python -m miras_compiler.bench.child TASK JSON` prints one JSON object a line."""
 
 from __future__ import annotations
 
@@ -22,14 +22,14 @@ OURS = {"backend": "triton"}  # never the PyTorch form, which "auto" falls back 
 
 def check(given: Mapping[str, Any]) -> Rows:
     """The rows of one case; `rows` of them where that is given. Widths whose state is too large for kernels have a row that says so."""
-    from miras_compiler.bench.checks import REFUSED, Case, Row
+    from miras_compiler.bench.checks import REFUSED, Case, Deviation
 
     case = Case(Subject(Path(given["package"]), given["device"]), getattr(torch, given["dtype"]), Shape(*given["shape"]), given["forced"])
     try:
         for row in islice(case.rows(), given.get("rows")):
             yield row.as_dict()
     except case.subject.too_large as refusal:
-        yield Row(REFUSED, str(refusal), 0.0, 0.0).as_dict()
+        yield Deviation(REFUSED, str(refusal), 0.0, 0.0).as_dict()
 
 
 def warm(given: Mapping[str, Any]) -> Rows:
@@ -43,7 +43,7 @@ def warm(given: Mapping[str, Any]) -> Rows:
 
 
 def warm_pytorch(given: Mapping[str, Any]) -> Rows:
-    """Compiles the PyTorch form likewise."""
+    """Compiles the PyTorch form for a shape but for its length."""
     from miras_compiler.bench.speed import pytorch_form
 
     subject, shape, dtype = _subject(given)
@@ -77,7 +77,7 @@ def pytorch(given: Mapping[str, Any]) -> Rows:
 
 
 def warm_peer(given: Mapping[str, Any]) -> Rows:
-    """Compiles what a peer compiles, at a short shape."""
+    """Compiles the kernels of a peer, at a short shape."""
     from miras_compiler.bench.contender import small
     from miras_compiler.bench.peers import PEERS
 
@@ -103,7 +103,7 @@ def candidate(given: Mapping[str, Any]) -> Rows:
 
 
 def device(given: Mapping[str, Any]) -> Rows:
-    """What this process runs on."""
+    """The device of this process."""
     yield {"device": torch.cuda.get_device_name() if torch.cuda.is_available() else "", "torch": torch.__version__}
 
 

@@ -1,4 +1,4 @@
-"""A task in a process of its own, with a limit in seconds: what it reported, and what went wrong if it did not end well."""
+"""A task in a process of its own, with a limit in seconds: its reports, and the problem if it did not end well."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ ROOT = Path(__file__).resolve().parents[2]
 
 
 class Answer(NamedTuple):
-    """What a child reported, one object after another, and "" or why it ended before its end."""
+    """The objects that a child reported, in order, and the reason why it ended early, or ""."""
 
     rows: list[dict[str, Any]]
     problem: str
@@ -31,7 +31,7 @@ _stopped = threading.Event()
 def stopped_with_us() -> Iterator[None]:
     """An interrupt or a request to end, within, kills all children first, those that other threads wait for too, and starts no more.
 
-    What they had said by then counts for nothing: all who wait for one get the interrupt.
+    Their reports until then are dropped: all who wait for one get the interrupt.
     """
 
     def end(number: int, frame: object) -> None:
@@ -50,7 +50,8 @@ def stopped_with_us() -> Iterator[None]:
 
 
 def run_child(task: str, arguments: Mapping[str, object], limit: float, environment: Mapping[str, str] | None = None) -> Answer:
-    """Runs a task of `miras_compiler.bench.child`. After `limit` seconds the child and its own children are killed; what it said counts.
+    """Runs a task of `miras_compiler.bench.child`. After `limit` seconds the child and its own children are killed; its reports until then
+    count.
 
     KeyboardInterrupt where `stopped_with_us` ended it.
     """

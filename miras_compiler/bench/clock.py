@@ -13,16 +13,16 @@ CALLS, ENOUGH = (5, 100), 2000.0  # how many calls are timed: as many as take so
 
 
 class Clock(Protocol):
-    """What a measurement needs of a device."""
+    """A device's clock: the functions that a measurement calls."""
 
     def timed(self, function: Callable[[], object]) -> Callable[[], float]:
-        """Calls the function once, and returns what will tell how many milliseconds it took when it is done."""
+        """Calls the function once, and returns a function that gives its milliseconds when it is done."""
 
     def median_ms(self, function: Callable[[], object]) -> float:
         """Median time of a call, in milliseconds."""
 
     def peak_gib(self, function: Callable[[], object]) -> float:
-        """Most memory that is allocated during a call, in GiB, with what was allocated before."""
+        """The peak of allocated memory during a call, in GiB, with the memory that was allocated before."""
 
 
 class CudaClock:

@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
-import json
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from typing import Any, NamedTuple
 
 from miras_compiler.bench.children import Answer, run_child
+from miras_compiler.models import read_manifest
+from miras_compiler.records import Result
 
 AT_ONCE = 3  # verifications that share the memory of a GPU
 VERDICTS = 2  # one at a small shape, one at the shape itself
@@ -29,25 +30,45 @@ class Job(NamedTuple):
         return f"{self.package.name} D{self.shape[3]}{hidden} chunk {self.chunk}"
 
 
-class Figure(NamedTuple):
-    """One contender: times in milliseconds of `tokens` tokens, memory in GiB, the error against float64 or its own reference.
+UNITS = {"forward": "ms", "both": "ms", "peak_gib": "GiB", "roofline_forward": "ms", "roofline_both": "ms", "error": ""}
 
-    Without times there is a `problem`: what went wrong, or why a speed is refused.
+
+class Figure(NamedTuple):
+    """One contender at a package's shape: milliseconds of `tokens` tokens, GiB of memory, the error against float64 or its own reference.
+
+    Without times there is a `problem`: the failure, or the reason why a speed is refused.
     """
 
-    label: str
+    job: Job
     contender: str
     tokens: int
     values: Mapping[str, Any]
     problem: str
 
-    def as_dict(self) -> dict[str, Any]:
-        return {"label": self.label, "contender": self.contender, "tokens": self.tokens, **self.values, "problem": self.problem}
+    @property
+    def label(self) -> str:
+        return self.job.label
+
+    def recorded(self, digest: str) -> list[Result]:
+        """A result for every number; where there is no speed, one that says why."""
+        name, values = self.job.package.name, self.values
+        about = {"label": self.label, "contender": self.contender, "tokens": self.tokens, "remark": str(values.get("remark", ""))}
+        found = []
+        for what in (each for each in UNITS if each in values):
+            more = {"entry": values["entry"]} if what == "error" and "entry" in values else {}
+            if what.startswith("roofline_"):
+                more = {"bound": values[what.replace("roofline", "bound")]}
+            limit = values.get("limit") if what == "error" else None
+            passed = None if limit is None else bool(values[what] <= limit)
+            found.append(Result(what, name, digest, values[what], limit, UNITS[what], passed, about={**about, **more}))
+        if self.problem:
+            found.append(Result("speed", name, digest, passed=False, note=self.problem, about=about))
+        return found
 
 
 def job_of(package: Path, batch: int, tokens: int, peers: Mapping[str, tuple[str, ...]]) -> Job:
     """A package at its own widths; `peers` are the names of peers by the name of a package."""
-    manifest = json.loads((package / "manifest.json").read_text(encoding="utf-8"))
+    manifest = read_manifest(package)
     dims = manifest["dims"]
     shape = (batch, tokens, dims["H"], dims["K"], dims["V"], dims.get("N", 0))
     return Job(package, shape, manifest["chunk"]["size"], peers.get(manifest["name"], ()))
@@ -90,7 +111,7 @@ def peer_arguments(peer: str, job: Job) -> dict[str, object]:
 
 
 def kernel_figure(job: Job, verdict: Answer, speed: Answer) -> Figure:
-    """The figures of the kernels, out of what the children reported."""
+    """The figures of the kernels, from the reports of the children."""
     last = dict(verdict.rows[-1]) if verdict.rows else {}
     error: dict[str, Any] = {name: x for name, x in last.items() if name in ("entry", "error", "limit")}
     if not last.get("passed", True):
@@ -99,12 +120,12 @@ def kernel_figure(job: Job, verdict: Answer, speed: Answer) -> Figure:
         problem = f"no speed: not verified, {verdict.problem}"
     else:
         error, problem = {**error, **(speed.rows[0] if speed.rows else {})}, "" if speed.rows else speed.problem
-    return Figure(job.label, "kernels", job.shape[0] * job.shape[1], error, problem)
+    return Figure(job, "kernels", job.shape[0] * job.shape[1], error, problem)
 
 
 def pytorch_figure(job: Job, answer: Answer) -> Figure:
     values = answer.rows[-1] if answer.rows and not answer.problem else {}
-    return Figure(job.label, "PyTorch, compiled", job.shape[0] * job.shape[1], values, "" if values else answer.problem)
+    return Figure(job, "PyTorch, compiled", job.shape[0] * job.shape[1], values, "" if values else answer.problem)
 
 
 def peer_figure(job: Job, peer: str, answer: Answer) -> Figure:
@@ -113,4 +134,4 @@ def peer_figure(job: Job, peer: str, answer: Answer) -> Figure:
     if batch != job.shape[0]:
         contender += f", B{batch}"
     problem = answer.problem or ("" if "both" in values else "it does not fit into memory")
-    return Figure(job.label, contender, batch * job.shape[1], values, problem)
+    return Figure(job, contender, batch * job.shape[1], values, problem)

@@ -1,4 +1,4 @@
-"""What stands beside a package's kernels on one GPU: the work that it does, and how far it is from float64."""
+"""A rival of a package's kernels on one GPU: the work that it does, and its distance from float64."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ from miras_compiler.bench.subject import Shape
 
 
 class Setting(NamedTuple):
-    """What a peer is set against: a package, a shape, and the package's chunk length."""
+    """The work that a peer repeats: a package, a shape, and the package's chunk length."""
 
     package: Path
     shape: Shape
@@ -31,7 +31,7 @@ class Contender(NamedTuple):
 
 
 class Peer(NamedTuple):
-    """`build` makes it, `error` is its distance from float64 at a small shape; `function` says what it computes."""
+    """`build` makes it, `error` is its distance from float64 at a small shape; `function` names the function that it computes."""
 
     module: str
     function: str

@@ -6,10 +6,11 @@ import math
 from collections.abc import Callable, Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
-from typing import Any, NamedTuple
+from typing import NamedTuple
 
-from miras_compiler.bench.checks import Row
+from miras_compiler.bench.checks import Deviation
 from miras_compiler.bench.children import run_child
+from miras_compiler.records import Result
 
 HEADS, FORCED = 4, 2048
 
@@ -33,9 +34,14 @@ DEEP = (
 
 
 class CaseResult(NamedTuple):
-    name: str
+    """The deviations of a package's kernels at some widths."""
+
+    package: Path
     widths: Widths
-    rows: tuple[Row, ...]
+    rows: tuple[Deviation, ...]
+
+    def recorded(self, digest: str) -> list[Result]:
+        return [_recorded(self, row, digest) for row in self.rows]
 
 
 def check_packages(
@@ -48,7 +54,7 @@ def check_packages(
     jobs = [(package, (DEEP if deep else MATRIX)[index]) for index in range(min(cases, len(MATRIX))) for package, deep in packages]
 
     def run(job: tuple[Path, Widths]) -> CaseResult:
-        result = CaseResult(job[0].name, job[1], tuple(case_rows(*job, limit)))
+        result = CaseResult(job[0], job[1], tuple(case_rows(*job, limit)))
         tell(result)
         return result
 
@@ -56,15 +62,17 @@ def check_packages(
         return list(pool.map(run, jobs))
 
 
-def case_rows(package: Path, widths: Widths, limit: float) -> Iterator[Row]:
+def case_rows(package: Path, widths: Widths, limit: float) -> Iterator[Deviation]:
     shape = (1, 1, HEADS, widths.key, widths.key, widths.hidden)
     given = {"package": str(package), "dtype": widths.dtype, "shape": shape, "forced": FORCED, "device": "cuda"}
     answer = run_child("check", given, limit)
-    yield from (Row(**row) for row in answer.rows)
+    yield from (Deviation(**row) for row in answer.rows)
     if answer.problem:
-        yield Row("runs to its end", answer.problem, math.inf, 0.0)
+        yield Deviation("runs to its end", answer.problem, math.inf, 0.0)
 
 
-def as_dicts(results: Sequence[CaseResult]) -> list[dict[str, Any]]:
-    """For programs: a row of the table each."""
-    return [{"name": each.name, **each.widths._asdict(), **row.as_dict()} for each in results for row in each.rows]
+def _recorded(case: CaseResult, row: Deviation, digest: str) -> Result:
+    about = {**case.widths._asdict(), "entry": row.entry}
+    claimed = not math.isinf(row.limit)
+    limit, passed = (row.limit, row.passed) if claimed else (None, None)
+    return Result(row.check, case.package.name, digest, row.error, limit, passed=passed, about=about)

@@ -21,7 +21,7 @@ Source = str | Callable[[Tensors], Tensor]
 
 
 class Operator(NamedTuple):
-    """Where an operator stands, and what it calls our inputs; a function makes an argument out of several of them.
+    """The module of an operator, and its names for our inputs; a function makes an argument out of several of them.
 
     `ties` are inputs of ours that it takes to be others.
     """

@@ -1,4 +1,4 @@
-"""Teacher-forced tokens: a real length, every chunk from its own float64 state, and nothing on which precisions part company."""
+"""Teacher-forced tokens: a real length, every chunk from its own float64 state, and no value on which float32 takes another branch."""
 
 from __future__ import annotations
 
@@ -11,11 +11,11 @@ from torch.utils._python_dispatch import TorchDispatchMode
 from miras_compiler.bench.precision import Tensors, sensitivity, single, steady
 from miras_compiler.bench.subject import Regime, Shape, Subject
 
-MARGINS = {torch.float32: 1e-4, torch.bfloat16: 0.1}  # the least size of what a sign is taken of, far above its error
+MARGINS = {torch.float32: 1e-4, torch.bfloat16: 0.1}  # the least size of a sign's argument, far above its error
 
 
 class Forced(NamedTuple):
-    """Packed sequences of a chunk each; `state` is what each of them starts from."""
+    """Packed sequences of a chunk each; `state` is the initial state of each."""
 
     inputs: Tensors
     state: Tensors
@@ -23,7 +23,7 @@ class Forced(NamedTuple):
 
 
 class Signs(TorchDispatchMode):  # type: ignore[no-untyped-call]
-    """Notes what signs are taken of."""
+    """Notes the arguments of signs."""
 
     def __init__(self) -> None:
         super().__init__()  # type: ignore[no-untyped-call]
@@ -72,12 +72,12 @@ def in_chunks(subject: Subject, inputs: Tensors, state: Tensors, dtype: torch.dt
 
 
 def is_residual(x: Tensor, moved: Tensor) -> bool:
-    """Whether it loses 1 everywhere where all values gain 1. The state does not, whose sign some mirror maps take."""
+    """True if it loses 1 everywhere where all values gain 1. The state does not, whose sign some mirror maps take."""
     return torch.allclose(x - moved, torch.ones_like(x), rtol=0, atol=1e-6)
 
 
 def apart(v: Tensor, residual: Tensor, dtype: torch.dtype) -> Tensor:
-    """Values further from what was predicted, where the residual is so near to 0 that rounding could turn its sign.
+    """Values further from their predictions, where the residual is so near to 0 that rounding could turn its sign.
 
     Done only where predictions do not depend on them: where all surprises of a chunk are taken at the state that enters it.
     """

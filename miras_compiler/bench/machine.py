@@ -18,7 +18,7 @@ class Machine(NamedTuple):
 
 
 def find_gpu() -> Machine:
-    """The first GPU; InputError with what to do where torch or Triton see none."""
+    """The first GPU; InputError with the remedy where torch or Triton see none."""
     import torch
 
     remedy = "run it on a machine with an NVIDIA GPU, or verify the kernels here with TRITON_INTERPRET=1 miras verify"

@@ -1,4 +1,4 @@
-"""What users would pick instead, by the name of a spec."""
+"""The libraries that users would pick instead, by the name of a spec."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""How far the kernels are from the float64 form, and how far they may be: the oracle that a speed must pass."""
+"""The distance of the kernels from the float64 form, and its limit: the oracle that a speed must pass."""
 
 from __future__ import annotations
 
@@ -41,17 +41,17 @@ class RoundedProducts(TorchDispatchMode):  # type: ignore[no-untyped-call]
 
 
 def lowered(inputs: Tensors, dtype: torch.dtype, gates: torch.dtype | None = None) -> Tensors:
-    """The inputs in the dtype of a run; what is no query, key or value in `gates`, where that is given."""
+    """The inputs in the dtype of a run; all but queries, keys and values in `gates`, where that is given."""
     return {name: x.to(dtype if name in ("q", "k", "v") else gates or dtype) for name, x in inputs.items()}
 
 
 def single(state: Mapping[str, Tensor]) -> Tensors:
-    """A state in float32; positions and lengths stay what they are."""
+    """A state in float32; positions and lengths keep their type."""
     return {name: x.float() if x.is_floating_point() else x for name, x in state.items()}
 
 
 class Verdict(NamedTuple):
-    """The entry that uses most of what it may: its error and its limit."""
+    """The entry nearest to its limit, or farthest beyond it: its error and its limit."""
 
     entry: str
     error: float
@@ -103,7 +103,7 @@ def own_error_of(
     cu_seqlens: Tensor | None = None,
     weights: Callable[[Mapping[str, Tensor]], Tensors] = cotangents,
 ) -> Tensors:
-    """What the PyTorch form gives in the precision of the kernels: float32, or float64 with the operands of products rounded.
+    """The result of the PyTorch form in the precision of the kernels: float32, or float64 with the operands of products rounded.
 
     The latter in one thread, forward and backward: it is by thread that products are rounded. InternalError where they are in one direction
     alone; a memory that is a vector has none.
@@ -156,7 +156,7 @@ def amplification(subject: Subject, inputs: Tensors, state: Tensors) -> float:
 
 
 def rounding_growth(subject: Subject, inputs: Tensors, state: Tensors) -> float:
-    """By how much the error of the PyTorch form in float32 grows per 1,000 tokens: the root of what it grows by over whole thousands."""
+    """The factor by which the error of the PyTorch form in float32 grows per 1,000 tokens: the root of its growth over whole thousands."""
     with torch.no_grad():
         exact = subject.reference(**inputs, initial_state=state)[0]
         rounded = subject.reference(**lowered(inputs, torch.float32), initial_state=single(state))[0]
@@ -179,12 +179,12 @@ def sensitivity(subject: Subject, inputs: Tensors, state: Tensors, cu_seqlens: T
 
 
 def is_bounded(results: Mapping[str, Tensor]) -> bool:
-    """Whether outputs and states stay below LARGEST; nan does not."""
+    """True if outputs and states stay below LARGEST; nan does not."""
     return all(bool((x.abs() < LARGEST).all()) for x in results.values() if x.is_floating_point())
 
 
 def steady(draw: Callable[[Regime, int], Drawn], sense: Callable[[Drawn], float], regime: Regime) -> tuple[Drawn, float]:
-    """What is drawn in the regime, with steps and decays smaller until changes grow no more than STEADY says, or they are least; how much.
+    """Draws in the regime, with smaller steps and decays until changes grow no more than STEADY or they are least; and that growth.
 
     A memory with LayerNorm has chunks whose gradients multiply a change of the weights by hundreds. One of them makes nearly all of the
     error of all, and that of the form that kernels are measured by: both are draws of luck then, and a limit says nothing. So it is where

@@ -1,4 +1,4 @@
-"""The least time that a GPU needs for what the kernels compute and move: operations by the manifest, bytes by the launches."""
+"""The least time that a GPU needs for the operations and bytes of the kernels: operations by the manifest, bytes by the launches."""
 
 from __future__ import annotations
 
@@ -33,7 +33,7 @@ def roofline(subject: Subject, shape: Shape, lines: Sequence[str], moved: int, g
 
 
 def bytes_moved(subject: Subject, function: Callable[[], object]) -> int:
-    """Bytes of all tensors that the kernels of a call take: each is read or written once, what is saved for the backward pass too.
+    """Bytes of all tensors that the kernels of a call take: each is read or written once, those saved for the backward pass too.
 
     Of tensors for all tiles, a launch for a part of the tiles takes its share.
     """
@@ -54,7 +54,9 @@ def bytes_moved(subject: Subject, function: Callable[[], object]) -> int:
 
 @contextmanager
 def around_launches(subject: Subject, wrap: Callable[[str, Any, Sequence[Any], Callable[[], None]], object]) -> Iterator[None]:
-    """Every launch within goes through `wrap`, with the kernel's name, the sizes of the call, its tensors, and what launches it."""
+    """Every launch within goes through `wrap`, with the kernel's name, the sizes of the call, its tensors, and the function that launches
+    it.
+    """
     kind = subject.launching.Launch
     original = kind.__call__
 

@@ -52,7 +52,7 @@ def measure(work: Work, clock: Clock) -> dict[str, Any]:
 
 
 def kernels(subject: Subject, shape: Shape, dtype: torch.dtype, clock: Clock, gpu: GPU | None, **options: Any) -> dict[str, Any]:
-    """The times of the package's own kernels, beside the roofline of what they compute and move."""
+    """The times of the package's own kernels, beside the roofline of their operations and bytes."""
     work = Work(subject, shape, dtype, subject.operator, **options)
     row = measure(work, clock)
     for name, lines, call in (("forward", FORWARD, work.forward), ("both", BOTH, work.both)):

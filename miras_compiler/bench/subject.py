@@ -2,17 +2,14 @@
 
 from __future__ import annotations
 
-import importlib
-import json
 import math
-import sys
 from pathlib import Path
 from typing import Any, NamedTuple
 
 import torch
 from torch import Tensor
 
-from miras_compiler.errors import InputError
+from miras_compiler.models import open_package, part_of, read_manifest
 
 DOUBLE = torch.float64
 
@@ -33,7 +30,7 @@ class Shape(NamedTuple):
 
 
 class Regime(NamedTuple):
-    """What inputs are like: the largest step, the largest loss of logarithm per token, keys of pairwise cosine about 1/(1 + spread²)."""
+    """The range of inputs: the largest step, the largest loss of logarithm per token, keys of pairwise cosine about 1/(1 + spread²)."""
 
     eta: float
     decay: float = 0.05
@@ -44,33 +41,18 @@ class Regime(NamedTuple):
         return self._replace(eta=self.eta / 4, decay=self.decay / 4)
 
 
-def _forget_namesakes(folder: Path) -> None:
-    """Another folder's package of the same name may have been imported; importing would return that one again."""
-    known = getattr(sys.modules.get(folder.name), "__file__", None)
-    if known and Path(known).resolve().parent != folder.resolve():
-        for module in [each for each in sys.modules if each.partition(".")[0] == folder.name]:
-            del sys.modules[module]
-
-
 class Subject:
-    """A package: its operator, its plain PyTorch form, and what its manifest says. InputError where there is none."""
+    """A package: its operator, its plain PyTorch form, and its manifest. InputError where there is none."""
 
     def __init__(self, folder: Path, device: str = "cuda") -> None:
-        if not (folder / "manifest.json").is_file():
-            raise InputError(f"{folder}: no generated package here (no manifest.json); compile the spec first")
         self.folder, self.name, self.device = folder, folder.name, device
-        self.manifest = json.loads((folder / "manifest.json").read_text(encoding="utf-8"))
-        _forget_namesakes(folder)
-        sys.path.insert(0, str(folder.resolve().parent))
-        try:
-            self.kernels = importlib.import_module(f"{self.name}.kernels")
-            self.chunked = importlib.import_module(f"{self.name}.chunked")
-            self.launching = importlib.import_module(f"{self.name}.runtime_launch")
-            self.contract = importlib.import_module(f"{self.name}.contract").CONTRACT
-            self.too_large = importlib.import_module(f"{self.name}.runtime_triton").TooLarge  # raised for widths that kernels cannot hold
-            operators = importlib.import_module(f"{self.name}.ops")
-        finally:
-            sys.path.pop(0)
+        self.manifest = read_manifest(folder)
+        package = open_package(folder)
+        self.kernels, self.chunked, self.launching, operators = (
+            part_of(package, name) for name in ("kernels", "chunked", "runtime_launch", "ops")
+        )
+        self.contract = part_of(package, "contract").CONTRACT
+        self.too_large = part_of(package, "runtime_triton").TooLarge  # raised for widths that kernels cannot hold
         self.operator = getattr(operators, f"chunk_{self.name}")
         self.decoder = getattr(operators, f"fused_recurrent_{self.name}")
         self.reference = getattr(self.chunked, f"torch_chunk_{self.name}")
@@ -113,7 +95,7 @@ class Subject:
         if name in named:
             return named[name]
         uniform = torch.rand(size, generator=generator, dtype=DOUBLE, device=self.device)
-        if name == "erase_write_key":  # erases a part of what its key finds, and no more
+        if name == "erase_write_key":  # erases a part of the value at its key, and no more
             return uniform * drawn["erase_key"]
         if name == "feature_coefficients":
             return torch.lgamma(torch.arange(1, size[0] + 1, dtype=DOUBLE, device=self.device)).exp().rsqrt()
@@ -164,7 +146,7 @@ class Subject:
         return [lengths.get(axis, 1) for axis in self.axes[name]]
 
     def tokens(self, inputs: dict[str, Tensor], first: int, end: int | None = None) -> dict[str, Tensor]:
-        """The inputs of some tokens; what is no row of tokens as it is."""
+        """The inputs of some tokens; inputs without rows of tokens as they are."""
         writes = self.contract.writes
         rows = {"T": 1, "R": writes.number if writes is not None else 1}
         found = {}

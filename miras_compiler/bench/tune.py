@@ -17,6 +17,7 @@ from typing import Any, NamedTuple
 
 from miras_compiler.bench.comparison import Job, Runner
 from miras_compiler.gpus.launch_table import Launch, TableRow
+from miras_compiler.records import Result
 
 LAUNCHES = tuple(
     Launch(*each)
@@ -53,11 +54,24 @@ class Candidate(NamedTuple):
 
 
 class Outcome(NamedTuple):
-    """How a candidate fared: milliseconds of a forward and backward pass and of every kernel, or what is wrong with it."""
+    """The outcome of a candidate: milliseconds of a forward and backward pass and of every kernel, or the problem with it."""
 
     both: float
     kernels: Mapping[str, float]
     problem: str
+
+
+class Tuned(NamedTuple):
+    """The row of the launch table for a package, and the times under its launches."""
+
+    package: Path
+    row: TableRow
+    outcome: Outcome
+
+    def recorded(self, digest: str) -> list[Result]:
+        about = {"row": json.loads(self.row.text())}
+        times = {"both": self.outcome.both, **{f"kernel {name}": ms for name, ms in self.outcome.kernels.items()}}
+        return [Result(what, self.package.name, digest, ms, unit="ms", about=about) for what, ms in times.items()]
 
 
 @dataclass
@@ -69,7 +83,7 @@ class Journal:
 
     def __post_init__(self) -> None:
         text = self.file.read_text(encoding="utf-8") if self.file.exists() else ""
-        whole, _, half = text.rpartition("\n")  # whoever was killed left half a line
+        whole, _, half = text.rpartition("\n")  # a search that was killed left half a line
         if half:
             self.file.write_text(f"{whole}\n" if whole else "", encoding="utf-8")
         for line in whole.splitlines():
@@ -101,7 +115,7 @@ class Search:
         return {**shape, "launches": launches, "tile": candidate.tile, "whole": candidate.whole}
 
     def warm(self, candidates: Sequence[Candidate]) -> None:
-        """Compiles what is to be tried, many at once; who fails here will be told so when it is tried."""
+        """Compiles the candidates, many at once; a failure is reported when the candidate is tried."""
         new = [each for each in candidates if each.key not in self.journal.known]
         with ThreadPoolExecutor(self.processes) as pool:
             list(pool.map(lambda each: self.run("warm", self.arguments(each), self.limit), new))
@@ -125,7 +139,7 @@ class Search:
 
 
 def tune(search: Search, tiles: Sequence[int | None]) -> tuple[Candidate, Outcome] | None:
-    """The fastest candidate that is right at the whole shape, or None where not even what is shipped is."""
+    """The fastest candidate that is right at the whole shape, or None where not even the shipped launches are."""
     tried = {candidate: search.outcome(candidate) for candidate in (Candidate(tile, ()) for tile in tiles)}
     names = next((tuple(outcome.kernels) for outcome in tried.values() if not outcome.problem), ())
     uniform = [Candidate(tile, tuple((name, launch) for name in names)) for tile, launch in product(tiles, LAUNCHES) if names]
@@ -160,5 +174,5 @@ def fastest(tried: Mapping[Candidate, Outcome], tile: int | None) -> Iterator[tu
 
 
 def table_row(candidate: Candidate, job: Job, gpu: str, form: str) -> TableRow:
-    """The row of the launch table that says what was found."""
+    """The row of the launch table for a candidate."""
     return TableRow(gpu, form, max(job.shape[3:]), candidate.tile or job.chunk, dict(candidate.launches))

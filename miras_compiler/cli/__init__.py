@@ -1,4 +1,4 @@
-"""The command line, `miras`: a thin layer over the stages. Every command imports what it needs when it runs."""
+"""The command line, `miras`: a thin layer over the stages. Every command imports its stages when it runs."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""The commands, one file each, and what applies to all of them."""
+"""The commands, one file each, and the settings of all of them."""
 
 from __future__ import annotations
 
@@ -27,8 +27,8 @@ from miras_compiler.cli import (
     train,
     verify,
 )
-from miras_compiler.cli.console import is_plain
 from miras_compiler.cli.main import INTERRUPTED, NO_READER
+from miras_compiler.console import is_plain
 from miras_compiler.version import __version__
 
 

@@ -8,11 +8,11 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from miras_compiler.cli.console import busy
 from miras_compiler.cli.options import Json, OutputFolder, Settings
+from miras_compiler.console import busy
 
 if TYPE_CHECKING:
-    from miras_compiler.cli.bench_runs import Kind
+    from miras_compiler.bench.run import Kind
 
 
 def bench(
@@ -40,7 +40,7 @@ def bench(
 ) -> None:
     """Measure kernels on this machine's GPU, beside their peers, or search for their best launches.
 
-    A speed is told only of results that agree with float64, at a small shape and at the one that is timed.
+    A speed is printed only for results that agree with float64, at a small shape and at the one that is timed.
 
     Everything runs in processes of its own: a kernel that dies ends nothing else.
     """
@@ -54,7 +54,7 @@ def bench(
     machine = find_gpu()
     packages = tuple(package_of(path, output, settings) for path in specs)
 
-    from miras_compiler.cli.bench_runs import Bench
+    from miras_compiler.bench.run import Bench
 
     kind: Kind = chosen[0] if chosen else "kernels"
     Bench(kind, packages, machine, batch, tokens, cases, limit, processes, results, journal, as_json).run()

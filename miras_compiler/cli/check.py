@@ -4,8 +4,8 @@ from __future__ import annotations
 
 import typer
 
-from miras_compiler.cli.console import show_json
 from miras_compiler.cli.options import Json, Settings, SpecFiles
+from miras_compiler.console import show_json
 
 
 def check(specs: SpecFiles, settings: Settings = None, as_json: Json = False) -> None:

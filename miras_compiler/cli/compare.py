@@ -7,8 +7,8 @@ from typing import Annotated
 
 import typer
 
-from miras_compiler.cli.console import Row, busy, show_json, show_table
 from miras_compiler.cli.options import Json
+from miras_compiler.console import Row, busy, show_json, show_table
 
 FEWEST, MOST = 2, 8
 
@@ -29,7 +29,7 @@ def compare(
 
     The page is one file that loads nothing: choices, rules, dependency graphs, parallel forms, code, costs, results, stability.
 
-    What cannot be read or compiled is said on the page and on stderr, the others are compared, and the exit code is 2.
+    Paths that cannot be read or compiled are named on the page and on stderr, the others are compared, and the exit code is 2.
     """
     from miras_compiler.errors import InputError
 

@@ -4,8 +4,8 @@ from __future__ import annotations
 
 from pathlib import Path
 
-from miras_compiler.cli.console import Row, busy, show_json, show_table
 from miras_compiler.cli.options import Json, OutputFolder, Settings, SpecFiles
+from miras_compiler.console import Row, busy, show_json, show_table
 
 
 def compile_packages(specs: SpecFiles, output: OutputFolder = Path("generated"), settings: Settings = None, as_json: Json = False) -> None:

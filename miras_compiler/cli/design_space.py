@@ -1,4 +1,4 @@
-"""The design space as Markdown: every kind with its formula, the form it runs in and its kernels, and what the checks make of all
+"""The design space as Markdown: every kind with its formula, the form it runs in and its kernels, and the verdicts of the checks on all
 combinations.
 
 Nothing here knows a kind: the tables come from the elements, from compiling a base spec with one of its choices exchanged, and from
@@ -36,25 +36,25 @@ ORDER_OF = {"exact": "before_gradient", "chunk_start": "after_gradient"}  # the 
 PRODUCT = ("memory", "attentional_bias", "retention", "optimizer")
 
 Choice = Mapping[str, str]  # key of a spec -> kind
-Known = dict[tuple[object, ...], list[Fault]]  # what a check says of the parts that it reads
+Known = dict[tuple[object, ...], list[Fault]]  # the faults that a check finds, by the parts that it reads
 
 
 def space_markdown() -> str:
-    """The tables, one per axis, and the count of the product."""
-    blocks = [_table(axis) for axis in KINDS]
+    """The tables, one per family, and the count of the product."""
+    blocks = [_table(family) for family in KINDS]
     forms = "\n".join(f"- *{kind.replace('_', ' ')}*: {text}" for kind, text in EXPLANATION.items())
     kernels = "\n".join(f"- *{kernel}*: {text}" for kernel, text in KERNELS.items())
     return "\n\n".join([*blocks, f"The forms:\n\n{forms}", f"The Triton kernels, forward and backward:\n\n{kernels}", _count()])
 
 
-def _table(axis: str) -> str:
-    columns = [gradient if axis == "memory" else f"{memory}, {gradient}" for gradient, memory in MEMORY_OF.items()]
+def _table(family: str) -> str:
+    columns = [gradient if family == "memory" else f"{memory}, {gradient}" for gradient, memory in MEMORY_OF.items()]
     lines = [
-        f"| {axis.replace('_', ' ')} | formula | {' | '.join(f'{column} | kernel' for column in columns)} |",
+        f"| {family.replace('_', ' ')} | formula | {' | '.join(f'{column} | kernel' for column in columns)} |",
         "|---|---|---|---|---|---|",
     ]
-    for kind, element in KINDS[axis].items():
-        specs = [spec_of({"memory": memory, **BASE, axis: kind}, gradient) for gradient, memory in MEMORY_OF.items()]
+    for kind, element in KINDS[family].items():
+        specs = [spec_of({"memory": memory, **BASE, family: kind}, gradient) for gradient, memory in MEMORY_OF.items()]
         cells = [text for spec in specs for text in (form_of(spec), kernel_of(spec))]
         lines.append(f"| `{kind}` | {_cell(element.formula)} | {' | '.join(map(_cell, cells))} |")
     return "\n".join(lines)
@@ -64,14 +64,14 @@ def _cell(text: str) -> str:
     return text.replace("|", "\\|")
 
 
-def element_of(axis: str, kind: str, **fields: object) -> Element:
+def element_of(family: str, kind: str, **fields: object) -> Element:
     """The kind at its defaults, or at its sample."""
-    return KINDS[axis][kind].model_validate({"kind": kind, **SAMPLES.get((axis, kind), {}), **fields})
+    return KINDS[family][kind].model_validate({"kind": kind, **SAMPLES.get((family, kind), {}), **fields})
 
 
 def spec_of(choice: Choice, gradient: str) -> Spec:
     """A spec with these kinds and every gate that they read, not yet checked."""
-    elements: dict[str, Any] = {axis: element_of(axis, kind) for axis, kind in choice.items() if axis != "retention"}
+    elements: dict[str, Any] = {family: element_of(family, kind) for family, kind in choice.items() if family != "retention"}
     elements["retention"] = element_of("retention", choice["retention"], order=ORDER_OF[gradient])
     gates = {"eta", *(gate for element in elements.values() for gate in element.gates())}
     return Spec.unchecked(
@@ -89,7 +89,7 @@ def form_of(spec: Spec) -> str:
 
 
 def kernel_of(spec: Spec) -> str:
-    """Which Triton kernels a spec has; for a state that they cannot hold at the widths of the spec, its bytes and the widths that fit."""
+    """The Triton kernels of a spec; for a state that they cannot hold at the widths of the spec, its bytes and the widths that fit."""
     if faults_of(spec):
         return "–"
     rule = derive_update_rule(spec)
@@ -103,9 +103,9 @@ def kernel_of(spec: Spec) -> str:
 
 def _count() -> str:
     accepted, refused, reasons = count_product()
-    axes = ", ".join(axis.replace("_", " ") for axis in PRODUCT)
+    names = ", ".join(family.replace("_", " ") for family in PRODUCT)
     told = (
-        f"Of the {accepted + refused:,} combinations of {axes} and chunk.gradient (retention.order is before_gradient where it is exact),"
+        f"Of the {accepted + refused:,} combinations of {names} and chunk.gradient (retention.order is before_gradient where it is exact),"
         f" {accepted:,} are accepted and {refused:,} refused, some for several reasons:"
     )
     rows = [f"| {count:,} | {_cell(reason)} |" for reason, count in sorted(reasons.items(), key=lambda pair: (-pair[1], pair[0]))]
@@ -113,7 +113,7 @@ def _count() -> str:
 
 
 def count_product() -> tuple[int, int, Counter[str]]:
-    """How many combinations are accepted, how many are refused, and how many for which reason."""
+    """The numbers of combinations that are accepted and refused, and the number for each reason."""
     known: Known = {}
     accepted = refused = 0
     reasons: Counter[str] = Counter()
@@ -125,13 +125,13 @@ def count_product() -> tuple[int, int, Counter[str]]:
 
 
 def product_of_choices() -> Iterator[tuple[Choice, str]]:
-    for kinds in itertools.product(*(KINDS[axis] for axis in PRODUCT)):
+    for kinds in itertools.product(*(KINDS[family] for family in PRODUCT)):
         for gradient in MEMORY_OF:
             yield {**BASE, **dict(zip(PRODUCT, kinds, strict=True))}, gradient
 
 
 def faults_by_parts(choice: Choice, gradient: str, known: Known) -> Iterator[Fault]:
-    """What the checks say; each runs once for every choice of the parts that it reads, as CHECKS names them."""
+    """The faults that the checks find; each check runs once for every choice of the parts that it reads, as CHECKS names them."""
     spec = spec_of(choice, gradient)
     gates = tuple(spec.gates)
     for check, parts in CHECKS:

@@ -7,9 +7,9 @@ from typing import Annotated, Any
 
 import typer
 
-from miras_compiler.cli.console import Row, busy, show_json, show_table
 from miras_compiler.cli.libraries import prepare_libraries
 from miras_compiler.cli.options import Device, Json, Runs
+from miras_compiler.console import Row, busy, show_json, show_table
 
 
 def evaluate(
@@ -48,7 +48,7 @@ def evaluate(
 ) -> None:
     """Measure trained models: bits per byte, recall, forecasts, multiple choice; write RUN/eval.json and RUN/eval.png, print a table.
 
-    Without --data, --task and --choices a run on a task is measured on that task, and a run on series on what was held out of them.
+    Without --data, --task and --choices a run on a task is measured on that task, and a run on series on their held-out part.
     """
     from miras_compiler.errors import InputError
     from miras_compiler.runs import RunFolder, read_object

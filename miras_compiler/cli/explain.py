@@ -9,8 +9,8 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
-from miras_compiler.cli.console import Row, busy, page_width, show_json, show_table
 from miras_compiler.cli.options import Json, Settings
+from miras_compiler.console import Row, busy, page_width, show_json, show_table
 
 if TYPE_CHECKING:
     from miras_compiler.compiler import Compilation
@@ -26,7 +26,7 @@ def explain(
     ledger: Annotated[bool, typer.Option("--ledger", help="Show where the spec follows its paper, and where it does not.")] = False,
     as_json: Json = False,
 ) -> None:
-    """Show the derived update rule, its parallel form, its stability and its cost; of two specs, what differs, side by side.
+    """Show the derived update rule, its parallel form, its stability and its cost; of two specs, the differences, side by side.
 
     The form comes with its reason, and where there is none but token by token with the line of the spec that is to blame, and the change of
     one field that would make it parallel.
@@ -67,7 +67,7 @@ def explain(
 
 
 def folded(text: str, width: int | None) -> list[str]:
-    """The lines of a text in at most `width` columns, with what is left of a line further in than its beginning."""
+    """The lines of a text in at most `width` columns; the rest of a line is indented further than its beginning."""
     lines = []
     for line in text.splitlines():
         indent = " " * (len(line) - len(line.lstrip()))
@@ -76,7 +76,7 @@ def folded(text: str, width: int | None) -> list[str]:
 
 
 def facts(compilation: Compilation) -> dict[str, Any]:
-    """What is told of a spec, for programs."""
+    """The explanation of a spec, for programs."""
     form = compilation.parallel_form
     return {
         "name": compilation.spec.name,

@@ -1,4 +1,4 @@
-"""Two specs side by side: what differs in fields, rule, form and cost."""
+"""Two specs side by side: the differences in fields, rule, form and cost."""
 
 from __future__ import annotations
 
@@ -9,10 +9,10 @@ from difflib import SequenceMatcher
 from itertools import zip_longest
 
 from miras_compiler.analysis import separable_axes
-from miras_compiler.cli.console import Row, is_plain, page_width, show_json, show_table
 from miras_compiler.cli.explain import facts
 from miras_compiler.compare.fields import ABSENT, differing_fields, value_text
 from miras_compiler.compiler import Compilation
+from miras_compiler.console import Row, is_plain, page_width, show_json, show_table
 from miras_compiler.derive.statements import bias_statements, retention_statements, statement_lines
 from miras_compiler.spec import Spec
 
@@ -23,7 +23,7 @@ Pair = tuple[str, str]
 
 
 def explain_two(one: Compilation, other: Compilation, *, as_json: bool) -> None:
-    """Prints what differs."""
+    """Prints the differences."""
     fields = differing_fields((one.spec, other.spec))
     if as_json:
         show_json({"specs": [facts(one), facts(other)], "differing": [{"field": key, "values": values} for key, values in fields]})
@@ -40,7 +40,7 @@ def explain_two(one: Compilation, other: Compilation, *, as_json: bool) -> None:
 
 
 def _names(one: Spec, other: Spec) -> Pair:
-    """What the columns are called: by the specs' names, or by their files where these are the same."""
+    """The titles of the columns: the specs' names, or their files where the names are the same."""
     pair = (one.name, other.name)
     return pair if one.name != other.name else (one.location or one.name, other.location or other.name)
 

@@ -8,8 +8,8 @@ from typing import Annotated
 
 import typer
 
-from miras_compiler.cli.console import busy
 from miras_compiler.cli.options import Settings, SpecFile
+from miras_compiler.console import busy
 
 
 def graph(
@@ -26,7 +26,7 @@ def graph(
 ) -> None:
     """Draw the dependency graph of a spec.
 
-    It shows what is computed from what, across time, and which value decides the parallel form.
+    It shows the dependencies between values, across time, and the value that decides the parallel form.
     """
     from miras_compiler.cli.specs import load_one
     from miras_compiler.errors import InputError

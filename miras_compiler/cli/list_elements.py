@@ -6,8 +6,8 @@ from typing import Annotated
 
 import typer
 
-from miras_compiler.cli.console import Row, busy, page_width, show_json, show_table, wrapped
 from miras_compiler.cli.options import Json
+from miras_compiler.console import Row, busy, page_width, show_json, show_table, wrapped
 
 
 def list_elements(
@@ -36,7 +36,7 @@ def list_elements(
         raise InputError("--markdown is for `miras list specs`; leave it out")
     from miras_compiler.elements.kinds import KINDS
 
-    homes = [axis for axis, kinds in KINDS.items() if name in kinds]
+    homes = [family for family, kinds in KINDS.items() if name in kinds]
     if homes:
         _show_kinds(str(name), homes, as_json)
     elif name is None or name in KINDS:

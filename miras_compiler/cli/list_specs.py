@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from miras_compiler.cli.console import Row, page_width, show_json, show_table, wrapped
+from miras_compiler.console import Row, page_width, show_json, show_table, wrapped
 from miras_compiler.spec.stability import CHANGE, TOKENS, Sensitivity
 from miras_compiler.spec.zoo import Shipped, read_zoo
 

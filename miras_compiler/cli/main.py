@@ -1,6 +1,6 @@
 """The entry point: runs a command and turns whatever it raises into text and an exit code.
 
-0 fine · 1 a check failed · 2 the user's input is wrong · 70 a bug of ours · 130 interrupted · 141 whoever read our output stopped.
+0 fine · 1 a check failed · 2 the user's input is wrong · 70 a bug of ours · 130 interrupted · 141 the reader of our output stopped.
 No exception is ever shown as a traceback; that of a bug is saved to a file, for the report.
 """
 
@@ -60,7 +60,7 @@ def _run(arguments: Sequence[str] | None) -> int:
 
 
 def _saved(bug: Exception) -> str:
-    """Where the details of a bug were saved, as the end of a message; "" if nowhere."""
+    """The file with the details of a bug, as the end of a message; "" if none could be saved."""
     from miras_compiler.version import __version__
 
     details = f"miras {__version__}, Python {sys.version}\n{' '.join(sys.argv)}\n\n{''.join(traceback.format_exception(bug))}"

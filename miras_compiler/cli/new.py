@@ -81,7 +81,7 @@ def new(
 
 
 def commented(name: str) -> str:
-    """A spec with every key at its default, and what it means."""
+    """A spec with every key at its default, and its meaning."""
     from miras_compiler.elements.kinds import KINDS
 
     return TEMPLATE.format(name=name, **{axis: ", ".join(kinds) for axis, kinds in KINDS.items()})

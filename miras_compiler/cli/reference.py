@@ -40,16 +40,16 @@ def _blocks() -> Iterator[str]:
     )
     yield "## A spec"
     yield _table(parameters(Spec), "")
-    for axis, kinds in KINDS.items():
-        yield f"## {axis}"
+    for family, kinds in KINDS.items():
+        yield f"## {family}"
         for kind, element in kinds.items():
-            yield f"### {axis}: {kind}"
+            yield f"### {family}: {kind}"
             yield f"`{element.formula}`"
             yield _words(element)
             rows = parameters(element)
             if rows:
-                yield _table(rows, axis)
-            yield f"```yaml\n{example(axis, kind)}\n```"
+                yield _table(rows, family)
+            yield f"```yaml\n{example(family, kind)}\n```"
     for key, part in PARTS.items():
         yield f"## {key}"
         yield " ".join((part.__doc__ or "").split())
@@ -64,7 +64,7 @@ def _blocks() -> Iterator[str]:
 
 
 def _words(element: type[Element]) -> str:
-    """What the class says of itself, and where it is from."""
+    """The description of the class, and its source."""
     said = " ".join((element.__doc__ or "").split())
     return said if element.citation == "–" else f"{said} Source: {element.citation}."
 

@@ -7,9 +7,9 @@ from typing import Annotated
 
 import typer
 
-from miras_compiler.cli.console import busy
 from miras_compiler.cli.libraries import prepare_libraries
 from miras_compiler.cli.options import Device, RunPath
+from miras_compiler.console import busy
 
 
 def sample(

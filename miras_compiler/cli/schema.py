@@ -6,7 +6,7 @@ from typing import Annotated
 
 import typer
 
-from miras_compiler.cli.console import show_json
+from miras_compiler.console import show_json
 
 
 def schema(

@@ -1,4 +1,4 @@
-"""The specs that a command line names, with what it sets in them."""
+"""The specs that a command line names, with the keys that it sets."""
 
 from __future__ import annotations
 

@@ -8,9 +8,9 @@ from typing import Annotated
 
 import typer
 
-from miras_compiler.cli.console import Row, busy, show_json, show_table
 from miras_compiler.cli.libraries import prepare_libraries
 from miras_compiler.cli.options import Device, Json, RunPath
+from miras_compiler.console import Row, busy, show_json, show_table
 
 
 def surprise(
@@ -27,7 +27,7 @@ def surprise(
     device: Device = None,
     as_json: Json = False,
 ) -> None:
-    """Show what the memories of a trained model store of a text: surprise, momentum, retention and state of every token and layer.
+    """Show the writes of a trained model's memories for a text: surprise, momentum, retention and state of every token and layer.
 
     Writes a heat map (surprise.html, which loads nothing), a plot (surprise.png) and the numbers (surprise.json).
     """

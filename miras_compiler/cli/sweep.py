@@ -13,8 +13,8 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
-from miras_compiler.cli.console import Row, busy, is_plain, show_table
 from miras_compiler.cli.libraries import prepare_libraries
+from miras_compiler.console import Row, busy, is_plain, show_table
 
 if TYPE_CHECKING:
     from miras_compiler.sweep.grid import Grid
@@ -44,7 +44,7 @@ def sweep(
 
     Points that are no spec are skipped with their reason. The folder gets a run for each point, leaderboard.csv and leaderboard.html.
 
-    The same command goes on where it was killed or interrupted; what was being trained goes on from its newest checkpoint.
+    The same command goes on where it was killed or interrupted; a run that was being trained goes on from its newest checkpoint.
     """
     prepare_libraries("sweep")
     from miras_compiler.errors import CheckFailed, InputError
@@ -74,7 +74,7 @@ def sweep(
 
 
 def _write(study: Any, grid: Grid, folder: Path) -> list[Entry]:
-    """The leaderboard on disk, of what is done so far."""
+    """The leaderboard on disk, of the points that are done so far."""
     from miras_compiler.store import write_file
     from miras_compiler.sweep.leaderboard import leaderboard, write_csv
     from miras_compiler.sweep.page import page
@@ -86,7 +86,7 @@ def _write(study: Any, grid: Grid, folder: Path) -> list[Entry]:
 
 
 def _show(grid: Grid, entries: Sequence[Entry]) -> None:
-    """The leaderboard, and below it what came to nothing."""
+    """The leaderboard, and below it the points that were skipped or failed."""
     from miras_compiler.sweep.leaderboard import COLUMNS, DONE
     from miras_compiler.sweep.page import shown
 
@@ -143,7 +143,7 @@ def _watching(study: Any, grid: Grid, folder: Path) -> Iterator[Callable[[], Non
 
 
 def _table(entries: Sequence[Entry], folder: Path) -> Any:
-    """What is being tried, and the best so far."""
+    """The points that are being tried, and the best so far."""
     from rich.table import Table
     from rich.text import Text
 

@@ -10,10 +10,10 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
-from miras_compiler.cli.console import busy
 from miras_compiler.cli.libraries import prepare_libraries
 from miras_compiler.cli.options import Settings
 from miras_compiler.cli.training_progress import progress
+from miras_compiler.console import busy
 
 if TYPE_CHECKING:
     from miras_compiler.runs import RunFolder
@@ -175,10 +175,11 @@ def _make(path: Path, place: Path, given: Mapping[str, Any], settings: Sequence[
     from miras_compiler.cli.specs import load_one
     from miras_compiler.cli.warnings import warn_about
     from miras_compiler.errors import InputError
+    from miras_compiler.records import origin_here
     from miras_compiler.spec import digest
     from miras_compiler.store import write_package
     from miras_compiler.train.data import file_data, series_data, task_data, with_vocabulary
-    from miras_compiler.train.folder import about_machine, check_is_free, make_run
+    from miras_compiler.train.folder import check_is_free, device_here, make_run
     from miras_compiler.train.processes import world_size
     from miras_compiler.train.settings import TrainSettings
 
@@ -211,15 +212,15 @@ def _make(path: Path, place: Path, given: Mapping[str, Any], settings: Sequence[
             write_package(folder, "package", files)
             data.write(folder)
 
+        origin = origin_here(device_here(), chosen.seed, _command(path, place, given, settings))
         about = {
-            "command": _command(path, place, given, settings),
+            **origin.as_dict(),
             "spec": spec.name,
             "digest": digest(spec),
             "task": None,
             "data": None,
             **chosen.as_dict(),
             **data.about,
-            **about_machine(),
         }
         make_run(place, about, fill)
 

@@ -1,4 +1,4 @@
-"""What a training run prints while it runs: a bar in a terminal, elsewhere twenty lines."""
+"""The progress of a training run: a bar in a terminal, elsewhere twenty lines."""
 
 from __future__ import annotations
 
@@ -7,7 +7,7 @@ import sys
 from collections.abc import Callable, Iterator, Mapping
 from typing import Any
 
-from miras_compiler.cli.console import is_plain
+from miras_compiler.console import is_plain
 
 LINES = 20  # of a run, where there is no terminal
 

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 from collections.abc import Callable
 from functools import partial
 from pathlib import Path
@@ -10,8 +9,8 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from miras_compiler.cli.console import Row, busy, page_width, show_json, show_table, wrapped
 from miras_compiler.cli.options import Json, OutputFolder, Settings, SpecFiles
+from miras_compiler.console import Row, busy, page_width, show_json, show_table, wrapped
 
 if TYPE_CHECKING:
     from miras_compiler import verify as verification
@@ -29,7 +28,7 @@ def verify(
 
     The oracles are the literal memory, attentional bias and retention in float64, which share nothing with the derivation.
 
-    How stable the memory is at the gates as the layer starts them is told below its table; it is a property of the rule, and no check.
+    Below its table stands the stability of the memory at the initial gates of the layer; it is a property of the rule, and no check.
 
     The report is written beside each package's manifest, as verification.json.
     """
@@ -45,13 +44,13 @@ def verify(
     for spec in loaded:
         with busy(f"{spec.name}: compiling") as say:
             from miras_compiler.compiler import compile_spec
-            from miras_compiler.verify import verify_package
+            from miras_compiler.verified import verify_package
 
             compilation = compile_spec(spec)
             package = compilation.write(output)
             say(f"{spec.name}: verifying")
             report = verify_package(spec, package, seed=seed, quick=quick, progress=partial(_tell, say, spec.name), compilation=compilation)
-        write_file(package / REPORT, json.dumps(report.as_dict(), ensure_ascii=False, indent=2) + "\n")
+        write_file(package / REPORT, report.text())
         reports.append(report)
         if not as_json:
             _show(report)
@@ -63,7 +62,7 @@ def verify(
         raise CheckFailed(f"verification failed: {', '.join(failed)}")
 
 
-def _tell(say: Callable[[str], None], name: str, row: verification.Row) -> None:
+def _tell(say: Callable[[str], None], name: str, row: verification.Finding) -> None:
     say(f"{name}: {row.check}, {row.subject}")
 
 
@@ -77,7 +76,7 @@ def _show(report: verification.Report) -> None:
             "" if row.limit is None else f"{row.limit:.1e}",
             f"{row.seconds:.1f}",
         ), row.passed or not row.ran, row.note)
-        for row in report.rows
+        for row in report.findings
     ]  # fmt: skip
     passed = sum(row.passed for row in report.tried)
     columns = ("result", "check", "subject", "error", "limit", "seconds")

@@ -1,4 +1,4 @@
-"""What is worth a word though it is no error, printed on stderr; the exit code stays as it is."""
+"""Warnings that are no errors, printed on stderr; the exit code stays as it is."""
 
 from __future__ import annotations
 

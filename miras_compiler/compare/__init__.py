@@ -1,4 +1,4 @@
-"""Specs, packages and runs beside each other: what `miras compare` prints, and the page that it writes."""
+"""Specs, packages and runs beside each other: the table of `miras compare`, and its page."""
 
 from __future__ import annotations
 

@@ -48,7 +48,7 @@ class CodeFile:
 
     @property
     def shared(self) -> bool:
-        """Whether a file of the runtime is the same wherever it is."""
+        """True if a file of the runtime is the same wherever it is."""
         return self.path.startswith("runtime_") and len(self.variants) == 1
 
     def lacking(self, subjects: Sequence[Subject]) -> list[str]:
@@ -56,7 +56,7 @@ class CodeFile:
         return [subject.label for subject, variant in zip(subjects, self.variant_of, strict=True) if variant is None]
 
     def entry(self) -> dict[str, Any]:
-        """What the page's index says of the file."""
+        """The entry of the file in the page's index."""
         return {"path": self.path, "of": self.variant_of, "shared": self.shared}
 
     def packed(self) -> tuple[str, bool]:
@@ -168,5 +168,5 @@ def _ties(path: str, text: str, subject: Subject) -> Iterator[tuple[int, str, st
 
 
 def index_of(files: Sequence[CodeFile], subjects: Sequence[Subject]) -> Mapping[str, Any]:
-    """What the page's script needs to know of the files."""
+    """The facts about files that the page's script needs."""
     return {"labels": [subject.label for subject in subjects], "files": [file.entry() for file in files]}

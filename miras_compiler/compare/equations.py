@@ -52,7 +52,7 @@ class Row(NamedTuple):
 
 
 def rule_rows(compilations: Sequence[Compilation]) -> list[Row]:
-    """What the rules start from, one token, and the state unrolled over a chunk."""
+    """The equations of the choices, of one token, and of the state unrolled over a chunk."""
     return _rows([list(_rule_lines(each)) for each in compilations])
 
 

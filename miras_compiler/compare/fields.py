@@ -9,7 +9,7 @@ from miras_compiler.elements.kinds import KINDS
 from miras_compiler.spec import Gate, Spec
 from miras_compiler.spec.parameters import fields
 
-PROSE = ("name", "paper", "ledger")  # says what a spec is called and where it is from, not what it does
+PROSE = ("name", "paper", "ledger")  # names and sources of a spec, which do not change its function
 ABSENT = "–"
 
 
@@ -20,7 +20,7 @@ class Field(NamedTuple):
     values: tuple[Any, ...]
 
     @property
-    def axis(self) -> str:
+    def family(self) -> str:
         return self.key.split(".")[0]
 
     @property
@@ -29,7 +29,7 @@ class Field(NamedTuple):
 
 
 def fields_of(specs: Sequence[Spec]) -> list[Field]:
-    """Every field of the specs, by axis."""
+    """Every field of the specs, by family."""
     flat = [_flat(spec.model_dump(mode="json", by_alias=True, exclude=set(PROSE))) for spec in specs]
     keys = dict.fromkeys(key for each in flat for key in each)
     order = list(Spec.model_fields)
@@ -48,7 +48,7 @@ def value_text(value: Any) -> str:
 
 
 def _is_default(field: Field, specs: Sequence[Spec]) -> bool:
-    """Whether a field belongs to a kind or a gate that only some of the specs have, and is at its default: it says no more than that."""
+    """True if a field belongs to a kind or a gate that only some of the specs have, and is at its default: it says no more than that."""
     part, *path = field.key.split(".")
     if None not in field.values:
         return False

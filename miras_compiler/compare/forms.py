@@ -12,7 +12,7 @@ from miras_compiler.compare.subjects import Subject
 
 
 class FormFacts(NamedTuple):
-    """What a page says of a form: `node` is the value that decides it, "" for none; `keys` are those of the lines that the reason names."""
+    """A form on a page: `node` is the value that decides it, "" for none; `keys` are those of the lines that the reason names."""
 
     kind: str
     means: str

@@ -1,4 +1,4 @@
-"""What ties the parts of a page: lines of a spec, values of the dependency graph, and lines of code.
+"""The ties between the parts of a page: lines of a spec, values of the dependency graph, and lines of code.
 
 A key is a path of the spec that values come from: an axis ("retention"), or a gate ("gates.alpha").
 """

@@ -1,4 +1,4 @@
-"""LaTeX of an equation as MathML, with what differs marked."""
+"""LaTeX of an equation as MathML, with the differences marked."""
 
 from __future__ import annotations
 
@@ -45,5 +45,5 @@ def mathml(latex: str) -> str:
 
 
 def _space(following: str) -> str:
-    """Between the name of a function and what it is of, unless that is in brackets."""
+    """Between the name of a function and its argument, unless that is in brackets."""
     return "" if not following or following.startswith(NO_SPACE) else '<mspace width="0.17em"/>'

@@ -47,7 +47,7 @@ def page(subjects: Sequence[Subject], unread: Sequence[Unread], results: Path | 
         "subjects": subjects,
         "unread": unread,
         "summary": summary(subjects),
-        "fields": [(axis, list(rows)) for axis, rows in groupby(fields_of(specs), key=lambda field: field.axis)],
+        "fields": [(family, list(rows)) for family, rows in groupby(fields_of(specs), key=lambda field: field.family)],
         "differing": differing,
         "field_text": field_text,
         "rule": _by_title(rule_rows(made)),

@@ -23,7 +23,7 @@ class Series(NamedTuple):
 
 
 class Axis(NamedTuple):
-    """What an axis measures; `log` spaces it by factors of ten, `share` writes its numbers without prefixes."""
+    """The measure of an axis; `log` spaces it by factors of ten, `share` writes its numbers without prefixes."""
 
     label: str
     log: bool = False

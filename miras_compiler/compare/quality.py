@@ -1,4 +1,4 @@
-"""What trained models reached, out of run folders: learning curves, scores, and scores over a distance or a length."""
+"""The quality of trained models, from run folders: learning curves, scores, and scores over a distance or a length."""
 
 from __future__ import annotations
 

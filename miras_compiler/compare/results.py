@@ -1,8 +1,7 @@
-"""Measured speed, memory and errors: rows of results files that are of the specs compared."""
+"""Measured speed, memory and errors: the records in a folder that are of the specs compared."""
 
 from __future__ import annotations
 
-import json
 import math
 from collections import Counter
 from collections.abc import Iterator, Mapping, Sequence
@@ -11,15 +10,16 @@ from typing import Any, NamedTuple
 
 from miras_compiler.compare.subjects import Subject
 from miras_compiler.errors import InputError
+from miras_compiler.records import Record, Result, read_record
 
 FOLDER = Path("benchmarks/results")
 SPEEDS = ("forward", "both", "tokens", "peak_gib")  # the figures that have a column; others are listed
 ERRORS = ("error", "limit")
-NAMING = ("name", "label", "digest", "contender", "check", "dtype", "entry", "problem", "remark")
+NAMING = ("label", "contender", "dtype", "entry", "remark", "bound")  # facts that have a place of their own, or none
 
 
 class Figure(NamedTuple):
-    """A row of a results file: what was measured, its figures by name, and a remark.
+    """A line of a table: its title, its figures by name, and a remark.
 
     `certain` says that the file names the digest of this very spec; otherwise name and widths agree, and the file names no digest.
     """
@@ -37,104 +37,90 @@ class Figure(NamedTuple):
 
 
 class Results(NamedTuple):
-    """The figures of each spec, and what was found of it but not used, with the reason."""
+    """The figures of each spec, and remarks on results that were not used, with the reason."""
 
     figures: tuple[tuple[Figure, ...], ...]
     ignored: tuple[str, ...]
 
 
 def read_results(subjects: Sequence[Subject], place: Path | None) -> Results:
-    """The rows in a results file, or in all of a folder; without `place` in benchmarks/results, where there is such a folder."""
+    """The results in a file, or in all of a folder; without `place` in benchmarks/results, where there is such a folder."""
     if place is not None and not place.exists():
         raise InputError(f"{place}: there are no results; name a file or a folder that `miras bench --results` has written")
     folder = place or FOLDER
-    paths = [folder] if folder.is_file() else sorted(path for path in folder.glob("*") if path.suffix in (".json", ".jsonl"))
     ignored: dict[str, None] = {}
-    tables = [table for path in paths if (table := _read(path, ignored)) is not None]
-    figures = [tuple(_of_subject(subject, tables, ignored)) for subject in subjects]
+    records: dict[str, Record] = {}
+    for path in [folder] if folder.is_file() else sorted(folder.glob("*.json")):
+        try:
+            records[str(path)] = read_record(path)
+        except InputError as error:
+            ignored[f"{error}; not used"] = None
+    figures = [tuple(_of_subject(subject, records, ignored)) for subject in subjects]
     return Results(tuple(figures), tuple(ignored))
 
 
-class Table(NamedTuple):
-    """A results file: facts about the run, and its rows."""
-
-    source: str
-    about: Mapping[str, Any]
-    rows: Sequence[Mapping[str, Any]]
-
-
-def _read(path: Path, ignored: dict[str, None]) -> Table | None:
-    """None, with a remark, for a file that cannot be read; None for one of another kind."""
-    try:
-        text = path.read_text(encoding="utf-8")
-        tree = [json.loads(line) for line in text.splitlines() if line.strip()] if path.suffix == ".jsonl" else json.loads(text)
-    except (OSError, ValueError) as error:
-        ignored[f"{path}: cannot be read, and is not used: {error}"] = None
-        return None
-    about = {key: value for key, value in tree.items() if key != "rows"} if isinstance(tree, dict) else {}
-    rows = tree.get("rows") if isinstance(tree, dict) else tree
-    if not isinstance(rows, list):
-        return None
-    return Table(str(path), about, [row for row in rows if isinstance(row, dict)])
-
-
-def _of_subject(subject: Subject, tables: Sequence[Table], ignored: dict[str, None]) -> Iterator[Figure]:
-    spec = subject.compilation.spec
-    for table in tables:
-        used: list[Figure] = []
+def _of_subject(subject: Subject, records: Mapping[str, Record], ignored: dict[str, None]) -> Iterator[Figure]:
+    name = subject.compilation.spec.name
+    for source, record in records.items():
+        used: list[Result] = []
         others: Counter[str] = Counter()
-        for row in table.rows:
-            if _name(row) != spec.name:
+        for result in record.results:
+            if result.name != name:
                 continue
-            digest = row.get("digest")
-            if digest == subject.digest or (digest is None and _same_widths(row, subject)):
-                used.append(_figure(table, row, digest is not None))
+            if result.digest == subject.digest or (not result.digest and _same_widths(result, subject)):
+                used.append(result)
             else:
-                others[f"of the digest {digest}, and {subject.label} has {subject.digest}" if digest else "of other widths"] += 1
+                why = f"of the digest {result.digest}, and {subject.label} has {subject.digest}" if result.digest else "of other widths"
+                others[why] += 1
         for why, count in others.items():
-            counted = f"{count} rows of {spec.name} are" if count > 1 else f"a row of {spec.name} is"
-            ignored[f"{table.source}: {counted} {why}: not used"] = None
-        yield from _worst(used)
+            counted = f"{count} rows of {name} are" if count > 1 else f"a row of {name} is"
+            ignored[f"{source}: {counted} {why}: not used"] = None
+        yield from _contenders(source, record.origin.device, [each for each in used if "contender" in each.about])
+        yield from _checks(source, record.origin.device, [each for each in used if "contender" not in each.about])
 
 
-def _name(row: Mapping[str, Any]) -> str:
-    return str(row.get("name") or str(row.get("label", "")).partition(" ")[0])
-
-
-def _same_widths(row: Mapping[str, Any], subject: Subject) -> bool:
-    """Whether a row without a digest was measured at the widths of the spec, and at its chunk length where it says one."""
-    spec = subject.compilation.spec
-    if "label" in row:
+def _same_widths(result: Result, subject: Subject) -> bool:
+    """Tells whether a result without a digest was measured at the widths of the spec, and at its chunk length where it says one."""
+    spec, about = subject.compilation.spec, result.about
+    if "label" in about:
         hidden = f" N{spec.hidden_dim}" if spec.hidden_dim else ""
-        return bool(row["label"] == f"{spec.name} D{spec.key_dim}{hidden} chunk {spec.chunk.size}")
-    return (row.get("key"), row.get("hidden")) == (spec.key_dim, spec.hidden_dim)
+        return bool(about["label"] == f"{spec.name} D{spec.key_dim}{hidden} chunk {spec.chunk.size}")
+    return (about.get("key"), about.get("hidden")) == (spec.key_dim, spec.hidden_dim)
 
 
-def _figure(table: Table, row: Mapping[str, Any], certain: bool) -> Figure:
-    what = ", ".join(str(row[name]) for name in ("contender", "check", "dtype") if row.get(name)) or "measured"
-    remark = "; ".join(str(row[name]) for name in ("problem", "remark") if row.get(name))
-    values = {name: value for name, value in row.items() if name not in NAMING}
-    return Figure(table.source, str(table.about.get("device", "")), what, values, remark, certain)
+def _contenders(source: str, device: str, results: Sequence[Result]) -> Iterator[Figure]:
+    """A figure for every contender, with all its numbers."""
+    groups: dict[tuple[str, str, str], list[Result]] = {}
+    for result in results:
+        groups.setdefault((result.about["label"], result.about["contender"], result.digest), []).append(result)
+    for (_, contender, digest), group in groups.items():
+        values: dict[str, Any] = {}
+        for each in group:
+            values |= {name: x for name, x in each.about.items() if name not in NAMING}
+            values |= {name: x for name, x in ((each.what, each.value), ("limit", each.limit)) if x is not None}
+        remarks = dict.fromkeys(filter(None, (text for each in group for text in (each.note, each.about.get("remark", "")))))
+        yield Figure(source, device, contender, values, "; ".join(remarks), bool(digest))
 
 
-def _worst(figures: Sequence[Figure]) -> Iterator[Figure]:
-    """Of several rows of one check, the one nearest to its limit, or beyond it."""
-    by_what: dict[str, list[Figure]] = {}
-    for figure in figures:
-        by_what.setdefault(figure.what if not figure.is_speed else f"{figure.what} {len(by_what)}", []).append(figure)
-    for rows in by_what.values():
-        worst = max(rows, key=_share)
-        counted = f"the worst of {len(rows)} rows" if len(rows) > 1 else ""
-        yield worst._replace(remark="; ".join(filter(None, (counted, worst.remark))))
+def _checks(source: str, device: str, results: Sequence[Result]) -> Iterator[Figure]:
+    """A figure for every check: of several results, the one nearest to its limit, or beyond it."""
+    groups: dict[str, list[Result]] = {}
+    for result in results:
+        groups.setdefault(", ".join(filter(None, (result.what, str(result.about.get("dtype", ""))))), []).append(result)
+    for what, group in groups.items():
+        worst = max(group, key=_share)
+        values = {"error": worst.value, "limit": worst.limit, **{name: x for name, x in worst.about.items() if name not in NAMING}}
+        counted = f"the worst of {len(group)} rows" if len(group) > 1 else ""
+        yield Figure(source, device, what, values, "; ".join(filter(None, (counted, worst.note))), bool(worst.digest))
 
 
-def _share(figure: Figure) -> float:
-    error, limit = (figure.values.get(name) for name in ("error", "limit"))
-    if not isinstance(error, int | float) or not isinstance(limit, int | float):
+def _share(result: Result) -> float:
+    """The error as a share of its limit; infinite beyond a limit of 0, and where the error is no number."""
+    if result.value is None or result.limit is None:
         return 0.0
-    if math.isnan(error):
+    if math.isnan(result.value):
         return math.inf
-    return error / limit if limit else math.inf if error else 0.0
+    return result.value / result.limit if result.limit else math.inf if result.value else 0.0
 
 
 def value_text(name: str, value: object) -> str:
@@ -142,6 +128,6 @@ def value_text(name: str, value: object) -> str:
     if not isinstance(value, int | float) or isinstance(value, bool):
         return "" if value is None else str(value)
     if math.isinf(value):
-        return "none" if name == "limit" else "∞"
+        return "∞"
     unit = {"forward": " ms", "both": " ms", "peak_gib": " GiB"}.get(name, "")
     return f"{value:,}" if isinstance(value, int) else f"{value:.3g}{unit}"

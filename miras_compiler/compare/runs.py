@@ -1,4 +1,4 @@
-"""What a page shows of a training run: the learning curve, and the numbers of its evaluation."""
+"""A training run on a page: the learning curve, and the numbers of its evaluation."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ from miras_compiler.runs import RunFolder, read_object
 class Run:
     """`about` is run.json; `steps` are the rows of metrics.jsonl; `scores` and `curves` are the numbers of eval.json by dotted names.
 
-    A curve is a table whose keys are numbers, such as recall by distance. `remarks` say what could not be read.
+    A curve is a table whose keys are numbers, such as recall by distance. `remarks` name the parts that could not be read.
     """
 
     about: dict[str, Any]
@@ -30,7 +30,7 @@ class Run:
 
 
 def read_run(folder: Path) -> Run:
-    """InputError where run.json is none of ours; what is missing or torn besides is remarked on."""
+    """InputError where run.json is none of ours; remarks name other parts that are missing or torn."""
     run = RunFolder(folder)
     about = run.about()
     remarks: list[str] = []

@@ -1,4 +1,4 @@
-"""What is compared: a spec, a package or a run, read and compiled."""
+"""The subjects of a comparison: a spec, a package or a run, read and compiled."""
 
 from __future__ import annotations
 
@@ -11,10 +11,12 @@ from typing import Any
 from miras_compiler.compare.runs import Run, read_run
 from miras_compiler.compiler import Compilation, compile_spec
 from miras_compiler.errors import InputError
+from miras_compiler.models import MANIFEST
+from miras_compiler.records import Result, read_record
 from miras_compiler.runs import ABOUT, RunFolder
 from miras_compiler.spec import Spec, digest, load_spec
 from miras_compiler.spec.shipped import find_spec
-from miras_compiler.store import BESIDES, MANIFEST, REPORT
+from miras_compiler.store import BESIDES, REPORT
 from miras_compiler.version import __version__
 
 SPEC = "spec.yaml"
@@ -25,9 +27,9 @@ LARGEST = 4 * 2**20  # bytes of a file of a package that is shown
 class Subject:
     """One of the things compared.
 
-    `label` names it and no other on a page; `text` is the spec as written; `files` are the texts of the package by their names, as they
-    lie in its folder or as the compiler writes them; `report` is what `miras verify` found of it, None if it did not run; `remarks` say
-    what a reader should know of it.
+    `label` names it and no other on a page; `text` is the spec as written; `files` are the texts of the package by their names, as they lie
+    in its folder or as the compiler writes them; `checks` are the results of `miras verify`, none if it did not run; `remarks` are for its
+    readers.
     """
 
     label: str
@@ -36,7 +38,7 @@ class Subject:
     digest: str
     text: str
     files: dict[str, str]
-    report: dict[str, Any] | None = None
+    checks: tuple[Result, ...] = ()
     run: Run | None = None
     remarks: tuple[str, ...] = ()
 
@@ -50,7 +52,7 @@ class Unread:
 
 
 def read_subjects(paths: Sequence[Path]) -> tuple[list[Subject], list[Unread]]:
-    """What can be compared, under different labels, and what cannot."""
+    """The paths that can be compared, under different labels, and the others, with the reasons."""
     subjects: list[Subject] = []
     unread: list[Unread] = []
     for path in paths:
@@ -92,12 +94,22 @@ def _of_package(folder: Path) -> Subject:
         remarks.append(f"{folder / MANIFEST} names the digest {manifest.get('digest')}, but {SPEC} beside it has {mark}: compile it again")
     if manifest.get("compiler_version") != __version__:
         remarks.append(f"{folder} was written by compiler {manifest.get('compiler_version')}; the rule shown is derived by {__version__}")
-    report = _read_object(folder / REPORT) if (folder / REPORT).is_file() else None
-    if report is not None and report.get("digest") != mark:
-        remarks.append(f"{folder / REPORT} is of the digest {report.get('digest')}, and is not used")
-        report = None
+    checks = _checks_of(folder / REPORT, mark, remarks) if (folder / REPORT).is_file() else ()
     text = (folder / SPEC).read_text(encoding="utf-8-sig")
-    return Subject(folder.name, folder, compilation, mark, text, _files_below(folder), report, remarks=tuple(remarks))
+    return Subject(folder.name, folder, compilation, mark, text, _files_below(folder), checks, remarks=tuple(remarks))
+
+
+def _checks_of(path: Path, mark: str, remarks: list[str]) -> tuple[Result, ...]:
+    """The results in verification.json; none, with a remark, where they are of another digest or cannot be read."""
+    try:
+        checks = tuple(read_record(path).results)
+    except InputError as error:
+        remarks.append(str(error))
+        return ()
+    others = {each.digest for each in checks} - {mark}
+    if others:
+        remarks.append(f"{path} is of the digest {min(others)}, and is not used")
+    return () if others else checks
 
 
 def _files_below(folder: Path) -> dict[str, str]:

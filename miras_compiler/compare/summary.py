@@ -1,4 +1,4 @@
-"""The specs in a few lines: what is chosen, what follows from it."""
+"""The specs in a few lines: their choices, and the consequences."""
 
 from __future__ import annotations
 
@@ -31,7 +31,7 @@ def _facts(subject: Subject) -> dict[str, str]:
     spec, form = made.spec, made.parallel_form
     cost = {line.what: line.value for line in made.cost}
     forward = sum(value for what, value in cost.items() if what.endswith(", forward"))
-    kinds = {axis.replace("_", " "): getattr(spec, axis).kind for axis in KINDS}
+    kinds = {family.replace("_", " "): getattr(spec, family).kind for family in KINDS}
     kernels = "yes" if "kernels.py" in subject.files else "no"
     return {
         **kinds,

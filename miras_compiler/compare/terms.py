@@ -1,4 +1,4 @@
-"""A formula in LaTeX as a sum of terms: what a difference of two formulas is told in."""
+"""A formula in LaTeX as a sum of terms, in which two formulas are compared."""
 
 from __future__ import annotations
 

@@ -1,1 +1,1 @@
-"""Texts, genomes and series of numbers: how they lie on disk, and what of them is held out."""
+"""Texts, genomes and series of numbers: their files, and the parts that are held out."""

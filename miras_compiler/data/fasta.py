@@ -10,14 +10,14 @@ from numpy.typing import NDArray
 from miras_compiler.data.text import Document
 from miras_compiler.errors import InputError
 
-KINDS = frozenset({".fa", ".fas", ".fasta", ".fna", ".ffn", ".frn"})
+SUFFIXES = frozenset({".fa", ".fas", ".fasta", ".fna", ".ffn", ".frn"})
 LETTERS = "ACGTN"
 AMBIGUOUS = "RYSWKMBDHV"  # of IUPAC: one of several bases, read as N
 UNKNOWN = 255
 
 
 def is_fasta(document: Document) -> bool:
-    return document.kind in KINDS
+    return document.suffix in SUFFIXES
 
 
 def read_records(documents: Sequence[Document]) -> list[NDArray[np.uint8]]:

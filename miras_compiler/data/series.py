@@ -128,13 +128,13 @@ def _names(lines: Sequence[Line]) -> list[str]:
 
 
 def _is_header(cells: Sequence[str]) -> bool:
-    """Whether a first line holds names: no cell but a time is a number, and not all are gaps."""
+    """True if a first line holds names: no cell but a time is a number, and not all are gaps."""
     own = cells[1:] or cells
     return all(math.isnan(_number(cell)) and cell.lower() not in GAPS for cell in own)
 
 
 def _says_when(name: str, cells: Sequence[str]) -> bool:
-    """Whether the first column holds times: by its name, or because each of its cells reads as one."""
+    """True if the first column holds times: by its name, or because each of its cells reads as one."""
     return name.lower() in TIMES or all(TIME.search(cell) and math.isnan(_number(cell.replace(",", "."))) for cell in cells)
 
 

@@ -15,10 +15,10 @@ OPENERS: dict[str, Callable[[bytes], bytes]] = {".gz": gzip.decompress, ".xz": l
 
 
 class Document(NamedTuple):
-    """A file as it is after decompression; `kind` is its suffix without that of the compression, such as ".fasta"."""
+    """A file as it is after decompression; `suffix` is its own, without that of the compression, such as ".fasta"."""
 
     path: Path
-    kind: str
+    suffix: str
     content: bytes
 
 
@@ -74,7 +74,7 @@ def _files(folder: Path) -> Iterator[Path]:
 
 
 def _document(file: Path) -> Document:
-    content, kinds = file.read_bytes(), [suffix.lower() for suffix in file.suffixes]
-    if kinds and kinds[-1] in OPENERS:
-        content = OPENERS[kinds.pop()](content) if content else b""
-    return Document(file, kinds[-1] if kinds else "", content)
+    content, suffixes = file.read_bytes(), [suffix.lower() for suffix in file.suffixes]
+    if suffixes and suffixes[-1] in OPENERS:
+        content = OPENERS[suffixes.pop()](content) if content else b""
+    return Document(file, suffixes[-1] if suffixes else "", content)

@@ -10,13 +10,14 @@ from pathlib import Path
 from miras_compiler.compiler import Compilation, compile_spec
 from miras_compiler.spec import load_spec
 from miras_compiler.store import is_current
-from miras_compiler.verify import Report, Row, verify_package
+from miras_compiler.verified import verify_package
+from miras_compiler.verify import Finding, Report
 
 MODELS = ("linear_attention", "gated_delta_net", "titans_lmm", "yaad", "moneta", "memora")
 
 
 @dataclass(frozen=True)
-class Outcome:
+class Built:
     """A model compiled and verified."""
 
     compilation: Compilation
@@ -25,7 +26,7 @@ class Outcome:
     seconds: float
 
 
-def build_package(name: str, generated: Path, progress: Callable[[Row], None]) -> Outcome:
+def build_package(name: str, generated: Path, progress: Callable[[Finding], None]) -> Built:
     """Compile the spec `name`, write `generated`/`name` unless it is current, verify it; `progress` gets every finished check."""
     began = time.perf_counter()
     spec = load_spec(name)
@@ -34,4 +35,4 @@ def build_package(name: str, generated: Path, progress: Callable[[Row], None]) -
     if not current:
         compilation.write(generated)
     report = verify_package(spec, generated / name, quick=True, progress=progress)
-    return Outcome(compilation, current, report, time.perf_counter() - began)
+    return Built(compilation, current, report, time.perf_counter() - began)

@@ -1,4 +1,4 @@
-"""What a reading is, and the claim that the readings are to bear out."""
+"""A reading, and the claim that the readings must bear out."""
 
 from __future__ import annotations
 
@@ -31,14 +31,14 @@ class Reading:
 
 
 @dataclass(frozen=True)
-class Verdict:
-    """Whether the claim holds, and the sentence that says so with its numbers."""
+class Judgement:
+    """The verdict on the claim, and the sentence that says so with its numbers."""
 
     holds: bool
     sentence: str
 
 
-def judge(errors: Sequence[float], fresh: float) -> Verdict:
+def judge(errors: Sequence[float], fresh: float) -> Judgement:
     """The claim: the mean error falls with every reading of a passage, and on a fresh passage it is nearer to the first than to the last.
 
     `errors` are the mean ‖e‖ of the readings in order, `fresh` that of the control.
@@ -46,9 +46,9 @@ def judge(errors: Sequence[float], fresh: float) -> Verdict:
     course = " > ".join(f"{error:.3f}" for error in errors)
     for number, (before, after) in enumerate(pairwise(errors), start=2):
         if not after < before:
-            return Verdict(False, f"the error did not fall at reading {number}: {before:.3f}, then {after:.3f}")
+            return Judgement(False, f"the error did not fall at reading {number}: {before:.3f}, then {after:.3f}")
     if not fresh > (errors[0] + errors[-1]) / 2:
-        return Verdict(
+        return Judgement(
             False, f"the error fell ({course}), but on the fresh passage, too: {fresh:.3f}; this would be no memory of the passage"
         )
-    return Verdict(True, f"the error falls with every reading ({course}) and not on the fresh passage ({fresh:.3f})")
+    return Judgement(True, f"the error falls with every reading ({course}) and not on the fresh passage ({fresh:.3f})")

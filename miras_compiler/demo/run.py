@@ -12,7 +12,7 @@ from rich.markup import escape
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeElapsedColumn
 from rich.table import Table
 
-from miras_compiler.demo.packages import MODELS, Outcome, build_package
+from miras_compiler.demo.packages import MODELS, Built, build_package
 from miras_compiler.demo.passages import load_passages
 from miras_compiler.demo.projection import Projection
 from miras_compiler.demo.reader import CHUNK, DIM, Reader
@@ -20,7 +20,7 @@ from miras_compiler.demo.readings import MEASURES, Reading, judge
 from miras_compiler.demo.show import ERROR, chart_of, draw_png, table_of
 from miras_compiler.emit.graph import NO_PICTURE, can_draw
 from miras_compiler.store import write_file
-from miras_compiler.verify import Row
+from miras_compiler.verify import Finding
 
 READINGS = 4
 LENGTH = 512  # bytes of a passage to be predicted
@@ -32,11 +32,11 @@ def run(console: Console, root: Path = Path()) -> int:
     console.print("[bold]1. Six specs, compiled to PyTorch and verified against independent oracles[/bold]\n")
     if not can_draw():
         console.print(f"[yellow]{NO_PICTURE}[/yellow]", highlight=False)
-    outcomes = build_packages(console, root)
-    console.print(outcome_table(outcomes))
-    failed = [(outcome, row) for outcome in outcomes for row in outcome.report.tried if not row.passed]
-    for outcome, row in failed:
-        console.print(f"[red]{outcome.compilation.spec.name}: {escape(f'{row.check}, {row.subject}: {row.note}')}[/red]")
+    built = build_packages(console, root)
+    console.print(built_table(built))
+    failed = [(package, row) for package in built for row in package.report.tried if not row.passed]
+    for package, row in failed:
+        console.print(f"[red]{package.compilation.spec.name}: {escape(f'{row.check}, {row.subject}: {row.note}')}[/red]")
     if failed:
         return 1
 
@@ -55,38 +55,38 @@ def run(console: Console, root: Path = Path()) -> int:
     return 0 if verdict.holds else 1
 
 
-def build_packages(console: Console, root: Path) -> list[Outcome]:
+def build_packages(console: Console, root: Path) -> list[Built]:
     """All six packages, with a progress bar in a terminal and a line per model elsewhere."""
     columns = (TextColumn("{task.description}"), BarColumn(), MofNCompleteColumn(), TimeElapsedColumn())
-    outcomes = []
+    built = []
     with Progress(*columns, console=console, transient=True, disable=not console.is_terminal) as bar:
         task = bar.add_task("", total=len(MODELS))
         for name in MODELS:
             bar.update(task, description=f"{name}: compiling")
 
-            def show(row: Row, name: str = name) -> None:
+            def show(row: Finding, name: str = name) -> None:
                 bar.update(task, description=f"{name}: {escape(f'{row.check}, {row.subject}')}")
 
-            outcomes.append(build_package(name, root / "generated", show))
+            built.append(build_package(name, root / "generated", show))
             bar.advance(task)
             if not console.is_terminal:
-                console.print(f"{name}: {'verified' if outcomes[-1].report.passed else 'FAILED'}", highlight=False)
-    return outcomes
+                console.print(f"{name}: {'verified' if built[-1].report.passed else 'FAILED'}", highlight=False)
+    return built
 
 
-def outcome_table(outcomes: list[Outcome]) -> Table:
-    """Model, parallel form, what happened to its package, its checks, the seconds they took."""
+def built_table(built: list[Built]) -> Table:
+    """Model, parallel form, the state of its package, its checks, the seconds they took."""
     table = Table()
     for title in ("model", "parallel form", "package", "checks passed", "seconds"):
         table.add_column(title, justify="right" if title in ("checks passed", "seconds") else "left")
-    for outcome in outcomes:
-        rows = outcome.report.tried
-        name = outcome.compilation.spec.name
-        package = "current" if outcome.was_current else "written"
+    for package in built:
+        rows = package.report.tried
+        name = package.compilation.spec.name
+        state = "current" if package.was_current else "written"
         passed = sum(row.passed for row in rows)
-        style = None if outcome.report.passed else "red"
-        form = outcome.compilation.parallel_form.kind.replace("_", " ")
-        table.add_row(name, form, package, f"{passed}/{len(rows)}", f"{outcome.seconds:.1f}", style=style)
+        style = None if package.report.passed else "red"
+        form = package.compilation.parallel_form.kind.replace("_", " ")
+        table.add_row(name, form, state, f"{passed}/{len(rows)}", f"{package.seconds:.1f}", style=style)
     return table
 
 

@@ -1,4 +1,4 @@
-"""How the readings look: a table and a chart in the terminal, a PNG on disk."""
+"""The readings as pictures: a table and a chart in the terminal, a PNG on disk."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""From a spec to its update rule: what it means, derived symbolically."""
+"""From a spec to its update rule: its meaning, derived symbolically."""
 
 from __future__ import annotations
 

@@ -43,7 +43,7 @@ def in_residual(expr: sp.Expr) -> sp.Expr:
 def row_gradient(scalar: sp.Expr, x: sp.Symbol) -> sp.Expr:
     """The gradient of a scalar of a row to the coordinate x_j, as an expression at j.
 
-    A reduction R = Σ_j f(x_j, R') hands on f's own derivative at j, and what its argument owes to reductions R' inside it.
+    A reduction R = Σ_j f(x_j, R') hands on f's own derivative at j, and the derivatives of the reductions R' inside its argument.
     """
     return sp.Add(*(slope * _reduction_gradient(reduction, x) for reduction, slope in _slopes(scalar)))
 
@@ -83,7 +83,7 @@ def row_sum(expr: sp.Expr) -> sp.Expr:
 
 
 def _has_letters(expr: sp.Expr) -> bool:
-    """Whether the expression may differ from coordinate to coordinate: a gate may have a value for each."""
+    """True if the expression may differ from coordinate to coordinate: a gate may have a value for each."""
     return isinstance(expr, sp.Symbol) or (not isinstance(expr, RowSum | RowMax) and any(map(_has_letters, expr.args)))
 
 

@@ -3,8 +3,8 @@
     S_t = mu_t S_{t−1} − eta_t g_t        A_t = alpha_t A_{t−1} + S_t
 
 A linear recurrence x_t = a_t x_{t−1} + b_t has the solution x_t = D_t0 x_0 + Σ_i D_ti b_i with the decay triangle D_ti = Π_{i<l≤t} a_l.
-Substituting one solution into the other gives every coefficient as a product of triangles, which is what `lower` builds, and what is
-written out here as sums and products.
+Substituting one solution into the other gives every coefficient as a product of triangles, which `lower` builds, and which is written out
+here as sums and products.
 """
 
 from __future__ import annotations
@@ -21,7 +21,7 @@ T, J, I, L = sp.symbols("t j i l", integer=True)  # noqa: E741
 
 
 class Path(NamedTuple):
-    """How an earlier value reaches a later state: through one decay triangle after another, the outermost first.
+    """The path of an earlier value to a later state: through one decay triangle after another, the outermost first.
 
     It starts at the token j, weighed by its step size or ("surprise") not, or at the state before the first token.
     """
@@ -78,7 +78,7 @@ def unroll(chain: tuple[Recurrence, ...]) -> dict[str, Path]:
 
 
 def closed_form(path: Path) -> sp.Expr:
-    """The coefficient at t of what starts at the token j, or before the first token, as sums and products of gates."""
+    """The coefficient at t of a path that starts at the token j, or before the first token, as sums and products of gates."""
     from_token = path.from_token
     outer, *inner = path.decays
     weight = sp.Function("eta")(J) if path.start == "token" else sp.Integer(1)

@@ -1,4 +1,4 @@
-"""Muon once per full chunk: what a token adds to the sum that waits, and what happens to the state when the chunk is full.
+"""Muon once per full chunk: the term that a token adds to the sum that waits, and the change of the state when the chunk is full.
 
     pending ← pending + (mu_t / C) S − eta_t g_t        A ← alpha_t A
     at the end of a full chunk:   S ← pending,   A ← A + NS(S),   pending ← 0
@@ -21,7 +21,7 @@ from miras_compiler.passes import run_passes
 
 
 def build_chunk_end(rule: Rule) -> Program | None:
-    """Weights and momentum behind a full chunk from what was there before its end; None where nothing happens there."""
+    """Weights and momentum behind a full chunk, from the values before its end; None where nothing happens there."""
     if not rule.update.waits:
         return None
     labels: dict[Node, Label] = {}
@@ -32,7 +32,7 @@ def build_chunk_end(rule: Rule) -> Program | None:
 
 
 def leaving(rule: Rule, chunk_end: Program) -> Program:
-    """A chunk is full: what has waited for its end happens, and nothing waits any more."""
+    """Ends a full chunk: the sum that has waited is written, and nothing waits any more."""
     empty = {entry.name: constant(0, entry.tile) for entry in rule.update.entries}
     return Program("leave", {**chunk_end.outputs, **empty}, chunk_end.labels)
 

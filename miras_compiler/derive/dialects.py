@@ -1,4 +1,4 @@
-"""How mathematics is written: Unicode on one line, or LaTeX."""
+"""Dialects of mathematics: Unicode on one line, or LaTeX."""
 
 from __future__ import annotations
 
@@ -20,7 +20,7 @@ GREEK = {"alpha": "α", "eta": "η", "mu": "μ", "delta": "δ", "gamma": "γ"}
 
 @dataclass(frozen=True)
 class Dialect:
-    """How the parts of an expression are written. `name` takes letters and the indices behind them."""
+    """A dialect: one function for each part of an expression. `name` takes letters and the indices behind them."""
 
     name: Callable[[str, str], str]
     number: Callable[[str], str]
@@ -73,7 +73,7 @@ def _core(core: str) -> str:
 
 
 def _inside(moment: str) -> str:
-    """What stands in brackets behind a name: a time, a letter, or words."""
+    """The text in brackets behind a name: a time, a letter, or words."""
     words = [rf"\mathrm{{{word}}}" if word.isascii() and word.isalpha() and len(word) > 1 else _greek(word) for word in moment.split(", ")]
     return r",\, ".join(words)
 

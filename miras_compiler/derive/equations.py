@@ -71,7 +71,7 @@ def _places(program: Program, order: list[str], needed: list[Node], users: Mappi
 
 
 def row_surprise(program: Program) -> Program | None:
-    """The program of one row that a substitution runs, where there is one; what it is given is called f, as in a memory."""
+    """The program of one row that a substitution runs, where there is one; its argument is called f, as in a memory."""
     phi = next((node.phi for node in nodes_of(program) if isinstance(node, ForwardSubstitute)), None)
     if phi is None:
         return None

@@ -1,4 +1,4 @@
-"""Entrywise expressions as text: sums, products, powers and functions, in any dialect; a symbol is written by whoever knows it."""
+"""Entrywise expressions as text: sums, products, powers and functions, in any dialect; subclasses write the symbols."""
 
 from __future__ import annotations
 
@@ -36,7 +36,7 @@ def number_text(value: sp.Rational) -> str:
 
 
 class ExpressionWriter:
-    """Subclasses say what a symbol is, and over which channels a factor runs."""
+    """Subclasses write a symbol, and give the channels over which a factor runs."""
 
     def __init__(self, dialect: Dialect) -> None:
         self.dialect = dialect
@@ -109,7 +109,7 @@ class ExpressionWriter:
         return text, SUM
 
     def product(self, expr: sp.Expr) -> Text:
-        """A sign, then a fraction, or factors: numbers, then what has a value per channel."""
+        """A sign, then a fraction, or factors: numbers, then factors with a value per channel."""
         d = self.dialect
         if not isinstance(expr, sp.Mul):
             return self.named(expr)
@@ -179,7 +179,7 @@ def first_channel(rows: Iterable[Axes]) -> Axes:
 
 
 def inverse_power(factor: sp.Expr) -> sp.Expr:
-    """What a factor with a negative exponent divides by."""
+    """The divisor that a factor with a negative exponent stands for."""
     base, exponent = factor.args
     return base if exponent == -1 else type(factor)(base, -exponent)
 

@@ -1,4 +1,4 @@
-"""Formulas over a row as text: what an element says of one coordinate, in the letters u, v, e, w, a, x and those of gates."""
+"""Formulas over a row as text: an element's formula for one coordinate, in the letters u, v, e, w, a, x and those of gates."""
 
 from __future__ import annotations
 

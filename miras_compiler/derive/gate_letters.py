@@ -1,4 +1,4 @@
-"""How people write a gate."""
+"""The letters that people write for gates."""
 
 from __future__ import annotations
 

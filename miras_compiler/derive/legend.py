@@ -1,4 +1,4 @@
-"""What the signs of a page mean: notation, times, and the functions that it calls by name."""
+"""The legend of a page: notation, times, and the functions that it calls by name."""
 
 from __future__ import annotations
 

@@ -15,7 +15,7 @@ from miras_compiler.expressions.symbols import A, Power0, RowMax, RowSum, W, let
 def derive_mirror_map(retention: Retention) -> sp.Expr:
     """ψ(A) of one entry, in A and reductions over the entry's slice; as printed where the paper has no regularizer."""
     if retention.space == "primal":
-        return A  # the state is what is read
+        return A  # the state is read as it is
     generator = retention.generator()
     if generator is None:
         printed = retention.printed_mirror_map()

@@ -26,7 +26,7 @@ class soft_threshold(RealFunction):
 
 
 def with_names(expr: sp.Expr) -> sp.Expr:
-    """The expression with these functions in place of what they stand for, and what else is shorter to read."""
+    """The expression with these functions in place of their definitions, and other shorter spellings."""
     return _even_powers(_odd_powers(_numbers_inside(_thresholds(_logarithms(_distributions(expr))))))
 
 

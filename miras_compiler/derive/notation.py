@@ -1,6 +1,6 @@
 """Tiles as mathematics: a tile with a label is written by its letters, any other is written out down to the nearest labels.
 
-Tokens are indices: β_t, G_tj; sums over tokens say so. What is left of a tile is a number, a row (its entries are channels) or a matrix:
+Tokens are indices: β_t, G_tj; sums over tokens say so. The rest of a tile is a number, a row (its entries are channels) or a matrix:
 
     a b       a product of matrices, where a row multiplies from the left and rowᵀ is a column; or a number in front
     a · b     entrywise; a row runs along the columns of a matrix, a column (rowᵀ) along its rows

@@ -17,7 +17,7 @@ def is_segment(node: Node) -> bool:
 
 
 def whole_reduction(node: Reduce, program: Program) -> tuple[Axes, Node]:
-    """The channels that sums of sums (or maxima of maxima) without names run over, and what is reduced."""
+    """The channels that sums of sums (or maxima of maxima) without names run over, and the reduced expression."""
     over, core = [node.axis], node.args[0]
     while isinstance(core, Reduce) and core.kind == node.kind and core not in program.labels and core.axis not in TOKEN_AXES:
         over, core = [core.axis, *over], core.args[0]

@@ -20,7 +20,7 @@ ORIGIN = "memory"
 
 @dataclass(frozen=True)
 class Prediction:
-    """`left[w]` are the rows that multiply the weight w, `products[w]` what they give; `labels` name the values of the paper."""
+    """`left[w]` are the rows that multiply the weight w, `products[w]` their products; `labels` name the values of the paper."""
 
     u: Node
     left: Mapping[str, Node]

@@ -1,4 +1,4 @@
-"""What the letters of a printed rule stand for where no equation of the page says it."""
+"""The letters of a printed rule that no equation of the page defines."""
 
 from __future__ import annotations
 

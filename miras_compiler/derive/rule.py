@@ -1,4 +1,4 @@
-"""`Rule`: what a spec means, as a value that everything behind it reads in place of the spec."""
+"""`Rule`: the meaning of a spec, as a value that all later stages read in place of the spec."""
 
 from __future__ import annotations
 
@@ -70,7 +70,7 @@ class Rule:
 
     @property
     def momentum(self) -> bool:
-        """Whether the state carries S beside A."""
+        """True if the state carries S beside A."""
         return "S" in self.recurrences
 
     @property
@@ -94,7 +94,7 @@ class Rule:
         return {key: getattr(self.spec, key).kind for key in ELEMENTS}
 
     def where(self, key: str) -> str:
-        """Where the spec says a key, "specs/x.yaml:9"."""
+        """The place of a key in the spec, "specs/x.yaml:9"."""
         return self.spec.where(key)
 
     def axes(self, gate: str) -> Axes:
@@ -102,7 +102,7 @@ class Rule:
         return self.gates[gate].axes if gate in self.gates else ()
 
     def dual_name(self, weight: str) -> str:
-        """What the dual state of a weight is called: the weight itself where ψ is the identity, A else."""
+        """The name of a weight's dual state: the weight itself where ψ is the identity, A otherwise."""
         return weight if self.mirror.identity else f"A{weight[1:]}"
 
     def shorter_axis_first(self, weight: Weight) -> tuple[str, str]:

@@ -1,4 +1,4 @@
-"""Sentences with formulas on the attentional bias and the retention of a rule: what it starts from, and what was derived of it."""
+"""Sentences with formulas on the attentional bias and the retention of a rule: the choices, and the formulas derived from them."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""What a token step calls its values: tokens, gates, states of earlier times."""
+"""The names of the values of a token step: tokens, gates, states of earlier times."""
 
 from __future__ import annotations
 
@@ -37,7 +37,7 @@ class StepNames(RuleTiles):
         return node
 
     def read_gate(self, gate: RuleGate, leaf: Node) -> Node:
-        """Decays as exponentials of what is passed, logarithms below −60 read as −60."""
+        """Decays as exponentials of the arguments, logarithms below −60 read as −60."""
         node = entrywise(sp.exp(clamped_log()), {"x": leaf}) if gate.decay else leaf
         return self.name(node, gate.code, gate_letters(gate.name), "gate", "gates")
 

@@ -1,7 +1,7 @@
 """The tiles that a rule is built of, with their names: of one token, or of many tokens along the axis c.
 
-A token step and a program of a tile differ in what they do with past surprises. What a token brings, how it is named, how keys become
-features and how a dual state becomes what is read is the same in both, and stands here.
+A token step and a program of a tile differ in their use of past surprises. The values of a token and their names, the features of keys, and
+the map of a dual state are the same in both, and stand here.
 """
 
 from __future__ import annotations
@@ -68,7 +68,7 @@ class RuleTiles(ABC):
         return {gate.name: self.read_gate(gate, input_tile(gate.leaf, (*self.token, *gate.axes))) for gate in gates}
 
     def comes_with_rows(self, gate: RuleGate) -> bool:
-        """Whether a gate is none of the token's where surprises have a window."""
+        """True if a gate is none of the token's where surprises have a window."""
         return gate.name == "gamma"
 
     def window_rows(self) -> tuple[Node, Node, dict[str, Node]]:
@@ -82,7 +82,7 @@ class RuleTiles(ABC):
         return k, v, own
 
     def step_size(self, keys: Node, eta: Node) -> Node:
-        """eta, or what the optimizer makes of it for rows of keys."""
+        """eta, or the optimizer's step size for rows of keys."""
         if not self.rule.update.own_step_size:
             return eta
         square = total(entrywise(letter("x") ** 2, {"x": keys}), "k")
@@ -97,7 +97,7 @@ class RuleTiles(ABC):
         return lower_expression(self.rule.mirror_map, {"a": dual}, self.rule.mirror.axes(weight), dual.axes)
 
     def gain(self, sums: Node) -> Node:
-        """What scales the written key, from the decayed sum of squared keys."""
+        """The factor of the written key, from the decayed sum of squared keys."""
         assert self.rule.update.gain is not None
         return self.name(entrywise(self.rule.update.gain, {"D": sums}), "gain", "m", "surprise", "optimizer")
 

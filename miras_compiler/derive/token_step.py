@@ -28,7 +28,8 @@ from miras_compiler.ir.traverse import topological
 class TokenStep:
     """`program` maps a token and the state to the output `o` and the next state; `trace` adds ℓ, ‖e‖, ‖g‖ and ‖A‖.
 
-    `earlier` says of every state leaf which labelled value it is, and when. `chunk_end` is what happens to the state of a full chunk.
+    `earlier` says of every state leaf which labelled value it is, and when. `chunk_end` is the program that changes the state of a full
+    chunk.
     """
 
     program: Program
@@ -51,7 +52,7 @@ class TokenStepBuilder(StepNames):
         keys, queries = self.features(k), self.features(q)
         before = {w.name: self.state(w, "", 1) for w in weights}
         momentum = {w.name: self.momentum_state(w) for w in weights} if rule.momentum else {}
-        start = {w.name: self.state(w, "_start", "chunk") for w in weights} if rule.chunk.frozen else before
+        start = {w.name: self.state(w, "_start", "chunk") for w in weights} if rule.chunk.has_grid else before
 
         error_row = self.row("erase_key") if rule.update.erases else k
         measured = self.measured(before, start, momentum, gates)
@@ -222,7 +223,7 @@ class TokenStepBuilder(StepNames):
             beta, log_beta = constant(1), self.log_beta()[1] if rule.chunk.path else {}
         else:
             beta, log_beta = (
-                self.log_beta() if rule.chunk.frozen else (gates["alpha"] if rule.chunk.read == "after_write" else constant(1), {})
+                self.log_beta() if rule.chunk.has_grid else (gates["alpha"] if rule.chunk.read == "after_write" else constant(1), {})
             )
             line = letter("b") * letter("p") + letter("A") - letter("b") * letter("s")
             path = {n: entrywise(line, {"b": beta, "p": self.primal(n, start[n]), "A": chosen[n], "s": start[n]}) for n in chosen}

@@ -80,7 +80,7 @@ class _GateText:
         return self.dialect.transposed(text) if upright else text
 
     def eta(self, index: str) -> str:
-        """The step size: eta, or what the optimizer makes of it."""
+        """The step size: eta, or the optimizer's function of it."""
         return self.gate("eta", index, "η̃" if self.rule.update.own_step_size else "")
 
     def decay(self, gate: str | None, start: str, end: str) -> str:

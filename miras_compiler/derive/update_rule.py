@@ -1,4 +1,4 @@
-"""`UpdateRule`: what a spec means, derived, and written out for people."""
+"""`UpdateRule`: the meaning of a spec, derived, and written out for people."""
 
 from __future__ import annotations
 
@@ -28,7 +28,7 @@ CHUNK_END = "at the end of a full chunk"
 
 @dataclass(frozen=True, repr=False)
 class UpdateRule(Rule):
-    """A rule with what follows from its parts: one token as a tile program, and the coefficients of a chunk."""
+    """A rule with the consequences of its parts: one token as a tile program, and the coefficients of a chunk."""
 
     step: TokenStep
     coefficients: ChunkCoefficients
@@ -43,7 +43,7 @@ class UpdateRule(Rule):
         return f"<pre>{html.escape(self.text())}</pre>"
 
     def text(self) -> str:
-        """The rule in plain text with Unicode, one equation a line, under headings; first what its letters stand for."""
+        """The rule in plain text with Unicode, one equation a line, under headings; first a legend of its letters."""
         remarks = token_remarks(self)
         said = "\n".join([TOKEN, *(f"  {remark}" for remark in remarks)]) + "\n\n" if remarks else ""
         return said + text_under_headings(self.equations())
@@ -57,7 +57,7 @@ class UpdateRule(Rule):
         return block([equation.latex() for equation in self.equations(LATEX)])
 
     def equations(self, dialect: Dialect = UNICODE) -> list[Equation]:
-        """What happens at a token, and at the end of a full chunk, under headings."""
+        """The equations of a token, and of the end of a full chunk, under headings."""
         step = equations_of(self.step.program, SECTIONS, dialect)
         end = equations_of(self.step.chunk_end, {"state": CHUNK_END}, dialect) if self.step.chunk_end else []
         return [*step, *end]
@@ -67,7 +67,7 @@ class UpdateRule(Rule):
         return unrolled_lines(self, self.coefficients, dialect)
 
     def unrolled_text(self) -> list[str]:
-        """The same in lines, with what its letters stand for."""
+        """The same in lines, with a legend of its letters."""
         lines = [f"{left} = {right}" for left, right in self.unrolled()]
         return [*lines, *chunk_remarks(self)] if lines else [MAPPED]
 

@@ -1,4 +1,4 @@
-"""From ∂ℓ/∂u to what is written: an outer product of a left and a right row per weight, or a sum of two."""
+"""From ∂ℓ/∂u to the write: an outer product of a left and a right row per weight, or a sum of two."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""What every element shares: a kind, its formula and citation, and the gates that it reads.
+"""The base of all elements: a kind, its formula and citation, and the gates that it reads.
 
 An element is a frozen pydantic model: its fields are the keys of the spec, its methods are the mathematics as sympy expressions over
 the letters of `symbols`. Facts about a kind are class variables.

@@ -1,4 +1,4 @@
-"""pydantic's verdict on a spec or a part of one, in our words: where it stands, what is wrong, why, and the nearest right name."""
+"""pydantic's verdict on a spec or a part of one, in our words: the place, the fault, the cause, and the nearest right name."""
 
 from __future__ import annotations
 
@@ -34,14 +34,14 @@ REQUIRED_GATES = "every rule reads the step size eta: `gates: {eta: {init: 0.02}
 def complaints(error: ValidationError, tree: Any, model: type[Settings]) -> list[Fault]:
     """Every complaint of pydantic about the tree of a `model`, under the dotted key at which a spec has such a part.
 
-    A `loc` of pydantic also names the member of a union it was trying: those parts are dropped, and what the members of one union
-    say about one value becomes one fault.
+    A `loc` of pydantic also names the member of a union it was trying: those parts are dropped, and the complaints of all members of one
+    union about one value become one fault.
     """
     said: dict[Path, list[ErrorDetails]] = {}
     for detail in error.errors(include_url=False):
         if detail["type"] != "default_factory_not_called":  # a consequence of another complaint
             said.setdefault(_path(detail, tree), []).append(detail)
-    parents = {path[:depth] for path in said for depth in range(1, len(path))}  # of a union's value: what is inside it says more
+    parents = {path[:depth] for path in said for depth in range(1, len(path))}  # of a union's value: a complaint about its inside says more
     mixed = [path for path, details in said.items() if path in parents and all(each["type"] != "refused" for each in details)]
     home: Path = tuple(model.key.split(".")) if model.key else ()
     faults = []
@@ -70,7 +70,7 @@ def _path(detail: ErrorDetails, tree: Any) -> Path:
 
 
 def _words(path: Path, details: list[ErrorDetails], known_keys: list[str]) -> tuple[str, str, str]:
-    """What, why, remedy; `known_keys` are those that could stand in place of an unknown one."""
+    """The fault, its cause and its remedy; `known_keys` are those that could stand in place of an unknown one."""
     detail = details[0]
     several = len({each["type"] for each in details}) > 1
     key = str(path[-1]) if path else ""
@@ -102,7 +102,7 @@ def _words(path: Path, details: list[ErrorDetails], known_keys: list[str]) -> tu
 
 
 def _want(detail: ErrorDetails) -> str:
-    """What should stand there; pydantic's "Input should be …" without its beginning where the table says nothing."""
+    """The value that is expected; pydantic's "Input should be …" without its beginning where the table says nothing."""
     return WANTS.get(detail["type"]) or re.sub(r"^[A-Z][a-z]+ should (be |have |match )?", "", detail["msg"])
 
 

@@ -9,7 +9,7 @@ from miras_compiler.elements.base import refused
 from miras_compiler.expressions.formula import ROW_LETTERS, FormulaError, is_row, names_in, parse_formula
 from miras_compiler.expressions.symbols import RowMax, RowSum, letter, signum
 
-FOREIGN = {  # letters of the mathematics that a loss does not get, and what to write
+FOREIGN = {  # letters of the mathematics that a loss does not get, and the text to write
     "k": "the key reaches a loss through the prediction u = M(W; k) alone",
     "q": "a query reads, and no loss is measured there",
     "x": "the input reaches a loss through the prediction u and the value v alone",
@@ -24,7 +24,7 @@ STATES = {"W": FOREIGN["w"], "A": "a penalty on the state is a retention: `reten
 
 
 def foreign_letter(name: str, instead: str) -> tuple[str, str, str]:
-    """What is wrong, why, and what to do about a letter that a loss does not get."""
+    """The fault, its cause and its remedy, for a letter that a loss does not get."""
     return f"the loss reads '{name}'", "it is given the prediction u, the value v and gates", instead
 
 

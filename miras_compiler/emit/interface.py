@@ -12,14 +12,14 @@ from miras_compiler.derive.rule import Rule
 
 
 class Argument(NamedTuple):
-    """An input tensor: its keyword, axes, what it is, and the values that make sense."""
+    """An input tensor: its keyword, axes, role, and the values that make sense."""
 
     name: str
     axes: str
     role: str
     domain: str
     range: tuple[float, float] | None = None  # least and largest value, where there is one
-    code: str = ""  # what programs and code call it, where that is another name
+    code: str = ""  # its name in programs and code, where that is another
 
     @property
     def leaf(self) -> str:
@@ -29,7 +29,7 @@ class Argument(NamedTuple):
 
 @dataclass(frozen=True)
 class Interface:
-    """What the three operators of a package take and return."""
+    """The arguments and the state of the three operators of a package."""
 
     tokens: tuple[Argument, ...]
     parameters: tuple[Argument, ...]
@@ -78,7 +78,7 @@ def build_interface(rule: Rule) -> Interface:
 
 
 def state_remark(rule: Rule) -> str:
-    """What the weights in a state are, where that is not what a memory reads; "" where it is."""
+    """A remark on the weights in a state, where they are not those that a memory reads; "" where they are."""
     if rule.mirror.primal or rule.mirror.identity:
         return ""
     *some, last = (weight.name for weight in rule.weights)

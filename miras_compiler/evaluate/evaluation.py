@@ -16,9 +16,11 @@ from miras_compiler.evaluate.forecasting import Forecaster, forecast_errors, nai
 from miras_compiler.evaluate.harness import evaluate_choices
 from miras_compiler.evaluate.opened import Opened
 from miras_compiler.evaluate.recall import evaluate_task
+from miras_compiler.evaluate.scores import ORIGIN
 from miras_compiler.evaluate.stream import stream_text
 from miras_compiler.evaluate.text import evaluate_text
 from miras_compiler.evaluate.tokens import held_out, read_tokens, tokens_of
+from miras_compiler.records import origin_here
 from miras_compiler.tasks import build_task
 
 LENGTH, PATCHES = 512, 32  # of a sequence, where neither the run nor the request says one: tokens, patches
@@ -33,7 +35,7 @@ class Request:
 
     `length` is that of a sequence in tokens (patches of values), None: that of training. `tokens` is the most of a text that is read.
     `stream` reads so many tokens as one sequence, 0: none. `rows` are the examples of each setting of a task. `season` is that of the
-    seasonal forecast, None: the one that the series show. Raises InputError for what has no meaning.
+    seasonal forecast, None: the one that the series show. Raises InputError for values without a meaning.
     """
 
     data: tuple[Path, ...] = ()
@@ -56,10 +58,12 @@ class Request:
 
 
 def evaluate(opened: Opened, request: Request, say: Say = lambda _: None) -> dict[str, Any]:
-    """Sections of eval.json by their names, such as "task:mqar" and "text:valid". InputError for what the run cannot be asked."""
+    """Sections of eval.json by their names, such as "task:mqar" and "text:valid". InputError where the run does not allow it."""
+    origin = origin_here(str(opened.device), request.seed)
     sections = dict(forecasts(opened, request, say) if opened.forecasts else answers(opened, request, say))
     for scores in sections.values():
         scores["checkpoint"] = opened.checkpoint.name
+        scores[ORIGIN] = {"digest": opened.model.config.digest, **origin.as_dict()}
     return sections
 
 

@@ -1,4 +1,4 @@
-"""How good forecasts are: squared and absolute errors, beside those of forecasts that cost nothing."""
+"""Errors of forecasts, squared and absolute, beside those of forecasts that cost nothing."""
 
 from __future__ import annotations
 

@@ -12,7 +12,7 @@ MOST_LOGITS = 2**25  # numbers that are computed at a time
 
 
 def rows_at_once(model: Any, length: int) -> int:
-    """How many sequences of a length are read at a time."""
+    """The number of sequences of a length that are read at a time."""
     widest = max(int(model.config.vocab_size), int(model.config.hidden_size))
     return max(1, MOST_LOGITS // (length * widest))
 

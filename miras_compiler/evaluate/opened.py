@@ -11,15 +11,18 @@ from typing import Any
 import torch
 
 from miras_compiler.errors import InputError
+from miras_compiler.models import MANIFEST
 from miras_compiler.runs import ABOUT, CHECKPOINT, RunFolder, step_of
 
-CONFIG, MANIFEST, WEIGHTS = "config.json", "manifest.json", "model.safetensors"
+CONFIG, WEIGHTS = "config.json", "model.safetensors"
 FORECASTS = "AutoModelForTimeSeriesPrediction"
 
 
 @dataclass(frozen=True)
 class Opened:
-    """A model in evaluation mode; `about` is run.json, empty for a folder that is a model alone. `remarks` say what was passed over."""
+    """A model in evaluation mode; `about` is run.json, empty for a folder that is a model alone. `remarks` name the checkpoints that were
+    passed over.
+    """
 
     path: Path
     checkpoint: Path
@@ -33,7 +36,7 @@ class Opened:
 
     @property
     def forecasts(self) -> bool:
-        """Whether it takes values; else it takes tokens."""
+        """True if it takes values; else it takes tokens."""
         return self.model.config.vocab_size is None
 
     @property

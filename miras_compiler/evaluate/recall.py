@@ -1,4 +1,4 @@
-"""How much a model recalls: the share of right answers to the examples of a task, by what has to be kept and for how long."""
+"""The recall of a model: the share of right answers to the examples of a task, by the number of items to keep and the time to keep them."""
 
 from __future__ import annotations
 

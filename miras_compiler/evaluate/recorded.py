@@ -21,7 +21,7 @@ class Write(NamedTuple):
     others: dict[str, Any]
 
     def alone(self) -> Write:
-        """The call without what stands behind its one sequence in a packed row."""
+        """The call without the tokens behind its one sequence in a packed row."""
         borders = self.others.get("cu_seqlens")
         if borders is None:
             return self
@@ -30,7 +30,7 @@ class Write(NamedTuple):
         return Write(tokens, {name: x for name, x in self.others.items() if name != "cu_seqlens"})
 
 
-class Memory:
+class RecordedMemory:
     """The memory of one block, number `layer` of its model; `package` is the module of its layer."""
 
     def __init__(self, layer: int, mixer: nn.Module) -> None:
@@ -48,22 +48,22 @@ class Memory:
 
     @property
     def name(self) -> str:
-        """That of the package, which ends the names of its operators."""
+        """The name of the package, which ends the names of its operators."""
         return str(self.contract.name).rpartition("_")[0]
 
 
-def memories_of(model: nn.Module) -> list[Memory]:
+def memories_of(model: nn.Module) -> list[RecordedMemory]:
     """The memories of a model, block by block; none where it has attention alone."""
     found = [module for module in model.modules() if any(kind.__name__ == "TokenMixer" for kind in type(module).__mro__)]
-    return [Memory(int(mixer.layer_idx), mixer) for mixer in found]  # type: ignore[arg-type]
+    return [RecordedMemory(int(mixer.layer_idx), mixer) for mixer in found]  # type: ignore[arg-type]
 
 
 @contextlib.contextmanager
-def recording(memories: list[Memory]) -> Iterator[None]:
+def recording(memories: list[RecordedMemory]) -> Iterator[None]:
     """While it lasts, every write of these memories is appended to their `writes`; reads that write nothing are left out."""
-    writing: list[Memory] = []
+    writing: list[RecordedMemory] = []
 
-    def mixing(memory: Memory, mix: Callable[..., Any]) -> Callable[..., Any]:
+    def mixing(memory: RecordedMemory, mix: Callable[..., Any]) -> Callable[..., Any]:
         def inner(*arguments: Any) -> Any:
             writing.append(memory)
             try:

@@ -7,6 +7,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import Any
 
+ORIGIN = "origin"  # the key of a section whose value says where its numbers come from
 Point = tuple[float, float]
 
 
@@ -39,6 +40,8 @@ def _gather(tree: Mapping[str, Any], path: str, found: Scores) -> None:
         found.curves[path] = curve
         return
     for key, value in tree.items():
+        if key == ORIGIN:
+            continue
         name = f"{path}.{key}" if path else str(key)
         if isinstance(value, Mapping):
             _gather(value, name, found)

@@ -1,4 +1,4 @@
-"""A language model reads a long text as one sequence, segment by segment: what it knows goes from one to the next in its cache."""
+"""A language model reads a long text as one sequence, segment by segment: its state goes from one to the next in its cache."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Shows what the memories of a model store of a text: surprise, momentum, retention and state of every token, layer and head."""
+"""Shows the writes of a model's memories for a text: surprise, momentum, retention and state of every token, layer and head."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ import torch
 from torch import Tensor, nn
 
 from miras_compiler.errors import InputError
-from miras_compiler.evaluate.recorded import Memory, Write, memories_of, recording
+from miras_compiler.evaluate.recorded import RecordedMemory, Write, memories_of, recording
 
 MEASURES = {
     "surprise": "‖g‖, the norm of the gradient that the token writes",
@@ -73,7 +73,7 @@ def read_surprise(model: nn.Module, tokens: Tensor, pieces: tuple[str, ...], say
     return Surprise(pieces, tuple(layers))
 
 
-def measured(memory: Memory, write: Write) -> dict[str, Tensor]:
+def measured(memory: RecordedMemory, write: Write) -> dict[str, Tensor]:
     """The measures of one call, [T, H] each."""
     recurrent = memory.sibling("recurrent")
     length = write.tokens["q"].shape[1]

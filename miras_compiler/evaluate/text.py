@@ -1,4 +1,4 @@
-"""How well a language model predicts a text: bits per byte, perplexity by position, lengths beyond those of training."""
+"""The loss of a language model on a text: bits per byte, perplexity by position, lengths beyond those of training."""
 
 from __future__ import annotations
 

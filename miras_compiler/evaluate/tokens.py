@@ -57,7 +57,7 @@ class Trained:
 
 
 def tokens_of(opened: Opened) -> Tokens:
-    """How a language model reads text; InputError for one of a task or of values, which reads none."""
+    """The tokenizer of a language model; InputError for a model of a task or of values, which reads no text."""
     if opened.forecasts:
         raise InputError(f"{opened.path}: its model forecasts values and reads no text; name a run of `miras train --data TEXT`")
     if opened.about.get("task"):
@@ -87,7 +87,7 @@ def check_known(tokens: Sequence[int] | Stream, vocab_size: int) -> None:
 def read_tokens(opened: Opened, paths: Sequence[Path]) -> tuple[Stream, int]:
     """The tokens of files and folders as the run read its own, an end behind each document, and how many bytes (letters) they stand for.
 
-    InputError for what is no text, and for letters that a genome does not have.
+    InputError for a file that is no text, and for letters that a genome does not have.
     """
     documents = read_documents(paths)
     tokens, kind, end = tokens_of(opened), opened.about.get("tokenizer"), opened.model.config.eos_token_id

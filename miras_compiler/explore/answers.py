@@ -32,7 +32,7 @@ def start() -> dict[str, Any]:
 
 
 def change(text: str, file: str, key: str, value: Any, yaml: str | None, remove: bool) -> dict[str, Any]:
-    """The text with a key set, what changed besides, and what follows from it."""
+    """The text with a key set, the other changes, and the consequences."""
     wanted = value if yaml is None else read_value(yaml, key)
     found = removed(text, file, key) if remove else changed(text, file, key, wanted)
     return {"text": found.text, "notes": found.notes, "look": look(found.text, file)}
@@ -49,13 +49,13 @@ def advice(text: str, file: str) -> dict[str, Any]:
     return {
         "warnings": [problem_of(each) for each in warnings_of(compilation.spec)],
         "stability": compilation.stability(),
-        "refused": {axis: {kind: _refusal(tree, axis, kind) for kind in kinds} for axis, kinds in KINDS.items()},
+        "refused": {family: {kind: _refusal(tree, family, kind) for kind in kinds} for family, kinds in KINDS.items()},
     }
 
 
-def _refusal(tree: Mapping[str, Any], axis: str, kind: str) -> str:
-    """What the checks say first of a spec with another kind."""
-    changed = tended({**tree, axis: with_kind(axis, tree.get(axis), kind)})
+def _refusal(tree: Mapping[str, Any], family: str, kind: str) -> str:
+    """The first fault that the checks find in a spec with another kind."""
+    changed = tended({**tree, family: with_kind(family, tree.get(family), kind)})
     try:
         faults = faults_of(Spec.unchecked(changed))
     except (ValueError, SpecError) as error:

@@ -1,4 +1,4 @@
-"""What the server answers: the page with its files, questions in JSON, and comparisons."""
+"""The answers of the server: the page with its files, questions in JSON, and comparisons."""
 
 from __future__ import annotations
 
@@ -55,7 +55,7 @@ STARTING = 120.0
 
 
 class Application:
-    """The state of a server: two workers, one for what the page shows at once, the pairs to compare, and the folder."""
+    """The state of a server: two workers, one for questions that the page shows at once, the pairs to compare, and the folder."""
 
     def __init__(self, guard: Guard, folder: Folder, start: str) -> None:
         self.guard, self.folder, self.start = guard, folder, start
@@ -188,7 +188,7 @@ def _json(value: Any, status: int = 200) -> Response:
 
 
 def _static_files() -> dict[str, bytes]:
-    """The page's files by name; what it shares with the page of a comparison lies there."""
+    """The page's files by name; files that it shares with the page of a comparison lie there."""
     own = {entry.name: entry.read_bytes() for entry in files("miras_compiler.explore").joinpath("static").iterdir() if entry.is_file()}
     shared = files("miras_compiler.compare").joinpath("templates")
     return {**own, **{name: shared.joinpath(name).read_bytes() for name in SHARED}}

@@ -21,7 +21,7 @@ Keys = tuple[str, ...]
 
 
 class Changed(NamedTuple):
-    """The text after a change, and what changed besides."""
+    """The text after a change, and the other changes."""
 
     text: str
     notes: tuple[str, ...]
@@ -33,18 +33,18 @@ def changed(text: str, place: str, key: str, value: Any) -> Changed:
     Raises SpecError if the text cannot be read, InputError if no such key can be set.
     """
     tree, keys = read_source(text, place).tree, _keys(key)
-    axis = keys[0]
+    family = keys[0]
     if isinstance(value, Mapping):
-        if axis not in KINDS or len(keys) > 1:
+        if family not in KINDS or len(keys) > 1:
             raise InputError(f"{key}: only an element is set as a mapping; set its keys one by one")
-        keys, value = (axis, "kind"), value.get("kind")
-    if axis in KINDS and keys[1:] == ("kind",):
-        if value not in KINDS[axis]:
-            raise InputError(f"{axis} has no kind '{str(value)[:100]}'")
-        text = _with_fields(text, axis, tree.get(axis), with_kind(axis, tree.get(axis), value))
+        keys, value = (family, "kind"), value.get("kind")
+    if family in KINDS and keys[1:] == ("kind",):
+        if value not in KINDS[family]:
+            raise InputError(f"{family} has no kind '{str(value)[:100]}'")
+        text = _with_fields(text, family, tree.get(family), with_kind(family, tree.get(family), value))
     else:
         text = _set(text, keys, value)
-    return _with_gates(text, place) if axis in KINDS else Changed(text, ())
+    return _with_gates(text, place) if family in KINDS else Changed(text, ())
 
 
 def removed(text: str, place: str, key: str) -> Changed:
@@ -62,16 +62,16 @@ def _keys(key: str) -> Keys:
     return keys
 
 
-def _with_fields(text: str, axis: str, written: Any, fields: Mapping[str, Any]) -> str:
+def _with_fields(text: str, family: str, written: Any, fields: Mapping[str, Any]) -> str:
     """An element with exactly these keys."""
     if not isinstance(written, Mapping):
-        return _set(text, (axis,), fields)
+        return _set(text, (family,), fields)
     for name in written:
         if name not in fields:
-            text = _without(text, (axis, name))
+            text = _without(text, (family, name))
     for name, value in fields.items():
         if name not in written or written[name] != value:
-            text = _set(text, (axis, name), value)
+            text = _set(text, (family, name), value)
     return text
 
 
@@ -176,7 +176,7 @@ def _entries_at(node: Node, keys: Keys) -> Iterator[tuple[Node, Node]]:
 
 
 def _end(node: Node) -> int:
-    """Where a value ends; the parser has a block end at the next token, behind comments."""
+    """The end of a value; the parser has a block end at the next token, behind comments."""
     if isinstance(node, MappingNode | SequenceNode) and not node.flow_style and node.value:
         last = node.value[-1]
         return _end(last[1] if isinstance(node, MappingNode) else last)

@@ -56,7 +56,7 @@ def answer_all(lines: IO[bytes], spoken: IO[str]) -> int:
 
 
 def reply(question: str, given: dict[str, Any]) -> dict[str, Any]:
-    """The answer, what the compiler refuses, or how it failed."""
+    """The answer, the compiler's refusal, or the failure."""
     from miras_compiler.errors import InputError, InternalError
     from miras_compiler.explore.answers import ANSWERS
     from miras_compiler.version import __version__

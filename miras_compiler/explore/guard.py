@@ -1,4 +1,4 @@
-"""Who may ask: pages of this server, opened with its token, and nobody else."""
+"""The guard of the server: pages of this server, opened with its token, may ask, and nobody else."""
 
 from __future__ import annotations
 
@@ -39,7 +39,7 @@ TOO_LONG = Forbidden(413, f"longer than {BODY // 1024} KiB")
 
 
 class Guard:
-    """What a request to the server on this port must show."""
+    """The headers that a request to the server on this port must show."""
 
     def __init__(self, port: int, token: str) -> None:
         names = ("127.0.0.1", "localhost")

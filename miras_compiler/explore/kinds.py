@@ -12,14 +12,14 @@ from miras_compiler.spec import Spec
 from miras_compiler.spec.parameters import SAMPLES, fields
 
 
-def with_kind(axis: str, written: Any, kind: str) -> dict[str, Any]:
+def with_kind(family: str, written: Any, kind: str) -> dict[str, Any]:
     """The keys of an element that becomes another kind: those that mean the same in both stay, those that it needs are added."""
-    new = fields(KINDS[axis][kind])
+    new = fields(KINDS[family][kind])
     kept: dict[str, Any] = {"kind": kind}
-    if isinstance(written, Mapping) and written.get("kind") in KINDS[axis]:
-        old = fields(KINDS[axis][written["kind"]])
+    if isinstance(written, Mapping) and written.get("kind") in KINDS[family]:
+        old = fields(KINDS[family][written["kind"]])
         kept |= {name: value for name, value in written.items() if name != "kind" and name in new and old.get(name) == new[name]}
-    return {**kept, **{name: value for name, value in SAMPLES.get((axis, kind), {}).items() if name not in kept}}
+    return {**kept, **{name: value for name, value in SAMPLES.get((family, kind), {}).items() if name not in kept}}
 
 
 def gates_read(tree: Mapping[str, Any]) -> tuple[str, ...] | None:

@@ -1,4 +1,4 @@
-"""What follows from a spec, as the page shows it: equations as MathML, the graph as an svg element, figures as text."""
+"""The consequences of a spec, as the page shows them: equations as MathML, the graph as an svg element, figures as text."""
 
 from __future__ import annotations
 
@@ -33,7 +33,7 @@ def compiled(text: str, file: str) -> Compilation:
 
 
 def look(text: str, file: str) -> dict[str, Any]:
-    """Whether a spec is right, what it chooses, and what follows from it."""
+    """The faults of a spec, its choices, and their consequences."""
     try:
         compilation = compiled(text, file)
     except SpecError as error:
@@ -59,7 +59,7 @@ def look(text: str, file: str) -> dict[str, Any]:
 
 
 def cost(text: str, file: str) -> dict[str, Any]:
-    """What a token costs, and a sequence over its length."""
+    """The cost of a token, and of a sequence over its length."""
     compilation = compiled(text, file)
     spec = compilation.spec
     subject = Subject(spec.name, Path(file), compilation, digest(spec), text, {})

@@ -12,14 +12,16 @@ from miras_compiler.spec.gates import FREE_LETTER, GATE_LETTERS, GateLetter, ran
 from miras_compiler.spec.parameters import REQUIRED, fields, gates_of, parameters
 
 PARTS: dict[str, type[Settings]] = {"chunk": Chunk, "layer": Layer}
-AXES = ("memory", "attentional_bias", "retention", "optimizer", "feature_map")
+FAMILIES = ("memory", "attentional_bias", "retention", "optimizer", "feature_map")
 
 
 def menus() -> dict[str, Any]:
-    """What may be picked: axes with their kinds, parts with their fields, and the fields and letters of gates."""
+    """The choices of the menus: families with their kinds, parts with their fields, and the fields and letters of gates."""
     about = {name: field["description"] for name, field in fields(Spec).items()}
     return {
-        "axes": [{"key": axis, "about": about[axis], "kinds": [_kind(axis, kind) for kind in KINDS[axis]]} for axis in AXES],
+        "families": [
+            {"key": family, "about": about[family], "kinds": [_kind(family, kind) for kind in KINDS[family]]} for family in FAMILIES
+        ],
         "parts": [{"key": key, "about": about[key], "fields": _fields(part)} for key, part in PARTS.items()],
         "gates": {
             "about": about["gates"],
@@ -30,14 +32,14 @@ def menus() -> dict[str, Any]:
     }
 
 
-def _kind(axis: str, kind: str) -> dict[str, Any]:
-    element: type[Element] = KINDS[axis][kind]
+def _kind(family: str, kind: str) -> dict[str, Any]:
+    element: type[Element] = KINDS[family][kind]
     return {
         "kind": kind,
         "formula": element.formula,
         "words": " ".join((element.__doc__ or "").split()),
         "source": "" if element.citation == "–" else element.citation,
-        "gates": gates_of(axis, kind),
+        "gates": gates_of(family, kind),
         "fields": _fields(element),
     }
 
@@ -47,7 +49,7 @@ def _letter(letter: GateLetter) -> dict[str, Any]:
 
 
 def _fields(part: type[Settings]) -> list[dict[str, Any]]:
-    """The fields that a line of a page can hold; what has keys of its own is written in the text."""
+    """The fields that a line of a page can hold; fields with keys of their own are written in the text."""
     schemas = fields(part)
     return [
         {
@@ -64,7 +66,7 @@ def _fields(part: type[Settings]) -> list[dict[str, Any]]:
 
 
 def _widget(schema: Mapping[str, Any]) -> dict[str, Any]:
-    """How a value is picked: out of a list, by a switch, as a number in a range, as text, or as a text in YAML."""
+    """The control for a value: a list, a switch, a number in a range, a text, or a text in YAML."""
     choices = [each for each in schema.get("anyOf", [schema]) if each.get("type") != "null"]
     if len(choices) > 1:
         return {"widget": "yaml"}

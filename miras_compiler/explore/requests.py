@@ -1,4 +1,4 @@
-"""What the page may send: JSON of these shapes, and nothing else."""
+"""The requests that the page may send: JSON of these shapes, and nothing else."""
 
 from __future__ import annotations
 
@@ -38,7 +38,7 @@ class Code(Written):
 
 
 class Change(Written):
-    """A key of a spec to be set to a value, or with `yaml` to what that text says in YAML; with `remove` to be removed."""
+    """A key of a spec to be set to a value, or with `yaml` to the value of that text in YAML; with `remove` to be removed."""
 
     key: Name
     value: bool | int | float | str | dict[str, str] | None = None

@@ -23,7 +23,7 @@ class Unanswered(Exception):
 
 
 class Refused(Exception):
-    """What was asked for is wrong; the text is that of the compiler's error."""
+    """The question is wrong; the text is that of the compiler's error."""
 
 
 class Worker:

@@ -1,7 +1,7 @@
-"""How much symbolic work one formula may ask for, counted in calls of functions and in nodes of expressions, never in seconds.
+"""The budget of symbolic work of one formula, counted in calls of functions and in nodes of expressions, never in seconds.
 
 So the verdict does not depend on the speed of a machine. A solver of sympy may go on without end on a short formula; it is stopped after a
-number of calls. What is stopped did not find an answer: the caller goes on as if there were none, or refuses the formula.
+number of calls. A solver that is stopped did not find an answer: the caller goes on as if there were none, or refuses the formula.
 """
 
 from __future__ import annotations
@@ -17,9 +17,9 @@ from sympy.core.cache import clear_cache
 
 from miras_compiler.expressions.symbols import RowMax, RowSum, larger, letter, smaller
 
-CALLS = 3_000_000  # of Python functions in one solver: a few seconds, and more than twice what any inverse that was found took
+CALLS = 3_000_000  # of Python functions in one solver: a few seconds, and more than twice the calls for any inverse that was found
 NODES = 300  # of a derivative that a solver is given
-PART = 8_000  # nodes of what is printed as one expression: more take seconds to differentiate again and to print
+PART = 8_000  # nodes of one printed expression: more take seconds to differentiate again and to print
 
 SUMS, NESTED_SUMS, NESTED_FUNCTIONS = 12, 8, 16  # of one formula: every pair of sums is a second derivative, every nested one a pass
 
@@ -63,7 +63,7 @@ def size(expr: sp.Expr) -> int:
 
 
 def largest_part(expr: sp.Expr) -> int:
-    """The size of the largest entrywise part of a formula, or of the derivative of one: what lies between sums over a row."""
+    """The size of the largest entrywise part of a formula, or of the derivative of one: the part between sums over a row."""
     inside = [reduction.args[0] for reduction in expr.atoms(RowSum, RowMax)]
     largest = 0
     for part in (expr, *inside):
@@ -76,12 +76,12 @@ def largest_part(expr: sp.Expr) -> int:
 
 
 def sums_of(expr: sp.Expr) -> tuple[int, int]:
-    """How many sums and maxima over a row a formula has, and how deep they are nested."""
+    """The number of sums and maxima over a row in a formula, and the depth of their nesting."""
     return len(expr.atoms(RowSum, RowMax)), _depth(expr, lambda each: isinstance(each, RowSum | RowMax))
 
 
 def nested_functions(expr: sp.Expr) -> int:
-    """How deep functions are nested, roots and other powers included."""
+    """The depth to which functions are nested, roots and other powers included."""
     return _depth(expr, lambda each: isinstance(each, sp.Function) or (isinstance(each, sp.Pow) and not each.exp.is_Integer))
 
 

@@ -40,15 +40,15 @@ MAX_NESTING = 64
 MAX_TOKENS = 1000
 MAX_EXPONENT = 64
 MAX_NUMBER = 10**30
-MAX_DIGITS = 120  # of a number as written; what `formula_text` writes has up to 108
+MAX_DIGITS = 120  # of a number as written; numbers of `formula_text` have up to 108
 
-ROW_LETTERS = frozenset("uvewxta")  # what has coordinates; every other name is one number per token
+ROW_LETTERS = frozenset("uvewxta")  # names with coordinates; every other name is one number per token
 
 TOKEN = re.compile(r"\s*(?:(?P<number>(?:\d+\.?\d*|\.\d+)(?:[eE][+-]?\d+)?)|(?P<name>[A-Za-z_]\w*)|(?P<mark>\*\*|[-+*/(),]))", re.ASCII)
 
 
 class FormulaError(Exception):
-    """What is wrong with a formula, and the column (from 1) where."""
+    """A fault of a formula, and its column (from 1)."""
 
     def __init__(self, message: str, column: int = 1) -> None:
         super().__init__(message)
@@ -89,7 +89,7 @@ FUNCTIONS: dict[tuple[str, int], Function] = {
     ("sum", 1): Function(RowSum, None),
     ("norm", 1): Function(row_norm, None),
 }
-INSTEAD = {  # what other languages have, and how it is written here
+INSTEAD = {  # names in other languages, and their spelling here
     "mean": "sum(x)/n, where n is the number of coordinates",
     "dot": "sum(x*y)",
     "inner": "sum(x*y)",
@@ -147,7 +147,7 @@ def names_in(text: str) -> frozenset[str]:
 
 
 def is_row(expr: sp.Expr) -> bool:
-    """Whether the expression has a value per coordinate, rather than one for the whole row."""
+    """True if the expression has a value per coordinate, rather than one for the whole row."""
     if isinstance(expr, sp.Symbol):
         return expr.name in ROW_LETTERS
     return not isinstance(expr, RowSum | RowMax) and any(map(is_row, expr.args))
@@ -281,7 +281,7 @@ class _Parser:
 
 
 def _instead(function: str) -> str:
-    """What to write in place of a function that there is not."""
+    """The text to write in place of a function that the grammar lacks."""
     written = INSTEAD.get(function.lower())
     return f"write {written}" if written else nearest(function, NAMES_OF_FUNCTIONS)
 

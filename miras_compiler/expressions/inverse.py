@@ -85,7 +85,7 @@ def _solved(slope: sp.Expr, variable: sp.Symbol, function: sp.Expr | None) -> sp
 
 
 def closed_ratio(slope: sp.Expr, variable: sp.Symbol) -> sp.Expr:
-    """The same for a derivative on the positive numbers; what lies below its range is mapped below 0. Raises NoInverseError."""
+    """The same for a derivative on the positive numbers; values below its range are mapped below 0. Raises NoInverseError."""
     inverse = closed_inverse(slope, variable)
     for probe in PROBES:
         value = _value(inverse, A, probe)
@@ -95,7 +95,7 @@ def closed_ratio(slope: sp.Expr, variable: sp.Symbol) -> sp.Expr:
 
 
 def _candidates(slope: sp.Expr, variable: sp.Symbol) -> list[sp.Expr]:
-    """What a solver finds, and for an odd derivative what it finds for positive w, mirrored."""
+    """The solutions of a solver, and for an odd derivative those for positive w, mirrored."""
     above = slope.replace(magnitude, lambda x: x).replace(signum, lambda _: sp.Integer(1))
     found: list[sp.Expr] = []
     for equation in dict.fromkeys((slope, above)):
@@ -109,7 +109,7 @@ def _candidates(slope: sp.Expr, variable: sp.Symbol) -> list[sp.Expr]:
 
 
 def _mirrored_candidates(slope: sp.Expr, variable: sp.Symbol) -> list[sp.Expr]:
-    """For an odd derivative, what a solver finds that knows w and a to be positive: √w = a has the solution a², asinh(w) = a sinh(a)."""
+    """For an odd derivative, solutions for positive w and a: √w = a has the solution a², asinh(w) = a sinh(a)."""
     if not _is_odd(slope, variable):
         return []
     w, a = sp.Symbol("w", positive=True), sp.Symbol("a", positive=True)
@@ -165,7 +165,7 @@ def _refuse_jumps(slope: Callable[[float], float]) -> None:
 
 
 def _solves(slope: sp.Expr, variable: sp.Symbol, candidate: sp.Expr) -> bool:
-    """Whether slope(candidate(a)) = a at every probe."""
+    """True if slope(candidate(a)) = a at every probe."""
     for probe in PROBES:
         w = _value(candidate, A, probe)
         value = None if w is None else _value(slope, variable, w)
@@ -175,12 +175,12 @@ def _solves(slope: sp.Expr, variable: sp.Symbol, candidate: sp.Expr) -> bool:
 
 
 def _is_real(function: sp.Expr | None, variable: sp.Symbol, candidate: sp.Expr) -> bool:
-    """Whether the function has a value at every probe's solution: −log(w) has a slope at w < 0, and no value."""
+    """True if the function has a value at every probe's solution: −log(w) has a slope at w < 0, and no value."""
     return function is None or all(_value(function, variable, w) is not None for w in (_value(candidate, A, probe) for probe in PROBES))
 
 
 def _keeps_digits(candidate: sp.Expr) -> bool:
-    """Whether double precision is enough to evaluate the inverse, also far out."""
+    """True if double precision is enough to evaluate the inverse, also far out."""
     import numpy as np  # not on the way of a check that has nothing to invert
 
     plain = in_sympy(candidate)

@@ -1,4 +1,4 @@
-"""What the derivative of a convex function does, as numbers tell: where it falls, where it jumps, whether it takes every real value."""
+"""Numerical facts about the derivative of a convex function: its falls, its jumps, and whether it takes every real value."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ import sympy as sp
 from miras_compiler.expressions.symbols import Power0, RealFunction, W, magnitude, sigmoid, signum
 
 STEP = 1e-4
-NOTHING, JUMP, FINITE = 1e-60, 1e-3, 1e9  # next to 0; what no continuous function rises by over so little; what no pole stays below
+NOTHING, JUMP, FINITE = 1e-60, 1e-3, 1e9  # next to 0; a rise over so little that is a jump; a value beyond which a slope has a pole
 ROUNDS = 40  # of halving, after which two numbers of one sign differ by 1e-12 of their size
 PACE = 12  # points of the image over which a derivative is seen to go on rising
 IMAGES: tuple[Callable[[float], float], ...] = (math.sinh, math.exp, lambda t: 1 / (1 + math.exp(-t)), math.tanh)
@@ -44,7 +44,7 @@ def steadied(expr: sp.Expr) -> sp.Expr:
 
 
 class _tanh(RealFunction):
-    """tanh, with the derivative 1/cosh²: 1 − tanh² would cancel, and in a sum take the digits of what is small with it."""
+    """tanh, with the derivative 1/cosh²: 1 − tanh² would cancel, and in a sum take the digits of small terms with it."""
 
     nargs = 1
 
@@ -69,7 +69,7 @@ def counterexample(function: sp.Expr, variable: sp.Symbol = W) -> float | None:
 
 
 def jump(slope: Callable[[float], float]) -> tuple[float, float, float] | None:
-    """Where a derivative jumps up, and from what to what: at 0, or between numbers of one sign, brought together at its largest rise."""
+    """The jump of a derivative and the values around it: at 0, or between numbers of one sign, brought together at its largest rise."""
     edges = (NOTHING, *(math.sinh(t / 4) for t in range(1, 61)))
     positive = tuple(pairwise(edges))
     for span in ((-NOTHING, NOTHING), *positive, *((-high, -low) for low, high in positive)):
@@ -111,7 +111,7 @@ def is_onto(function: Callable[[float], float], image: Callable[[float], float])
 
 
 def _goes_on(values: Sequence[float]) -> bool:
-    """Whether values end above 0 and rise to the last at no less than half their pace before: that of a logarithm stays."""
+    """True if values end above 0 and rise to the last at no less than half their pace before: that of a logarithm stays."""
     before, middle, last = values[-1 - 2 * PACE], values[-1 - PACE], values[-1]
     return last > 0 and last - middle > (middle - before) / 2
 

@@ -1,4 +1,4 @@
-"""What is known of GPUs: their rates, and the launches that were measured on them."""
+"""Facts about GPUs: their rates, and the launches that were measured on them."""
 
 from __future__ import annotations
 

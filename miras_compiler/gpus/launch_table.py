@@ -1,10 +1,10 @@
-"""How kernels are launched: `launch_table.json`, the rows that measurements on a GPU filled.
+"""The launches of kernels: `launch_table.json`, the rows that measurements on a GPU filled.
 
-A row holds for one class of GPU, one form and widths up to its own: the tile length (null where it is the chunk of the spec), and by
-kernel its warps, stages, the block of a width that is split over programs, and registers. Every row was checked against float64 on that GPU
-before it entered. The form of a row is a rule ("mlp l2 momentum": memory, attentional bias, optimizer), or "matrix" or "deep" for what
-holds for all such memories. Some launches that look as good as others die with an illegal access or give wrong results on an H100 with
-Triton 3.6: 32 columns of a split value axis with 4 warps, and 8 warps on 64×32 results.
+A row holds for one class of GPU, one form and widths up to its own: the tile length (null where it is the chunk of the spec), and by kernel
+its warps, stages, the block of a width that is split over programs, and registers. Every row was checked against float64 on that GPU before
+it entered. The form of a row is a rule ("mlp l2 momentum": memory, attentional bias, optimizer), or "matrix" or "deep" for rows that hold
+for all such memories. Some launches that look as good as others die with an illegal access or give wrong results on an H100 with Triton
+3.6: 32 columns of a split value axis with 4 warps, and 8 warps on 64×32 results.
 """
 
 from __future__ import annotations
@@ -83,7 +83,7 @@ def launches(
 ) -> dict[int, Launch]:
     """The launch of a kernel by the largest width it holds for, narrow ones first; `forms` are the rule and the kind of memory.
 
-    A row for the rule goes before one for the kind of memory. What no row holds for has the default.
+    A row for the rule goes before one for the kind of memory. A kernel without a row has the default.
     """
     found = dict(default)
     for form in reversed(forms):

@@ -1,4 +1,4 @@
-"""What GPUs can do, by class: peak rates that a roofline is made of."""
+"""Peak rates of GPUs, by class: a roofline is made of them."""
 
 from __future__ import annotations
 

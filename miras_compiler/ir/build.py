@@ -95,7 +95,7 @@ def entrywise(expr: sp.Expr, arguments: Mapping[str, Node], axes: Iterable[str] 
 
 
 def contract(a: Node, b: Node) -> Node:
-    """Sum over the shared axes; what is left of `a` comes first, then what is left of `b`. Without a shared axis, the outer product."""
+    """Sum over the shared axes; the other axes of `a` come first, then those of `b`. Without a shared axis, the outer product."""
     a, b = _as_computed(a), _as_computed(b)
     shared = set(a.axes) & set(b.axes)
     if not shared:
@@ -217,7 +217,7 @@ def add(*terms: Node) -> Node:
 def lower_expression(expr: sp.Expr, arguments: Mapping[str, Node], row: Axes, axes: Axes | None = None) -> Node:
     """A formula with row reductions as tiles: the innermost reductions first, each over the axes of `row` that its argument has.
 
-    What is reduced is a tile of its own, which the rest of the formula uses where it occurs again.
+    A reduction's argument is a tile of its own, which the rest of the formula uses where it occurs again.
     """
     bound = dict(arguments)
     for root in sorted(expr.atoms(RowRoot), key=sp.default_sort_key):

@@ -126,7 +126,7 @@ def differentiate(program: Program, wrt: Collection[str] | None = None) -> Progr
 
 
 def _adjoint(node: Node, dy: Node, wanted: Collection[Node]) -> list[Node | None]:
-    """What each argument's cotangent gains; None for the arguments that nobody wants."""
+    """The term that each argument's cotangent gains; None for the arguments that nobody wants."""
     if isinstance(node, Leaf):
         return []
     if isinstance(node, Map):
@@ -155,7 +155,7 @@ def _adjoint(node: Node, dy: Node, wanted: Collection[Node]) -> list[Node | None
 
 
 def _root_terms(node: Root, dy: Node) -> list[Node | None]:
-    """ζ moves by −(∂f/∂x dx) / Σ ∂f/∂ζ, so that the sum stays what it is."""
+    """ζ moves by −(∂f/∂x dx) / Σ ∂f/∂ζ, so that the sum stays as it is."""
     over = ordered((*node.axes, *node.over))
     tiles = {f"x{i}": arg for i, arg in enumerate(node.args)} | {"zeta": node}
     slope = entrywise(sp.diff(node.expr, ZETA), tiles, over)
@@ -172,7 +172,7 @@ def _root_terms(node: Root, dy: Node) -> list[Node | None]:
 
 
 def _d_lower(lower: Node, rows: Node, columns: Node) -> Node:
-    """−Mask(rows · columns): what the triangle of a substitution gains."""
+    """−Mask(rows · columns): the cotangent of a substitution's triangle."""
     row, column, *batch = lower.axes
     product = entrywise(letter("a") * letter("b"), {"a": rows, "b": columns}, lower.axes) if batch else contract(rows, columns)
     return entrywise(-letter("a"), {"a": mask(product, row, column, 1)})
@@ -204,7 +204,7 @@ def _substitution_terms(node: ForwardSubstitute, dx: Node, wanted: Collection[No
 
 
 def _coupled(lower: Node, rows: Node, over: str) -> Node:
-    """What the triangle of a substitution makes of rows."""
+    """The product of a substitution's triangle with rows."""
     return contract(lower, rows) if len(lower.axes) == 2 else total(entrywise(letter("l") * letter("x"), {"l": lower, "x": rows}), over)
 
 

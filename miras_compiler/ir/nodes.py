@@ -61,7 +61,7 @@ class Input(Leaf):
 
 
 class State(Leaf):
-    """What the previous token or tile handed on."""
+    """A value that the previous token or tile handed on."""
 
     __slots__ = ()
 
@@ -232,7 +232,7 @@ class ForwardSubstitute(Node):
 
 @dataclass(frozen=True)
 class Label:
-    """How people call a tile: its name in code, its letters, the part of the program and the spec key that it comes from.
+    """The names of a tile: its name in code, its letters, the part of the program and the spec key that it comes from.
 
     An `automatic` name was given to a value that has none in the mathematics. `definition` is the name of the function that computes the
     tile from another, where that says more than the steps in between.

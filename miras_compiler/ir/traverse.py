@@ -39,7 +39,7 @@ def carried_leaves(program: Program) -> list[Leaf]:
 
 
 def use_counts(program: Program) -> Counter[Node]:
-    """How often each tile is read: once per argument position, once per output."""
+    """The number of reads of each tile: one per argument position, one per output."""
     counts: Counter[Node] = Counter(program.outputs.values())
     for node in nodes_of(program):
         counts.update(node.args)

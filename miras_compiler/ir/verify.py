@@ -40,7 +40,7 @@ def verify_program(program: Program) -> Program:
 
 
 def _problem(node: Node) -> str:
-    """What is wrong with one tile, or nothing."""
+    """The fault of one tile, or None."""
     if len(set(node.axes)) != len(node.axes) or not set(node.axes) <= set(AXIS_ORDER):
         return "axes are not distinct known names"
     expected = {Leaf: 0, Contract: 2, TriangularSolve: 2, Rename: 1, Start: 1, Reduce: 1, Cumulate: 1, Mask: 1}

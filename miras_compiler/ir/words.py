@@ -1,7 +1,7 @@
-"""Words: names for tiles that have none in the mathematics, made of the names of what they are computed from.
+"""Words: names for tiles that have none in the mathematics, made of the names of their arguments.
 
 k Wᵀ        k_W                the gradient of x                  d_x
-Σ a b       a_b                what of it comes through y         d_x_from_y
+Σ a b       a_b                the part of it that comes through y         d_x_from_y
 Σ a²        a_squared          the part that is summed up early   d_x_early
 exp(a)      exp_a
 """
@@ -18,7 +18,7 @@ POWERS = {2: "squared", 3: "cubed", sp.Rational(1, 2): "root", -1: "inverse"}
 
 
 def gradient(label: Label, through: Label | None = None) -> Label:
-    """The label of the gradient of what is called so; of the part of it that comes `through` one of its readers."""
+    """The label of a gradient, by the name of its tile; of the part of it that comes `through` one of its readers."""
     behind = f"_from_{through.name}" if through else ""
     letters = f"∂{label.letters}" + (f"({through.letters})" if through else "")
     return Label(f"d_{label.name}{behind}", letters, label.section and f"d_{label.section}", label.origin, automatic=True)
@@ -88,7 +88,7 @@ class Words:
         return None
 
     def counts(self, node: Map, expr: sp.Expr) -> bool:
-        """Whether tiles are in it."""
+        """True if tiles are in it."""
         return any(placeholder(i) in expr.free_symbols for i in range(len(node.args)))
 
     def width(self, node: Map, expr: sp.Expr) -> int:

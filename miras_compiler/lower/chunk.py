@@ -64,7 +64,7 @@ class ChunkBuilder(RuleTiles):
         self.coefficients = self.chunk_coefficients(gates)
         self.before = {w: self.state(weight, "", "") for w, weight in self.weights.items()}
         self.momentum = {w: self.state(weight, "_momentum", "") for w, weight in self.weights.items()} if rule.momentum else {}
-        start = {w: self.state(weight, "_start", "[start]") for w, weight in self.weights.items()} if rule.chunk.frozen else None
+        start = {w: self.state(weight, "_start", "[start]") for w, weight in self.weights.items()} if rule.chunk.has_grid else None
         self.start = start or self.before
         gain, memory_of_keys = self.preconditioner(keys, gates)
 
@@ -158,7 +158,7 @@ class ChunkBuilder(RuleTiles):
         return plain_product({name: tile})(self.weights[name], rows)
 
     def from_state(self, name: str, rows: Node, moment: Moment, base: Node) -> Node:
-        """β (x A_0) + f (x S_0): what rows read of the state that entered the tile."""
+        """β (x A_0) + f (x S_0): the reads of rows from the state that entered the tile."""
         result = self.coefficients.seen(rows, lambda x: self.multiply(name, x, base), moment)
         reach = self.coefficients.reach(moment)
         if reach is None:
@@ -166,9 +166,9 @@ class ChunkBuilder(RuleTiles):
         return add(result, times(self.coefficients.of_rows(reach, rows.axes[0]), self.multiply(name, rows, self.momentum[name])))
 
     def reader(self, writes: Writes) -> Callable[[Weight, Node], Node]:
-        """How the rows of a query multiply a weight."""
+        """The product of a query's rows with a weight."""
         read = self.rule.chunk.read
-        if read == "chunk_start" and self.rule.chunk.frozen:
+        if read == "chunk_start" and self.rule.chunk.has_grid:
             return plain_product({name: self.primal(name, node) for name, node in self.start.items()})
         moment: Moment = "after" if read == "after_write" else "before"
         bases = {name: self.linear_base(name) for name in self.weights}
@@ -233,7 +233,7 @@ class ChunkBuilder(RuleTiles):
         return state | self.end_log_beta()
 
     def end_log_beta(self) -> dict[str, Node]:
-        """Where reads follow a linear path, the decay since its beginning."""
+        """The decay since the beginning of a linear path, which reads follow."""
         if not self.rule.chunk.path:
             return {}
         node = entrywise(letter("x") + letter("s"), {"x": self.log_beta(), "s": total(self.coefficients.logs["alpha"], "c")})

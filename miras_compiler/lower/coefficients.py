@@ -80,7 +80,7 @@ class TileCoefficients:
         return result
 
     def reach(self, moment: Moment) -> Node | None:
-        """[c]: what the momentum that entered the tile has added."""
+        """[c]: the share of the momentum that entered the tile."""
         if self.paths.reach is None:
             return None
         reach = self.column(self.paths.reach, moment)
@@ -116,7 +116,7 @@ class TileCoefficients:
         return weights
 
     def collected(self, weights: Node, right: Node, moment: Moment) -> Node:
-        """Σ_j weights_tj d_j: what rows see of the surprises of the tile."""
+        """Σ_j weights_tj d_j: the reads of rows from the surprises of the tile."""
         weights = self.spread(weights, moment)
         return total(times(weights, right), self.source) if "v" in weights.axes else contract(weights, right)
 
@@ -189,7 +189,7 @@ class TileCoefficients:
     # The rows of windows
 
     def of_rows(self, tile: Node, row: str) -> Node:
-        """What tokens [c, …] have, as the rows over the axis `row` have it."""
+        """A value of tokens [c, …] as a value of the rows over the axis `row`."""
         if row == "c" or is_constant(tile):
             return rename(tile, "c", row)
         assert self.window is not None
@@ -197,7 +197,7 @@ class TileCoefficients:
         return contract(rename(rename(self.window.owner, "j", "c"), "s", row), tile)
 
     def of_columns(self, tile: Node) -> Node:
-        """What tokens [j, …] have, as the rows that they write have it."""
+        """A value of tokens [j, …] as a value of the rows that they write."""
         if self.window is None or is_constant(tile):
             return rename(tile, "j", self.source)
         assert self.window.owner is not None
@@ -206,7 +206,7 @@ class TileCoefficients:
     # Decays between two tokens
 
     def between(self, gate: str, moment: Moment, row: str) -> Node:
-        """[row, column, channel]: the decay of a channel between what is written and the rows that see it."""
+        """[row, column, channel]: the decay of a channel between a write and the rows that see it."""
         decay = self.triangle(gate, moment, "c", "j")
         if self.window is None:
             return decay
@@ -245,7 +245,7 @@ class TileCoefficients:
         )
 
     def orthogonal_steps(self, path: Path) -> bool:
-        """Whether the path starts at the steps of Muon, which are one per token however many rows a window has."""
+        """True if the path starts at the steps of Muon, which are one per token however many rows a window has."""
         return path.start == "token" and self.paths.n is not None and self.paths.n.start == "surprise"
 
     def decay_to_end(self, gate: str | None, axis: str) -> Node:

@@ -40,8 +40,8 @@ def known_surprises(
 class SurpriseSystem:
     """Surprises that are each measured at the state behind the ones before: a triangular system.
 
-    `rows` are the tiles of the rows that measure (error, raw, v) and of what they write (write), `thresholds` the gates of the
-    attentional bias as these rows have them, `eta` the step sizes of tokens; `seen` is what rows see of the state that entered the tile.
+    `rows` are the tiles of the rows that measure (error, raw, v) and of their writes (write), `thresholds` the gates of the attentional
+    bias as these rows have them, `eta` the step sizes of tokens; `seen` are the reads of rows from the state that entered the tile.
     """
 
     rule: Rule
@@ -92,7 +92,7 @@ class SurpriseSystem:
         return {self.weight: [Write(left, self.name(node, "U", "U"))]}
 
     def row(self, leaf: Leaf) -> Node:
-        """What a leaf of the row map is bound to."""
+        """The value to which a leaf of the row map is bound."""
         if leaf.name.startswith("ln_"):
             return input_tile(leaf.name, leaf.axes)
         thresholds = {self.rule.gates[gate].code: tile for gate, tile in self.thresholds.items()}
@@ -136,7 +136,7 @@ def row_map(rule: Rule) -> Program:
 
 
 def measuring_moment(rule: Rule) -> Moment:
-    """Which state an exact surprise is measured at."""
+    """The state at which an exact surprise is measured."""
     decayed, ahead = rule.surprise.at == "decayed", rule.surprise.ahead
     if decayed:
         return "decayed_ahead" if ahead else "decayed"

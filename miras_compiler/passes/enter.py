@@ -9,7 +9,7 @@ from miras_compiler.ir.nodes import Node, Program, Start, State
 from miras_compiler.ir.traverse import rewrite
 
 START = "_start"
-COUNTED = "log_beta"  # the entry that is 0 where a chunk begins; what it is behind the last token, the decays of that chunk say
+COUNTED = "log_beta"  # the entry that is 0 where a chunk begins; behind the last token the decays of that chunk give it
 
 
 def enter_chunk(program: Program) -> Program:

@@ -11,7 +11,7 @@ from miras_compiler.ir.traverse import rewrite, use_counts
 
 
 def fuse(program: Program) -> Program:
-    """Values with a label stay, and so does what would be computed more often than before."""
+    """Values with a label stay, and so do values that would be computed more often than before."""
     uses = use_counts(program)
     single = {node for node, count in uses.items() if count == 1 and node not in program.labels}
     fusible: dict[Node, bool] = {}  # by rewritten tile

@@ -34,7 +34,7 @@ def invert_triangles(program: Program) -> Program:
 
 
 def is_solve(product: Contract, inverses: Collection[str]) -> bool:
-    """Whether the product is what a TriangularSolve has become; `inverses` are the buffers that hold one.
+    """True if the product stands for a TriangularSolve; `inverses` are the buffers that hold one.
 
     A solve adds rows up that nearly cancel, the more so the more the keys of a tile agree. So its operands keep digits that those of other
     products lose: rounded to bfloat16, they double the error of the gated delta rule's gradients.

@@ -58,7 +58,7 @@ def _merged(node: Map, args: tuple[Node, ...], single: dict[Node, bool]) -> Node
 
 
 def entrywise_sum(tiles: list[Node]) -> Node:
-    """The sum of tiles as one Map of what they are made of."""
+    """The sum of tiles as one Map of their arguments."""
     names: dict[str, Node] = {}
     terms = []
     for index, tile in enumerate(tiles):

@@ -11,7 +11,7 @@ SUBSCRIPTS = str.maketrans("0123456789", "₀₁₂₃₄₅₆₇₈₉")
 
 
 def name(program: Program) -> Program:
-    """Labels t1, t2, … in the section of what reads the value."""
+    """Labels t1, t2, … in the section of the value's reader."""
     uses = use_counts(program)
     labels = dict(program.labels)
     taken = {label.name for label in labels.values()} | {node.name for node in nodes_of(program) if isinstance(node, Leaf)}

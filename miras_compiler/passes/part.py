@@ -1,4 +1,4 @@
-"""Sums in two parts: what does not depend on the carried tiles is summed up before the walk, so that little of it has to be kept."""
+"""Sums in two parts: terms that do not depend on the carried tiles are summed up before the walk, so that little of them has to be kept."""
 
 from __future__ import annotations
 
@@ -31,7 +31,7 @@ def part_sums(program: Program) -> Program:
 
 
 class _Splitter:
-    """Splits tiles that are linear in what depends on the `carried` tiles."""
+    """Splits tiles that are linear in values that depend on the `carried` tiles."""
 
     def __init__(self, carried: Collection[Node]) -> None:
         self.carried = set(carried)
@@ -45,7 +45,7 @@ class _Splitter:
         return self.late[node]
 
     def parts(self, node: Node) -> Parts | None:
-        """What is early and what is late of a late tile; None where it is no such sum, or the early part holds no product."""
+        """The early and the late part of a late tile; None where it is no such sum, or the early part holds no product."""
         if node not in self.known:
             self.known[node] = self._parts(node)
         return self.known[node]

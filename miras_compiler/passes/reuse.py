@@ -29,9 +29,9 @@ class Place(NamedTuple):
 def reuse(program: Program) -> Program:
     """Reverse mode takes a row n = c r with r = 1/‖c‖ back to −Σ (g c) r³ c, which becomes −Σ (g n) r n.
 
-    Where c is large and r small, g c is larger than all that comes of it, and what its derivatives are made of larger still: more than
-    a float32 holds. The entries of n are of order 1. It is a pass over what is printed
-    as PyTorch, which autograd differentiates again.
+    Where c is large and r small, g c is larger than all that comes of it, and the terms of its derivatives are larger still: more than a
+    float32 holds. The entries of n are of order 1. It is a pass over programs that are printed as PyTorch, which autograd differentiates
+    again.
     """
     while (place := next(_places(program), None)) is not None:
         program = _replaced(program, place.node, _reused(place))
@@ -73,7 +73,7 @@ def _reused(place: Place) -> Node:
 
 
 def _letter(node: Map, arg: Node) -> sp.Symbol:
-    """What stands for an argument in the expression of a Map."""
+    """The expression that stands for an argument in the expression of a Map."""
     return placeholder(node.args.index(arg))
 
 

@@ -1,4 +1,4 @@
-"""Factors of whole rows or columns are taken out of products, which then multiply what was loaded and no scaled copy, and out of sums."""
+"""Factors of whole rows or columns are taken out of products, which then multiply the loaded tile and no scaled copy, and out of sums."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ from miras_compiler.ir.traverse import rewrite, use_counts
 def pull_scalings(program: Program) -> Program:
     """The program with s · (a b) for every product (s · a) b whose s has no entry of its own for the axis that is summed over.
 
-    Likewise s Σ a for Σ (s · a) where nothing else reads s · a.
+    And s Σ a for Σ (s · a) where nothing else reads s · a.
     """
     uses = use_counts(program)
 
@@ -53,7 +53,7 @@ def _summed(node: Node, axis: str) -> Node:
 
 
 def _parted(node: Node, shared: set[str]) -> tuple[Node | None, Node]:
-    """The factor that comes out, if any, and what stays."""
+    """The factor that comes out, if any, and the rest."""
     if not isinstance(node, Map):
         return None, node
     outer, inner = _factors(node, shared)

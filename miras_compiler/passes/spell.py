@@ -1,4 +1,4 @@
-"""Spell: a value that was called by a number is called by what it is made of."""
+"""Spell: a value that was called by a number is called by the names of its arguments."""
 
 from __future__ import annotations
 

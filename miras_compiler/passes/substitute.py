@@ -1,4 +1,4 @@
-"""A part of a program: the tiles behind some outputs, with leaves in place of what comes from elsewhere."""
+"""A part of a program: the tiles behind some outputs, with leaves in place of tiles from elsewhere."""
 
 from __future__ import annotations
 

@@ -24,7 +24,7 @@ class ForecastOutput(ModelOutput):
 
 
 class MemoryForForecasting(MemoryPreTrainedModel):
-    """Values to forecasts. A package's own model says what `body` is.
+    """Values to forecasts. A package's own model defines `body`.
 
     Instance normalization: every channel of every row has the mean of its values taken away and is divided by their standard deviation,
     √(variance + 1e-5); a forecast is multiplied by that deviation, and the mean is added. Nothing of it is learned.
@@ -89,7 +89,7 @@ def check_values(values: object, channels: int, patch: int) -> None:
 
 
 def kept_values(values: Tensor, attention_mask: Tensor | None, patch: int) -> Tensor:
-    """Where there are values [B, T], by a mask whose padding is whole patches; the values there are finite."""
+    """The places [B, T] with values, by a mask whose padding is whole patches; the values there are finite."""
     keep = torch.ones(values.shape[:2], dtype=torch.bool, device=values.device)
     looks = may_look(values)
     if attention_mask is not None:

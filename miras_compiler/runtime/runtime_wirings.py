@@ -62,7 +62,7 @@ class MemoryAsGate(Wiring):
 
 
 class MemoryAsLayer(Wiring):
-    """MAL, eq. 29–31: attention over a window of what the memory gives."""
+    """MAL, eq. 29–31: attention over a window of the memory's outputs."""
 
     def forward(self, x: Tensor, state: Any, sequences: Sequences, keep: bool) -> tuple[Tensor, Any]:
         of_memory, of_attention = (None, None) if state is None else state
@@ -72,7 +72,7 @@ class MemoryAsLayer(Wiring):
 
 
 class ContextState(NamedTuple):
-    """What MAC knows behind some tokens: the memory, the weights that entered the segment, its keys and values, and the tokens seen."""
+    """The state of MAC behind some tokens: the memory, the weights that entered the segment, its keys and values, and the tokens seen."""
 
     memory: LayerCache
     start: Weights
@@ -81,7 +81,7 @@ class ContextState(NamedTuple):
 
 
 class MemoryAsContext(Wiring):
-    """MAC, eq. 21–25: each segment attends to persistent tokens, to what the memory held of it before, and to itself.
+    """MAC, eq. 21–25: each segment attends to persistent tokens, to the memory's earlier reads for it, and to itself.
 
     h = M(S), the memory as it enters the segment; y = attention(p, h, S); y is written into the memory; y ⊗ M(y). A token sees the
     history of no later token.

@@ -1,4 +1,4 @@
-"""From a chunk program to kernels: what runs in which kernel, what is saved between them, and why."""
+"""From a chunk program to kernels: the tiles of each kernel, the tiles that are saved between them, and the reasons."""
 
 from __future__ import annotations
 

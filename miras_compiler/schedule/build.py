@@ -72,7 +72,7 @@ def why_not(rule: Rule, program: Program) -> str:
         return "a surprise measures the tokens of a window (attentional_bias.window)"
     if rule.update.erases:
         return "it erases along a key of its own (optimizer.erase_key)"
-    if rule.chunk.frozen and not any(is_start(leaf) for leaf in leaves_of(program)):
+    if rule.chunk.has_grid and not any(is_start(leaf) for leaf in leaves_of(program)):
         return "nothing reads the state that entered the chunk, which the final state holds"
     if not any("c" in leaf.axes for leaf in leaves_of(program)):
         return "the rule runs token by token"
@@ -94,7 +94,7 @@ def why_not(rule: Rule, program: Program) -> str:
 
 
 def needs_tokens(node: Node) -> bool:
-    """Whether an expression has no value where all that it has of tokens is 0, as behind the last one."""
+    """True if an expression has no value where all that it has of tokens is 0, as behind the last one."""
     if not isinstance(node, Map):
         return False
     nothing = {placeholder(i): sp.Integer(0) for i, arg in enumerate(node.args) if TOKEN_AXES & set(arg.axes)}

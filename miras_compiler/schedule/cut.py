@@ -1,9 +1,9 @@
-"""Kernels cut by dependence on what is carried from tile to tile.
+"""Kernels cut by dependence on the tiles that are carried on.
 
-One rule for both directions. What does not depend on the carried tiles runs first, for all tiles of tokens at once (`prep`, `pre`);
-what the next carried tiles are made of walks from tile to tile (`main`, `seq`) and leaves each of them as it finds it in a buffer; the
-remaining outputs follow, again for all tiles at once (`read`, `post`). What a kernel loads of the others' results and what it computes
-again is its frontier, a minimum cut.
+One rule for both directions. Values that do not depend on the carried tiles are computed first, for all tiles of tokens at once (`prep`,
+`pre`); a kernel that computes the next carried tiles walks from tile to tile (`main`, `seq`) and leaves each of them as it finds it in a
+buffer; the remaining outputs follow, again for all tiles at once (`read`, `post`). The results of others that a kernel loads, and those
+that it computes again, are its frontier, a minimum cut.
 """
 
 from __future__ import annotations
@@ -40,7 +40,7 @@ from miras_compiler.schedule.roles import (
 
 FORWARD = (invert_triangles, pull_scalings, *PASSES, merge_reductions)
 BACKWARD = (*FORWARD, part_sums)
-RATHER_LOADED = 2.0  # how much cheaper a late kernel, which has most to keep in registers, counts what the walk need not store
+RATHER_LOADED = 2.0  # factor by which late kernels discount loads: they are short of registers
 
 
 def build_cut(
@@ -134,7 +134,7 @@ class _Pass:
         return [self.kernel(each, "each", *part, entering) for each, part in zip(names, parts, strict=False)]
 
     def is_worth_a_kernel(self, outputs: Mapping[str, Node], own: Collection[Node]) -> bool:
-        """Whether the outputs that nothing is carried from take longer in the walk than it takes to read the carried tiles again."""
+        """True if the outputs that nothing is carried from take longer in the walk than it takes to read the carried tiles again."""
         needed = set(topological(outputs.values())) & set(own)
         again = sum(self.prices.moved(leaf, "each") for leaf in carried_leaves(self.program))
         return sum(self.prices.computed(node, "walk") for node in needed) > again

@@ -15,7 +15,7 @@ WIDTH = 120
 
 
 def describe_walk(walk: Walk, why_no_tiles: str, lengths: Mapping[str, int]) -> str:
-    """The kernels that walk over tokens: why there are no others, what they carry, and what they keep for the way back."""
+    """The kernels that walk over tokens: the reason for them, the tiles that they carry, and those that they keep for the way back."""
     carried = SINGLE * sum(size(axes, lengths) for axes in walk.states.values())
     kept = SINGLE * sum(size(axes, lengths) for axes in walk.kept.values())
     kernels = [
@@ -38,7 +38,7 @@ def _spilled(registers: int) -> str:
 
 
 def describe_schedule(schedule: Schedule, facts: Sequence[KernelFacts], tile: int) -> str:
-    """Kernel by kernel what it is, what crosses the cut into and out of it, what it computes again and needs.
+    """Every kernel: its role, the bytes that it loads and stores, the tiles that it computes again, its registers and memory.
 
     `facts` are those of the kernels, and `tile` is the tile length.
     """

@@ -1,7 +1,7 @@
-"""The division of what runs for all tiles at once into kernels, as few as keep the tiles of each in registers.
+"""The division of the work for all tiles at once into kernels, as few as keep the tiles of each in registers.
 
-A tile is computed together with the last product that it is made of. The last kernel takes as many of the last products as fit; what it
-loads of the tiles before them, the kernels before it store.
+A tile is computed together with the last product that it is made of. The last kernel takes as many of the last products as fit; the kernels
+before it store the tiles that it loads.
 """
 
 from __future__ import annotations
@@ -20,7 +20,7 @@ from miras_compiler.schedule.price import Prices
 from miras_compiler.schedule.tile import BLOCK
 
 ROOM = 160 * 1024  # bytes of tiles that may live at once in one program: with more, kernels spilled and took longer than two of them
-LEAST = 4  # products of a kernel, for fewer of which it rather loads what it could compute again
+LEAST = 4  # products of a kernel; with fewer it rather loads tiles that it could compute again
 DEAR = (1.0, 4.0, 16.0)  # how many times as dear to compute again, step by step
 
 
@@ -72,21 +72,21 @@ class Division:
         return low
 
     def behind(self, low: int, outputs: Mapping[str, Node], dear: float) -> Part:
-        """Everything behind a stage; behind 0, what is made of no product too."""
+        """Everything behind a stage; behind 0, tiles that are made of no product, too."""
         own = [node for node, stage in self.stage.items() if stage > low] if low else []
         ends = {name: node for name, node in outputs.items() if self.stage[node] > low or not low}
         ahead = [node for node, stage in self.stage.items() if stage <= low] if low else []
         return Part(ends, self.loaded(list(ends.values()), own, ahead, dear))
 
     def loaded(self, roots: Sequence[Node], own: Collection[Node], ahead: Sequence[Node], dear: float) -> tuple[Node, ...]:
-        """What a kernel of the roots loads of what is held or computed `ahead`, where computing it again is so many times as `dear`."""
+        """The tiles held or computed `ahead` that a kernel of the roots loads, where computing them again is so many times as `dear`."""
         stored = {*self.held, *(node for node in ahead if node in self.buffers.names)}
         prices = price_loads([*ahead, *self.held, *leaves_of(self.program)], stored, self.prices, "each")
         frontier = find_frontier(roots, own, {node: price / dear for node, price in prices.items()}, self.prices, "each")
         return tuple(node for node in frontier if not isinstance(node, Leaf))
 
     def fits(self, part: Part) -> bool:
-        """Whether the tiles of a kernel that live at once stay in registers."""
+        """True if the tiles of a kernel that live at once stay in registers."""
         buffers = self.buffers.copy()
         for node in part.loaded:
             buffers.add(node, self.program)

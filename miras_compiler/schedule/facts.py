@@ -1,4 +1,4 @@
-"""What is to be said of each kernel of a schedule: what crosses into and out of it, in bytes, what it computes again, what it needs."""
+"""Facts about each kernel of a schedule: the bytes that it loads and stores, the tiles that it computes again, its registers and memory."""
 
 from __future__ import annotations
 
@@ -20,8 +20,8 @@ HALVED = ("q", "k", "v", "o")
 class KernelFacts:
     """Bytes are those of one tile of tokens of one head; `again` are named tiles of two axes that an earlier kernel has computed too.
 
-    `moved` counts everything that is read and written once per tile: rows of tokens, buffers, shares of sums. `blocks`
-    are what one program holds at once of longer axes.
+    `moved` counts everything that is read and written once per tile: rows of tokens, buffers, shares of sums. `blocks` are the parts of
+    longer axes that one GPU program holds at once.
     """
 
     name: str
@@ -41,10 +41,10 @@ def kernel_facts(
 ) -> list[KernelFacts]:
     """The facts of every kernel, in the order in which they run, for the lengths of the axes; rows of tokens are 16-bit numbers.
 
-    `blocks` tells of a kernel what one program holds at once of axes that are longer.
+    `blocks` gives, for a kernel, the parts of longer axes that one GPU program holds at once.
     """
     facts = []
-    whole: dict[str, Node] = {}  # what the buffers hold, in terms of the inputs
+    whole: dict[str, Node] = {}  # the contents of the buffers, in terms of the inputs
     held: dict[str, int] = {}
     computed: set[Node] = set()
     for kernel in schedule.kernels:

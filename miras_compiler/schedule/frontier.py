@@ -22,9 +22,9 @@ def find_frontier(
 ) -> tuple[Node, ...]:
     """The tiles that a kernel with these roots loads, leaves included, arguments first.
 
-    Tiles `inside` are computed in the kernel whatever it costs. `loads` gives the price of having a tile from elsewhere; what is not
-    in it can only be computed. Every tile is two vertices, "computed here" and "at hand here"; a cut severs one edge for each tile that
-    is loaded, at the price of the load, or computed, at the price of the computation.
+    Tiles `inside` are computed in the kernel whatever it costs. `loads` gives the price of having a tile from elsewhere; tiles that are not
+    in it can only be computed. Every tile is two vertices, "computed here" and "at hand here"; a cut severs one edge for each tile that is
+    loaded, at the price of the load, or computed, at the price of the computation.
     """
     must = set(inside)
     graph: nx.DiGraph[object] = nx.DiGraph()
@@ -53,7 +53,9 @@ def find_frontier(
 
 
 def price_loads(nodes: Collection[Node], stored: Collection[Node], prices: Prices, way: str) -> dict[Node, float]:
-    """Reading for what is stored already and for leaves; writing and reading for the rest; nothing for what is had again everywhere."""
+    """Reading for tiles that are stored already and for leaves; writing and reading for the rest; nothing for tiles that every kernel
+    computes again.
+    """
     held = set(stored)
     storable = [node for node in nodes if not is_free(node) and node not in prices.again]
     return {node: prices.moved(node, way) * (1 if node in held or isinstance(node, Leaf) else 2) for node in storable}

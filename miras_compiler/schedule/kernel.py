@@ -1,4 +1,4 @@
-"""What a schedule is made of: programs, each with the way in which one GPU kernel runs it over the tiles of a sequence."""
+"""A schedule: programs, each with the way in which one GPU kernel runs it over the tiles of a sequence."""
 
 from __future__ import annotations
 

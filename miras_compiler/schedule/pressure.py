@@ -1,8 +1,8 @@
-"""What one program of a kernel needs of a processor: the tiles that live at once in registers, and the operands in shared memory.
+"""The demand of one GPU program on a processor: the tiles that live at once in registers, and the operands in shared memory.
 
 Both are estimates from the program alone. The compiler behind Triton orders, fuses and lays out in its own way: of the 15 kernels of
 titans_lmm and yaad with a hidden width of 64, compiled for an H100, all took 1.0 to 2.3 times the registers of the tiles that live at once,
-1.8 times in the geometric mean, what they spilled counted.
+1.8 times in the geometric mean, spilled registers counted.
 """
 
 from __future__ import annotations
@@ -36,8 +36,8 @@ class Pressure(NamedTuple):
 def estimate_pressure(kernel: Kernel, lengths: Mapping[str, int], blocks: Mapping[str, int] | None = None) -> Pressure:
     """The needs of one program, for the lengths of the axes.
 
-    `blocks` are what it holds at once of axes that are split over programs or taken block after block; carried tiles that have one of
-    the latter stay in memory.
+    `blocks` are the parts that it holds at once of axes that are split over programs or taken block after block; carried tiles that have
+    one of the latter stay in memory.
     """
     tiles = _Tiles(kernel, lengths, blocks or {})
     order = tiles.order()
@@ -74,7 +74,7 @@ class _Tiles:
         return SINGLE * self.size(node)
 
     def operand(self, node: Node) -> int:
-        """Bytes in shared memory of what products read."""
+        """Bytes in shared memory of the operands of products."""
         solves = (isinstance(reader, Contract) and is_solve(reader, self.kernel.inverses) for reader in self.readers[node])
         return (SINGLE if any(solves) else HALF) * self.size(node)
 

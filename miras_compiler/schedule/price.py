@@ -1,4 +1,4 @@
-"""What a tile costs: seconds of a GPU to compute it, to write it and to read it.
+"""The price of a tile: seconds of a GPU to compute it, to write it and to read it.
 
 The figures only weigh storing against computing again; they are those of an H100 as kernels like these reach them.
 """
@@ -71,7 +71,7 @@ def narrow_tiles(*programs: Program) -> set[Node]:
     """Tiles that are stored in the type of the tokens.
 
     Those with an axis of the memory: whatever sums them up averages the errors. Of those between tokens, which may be coefficients of gates
-    that multiply one another, only what products round anyway, and no inverse (see `is_solve`).
+    that multiply one another, only tiles that products round anyway, and no inverse (see `is_solve`).
     """
     readers: dict[Node, set[Node]] = {}
     nodes = [node for program in programs for node in nodes_of(program)]
@@ -81,7 +81,7 @@ def narrow_tiles(*programs: Program) -> set[Node]:
     outputs = {node for program in programs for node in program.outputs.values()}
 
     def is_rounded(node: Node) -> bool:
-        """Whether products round everything that the tile goes into."""
+        """True if products round everything that the tile goes into."""
         return all(is_rounding(reader, node) for reader in readers.get(node, ()))
 
     def is_rounding(reader: Node, node: Node) -> bool:
@@ -108,7 +108,7 @@ def narrow_tiles(*programs: Program) -> set[Node]:
 
 
 def is_term(reader: Node, node: Node) -> bool:
-    """Whether the reader adds up tiles, this one among them."""
+    """True if the reader adds up tiles, this one among them."""
     if not isinstance(reader, Map):
         return False
     x = placeholder(reader.args.index(node))
@@ -117,5 +117,5 @@ def is_term(reader: Node, node: Node) -> bool:
 
 
 def is_free(node: Node) -> bool:
-    """Whether a tile costs nothing to have again: another name, a broadcast, a constant."""
+    """True if a tile costs nothing to have again: another name, a broadcast, a constant."""
     return isinstance(node, Rename | Start) or (isinstance(node, Map) and (not node.args or bool(node.expr == placeholder(0))))

@@ -1,6 +1,6 @@
 """Rows that take their share of a tile out of it, as LayerNorm and its gradient do: x − y Σ x y.
 
-A kernel that loads the tile as it was rounded has to sum up what it loaded. With the sums of the tile before, a rest of the share would
+A kernel that loads the tile as it was rounded has to sum up the loaded values. With the sums of the tile before, a rest of the share would
 stay in every row: the largest error of all where gradients of gates nearly cancel. The same rest would come of rounding the products that
 such a tile is a sum of, β · h W + … in front of LayerNorm: the gradient of β sums one of them with it.
 """
@@ -17,13 +17,13 @@ from miras_compiler.ir.traverse import nodes_of
 
 
 def projections(*programs: Program) -> set[Node]:
-    """What is not to be loaded rounded: the rows of sums that stand beside a tile that they sum up, the sums behind them, and the products
+    """Tiles that must not be loaded rounded: the rows of sums that stand beside a tile that they sum up, the sums behind them, the products
     that such a tile is a sum of, each times a row.
     """
 
     @cache
     def entries_of(node: Node) -> frozenset[Node]:
-        """What sums of a row, or a tile, are made of entry by entry, down to products and leaves."""
+        """The terms of which sums of a row, or a tile, are made entry by entry, down to products and leaves."""
         if not isinstance(node, Map | Reduce):
             return frozenset()
         inside = [arg for arg in node.args if len(node.axes) < 2 or len(arg.axes) == 2]

@@ -9,7 +9,7 @@ from miras_compiler.ir.traverse import carried_leaves, leaves_of
 from miras_compiler.passes.enter import COUNTED, START
 from miras_compiler.schedule.kernel import Result, Role
 
-AT = "_at"  # what a state is called in the buffer that holds it as each tile finds it
+AT = "_at"  # the suffix of the buffer that holds a state as each tile finds it
 
 
 def carried_states(program: Program) -> tuple[str, ...]:

@@ -7,7 +7,7 @@ from miras_compiler.ir.traverse import nodes_of
 
 
 def is_separable(program: Program, axis: str) -> bool:
-    """Whether nothing in the program sums over an axis that every output has."""
+    """True if nothing in the program sums over an axis that every output has."""
     if not all(axis in node.axes for node in program.outputs.values()):
         return False
     return not any(

@@ -10,13 +10,13 @@ from miras_compiler.ir.nodes import TOKEN_AXES, Axes
 from miras_compiler.runtime.runtime_limits import power_of_two, refusal, shared_out
 
 TILE = 64
-BLOCK = 64  # of an axis that is longer, what a program holds at once
+BLOCK = 64  # the part of a longer axis that a program holds at once
 LEAST = 16  # lengths are padded to powers of two from here
 
 
 def tile_length(rule: Rule) -> int:
-    """Tokens of a tile: a chunk where all its surprises are taken at one state, else what was fastest, 64 where nothing was measured."""
-    return rule.chunk.size if rule.chunk.frozen else tuned_tile(rule.spec) or TILE
+    """Tokens of a tile: a chunk where all its surprises are taken at one state, else the fastest length, 64 where nothing was measured."""
+    return rule.chunk.size if rule.chunk.has_grid else tuned_tile(rule.spec) or TILE
 
 
 def letter_of(axis: str) -> str:
@@ -37,5 +37,5 @@ def why_too_large(states: Mapping[str, Axes], lengths: Mapping[str, int], split:
 
 
 def padded(length: int) -> int:
-    """What a tile of that length takes along an axis."""
+    """The length of an axis in a tile of that many tokens."""
     return power_of_two(max(LEAST, length))

@@ -76,7 +76,7 @@ class Walk:
 
     @property
     def kept(self) -> dict[str, Axes]:
-        """What the reverse mode keeps of every token of a segment: states as `step` and as `leave` find them."""
+        """The states that the reverse mode keeps of every token of a segment, as `step` and as `leave` find them."""
         found = {f"{name}_before": self.states[name] for name in self.read_back(self.step)}
         return found | ({f"{name}_full": self.states[name] for name in self.read_back(self.leave)} if self.leave else {})
 
@@ -120,7 +120,7 @@ def build_phase(program: Program, states: Mapping[str, Axes]) -> Phase:
 def adjoint_of(program: Program, states: Mapping[str, Axes]) -> Program:
     """From the cotangents of the output and of the state behind to those of all that the program reads and of the state before.
 
-    An entry that the program leaves as it is keeps its cotangent, and gains what the program makes of its value.
+    An entry that the program leaves as it is keeps its cotangent, and gains that of the values that the program computes from it.
     """
     after = {name: program.outputs.get(name, state_tile(name, axes)) for name, axes in states.items()}
     seeds: dict[Node, Node] = {}

@@ -1,7 +1,7 @@
 """The list of checks on a spec whose types are right.
 
-A check comes with the parts of a spec that it reads: where one of them is already known to be wrong, the check is left out, so that
-all faults of a file are told at once and none is a consequence of another.
+A check comes with the parts of a spec that it reads: where one of them is already known to be wrong, the check is left out, so that all
+faults of a file are reported at once and none is a consequence of another.
 """
 
 from __future__ import annotations

@@ -1,4 +1,4 @@
-"""Checks on what is combined: each refusal names the definition that the combination lacks."""
+"""Checks on combinations: each refusal names the definition that the combination lacks."""
 
 from __future__ import annotations
 
@@ -86,7 +86,7 @@ def norm_of_dual(spec: Spec) -> Iterator[Fault]:
 
 
 def needs_of_optimizer(spec: Spec) -> Iterator[Fault]:
-    """What each optimizer is defined for."""
+    """Refuses an optimizer where it is not defined."""
     chunk = spec.chunk
     l2 = (isinstance(spec.attentional_bias, L2Bias), "an l2 attentional bias")
     matrix = (isinstance(spec.memory, MatrixMemory), "a matrix memory")
@@ -125,7 +125,7 @@ def needs_of_optimizer(spec: Spec) -> Iterator[Fault]:
 
 
 def needs_of_retention(spec: Spec) -> Iterator[Fault]:
-    """What some retentions exclude."""
+    """Refuses choices that some retentions exclude."""
     if isinstance(spec.retention, FDivergenceRetention) and not isinstance(spec.optimizer, GradientDescent):
         yield Fault(
             ("optimizer",), "the retention f_divergence has no momentum", "its step is not a sum of surprises", "use gradient_descent"
@@ -211,7 +211,7 @@ def width_of_features(spec: Spec) -> Iterator[Fault]:
 
 
 def window_of_rows(spec: Spec) -> Iterator[Fault]:
-    """What a window is not defined for."""
+    """Refuses choices that a window is not defined for."""
     if spec.attentional_bias.window is None:
         return
     excluded = {

@@ -38,7 +38,7 @@ def undeclared_gate(spec: Spec) -> Iterator[Fault]:
 
 
 def number_of_gates(spec: Spec) -> Iterator[Fault]:
-    """Gates, the state and what kernels keep of both are arguments of one operator of PyTorch, which has at most 64."""
+    """Gates, the state and the tiles that kernels keep of both are arguments of one operator of PyTorch, which has at most 64."""
     if len(spec.gates) > MOST_GATES:
         yield Fault(("gates",), f"{len(spec.gates)} gates are too many", f"an operator takes at most {MOST_GATES}", "use fewer")
 
@@ -73,7 +73,7 @@ def borrowed_letter(spec: Spec) -> Iterator[Fault]:
 
 
 def per_channel_gate(spec: Spec) -> Iterator[Fault]:
-    """What a gate per channel acts on must be defined, and built."""
+    """Refuses a gate per channel where its action is not defined, or not built."""
     for name, gate in spec.gates.items():
         if gate.per == "head":
             continue
@@ -100,7 +100,7 @@ def per_channel_gate(spec: Spec) -> Iterator[Fault]:
 
 
 def _by_row(spec: Spec, name: str) -> bool:
-    """Whether the bias has its gate beside a number per row, and not under a reduction of one."""
+    """True if the bias has its gate beside a number per row, and not under a reduction of one."""
     bias = spec.attentional_bias
     return isinstance(bias, HuberNormBias | YaadSwitchBias) or (isinstance(bias, FormulaBias) and name in _unreduced(bias.loss()))
 

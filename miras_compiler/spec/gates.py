@@ -15,7 +15,7 @@ PerHead = Annotated[tuple[Annotated[Init, Strict()], ...], Strict(False), Field(
 
 
 class Gate(Settings):
-    """Where a gate comes from, how fine it is, and the range in which a layer keeps it.
+    """The source of a gate, its granularity, and the range in which a layer keeps it.
 
     `init` is its value before training: a number, or a list with one per head. `source: eta` makes a decay of the step size,
     log α = −exp(A) η, as Mamba-2 does.
@@ -48,7 +48,7 @@ class Gate(Settings):
 
 
 class GateLetter(NamedTuple):
-    """The meaning of a gate's name: what it is, its range in the rule, and how a layer makes it where a spec says nothing."""
+    """The meaning of a gate's name: its role, its range in the rule, and the parametrization of a layer where a spec says nothing."""
 
     meaning: str
     low: float
@@ -59,7 +59,7 @@ class GateLetter(NamedTuple):
     decay: bool = False  # operators take its logarithm
 
     def holds(self, value: float) -> bool:
-        """Whether the value lies in the range."""
+        """True if the value lies in the range."""
         low, high = self.closed
         return (value >= self.low if low else value > self.low) and (value <= self.high if high else value < self.high)
 
@@ -73,12 +73,12 @@ class GateRange(NamedTuple):
     domain: str
 
     def reaches(self, value: float) -> bool:
-        """Whether a layer can start there: the ends are never reached."""
+        """True if a layer can start there: the ends are never reached."""
         return self.low < value < self.high
 
 
 def range_of(gate: Gate, letter: GateLetter) -> GateRange:
-    """The range of a gate: what the spec says, else the parametrization's, else the letter's."""
+    """The range of a gate: the spec's, else the parametrization's, else the letter's."""
     if gate.source == "constant":
         values = gate.init if isinstance(gate.init, tuple) else (gate.init,)
         return GateRange("constant", min(values), max(values), range_text(letter.low, letter.high, letter.closed))

@@ -62,7 +62,7 @@ def _decoded(data: bytes, place: str) -> str:
 
 
 def parse_spec(text: str, filename: str, overrides: Mapping[str, object] | None = None) -> Spec:
-    """The spec in a text; `filename` is what messages call it. Raises SpecError with every problem."""
+    """The spec in a text; `filename` is its name in messages. Raises SpecError with every problem."""
     source = with_overrides(read_source(text, filename), overrides or {})
     return build_spec(source.tree, source)
 
@@ -87,7 +87,7 @@ def faults_of_tree(error: ValidationError, tree: Any) -> list[Fault]:
 
 
 def _faults_elsewhere(tree: Mapping[str, Any], faults: list[Fault]) -> list[Fault]:
-    """What the checks say about the parts of a spec that are right, though others are not."""
+    """The faults that the checks find in the well-formed parts of a spec, though other parts are malformed."""
     inside_gates = {str(fault.path[1]) for fault in faults if fault.path[0] == "gates" and len(fault.path) > 2}
     wrong = frozenset(str(fault.path[0]) for fault in faults if fault.path[0] != "gates" or len(fault.path) < 3)
     right = {key: value for key, value in tree.items() if key in Spec.model_fields and key not in wrong}

@@ -134,7 +134,7 @@ class Model(Settings):
 
     @property
     def has_attention(self) -> bool:
-        """Whether some block attends."""
+        """True if some block attends."""
         return self.wiring != "lmm" or set(self.pattern) != {"memory"}
 
     @property

@@ -1,4 +1,4 @@
-"""The keys of every part of a spec, read off its JSON Schema: what may stand there, what is meant where nothing does, and what it means."""
+"""The keys of every part of a spec, read off its JSON Schema: its values, its default, and its meaning."""
 
 from __future__ import annotations
 
@@ -55,21 +55,21 @@ def _own_first(model: type[Settings]) -> list[tuple[str, dict[str, Any]]]:
     return sorted(properties.items(), key=lambda item: names[item[0]] not in inspect.get_annotations(model))
 
 
-def example(axis: str, kind: str) -> str:
+def example(family: str, kind: str) -> str:
     """A line of a spec that chooses the kind, with every parameter written out; parameters that are null by default are left out."""
-    fields = {"kind": kind, **_example_fields(axis, kind)}
-    return f"{axis}: {{{', '.join(f'{name}: {yaml_text(value)}' for name, value in fields.items())}}}"
+    fields = {"kind": kind, **_example_fields(family, kind)}
+    return f"{family}: {{{', '.join(f'{name}: {yaml_text(value)}' for name, value in fields.items())}}}"
 
 
-def gates_of(axis: str, kind: str) -> tuple[str, ...]:
+def gates_of(family: str, kind: str) -> tuple[str, ...]:
     """The gates that the kind reads at the parameters of its example; eta, which every rule reads, is not among them."""
-    return KINDS[axis][kind].model_validate({"kind": kind, **SAMPLES.get((axis, kind), {})}).gates()
+    return KINDS[family][kind].model_validate({"kind": kind, **SAMPLES.get((family, kind), {})}).gates()
 
 
-def _example_fields(axis: str, kind: str) -> dict[str, object]:
-    properties = _own_first(KINDS[axis][kind])
+def _example_fields(family: str, kind: str) -> dict[str, object]:
+    properties = _own_first(KINDS[family][kind])
     defaults = {name: field["default"] for name, field in properties if field.get("default") is not None and name != "kind"}
-    return defaults | SAMPLES.get((axis, kind), {})
+    return defaults | SAMPLES.get((family, kind), {})
 
 
 def yaml_text(value: object) -> str:
@@ -92,7 +92,7 @@ def _schema(model: type[Settings]) -> dict[str, Any]:
 
 
 def values_of(field: Mapping[str, Any]) -> str:
-    """What may stand for a field of a JSON Schema."""
+    """The values that a field of a JSON Schema may have."""
     if "anyOf" in field:
         return " or ".join(map(values_of, field["anyOf"]))
     if "const" in field:

@@ -1,4 +1,4 @@
-"""How a layer makes a gate of a number x + b: the function, and the range that it reaches."""
+"""The parametrizations of a gate: a function of a number x + b, and the range that it reaches."""
 
 from __future__ import annotations
 

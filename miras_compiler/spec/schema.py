@@ -1,4 +1,4 @@
-"""The spec: what a user writes, as frozen pydantic models that YAML and Python share."""
+"""The spec that a user writes, as frozen pydantic models that YAML and Python share."""
 
 from __future__ import annotations
 
@@ -34,7 +34,7 @@ Count = Annotated[int, Field(ge=1, le=2**20)]
 
 
 class Chunk(Settings):
-    """What a chunk means (it changes the function): where gradients are taken, what a token reads, where ψ is applied."""
+    """A chunk (it changes the function): the state at which gradients are taken, the state that a token reads, the place of ψ."""
 
     key = "chunk"
 
@@ -98,7 +98,7 @@ class Layer(Settings):
 
 
 class LedgerEntry(Settings):
-    """What a paper's equation became here."""
+    """An equation of a paper, and its status here."""
 
     key = "ledger"
 
@@ -207,7 +207,7 @@ class Spec(Settings):
 
     @property
     def feature_dim(self) -> int:
-        """K_φ, the width of φ(k): what the first weights of a memory have as rows."""
+        """K_φ, the width of φ(k): the number of rows of a memory's first weights."""
         return self.feature_map.width(self.key_dim)
 
     @property
@@ -229,12 +229,12 @@ class Spec(Settings):
 
     @property
     def frozen_gradient(self) -> bool:
-        """Whether all gradients of a chunk are taken at the state that enters it (a chunk of one token is exact)."""
+        """True if all gradients of a chunk are taken at the state that enters it (a chunk of one token is exact)."""
         return self.chunk.gradient == "chunk_start" and self.chunk.size > 1
 
     @property
     def linear_reads(self) -> bool:
-        """Whether reads inside a chunk follow a linear path and ψ is applied at its end only."""
+        """True if reads inside a chunk follow a linear path and ψ is applied at its end only."""
         return self.chunk.gradient == "chunk_start" and self.chunk.retention == "chunk_end"
 
     def used_gates(self) -> tuple[str, ...]:
@@ -243,7 +243,7 @@ class Spec(Settings):
         return tuple(sorted(used, key=self.gate_order))
 
     def gate_letter(self, name: str) -> GateLetter:
-        """What a gate means: its letter's meaning, that of a threshold if the bias uses it as one, else a free coefficient."""
+        """The meaning of a gate: its letter's, that of a threshold if the bias uses it as one, else a free coefficient."""
         bias = self.attentional_bias
         other = GATE_LETTERS["delta"] if isinstance(bias, ThresholdBias) and bias.delta == name else FREE_LETTER
         return GATE_LETTERS.get(name, other)

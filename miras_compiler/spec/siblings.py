@@ -13,7 +13,7 @@ from miras_compiler.spec.schema import Spec
 
 
 def siblings(spec: Spec, part: str, blame: str) -> Iterator[tuple[str, Any]]:
-    """Dotted keys with what they could say instead: what leaves most of the rule as it is comes first."""
+    """Dotted keys with other values for them: those that leave most of the rule as it is come first."""
     yield "chunk.gradient", "chunk_start"
     if part == "gates":
         yield f"gates.{blame}.per", "head"

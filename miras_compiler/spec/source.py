@@ -37,7 +37,7 @@ def dotted(path: str) -> Path:
 
 
 class Mark(NamedTuple):
-    """Where a key stands: a file with line and column (from 1), or an option of the command line (line 0)."""
+    """The place of a key: a file with line and column (from 1), or an option of the command line (line 0)."""
 
     place: str
     line: int
@@ -68,7 +68,9 @@ class Source(NamedTuple):
 def read_source(
     text: str, place: str, what: str = "a spec", remedy: str = "start with `name:`; `miras new NAME` writes one"
 ) -> Source:  # fmt: skip
-    """Parses YAML text; raises SpecError with line and column. `what` it should be, and how one begins, is said where it is no mapping."""
+    """Parses YAML text; raises SpecError with line and column. The error for a text that is no mapping names `what` it should be, and the
+    beginning of one.
+    """
     _check_length(text, place)
     _check_tabs(text, place)
     _check_brackets(text, place)

@@ -1,6 +1,6 @@
-"""Whether a memory is stable at the gates as the layer starts them: a bound where the rule is a linear one, a measurement elsewhere.
+"""The stability of a memory at the initial gates of the layer: a bound where the rule is a linear one, a measurement elsewhere.
 
-A rule that is linear in the state contracts what is read at a key of length 1 by a factor that follows from its gates. For every other rule
+A rule that is linear in the state contracts the read at a key of length 1 by a factor that follows from its gates. For every other rule
 the sensitivity is measured; that of a shipped rule stands in a table, which a test keeps current.
 """
 
@@ -41,7 +41,7 @@ class Sensitivity(NamedTuple):
 
     @property
     def grows(self) -> bool:
-        """Whether late outputs are changed more than early ones, and more than the token was."""
+        """True if late outputs are changed more than early ones, and more than the token was."""
         return not self.late <= max(GROWTH * self.early, CHANGE)
 
     def text(self) -> str:
@@ -51,7 +51,7 @@ class Sensitivity(NamedTuple):
 
 
 class Step(NamedTuple):
-    """What a write does to the state along its key, of length 1: `factor`, its size by the formula `text`; `largest` keeps it at 1."""
+    """The effect of a write on the state along its key, of length 1: `factor`, its size by the formula `text`; `largest` keeps it at 1."""
 
     factor: float
     text: str
@@ -94,7 +94,7 @@ def _radius(total: float, product: float) -> float:
 
 
 def _start(spec: Spec, gate: str) -> float:
-    """Where a gate starts; 1 for a decay that is not there; of several heads the largest."""
+    """The initial value of a gate; 1 for a decay that is not there; of several heads the largest."""
     if gate not in spec.gates:
         return 1.0
     init = spec.gates[gate].init
@@ -118,7 +118,7 @@ def sensitivity_of(spec: Spec, measure: Callable[[], Sensitivity]) -> Sensitivit
 
 
 def stability_lines(spec: Spec, sensitivity: Sensitivity) -> list[str]:
-    """What is known of a rule's stability, in sentences."""
+    """Sentences on a rule's stability."""
     step = contraction(spec)
     lines = []
     if step is not None:

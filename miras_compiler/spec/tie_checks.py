@@ -1,4 +1,4 @@
-"""Checks on tied rows: what is tied is there, and has the channels of what it is tied to."""
+"""Checks on tied rows: both rows exist, and have the same channels."""
 
 from __future__ import annotations
 

@@ -30,7 +30,7 @@ class TieGate(Settings):
 
 
 class Tie(Settings):
-    """What a row is made of instead of a projection of its own: another row as the operator gets it, or 1 − alpha, times a gate.
+    """The source of a row that has no projection of its own: another row as the operator gets it, or 1 − alpha, times a gate.
 
     A row of itself is projected, and then multiplied by the gate.
     """

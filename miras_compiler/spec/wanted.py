@@ -1,4 +1,4 @@
-"""What a function of the library says to a value that is not what it takes: which call makes the right one of it."""
+"""The error of a library function for a value of the wrong type: it names the call that makes the right one."""
 
 from __future__ import annotations
 

@@ -40,7 +40,7 @@ def attempt(grid: Grid, folder: Path, point: Point, values: Mapping[str, Any]) -
 
 def prepare(folder: Path, compilation: Compilation) -> Path:
     """The package of a spec, verified: once for all points that have the same spec. CheckFailed where it does not hold."""
-    from miras_compiler.verify import verify_package
+    from miras_compiler.verified import verify_package
 
     spec, own = compilation.spec, folder / PACKAGES / digest(compilation.spec)
     own.mkdir(parents=True, exist_ok=True)
@@ -51,12 +51,12 @@ def prepare(folder: Path, compilation: Compilation) -> Path:
             failed = [f"{row.check}, {row.subject}: {row.note[:LONGEST]}" for row in report.tried if not row.passed]
             if failed:
                 raise CheckFailed(f"verification failed: {'; '.join(failed)}; `miras verify {package / 'spec.yaml'}` shows all")
-            write_file(package / REPORT, json.dumps(report.as_dict(), ensure_ascii=False, indent=2) + "\n")
+            write_file(package / REPORT, report.text())
     return package
 
 
 def prepare_point(grid: Grid, folder: Path, index: int) -> None:
-    """Prepares a point without ranges, for a process that runs ahead; what is wrong with it is said when it is tried."""
+    """Prepares a point without ranges, for a process that runs ahead; its faults are reported when it is tried."""
     point = next(each for each in points(grid) if each.index == index)
     try:
         prepare(folder, compile_spec(material(grid, values_of(grid, point.chosen)).spec))
@@ -93,7 +93,7 @@ def last_step(run: RunFolder) -> int:
 
 
 def _is_begun(run: RunFolder, spec: Spec, settings: TrainSettings) -> bool:
-    """Whether a run's folder is of this very spec and training."""
+    """True if a run's folder is of this very spec and training."""
     if not run.is_there():
         return False
     about = run.about()
@@ -105,21 +105,21 @@ def _make(
     grid: Grid, place: Path, values: Mapping[str, Any], compilation: Compilation, ready: Material, settings: TrainSettings
 ) -> None:  # fmt: skip
     """The folder of a new run, as `miras train` makes it."""
-    from miras_compiler.train.folder import about_machine, make_run
+    from miras_compiler.records import origin_here
+    from miras_compiler.train.folder import device_here, make_run
 
     def fill(folder: Path) -> None:
         write_package(folder, "package", compilation.files)
         ready.data.write(folder)
 
     about = {
-        "command": _command(grid, place, values, ready.train, settings),
+        **origin_here(device_here(), settings.seed, _command(grid, place, values, ready.train, settings)).as_dict(),
         "spec": compilation.spec.name,
         "digest": digest(compilation.spec),
         "task": None,
         "data": None,
         **settings.as_dict(),
         **ready.data.about,
-        **about_machine(),
     }
     make_run(place, about, fill)
 

@@ -1,4 +1,4 @@
-"""What varies: choices, which are tried all, and ranges, which a sampler draws from."""
+"""The axes of a sweep: choices, which are all tried, and ranges, from which a sampler draws."""
 
 from __future__ import annotations
 
@@ -55,7 +55,7 @@ def as_text(value: Any) -> str:
 
 
 def axis_faults(vary: Mapping[str, Any]) -> tuple[tuple[Axis, ...], list[Fault]]:
-    """The axes of `vary`, and what is wrong with it."""
+    """The axes of `vary`, and its faults."""
     axes: list[Axis] = []
     faults: list[Fault] = []
     for key, said in vary.items():

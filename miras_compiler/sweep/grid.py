@@ -1,4 +1,4 @@
-"""GRID.yaml: what a sweep varies, how each point is trained, and how much may be spent."""
+"""GRID.yaml: the keys that a sweep varies, the training of each point, and the budget."""
 
 from __future__ import annotations
 
@@ -31,7 +31,7 @@ Number = Annotated[int, Field(ge=1)]
 
 
 class Training(Settings):
-    """How every point is trained: the options of `miras train`."""
+    """The training of every point: the options of `miras train`."""
 
     key = "train"
 
@@ -83,7 +83,7 @@ class GridFile(Settings):
 
 @dataclass(frozen=True)
 class Grid:
-    """A checked grid. `places` are the lines of what varies, by its key, as messages name them."""
+    """A checked grid. `places` are the lines of the keys that vary, as messages name them."""
 
     place: str
     folder: Path
@@ -97,7 +97,7 @@ class Grid:
 
     @property
     def digest(self) -> str:
-        """Twelve hexadecimal digits of all that says what is measured; the budget does not, so that it can be raised."""
+        """Twelve hexadecimal digits of all settings but the budget, which can be raised."""
         said = {
             "bases": [digest(spec) for spec in self.bases.values()],
             "axes": [axis.as_dict() for axis in self.axes],
@@ -116,7 +116,7 @@ class Grid:
         return [axis for axis in self.axes if isinstance(axis, Choices)]
 
     def larger(self, measure: str) -> bool:
-        """Whether more of a measure is better."""
+        """True if more of a measure is better."""
         return LARGER[measure] and not (measure == "quality" and self.train.task is None)
 
     def data(self) -> list[Path]:
@@ -147,7 +147,7 @@ def load_grid(path: Path) -> Grid:
 
 
 def _bases(written: GridFile, folder: Path) -> tuple[dict[str, Spec], list[Fault]]:
-    """The specs by what the grid calls them, and what is wrong with them."""
+    """The specs by their names in the grid, and their faults."""
     listed = not isinstance(written.base, str)
     named: Sequence[str] = written.base if listed else (written.base,)  # type: ignore[assignment]
     found: dict[str, Spec] = {}
@@ -185,7 +185,7 @@ def _of_budget(written: GridFile, axes: Sequence[Axis]) -> Iterator[Fault]:
 
 
 def _of_training(written: GridFile, folder: Path) -> Iterator[Fault]:
-    """What `miras train` would refuse, at the keys of the grid."""
+    """The faults that `miras train` would find, at the keys of the grid."""
     from miras_compiler.tasks import build_task
     from miras_compiler.train.settings import TrainSettings
 
@@ -209,7 +209,7 @@ def _of_training(written: GridFile, folder: Path) -> Iterator[Fault]:
 
 
 def at_option(error: InputError) -> Fault:
-    """What is said of an option of the command line, at the key of the grid."""
+    """A message about an option of the command line, at the key of the grid."""
     text = str(error).removeprefix("--")
     name = near(text.partition(" ")[0].rstrip(":").replace("-", "_"), Training.model_fields)
     return Fault(("train", name) if name else ("train",), text)

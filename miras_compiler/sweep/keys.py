@@ -1,4 +1,4 @@
-"""Which keys a sweep may vary: those that a spec has in some of its kinds, the gates of its bases, and numbers of the training."""
+"""The keys that a sweep may vary: those that a spec has in some of its kinds, the gates of its bases, and numbers of the training."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""What was found, point by point: the best first, those that no other point beats in everything, and what was skipped or failed."""
+"""The leaderboard: the best points first, those that no other point beats in everything, then the points that were skipped or failed."""
 
 from __future__ import annotations
 
@@ -77,7 +77,7 @@ def write_csv(grid: Grid, entries: Sequence[Entry], path: Path) -> Path:
 
 
 def progress(folder: Path, entry: Entry) -> str:
-    """How far the run of a point is that is being tried here."""
+    """The progress of a point's run that is being tried here."""
     places = sorted((folder / "runs").glob(f"{entry.point}*"))
     rows = list(RunFolder(places[-1]).rows()) if places else []
     return f"step {rows[-1]['step']}, loss {rows[-1]['loss']:.3f}" if rows else "compiling"
@@ -98,6 +98,6 @@ def _entry(grid: Grid, index: int, trial: FrozenTrial) -> Entry:
 
 
 def _beats(grid: Grid, one: Entry, other: Entry) -> bool:
-    """Whether one is nowhere worse and somewhere better."""
+    """True if one is nowhere worse and somewhere better."""
     pairs = list(zip(gains(grid, one), gains(grid, other), strict=True))
     return all(a >= b for a, b in pairs) and any(a > b for a, b in pairs)

@@ -1,4 +1,4 @@
-"""What a point is trained on, and its spec with the vocabulary of that."""
+"""The data that a point is trained on, and its spec with the vocabulary of these data."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""What came of a point: how well it does, what it keeps of the past, how fast it trains, how large it is."""
+"""The measures of a point: its quality, the size of its state, its speed in training, its parameters."""
 
 from __future__ import annotations
 
@@ -41,7 +41,7 @@ def measure(compilation: Compilation, runs: Sequence[RunFolder]) -> Measured:
 
 
 def quality(run: RunFolder) -> float:
-    """How well a run does on what it was not trained on: the share of right answers to a task, bits per byte of a text, the mean square
+    """The quality of a run on held-out data: the share of right answers to a task, bits per byte of a text, the mean square
     error of forecasts. Writes eval.json."""
     from miras_compiler.evaluate.evaluation import Request, evaluate
     from miras_compiler.evaluate.opened import open_run

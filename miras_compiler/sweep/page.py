@@ -1,4 +1,4 @@
-"""The leaderboard as one HTML file that loads nothing: Pareto plots, a table, and what was skipped or failed."""
+"""The leaderboard as one HTML file that loads nothing: Pareto plots, a table, and the points that were skipped or failed."""
 
 from __future__ import annotations
 
@@ -44,7 +44,7 @@ def page(grid: Grid, entries: Sequence[Entry]) -> str:
 
 
 def quality_name(grid: Grid) -> str:
-    """What the quality is."""
+    """The name of the quality."""
     if any(spec.model.input is not None for spec in grid.bases.values()):
         return "mean square error of held-out forecasts"
     return "share of right answers to held-out examples" if grid.train.task else "bits per byte of held-out text"

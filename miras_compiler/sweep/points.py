@@ -49,7 +49,7 @@ def points(grid: Grid) -> Iterator[Point]:
 
 
 def values_of(grid: Grid, params: Mapping[str, Any]) -> dict[str, Any]:
-    """What the keys of a grid are set to, from the parameters of a trial."""
+    """The values of a grid's keys, from the parameters of a trial."""
     return {axis.key: params[axis.key] if isinstance(axis, Range) else axis.value(params[axis.key]) for axis in grid.axes}
 
 

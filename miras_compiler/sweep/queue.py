@@ -1,7 +1,7 @@
 """Points as trials that wait: workers claim them one by one, and those of workers that died wait again.
 
 A trial of Optuna has these attributes: `point`, its number; `worker`, who tries it, and `beat`, when that worker was last known to live;
-`skipped`, `failed` or `lost`, why it came to nothing; `measured`, what came of it. A point has one trial that counts: the first that is
+`skipped`, `failed` or `lost`, why it came to nothing; `measured`, its measures. A point has one trial that counts: the first that is
 not lost.
 """
 

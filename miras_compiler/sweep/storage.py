@@ -1,4 +1,4 @@
-"""Where trials are kept: a journal in the sweep's folder, or a database that workers on many machines share."""
+"""The storage of trials: a journal in the sweep's folder, or a database that workers on many machines share."""
 
 from __future__ import annotations
 
@@ -38,7 +38,7 @@ def open_storage(folder: Path, url: str | None) -> BaseStorage:
 
 
 def cut_torn_line(folder: Path) -> None:
-    """Cuts a journal back to its last whole line: what a killed writer left would swallow the next line."""
+    """Cuts a journal back to its last whole line: half a line of a killed writer would swallow the next one."""
     journal = folder / JOURNAL
     if not journal.is_file():
         return

@@ -33,7 +33,7 @@ def spec_keys(values: Mapping[str, Any]) -> list[str]:
 
 
 def training(grid: Grid, values: Mapping[str, Any]) -> Training:
-    """How a point is trained; SpecError where a value of the point is none that training has."""
+    """The training of a point; SpecError where a value of the point is none that training has."""
     own = {key.partition(".")[2]: value for key, value in values.items() if key.startswith(f"{TRAIN}.")}
     if not own:
         return grid.train

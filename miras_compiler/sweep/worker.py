@@ -111,7 +111,7 @@ def alive(folder: Path) -> Iterator[str]:
 
 
 def is_alive(folder: Path, name: str) -> bool | None:
-    """Whether a worker of this folder lives; None if it is none of this folder."""
+    """True if a worker of this folder lives; None for a worker of another folder."""
     place = folder / WORKERS / f"{name}.lock"
     try:
         handle = os.open(place, os.O_RDWR)

@@ -1,6 +1,6 @@
-"""Tasks with a known answer, which show what a memory recalls: drawn from a seed, without end, in NumPy alone.
+"""Tasks with a known answer, which measure the recall of a memory: drawn from a seed, without end, in NumPy alone.
 
-A task is one file with one frozen dataclass; its fields are what a user may set (`--task mqar,vocab_size=64,pairs=4`), and their defaults
+A task is one file with one frozen dataclass; a user may set its fields (`--task mqar,vocab_size=64,pairs=4`), and their defaults
 are those of the publication that it names. Adding one is a file here and a line in `names.py`.
 """
 

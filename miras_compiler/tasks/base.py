@@ -1,4 +1,4 @@
-"""What a task is: examples of tokens and labels, at settings of more or less difficulty."""
+"""The base of tasks: examples of tokens and labels, at settings of more or less difficulty."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ from numpy.typing import NDArray
 IGNORED = -100
 """The label of a token that nothing is asked of, as PyTorch's cross entropy has it."""
 
-TRAINING, TESTING, ORDER = 1, 2, 3  # first numbers of the keys of generators: what they draw
+TRAINING, TESTING, ORDER = 1, 2, 3  # first numbers of the keys of generators, by their purpose
 
 Tokens = NDArray[np.int64]
 
@@ -47,7 +47,7 @@ class Task(Protocol):
 
     @property
     def vocab_size(self) -> int:
-        """How many tokens there are."""
+        """The size of the vocabulary."""
 
     @property
     def training(self) -> tuple[Setting, ...]:
@@ -65,7 +65,7 @@ class Task(Protocol):
 
 
 def seeded(*key: int) -> np.random.Generator:
-    """A generator of its own for a key, such as (TRAINING, seed, step, row): what it draws depends on nothing that was drawn before."""
+    """A generator of its own for a key, such as (TRAINING, seed, step, row): its draws depend on nothing that was drawn before."""
     return np.random.Generator(np.random.PCG64(np.random.SeedSequence(key)))
 
 

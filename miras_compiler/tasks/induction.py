@@ -1,4 +1,4 @@
-"""Induction heads: what followed a mark the first time."""
+"""Induction heads: the token that followed a mark the first time."""
 
 from __future__ import annotations
 

@@ -1,6 +1,6 @@
 """The six tasks of MAD (arXiv 2403.17844), after athms/mad-lab: mad/data/instances.py and configs/tasks/.
 
-MAD's models predict at a token what its target says; here a label stands one token later, as causal language models have it. For the
+MAD's models predict the target of a token at that token; here a label stands one token later, as causal language models have it. For the
 recall tasks MAD trains on every next token, and tests on values of keys that were shown before.
 """
 

@@ -21,20 +21,20 @@ from miras_compiler.tasks.mqar import Mqar
 from miras_compiler.tasks.niah import Niah, NiahNumber, NiahPasskey, NiahWord
 from miras_compiler.tasks.noisy_recall import NoisyRecall
 
-KINDS: tuple[type[Task], ...] = (
+CLASSES: tuple[type[Task], ...] = (
     Mqar, NoisyRecall, Copy, Induction, Niah, NiahPasskey, NiahNumber, NiahWord,
     InContextRecall, FuzzyInContextRecall, NoisyInContextRecall, SelectiveCopying, Compression, Memorization,
 )  # fmt: skip
-TASKS: dict[str, type[Task]] = {kind.name: kind for kind in KINDS}
+TASKS: dict[str, type[Task]] = {task.name: task for task in CLASSES}
 
 
 def build_task(text: str, **fields: Any) -> Task:
-    """The task that `NAME[,FIELD=VALUE…]` names; `fields` come before those in the text. InputError says what is wrong with the text."""
+    """The task that `NAME[,FIELD=VALUE…]` names; `fields` come before those in the text. InputError names the fault of the text."""
     name, *settings = text.split(",")
     if name not in TASKS:
         raise InputError(f"--task {short(text)}: there is no task '{short(name)}'; {nearest(name, TASKS)}")
-    kind = TASKS[name]
-    known = {field.name: field.type for field in dataclasses.fields(kind)}  # type: ignore[arg-type]
+    task = TASKS[name]
+    known = {field.name: field.type for field in dataclasses.fields(task)}  # type: ignore[arg-type]
     for setting in settings:
         key, equals, value = setting.partition("=")
         if not equals or key not in known:
@@ -45,7 +45,7 @@ def build_task(text: str, **fields: Any) -> Task:
     unknown = [key for key in fields if key not in known]
     if unknown:
         raise InputError(f"--task {short(text)}: {name} has no {unknown[0]} to set; it has {', '.join(known) or 'no fields'}")
-    return kind(**fields)
+    return task(**fields)
 
 
 def describe_task(task: Task) -> str:
@@ -54,12 +54,12 @@ def describe_task(task: Task) -> str:
     return ",".join([task.name, *(f"{key}={value}" for key, value in fields.items())])
 
 
-def _number(text: str, key: str, value: str, kind: type[int] | type[float]) -> float:
+def _number(text: str, key: str, value: str, number_type: type[int] | type[float]) -> float:
     try:
-        number = kind(value)
+        number = number_type(value)
     except ValueError:
         raise InputError(
-            f"--task {short(text)}: {key} must be {'a number' if kind is float else 'an integer'}, got '{short(value)}'"
+            f"--task {short(text)}: {key} must be {'a number' if number_type is float else 'an integer'}, got '{short(value)}'"
         ) from None
     if not 0 <= number < 2**40:
         raise InputError(f"--task {short(text)}: {key} must be at least 0 and below 2⁴⁰, got {short(value)}")

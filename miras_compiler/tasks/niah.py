@@ -49,7 +49,7 @@ TESTED = (1024, 2048, 4096, 8192, 16384)
 
 @dataclass(frozen=True)
 class Niah:
-    """The value of one needle is asked for; the tokens are bytes, and the bytes of the answer are what is predicted.
+    """The value of one needle is asked for; the tokens are bytes, and the bytes of the answer are predicted.
 
     The three kinds are those that Titans (arXiv 2501.00663, table 2) reports, S-NIAH-PK, -N and -W, in the words of RULER (NVIDIA/RULER,
     `niah.py`, arXiv 2404.06654): `passkey`, a number of seven digits among the same five sentences again and again; `number`, the same

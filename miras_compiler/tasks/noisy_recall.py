@@ -1,4 +1,4 @@
-"""Recall of pairs that were shown several times, some of them wrongly: what a robust attentional bias is for."""
+"""Recall of pairs that were shown several times, some of them wrongly: the purpose of a robust attentional bias."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""From `--data` or `--task` to what a run's folder keeps of them, and from there to the source of its sequences."""
+"""From `--data` or `--task` to the files of a run's folder, and from there to the source of its sequences."""
 
 from __future__ import annotations
 
@@ -30,7 +30,7 @@ FEWEST = 257 + 1  # tokens of byte pairs: all bytes, the end of a document, and 
 
 @dataclass(frozen=True)
 class Data:
-    """What a run keeps: entries of run.json, and of files an array of tokens and a tokenizer of transformers, or series of numbers."""
+    """The data that a run keeps: entries of run.json, and as files an array of tokens and a tokenizer, or series of numbers."""
 
     about: Mapping[str, Any]
     tokens: NDArray[Any] | None = None

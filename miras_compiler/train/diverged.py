@@ -37,7 +37,7 @@ def local(tensor: Tensor) -> Tensor:
 
 
 def _origin(model: nn.Module, inputs: Mapping[str, Any]) -> str:
-    """Where the first value that is no number comes from."""
+    """The source of the first value that is no number."""
     weights = [name for name, p in model.named_parameters() if not bool(local(p.detach()).isfinite().all())]
     if weights:
         return f"the weights are no numbers any more: {_named(weights)}"

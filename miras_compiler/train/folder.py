@@ -2,19 +2,15 @@
 
 from __future__ import annotations
 
-import importlib.metadata
-import platform
 import shutil
 from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import Any
 
 from miras_compiler.errors import InputError
+from miras_compiler.records import cpu
 from miras_compiler.runs import ABOUT, RunFolder
 from miras_compiler.train.settings import option
-from miras_compiler.version import __version__
-
-PACKAGES = ("torch", "transformers", "accelerate", "tokenizers", "numpy", "triton")
 
 
 def check_is_free(place: Path) -> None:
@@ -27,7 +23,9 @@ def check_is_free(place: Path) -> None:
 
 
 def make_run(place: Path, about: Mapping[str, Any], fill: Callable[[Path], None]) -> RunFolder:
-    """A run's folder with what `fill` writes into it and `about`; it appears at `place` whole. InputError if it cannot be written."""
+    """A run's folder with the files that `fill` writes into it and `about`; it appears at `place` whole. InputError if it cannot be
+    written.
+    """
     check_is_free(place)
     part = place.with_name(f".{place.name}.part")
     try:
@@ -59,15 +57,8 @@ def check_is_same(run: RunFolder, given: Mapping[str, Any]) -> None:
         )
 
 
-def about_machine() -> dict[str, Any]:
-    """Versions and device."""
+def device_here() -> str:
+    """The name of the device that training takes: the first GPU, or the processor."""
     import torch
 
-    versions = {"miras": __version__, "python": platform.python_version()}
-    for name in PACKAGES:
-        try:
-            versions[name] = importlib.metadata.version(name)
-        except importlib.metadata.PackageNotFoundError:
-            continue
-    device = torch.cuda.get_device_name() if torch.cuda.is_available() else f"cpu ({platform.processor() or platform.machine()})"
-    return {"versions": versions, "device": device}
+    return torch.cuda.get_device_name() if torch.cuda.is_available() else cpu()

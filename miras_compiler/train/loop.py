@@ -57,7 +57,7 @@ def collate(rows: list[Mapping[str, Tensor]]) -> dict[str, Tensor]:
 
 
 def train(run: RunFolder, source: Source, settings: TrainSettings, tell: Tell) -> None:
-    """Trains what `run` holds up to its last step; `tell` is called with every row of the learning curve.
+    """Trains the model of `run` up to its last step; `tell` is called with every row of the learning curve.
 
     Raises CheckFailed where the loss is no number, InputError where the disk is full;
     the newest whole checkpoint stays.
@@ -65,7 +65,7 @@ def train(run: RunFolder, source: Source, settings: TrainSettings, tell: Tell) -
     quiet: Any = transformers.utils.logging
     quiet.set_verbosity_error()
     quiet.disable_progress_bar()
-    warnings.filterwarnings("ignore", "FSDP2-wrapped module")  # of views of what it returns: the loop changes none in place
+    warnings.filterwarnings("ignore", "FSDP2-wrapped module")  # of views of its results: the loop changes none in place
     on_gpu = torch.cuda.is_available()
     transformers.set_seed(settings.seed)
     make_config, make_model = model_classes(run.package)
@@ -161,7 +161,7 @@ def arguments(run: RunFolder, settings: TrainSettings, on_gpu: bool) -> Training
 
 
 def uses_bfloat16(settings: TrainSettings, on_gpu: bool) -> bool:
-    """Whether products are of bfloat16 numbers; parameters and their sums are float32 in any case."""
+    """True if products are of bfloat16 numbers; parameters and their sums are float32 in any case."""
     if settings.precision == "auto":
         return on_gpu and torch.cuda.is_bf16_supported()
     return settings.precision == "bfloat16"
@@ -176,7 +176,7 @@ class RunTrainer(Trainer):
         self.losses: list[Tensor] = []  # of the steps since the curve's last point
 
     def get_decay_parameter_names(self, model: nn.Module) -> list[str]:
-        """Weights of projections: neither embeddings and norms, nor what a memory starts from, its convolutions and its gates' own."""
+        """Weights of projections: neither embeddings and norms, nor a memory's initial state, convolutions and gates."""
         linear = {f"{name}.weight" for name, module in model.named_modules() if isinstance(module, nn.Linear)}
         return [name for name, _ in model.named_parameters() if name in linear]
 

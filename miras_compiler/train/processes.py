@@ -9,12 +9,12 @@ LONGEST = timedelta(hours=2)  # that processes wait for the first one, which rea
 
 
 def world_size() -> int:
-    """How many there are; 1 without a launcher."""
+    """The number of processes; 1 without a launcher."""
     return int(os.environ.get("WORLD_SIZE", "1"))
 
 
 def is_first() -> bool:
-    """Whether this is the process that writes and prints."""
+    """True if this is the process that writes and prints."""
     return int(os.environ.get("RANK", "0")) == 0
 
 

@@ -1,4 +1,4 @@
-"""The learning curve of a run: metrics.jsonl, TensorBoard, and whoever watches."""
+"""The learning curve of a run: metrics.jsonl, TensorBoard, and a function that watches."""
 
 from __future__ import annotations
 
@@ -34,7 +34,7 @@ class Recorder(TrainerCallback):
         self.hook = threading.excepthook
 
     def begin(self, step: int) -> None:
-        """Takes up the curve at `step`: what is there of later steps is cut off."""
+        """Takes up the curve at `step`: rows of later steps are cut off."""
         if self.run.metrics.is_file():
             self.run.keep_rows(step)
         self.step, self.tokens = step, sum(map(self._tokens, range(step)))

@@ -19,7 +19,7 @@ class TrainSettings:
     `batch` counts sequences of a step over all devices, `micro_batch` those that a device takes at a time, None: its share of the batch.
     `length` None: that of the task, 512 for a text. `warmup` None: a tenth of the steps, 1,000 at most. `save_every` None: ten
     checkpoints a run. `log_every` None: 1 on a CPU, 10 on a GPU. `precision` auto: bfloat16 products on a GPU that has them, else float32.
-    `hold_out` is the share of a text, its end, that is not trained on. Raises InputError for what has no meaning.
+    `hold_out` is the share of a text, its end, that is not trained on. Raises InputError for values without a meaning.
     """
 
     steps: int = 1000

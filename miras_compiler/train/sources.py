@@ -1,4 +1,4 @@
-"""Where the sequences of training come from. What a step reads depends on its number alone, so a run can begin at any step."""
+"""The sources of training sequences. The rows of a step depend on its number alone, so a run can begin at any step."""
 
 from __future__ import annotations
 

@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from miras_compiler.verify.report import Report, Row
-from miras_compiler.verify.verification import verify_package
+from miras_compiler.verify.report import Finding, Report
+from miras_compiler.verify.verification import verify_written
+from miras_compiler.verify.written import Written
 
-__all__ = ["Report", "Row", "verify_package"]
+__all__ = ["Finding", "Report", "Written", "verify_written"]

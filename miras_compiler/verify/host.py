@@ -23,8 +23,9 @@ from typing import Any
 import torch
 from torch import Tensor
 
+from miras_compiler.models.package import opened
 from miras_compiler.verify import wire
-from miras_compiler.verify.package import imported
+from miras_compiler.verify.package import operators_of
 from miras_compiler.verify.poison import PoisonedAllocations
 
 LONGEST = 900  # seconds after which a request is nobody's any more, and its process ends
@@ -34,9 +35,9 @@ BASES = (ValueError, TypeError)  # by which a caller tells a refusal from a fail
 def main(control: socket.socket) -> None:
     """Forks for every three file descriptors that arrive: requests, answers, and where the package's own words go."""
     signal.signal(signal.SIGCHLD, signal.SIG_IGN)  # children are nobody's zombies
-    signal.signal(signal.SIGINT, signal.SIG_IGN)  # whoever asked decides, and closes the pipes
+    signal.signal(signal.SIGINT, signal.SIG_IGN)  # the asking process decides, and closes the pipes
     if os.environ.get("TRITON_INTERPRET") == "1":
-        with contextlib.suppress(Exception):  # a package says what it lacks
+        with contextlib.suppress(Exception):  # a package names the library that it lacks
             importlib.import_module("torch._dynamo")
     while True:
         _, pipes, _, _ = socket.recv_fds(control, 1, 3)
@@ -95,7 +96,8 @@ class Guest:
         os.environ.update(environment)
         torch.set_num_threads(threads)
         self.device = "cuda" if on_gpu else "cpu"
-        self.module, self.targets = self.held.enter_context(imported(Path(folder), name))
+        self.module = self.held.enter_context(opened(Path(folder)))
+        self.targets = operators_of(self.module, name)
         return [each for each in getattr(self.module, "__all__", ()) if each in vars(self.module)]
 
     def do_models(self) -> list[str]:

@@ -30,7 +30,7 @@ class Inputs:
     """The arguments of an operator.
 
     `gates` holds all that comes by token and by keyword: gates (`log_alpha`, `eta`, …) and erase keys. With `steps` > 1 the keys, the
-    values and what belongs to a write have that many rows per token.
+    values and the gates of a write have that many rows per token.
     """
 
     q: Tensor
@@ -101,7 +101,7 @@ def draw_inputs(fields: Mapping[str, Any], shape: Shape, seed: int, eta: float, 
 
     Decays lie in (0.7, 1), and closer to 1 the longer the sequence is: a memory with a norm that has forgotten its start is chaotic.
     With `position` the state is one in the middle of a chunk, every entry of it random (the second sequence one token further than the
-    first) and every window full; otherwise it holds the weights alone, and what an optimizer has beside them.
+    first) and every window full; otherwise it holds the weights alone, and the optimizer's entries beside them.
     """
     return _Draw(fields, shape, seed, eta).inputs(position)
 
@@ -171,7 +171,7 @@ class _Draw:
     def state(self, position: int | None) -> dict[str, Tensor]:
         fields, state = self.fields, {}
         batch, _, heads, key, value = self.shape
-        inside = position is not None and is_frozen(fields)
+        inside = position is not None and has_grid(fields)
         optimizer, retention = fields["optimizer"], fields["retention"]["kind"]
         for name, shape in weight_shapes(fields["memory"], self.features, value, key).items():
             state[name] = self.weight(shape)
@@ -186,7 +186,7 @@ class _Draw:
                 state[f"{name}_pending"] = self.weight(shape, 0.1)
         if optimizer["kind"] == "preconditioned":
             state["preconditioner"] = 0.1 + self.uniform(batch, heads, self.features)
-        if position is not None and (is_frozen(fields) or fields["chunk"].get("reset")):
+        if position is not None and (has_grid(fields) or fields["chunk"].get("reset")):
             state["position"] = (position + torch.arange(batch)) % period(fields)
         if inside and fields["chunk"]["retention"] == "chunk_end":
             state["log_beta"] = 0.3 * self.gate("alpha", 1)[:, 0] if "alpha" in fields["gates"] else -0.3 * self.uniform(batch, heads)
@@ -220,14 +220,14 @@ class _Draw:
         return parameters
 
 
-def is_frozen(fields: Mapping[str, Any]) -> bool:
-    """Whether gradients are taken at the state that entered the chunk."""
+def has_grid(fields: Mapping[str, Any]) -> bool:
+    """True if gradients are taken at the state that entered the chunk."""
     return bool(fields["chunk"]["gradient"] == "chunk_start" and fields["chunk"]["size"] > 1)
 
 
 def period(fields: Mapping[str, Any]) -> int:
-    """How far positions count: to a reset, where there is one, else to the end of a chunk; 1 where the function has no grid."""
-    return int(fields["chunk"].get("reset") or (fields["chunk"]["size"] if is_frozen(fields) else 1))
+    """The tokens after which positions begin again: to a reset, where there is one, else to the end of a chunk; 1 without a grid."""
+    return int(fields["chunk"].get("reset") or (fields["chunk"]["size"] if has_grid(fields) else 1))
 
 
 def correlated(inputs: Inputs, step: float) -> Inputs:

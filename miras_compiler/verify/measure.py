@@ -1,4 +1,4 @@
-"""How far two tensors are apart, and the worst of many comparisons."""
+"""The distance of two tensors, and the worst of many comparisons."""
 
 from __future__ import annotations
 
@@ -73,7 +73,7 @@ class Tally:
             self.error, self.worst = (error if not math.isnan(error) else math.inf), label
 
     def about(self, rounding: Callable[[], Mapping[str, float]] | None) -> None:
-        """What is compared next comes of inputs for which `rounding` tells how far rounding moves every tensor."""
+        """Says that the next comparisons are of inputs for which `rounding` gives the effect of rounding on every tensor."""
         self.rounding = rounding
 
     def compare(self, label: str, actual: Tensor, expected: Tensor, least_scale: float = 0.0, entry: str = "o") -> None:
@@ -89,7 +89,7 @@ class Tally:
             self.compare(f"{label} {name}", actual[name], expected[name], least_scale, f"{kind} {name}")
 
     def weigh(self, label: str, error: float, entry: str) -> None:
-        """An error, in proportion to what is allowed for this entry of the result."""
+        """An error, in proportion to the limit of this entry of the result."""
         if error <= self.limit or not math.isfinite(error) or self.rounding is None or not self.limit:
             self.add(label, error)
             return

@@ -11,7 +11,9 @@ from pathlib import Path
 
 import torch
 
-from miras_compiler.verify.package import OPERATORS, Package, check_folder, read_manifest
+from miras_compiler.errors import InputError
+from miras_compiler.models.manifest import check_is_package, read_manifest
+from miras_compiler.verify.package import OPERATORS, Package
 from miras_compiler.verify.process import INTERPRET, Process, RemoteLayers, RemoteOperator
 
 
@@ -22,7 +24,7 @@ def open_processes(folder: Path, name: str, layer: str, kernels: bool) -> Iterat
     `kernels`: whether there are kernels to run, on a GPU, or in Triton's interpreter where there is none. InputError if the folder holds
     no package.
     """
-    check_folder(folder)
+    check_is_package(folder)
     with ExitStack() as held:
 
         def process(on_gpu: bool = False, interpret: str = os.environ.get(INTERPRET, "0")) -> Process:
@@ -37,8 +39,8 @@ def open_processes(folder: Path, name: str, layer: str, kernels: bool) -> Iterat
             launching = process(on_gpu=True) if on_gpu else process(interpret="1")
             ways = {f"triton_{target}": RemoteOperator(launching, target, backend="triton") for target in ("chunk", "fused_recurrent")}
         try:
-            manifest = read_manifest(folder)
-        except ValueError:
+            manifest = dict(read_manifest(folder))
+        except InputError:
             manifest = {}  # which fails the rows that read it
         yield Package(
             manifest,

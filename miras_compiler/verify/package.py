@@ -1,32 +1,22 @@
-"""A generated package: its operators, its layer and its manifest, in a process of its own (`process`) or in this one.
-
-`imported` reads every module from source, never from a bytecode cache, and writes no cache: two versions of one package can be open in one
-process, and the folder stays as it was.
-"""
+"""A generated package: its operators, its layer and its manifest, in a process of its own (`process`) or in this one."""
 
 from __future__ import annotations
 
-import importlib
-import importlib.util
-import itertools
-import json
-import sys
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass
-from importlib.abc import MetaPathFinder
-from importlib.machinery import ModuleSpec, SourceFileLoader
 from pathlib import Path
-from types import CodeType, ModuleType
+from types import ModuleType
 from typing import Any, Protocol
 
 from torch import Tensor
 
 from miras_compiler.errors import InputError
+from miras_compiler.models.manifest import check_is_package, read_manifest
+from miras_compiler.models.package import opened, part_of
 
 Operator = Callable[..., Any]
 OPERATORS = {"naive_recurrent": "recurrent", "torch_chunk": "chunked", "chunk": "ops", "fused_recurrent": "ops", "trace": "recurrent"}
-_numbers = itertools.count()
 
 
 class Layer(Protocol):
@@ -72,70 +62,21 @@ class Package:
     why_no_kernels: str = ""
 
 
-class _SourceOnly(SourceFileLoader):
-    def get_code(self, fullname: str) -> CodeType:
-        return self.source_to_code(self.get_data(self.path), self.path)
-
-
-class _FolderFinder(MetaPathFinder):
-    """Finds the modules of one folder under one invented package name."""
-
-    def __init__(self, name: str, folder: Path) -> None:
-        self.name = name
-        self.folder = folder
-
-    def find_spec(self, fullname: str, path: Sequence[str] | None, target: ModuleType | None = None) -> ModuleSpec | None:
-        package, *rest = fullname.split(".")
-        if package != self.name or len(rest) > 1:
-            return None
-        file = self.folder / f"{rest[0] if rest else '__init__'}.py"
-        if not file.is_file():
-            return None
-        return importlib.util.spec_from_file_location(
-            fullname, file, loader=_SourceOnly(fullname, str(file)), submodule_search_locations=None if rest else [str(self.folder)]
-        )
-
-
-def check_folder(folder: Path) -> None:
-    """InputError if the folder holds no package."""
-    if not (folder / "__init__.py").is_file() or not (folder / "manifest.json").is_file():
-        raise InputError(f"{folder}: no generated package here (no __init__.py or manifest.json); compile the spec first")
-
-
-def read_manifest(folder: Path) -> dict[str, Any]:
-    """The manifest; ValueError where the file holds none."""
-    manifest = json.loads((folder / "manifest.json").read_text(encoding="utf-8"))
-    if not isinstance(manifest, dict):
-        raise ValueError("manifest.json: expected an object")
-    return manifest
+def operators_of(package: ModuleType, name: str) -> dict[str, Operator]:
+    """The operators of an open package `name`, by the names of Package's fields."""
+    return {target: getattr(part_of(package, file), f"{target}_{name}") for target, file in OPERATORS.items()}
 
 
 @contextmanager
-def imported(folder: Path, name: str) -> Iterator[tuple[ModuleType, Mapping[str, Operator]]]:
-    """The package as a module under a name of its own, and its operators; forgotten at the end."""
-    unique = f"_verified_{next(_numbers)}_{name}"
-    finder = _FolderFinder(unique, folder)
-    sys.meta_path.insert(0, finder)
-    try:
-        modules = {file: importlib.import_module(f"{unique}.{file}") for file in OPERATORS.values()}
-        operators = {target: getattr(modules[file], f"{target}_{name}") for target, file in OPERATORS.items()}
-        yield importlib.import_module(unique), operators
-    finally:
-        sys.meta_path.remove(finder)
-        for module in [module for module in sys.modules if module.split(".")[0] == unique]:
-            del sys.modules[module]
-
-
-@contextmanager
-def open_package(folder: Path, name: str) -> Iterator[Package]:
+def opened_here(folder: Path, name: str) -> Iterator[Package]:
     """The package `name` in `folder`, in this process. InputError if the folder holds no such package, or one that cannot be imported."""
-    check_folder(folder)
+    check_is_package(folder)
     with ExitStack() as held:
         try:
-            _, operators = held.enter_context(imported(folder, name))
-            opened = Package(read_manifest(folder), **operators)  # type: ignore[arg-type]
+            operators = operators_of(held.enter_context(opened(folder)), name)
+            package = Package(dict(read_manifest(folder)), **operators)  # type: ignore[arg-type]
         except Exception as problem:  # the folder may hold anything
             raise InputError(
                 f"{folder}: the package cannot be imported: {type(problem).__name__}: {problem}; compile it again"
             ) from problem
-        yield opened
+        yield package

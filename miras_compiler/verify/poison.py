@@ -37,7 +37,7 @@ class PoisonedAllocations(TorchDispatchMode):  # type: ignore[no-untyped-call]
 
 
 def is_poisoned() -> bool:
-    """Whether allocations hold NaN here and now."""
+    """True if allocations hold NaN here and now."""
     return _active.get()
 
 

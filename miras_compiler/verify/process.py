@@ -1,7 +1,7 @@
 """A package in a process of its own, and its operators and layers as functions here, with their gradients.
 
 The oracles and all comparisons stay in this process; the other one gets tensors and answers with tensors. A package that exits, hangs,
-crashes or changes global settings there changes nothing here: its calls raise `PackageEnded`, or return what can be compared.
+crashes or changes global settings there changes nothing here: its calls raise `PackageEnded`, or return values that can be compared.
 """
 
 from __future__ import annotations

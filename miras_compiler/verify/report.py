@@ -1,14 +1,17 @@
-"""What a verification found: one row per claim, with the worst error seen and the limit it was held to."""
+"""The outcome of a verification: one finding per claim, with the worst error seen and the limit it was held to."""
 
 from __future__ import annotations
 
-import math
+import json
 from dataclasses import dataclass
+from typing import Any
+
+from miras_compiler.records import Origin, Record, Result
 
 
 @dataclass(frozen=True)
-class Row:
-    """One claim. `error` and `limit` are None where the claim is not a number; `note` says what was worst, or what went wrong.
+class Finding:
+    """One claim, tried. `error` and `limit` are None where the claim is not a number; `note` says where it was worst, or why it failed.
 
     A claim that this machine cannot try has not run: it neither passed nor fails the report.
     """
@@ -28,31 +31,38 @@ class Row:
             return "not run"
         return "passed" if self.passed else "FAILED"
 
-    def as_dict(self) -> dict[str, object]:
-        error = self.error if self.error is None or math.isfinite(self.error) else str(self.error)
-        return {
-            "check": self.check, "subject": self.subject, "error": error, "limit": self.limit,
-            "passed": self.passed, "ran": self.ran, "note": self.note, "seconds": round(self.seconds, 3),
-        }  # fmt: skip
+    def recorded(self, name: str, digest: str) -> Result:
+        """The finding as a result of this package."""
+        about = {"subject": self.subject, "seconds": round(self.seconds, 3)}
+        return Result(self.check, name, digest, self.error, self.limit, "", self.passed if self.ran else None, self.note, about)
 
 
 @dataclass(frozen=True)
 class Report:
-    """All rows of one package."""
+    """All findings on one package, and where they come from."""
 
     name: str
     digest: str
-    rows: tuple[Row, ...]
+    findings: tuple[Finding, ...]
+    origin: Origin
 
     @property
     def passed(self) -> bool:
-        return bool(self.tried) and all(row.passed for row in self.tried)
+        return bool(self.tried) and all(finding.passed for finding in self.tried)
 
     @property
-    def tried(self) -> tuple[Row, ...]:
-        """The rows that this machine could run."""
-        return tuple(row for row in self.rows if row.ran)
+    def tried(self) -> tuple[Finding, ...]:
+        """The findings on claims that this machine could try."""
+        return tuple(finding for finding in self.findings if finding.ran)
 
-    def as_dict(self) -> dict[str, object]:
-        """JSON-ready; an infinite or undefined error is a string."""
-        return {"name": self.name, "digest": self.digest, "passed": self.passed, "rows": [row.as_dict() for row in self.rows]}
+    @property
+    def record(self) -> Record:
+        return Record(self.origin, tuple(finding.recorded(self.name, self.digest) for finding in self.findings))
+
+    def as_dict(self) -> dict[str, Any]:
+        """JSON-ready: the record, and the verdict on the package."""
+        return {"name": self.name, "digest": self.digest, "passed": self.passed, **self.record.as_dict()}
+
+    def text(self) -> str:
+        """The file verification.json."""
+        return json.dumps(self.as_dict(), ensure_ascii=False, indent=2) + "\n"

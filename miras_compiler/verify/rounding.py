@@ -1,6 +1,6 @@
-"""How far rounding moves the results of the literal model: its own results on inputs that differ in their last bits.
+"""The effect of rounding on the results of the literal model: its own results on inputs that differ in their last bits.
 
-Any other way to compute them rounds elsewhere, by as much. A result that is moved by 10⁻⁷ is known to seven digits, whoever computes it.
+Any other way to compute them rounds elsewhere, by as much. A result that is moved by 10⁻⁷ is known to seven digits, in every form.
 """
 
 from __future__ import annotations
@@ -58,7 +58,7 @@ def rounding_of(pull: Callable[[Inputs], Pulled], inputs: Inputs) -> dict[str, f
 
 
 class Largest(TorchDispatchMode):  # type: ignore[no-untyped-call]
-    """Remembers the largest number that any operation comes to, backward passes included; what is no number does not count."""
+    """Remembers the largest number that any operation comes to, backward passes included; nan does not count."""
 
     def __init__(self) -> None:
         super().__init__()  # type: ignore[no-untyped-call]

@@ -1,6 +1,6 @@
 """One package under verification: how to draw inputs for it, call its operators, and pull gradients back through a call.
 
-What several checks need (the probes, the literal model's results on them, the recurrent form's) is computed once and kept here.
+Values that several checks need (the probes, the literal model's results on them, the recurrent form's) are computed once and kept here.
 """
 
 from __future__ import annotations
@@ -14,7 +14,7 @@ from typing import Any
 import torch
 from torch import Tensor
 
-from miras_compiler.verify.inputs import Inputs, Shape, draw_inputs, is_frozen, period
+from miras_compiler.verify.inputs import Inputs, Shape, draw_inputs, has_grid, period
 from miras_compiler.verify.literal import LiteralModel, LiteralTrace
 from miras_compiler.verify.package import Operator, Package
 from miras_compiler.verify.rounding import rounding_of
@@ -47,23 +47,23 @@ class Subject:
         object.__setattr__(self, "literal", LiteralModel(self.fields))
 
     @property
-    def frozen(self) -> bool:
-        return is_frozen(self.fields)
+    def has_grid(self) -> bool:
+        return has_grid(self.fields)
 
     @property
     def chunk(self) -> int:
         """Length of the chunk grid; 1 where the function has none."""
-        return int(self.fields["chunk"]["size"]) if self.frozen else 1
+        return int(self.fields["chunk"]["size"]) if self.has_grid else 1
 
     @property
     def border(self) -> int:
-        """How far positions count: to the end of a chunk, or to a reset; 1 where the function has no grid."""
+        """The tokens after which positions begin again: to the end of a chunk, or to a reset; 1 where the function has no grid."""
         return period(self.fields)
 
     @property
     def long(self) -> int:
         """An odd number of tokens that crosses a chunk boundary, two where that is cheap; inside one chunk where a chunk is very long."""
-        if not self.frozen or self.chunk > LONGEST_CHUNK:
+        if not self.has_grid or self.chunk > LONGEST_CHUNK:
             return 23 if self.quick else UNCHUNKED_LENGTH
         return 2 * self.chunk + 5 if self.chunk <= 16 or (self.chunk <= 64 and not self.quick) else self.chunk + 5 + self.chunk % 2
 
@@ -81,7 +81,7 @@ class Subject:
 
         Where the memory begins anew, it does so on the border between the two.
         """
-        tokens = BEFORE + AFTER if self.frozen else TILE + 1
+        tokens = BEFORE + AFTER if self.has_grid else TILE + 1
         return self.inputs(tokens, seed=seed, position=self.border - BEFORE, batch=batch, eta=eta)
 
     @cached_property
@@ -129,7 +129,7 @@ class Subject:
         return eta, amplification
 
     def _explodes(self, eta: float) -> bool:
-        """Whether the literal model leaves float32 on a probe."""
+        """True if the literal model leaves float32 on a probe."""
         with torch.no_grad():
             return not all(within_float32(self.literal_run(inputs)) for inputs in self._probes(eta).values())
 
@@ -161,7 +161,7 @@ class Subject:
         return output.to(dtype), state
 
     def rounding(self, inputs: Inputs, run: Run | None = None) -> Callable[[], Mapping[str, float]]:
-        """How far rounding moves the literal model's results and gradients on these inputs (or those of `run`), when it is asked for."""
+        """The effect of rounding on the literal model's results and gradients on these inputs (or those of `run`), as a function."""
         return cache(lambda: rounding_of(lambda given: pull_back(run or self.literal_run, given), inputs))
 
     def literal_trace(self, inputs: Inputs) -> LiteralTrace:
@@ -185,7 +185,7 @@ class Subject:
 
 
 def within_float32(result: tuple[Tensor, Mapping[str, Tensor]]) -> bool:
-    """Whether outputs and states are numbers of float32: a rule that explodes makes larger ones."""
+    """True if outputs and states are numbers of float32: a rule that explodes makes larger ones."""
     output, state = result
     return all(bool(x.float().isfinite().all()) for x in (output, *state.values()))
 

@@ -3,15 +3,13 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass
-from functools import lru_cache
 from itertools import zip_longest
 from pathlib import Path
 
-from miras_compiler.compiler import Compilation, compile_spec
-from miras_compiler.emit.layer import layer_class
-from miras_compiler.spec import Spec, digest, normalized_yaml, parse_spec
+from miras_compiler.spec import Spec, digest
+from miras_compiler.spec.exports import layer_class
 
 PLACE = re.compile(r"[^\s(),;:\"'<>]+\.ya?ml(:\d+)*")  # a spec's file, and a line of it
 LABEL = re.compile(r">([^<>]*\S[^<>]*)<")
@@ -19,10 +17,14 @@ LABEL = re.compile(r">([^<>]*\S[^<>]*)<")
 
 @dataclass(frozen=True)
 class Written:
-    """A spec, what the compiler made of it, and the folder that is to hold the same."""
+    """A spec, the files that the compiler writes for it, as texts by path, and the folder that is to hold the same.
+
+    `normal_files()` are those for the normal form of the spec: their messages name the lines of spec.yaml.
+    """
 
     spec: Spec
-    compilation: Compilation
+    files: Mapping[str, str]
+    normal_files: Callable[[], Mapping[str, str]]
     folder: Path
 
     @property
@@ -40,15 +42,15 @@ class Written:
 
     @property
     def names(self) -> list[str]:
-        return [file.path for file in self.compilation.files]
+        return list(self.files)
 
     def texts(self, name: str) -> Iterator[str]:
-        """The file of the spec as it was read and, for messages that name its lines, of its own normal form."""
-        yield next(file.text for file in self.compilation.files if file.path == name)
-        yield _normal_files(normalized_yaml(self.spec))[name]
+        """One file: of the spec as it was read, and of its normal form."""
+        yield self.files[name]
+        yield self.normal_files()[name]
 
     def difference(self, name: str) -> str:
-        """Where the file in the folder differs from the compiler's, "" where it does not; spec files may have other names and lines."""
+        """The first difference of the file in the folder from the compiler's, or ""; spec files may have other names and lines."""
         path = self.folder / name
         if not path.is_file():
             return f"{name} is missing"
@@ -64,16 +66,10 @@ class Written:
         return next((f"{name}:{number} is {found!r}, not {wanted!r}"[:200] for number, (found, wanted) in pairs if found != wanted), name)
 
 
-@lru_cache(maxsize=1)
-def _normal_files(normal: str) -> Mapping[str, str]:
-    """The files by name that the compiler writes for the normal form of a spec."""
-    return {file.path: file.text for file in compile_spec(parse_spec(normal, "spec.yaml")).files}
-
-
 def lines(text: str) -> list[str]:
     return [PLACE.sub("SPEC", line) for line in text.split("\n")]
 
 
 def labels(text: str) -> list[str]:
-    """What a picture says, wherever it says it."""
+    """The words of a picture, in the order of the alphabet."""
     return sorted(PLACE.sub("SPEC", label) for label in LABEL.findall(text))

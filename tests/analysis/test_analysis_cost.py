@@ -32,7 +32,7 @@ def programs(name: str) -> tuple[Kind, Program, Program]:
 
 
 def costs(name: str, gpu: GPU = H100, **overrides: object) -> dict[str, CostLine]:
-    """The lines by what they count; a program does not depend on lengths, so that overrides of these reuse it."""
+    """The lines by their `what`; a program does not depend on lengths, so that overrides of these reuse it."""
     spec = load_spec(SPECS / f"{name}.yaml", {key.replace("_", ".", 1): value for key, value in overrides.items()})
     return {line.what: line for line in estimate_cost(describe_rule(spec), *programs(name), gpus=(gpu,))}
 

@@ -1,4 +1,4 @@
-"""Which parallel form a rule has, whom the verdict blames, and which axes can be split: a table of specs with one thing changed."""
+"""The parallel form of a rule, the value that the verdict blames, and the axes that can be split: a table of specs with one change each."""
 
 from __future__ import annotations
 

@@ -105,7 +105,7 @@ def test_the_graph_is_the_same_each_time(name: str) -> None:
 
 
 def test_a_write_at_the_end_of_a_chunk_is_in_the_graph() -> None:
-    """LaCT: what waits is orthogonalized, moves the weights, and they are those of the next chunk."""
+    """LaCT: the sum that waits is orthogonalized, moves the weights, and they are those of the next chunk."""
     found = graph("lact")
     for head, tails in (("O1", {"S1_pending"}), ("moved1", {"W1", "O1"}), ("W1_next", {"moved1", "W1"})):
         assert set(found.predecessors(head)) == tails

@@ -23,7 +23,7 @@ from miras_compiler.schedule import build_walk
 from miras_compiler.spec import Spec, load_spec
 from miras_compiler.store import write_package
 from miras_compiler.verify.inputs import Shape, draw_inputs
-from miras_compiler.verify.package import Package, open_package
+from miras_compiler.verify.package import Package, opened_here
 
 pytestmark = pytest.mark.slow
 
@@ -90,7 +90,7 @@ def compare(spec: Spec, place: Path) -> None:
         assert state is not None
         return o, state
 
-    with open_package(folder, spec.name) as package:
+    with opened_here(folder, spec.name) as package:
         products, (o, state) = counted(lambda: forward(package))
         leaving = o.sum() + sum(tile.sum() for tile in state.values() if tile.is_floating_point())
         backward, _ = counted(leaving.backward)

@@ -17,7 +17,7 @@ from miras_compiler.spec.stability import CHANGE, Sensitivity, contraction, stab
 
 STEPS: dict[
     str, tuple[dict[str, object], float | None, float]
-] = {  # spec, what is set -> the factor of a write, and the largest step size that keeps it at 1
+] = {  # spec, overrides -> the factor of a write, and the largest step size that keeps it at 1
     "delta_net": ({"gates.eta.init": 0.5}, 0.5, 2.0),
     "gated_delta_net": ({"gates.eta": {"init": 2.5, "parametrization": "softplus"}, "gates.alpha.init": 0.9}, 0.9 * 1.5, 1 + 1 / 0.9),
     "delta_product": ({"gates.eta.init": 0.5}, 0.5, 2.0),
@@ -27,7 +27,7 @@ STEPS: dict[
 
 @pytest.mark.parametrize("name", STEPS)
 def test_a_write_contracts_up_to_a_step_size_that_is_told(name: str) -> None:
-    """Below the largest step size it shrinks what is read there, above it the state grows."""
+    """Below the largest step size it shrinks the read there, above it the state grows."""
     settings, factor, largest = STEPS[name]
     spec = load_spec(SPECS / f"{name}.yaml", settings)
     step = contraction(spec)

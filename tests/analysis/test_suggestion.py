@@ -1,4 +1,4 @@
-"""Where a rule runs token by token, one change of one field is told that makes it parallel; setting it does."""
+"""For a rule that runs token by token, the message names one change of one field that makes it parallel; setting it does."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ MOMENTUM = {"optimizer": {"kind": "momentum"}, "gates.mu": {}}
 MUON = {"optimizer": {"kind": "muon"}, "chunk.gradient": "chunk_start"}
 SIGMOID = {"retention": {"kind": "sigmoid", "order": "before_gradient"}}
 
-CASES: dict[str, tuple[str, dict[str, Any], str]] = {  # spec, what is changed in it, the key that is to be changed
+CASES: dict[str, tuple[str, dict[str, Any], str]] = {  # spec, the changes in it, the key that the suggestion names
     "deep and exact": ("titans_exact", {}, "chunk.gradient"),
     "a window on it": ("omega_net", {"chunk.gradient": "exact"}, "chunk.gradient"),
     "nonlinear map": ("gated_delta_net", {"retention": {"kind": "sigmoid"}}, "chunk.gradient"),
@@ -25,7 +25,7 @@ CASES: dict[str, tuple[str, dict[str, Any], str]] = {  # spec, what is changed i
     "orthogonal steps": ("titans_linear", {"optimizer": {"kind": "muon"}}, "chunk.gradient"),
     "orthogonal steps of a size per channel": ("titans_linear", {**MUON, "gates.eta": {"per": "key_channel"}}, "gates.eta.per"),
     "primal": ("elastic_net_memory", {}, "retention"),
-    "primal, frozen": ("elastic_net_memory", {"chunk.gradient": "chunk_start"}, "retention.kind"),
+    "primal, on a grid": ("elastic_net_memory", {"chunk.gradient": "chunk_start"}, "retention.kind"),
     "divergence": ("chi_square_memory", {}, "retention"),
 }  # fmt: skip
 

@@ -60,6 +60,7 @@ SIGNED: dict[str, dict[str, Any]] = {
 }  # fmt: skip
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("name", SIGNED)
 def test_values_are_moved_by_residuals_alone(name: str, tmp_path: Path) -> None:
     """Found by random specs."""

@@ -1,4 +1,4 @@
-"""`miras bench` as a user meets it: what is refused, the tables, the file of results, the exit code."""
+"""`miras bench` as a user meets it: refusals, tables, the file of results, the exit code."""
 
 from __future__ import annotations
 
@@ -10,10 +10,11 @@ from typing import Any
 import pytest
 import torch
 
-from miras_compiler import compile_spec, load_spec
+from kit.compiled import compilation
 from miras_compiler.bench import comparison, correctness, machine
+from miras_compiler.bench import run as bench_run
 from miras_compiler.bench.children import Answer
-from miras_compiler.cli import bench_runs, main
+from miras_compiler.cli import main
 from miras_compiler.errors import InputError
 
 DELTA = "specs/gated_delta_net.yaml"
@@ -28,7 +29,7 @@ BAD = {"verified": "B2 T9", "passed": False, "entry": "d k", "error": 0.5, "limi
 def package(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     """A compiled package, on a machine that says it has a GPU."""
     monkeypatch.setattr(machine, "find_gpu", lambda: GPU)
-    return compile_spec(load_spec(DELTA)).write(tmp_path / "generated")
+    return compilation("gated_delta_net").write(tmp_path / "generated")
 
 
 def answering(monkeypatch: pytest.MonkeyPatch, answers: Mapping[str, Answer]) -> list[str]:
@@ -39,7 +40,7 @@ def answering(monkeypatch: pytest.MonkeyPatch, answers: Mapping[str, Answer]) ->
         tasks.append(task)
         return answers.get(task, Answer([], ""))
 
-    monkeypatch.setattr(bench_runs, "run_child", run)
+    monkeypatch.setattr(bench_run, "run_child", run)
     monkeypatch.setattr(correctness, "run_child", run)
     monkeypatch.setattr(comparison.compare_packages, "__defaults__", (run,))
     return tasks
@@ -56,7 +57,7 @@ def test_without_a_gpu_it_says_so_and_what_to_do(capsys: pytest.CaptureFixture[s
     ("arguments", "told"),
     [
         (["specs/yaad.yaml", "--peers", "--tune"], "--peers and --tune are different runs; choose one"),
-        (["specs"], "specs: no generated package here (no manifest.json); name a spec, or compile it first"),
+        (["specs"], "specs: is no package (no manifest.json); compile its spec, or name the folder of a package"),
         (["specs", "--set", "chunk.size=8"], "specs: --set changes a spec, and this is a package; name the spec"),
         (["specs/nosuch.yaml"], "specs/nosuch.yaml"),
     ],
@@ -83,7 +84,7 @@ def test_speeds_stand_beside_errors_peers_and_rooflines(
     answers = {"verify": Answer([GOOD, GOOD], ""), "speed": Answer([SPEED], ""), "peer": Answer([peer], "")}
     answers["warm_pytorch"] = Answer([], "no end within 9 s")
     tasks = answering(monkeypatch, answers)
-    monkeypatch.setattr(bench_runs, "installed_peers", lambda: {"gated_delta_net": ("fla-core gated_delta_net",)})
+    monkeypatch.setattr(bench_run, "installed_peers", lambda: {"gated_delta_net": ("fla-core gated_delta_net",)})
     results = tmp_path / "results.json"
     assert main(["bench", str(package), "--peers", "-B", "8", "-T", "1000", "--results", str(results)]) == 0
     assert sorted(tasks[:2]) == ["warm", "warm_peer"]
@@ -96,21 +97,16 @@ def test_speeds_stand_beside_errors_peers_and_rooflines(
     assert cells[2] == [label, "PyTorch, compiled", "no end within 9 s"]
     assert cells[3] == ["NVIDIA H100 80GB HBM3, torch 2.11.0, Triton 3.6.0"]
     written = json.loads(results.read_text())
-    assert (written["device"], [row["contender"] for row in written["rows"]]) == (
-        GPU.device,
-        ["kernels", "fla-core 0.6, B4", "PyTorch, compiled"],
-    )
+    assert (written["device"], written["versions"]["torch"], written["versions"]["triton"]) == GPU
+    found = {(row["contender"], row["what"]): (row["value"], row["unit"], row["limit"]) for row in written["rows"]}
+    assert found["kernels", "both"] == (2.0, "ms", None)
+    assert found["kernels", "error"] == (1e-3, "", 5e-3)
+    assert found["kernels", "roofline_both"] == (0.5, "ms", None)
+    assert found["fla-core 0.6, B4", "peak_gib"] == (2.0, "GiB", None)
+    assert found["PyTorch, compiled", "speed"] == (None, "", None)
+    assert next(row["note"] for row in written["rows"] if row["what"] == "speed") == "no end within 9 s"
     manifest = json.loads((package / "manifest.json").read_text())
     assert {row["digest"] for row in written["rows"]} == {manifest["digest"]}
-
-
-def test_rows_name_no_digest_where_two_packages_have_their_name() -> None:
-    manifests = [{"digest": "a"}, {"digest": "b"}, {"digest": "c"}]
-    digests = bench_runs.digests_of(["yaad", "moneta", "yaad"], manifests)
-    assert bench_runs.with_digests([{"name": "yaad"}, {"name": "moneta"}], "name", digests) == [
-        {"name": "yaad"},
-        {"name": "moneta", "digest": "b"},
-    ]
 
 
 @pytest.mark.parametrize(
@@ -143,7 +139,7 @@ def test_a_check_prints_a_row_for_each_claim_and_fails_if_one_does(
     answering(monkeypatch, {"check": Answer([right], "out of memory (exit code 1)")})
     assert main(["bench", str(package), "--check", "--cases", "1", "--json"]) == 1
     rows = json.loads(capsys.readouterr().out)["rows"]
-    assert [(row["dtype"], row["key"], row["check"], row["entry"]) for row in rows] == [
+    assert [(row["dtype"], row["key"], row["what"], row["entry"]) for row in rows] == [
         ("float32", 64, "free-running, calm", "o"),
         ("float32", 64, "runs to its end", "out of memory (exit code 1)"),
     ]
@@ -154,7 +150,7 @@ def test_what_tuning_finds_enters_the_table(
 ) -> None:
     table = tmp_path / "table.json"
     table.write_text("[]")
-    monkeypatch.setattr(bench_runs, "FILE", table)
+    monkeypatch.setattr(bench_run, "FILE", table)
     answering(monkeypatch, {"candidate": Answer([{"kernels": {"main": 1.0}, "both": 2.0}], "")})
     arguments = ["bench", str(package), "--tune", "--journal", str(tmp_path / "journal")]
     assert main(arguments) == 0

@@ -1,4 +1,4 @@
-"""What is measured, and what is refused: on the CPU, with a clock that says what it is told."""
+"""Measurements and refusals of `miras bench`, on the CPU, with a clock that says prescribed times."""
 
 from __future__ import annotations
 
@@ -27,7 +27,7 @@ TORCH = {"backend": "torch"}
 
 
 class TestClock:
-    """Runs what it is to time, once, and answers with the milliseconds and the GiB that it was made with."""
+    """Runs the function that it times, once, and answers with the milliseconds and the GiB that it was made with."""
 
     __test__ = False
 
@@ -106,6 +106,7 @@ def test_a_verdict_sees_numbers_and_gradients_that_are_missing(subject: Subject,
     assert not wrong.passed
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(("whole", "shapes"), [(True, 2), (False, 1)])
 def test_a_candidate_is_verified_at_a_shape_or_two_and_in_cuts_of_chunks_before_it_is_timed(
     whole: bool, shapes: int, subject: Subject, monkeypatch: pytest.MonkeyPatch
@@ -219,7 +220,7 @@ def test_a_peer_that_never_fits_has_no_times() -> None:
 def test_a_folder_without_a_package_is_refused(tmp_path: Path) -> None:
     from miras_compiler.errors import InputError
 
-    with pytest.raises(InputError, match="no generated package here"):
+    with pytest.raises(InputError, match="is no package"):
         Subject(tmp_path)
 
 

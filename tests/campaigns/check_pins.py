@@ -1,8 +1,8 @@
-"""Whether constraints.txt installs on machines other than this one: `python tests/campaigns/check_pins.py`, from the root.
+"""Checks that constraints.txt installs on machines other than this one: `python tests/campaigns/check_pins.py`, from the root.
 
-A CPU build of torch, or an index of one's own, hides what the public index asks for. uv resolves the project with its test extra, and the
-build backend, from the public index alone, once for every Python and platform; it reads metadata and wheels' names, and downloads no wheel.
-Every package that a resolution holds must be pinned. Exit code 1, with uv's reason, where one fails.
+A CPU build of torch, or an index of one's own, hides the requirements of the public index. uv resolves the project with its test extra, and
+the build backend, from the public index alone, once for every Python and platform; it reads metadata and wheels' names, and downloads no
+wheel. Every package that a resolution holds must be pinned. Exit code 1, with uv's reason, where one fails.
 """
 
 from __future__ import annotations
@@ -23,7 +23,7 @@ ROOT = Path(__file__).parents[2]
 PYTHONS = ("3.11", "3.12", "3.13", "3.14")
 PLATFORMS = ("x86_64-manylinux_2_28", "aarch64-manylinux_2_28", "aarch64-apple-darwin")
 INDEX = "https://pypi.org/simple"
-# Pure Python without a wheel, which pip builds, with what it needs in turn; lm-eval asks for them.
+# Pure Python without a wheel, which pip builds, with its own requirements; lm-eval asks for them.
 SOURCES = {"rouge-score": ("absl-py", "nltk", "numpy", "six"), "sqlitedict": (), "word2number": ()}
 MACOS = {"MACOSX_DEPLOYMENT_TARGET": "14.0"}  # the oldest that torch has wheels for
 
@@ -43,7 +43,7 @@ def resolve(requirements: str, python: str, platform: str, *options: str) -> tup
 
 
 def wanted() -> tuple[str, str]:
-    """What pyproject.toml asks for: to run with the test extra and those that it names, and to be built."""
+    """The requirements of pyproject.toml: to run with the test extra and those that it names, and to be built."""
     project = tomllib.loads((ROOT / "pyproject.toml").read_text(encoding="utf-8"))
     runs = [*project["project"]["dependencies"], *needed(project["project"], "test")]
     return "\n".join(runs), "\n".join(project["build-system"]["requires"])

@@ -1,6 +1,6 @@
 """Runs the tests of generation on versions of transformers, each in its own environment: python tests/campaigns/on_transformers.py 5.6.2 …
 
-An environment has that transformers and what it asks for; everything else, torch too, it takes from the environment of this Python.
+An environment has that transformers and its requirements; everything else, torch too, it takes from the environment of this Python.
 """
 
 from __future__ import annotations
@@ -25,7 +25,7 @@ def main(versions: list[str]) -> int:
 
 
 def passes(version: str) -> bool:
-    """Whether the tests pass on a version."""
+    """True if the tests pass on a version."""
     python = environment(version)
     print(f"transformers {version}", flush=True)
     command = [str(python), "-m", "pytest", "-n", "0", "-q", *TESTS]

@@ -41,7 +41,7 @@ from kit.random_outcome import Outcome, outcome_of
 from kit.random_specs import Tree, random_spec
 
 Line = dict[str, Any]
-SPECS_PER_WORKER = 100  # what sympy remembers grows
+SPECS_PER_WORKER = 100  # sympy's caches grow
 
 
 def drawn(seed: int, index: int) -> Tree:
@@ -86,7 +86,7 @@ class Worker:
 
 
 def results(path: Path, seed: int, first: int, count: int) -> list[Line]:
-    """What the file holds of this range; a last line that was cut off is left out."""
+    """The results of this range in the file; a last line that was cut off is left out."""
     lines = []
     for text in path.read_text(encoding="utf-8").splitlines() if path.exists() else []:
         try:
@@ -135,7 +135,7 @@ def _cut_off(seed: int, index: int, problem: str, seconds: float) -> Line:
 
 
 def show(lines: list[Line], console: Console) -> None:
-    """How many specs came to which verdict, by parallel form, by reason, and every failure."""
+    """The number of specs by verdict, by parallel form and by reason, and every failure."""
     verdicts = Counter(line["verdict"] for line in lines)
     tried_for = [line["seconds"] for line in lines if line["verdict"] != "refused"]
     claims = [line["kernels"] for line in lines if line.get("kernels") and line["verdict"] == "accepted"]

@@ -131,6 +131,7 @@ def open_for_writing(pipe: Path, child: subprocess.Popen[str]) -> int:
     raise AssertionError(child.communicate())
 
 
+@pytest.mark.slow
 def test_a_reader_that_stops_early_is_no_error() -> None:
     reading, writing = os.pipe()
     os.close(reading)

@@ -1,4 +1,4 @@
-"""What the commands print: help, lists, schema, plain text in pipes, colours in a terminal."""
+"""The output of the commands: help, lists, schema, plain text in pipes, colours in a terminal."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ import pytest
 from miras_compiler import __version__
 from miras_compiler.cli import main
 from miras_compiler.cli.app import COMMANDS
-from miras_compiler.cli.console import Row, show_table
+from miras_compiler.console import Row, show_table
 from miras_compiler.elements.kinds import KINDS
 from miras_compiler.spec.source import read_source
 
@@ -27,7 +27,7 @@ BOXES = "─│╭╮╰╯━┃┏┓└┘"
 
 
 def in_terminal(arguments: list[str], **environment: str) -> str:
-    """What `miras` prints in a terminal of 80 columns."""
+    """The output of `miras` in a terminal of 80 columns."""
     ours, theirs = pty.openpty()
     settings = {key: value for key, value in os.environ.items() if key not in ("NO_COLOR", "FORCE_COLOR", "CI")}
     settings |= {"TERM": "xterm-256color", "COLUMNS": "80", **environment}
@@ -155,6 +155,7 @@ def test_a_message_in_a_pipe_is_one_line_with_its_place(tmp_path: Path) -> None:
     assert printed.stderr.count("\n") == 1
 
 
+@pytest.mark.slow
 def test_a_terminal_gets_colours_and_boxes() -> None:
     printed = in_terminal(["list", "memory"])
     assert ESCAPE in printed
@@ -162,6 +163,7 @@ def test_a_terminal_gets_colours_and_boxes() -> None:
     assert all(kind in printed for kind in KINDS["memory"])
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("environment", [{"NO_COLOR": "1"}, {"TERM": "dumb"}])
 @pytest.mark.parametrize("arguments", [["list", "memory"], ["--help"], ["list", "nothing"], ["chek"]], ids=" ".join)
 def test_a_terminal_without_colours_gets_plain_text(environment: dict[str, str], arguments: list[str]) -> None:
@@ -170,6 +172,7 @@ def test_a_terminal_without_colours_gets_plain_text(environment: dict[str, str],
     assert not set(BOXES) & set(printed)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("verb", VERBS)
 def test_help_in_a_terminal_keeps_the_lines_of_examples(verb: str) -> None:
     printed = in_terminal([verb, "--help"], COLUMNS="120", NO_COLOR="")
@@ -193,7 +196,7 @@ def test_a_plain_table_is_folded_to_the_columns_that_there_are(monkeypatch: pyte
 
 def test_square_brackets_in_a_table_are_text() -> None:
     """Rich reads [x] as markup; a domain such as [0, 1] and a list must survive."""
-    script = "from miras_compiler.cli.console import *; show_table('[t]', ('c',), [Row(('[red]',))])"
+    script = "from miras_compiler.console import *; show_table('[t]', ('c',), [Row(('[red]',))])"
     ours, theirs = pty.openpty()
     with subprocess.Popen([sys.executable, "-c", script], stdout=theirs, env={**os.environ, "TERM": "xterm", "NO_COLOR": ""}):
         os.close(theirs)

@@ -1,4 +1,4 @@
-"""The commands that run the compiler, from a spec to what they print and write."""
+"""The commands that run the compiler, from a spec to their output."""
 
 from __future__ import annotations
 
@@ -15,8 +15,9 @@ import miras_compiler.verify
 from kit.paths import SPECS
 from miras_compiler import compile_spec, load_spec
 from miras_compiler.cli import main
+from miras_compiler.records import Origin
 from miras_compiler.store import is_current
-from miras_compiler.verify import Report, Row
+from miras_compiler.verify import Finding, Report
 
 DELTA = str(SPECS / "gated_delta_net.yaml")
 YAAD = str(SPECS / "yaad.yaml")
@@ -134,8 +135,9 @@ def test_two_processes_may_compile_the_same_spec(tmp_path: Path) -> None:
 
 
 def reported(passed: bool) -> Report:
-    good = Row("gradient", "W", 1e-12, 1e-10, True, "", 0.1)
-    return Report("gated_delta_net", "0" * 12, (good, Row("causality", "o", None, None, passed, "worst: t 3", 0.2)))
+    good = Finding("gradient", "W", 1e-12, 1e-10, True, "", 0.1)
+    other = Finding("causality", "o", None, None, passed, "worst: t 3", 0.2)
+    return Report("gated_delta_net", "0" * 12, (good, other), Origin("miras verify", "cpu", {}, 0))
 
 
 @pytest.mark.parametrize(("passed", "code"), [(True, 0), (False, 1)])
@@ -143,7 +145,7 @@ def test_verify_prints_a_table_writes_the_report_and_says_it_by_its_code(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str], passed: bool, code: int
 ) -> None:
     """With a stand-in for the verification, which takes its time; the real one is run below."""
-    monkeypatch.setattr(miras_compiler.verify, "verify_package", lambda *_, **__: reported(passed))
+    monkeypatch.setattr(miras_compiler.verified, "verify_package", lambda *_, **__: reported(passed))
     assert main(["verify", DELTA, "-o", str(tmp_path)]) == code
     out, err = capsys.readouterr()
     lines = [line.split() for line in out.splitlines()]
@@ -156,7 +158,7 @@ def test_verify_prints_a_table_writes_the_report_and_says_it_by_its_code(
 
 
 def test_verify_as_json_prints_every_report(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]) -> None:
-    monkeypatch.setattr(miras_compiler.verify, "verify_package", lambda *_, **__: reported(False))
+    monkeypatch.setattr(miras_compiler.verified, "verify_package", lambda *_, **__: reported(False))
     assert main(["verify", DELTA, "-o", str(tmp_path), "--json"]) == 1
     assert json.loads(capsys.readouterr().out) == [reported(False).as_dict()]
 

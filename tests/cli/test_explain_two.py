@@ -1,4 +1,4 @@
-"""`miras explain A B` shows what differs between two specs, and nothing that does not."""
+"""`miras explain A B` shows the differences between two specs, and nothing else."""
 
 from __future__ import annotations
 
@@ -84,6 +84,7 @@ def test_a_spec_and_itself_do_not_differ(capsys: pytest.CaptureFixture[str]) -> 
     assert text.splitlines()[2].split() == ["all", "the", "same", "the", "same"]
 
 
+@pytest.mark.slow
 def test_a_setting_applies_to_both(capsys: pytest.CaptureFixture[str]) -> None:
     assert main(["explain", LINEAR, HUBER, "--json", "--set", "gates.eta.init=0.3"]) == 0
     assert "gates.eta.init" not in {entry["field"] for entry in json.loads(capsys.readouterr().out)["differing"]}

@@ -1,4 +1,4 @@
-"""docs/write-your-own.md: every command of the page is run, in its order, and prints what the page says."""
+"""docs/write-your-own.md: every command of the page is run, in its order, and prints the page's lines."""
 
 from __future__ import annotations
 
@@ -39,12 +39,12 @@ def apply_diff(text: str, diff: str) -> str:
 
 
 def measured(lines: list[str]) -> list[str]:
-    """The lines of a table without what differs from run to run, and without the widths of its columns."""
+    """The lines of a table without numbers that differ from run to run, and without the widths of its columns."""
     return [" ".join(MEASURED.sub("#", line).split()) for line in lines]
 
 
 def matches(printed: list[str], page: list[str]) -> bool:
-    """Whether the page's lines are the printed ones, where LEFT_OUT stands for any number of them."""
+    """True if the page's lines are the printed ones, where LEFT_OUT stands for any number of them."""
     if not page:
         return not printed
     if page[0] == LEFT_OUT:
@@ -74,6 +74,7 @@ def test_every_command_of_the_page_prints_what_the_page_says(
     assert verified == 1
 
 
+@pytest.mark.slow
 def test_the_page_ends_with_a_loss_and_a_generator_of_ones_own(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.chdir(tmp_path)
     main(["new", "my_rule"])

@@ -1,4 +1,4 @@
-"""`miras compare`: what stands on the page is what the stages say, what differs is marked, and nothing is loaded."""
+"""`miras compare`: the page shows the values of the stages, marks the differences, and loads nothing."""
 
 from __future__ import annotations
 
@@ -26,6 +26,7 @@ from miras_compiler.compare.quality import MOST_POINTS, thinned
 from miras_compiler.compare.terms import Term, terms_of
 from miras_compiler.derive.dialects import LATEX
 from miras_compiler.errors import InputError
+from miras_compiler.records import Origin, Record, Result
 from miras_compiler.spec import Spec
 from miras_compiler.store import write_file
 
@@ -58,7 +59,7 @@ def rows(part: str) -> dict[str, tuple[bool, list[str]]]:
 
 
 def code(text: str) -> dict[str, tuple[dict[str, Any], list[dict[str, Any]]]]:
-    """The files in the page: what its index says, and the texts."""
+    """The files in the page: its index, and the texts."""
     found = {}
     scripts = {name: (kind, data) for kind, name, data in re.findall(r'<script type="application/(.*?)" id="(.*?)">(.*?)</script>', text)}
     for number, file in enumerate(json.loads(scripts["index"][1])["files"]):
@@ -227,16 +228,21 @@ def test_forms_come_with_their_reasons_and_stability_with_its_sentences(text: st
 
 def test_only_results_of_this_digest_are_used_and_others_are_named(subjects: list[Subject], tmp_path: Path) -> None:
     delta = subjects[0]
-    speed = {"contender": "kernels", "tokens": 32768, "both": 1.25, "error": 1e-3, "limit": 5e-3, "problem": ""}
-    rows_ = [
-        {**speed, "label": "delta_net D64 chunk 64", "forward": 11.5, "digest": delta.digest},
-        {**speed, "label": "delta_net D64 chunk 64", "forward": 22.5, "digest": "000000000000"},
-        {**speed, "label": f"delta_net D64 chunk {delta.compilation.spec.chunk.size}", "forward": 33.5},
-        {**speed, "label": "delta_net D128 chunk 64", "forward": 44.5},
-        {**speed, "label": "delta_network D64 chunk 64", "forward": 55.5},
+
+    def speed(name: str, label: str, digest: str, ms: float) -> Result:
+        about = {"label": f"{name} {label}", "contender": "kernels", "tokens": 32768}
+        return Result("forward", name, digest, ms, unit="ms", about=about)
+
+    results = [
+        speed("delta_net", "D64 chunk 64", delta.digest, 11.5),
+        speed("delta_net", "D64 chunk 64", "000000000000", 22.5),
+        speed("delta_net", f"D64 chunk {delta.compilation.spec.chunk.size}", "", 33.5),
+        speed("delta_net", "D128 chunk 64", "", 44.5),
+        speed("delta_network", "D64 chunk 64", "", 55.5),
     ]
-    write_file(tmp_path / "a.json", json.dumps({"device": "NVIDIA H100", "rows": rows_}))
-    write_file(tmp_path / "b.jsonl", json.dumps({"name": "huber_delta", "digest": "111111111111", "drift": 1.0}) + "\n")
+    origin = Origin("miras bench", "NVIDIA H100", {}, 0)
+    write_file(tmp_path / "a.json", Record(origin, results).text())
+    write_file(tmp_path / "b.json", Record(origin, [Result("drift", "huber_delta", "111111111111", 1.0)]).text())
     write_file(tmp_path / "c.json", "{")
     part = section(page(subjects, [], tmp_path), "measured")
     assert "11.5 ms" in part
@@ -245,7 +251,18 @@ def test_only_results_of_this_digest_are_used_and_others_are_named(subjects: lis
     assert not re.search(r"22\.5|44\.5|55\.5", part)
     assert f"a row of delta_net is of the digest 000000000000, and delta_net has {delta.digest}: not used" in part
     assert "a row of huber_delta is of the digest 111111111111" in part
-    assert "c.json: cannot be read, and is not used" in part
+    assert "c.json: holds no results" in part
+
+
+def test_of_several_results_of_a_check_the_worst_is_shown(subjects: list[Subject], tmp_path: Path) -> None:
+    delta = subjects[0]
+    about = {"dtype": "float32"}
+    results = [Result("calm", "delta_net", delta.digest, error, 1e-5, about=about) for error in (1e-6, 2e-5)]
+    write_file(tmp_path / "a.json", Record(Origin("miras bench", "NVIDIA H100", {}, 0), results).text())
+    part = section(page(subjects, [], tmp_path), "measured")
+    assert "calm, float32" in part
+    assert "2e-05" in part
+    assert "the worst of 2 rows" in part
 
 
 def test_orders_are_merged_without_losing_or_repeating() -> None:
@@ -307,7 +324,8 @@ def test_a_package_is_shown_as_it_lies_there_and_what_does_not_fit_is_said(tmp_p
     (folder / "ops.py").write_text("changed = 1  # by hand\n")
     manifest = json.loads((folder / "manifest.json").read_text())
     write_file(folder / "manifest.json", json.dumps({**manifest, "digest": "aaaaaaaaaaaa"}))
-    write_file(folder / "verification.json", json.dumps({"name": "delta_net", "digest": "bbbbbbbbbbbb", "passed": True, "rows": []}))
+    report = Record(Origin("miras verify", "cpu", {}, 0), [Result("a", "delta_net", "bbbbbbbbbbbb")])
+    write_file(folder / "verification.json", report.text())
     (subject, other), unread = read_subjects([folder, Path("delta_net")])
     assert not unread
     assert subject.files["ops.py"] == "changed = 1  # by hand\n"
@@ -315,7 +333,7 @@ def test_a_package_is_shown_as_it_lies_there_and_what_does_not_fit_is_said(tmp_p
     assert other.label == "delta_net (delta_net)"
     assert any("names the digest aaaaaaaaaaaa" in remark for remark in subject.remarks)
     assert any("is of the digest bbbbbbbbbbbb, and is not used" in remark for remark in subject.remarks)
-    assert subject.report is None
+    assert subject.checks == ()
     assert page([subject, other], []).count("changed = ") == 1
     (folder / "spec.yaml").unlink()
     _, (lost,) = read_subjects([folder])

@@ -134,6 +134,7 @@ def test_light_and_dark_follow_the_system_and_the_button(opened: Page) -> None:
     assert paper() == dark
 
 
+@pytest.mark.slow
 def test_nothing_is_wider_than_a_phone_and_paper_shows_every_part(opened: Page) -> None:
     opened.set_viewport_size({"width": 390, "height": 844})
     for tab in opened.locator('[role="tab"]').all():

@@ -1,4 +1,4 @@
-"""Series of numbers from CSV files: what is read, what is refused and where, and which times are held out."""
+"""Series of numbers from CSV files: values, refusals with their places, and the times that are held out."""
 
 from __future__ import annotations
 

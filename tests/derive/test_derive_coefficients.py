@@ -1,4 +1,4 @@
-"""The coefficients of a chunk in closed form are what the recurrence unrolls to, exactly, for explicit gates."""
+"""The coefficients of a chunk in closed form are those of the unrolled recurrence, exactly, for explicit gates."""
 
 from __future__ import annotations
 

@@ -30,7 +30,7 @@ def engine() -> MiniRacer:
 
 
 def fault(latex: str, *, display: bool) -> str:
-    """What KaTeX has against the text; "" where it compiles."""
+    """The complaint of KaTeX about the text; "" where it compiles."""
     options = json.dumps({"displayMode": display, "throwOnError": True, "strict": "error"})
     call = f"try {{ katex.renderToString({json.dumps(latex)}, {options}); '' }} catch (error) {{ error.message }}"
     return str(engine().eval(call))

@@ -1,4 +1,4 @@
-"""docs/mathematics.md is the document that the code cites: what is cited exists, and its lists are those of the compiler."""
+"""docs/mathematics.md is the document that the code cites: every cited section exists, and its lists are those of the compiler."""
 
 from __future__ import annotations
 

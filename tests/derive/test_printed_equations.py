@@ -161,7 +161,7 @@ def test_every_equation_of_a_chunk_holds(path: Path) -> None:
 
 @pytest.mark.parametrize("path", SPEC_FILES, ids=lambda path: path.stem)
 def test_a_chunk_in_closed_form_is_the_recurrence_token_after_token(path: Path) -> None:
-    """Surprises are read off the steps of the recurrence; the page says what they add up to."""
+    """Surprises are read off the steps of the recurrence; the page says their sum."""
     rule, _, _ = derived(path)
     lines = rule.unrolled()
     assert lines or rule.spec.retention.space == "primal"

@@ -1,4 +1,4 @@
-"""The rule as a value: the stages behind `derive` read it, and of the spec only widths, the layer, and what people are told."""
+"""The rule as a value: the stages behind `derive` read it, and of the spec only widths, the layer, and names for messages."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""The structure of generated code: what is formed per token, what is looped over, what is imported, and that machines find it clean."""
+"""The structure of generated code: the tiles per token, the loops, the imports; and machines find it clean."""
 
 from __future__ import annotations
 
@@ -115,6 +115,7 @@ def test_the_dual_form_has_no_weights_per_token(name: str) -> None:
     assert not [shape for shape in watched(name, TILE).shapes if is_weight_per_token(shape)]
 
 
+@pytest.mark.slow
 def test_memora_forms_the_weights_of_every_token_of_a_tile() -> None:
     assert [shape for shape in watched("memora", TILE).shapes if is_weight_per_token(shape)]
 
@@ -141,6 +142,7 @@ def test_a_rule_that_runs_token_by_token_says_why_and_calls_the_loop() -> None:
     assert "naive_recurrent_gated_delta_net(" in text
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("name", NAMES)
 def test_a_package_imports_nothing_of_the_compiler(name: str) -> None:
     for path, tree in trees(name).items():
@@ -219,7 +221,7 @@ def test_an_expression_in_pytorch_means_what_it_means(expr: sp.Expr) -> None:
 
 
 def printed(expr: sp.Expr, tensors: Mapping[sp.Symbol, Tensor]) -> Tensor:
-    """What the PyTorch code of an expression gives for these tensors."""
+    """The value of an expression's PyTorch code for these tensors."""
     printer = TorchPrinter()
     code = printer.expression(expr, {x: Code(x.name) for x in tensors}).text
     names: dict[str, Any] = {"torch": torch, "Tensor": Tensor}
@@ -230,7 +232,7 @@ def printed(expr: sp.Expr, tensors: Mapping[sp.Symbol, Tensor]) -> Tensor:
 
 @pytest.mark.parametrize("exponent", [sp.Rational(4, 3), sp.Rational(1, 2), sp.Rational(-1, 2), sp.Integer(-1)], ids=str)
 def test_a_power_does_not_make_a_number_of_what_is_none(exponent: sp.Rational) -> None:
-    """nan stays nan under every power, beside what is singular, which becomes 0; so do slopes."""
+    """nan stays nan under every power, beside singular values, which become 0; so do slopes."""
     x = torch.tensor([torch.nan, 0.0, 1.0], requires_grad=True)
     found = printed(Y * Power0(X, exponent), {X: x, Y: torch.ones(3)})
     (slope,) = torch.autograd.grad(found.sum(), x)

@@ -1,4 +1,4 @@
-"""What the generated operators refuse: every ValueError names the argument, what was expected and what was given."""
+"""Refusals of the generated operators: every ValueError names the argument, the expectation and the value."""
 
 from __future__ import annotations
 
@@ -37,7 +37,7 @@ def arguments(name: str, batch: int = 2, tokens: int = 4) -> Arguments:
 
 
 def refusals(name: str, **changes: Any) -> set[str]:
-    """What each operator says to these arguments; None leaves one out of the state, and the keys of the state follow a dot."""
+    """The message of each operator for these arguments; None leaves one out of the state, and the keys of the state follow a dot."""
     given = arguments(name, batch=changes.pop("batch", 2))
     for key, value in changes.items():
         part, _, entry = key.partition("__")

@@ -20,7 +20,7 @@ from torch import Tensor
 from kit.compiled import compilation
 from miras_compiler import compile_spec, load_spec
 
-pytestmark = pytest.mark.skipif(importlib.util.find_spec("triton") is None, reason="needs Triton")
+pytestmark = [pytest.mark.slow, pytest.mark.skipif(importlib.util.find_spec("triton") is None, reason="needs Triton")]
 WIDTHS = {"gated_delta_net": (12, 0), "titans_lmm": (12, 20), "preconditioned_gdn": (12, 0)}
 SCRIPT = """
 import importlib, json, sys

@@ -1,4 +1,4 @@
-"""derivation.md, manifest.json and spec.yaml of the shipped models: what they hold, and that nothing raw is left in them."""
+"""derivation.md, manifest.json and spec.yaml of the shipped models: their content, and nothing raw is left in them."""
 
 from __future__ import annotations
 

@@ -11,27 +11,27 @@ import torch
 from kit.paths import SPECS
 from miras_compiler import compile_spec, load_spec
 from miras_compiler.verify.inputs import Shape, draw_inputs
-from miras_compiler.verify.package import open_package
+from miras_compiler.verify.package import opened_here
 
 pytestmark = pytest.mark.slow
 
 SHAPE = Shape(batch=2, tokens=11, heads=2, key=4, value=4)
 SUM = {"kind": "formula", "loss": "sum(u - v)**2"}  # the same ∂ℓ/∂u in every channel
-FROZEN = {"chunk.gradient": "chunk_start", "chunk.size": 4}
+ON_GRID = {"chunk.gradient": "chunk_start", "chunk.size": 4}
 MUON = {"optimizer": {"kind": "muon"}, "gates.mu": {}}
 WAITING = {"optimizer": {"kind": "muon", "apply": "chunk_end"}, "gates.mu": {}, "chunk.read": "chunk_start"}
 
 CASES: dict[str, tuple[str, dict[str, Any]]] = {
     "one number for all channels": ("dla", {"attentional_bias": SUM}),
-    "one number for all channels, rows of a window": ("omega_net", {"attentional_bias": {**SUM, "window": 3}, **FROZEN}),
+    "one number for all channels, rows of a window": ("omega_net", {"attentional_bias": {**SUM, "window": 3}, **ON_GRID}),
     "one number for all channels, row by row": ("omega_delta", {"attentional_bias": {**SUM, "window": 3}}),
     "a loss that the clip of its slope computes with": ("gated_delta_net", {"attentional_bias": {"kind": "l2", "scale": 2, "clip": 0.7}}),
     "a threshold per row and channel": ("omega_huber", {"gates.delta": {"per": "value_channel"}, "gates.eta": {"per": "value_channel"}}),
-    "known surprises in a chunk": ("linear_attention", FROZEN),
-    "a state that waits for the end of its chunk": ("delta_net", {**WAITING, **FROZEN, "retention": {"kind": "none"}}),
-    "orthogonal steps on a linear path": ("sigmoid_memory", {**MUON, **FROZEN, "chunk.retention": "chunk_end"}),
-    "a map that is the identity": ("sigmoid_memory", {**FROZEN, "retention": {"kind": "lq", "q": 2}}),
-    "a linear path per channel": ("sigmoid_memory", {**FROZEN, "chunk.retention": "chunk_end", "gates.alpha": {"per": "key_channel"}}),
+    "known surprises in a chunk": ("linear_attention", ON_GRID),
+    "a state that waits for the end of its chunk": ("delta_net", {**WAITING, **ON_GRID, "retention": {"kind": "none"}}),
+    "orthogonal steps on a linear path": ("sigmoid_memory", {**MUON, **ON_GRID, "chunk.retention": "chunk_end"}),
+    "a map that is the identity": ("sigmoid_memory", {**ON_GRID, "retention": {"kind": "lq", "q": 2}}),
+    "a linear path per channel": ("sigmoid_memory", {**ON_GRID, "chunk.retention": "chunk_end", "gates.alpha": {"per": "key_channel"}}),
 }
 
 
@@ -40,7 +40,7 @@ def test_a_tile_and_a_loop_over_tokens_are_one_function(case: str, tmp_path: Pat
     name, overrides = CASES[case]
     spec = load_spec(SPECS / f"{name}.yaml", overrides)
     given = draw_inputs(spec.model_dump(mode="json", by_alias=True), SHAPE, seed=0, eta=0.3, position=1).tracked()
-    with open_package(compile_spec(spec).write(tmp_path), name) as package:
+    with opened_here(compile_spec(spec).write(tmp_path), name) as package:
         results = []
         for form, options in ((package.naive_recurrent, {}), (package.torch_chunk, {"tile": 1}), (package.torch_chunk, {"tile": 64})):
             o, state = form(

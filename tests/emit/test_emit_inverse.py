@@ -1,4 +1,4 @@
-"""What generated code finds by numbers: inverses, against closed forms, over all sizes that a dual weight may have; and multipliers."""
+"""Numerical inverses in generated code, against closed forms, over all sizes that a dual weight may have; and multipliers."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ from miras_compiler.emit.torch.expression import TorchPrinter
 from miras_compiler.expressions.formula import parse_formula
 from miras_compiler.expressions.inverse import newton_inverse, numeric_inverse
 from miras_compiler.expressions.symbols import W
-from miras_compiler.verify.package import open_package
+from miras_compiler.verify.package import opened_here
 from miras_compiler.verify.subject import Subject
 
 A = torch.tensor([-1e4, -600, -80, -3, -1e-3, 0, 0.5, 20, 80, 600, 1e4], dtype=torch.float64)
@@ -30,7 +30,7 @@ CLOSED: dict[str, Callable[[Tensor], Tensor]] = {  # a domain each: the real lin
 
 
 def emitted(generator: str) -> tuple[TorchPrinter, newton_inverse, Any]:
-    """The printer, what it has printed, and that as a function."""
+    """The printer, its code, and the code as a function."""
     printer, inverse = TorchPrinter(), numeric_inverse(sp.diff(parse_formula(generator, ("w",)), W))
     assert isinstance(inverse, newton_inverse)
     name = printer.define_inverse(inverse)
@@ -71,10 +71,11 @@ def test_one_inverse_is_printed_once() -> None:
     assert list(printer.helpers) == ["inverse", "inverse1"]
 
 
+@pytest.mark.slow
 def test_weights_sum_to_their_total_in_single_precision_however_long_a_step_is(tmp_path: Path) -> None:
     """A step of 10⁸ leaves one weight of a column; those that it has cleared stay 0, and do not hide the next winner."""
     spec = load_spec(SPECS / "chi_square_memory.yaml")
-    with open_package(compile_spec(spec).write(tmp_path), spec.name) as package:
+    with opened_here(compile_spec(spec).write(tmp_path), spec.name) as package:
         inputs = Subject(spec.model_dump(by_alias=True), package).inputs(5)
         given = (x.float() for x in (inputs.q, 1e4 * inputs.k, inputs.v))
         _, state = package.naive_recurrent(*given, eta=inputs.gates["eta"].float(), output_final_state=True)

@@ -1,4 +1,4 @@
-"""The forms in PyTorch under what PyTorch does to functions: compilation, export, transforms, autocast, tensors without values."""
+"""The forms in PyTorch under PyTorch's ways to change a function: compilation, export, transforms, autocast, tensors without values."""
 
 from __future__ import annotations
 
@@ -16,6 +16,8 @@ from torch._dynamo.testing import CompileCounter
 from torch._subclasses import FakeTensorMode
 
 from kit.forms import FORMS, NAMES, Arguments, arguments, compiled, mapped, operator
+
+pytestmark = pytest.mark.slow
 
 
 @pytest.mark.parametrize("form", FORMS)

@@ -1,4 +1,4 @@
-"""`generated/` holds exactly what the compiler writes now for `specs/`. With `--update-generated` it is rewritten instead."""
+"""`generated/` holds exactly the files that the compiler writes now for `specs/`. With `--update-generated` it is rewritten instead."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Pictures of dependency graphs: what they show, that they can be read, and that their bytes depend on the graph alone."""
+"""Pictures of dependency graphs: their content, their legibility, and their bytes, which depend on the graph alone."""
 
 from __future__ import annotations
 
@@ -225,7 +225,7 @@ def dejavu(character: str) -> float:
 
 @functools.cache
 def helvetica(character: str) -> float:
-    """The same in Helvetica, whose metrics Liberation Sans has; what it lacks, a reader takes from another font."""
+    """The same in Helvetica, whose metrics Liberation Sans has; a reader takes missing signs from another font."""
     lines = (Path(get_data_path()) / "fonts/pdfcorefonts/Helvetica.afm").read_text(encoding="latin-1").splitlines()
     widths = {int(line.split()[1]): float(line.split()[4]) / 1000 for line in lines if line.startswith("C ")}
     return widths[ord(character)] if ord(character) < 127 else dejavu(character)

@@ -1,4 +1,4 @@
-"""Multiple choice: three formats of questions, what is refused, and answers by likelihood."""
+"""Multiple choice: three formats of questions, refusals, and answers by likelihood."""
 
 from __future__ import annotations
 
@@ -86,6 +86,7 @@ def literal(model: Any, context: str, continuation: str) -> tuple[float, bool]:
     return total, likeliest
 
 
+@pytest.mark.slow
 def test_likelihoods_are_those_of_the_tokens_one_after_the_other(model: Any) -> None:
     with torch.no_grad():
         best = chr(int(model(torch.tensor([list(b"ab")])).logits[0, -1].argmax()) % 128)

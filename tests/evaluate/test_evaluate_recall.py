@@ -17,7 +17,7 @@ from miras_compiler.tasks import IGNORED, Example, Setting
 
 
 class Knows(nn.Module):
-    """Says after each token what it has learned to say, by the token."""
+    """Says after each token the token that it has learned for it."""
 
     def __init__(self, answers: dict[int, int], vocab_size: int = 16) -> None:
         super().__init__()

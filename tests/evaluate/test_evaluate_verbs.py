@@ -48,6 +48,7 @@ def run(bytes_model: Any, tmp_path: Path) -> Path:
     return run
 
 
+@pytest.mark.slow
 def test_an_evaluation_is_written_beside_the_run_and_printed(run: Path, capsys: pytest.CaptureFixture[str]) -> None:
     assert main(["eval", str(run), "--data", str(run.parent / "valid.txt"), "--stream", "40"]) == 0
     scores = json.loads((run / "eval.json").read_text())
@@ -72,6 +73,7 @@ def test_a_comparison_reads_what_an_evaluation_wrote(run: Path) -> None:
     assert dict(read.curves["text:valid.perplexity_by_position"]) == {float(key): value for key, value in positions.items()}
 
 
+@pytest.mark.slow
 def test_a_run_on_a_task_is_measured_on_it(bytes_model: Any, tmp_path: Path) -> None:
     run = begin(tmp_path / "recall", task=TASK)
     add_checkpoint(run, 4, bytes_model)
@@ -106,6 +108,7 @@ def test_a_saved_model_is_as_good_as_a_run(bytes_model: Any, tmp_path: Path, cap
     assert texts[0].startswith("ab")
 
 
+@pytest.mark.slow
 def test_surprise_of_a_file_is_a_page_a_plot_and_numbers(run: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     out = tmp_path / "seen"
     assert main(["surprise", str(run), str(run.parent / "valid.txt"), "-o", str(out), "--tokens", "9"]) == 0

@@ -128,6 +128,7 @@ def test_a_plot_has_a_panel_for_each_measure(given: Surprise) -> None:
 CHROMIUM = next((found for name in ("chromium", "chromium-browser", "google-chrome") if (found := shutil.which(name))), None)
 
 
+@pytest.mark.slow
 @pytest.mark.skipif(CHROMIUM is None, reason="no Chromium on this machine: apt-get install chromium, or a Chrome in the PATH")
 def test_a_browser_shows_the_text_in_colours(given: Surprise, tmp_path: Path) -> None:
     (tmp_path / "page.html").write_text(surprise_page("a run", given), encoding="utf-8")

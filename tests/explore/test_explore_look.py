@@ -1,4 +1,4 @@
-"""What the page of `miras explore` shows is what the stages say; the menus are those of the schema."""
+"""The page of `miras explore` shows the values of the stages; the menus are those of the schema."""
 
 from __future__ import annotations
 
@@ -84,12 +84,12 @@ def test_numbers_that_json_has_not_are_shown_as_text() -> None:
 
 def test_menus_have_every_kind_and_every_field_of_the_schema() -> None:
     found = menus()
-    assert {axis["key"]: [kind["kind"] for kind in axis["kinds"]] for axis in found["axes"]} == {
-        axis: list(kinds) for axis, kinds in KINDS.items()
+    assert {family["key"]: [kind["kind"] for kind in family["kinds"]] for family in found["families"]} == {
+        family: list(kinds) for family, kinds in KINDS.items()
     }
-    for axis in found["axes"]:
-        for kind in axis["kinds"]:
-            element = KINDS[axis["key"]][kind["kind"]]
+    for family in found["families"]:
+        for kind in family["kinds"]:
+            element = KINDS[family["key"]][kind["kind"]]
             wanted = [(row.name, row.description) for row in parameters(element) if not row.part]
             assert [(field["name"], field["about"]) for field in kind["fields"]] == wanted
             assert kind["formula"] == element.formula
@@ -97,17 +97,18 @@ def test_menus_have_every_kind_and_every_field_of_the_schema() -> None:
         assert [field["name"] for field in fields["fields"]] == [row.name for row in parameters(part) if not row.part]
 
 
+@pytest.mark.slow
 def test_every_field_of_every_kind_can_be_set_to_its_default_or_its_choices() -> None:
     base = commented("mine")
-    for axis in menus()["axes"]:
-        for kind in axis["kinds"]:
-            text = changed(base, "mine.yaml", f"{axis['key']}.kind", kind["kind"]).text
+    for family in menus()["families"]:
+        for kind in family["kinds"]:
+            text = changed(base, "mine.yaml", f"{family['key']}.kind", kind["kind"]).text
             tree = look_tree(text)
-            assert tree[axis["key"]]["kind"] == kind["kind"]
+            assert tree[family["key"]]["kind"] == kind["kind"]
             for field in kind["fields"]:
                 for value in field.get("choices", [field["default"]] if field["default"] is not None else []):
-                    text = changed(text, "mine.yaml", f"{axis['key']}.{field['name']}", value).text
-                    assert look_tree(text)[axis["key"]][field["name"]] == value
+                    text = changed(text, "mine.yaml", f"{family['key']}.{field['name']}", value).text
+                    assert look_tree(text)[family["key"]][field["name"]] == value
 
 
 def look_tree(text: str) -> dict[str, Any]:
@@ -124,14 +125,15 @@ def problems_of(text: str) -> tuple[Problem, ...]:
     return ()
 
 
+@pytest.mark.slow
 def test_a_kind_is_called_refused_exactly_where_picking_it_is_refused() -> None:
     text = text_of("titans_lmm")
     found = advice(text, "x.yaml")["refused"]
-    for axis in ("memory", "optimizer", "retention"):
-        for kind, why in found[axis].items():
-            after = changed(text, "x.yaml", f"{axis}.kind", kind).text
+    for family in ("memory", "optimizer", "retention"):
+        for kind, why in found[family].items():
+            after = changed(text, "x.yaml", f"{family}.kind", kind).text
             said = ["; ".join(filter(None, (each.what, each.why))) for each in problems_of(after)] or [""]
-            assert why in said, (axis, kind)
+            assert why in said, (family, kind)
 
 
 def test_a_chaotic_memory_is_warned_of() -> None:
@@ -162,6 +164,7 @@ def test_code_is_shown_with_what_its_lines_compute() -> None:
             package(text, "delta_net.yaml", path)
 
 
+@pytest.mark.slow
 def test_a_comparison_says_which_spec_is_wrong() -> None:
     good = comparison(text_of("huber_delta").replace("name: huber_delta", "name: mine"), "mine.yaml", "delta_net")["html"]
     assert re.search(r'<h1>.*"name s0">mine<.*"name s1">delta_net<', good)

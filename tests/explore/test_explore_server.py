@@ -1,4 +1,4 @@
-"""The server of `miras explore` over the wire: who may ask, what is refused, and that it stays alive and small."""
+"""The server of `miras explore` over the wire: the guard, the refusals, and the server's health and size."""
 
 from __future__ import annotations
 

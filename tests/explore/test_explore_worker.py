@@ -39,6 +39,7 @@ def is_running(pid: int) -> bool:
         return False
 
 
+@pytest.mark.slow
 @pytest.mark.skipif(not Path("/proc/self/task").is_dir(), reason="needs /proc")
 def test_what_takes_too_long_or_dies_is_replaced_and_nothing_is_left() -> None:
     seen: list[int] = []
@@ -76,6 +77,7 @@ def test_what_takes_too_long_or_dies_is_replaced_and_nothing_is_left() -> None:
         time.sleep(0.01)
 
 
+@pytest.mark.slow
 def test_a_crowd_of_questions_is_turned_away() -> None:
     async def act(worker: Worker) -> None:
         asked = [asyncio.create_task(worker.ask("look", GIVEN, 60)) for _ in range(WAITING + 5)]

@@ -1,4 +1,4 @@
-"""ψ comes out of the regularizer F: numerically the literal mirror map, and by form what people write."""
+"""ψ comes out of the regularizer F: numerically the literal mirror map, and in the usual form."""
 
 from __future__ import annotations
 

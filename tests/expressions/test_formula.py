@@ -1,4 +1,4 @@
-"""The grammar of a user's formula: what it means, what it says of a fault, and what it gives back as text."""
+"""The grammar of a user's formula: its meaning, its messages on faults, and its text."""
 
 from __future__ import annotations
 
@@ -22,7 +22,7 @@ ROUGH = st.sampled_from(["0.3", "1e-3", ".5", "2", "13", "1.5e2", "7."])
 
 
 def deeper(parts: st.SearchStrategy[str]) -> st.SearchStrategy[str]:
-    """Arithmetic on parts, with and without parentheses: what stands next to what decides who binds first."""
+    """Arithmetic on parts, with and without parentheses: the neighbours of an operator decide which binds first."""
     return st.one_of(
         st.builds("{}{}{}".format, parts, st.sampled_from([" + ", "-", "*", " / "]), parts),
         st.builds("{}{}".format, st.sampled_from(["-", "+"]), parts),

@@ -31,7 +31,7 @@ def spec_of(part: str, fields: dict[str, Any]) -> Spec:
 
 
 def calls_of(work: Callable[[], object]) -> int:
-    """How many Python functions are called; those that a solver calls count with its budget, for one profile counts at a time."""
+    """The number of Python functions that are called; those that a solver calls count with its budget, for one profile counts at a time."""
     count = 0
 
     def profile(frame: object, event: str, argument: object) -> None:

@@ -1,4 +1,5 @@
-"""Tile programs against the literal model: a tile computes what the token loop computes, its adjoint what autograd makes of that loop.
+"""Tile programs against the literal model: a tile computes the function of the token loop, its adjoint the gradients of autograd through
+that loop.
 
 Both are interpreted in numpy, one head of one sequence, from a state in the middle of a chunk; tolerances are those of float64.
 """
@@ -173,7 +174,7 @@ def test_the_adjoint_of_a_tile_is_autograd_through_the_token_loop(case: str) -> 
 
 @pytest.mark.parametrize("case", [case for case in CASES if "token by token" not in case])
 def test_padded_tokens_before_and_behind_change_nothing(case: str) -> None:
-    """Their eta and their log decays are 0, valid is 0; what stands in their rows does not matter."""
+    """Their eta and their log decays are 0, valid is 0; the entries of their rows do not matter."""
     compiled = lowered(case)
     values = leaf_values(drawn(compiled, TOKENS), compiled.tiled)
     axes = {leaf.name: leaf.axes for leaf in leaves_of(compiled.program)}

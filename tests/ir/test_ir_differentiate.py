@@ -1,4 +1,4 @@
-"""Reverse mode on tile programs: which tiles it gives, in which order it adds them, and what it does where a slope is ambiguous.
+"""Reverse mode on tile programs: the tiles that it gives, the order of its sums, and its choice where a slope is ambiguous.
 
 That the numbers are right is shown by `test_ir_random_programs` (finite differences) and `test_ir_autograd` (whole models).
 """

@@ -185,7 +185,7 @@ def test_a_cumulative_sum_counts_the_tokens_on_its_side(reverse: bool, exclusive
 @pytest.mark.parametrize("low", [0, 1, 2])
 def test_a_mask_keeps_the_columns_at_least_low_tokens_before_the_row(low: int) -> None:
     a = drawn(C, C) + 10
-    a[0, C - 1] = np.inf  # what is filled does not matter
+    a[0, C - 1] = np.inf  # the fill value does not matter
     node = mask(input_tile("a", ("c", "j")), "c", "j", low)
     np.testing.assert_array_equal(run(node, a=a), [[a[t, j] if t - j >= low else 0 for j in range(C)] for t in range(C)])
 

@@ -1,4 +1,4 @@
-"""Random programs: building simplifies without changing what is meant, the adjoint is the slope, passes keep both."""
+"""Random programs: building simplifies without changing the value, the adjoint is the slope, passes keep both."""
 
 from __future__ import annotations
 

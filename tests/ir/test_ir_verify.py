@@ -1,4 +1,4 @@
-"""Invariants of the tile IR, and the companions that walk it: verify, show, traverse, hash-consing, and what build simplifies away."""
+"""Invariants of the tile IR, and the companions that walk it: verify, show, traverse, hash-consing, and the simplifications of build."""
 
 from __future__ import annotations
 

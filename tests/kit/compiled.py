@@ -1,4 +1,4 @@
-"""The specs that come with the compiler, and what becomes of them: read and compiled once a session."""
+"""The specs that come with the compiler, and their compilations: read and compiled once a session."""
 
 from __future__ import annotations
 

@@ -7,12 +7,14 @@ import shutil
 import tempfile
 from collections.abc import Callable, Iterable, Iterator
 from contextlib import contextmanager
+from dataclasses import replace
 from functools import cache
 from pathlib import Path
 from typing import NamedTuple
 
 from kit.paths import SPECS
 from miras_compiler import compile_spec, load_spec
+from miras_compiler.verified import written
 from miras_compiler.verify.checks import CHECKS
 from miras_compiler.verify.opened import open_processes
 from miras_compiler.verify.subject import Subject
@@ -22,7 +24,7 @@ from miras_compiler.verify.written import Written
 SWAPS: dict[type[ast.operator], str] = {ast.Add: "-", ast.Sub: "+", ast.Mult: "+", ast.Div: "*"}
 FLIPS: dict[type[ast.cmpop], str] = {ast.Gt: "<=", ast.Lt: ">=", ast.LtE: ">", ast.GtE: "<", ast.Eq: "!=", ast.NotEq: "=="}
 OF_ONE = set("exp log softplus sigmoid logsigmoid silu gelu gelu_slope unit abs sign tanh sqrt square cumsum".split())
-TEXTS = {"documents", "code", "shared"}  # rows that compare the text: what is left must see the damage in what the code does
+TEXTS = {"documents", "code", "shared"}  # rows that compare the text: the other rows must see the damage in the function of the code
 
 
 class Damage(NamedTuple):
@@ -82,29 +84,29 @@ def _changed(node: ast.expr) -> str | None:
 
 @cache
 def compiled(name: str) -> tuple[Path, Written]:
-    """The package of a spec of the zoo, compiled once, and what it is made of."""
+    """The package of a spec of the zoo, compiled once, beside the files that the compiler writes."""
     spec = load_spec(SPECS / f"{name}.yaml", {"chunk.size": min(load_spec(SPECS / f"{name}.yaml").chunk.size, 8)})
     compilation = compile_spec(spec)
     folder = compilation.write(tempfile.mkdtemp(prefix="miras-damage-"))
-    return folder, Written(spec, compilation, folder)
+    return folder, written(spec, folder, compilation)
 
 
 @contextmanager
 def copy_of(name: str) -> Iterator[tuple[Path, Written]]:
     """A copy of the package to damage."""
-    folder, written = compiled(name)
+    folder, made = compiled(name)
     with tempfile.TemporaryDirectory(prefix="miras-damage-") as place:
         copied = Path(shutil.copytree(folder, Path(place) / name))
-        yield copied, Written(written.spec, written.compilation, copied)
+        yield copied, replace(made, folder=copied)
 
 
-def rows_that_fail(folder: Path, written: Written, rows: Iterable[str] = (), first: bool = False) -> list[str]:
+def rows_that_fail(folder: Path, made: Written, rows: Iterable[str] = (), first: bool = False) -> list[str]:
     """Names of the checks that fail: of all but those of texts, or of these; with `first`, of the first one alone."""
     wanted = set(rows)
     chosen = [check for check in CHECKS if (check.run.__name__ in wanted if wanted else check.run.__name__ not in TEXTS)]
     failed = []
-    with open_processes(folder, written.spec.name, written.layer, written.has_kernels) as package:
-        subject = Subject(written.spec.model_dump(by_alias=True), package, quick=True, written=written)
+    with open_processes(folder, made.spec.name, made.layer, made.has_kernels) as package:
+        subject = Subject(made.spec.model_dump(by_alias=True), package, quick=True, written=made)
         for check in chosen:
             if any(not row.passed for row in check_subject(subject, checks=(check,))):
                 failed.append(check.run.__name__)
@@ -115,10 +117,10 @@ def rows_that_fail(folder: Path, written: Written, rows: Iterable[str] = (), fir
 
 def seen_by(name: str, file: str, change: Callable[[str], str], rows: Iterable[str] = ()) -> list[str]:
     """The rows that fail on the package `name` with its `file` changed; the first one, where no rows are named."""
-    with copy_of(name) as (folder, written):
+    with copy_of(name) as (folder, made):
         path = folder / file
         text = path.read_text(encoding="utf-8")
         changed = change(text)
         assert changed != text, f"{file} has changed: the damage is none"
         path.write_text(changed, encoding="utf-8")
-        return rows_that_fail(folder, written, rows, first=not rows)
+        return rows_that_fail(folder, made, rows, first=not rows)

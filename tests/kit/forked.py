@@ -11,7 +11,7 @@ _CONTEXT.set_forkserver_preload(["miras_compiler.store", "miras_compiler.emit.so
 
 
 def exit_code(script: str, folder: Path) -> int:
-    """What a process that runs the script on `folder`, its name there, ends with: 0, 1 after an exception, −9 after SIGKILL."""
+    """The exit code of a process that runs the script on `folder`, its name there: 0, 1 after an exception, −9 after SIGKILL."""
     process = _CONTEXT.Process(target=_run, args=(textwrap.dedent(script), folder))
     process.start()
     process.join()

@@ -1,4 +1,4 @@
-"""What the kernels of packages get wrong in Triton's interpreter, for tests.
+"""Errors of the kernels of packages in Triton's interpreter, for tests.
 
 `python tests/kit/interpret_packages.py WIDTH LENGTHS PACKAGE…` prints by package and entry an error and its limit: outputs, final states
 and every gradient of a sequence of so many tokens, or of several ("1+2") that are packed, at heads of that width. Where the
@@ -38,7 +38,7 @@ def entries(operator: Any, inputs: dict[str, Tensor], state: dict[str, Tensor], 
 
 
 def errors(subject: Subject, width: int, lengths: list[int]) -> dict[str, tuple[float, float]]:
-    """Of every entry the error against the PyTorch form in float64, and what it may be."""
+    """Of every entry the error against the PyTorch form in float64, and its limit."""
     shape = Shape(1, sum(lengths), 1, width, width, width if subject.deep else 0)
     inputs, state = subject.inputs(shape, CALM, torch.float32), subject.state(len(lengths), shape)
     if subject.frozen and len(lengths) > 1:

@@ -117,7 +117,7 @@ def agreement(kernels: Kernels) -> float:
 
 
 def views(kernels: Kernels) -> float:
-    """Arguments that are views give what dense ones do."""
+    """Arguments that are views give the results of dense ones."""
     inputs, state = kernels.draw(1, 9, 2)
     others = [{name: view(x) for name, x in each.items()} for each in (inputs, state)]
     borders = torch.tensor([0, 3, 9], dtype=torch.int32)
@@ -125,7 +125,7 @@ def views(kernels: Kernels) -> float:
 
 
 def expanded(kernels: Kernels) -> float:
-    """Arguments that are one sequence expanded to two give what two equal sequences do."""
+    """Arguments that are one sequence expanded to two give the results of two equal sequences."""
     one = kernels.draw(1, 9)
     inputs, state = ({name: x.expand(2, *x.shape[1:]) if kernels.subject.axes[name][0] == "B" else x for name, x in e.items()} for e in one)
     dense = [{name: x.clone() for name, x in each.items()} for each in (inputs, state)]
@@ -190,7 +190,7 @@ def float16(kernels: Kernels) -> float:
 
 
 def transforms(kernels: Kernels) -> float:
-    """torch.func: gradients, gradients of every sample, and vmap over decays or steps, positions and borders give what loops do."""
+    """torch.func: gradients, gradients of every sample, and vmap over decays or steps, positions and borders give the results of loops."""
     inputs, state = kernels.draw(2, 6, heads=2)
     samples = [{name: x[:, None] for name, x in each.items()} for each in (inputs, state)]
     inputs = {name: x[:, None] if kernels.subject.axes[name][0] == "B" else x for name, x in inputs.items()}

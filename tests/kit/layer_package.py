@@ -16,8 +16,8 @@ from torch import Tensor, nn
 
 from kit.paths import SPECS
 from miras_compiler.compiler import compile_spec
-from miras_compiler.emit.layer import layer_class
 from miras_compiler.spec import Spec, load_spec
+from miras_compiler.spec.exports import layer_class
 
 MODELS = ("linear_attention", "gated_delta_net", "titans_lmm", "yaad", "moneta", "memora")
 DEEP = ("titans_lmm", "yaad", "moneta", "memora")

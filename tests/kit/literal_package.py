@@ -1,4 +1,4 @@
-"""A package that computes the literal model itself: what verification must accept, and raw material for what it must refuse."""
+"""A package that computes the literal model itself: verification must accept it, and refuse planted bugs in it."""
 
 from __future__ import annotations
 
@@ -116,11 +116,11 @@ def state_axes(fields: Mapping[str, Any], model: LiteralModel) -> dict[str, str]
     """Axes of the state's entries; W counts the slots of a window."""
     key = "F" if fields["feature_map"]["kind"] == "polynomial" else "K"
     axes = {name: f"BH{letters.replace('K', key)}" for name, letters in WEIGHT_AXES[fields["memory"]["kind"]].items()}
-    kinds = {"momentum": model.momentum, "start": model.frozen, "pending": model.frozen and model.at_chunk_end}
+    kinds = {"momentum": model.momentum, "start": model.has_grid, "pending": model.has_grid and model.at_chunk_end}
     state = axes | {f"{name}_{kind}": letters for name, letters in axes.items() for kind in kinds if kinds[kind]}
-    if model.frozen:
+    if model.has_grid:
         state["position"] = "B"
-    if model.frozen and model.linear_reads:
+    if model.has_grid and model.linear_reads:
         state["log_beta"] = "BH" + {"head": "", "key_channel": key, "value_channel": "V"}[model.per.get("alpha", "head")]
     if model.kind == "preconditioned":
         state["preconditioner"] = f"BH{key}"

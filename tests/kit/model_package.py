@@ -13,8 +13,8 @@ from torch import Tensor
 from kit.layer_package import load_package
 from kit.paths import SPECS
 from miras_compiler.compiler import compile_spec
-from miras_compiler.emit.model.names import model_name
 from miras_compiler.spec import Spec, load_spec, parse_override
+from miras_compiler.spec.exports import class_stem
 
 DEEP = ("titans_lmm", "yaad")
 TINY = {"vocab_size": 53, "hidden_size": 16, "num_hidden_layers": 2, "num_heads": 2, "head_dim": 8, "intermediate_size": 24}
@@ -38,7 +38,7 @@ def package(name: str, **model: object) -> Any:
 
 def classes(name: str, **model: object) -> tuple[Any, Any, Any]:
     """Configuration, model and language model of a package."""
-    own, called = package(name, **model), model_name(tiny_spec(name))
+    own, called = package(name, **model), class_stem(tiny_spec(name))
     return getattr(own, f"{called}Config"), getattr(own, f"{called}Model"), getattr(own, f"{called}ForCausalLM")
 
 

@@ -1,4 +1,4 @@
-"""Published recurrences, transcribed by hand: what the specs of the same names must compute.
+"""Published recurrences, transcribed by hand: the specs of the same names must compute them.
 
 Every function takes q, k [B,T,H,K], v [B,T,H,V] and its gates by keyword, all plain (decays themselves, not their logarithms), starts from
 a state of zeros and returns o [B,T,H,V]. Papers print the state as V×K or K×V; here S is [B,H,K,V] and keys are rows: o = q S. Scales of q,

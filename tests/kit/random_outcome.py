@@ -1,4 +1,4 @@
-"""What becomes of a drawn spec: refused with reasons, or compiled and held to the literal oracle, and its kernels to the float64 form."""
+"""The outcome of a drawn spec: refused with reasons, or compiled and held to the literal oracle, and its kernels to the float64 form."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ from random import Random
 from typing import Any, Literal, NamedTuple
 
 from miras_compiler import compile_spec, verify_package
-from miras_compiler.bench.checks import SENSITIVE, Row
+from miras_compiler.bench.checks import SENSITIVE, Deviation
 from miras_compiler.bench.children import run_child
 from miras_compiler.compiler import Compilation
 from miras_compiler.derive.rule import describe_rule
@@ -24,22 +24,22 @@ from miras_compiler.verify.checks.contract import CONTRACT
 from miras_compiler.verify.checks.equations import EQUATIONS
 from miras_compiler.verify.checks.gradients import GRADIENTS
 from miras_compiler.verify.checks.sequences import SEQUENCES
-from miras_compiler.verify.package import open_package
+from miras_compiler.verify.package import opened_here
 from miras_compiler.verify.subject import CALM, Subject
 from miras_compiler.verify.verification import check_subject
 
 CLAIMS = (*EQUATIONS, *(check for check in GRADIENTS if check.limit), *SEQUENCES, *CONTRACT)  # differences are too coarse for steep losses
 Verdict = Literal["accepted", "refused", "unstable", "failed"]
-ROUNDING = 1e-4  # what becomes of 1e-16 in a rule that amplifies every change
+ROUNDING = 1e-4  # the size to which 1e-16 grows in a rule that amplifies every change
 WIDE = BLOCK + 8
 LIMIT = 600  # seconds that kernels may take
 
 
 class Outcome(NamedTuple):
-    """`form` of what was compiled; `told`: the reasons of a refusal, or what failed. Seconds of everything; claims that its kernels kept.
+    """`form` of the compiled rule; `told`: the reasons of a refusal, or the failures. Seconds of everything; claims that its kernels kept.
 
-    unstable: at no step size is the rule itself calm, or are gradients steady, and two ways to compute it part company by no more than
-    rounding grows to; or the literal model itself leaves float32 at every step size, and there is nothing to compare with.
+    unstable: at no step size is the rule itself calm, or are gradients steady, and two ways to compute it differ by no more than rounding
+    grows to; or the literal model itself leaves float32 at every step size, and there is nothing to compare with.
     """
 
     verdict: Verdict
@@ -89,7 +89,8 @@ def _outcome(text: str, kernels: bool, whole: bool) -> Outcome:
 
 
 def executed(spec: Spec, package: Path, dims: Mapping[str, int], random: Random) -> tuple[Verdict, tuple[str, ...], int]:
-    """Runs the kernels in float32 in Triton's interpreter, in a process of their own: what they break, and how many claims they keep.
+    """Runs the kernels in float32 in Triton's interpreter, in a process of their own: the claims that they break, and the number that they
+    keep.
 
     An axis has the width that the spec gives it or, now and then, one that is more than a program holds at once.
     """
@@ -98,7 +99,7 @@ def executed(spec: Spec, package: Path, dims: Mapping[str, int], random: Random)
     given = {"package": str(package), "dtype": "float32", "shape": shape, "forced": 4 * tile_length(describe_rule(spec)), "device": "cpu"}
     answer = run_child("check", given, LIMIT, {"TRITON_INTERPRET": "1"})
     told = {row["check"] for row in answer.rows if row["limit"] == math.inf}
-    rows = [Row(**row) for row in answer.rows if row["limit"] != math.inf]
+    rows = [Deviation(**row) for row in answer.rows if row["limit"] != math.inf]
     missed = [row for row in rows if not row.passed]
     said = [f"kernels, {row.check}: {row.entry} ({row.error:.1e} of {row.limit:.1e})" for row in missed]
     said += [f"kernels: {answer.problem}"] if answer.problem else []
@@ -109,7 +110,7 @@ def executed(spec: Spec, package: Path, dims: Mapping[str, int], random: Random)
 
 def verified(spec: Spec, package: Path, form: str) -> tuple[Verdict, str, tuple[str, ...]]:
     """Tries the claims about equations, gradients, sequences and the contract; extreme inputs, precisions and kernels apart."""
-    with open_package(package, spec.name) as opened:
+    with opened_here(package, spec.name) as opened:
         subject = Subject(spec.model_dump(by_alias=True), opened, quick=True)
         if not math.isfinite(subject.amplification):
             return "unstable", form, ("the literal model leaves float32 at every step size",)

@@ -1,7 +1,7 @@
 """Random specs over the whole schema, as the mapping that a spec's text stands for. Every draw is from the `random.Random` that is given.
 
-Choices lean towards what fits the choices before them, so that about two specs of three mean something; no combination is ruled out:
-what may be built and what must be refused is for the compiler to say.
+Choices lean towards values that fit the choices before them, so that about two specs of three mean something; no combination is ruled out:
+the compiler decides which may be built and which must be refused.
 """
 
 from __future__ import annotations
@@ -17,7 +17,7 @@ from miras_compiler.spec.gates import GATE_LETTERS
 Tree = dict[str, Any]
 Item = TypeVar("Item")
 
-FITTING = 0.9  # how often a choice is made among what fits the choices before it
+FITTING = 0.9  # the share of choices among values that fit the choices before
 ACTIVATIONS = ("gelu", "gelu_tanh", "silu", "relu", "tanh", "identity")
 PER = ("head", "key_channel", "value_channel")
 
@@ -148,12 +148,12 @@ class _Draw:
             if (deep or bends) and "chunk_start" in fits:
                 fits += ["chunk_start"] * 3  # all else runs token by token
             chunk["gradient"] = self.one_of(("exact", "chunk_start"), fits=fits)
-        frozen = chunk.get("gradient") == "chunk_start"
+        on_grid = chunk.get("gradient") == "chunk_start"
         if self.chance(0.5) or self.at_end:
             reads = ("after_write", "before_write", "chunk_start")
-            chunk["read"] = self.one_of(reads, fits=reads[2:] if self.at_end else reads if frozen else reads[:2])
+            chunk["read"] = self.one_of(reads, fits=reads[2:] if self.at_end else reads if on_grid else reads[:2])
         if self.chance(0.35):
-            chunk["retention"] = self.one_of(("per_token", "chunk_end"), where=not (frozen and bends), fits=("per_token",))
+            chunk["retention"] = self.one_of(("per_token", "chunk_end"), where=not (on_grid and bends), fits=("per_token",))
         self.tree["chunk"] = chunk
 
     def feature_map(self) -> None:
@@ -209,7 +209,7 @@ class _Draw:
         return gate
 
     def fitting_per(self, name: str) -> Sequence[str]:
-        """How fine a gate of this name may be."""
+        """The granularities that a gate of this name may have."""
         memory, retention, bias = self.tree["memory"]["kind"], self.tree["retention"], self.tree["attentional_bias"]["kind"]
         per_row = name in self.loss_gates and bias in ("huber_norm", "yaad_switch")
         if memory in ("mlp", "swiglu") or name in ("mu", "gamma") or per_row or self.tree["optimizer"]["kind"] == "implicit":

@@ -1,4 +1,4 @@
-"""A small spec as text, and what the compiler says of it."""
+"""A small spec as text, and the compiler's message on it."""
 
 from __future__ import annotations
 

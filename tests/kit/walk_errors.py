@@ -1,4 +1,4 @@
-"""What the walks of packages get wrong, for tests: `python tests/kit/walk_errors.py CASES PACKAGE…`, the last so many of the cases.
+"""Errors of the walks of packages, for tests: `python tests/kit/walk_errors.py CASES PACKAGE…`, the last so many of the cases.
 
 Prints by package and entry an error and its limit. Run with TRITON_INTERPRET=1, in a process of its own: whether Triton interprets is
 decided when it is imported.
@@ -21,7 +21,7 @@ from miras_compiler.spec import load_spec
 from miras_compiler.verify.checks.machine import SINGLE, cast
 from miras_compiler.verify.inputs import Inputs
 from miras_compiler.verify.measure import rms_error
-from miras_compiler.verify.package import Operator, open_package
+from miras_compiler.verify.package import Operator, opened_here
 from miras_compiler.verify.subject import Run, Subject, call, pull_back
 
 SEGMENT = 8
@@ -43,7 +43,7 @@ def entries(run: Run, inputs: Inputs) -> dict[str, Tensor]:
 
 
 def errors(subject: Subject, last: int) -> dict[str, tuple[float, float]]:
-    """The entry of every case that uses most of its limit: the RMS error against the token loop in float64, and what it may be."""
+    """The entry of every case that uses most of its limit: the RMS error against the token loop in float64, and its limit."""
 
     def by_kernels(inputs: Inputs, operator: Operator = subject.package.chunk) -> Any:
         return call(operator, inputs, output_final_state=True, backend="triton")
@@ -67,7 +67,7 @@ def main(last: str, *packages: str) -> None:
     told = {}
     for folder in map(Path, packages):
         spec = load_spec(folder / "spec.yaml")
-        with open_package(folder, spec.name) as package:
+        with opened_here(folder, spec.name) as package:
             importlib.import_module(package.chunk.__module__.replace(".ops", ".kernels")).TABLE.tile = SEGMENT
             told[spec.name] = errors(Subject(spec.model_dump(by_alias=True), package), int(last))
     print(json.dumps(told))

@@ -148,6 +148,7 @@ def test_gradient_checkpointing_gives_the_same_gradients(name: str) -> None:
     assert all(torch.equal(one, other) for one, other in zip(*gradients, strict=True))
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("name", MODELS)
 def test_the_layer_around_the_operator_compiles_without_a_graph_break(name: str, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(f"{small_package(name).__name__}.layer.chunk_{name}", lambda q, k, v, **given: (v * given["eta"][..., None], None))
@@ -156,6 +157,7 @@ def test_the_layer_around_the_operator_compiles_without_a_graph_break(name: str,
     assert distance(compiled(x)[0], layer(x)[0]) < 1e-12
 
 
+@pytest.mark.slow
 @pytest.mark.filterwarnings("ignore:The .grad attribute of a Tensor that is not a leaf")  # torch's own, which it means to hide
 def test_a_compiled_layer_gives_the_same_outputs_and_gradients() -> None:
     layer, x = small_layer("titans_lmm"), hidden(2, 5)

@@ -181,7 +181,7 @@ def test_a_range_that_no_parametrization_keeps_is_refused(gate: str) -> None:
 
 
 def test_the_operator_takes_more_than_a_layer_makes() -> None:
-    """A declared range is the manifest's domain; the argument's letter decides what the rule can take."""
+    """A declared range is the manifest's domain; the argument's letter decides the range of the rule."""
     spec = gates_of(eta="{parametrization: sigmoid, init: 0.5}")
     assert {a.name: a.domain for a in build_interface(describe_rule(spec)).tokens}["eta"] == "[0, 1]"
     module = small_package("gated_delta_net")

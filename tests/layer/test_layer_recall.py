@@ -11,8 +11,8 @@ from torch.nn import functional
 
 from kit.layer_package import package_of
 from kit.paths import SPECS
-from miras_compiler.emit.layer import layer_class
 from miras_compiler.spec import load_spec
+from miras_compiler.spec.exports import layer_class
 
 pytestmark = pytest.mark.slow
 

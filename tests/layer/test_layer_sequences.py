@@ -37,6 +37,7 @@ SETTINGS: tuple[dict[str, object], ...] = (
 )
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("settings", SETTINGS)
 def test_other_settings_of_the_layer_keep_cut_and_packed_sequences(settings: dict[str, object]) -> None:
     spec = small_spec("gated_delta_net", **settings)
@@ -66,7 +67,7 @@ def test_gradients_flow_through_the_cache(name: str) -> None:
 
 @pytest.mark.parametrize("name", MODELS)
 def test_packed_sequences_equal_separate_ones(name: str) -> None:
-    """Twice: what the cache holds behind packed sequences is what it holds behind each."""
+    """Twice: behind packed sequences the cache holds the same as behind each."""
     layer = small_layer(name)
     lengths = [(5, 1, 2), (1, 7, 2)]
     past, own = None, [None, None, None]

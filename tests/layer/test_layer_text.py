@@ -1,4 +1,4 @@
-"""The text of layer.py: formatted as emitted, and only what the spec needs."""
+"""The text of layer.py: formatted as emitted, and without parts that the spec does not need."""
 
 from __future__ import annotations
 
@@ -16,8 +16,9 @@ from miras_compiler.compiler import compile_spec
 from miras_compiler.derive.rule import describe_rule
 from miras_compiler.elements.optimizer import GradientDescent
 from miras_compiler.emit.interface import build_interface
-from miras_compiler.emit.layer import emit_layer, layer_class
+from miras_compiler.emit.layer import emit_layer
 from miras_compiler.spec import Spec, load_spec, parse_spec
+from miras_compiler.spec.exports import layer_class
 from miras_compiler.spec.gates import Gate
 
 PLAIN: dict[str, object] = {"conv": 0, "qk_norm": "none", "activation": "none", "output_norm": "none", "output_gate": False}
@@ -100,12 +101,14 @@ def test_a_gate_of_every_source_starts_at_its_init_per_head(source: str, tmp_pat
         type(layer)(heads=3)
 
 
+@pytest.mark.slow
 def test_a_constant_decay_of_zero_is_a_full_reset(tmp_path: Path) -> None:
     spec = formula_spec(f"alpha: {{source: constant, init: 0}}, eta: {{}}, {LONG}: {{}}")
     layer = layer_of(load_package(compile_spec(spec).write(tmp_path)), spec)
     assert torch.equal(layer.alpha_gate(torch.zeros(1, 1, 12)), torch.full((1, 1, 2), -torch.inf))
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(("per", "width"), [("key_channel", 4), ("value_channel", 6)])
 @pytest.mark.parametrize("source", ["input", "learned", "constant"])
 def test_a_gate_per_channel_has_a_number_per_channel(per: str, width: int, source: str, tmp_path: Path) -> None:
@@ -122,6 +125,7 @@ def test_a_gate_per_channel_has_a_number_per_channel(per: str, width: int, sourc
     assert torch.allclose(alpha, torch.tensor([0.5, 0.75])[:, None].expand(2, width))
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("source", ["input", "learned"])
 def test_several_writes_per_token_have_rows_of_their_own(source: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     """Token t's writes are rows 3t, 3t + 1 and 3t + 2 of keys, values and step sizes."""

@@ -1,4 +1,4 @@
-"""Rows that a layer makes of others: what the operator is handed is what the papers tie, and a cache does not change it."""
+"""Rows that a layer makes of others: the operator gets the rows that the papers tie, with a cache or without."""
 
 from __future__ import annotations
 

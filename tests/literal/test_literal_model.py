@@ -1,4 +1,4 @@
-"""The literal token loop against plain transcriptions of the papers, and what its state means."""
+"""The literal token loop against plain transcriptions of the papers, and the meaning of its state."""
 
 from __future__ import annotations
 
@@ -159,7 +159,7 @@ def test_a_chunk_of_one_token_is_exact_and_keeps_no_chunk_state() -> None:
     ("sigmoid on a linear path per key channel", {"W", "W_start", "position", "log_beta"}),
 ])  # fmt: skip
 def test_final_state_of_a_richer_rule(name: str, entries: set[str]) -> None:
-    """Shapes as drawn for the initial state, so that what comes out can go in."""
+    """Shapes as drawn for the initial state, so that a final state can be an initial one."""
     fields = RULES[name]
     given = draw_inputs(fields, Shape(2, 3, 2, 3, 4), seed=0, eta=0.5, position=2)
     _, final = run(fields, given)

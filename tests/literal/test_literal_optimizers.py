@@ -10,7 +10,7 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor
 
-from kit.literal_rules import BEFORE, FROZEN, HEAD, KEY, MATRIX, MLP, MOMENTUM, RULES, SQUARE, muon, rule
+from kit.literal_rules import BEFORE, HEAD, KEY, MATRIX, MLP, MOMENTUM, ON_GRID, RULES, SQUARE, muon, rule
 from miras_compiler.verify.inputs import Inputs, Shape, draw_inputs
 from miras_compiler.verify.literal import LiteralModel
 from miras_compiler.verify.literal.gates import preconditioner_gain
@@ -87,7 +87,7 @@ def test_muon_adds_the_orthogonalized_momentum() -> None:
 
 def test_muon_at_the_chunks_end_writes_once_per_full_chunk() -> None:
     """Seven tokens in chunks of three: two writes and a sum that waits. LaCT's form: beta_C A + NS(mean(mu) S − Σ eta g)."""
-    fields = rule(optimizer=muon(apply="chunk_end"), gates=MOMENTUM, chunk=FROZEN | {"size": 3, "read": "chunk_start"})
+    fields = rule(optimizer=muon(apply="chunk_end"), gates=MOMENTUM, chunk=ON_GRID | {"size": 3, "read": "chunk_start"})
     given = draw(fields)
     head = Head(given)
     state, speed = head["W"], head["W_momentum"]
@@ -109,7 +109,7 @@ def test_muon_at_the_chunks_end_writes_once_per_full_chunk() -> None:
 
 
 def test_a_chunk_of_one_writes_at_every_token_and_nothing_waits() -> None:
-    fields = rule(optimizer=muon(apply="chunk_end"), gates=MOMENTUM, chunk=FROZEN | {"size": 1, "read": "chunk_start"})
+    fields = rule(optimizer=muon(apply="chunk_end"), gates=MOMENTUM, chunk=ON_GRID | {"size": 1, "read": "chunk_start"})
     given = draw(fields)
     _, final = run(fields, given)
     head = Head(given)
@@ -171,16 +171,16 @@ def test_the_preconditioners_gain_lies_between_two_thirds_and_three_halves() -> 
     assert 2 / 3 < float(gain[2]) < 0.7
 
 
-@pytest.mark.parametrize("frozen", [False, True])
-def test_a_window_measures_the_last_tokens_again(frozen: bool) -> None:
+@pytest.mark.parametrize("on_grid", [False, True])
+def test_a_window_measures_the_last_tokens_again(on_grid: bool) -> None:
     """g_t = Σ_l gamma_{t,l} ∇ℓ(W_r; k_{t−l}, v_{t−l}), over chunk borders, from the sequence's start on; eta is this token's."""
     fields = rule(attentional_bias=SQUARE | {"window": 3}, gates={"alpha": HEAD, "eta": HEAD, "gamma": HEAD})
-    fields |= {"chunk": FROZEN} if frozen else {}
+    fields |= {"chunk": ON_GRID} if on_grid else {}
     given = draw(fields)
     head = Head(given)
     state = start = head["W"]
     for t in range(given.length):
-        start = state if not frozen or t % 4 == 0 else start
+        start = state if not on_grid or t % 4 == 0 else start
         gradient = np.zeros_like(state)
         for back in range(min(3, t + 1)):
             k, v = head["k"][t - back], head["v"][t - back]

@@ -51,7 +51,7 @@ CASES: dict[str, tuple[str, dict[str, Any], str]] = {
     "polynomial features, huber, the key added": (
         "huber_delta", {"feature_map": {"kind": "polynomial"}, "memory": RESIDUAL}, SUBSTITUTE,
     ),
-    "window, frozen": ("omega_net", {"feature_map": {"kind": "identity"}}, "dual"),
+    "window, on a grid": ("omega_net", {"feature_map": {"kind": "identity"}}, "dual"),
     "linear path, decay per key": ("sigmoid_memory", {"chunk.retention": "chunk_end", "gates.alpha": BY_KEY}, "dual"),
     "vector, huber": ("vector_huber", {}, SUBSTITUTE),
     "vector, momentum, a norm of channels": ("vector_huber", {**MOMENTUM, "attentional_bias": HUBER_NORM}, SUBSTITUTE),
@@ -82,7 +82,7 @@ def test_a_tile_is_its_tokens_one_after_another(case: str) -> None:
 
 
 def drawn(rule: UpdateRule) -> tuple[dict[str, Array], dict[str, Array]]:
-    """What comes by token, and the state; in front of the rows of windows those of earlier tokens, the oldest of which is not there."""
+    """The values by token, and the state; in front of the rows of windows those of earlier tokens, the oldest of which is not there."""
     generator = np.random.default_rng(0)
     window = rule.surprise.window
     tokens, state = {}, {}

@@ -35,7 +35,7 @@ def model(request: pytest.FixtureRequest) -> Any:
 
 
 def greedy(model: Any, ids: Tensor, new: int = 6, **options: Any) -> Any:
-    """The prompt and what follows it."""
+    """The prompt and the tokens behind it."""
     return model.generate(ids, max_new_tokens=new, do_sample=False, pad_token_id=0, **options)
 
 

@@ -1,4 +1,4 @@
-"""What models refuse, and what they do in training: configurations, caches, masks, checkpointing, torch.compile."""
+"""Refusals of models, and their behaviour in training: configurations, caches, masks, checkpointing, torch.compile."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""A row of a model does not depend, by a bit in float64 on the CPU, on what stands beside it: neighbours, padding, packing."""
+"""A row of a model does not depend, by a bit in float64 on the CPU, on its neighbours, padding and packing."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Sizes of models: presets meet their parameters for every spec, and what is counted from a spec is what torch counts."""
+"""Sizes of models: presets meet their parameters for every spec, and the count from a spec is torch's count."""
 
 from __future__ import annotations
 
@@ -13,10 +13,10 @@ from kit.model_package import classes, tiny_spec
 from kit.paths import GENERATED, SPEC_FILES, SPECS
 from miras_compiler.derive.rule import describe_rule
 from miras_compiler.emit.interface import build_interface
-from miras_compiler.emit.layer import layer_class
 from miras_compiler.emit.model import count_layer, count_model, sizes_of
 from miras_compiler.errors import SpecError
 from miras_compiler.spec import load_spec
+from miras_compiler.spec.exports import layer_class
 from miras_compiler.spec.model import PRESETS
 
 

@@ -63,14 +63,14 @@ def mixer(name: str, kind: int = 0, **settings: object) -> Any:
 
 
 def output(mixer: Any, x: Tensor, prefix: int = 0) -> Any:
-    """What the model's block has of its mixer for hidden states x [T, D], in one pass."""
+    """The output of the mixer in the model's block for hidden states x [T, D], in one pass."""
     sequences = import_module(type(mixer).__module__.rsplit(".", 1)[0] + ".runtime_sequences").Sequences
     x = functional.pad(x, (0, 0, prefix, 0))[None]
     return mixer(x, None, sequences(1, x.shape[1], None, True, prefix), False)[0][0, prefix:]
 
 
 def read(memory: Any, x: Tensor, state: dict[str, Tensor] | None) -> Any:
-    """What a matrix, or an MLP with a residual, in `state` says of x [D]; the layer's own projections, norm and gate."""
+    """The output of a matrix, or an MLP with a residual, in `state` for x [D], with the layer's own projections, norm and gate."""
     q = functional.silu(memory.q_proj(x)).reshape(memory.heads, -1)
     q = q / torch.sqrt(q.square().sum(-1, keepdim=True) + 1e-6)
     if state is None:

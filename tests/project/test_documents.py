@@ -1,4 +1,4 @@
-"""The documents say what is so: the picture of the layers, the folders that the architecture names, the files that are linked."""
+"""The documents are true: the picture of the layers, the folders that the architecture names, the files that are linked."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""The compiler as a library: public names, what values show of themselves, and what calls say to values that they do not take."""
+"""The compiler as a library: public names, the texts of values, and the errors of calls for values of wrong types."""
 
 from __future__ import annotations
 

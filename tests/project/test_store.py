@@ -1,4 +1,4 @@
-"""A package is written whole or not at all, whoever is killed, interrupted, refused or racing."""
+"""A package is written whole or not at all, though writers are killed, interrupted, refused or racing."""
 
 from __future__ import annotations
 
@@ -38,7 +38,7 @@ PRELUDE = """
 
 
 def run(script: str, folder: Path) -> int:
-    """What a process ends with that runs PRELUDE and the script on `folder`."""
+    """The exit code of a process that runs PRELUDE and the script on `folder`."""
     return exit_code(textwrap.dedent(PRELUDE) + textwrap.dedent(script), folder)
 
 
@@ -224,7 +224,7 @@ def test_processes_that_write_the_same_package_take_turns(tmp_path: Path) -> Non
 
 
 def watch(file: Path, writers: list[subprocess.Popen[bytes]]) -> Iterator[str | None]:
-    """What a reader finds in `file` while the writers are at work, from the first time it is there: None if it is missing."""
+    """The contents of `file` that a reader finds while the writers are at work, from the first time it is there: None if it is missing."""
     while not file.exists() and any(writer.poll() is None for writer in writers):
         pass
     while any(writer.poll() is None for writer in writers):

@@ -18,7 +18,7 @@ from miras_compiler.compiler import compile_spec
 from miras_compiler.derive import derive_update_rule
 from miras_compiler.elements.kinds import KINDS
 from miras_compiler.spec import Spec, load_spec
-from miras_compiler.verify.package import open_package
+from miras_compiler.verify.package import opened_here
 
 DUAL = "dual"  # docs/mathematics.md §7, form 1
 DUAL_PER_TOKEN = "dual_per_token"  # 1b
@@ -161,7 +161,7 @@ def test_every_value_of_a_switch_is_used(key: str) -> None:
 
 
 def values_at(tree: dict[str, Any], path: list[str]) -> Iterator[Any]:
-    """What stands at a path of keys, where * is any key; nothing where the path does not lead anywhere."""
+    """The values at a path of keys, where * is any key; none where the path does not lead anywhere."""
     first, *rest = path
     for value in tree.values() if first == "*" else [tree[first]] if first in tree else []:
         if not rest:
@@ -209,7 +209,7 @@ def tokens(name: str, inputs: list[dict[str, Any]]) -> Tokens:
     return made
 
 
-# From random tokens: what the operator is given besides them, and what the published recurrence is given besides q, k, v.
+# From random tokens: the operator's other arguments, and those of the published recurrence besides q, k, v.
 GAMMA = torch.tensor(read("retnet").gates["alpha"].init, dtype=torch.float64)[: SIZES["H"]]
 DECAY_RATE = torch.tensor([-0.5, -1.0, -2.0], dtype=torch.float64)  # A of Mamba-2, per head
 OPERATOR: dict[str, Callable[[Tokens], Tokens]] = {
@@ -234,9 +234,10 @@ RECURRENCE: dict[str, Callable[[Tokens], Tokens]] = {
 }
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("name", RECURRENCE)
 def test_the_chunk_form_is_the_published_recurrence(name: str, tmp_path: Path) -> None:
-    with open_package(compile_spec(read(name)).write(tmp_path), name) as package:
+    with opened_here(compile_spec(read(name)).write(tmp_path), name) as package:
         given = tokens(name, package.manifest["inputs"])
         given |= OPERATOR[name](given) if name in OPERATOR else {}
         o, _ = package.chunk(**given)

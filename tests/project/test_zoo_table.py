@@ -1,4 +1,4 @@
-"""The table of the shipped specs is what the compiler finds. With `--update-generated` it is rewritten, and README's with it."""
+"""The table of the shipped specs holds the compiler's own verdicts. With `--update-generated` it is rewritten, and README's with it."""
 
 from __future__ import annotations
 
@@ -46,7 +46,7 @@ def table_text() -> str:
 
 
 def facts(spec: Spec) -> dict[str, Any]:
-    """What the table holds of a spec; a sensitivity is measured where the rule is not the one that was measured."""
+    """The entry of a spec in the table; a sensitivity is measured where the rule is not the one that was measured."""
     old = read_zoo().get(spec.name)
     rule = rule_digest(spec)
     found = Sensitivity(old.early, old.late) if old is not None and old.rule == rule else measured(spec)
@@ -55,7 +55,7 @@ def facts(spec: Spec) -> dict[str, Any]:
 
 
 def quick_facts(spec: Spec) -> dict[str, Any]:
-    """What its package says, which is held against the compiler elsewhere."""
+    """The sensitivity in its package, which is held against the compiler elsewhere."""
     manifest = json.loads((GENERATED / spec.name / "manifest.json").read_text(encoding="utf-8"))
     (state,) = (line["value"] for line in manifest["cost"] if line["what"] == "state")
     parts = {part: getattr(spec, part).kind for part in ("memory", "attentional_bias", "retention", "optimizer")}

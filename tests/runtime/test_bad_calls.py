@@ -1,4 +1,4 @@
-"""Bad calls of the operators of all packages: each is refused by a ValueError that names the argument, what was expected, and what came."""
+"""Bad calls of the operators of all packages: each is refused by a ValueError that names the argument, the expectation, and the value."""
 
 from __future__ import annotations
 
@@ -40,7 +40,7 @@ TENSORS: dict[str, Callable[[Tensor], Any]] = {  # in place of any tensor of num
     "sparse": Tensor.to_sparse, "nested": nested, "quantized": quantized, "meta": lambda x: x.to("meta"),
     "axis more": lambda x: x[None], "axis less": lambda x: x[0], "longer": lambda x: torch.cat((x, x), -1), "number alone": Tensor.sum,
 }  # fmt: skip
-DEFINING = {("q", "longer"), ("q", "meta"), ("v", "longer")}  # what others are held against, which are refused in its place
+DEFINING = {("q", "longer"), ("q", "meta"), ("v", "longer")}  # the argument that others are compared with, which are refused in its place
 STATES: dict[str, Callable[[dict[str, Tensor]], Any]] = {
     "tuple": lambda state: tuple(state.values()), "list": lambda state: list(state.values()), "string": lambda state: "zeros",
     "number": lambda state: 0, "foreign": lambda state: SimpleNamespace(**state), "numbered": lambda state: dict(enumerate(state.values())),
@@ -58,7 +58,7 @@ OPTIONS = {"output_final_state": ["yes", 1, None, torch.tensor(True)], "backend"
 
 
 def bad_calls(given: dict[str, Any]) -> Iterator[tuple[str, str, dict[str, Any]]]:
-    """Every bad call: the argument, what is wrong with it, and the arguments."""
+    """Every bad call: the argument, its fault, and the arguments."""
     for name in given.keys() - {"initial_state", "erase_write_key"}:
         for wrong, change in TENSORS.items():
             if (name, wrong) not in DEFINING:

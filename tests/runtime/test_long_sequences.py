@@ -14,7 +14,7 @@ from kit.literal_rules import RULES
 from kit.paths import SPECS
 from miras_compiler import compile_spec, load_spec
 from miras_compiler.verify.checks import guards
-from miras_compiler.verify.package import open_package
+from miras_compiler.verify.package import opened_here
 from miras_compiler.verify.subject import Subject
 from miras_compiler.verify.verification import check_subject
 
@@ -26,7 +26,7 @@ CHECK = next(check for check in guards.GUARDS if check.run is guards.many_tokens
 def test_a_linear_rule_holds_its_digits_over_many_tokens(name: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(guards, "MANY", 8_000)
     spec = load_spec(SPECS / f"{name}.yaml")
-    with open_package(compile_spec(spec).write(tmp_path), name) as package:
+    with opened_here(compile_spec(spec).write(tmp_path), name) as package:
         (row,) = check_subject(Subject(spec.model_dump(by_alias=True), package), checks=[CHECK])
     assert row.passed, row.note
     assert row.error is not None

@@ -24,6 +24,7 @@ from miras_compiler.spec import digest, load_spec, normalized_yaml
 
 RESET, LENGTH = 6, 15
 NAMES = ("titans_linear", "titans_lmm")  # exact; gradients of a chunk at its start, two weights
+QUICK_FIRST = [pytest.param(name, marks=[pytest.mark.slow] * (name != "titans_linear")) for name in NAMES]
 State = dict[str, Tensor]
 
 
@@ -60,6 +61,7 @@ def forms(package: Any, name: str) -> list[Any]:
     return [getattr(package.ops, f"{form}_{name}") for form in ("naive_recurrent", "chunk", "fused_recurrent")]
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("name", [pytest.param(name, marks=pytest.mark.thorough) if name == "titans_lmm" else name for name in NAMES])
 def test_what_lies_between_two_resets_is_a_sequence_of_its_own(name: str) -> None:
     (given, start), (package, plain) = arguments(name), packages(name)
@@ -70,7 +72,7 @@ def test_what_lies_between_two_resets_is_a_sequence_of_its_own(name: str) -> Non
         torch.testing.assert_close(o, expected, rtol=1e-10, atol=1e-12)
 
 
-@pytest.mark.parametrize("name", NAMES)
+@pytest.mark.parametrize("name", QUICK_FIRST)
 def test_a_state_that_is_passed_on_knows_where_it_returns_to(name: str) -> None:
     """Token by token, as in decoding; and behind a whole memory the state is the initial one, without momentum."""
     (given, start), (package, _) = arguments(name), packages(name)
@@ -90,7 +92,7 @@ def test_a_state_that_is_passed_on_knows_where_it_returns_to(name: str) -> None:
         torch.testing.assert_close(state[entry], x, rtol=1e-10, atol=1e-12)
 
 
-@pytest.mark.parametrize("name", NAMES)
+@pytest.mark.parametrize("name", QUICK_FIRST)
 def test_packed_sequences_count_each_from_its_own_start(name: str) -> None:
     (given, start), (package, _) = arguments(name, batch=1), packages(name)
     borders = [0, 7, 7, 8, LENGTH]
@@ -154,6 +156,7 @@ print("same")
 """
 
 
+@pytest.mark.slow
 @pytest.mark.skipif(sys.platform != "linux", reason="Triton has wheels for Linux only")
 def test_kernels_begin_anew_as_the_forms_in_pytorch_do() -> None:
     """Tiles in Triton's interpreter, forward and backward."""

@@ -1,4 +1,4 @@
-"""Whether Triton can be used, where it is there, is missing, or fails when it is imported."""
+"""Triton is used where it is there, and its absence or a failing import is reported."""
 
 from __future__ import annotations
 

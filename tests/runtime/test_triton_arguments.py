@@ -42,7 +42,7 @@ def errors(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFact
 
 
 def interpreted(*command: str) -> str:
-    """What a Python program prints in Triton's interpreter."""
+    """The output of a Python program in Triton's interpreter."""
     environment = {**os.environ, "TRITON_INTERPRET": "1", "PYTHONPATH": "."}
     done = subprocess.run([sys.executable, *command], capture_output=True, text=True, env=environment, check=False)
     assert done.returncode == 0, done.stderr

@@ -1,4 +1,4 @@
-"""What happens where a launch, or all of them, fail on a user's GPU: the next one, and at last the PyTorch form, each with one warning."""
+"""A launch that fails on a user's GPU gives way to the next one, and at last to the PyTorch form, each with one warning."""
 
 from __future__ import annotations
 
@@ -58,7 +58,7 @@ def compiled(name: str) -> Compilation:
 
 @contextlib.contextmanager
 def loaded(name: str) -> Iterator[ModuleType]:
-    """The operators of a package, loaded anew: what one test's launches did shall not be known to the next."""
+    """The operators of a package, loaded anew: one test's launches must not be known to the next."""
     package = compiled(name).load().__name__
     try:
         yield importlib.import_module(f"{package}.ops")

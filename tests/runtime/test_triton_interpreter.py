@@ -27,8 +27,8 @@ SIZES = {  # length of a chunk, widths of keys and of the hidden layer; 96 is tw
     "linear_attention": (64, 16, 0), "gated_delta_net": (64, 24, 0), "yaad": (32, 16, 24), "titans_lmm": (32, 16, 96),
 }  # fmt: skip
 OTHERS = ("linear_attention", "yaad", "titans_lmm")
-FROZEN = {"size": 16, "gradient": "chunk_start", "read": "chunk_start"}
-SHORT, PAIRS = {**FROZEN, "size": 5}, {**FROZEN, "size": 2}
+ON_GRID = {"size": 16, "gradient": "chunk_start", "read": "chunk_start"}
+SHORT, PAIRS = {**ON_GRID, "size": 5}, {**ON_GRID, "size": 2}
 
 
 @pytest.mark.parametrize("name", ["gated_delta_net", *(pytest.param(name, marks=pytest.mark.thorough) for name in OTHERS)])
@@ -77,13 +77,13 @@ def broken(sections: dict[str, Any], widths: tuple[int, int, int], folder: Path,
 def test_kernels_invert_the_derivative_of_a_regularizer(generator: str, inverse: str, tmp_path: Path) -> None:
     """By asinh, and by bisection on the positive numbers and on (0, 1)."""
     retention = {"kind": "bregman", "generator": generator, "inverse": inverse}
-    assert broken({"retention": retention, "chunk": FROZEN}, (16, 16, 0), tmp_path, 3) == []
+    assert broken({"retention": retention, "chunk": ON_GRID}, (16, 16, 0), tmp_path, 3) == []
 
 
 def test_kernels_have_every_function_of_a_formula(tmp_path: Path) -> None:
     """asinh, atan and erf, whose slopes 1/√(1 + x²), 1/(1 + x²) and 2 exp(−x²)/√π are found, too; high powers of negative numbers."""
     loss = "sum(asinh(u - v)**2 + (u - v)*atan(u - v) + (u - v)*erf(2*(u - v)) + ((u - v)/3)**6)"
-    assert broken({"attentional_bias": {"kind": "formula", "loss": loss}, "chunk": FROZEN}, (16, 16, 0), tmp_path, 3) == []
+    assert broken({"attentional_bias": {"kind": "formula", "loss": loss}, "chunk": ON_GRID}, (16, 16, 0), tmp_path, 3) == []
 
 
 FOUND = {

@@ -1,4 +1,4 @@
-"""Schedules: where a chunk program is cut, and that the kernels together compute what the program and its adjoint do."""
+"""Schedules: where a chunk program is cut, and the kernels together compute the program and its adjoint."""
 
 from __future__ import annotations
 
@@ -77,7 +77,7 @@ def test_a_solve_keeps_digits_that_other_products_lose() -> None:
 
 @pytest.mark.slow
 def test_what_a_layernorm_reads_is_not_rounded_by_a_buffer() -> None:
-    """What is read of the weights and the momentum of the chunk's start: a rest of either would stay in the gradient of its decay."""
+    """The reads of the weights and the momentum of the chunk's start: a rest of either would stay in the gradient of its decay."""
     program = run_passes(enter_chunk(compilation("titans_lmm").program))
     found = [node for node in projections(program) if isinstance(node, Contract)]
     assert {name for node in found for name in (arg.name for arg in node.args if isinstance(arg, State))} == {"W2", "W2_momentum"}
@@ -211,8 +211,8 @@ def test_a_linear_path_counts_its_decay_in_the_chunk_in_progress_alone(tmp_path:
     made = compile_spec(parse_spec(json.dumps({"name": "on_a_path", **fields, "chunk": chunk, "gates": gates}), "on_a_path.yaml"))
     assert made.schedule is not None
     report = verify_package(made.spec, made.write(tmp_path), quick=True)
-    assert not [row for row in report.rows if row.check == "triton" and not row.passed]
-    assert any(row.check == "triton" for row in report.rows)
+    assert not [row for row in report.findings if row.check == "triton" and not row.passed]
+    assert any(row.check == "triton" for row in report.findings)
 
 
 @pytest.mark.slow

@@ -1,4 +1,4 @@
-"""What is said of kernels: bytes that cross between them, what is computed again, registers and shared memory."""
+"""Facts about kernels: bytes that cross between them, tiles that are computed again, registers and shared memory."""
 
 from __future__ import annotations
 

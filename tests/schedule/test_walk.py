@@ -29,7 +29,7 @@ needs_triton = pytest.mark.skipif(importlib.util.find_spec("triton") is None, re
 LENGTHS = dict.fromkeys(("k", "v", "n", "n1", "n2", "p", "p2"), 3) | {"j": 2}  # the rows that Muon multiplies may be keys, or hidden
 SMALL: dict[str, object] = {"chunk.size": 5}
 ONE_CASE = ("a total that is found by bisection", "Muon for every token, windows with features")  # long ones, in Triton's interpreter
-WALKED: dict[str, dict[str, dict[str, object]]] = {  # by what their walks have that others have not
+WALKED: dict[str, dict[str, dict[str, object]]] = {  # by the features of their walks
     "a bias that no triangle solves": {"huber_delta": {}},
     "decays per channel, three keys, two writes a token": {"rwkv7": {}, "delta_product": {}},
     "a mirror map, and a state that is read along a line": {"entropy_memory": SMALL, "moneta": SMALL},
@@ -46,7 +46,7 @@ def walk_of(name: str) -> Walk:
 
 
 def drawn(leaf: Leaf, random: np.random.Generator) -> NDArray[np.float64]:
-    """Values of order 1; logarithms of decays, and what is above 0."""
+    """Values of order 1; logarithms of decays, and positive values."""
     x = random.standard_normal([LENGTHS[axis] for axis in leaf.axes])
     if leaf.name.startswith("log_"):
         return -0.1 * np.abs(x)
@@ -55,7 +55,7 @@ def drawn(leaf: Leaf, random: np.random.Generator) -> NDArray[np.float64]:
 
 @pytest.mark.parametrize("name", ["huber_delta", "moneta", "lact", "omega_net", "rwkv7", "vector_delta", "preconditioned_gdn", "atlas"])
 def test_the_adjoint_of_every_phase_is_that_of_finite_differences(name: str) -> None:
-    """⟨d after, change of what comes out⟩ = ⟨d before, change of what goes in⟩, entries that a phase leaves alone included."""
+    """⟨d after, change of the outputs⟩ = ⟨d before, change of the inputs⟩, entries that a phase leaves alone included."""
     walk, random = walk_of(name), np.random.default_rng(0)
     for phase in walk.phases:
         leaves = {leaf.name: leaf for leaf in leaves_of(phase.program)}
@@ -75,7 +75,7 @@ def test_the_adjoint_of_every_phase_is_that_of_finite_differences(name: str) -> 
 
 
 def behind(program: Program, values: dict[str, NDArray[np.float64]]) -> dict[str, NDArray[np.float64]]:
-    """What the program gives, and the values that it leaves as they are."""
+    """The outputs of the program, and the values that it leaves as they are."""
     return values | interpret(program, {each: values[each] for each in leaves_named(program)}, LENGTHS)
 
 
@@ -85,7 +85,7 @@ def leaves_named(program: Program) -> list[str]:
 
 @pytest.mark.parametrize("name", ["atlas", "lact", "memora"])
 def test_products_of_matrices_are_products_and_others_are_sums(name: str) -> None:
-    """No tile of three axes is formed, and what a program computes stays the same."""
+    """No tile of three axes is formed, and the program computes the same function."""
     rule, random = derive_update_rule(load_spec(f"specs/{name}.yaml")), np.random.default_rng(1)
     for program in (rule.step.program, rule.step.chunk_end):
         if program is None:

@@ -14,7 +14,7 @@ from kit.expression_value import value
 from kit.spec_texts import parsed
 from miras_compiler.advice import convexity_of
 from miras_compiler.analysis.convexity import Convexity, classify_convexity
-from miras_compiler.analysis.curvature import shape_of
+from miras_compiler.analysis.curvature import curvature_of
 from miras_compiler.cli import main
 from miras_compiler.expressions.formula import FormulaError, names_in, parse_formula
 
@@ -89,7 +89,7 @@ def test_no_loss_that_is_proven_convex_bends_the_other_way(text: str, seed: int)
         loss = parse_formula(text, names_in(text))
     except FormulaError:
         return
-    if not shape_of(loss, GATES).convex:
+    if not curvature_of(loss, GATES).convex:
         return
     random = np.random.default_rng(seed)
     others = {"v": random.normal(size=3), "delta": 1.5, "width": random.normal(), "share": random.random()}

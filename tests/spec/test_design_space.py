@@ -1,4 +1,4 @@
-"""README's design-space table is what `miras list --space` prints. With `--update-generated` it is rewritten instead."""
+"""README's design-space table is the output of `miras list --space`. With `--update-generated` it is rewritten instead."""
 
 from __future__ import annotations
 
@@ -56,7 +56,7 @@ def test_every_kind_is_a_row_with_its_formula_two_verdicts_and_two_kernels(table
     assert [row[0].strip(" `") for row in rows] == [kind for kinds in KINDS.values() for kind in kinds]
     assert [row[1].strip().replace("\\|", "|") for row in rows] == [element.formula for element in elements]
     assert all(len(row) == 6 and all(cell.strip() for cell in row) for row in rows)
-    for row in rows:  # what is accepted has kernels; the only refusals are sizes, with the bytes and the widths that fit
+    for row in rows:  # every accepted spec has kernels; the only refusals are sizes, with the bytes and the widths that fit
         for form, kernel in ((row[2].strip(), row[3].strip()), (row[4].strip(), row[5].strip())):
             refusal = r"walk; refused: a state with .* takes \d+ bytes of registers; one with .* would fit"
             assert form.startswith("refused") == (kernel == "–")

@@ -1,4 +1,4 @@
-"""The design space is that of docs/mathematics.md: every kind is there, and its mathematics is what the tables print."""
+"""The design space is that of docs/mathematics.md: every kind is there, and its mathematics is that of the tables."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""docs/reference.md is what the schema says. With `--update-generated` it is rewritten instead."""
+"""docs/reference.md is made of the schema. With `--update-generated` it is rewritten instead."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Every wrong spec is told with its place, what is wrong, why, and what to do; and the disk is as it was."""
+"""Every wrong spec is refused with place, fault, cause and remedy; and the disk is as it was."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""The JSON Schema for editors takes the specs that the compiler takes, and marks what it can see to be wrong."""
+"""The JSON Schema for editors takes the specs that the compiler takes, and marks the faults that it can see."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""What docs/mathematics.md leaves undefined is refused when a spec is checked, and the refusal names what is missing."""
+"""A check refuses a spec that docs/mathematics.md leaves undefined, and names the definition that is missing."""
 
 from __future__ import annotations
 
@@ -20,7 +20,7 @@ DECAYED = {"retention": {"kind": "l2", "order": "before_gradient"}}
 PRIMAL = {"retention": {"kind": "weight_norm", "order": "before_gradient"}}
 RATIO = {"retention": {"kind": "f_divergence", "generator": "t*log(t)"}}
 VECTOR = {"memory": {"kind": "vector"}}
-FROZEN = {"size": 4, "gradient": "chunk_start"}
+ON_GRID = {"size": 4, "gradient": "chunk_start"}
 
 UNDEFINED: list[tuple[Fields, str]] = [
     ({"optimizer": STEPS, **WINDOW, **DECAYED}, "a window with several steps per token"),
@@ -36,12 +36,12 @@ UNDEFINED: list[tuple[Fields, str]] = [
     ({"optimizer": IMPLICIT, **DECAYED, "fine": "eta"}, "eta is per key_channel with the optimizer implicit"),
     ({"optimizer": {"kind": "muon"}, **VECTOR}, "the optimizer muon needs a memory of matrices"),
     (
-        {"optimizer": AT_END, "retention": {"kind": "elastic_net"}, "chunk": {**FROZEN, "read": "chunk_start"}},
+        {"optimizer": AT_END, "retention": {"kind": "elastic_net"}, "chunk": {**ON_GRID, "read": "chunk_start"}},
         "muon at the chunk's end under the retention elastic_net",
     ),
     ({"optimizer": MOMENTUM, **RATIO}, "the retention f_divergence has no momentum"),
     (
-        {"retention": {"kind": "elastic_net"}, "chunk": {**FROZEN, "retention": "chunk_end"}},
+        {"retention": {"kind": "elastic_net"}, "chunk": {**ON_GRID, "retention": "chunk_end"}},
         "chunk.retention: chunk_end has no meaning here",
     ),
     ({**VECTOR, "feature_map": {"kind": "polynomial"}}, "polynomial features for a vector memory"),

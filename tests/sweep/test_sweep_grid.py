@@ -1,4 +1,4 @@
-"""GRID.yaml: its points, and what is said of a grid that is wrong."""
+"""GRID.yaml: its points, and the messages on a wrong grid."""
 
 from __future__ import annotations
 

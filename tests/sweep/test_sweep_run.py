@@ -1,4 +1,4 @@
-"""`miras sweep` on a task, on the CPU: what it finds, and what becomes of it when workers are killed or files are torn."""
+"""`miras sweep` on a task, on the CPU: its results, also when workers are killed or files are torn."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Tasks: what is asked has been shown, and a seed says everything."""
+"""Tasks: every answer has been shown, and a seed determines everything."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""What `miras train` reads: texts, tokenizers, genomes; and the sequences that steps are made of."""
+"""The data of `miras train`: texts, tokenizers, genomes; and the sequences that steps are made of."""
 
 from __future__ import annotations
 

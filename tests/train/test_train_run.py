@@ -1,4 +1,4 @@
-"""`miras train` on a task, on the CPU: a run's folder, and what becomes of it when the run is killed or goes wrong."""
+"""`miras train` on a task, on the CPU: a run's folder, also when the run is killed or goes wrong."""
 
 from __future__ import annotations
 

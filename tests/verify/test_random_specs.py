@@ -1,4 +1,4 @@
-"""Every spec is refused with a cause, or compiles and passes the literal oracle; and what random specs have found stays found."""
+"""Every spec is refused with a cause, or compiles and passes the literal oracle; and faults that random specs have found stay found."""
 
 from __future__ import annotations
 
@@ -91,11 +91,11 @@ def test_a_generator_that_cannot_be_inverted_is_refused(kind: str, generator: st
 
 AT_CHUNK_END = {"kind": "muon", "apply": "chunk_end"}
 ERASE = {"kind": "gradient_descent", "erase_key": True}
-FROZEN = {"size": 4, "gradient": "chunk_start"}
+ON_GRID = {"size": 4, "gradient": "chunk_start"}
 FOUND = {
     "the weight in a window of one token counts": spec("eta alpha gamma", attentional_bias={"kind": "l2", "window": 1}),
     "and where surprises are known at once, and orthogonalized": spec(
-        "eta alpha gamma mu", attentional_bias={"kind": "log_cosh", "window": 1}, optimizer={"kind": "muon"}, chunk=FROZEN
+        "eta alpha gamma mu", attentional_bias={"kind": "log_cosh", "window": 1}, optimizer={"kind": "muon"}, chunk=ON_GRID
     ),
     "a gradient of 0 may be rounding: a clip hides the threshold": spec(
         "eta alpha delta", attentional_bias={"kind": "huber_norm", "clip": 0.01}
@@ -105,17 +105,17 @@ FOUND = {
         optimizer={"kind": "implicit"},
     ),
     "nothing decays a state that is written at the chunk's end": spec(
-        "eta mu", retention={"kind": "none"}, optimizer=AT_CHUNK_END, chunk={**FROZEN, "read": "chunk_start"}
+        "eta mu", retention={"kind": "none"}, optimizer=AT_CHUNK_END, chunk={**ON_GRID, "read": "chunk_start"}
     ),
     "a chunk of one token is full at once": spec(
         "eta alpha mu", optimizer=AT_CHUNK_END, chunk={"size": 1, "gradient": "chunk_start", "read": "chunk_start"}
     ),
     "a linear path is left at the chunk's end": spec(
         "eta alpha mu", retention={"kind": "sigmoid"}, optimizer=AT_CHUNK_END,
-        chunk={**FROZEN, "read": "chunk_start", "retention": "chunk_end"},
+        chunk={**ON_GRID, "read": "chunk_start", "retention": "chunk_end"},
     ),
     "a write that does not read the state that entered the chunk": spec(
-        "eta alpha", attentional_bias={"kind": "dot_product"}, chunk={**FROZEN, "size": 16}
+        "eta alpha", attentional_bias={"kind": "dot_product"}, chunk={**ON_GRID, "size": 16}
     ),
     "a token reads before the first of its writes": spec(
         "eta alpha", retention={"kind": "l2", "order": "before_gradient"}, optimizer={"kind": "gradient_descent", "steps": 2},
@@ -128,10 +128,10 @@ FOUND = {
     "the keys that erase have the step size of their channel, too": spec("eta:key_channel alpha", optimizer=ERASE),
     "and what is added meanwhile that of its own": spec("eta:value_channel alpha:value_channel", optimizer=ERASE),
     "on a linear path every channel has its own decay": spec(
-        "eta alpha:key_channel", retention={"kind": "sigmoid"}, chunk={**FROZEN, "retention": "chunk_end"}
+        "eta alpha:key_channel", retention={"kind": "sigmoid"}, chunk={**ON_GRID, "retention": "chunk_end"}
     ),
     "and also where every token's step is orthogonalized": spec(
-        "eta alpha mu", retention={"kind": "sigmoid"}, optimizer={"kind": "muon"}, chunk={**FROZEN, "retention": "chunk_end"}
+        "eta alpha mu", retention={"kind": "sigmoid"}, optimizer={"kind": "muon"}, chunk={**ON_GRID, "retention": "chunk_end"}
     ),
     "a chunk of one token is read before it is written, where its start is": spec(
         "eta alpha", chunk={"size": 1, "gradient": "chunk_start", "read": "chunk_start"}
@@ -164,7 +164,7 @@ FOUND = {
     "the hyperbolic cosine of a large error has a logarithm": spec(
         "eta alpha mu", memory={"kind": "mlp", "layers": 3}, attentional_bias={"kind": "log_cosh", "clip": 1.0},
         optimizer=AT_CHUNK_END | {"coefficients": "lact"}, retention={"kind": "kl", "slice": "output", "total": 16.0},
-        chunk=FROZEN | {"read": "chunk_start", "retention": "chunk_end"},
+        chunk=ON_GRID | {"read": "chunk_start", "retention": "chunk_end"},
     ),
     "a length has a derivative where its square is hardly a number": spec(
         "eta alpha", attentional_bias={"kind": "formula", "loss": "norm(exp(-400*(u - v)**2))"}
@@ -219,7 +219,7 @@ SENSED = {"check": "calm: sensitivity", "entry": "", "error": 900.0, "limit": ma
 def test_the_rows_of_kernels_decide(
     rows: list[dict[str, Any]], problem: str, verdict: str, told: list[str], monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """What a child process says, that it comes to its end, and whether a row that is missed is one of rounding alone."""
+    """The rows of a child process, its end, and the rows that rounding alone misses."""
     monkeypatch.setattr(random_outcome, "run_child", lambda *_: Answer(rows, problem))
     dims = {"K": random_outcome.WIDE, "V": random_outcome.WIDE}
     given = parse_spec(json.dumps(spec("eta alpha")), "found.yaml")

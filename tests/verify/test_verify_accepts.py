@@ -15,14 +15,16 @@ from miras_compiler.verify.checks import CHECKS
 from miras_compiler.verify.checks.gradients import along_directions
 from miras_compiler.verify.inputs import Inputs
 from miras_compiler.verify.measure import Tally
-from miras_compiler.verify.report import Row
+from miras_compiler.verify.report import Finding
 from miras_compiler.verify.subject import Result, Subject
 from miras_compiler.verify.verification import check_subject
+
+pytestmark = pytest.mark.slow
 
 UNGUARDED = {"small_inputs"}  # the literal model divides by powers of norms as they are: it is made for float64
 
 
-def refusals(fields: Mapping[str, Any], without: Container[str] = ()) -> list[Row]:
+def refusals(fields: Mapping[str, Any], without: Container[str] = ()) -> list[Finding]:
     """The rows that fail, of all but those `without`: names of checks or of their groups."""
     subject = Subject(fields, literal_package(fields), quick=True)
     checks = [check for check in CHECKS if check.check not in without and check.run.__name__ not in without]

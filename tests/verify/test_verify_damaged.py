@@ -148,9 +148,13 @@ def test_a_package_that_ends_its_process_fails_its_rows(case: str) -> None:
         if case == "when it is called":
             assert rows_that_fail(folder, written, ("exports", "literal_forward", "literal_trace")) == ["literal_forward", "literal_trace"]
         else:
-            report = verify_package(written.spec, folder, quick=True, compilation=written.compilation)
+            report = verify_package(
+                written.spec,
+                folder,
+                quick=True,
+            )
             assert not report.passed
-            assert [row.subject for row in report.rows] == ["imports, and exports its operators and its layer"]
+            assert [row.subject for row in report.findings] == ["imports, and exports its operators and its layer"]
 
 
 def test_a_package_that_leaves_politely_when_it_is_called_fails_its_rows() -> None:

@@ -1,4 +1,4 @@
-"""What verification is made of: how a package is opened, how errors are measured, and the report."""
+"""The parts of verification: opening a package, measuring errors, and the report."""
 
 from __future__ import annotations
 
@@ -14,15 +14,18 @@ from kit.literal_package import fields_of, literal_package
 from kit.paths import SPECS
 from miras_compiler import compile_spec
 from miras_compiler.errors import InputError
+from miras_compiler.records import Origin
 from miras_compiler.spec import digest, load_spec
-from miras_compiler.verify import Report, Row, verify_package
+from miras_compiler.verified import verify_package
+from miras_compiler.verify import Finding, Report
 from miras_compiler.verify.checks import CHECKS, Check
 from miras_compiler.verify.measure import Tally, largest_error, rms_error
-from miras_compiler.verify.package import open_package
+from miras_compiler.verify.package import opened_here
 from miras_compiler.verify.process import host
 from miras_compiler.verify.subject import Subject
 from miras_compiler.verify.verification import check_subject
 
+ORIGIN = Origin("miras verify x", "cpu", {"torch": "2.11.0"}, 0)
 PACKAGE = {
     "__init__.py": "from .ops import chunk_x\n",
     "recurrent.py": "def naive_recurrent_x():\n    return 'VERSION'\n\ntrace_x = naive_recurrent_x\n",
@@ -42,7 +45,7 @@ def write(folder: Path, version: str = "one", **others: str) -> Path:
 def test_a_package_is_read_from_source_and_forgotten(tmp_path: Path) -> None:
     before = set(sys.modules)
     for version in ("one", "two"):
-        with open_package(write(tmp_path / "x", version), "x") as package:
+        with opened_here(write(tmp_path / "x", version), "x") as package:
             operators = (package.naive_recurrent, package.torch_chunk, package.chunk, package.fused_recurrent, package.trace)
             assert {operator() for operator in operators} == {version}
             assert package.manifest == {"digest": "abc"}
@@ -52,19 +55,19 @@ def test_a_package_is_read_from_source_and_forgotten(tmp_path: Path) -> None:
 
 def test_two_versions_of_a_package_are_open_at_once(tmp_path: Path) -> None:
     one, two = write(tmp_path / "a", "one"), write(tmp_path / "b", "two")
-    with open_package(one, "x") as first, open_package(two, "x") as second:
+    with opened_here(one, "x") as first, opened_here(two, "x") as second:
         assert (first.chunk(), second.chunk()) == ("one", "two")
 
 
 def test_a_folder_without_a_package_is_an_input_error(tmp_path: Path) -> None:
-    with pytest.raises(InputError, match="no generated package here"), open_package(tmp_path, "x"):
+    with pytest.raises(InputError, match="is no package"), opened_here(tmp_path, "x"):
         pass
 
 
 @pytest.mark.parametrize("broken", [{"ops.py": "1 +"}, {"ops.py": ""}, {"manifest.json": "{"}, {"chunked.py": "import no_such_module"}])
 def test_a_package_that_cannot_be_imported_is_an_input_error(tmp_path: Path, broken: dict[str, str]) -> None:
     finders, modules = list(sys.meta_path), set(sys.modules)
-    with pytest.raises(InputError, match="cannot be imported"), open_package(write(tmp_path / "x", **broken), "x"):
+    with pytest.raises(InputError, match="cannot be imported"), opened_here(write(tmp_path / "x", **broken), "x"):
         pass
     assert sys.meta_path == finders
     assert set(sys.modules) == modules
@@ -132,18 +135,18 @@ def test_claims_have_different_names() -> None:
 
 
 def test_a_report_is_json_also_with_infinite_errors() -> None:
-    rows = (Row("a", "b", math.inf, 1e-9, False, "", 0.12345), Row("a", "c", None, None, True, "", 0.1))
-    tree = json.loads(json.dumps(Report("x", "abc", rows).as_dict(), allow_nan=False))
-    assert (tree["passed"], tree["rows"][0]["error"], tree["rows"][0]["seconds"]) == (False, "inf", 0.123)
-    assert Report("x", "abc", rows[1:]).passed
-    assert not Report("x", "abc", ()).passed
+    rows = (Finding("a", "b", math.inf, 1e-9, False, "", 0.12345), Finding("a", "c", None, None, True, "", 0.1))
+    tree = json.loads(json.dumps(Report("x", "abc", rows, ORIGIN).as_dict(), allow_nan=False))
+    assert (tree["passed"], tree["rows"][0]["value"], tree["rows"][0]["seconds"]) == (False, "inf", 0.123)
+    assert Report("x", "abc", rows[1:], ORIGIN).passed
+    assert not Report("x", "abc", (), ORIGIN).passed
 
 
 def test_a_claim_that_this_machine_cannot_try_neither_passes_nor_fails() -> None:
-    tried, untried = Row("a", "b", None, None, True, "", 0.1), Row("a", "c", None, None, False, "no GPU", 0.1, ran=False)
-    report = Report("x", "abc", (tried, untried))
+    tried, untried = Finding("a", "b", None, None, True, "", 0.1), Finding("a", "c", None, None, False, "no GPU", 0.1, ran=False)
+    report = Report("x", "abc", (tried, untried), ORIGIN)
     assert (untried.result, report.tried, report.passed) == ("not run", (tried,), True)
-    assert not Report("x", "abc", (untried,)).passed
+    assert not Report("x", "abc", (untried,), ORIGIN).passed
 
 
 @pytest.mark.slow
@@ -155,9 +158,9 @@ def test_verify_package_opens_a_folder_reports_every_row_and_leaves_it_as_it_is(
     monkeypatch.chdir(tmp_path)
     folder = Path("retnet")
     before = {path.name: path.read_bytes() for path in folder.iterdir()}
-    seen: list[Row] = []
+    seen: list[Finding] = []
     report = verify_package(spec, folder, quick=True, progress=seen.append, compilation=compilation)
     assert [(row.subject, row.note) for row in report.tried if not row.passed] == []
-    assert (report.name, report.digest, list(report.rows)) == ("retnet", digest(spec), seen)
+    assert (report.name, report.digest, list(report.findings)) == ("retnet", digest(spec), seen)
     assert {row.check for row in seen} >= {"package", "equations", "gradients", "sequences", "layer", "machine"}
     assert {path.name: path.read_bytes() for path in folder.iterdir()} == before

@@ -1,4 +1,4 @@
-"""How verification tells a wrong result from one that rounding alone moves, and what it demands of numbers at the ends of a precision."""
+"""Verification tells a wrong result from one that rounding alone moves, and makes demands on numbers at the ends of a precision."""
 
 from __future__ import annotations
 
@@ -80,7 +80,7 @@ def test_a_layer_whose_rule_explodes_behind_its_norm_is_tried_with_fewer_tokens(
     fields["attentional_bias"] |= {"p": 4.0}
     fields["layer"] |= {"conv": 0, "output_gate": False, "output_norm": "rms"}
     layer = SimpleNamespace(tensors=tensors, learned=())
-    package = replace(package_of(LiteralOperator(fields)), make_layer=lambda *_, **__: layer)
+    package = replace(package_of(LiteralOperator(fields)), make_layer=lambda *_, **__: layer)  # type: ignore[arg-type]
     _, moved, x = small(Subject(fields, package, quick=True))
     literal, longer = LiteralLayer(fields, 2), torch.cat((x, x[:, :2]), 1)
     assert x.shape[1] == 3
@@ -116,7 +116,7 @@ class RoundsElsewhere(LiteralOperator):
 
 @pytest.mark.slow
 def test_a_probe_on_which_rounding_is_all_there_is_is_cut_and_said_so() -> None:
-    """A vector memory of zeros under LayerNorm, a clip and momentum, measured at v = u: what is left of 0 is normed and clipped."""
+    """A vector memory of zeros under LayerNorm, a clip and momentum, measured at v = u: rounding of 0 is normed and clipped."""
     base = fields_of("titans_lmm")
     fields = {
         **fields_of("vector_delta"),

@@ -13,12 +13,14 @@ from torch import Tensor
 from kit.literal_package import LiteralOperator, literal_package, package_of
 from kit.verify_mutants import DELTA, FORWARD, INNER, SHALLOW, TITANS, failed
 
+pytestmark = pytest.mark.slow
+
 State = Mapping[str, Tensor]
 Result = tuple[Tensor, dict[str, Tensor] | None]
 
 
 class Wrapped(LiteralOperator):
-    """The literal operator, with `enter` and `leave` to tamper with what goes in and what comes out of one sequence."""
+    """The literal operator, with `enter` and `leave` to tamper with the inputs and the outputs of one sequence."""
 
     def run(self, q: Tensor, k: Tensor, v: Tensor, named: State, state: State) -> Any:
         o, final, trace = super().run(q, k, v, self.enter_gates(named), self.enter(state))
@@ -47,7 +49,7 @@ def test_a_future_token_that_leaks_is_seen_in_the_bits() -> None:
 
 
 class SwallowsOverflow(Wrapped):
-    """A later token that is beyond floats spoils what comes before, and no NaN shows it."""
+    """A later token that is beyond floats spoils earlier ones, and no NaN shows it."""
 
     def leave(self, o: Tensor, v: Tensor, named: State) -> Tensor:
         return o if v.isfinite().all() else torch.zeros_like(o)

@@ -120,7 +120,7 @@ class TakesEveryWindowForFull(LiteralOperator):
 
 
 def test_a_young_window_taken_for_a_full_one_is_seen() -> None:
-    """Where features do not vanish with the key: an empty slot, k = 0 and v = 0, would write."""
+    """Features that do not vanish with the key: an empty slot, k = 0 and v = 0, would write."""
     fields = RULES["window"] | {"feature_map": {"kind": "softmax"}}
     assert failed(fields, package_of(TakesEveryWindowForFull(fields)), only={"literal_forward", "splitting"}) == {"splitting"}
 
@@ -151,7 +151,7 @@ class OverflowsFirst(LiteralOperator):
 
 @pytest.mark.parametrize("name", ["two decays", "bregman"])
 def test_an_overflow_that_the_rule_does_not_have_is_seen(name: str) -> None:
-    """ψ = exp of the second overflows at 10⁴ itself, and is held to what it can bear."""
+    """ψ = exp of the second overflows at 10⁴ itself, and is held to its own range."""
     fields = RULES[name]
     assert failed(fields, package_of(OverflowsFirst(fields)), only={"literal_forward", "large_inputs"}) == {"large_inputs"}
 

@@ -1,4 +1,4 @@
-"""What a chunk of tokens means in a rule: where surprises are taken, what is read, and what happens on its borders."""
+"""A chunk of tokens in a rule: the state at which surprises are taken, the state that is read, and the events on its borders."""
 
 from __future__ import annotations
 
@@ -27,14 +27,14 @@ class Chunk(NamedTuple):
     entries: tuple[Entry, ...]
 
     @property
-    def frozen(self) -> bool:
-        """Whether all surprises of a chunk are taken at the state that enters it."""
+    def has_grid(self) -> bool:
+        """True if all surprises of a chunk are taken at the state that enters it."""
         return self.size > 1
 
     @property
     def path(self) -> bool:
-        """Whether the state holds the decay since the chunk's start, for reads on a linear path."""
-        return self.linear and self.frozen
+        """True if the state holds the decay since the chunk's start, for reads on a linear path."""
+        return self.linear and self.has_grid
 
     @property
     def remarks(self) -> list[str]:
@@ -52,13 +52,13 @@ class Chunk(NamedTuple):
         return Program("enter", outputs) if outputs else None
 
     def begin(self, carried: Iterable[Entry]) -> Program | None:
-        """A memory begins anew: of what goes from token to token the weights are the initial ones, all else is 0; None where none does."""
+        """Begins the memory anew: the weights are the initial ones, all other carried values are 0; None where none does."""
         initial = {entry.of: state_tile(entry.name, entry.tile) for entry in self.entries if entry.name.endswith(INITIAL)}
         outputs: dict[str, Node] = {each.name: initial.get(each.of or each.name, constant(0, each.tile)) for each in carried}
         return Program("begin", outputs) if initial else None
 
     def events(self, carried: Iterable[Entry]) -> list[tuple[int, Program]]:
-        """What happens to the state before every so many tokens, in this order."""
+        """The changes of the state before every so many tokens, in this order."""
         found = ((self.reset, self.begin(carried)), (self.size, self.enter()))
         return [(every, program) for every, program in found if program is not None]
 

@@ -29,12 +29,12 @@ class MemoryMap(NamedTuple):
 
     @property
     def entrywise(self) -> bool:
-        """Whether the memory is one row of weights, which multiplies rows entry by entry."""
+        """True if the memory is one row of weights, which multiplies rows entry by entry."""
         return not self.weights[0].columns
 
     @property
     def one_width(self) -> bool:
-        """Whether values must be as wide as keys."""
+        """True if values must be as wide as keys."""
         return self.residual or self.entrywise
 
 
@@ -46,7 +46,7 @@ class Features(NamedTuple):
 
     @property
     def outer(self) -> bool:
-        """Whether programs take features beside keys and queries."""
+        """True if programs take features beside keys and queries."""
         return self.expression is None
 
 

@@ -1,4 +1,4 @@
-"""How a rule maps its dual state to what is read."""
+"""The map of a rule from its dual state to the weights that are read."""
 
 from __future__ import annotations
 
@@ -12,7 +12,8 @@ from miras_compiler.spec import Spec
 
 
 class MirrorMap(NamedTuple):
-    """From the dual state to what is read. `slices` are the axes of a weight that reductions run over; `start` is where a memory begins.
+    """The map from the dual state to the weights that are read. `slices` are the axes of a weight that reductions run over; `start` is
+    where a memory begins.
 
     A primal retention has no such map: `step` makes the next weights of X = α W[t−1] + S (x), W[t−1] (w) and eta; `relative` is d in it.
     """
@@ -26,7 +27,7 @@ class MirrorMap(NamedTuple):
 
     @property
     def primal(self) -> bool:
-        """Whether the state holds the weights as they are read."""
+        """True if the state holds the weights as they are read."""
         return self.step is not None
 
     def axes(self, weight: Weight) -> Axes:

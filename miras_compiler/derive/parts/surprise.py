@@ -1,4 +1,4 @@
-"""What a rule measures of a token."""
+"""The measure that a rule takes of a token."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ from miras_compiler.spec import Spec
 
 
 class Surprise(NamedTuple):
-    """What is measured of a token: ℓ, the state at which, and over how many tokens losses are summed.
+    """The measure of a token: ℓ, the state at which it is taken, and the number of tokens over which losses are summed.
 
     `weighed`: each loss has a weight, the gate gamma, also where the window is the token alone. `scale` is the slope of an l2 bias in e,
     None for other biases.
@@ -30,7 +30,7 @@ class Surprise(NamedTuple):
 
     @property
     def remarks(self) -> list[str]:
-        """Sentences on what is measured, where the equations do not say it."""
+        """Sentences on the measure, where the equations do not say it."""
         return [f"the index j runs over the last {self.window} tokens, the token itself among them"] if self.window > 1 else []
 
 

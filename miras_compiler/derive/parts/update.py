@@ -1,4 +1,4 @@
-"""How a rule writes its surprises."""
+"""The writes of a rule."""
 
 from __future__ import annotations
 
@@ -26,7 +26,7 @@ class Orthogonal(NamedTuple):
 
 
 class Update(NamedTuple):
-    """How surprises are written: how often per token, with which step size, and along which keys."""
+    """The writes of surprises: their number per token, their step size, and their keys."""
 
     writes: int
     step_size: sp.Expr  # in eta, and in kk = φ(k)φ(k)ᵀ where it is not eta itself
@@ -37,17 +37,17 @@ class Update(NamedTuple):
 
     @property
     def own_step_size(self) -> bool:
-        """Whether the step size is another than eta."""
+        """True if the step size is another than eta."""
         return bool(self.step_size != letter("eta"))
 
     @property
     def waits(self) -> bool:
-        """Whether a full chunk is more than its last token: the sum of its surprises is written at its end."""
+        """True if a full chunk is more than its last token: the sum of its surprises is written at its end."""
         return self.orthogonal is not None and self.orthogonal.waits
 
     @property
     def sized(self) -> bool:
-        """Whether S has the step sizes of its surprises in it."""
+        """True if S has the step sizes of its surprises in it."""
         return self.orthogonal is None or self.orthogonal.sized
 
 

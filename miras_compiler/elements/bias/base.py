@@ -1,4 +1,4 @@
-"""What an attentional bias is: a scalar ℓ(u, v) of one row, and where it prints no gradient of it, its ∂ℓ/∂u."""
+"""The attentional bias: a scalar ℓ(u, v) of one row, and where the paper prints no gradient of it, its ∂ℓ/∂u."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""What a feature map φ is: a function of one key or query row, inside the operator."""
+"""The feature map φ: a function of one key or query row, inside the operator."""
 
 from __future__ import annotations
 

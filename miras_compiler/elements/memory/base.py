@@ -1,4 +1,4 @@
-"""What a memory M(W; x) is: its weight matrices and its forward map as a short list of steps."""
+"""The memory M(W; x): its weight matrices and its forward map as a short list of steps."""
 
 from __future__ import annotations
 
@@ -39,7 +39,7 @@ class Entrywise(NamedTuple):
 
 
 class MemoryInit(Settings):
-    """How a layer draws W_0: a standard deviation, or 1/√rows; learned with the outer weights or fixed."""
+    """The draw of W_0 in a layer: a standard deviation, or 1/√rows; learned with the outer weights or fixed."""
 
     key = "memory.init"
 

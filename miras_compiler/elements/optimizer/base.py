@@ -1,4 +1,4 @@
-"""What an inner optimizer is: how the surprise becomes the step S that is added to the dual state."""
+"""The inner optimizer: it turns the surprise into the step S that is added to the dual state."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ from miras_compiler.expressions.symbols import letter
 
 
 class Optimizer(Element):
-    """Every optimizer reads the step size eta; `gates` names what it reads besides."""
+    """Every optimizer reads the step size eta; `gates` names the other gates that it reads."""
 
     key = "optimizer"
 
@@ -19,5 +19,5 @@ class Optimizer(Element):
     looks_ahead: ClassVar[bool] = False  # the surprise is measured at A + mu S
 
     def step_size(self) -> sp.Expr:
-        """What multiplies the surprise, in eta, the slope s of an l2 bias, and kk = φ(k)φ(k)ᵀ."""
+        """The factor of the surprise, in eta, the slope s of an l2 bias, and kk = φ(k)φ(k)ᵀ."""
         return letter("eta")

@@ -1,4 +1,4 @@
-"""What a retention is: the regularizer F whose mirror map ψ = (∇F)⁻¹ turns the dual state into what is read."""
+"""The retention: the regularizer F whose mirror map ψ = (∇F)⁻¹ turns the dual state into the weights that are read."""
 
 from __future__ import annotations
 
@@ -23,8 +23,8 @@ class Retention(Element):
         Field(description="Where the surprise is measured: at the state before the decay, or (before_gradient) at the decayed state."),
     ] = "after_gradient"
 
-    space: ClassVar[Literal["dual", "primal"]] = "dual"  # what the carried state is
-    start: ClassVar[Literal["zero", "required", "uniform"]] = "zero"  # what `initial_state=None` means; required: it is refused
+    space: ClassVar[Literal["dual", "primal"]] = "dual"  # the meaning of the carried state
+    start: ClassVar[Literal["zero", "required", "uniform"]] = "zero"  # the meaning of `initial_state=None`; required: it is refused
     identity: ClassVar[bool] = False  # ψ(A) = A
 
     def gates(self) -> tuple[str, ...]:
@@ -45,7 +45,7 @@ class Retention(Element):
         return None
 
     def relative_step(self) -> sp.Expr | None:
-        """What `primal_step` calls d, in the same letters: a value by itself, so that no sum around it absorbs its last digits."""
+        """The value d of `primal_step`, in the same letters: a value by itself, so that no sum around it absorbs its last digits."""
         return None
 
     def slice_axis(self) -> Slice:

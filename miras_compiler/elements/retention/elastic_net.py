@@ -25,4 +25,4 @@ class ElasticNetRetention(Retention):
 
     def primal_step(self) -> sp.Expr | None:
         gap = letter("eta") * exact(self.threshold)
-        return where_positive(X - gap, X - gap, where_positive(X + gap, sp.Integer(0), X + gap))  # what is no number stays none
+        return where_positive(X - gap, X - gap, where_positive(X + gap, sp.Integer(0), X + gap))  # nan stays nan

@@ -48,7 +48,7 @@ class FDivergenceRetention(Retention):
         return exact(self.total)
 
     def relative_step(self) -> sp.Expr:
-        """ζ is counted from the largest step of a weight that is not 0 yet, so that what wins a slice is exact however large steps are.
+        """ζ is counted from the largest step of a weight that is not 0 yet, so that the winner of a slice is exact however large steps are.
 
         A weight of 0 may have a larger one, which is cut: 0 times its ratio is 0, and stays a number.
         """

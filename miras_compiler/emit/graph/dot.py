@@ -81,7 +81,7 @@ def _draw_arrow(dot: graphviz.Digraph, arrow: Arrow) -> None:
 
 
 def _legend(picture: Picture) -> str:
-    """An HTML-like table of what the picture shows: colours of values, then lines."""
+    """An HTML-like table, the legend of the picture: colours of values, then lines."""
     groups = [group for group in style.FILL if any(box.group == group for box in picture.boxes)]
     cells = [f'<td bgcolor="{style.FILL[group]}" border="1" color="{style.BORDER}" {_room(group)}>{group}</td>' for group in groups]
     for degree, text in (("none", "no state"), ("affine", "affine in the state"), ("nonlinear", "nonlinear")):
@@ -101,5 +101,5 @@ def _line_cell(line: str, colour: str, text: str) -> str:
 
 
 def _room(text: str) -> str:
-    """What gives a cell room for its text, whose width the renderer does not know: it begins at the left, and is as wide as this."""
+    """Attributes that give a cell room for its text: it begins at the left, and has this width, which the renderer does not know."""
     return f'align="left" width="{72 * style.text_width(text, style.EDGE_SIZE) + 6:.0f}"'

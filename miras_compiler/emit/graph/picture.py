@@ -1,7 +1,7 @@
-"""What is drawn of a dependency graph: boxes and arrows, with time running from left to right.
+"""The picture of a dependency graph: boxes and arrows, with time running from left to right.
 
 Two things distinguish a picture from the graph. The values of a memory are collapsed to one box (its surprise and its read each to
-another), unless everything is asked for. And a value of an earlier time is a box of its own, left of what uses it, so that no arrow
+another), unless everything is asked for. And a value of an earlier time is a box of its own, left of its users, so that no arrow
 runs backwards; only a value that depends on its own predecessor has an arrow to itself.
 """
 
@@ -33,7 +33,7 @@ class Box:
 
 @dataclass(frozen=True)
 class Arrow:
-    """A dependency between boxes: what the tail hands over (`label`), when, and its degree in the recurrent state."""
+    """A dependency between boxes: the value that the tail hands over (`label`), its lag, and its degree in the recurrent state."""
 
     tail: str
     head: str
@@ -105,7 +105,7 @@ def _collapse(graph: nx.MultiDiGraph[str], order: list[str]) -> dict[str, str]:
 
 
 def _boxed_with_recurrence(graph: nx.MultiDiGraph[str]) -> set[str]:
-    """The recurrence, and what lies between its values within one token."""
+    """The recurrence, and the values between its values within one token."""
     same_token: nx.DiGraph[str] = nx.DiGraph()
     same_token.add_nodes_from(graph)
     same_token.add_edges_from((tail, head) for tail, head, data in graph.edges(data=True) if data["lag"] == 0)

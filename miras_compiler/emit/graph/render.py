@@ -46,7 +46,7 @@ def render(graph: nx.MultiDiGraph[str], format: str, expand: bool = False, syste
 
 
 def can_draw() -> bool:
-    """Whether the program of graphviz-pure is there."""
+    """True if the program of graphviz-pure is there."""
     return _graphviz_pure() is not None
 
 

@@ -1,4 +1,4 @@
-"""How the pictures look: colours, line styles, and the width of a text.
+"""The style of the pictures: colours, lines, and the width of a text.
 
 The renderer that comes with pip measures text by tables that know ASCII only, so boxes and cells get their width from here instead.
 """

@@ -4,9 +4,8 @@ from __future__ import annotations
 
 from miras_compiler.emit.backend import Derived
 from miras_compiler.emit.layer.layer import emit_layer
-from miras_compiler.emit.layer.names import layer_class
 
-__all__ = ["emit_layer", "emit_layer_file", "layer_class"]
+__all__ = ["emit_layer", "emit_layer_file"]
 
 
 def emit_layer_file(given: Derived) -> dict[str, str]:

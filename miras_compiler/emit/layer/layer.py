@@ -9,13 +9,13 @@ from miras_compiler.derive.rule import Rule
 from miras_compiler.emit.interface import Interface, remark_paragraph
 from miras_compiler.emit.layer.gates import GateText, build_gates
 from miras_compiler.emit.layer.imports import imports
-from miras_compiler.emit.layer.names import layer_class
 from miras_compiler.emit.layer.owned import OwnedText, build_parameters, build_weights, start_words
 from miras_compiler.emit.layer.read import read
 from miras_compiler.emit.layer.rows import RowText, build_rows, row_words
 from miras_compiler.emit.layer.ties import TiedText, build_ties
 from miras_compiler.emit.printing.python_text import bracketed, header
 from miras_compiler.emit.printing.template import fill
+from miras_compiler.spec.exports import layer_class
 
 DOC_WIDTH = 130
 NORMS = {"rms": "rms_norm(o, self.o_norm_weight)", "layer": "layer_norm(o, self.o_norm_weight)", "none": "o"}
@@ -113,7 +113,7 @@ def mix(rule: Rule, rows: Sequence[RowText], gates: Sequence[GateText], ties: Se
 
 
 def output_of(rule: Rule) -> str:
-    """The expression for what is projected back to hidden states."""
+    """The expression that is projected back to hidden states."""
     output = f"{NORMS[rule.spec.layer.output_norm]}.flatten(-2)"
     return output + " * functional.silu(wide(self.g_proj(x)))" if rule.spec.layer.output_gate else output
 
@@ -137,7 +137,7 @@ def method(lines: Sequence[str]) -> str:
 
 
 def describe(rule: Rule, interface: Interface, rows: Sequence[RowText], gates: Sequence[GateText], ties: Sequence[TiedText]) -> str:
-    """The lines of the layer's docstring that say what it computes."""
+    """The lines of the layer's docstring on its function."""
     output = "o = what the memory reads"
     if rule.spec.layer.output_norm != "none":
         output += f", {rule.spec.layer.output_norm} norm in every head"

@@ -1,19 +1,13 @@
-"""Names, shapes and calls of a layer as Python text."""
+"""Shapes and calls of a layer as Python text."""
 
 from __future__ import annotations
 
 from miras_compiler.derive.rule import Rule
 from miras_compiler.errors import InternalError
-from miras_compiler.spec import Spec
-
-
-def layer_class(spec: Spec) -> str:
-    """titans_lmm has the layer TitansLmmLayer."""
-    return "".join(part[:1].upper() + part[1:] for part in spec.name.split("_")) + "Layer"
 
 
 def sizes(rule: Rule, axes: str) -> list[str]:
-    """How the layer's constructor calls the lengths of axes of the operator: heads, head_dim for "HK"."""
+    """The names of the layer's constructor for the lengths of axes of the operator: heads, head_dim for "HK"."""
     lengths = {"H": "heads", "K": "head_dim", "V": "value_dim", "W": str(rule.surprise.window)}
     if rule.spec.hidden_dim:
         expansion = rule.spec.hidden_dim // rule.spec.key_dim

@@ -1,4 +1,4 @@
-"""What a layer owns besides projections and gates: the initial state W_0, the norm inside the memory, the scale of the output norm."""
+"""Parameters of a layer besides projections and gates: the initial state W_0, the norm inside the memory, the scale of the output norm."""
 
 from __future__ import annotations
 
@@ -59,7 +59,7 @@ def build_parameters(rule: Rule, interface: Interface) -> tuple[OwnedText, ...]:
 
 
 def start_words(rule: Rule, interface: Interface) -> str:
-    """Where the memory begins, for the layer's docstring."""
+    """The initial state of the memory, for the layer's docstring."""
     if not interface.requires_state:
         return "the memory begins uniform" if rule.mirror.start == "uniform" else "the memory begins at A = 0"
     init = rule.spec.memory.init

@@ -13,7 +13,7 @@ from miras_compiler.emit.printing.python_text import bracketed, quoted
 
 
 def read(rule: Rule, interface: Interface, rows: Sequence[RowText], parameters: Sequence[OwnedText], output: str) -> list[str]:
-    """The lines of the method; none where no model needs it. `output` is the expression for what is projected."""
+    """The lines of the method; none where no model needs it. `output` is the expression that is projected."""
     if rule.spec.model.wiring != "mac":
         return []
     query = next(row for row in rows if row.name == "q")

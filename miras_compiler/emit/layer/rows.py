@@ -1,4 +1,4 @@
-"""The rows that a layer makes of hidden states: queries, keys, values, and what else an operator takes per token that is no gate."""
+"""The rows that a layer makes of hidden states: queries, keys, values, and the operator's other arguments per token that are no gates."""
 
 from __future__ import annotations
 
@@ -51,7 +51,7 @@ def build_rows(rule: Rule, interface: Interface) -> tuple[RowText, ...]:
 
 
 def row_words(rule: Rule, rows: Sequence[RowText]) -> str:
-    """How the rows come about, for the layer's docstring."""
+    """The making of rows, for the layer's docstring."""
     steps = ["projections of x"]
     if rule.spec.layer.conv:
         steps.append(f"each channel convolved over its last {rule.spec.layer.conv} tokens")

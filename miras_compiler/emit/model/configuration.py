@@ -7,11 +7,11 @@ from collections.abc import Mapping
 
 from miras_compiler.derive.rule import Rule
 from miras_compiler.emit.interface import Interface
-from miras_compiler.emit.model.names import model_name
 from miras_compiler.emit.model.sizes import sizes_of
 from miras_compiler.emit.printing.python_text import header
 from miras_compiler.emit.printing.template import fill
 from miras_compiler.spec import digest
+from miras_compiler.spec.exports import class_stem
 
 
 def emit_configuration(rule: Rule, interface: Interface, texts: Mapping[str, str]) -> str:
@@ -46,7 +46,7 @@ def emit_configuration(rule: Rule, interface: Interface, texts: Mapping[str, str
     return fill("configuration.py", {
         "header": header(spec),
         "name": spec.name,
-        "model": model_name(spec),
+        "model": class_stem(spec),
         "code": code_digest(texts),
         "fields": [f"{name} = {value}" for name, value in fields],
     })  # fmt: skip

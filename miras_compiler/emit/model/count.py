@@ -1,4 +1,4 @@
-"""How many parameters a model has, from its spec alone."""
+"""The number of parameters of a model, from its spec alone."""
 
 from __future__ import annotations
 

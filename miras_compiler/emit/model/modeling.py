@@ -1,14 +1,13 @@
-"""modeling_<name>.py: what the blocks of the model are."""
+"""modeling_<name>.py: the blocks of the model."""
 
 from __future__ import annotations
 
 import textwrap
 
-from miras_compiler.emit.layer import layer_class
-from miras_compiler.emit.model.names import model_name, task_name
 from miras_compiler.emit.printing.python_text import bracketed, header, import_line, quoted
 from miras_compiler.emit.printing.template import fill
 from miras_compiler.spec import Spec
+from miras_compiler.spec.exports import class_stem, layer_class, task_name
 
 WIRINGS = {"mac": "MemoryAsContext", "mag": "MemoryAsGate", "mal": "MemoryAsLayer"}
 WORDS = {
@@ -22,7 +21,7 @@ ATTENTION = "Attention(config.hidden_size, config.num_attention_heads, config.ro
 def emit_modeling(spec: Spec) -> str:
     """Text of modeling_<name>.py."""
     model = spec.model
-    name, wiring = model_name(spec), model.wiring
+    name, wiring = class_stem(spec), model.wiring
     imports = {f".configuration_{spec.name}": [f"{name}Config"], ".runtime_transformers": ["register"]}
     if model.input is None:
         imports[".runtime_modeling"] = ["MemoryForCausalLM", "MemoryModel"]

@@ -1,4 +1,4 @@
-"""contract.py of a package: what its operators take and keep, as data for the runtime."""
+"""contract.py of a package: the arguments and the state of its operators, as data for the runtime."""
 
 from __future__ import annotations
 
@@ -29,7 +29,7 @@ def emit_contract(rule: Rule, interface: Interface) -> str:
 
 
 class _Part:
-    """A field of the contract that only some packages have, and what it is made with."""
+    """A field of the contract that only some packages have, and the class that it is made with."""
 
     def __init__(self, field: str, value: str, imports: dict[str, list[str]]) -> None:
         self.field, self.value, self.imports = field, value, imports
@@ -45,7 +45,7 @@ def _fields(rule: Rule, interface: Interface) -> Iterator[str]:
     ranges = [(argument.name, str(argument.range)) for argument in interface.tokens if argument.range]
     if ranges:
         yield _table("ranges", [(name, text.replace("inf", 'float("inf")')) for name, text in ranges])
-    if rule.chunk.frozen:
+    if rule.chunk.has_grid:
         yield f"chunk={rule.chunk.size}"
     if rule.memory.one_width:
         yield "one_width=True"

@@ -5,16 +5,15 @@ from __future__ import annotations
 import textwrap
 
 from miras_compiler.derive.rule import Rule
-from miras_compiler.emit.layer import layer_class
-from miras_compiler.emit.model.names import model_exports
 from miras_compiler.emit.printing.python_text import bracketed, header, import_line
 from miras_compiler.emit.printing.template import fill
+from miras_compiler.spec.exports import layer_class, model_exports, operator_names
 
 
 def emit_init(rule: Rule) -> str:
     """Text of __init__.py."""
     spec = rule.spec
-    operators = [f"{form}_{spec.name}" for form in ("chunk", "fused_recurrent", "naive_recurrent")]
+    operators = operator_names(spec)
     models = model_exports(spec)
     modules = sorted(set(models.values()))
     imported = [import_line(f".{module}", [name for name in models if models[name] == module]) for module in modules]
@@ -31,7 +30,7 @@ def emit_init(rule: Rule) -> str:
 
 
 def summary(rule: Rule) -> str:
-    """One line: what the package computes."""
+    """One line: the function of the package."""
     kinds = rule.kinds
     parts = (f"{kinds['memory']} memory", f"{kinds['attentional_bias']} bias", f"{kinds['retention']} retention", kinds["optimizer"])
     return f"{rule.spec.name}: {', '.join(parts)}."

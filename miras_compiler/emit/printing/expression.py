@@ -16,7 +16,7 @@ SUM, PRODUCT, UNARY, POWER, ATOM = range(5)  # how tightly a piece of code binds
 
 
 class divisor0(RealFunction):
-    """`divisor0(base, exponent)`: what a quotient is divided by in place of a factor Power0(base, −exponent)."""
+    """`divisor0(base, exponent)`: the divisor of a quotient in place of a factor Power0(base, −exponent)."""
 
     nargs = 2
 
@@ -33,7 +33,7 @@ class Code(NamedTuple):
 
 
 class InverseText(NamedTuple):
-    """How a backend writes the helper that inverts a derivative: its name, the images of the real line, each with how a step is kept
+    """The text of a backend's helper that inverts a derivative: its name, the images of the real line, each with the text that keeps a step
     inside, and its definition with holes for name, slope, image and step.
     """
 
@@ -124,7 +124,7 @@ class ExpressionPrinter(ABC):
         return Code(text, PRODUCT, size) if several else codes[0] if codes else Code(text)
 
     def divisor(self, factor: sp.Expr) -> sp.Expr | None:
-        """What a factor divides by, if it does."""
+        """The divisor that a factor stands for, or None."""
         base, exponent = factor.args if isinstance(factor, sp.Pow) else (factor, sp.Integer(1))
         if exponent.is_Integer and exponent < 0:
             return base**-exponent
@@ -174,7 +174,7 @@ class ExpressionPrinter(ABC):
 
 
 def is_constant_number(expr: sp.Expr) -> bool:
-    """Whether the expression is a number that sympy can evaluate."""
+    """True if the expression is a number that sympy can evaluate."""
     return bool(expr.is_number) and not expr.atoms(RealFunction)
 
 

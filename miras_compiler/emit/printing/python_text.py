@@ -11,7 +11,7 @@ from miras_compiler.spec import Spec, digest
 from miras_compiler.version import __version__
 
 WIDTH = 140
-OPTIONAL = {"erase_write_key": "k"}  # arguments that may be left out, and what stands in for them
+OPTIONAL = {"erase_write_key": "k"}  # arguments that may be left out, and their substitutes
 LETTERS = {
     "B": "batch",
     "T": "tokens",

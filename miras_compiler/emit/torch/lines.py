@@ -28,7 +28,7 @@ def fit(opening: str, code: str, indent: int) -> list[str]:
 
 
 def arguments(code: str) -> list[str]:
-    """What stands between the brackets of a call, one by one; the comma between the parameters of a lambda is none of theirs."""
+    """The arguments between the brackets of a call; the comma between the parameters of a lambda does not separate two of them."""
     found: list[str] = []
     for part in split(code, (", ",)):
         if found and found[-1].startswith("lambda ") and ":" not in found[-1]:
@@ -46,7 +46,7 @@ def _argument(code: str, indent: int) -> list[str]:
 
 
 def _is_balanced(code: str) -> bool:
-    """Whether every bracket that closes was opened in here."""
+    """True if every bracket that closes was opened in here."""
     depth = 0
     for character in code:
         depth += (character in "([{") - (character in ")]}")

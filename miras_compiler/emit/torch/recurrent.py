@@ -52,7 +52,7 @@ def emit_recurrent(rule: UpdateRule, interface: Interface) -> str:
 
 
 def leaf_order(rule: Rule, interface: Interface) -> list[str]:
-    """What a token step or a tile may read, in order: tokens, the rows of a window, parameters, and the state that is carried."""
+    """The values that a token step or a tile may read, in order: tokens, the rows of a window, parameters, and the carried state."""
     windowed, measured = rule.surprise.window > 1, [gate.code for gate in rule.gates.values() if gate.measured]
     tokens = [argument.leaf for argument in interface.tokens if argument.name != "gamma" or not windowed]
     rows = [f"{name}_rows" for name in ("k", "v", *measured)] if windowed else []

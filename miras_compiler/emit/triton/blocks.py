@@ -1,4 +1,4 @@
-"""How much of an axis one program of a kernel holds at once."""
+"""The part of an axis that one GPU program of a kernel holds at once."""
 
 from __future__ import annotations
 

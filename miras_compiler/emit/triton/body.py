@@ -61,7 +61,7 @@ class BodyPrinter:
         return is_solve(product, self.inverses) or not self.data & set(product.args)
 
     def result(self, node: Node) -> Code:
-        """The code of an output, in its natural orientation; what it needs is in `statements` then."""
+        """The code of an output, in its natural orientation; the statements before it are in `statements` then."""
         return self.operand(node, node.axes) if self.tiles.constant(node) is None else self.tiles.full(node, node.axes)
 
     def named_result(self, node: Node, name: str) -> str:
@@ -152,7 +152,7 @@ class BodyPrinter:
         return name
 
     def enter(self, start: Start) -> None:
-        """What entered the chunk, now: with the leaf that it is else, or beside the constant."""
+        """A value that entered the chunk, in a chunk that goes on: in place of the leaf that it is otherwise, or beside the constant."""
         (otherwise,) = start.args
         if not is_constant(otherwise):
             self.operand(otherwise, otherwise.axes)
@@ -185,12 +185,12 @@ class BodyPrinter:
         return self.assign(node, order, self.word(node) + ("_turned" if order != node.axes else ""), code, reading)
 
     def word(self, node: Node) -> str:
-        """What a variable for the tile is called, if nothing else is."""
+        """The name of a variable for the tile, if nothing else has it."""
         label = self.words.of(node)
         return label.name if label else f"x{len(self.names)}"
 
     def length(self, code: str) -> int:
-        """Letters of code in which every made name counts as a short one: how long names are does not decide what gets one."""
+        """Letters of code in which every made name counts as a short one: the length of names does not decide which tiles get one."""
         return len(re.sub(r"[A-Za-z_]\w*", lambda found: SHORT if found[0] in self.made else found[0], code))
 
     def assign(self, node: Node, order: Axes, name: str, code: str, reading: Reading) -> str:
@@ -238,7 +238,7 @@ class BodyPrinter:
 
 
 def bytes_of(node: Node, narrow: bool) -> int:
-    """What a tile of 64 by 64 takes, and what fewer axes take."""
+    """The cost of a tile of 64 by 64, and of one with fewer axes."""
     return int(64 ** len(node.axes)) * (2 if narrow else 4)
 
 
@@ -282,7 +282,7 @@ def source(node: Node) -> Node:
 
 
 def effective_uses(program: Program) -> Counter[Node]:
-    """How often the code of each tile would stand in expressions if nothing had a name: renamings and broadcasts are looked through."""
+    """The number of times that each tile's code would stand in expressions without names; renamings and broadcasts are looked through."""
     counts: Counter[Node] = Counter()
     for node in nodes_of(program):
         if not is_transparent(node):

@@ -53,7 +53,9 @@ class TritonPrinter(ExpressionPrinter):
         return name
 
     def product(self, expr: sp.Mul, bound: Mapping[sp.Symbol, Code]) -> Code:
-        """Steep powers come last, and in two steps: at 1e-28 that of −3/2 leaves float32, but not times what is small there, too."""
+        """Steep powers come last, and in two steps: at 1e-28 that of −3/2 leaves float32, but its product with a factor that is small
+        there, too, does not.
+        """
         factors = sp.Mul.make_args(expr)
         steep = [each for each in factors if isinstance(each, Power0) and not each.args[1].is_Integer and each.args[1] < -1]
         if not steep:
@@ -75,7 +77,7 @@ class TritonPrinter(ExpressionPrinter):
         return Code(f"tl.exp2({exponent.at_least(UNARY)} * tl.log2({base.text}))", ATOM, base.size)
 
     def repeated(self, base: Code, times: int) -> Code:
-        """A whole power as a product; a device function computes what is no name once."""
+        """A whole power as a product; a device function computes a base that is no name once."""
         if times not in WHOLE_POWERS:
             return Code(f"{self.need('whole_power')}({base.text}, {times})", ATOM, base.size)
         if base.text.replace("[:, None]", "").replace("[None, :]", "").isidentifier():
@@ -106,7 +108,7 @@ class TritonPrinter(ExpressionPrinter):
         raise InternalError(f"no Triton for the function {name}")
 
     def singular_divisor(self, base: sp.Expr, exponent: sp.Expr) -> sp.Expr | None:
-        """None: what is not differentiated may be multiplied with a power."""
+        """None: code that is not differentiated may be multiplied with a power."""
         return None
 
     def singular_power(self, expr: Power0, bound: Mapping[sp.Symbol, Code], size: int) -> Code:

@@ -1,4 +1,4 @@
-"""What stands before the body of a kernel: its decorator, its signature, and a line on what it does."""
+"""The head of a kernel: its decorator, its signature, and a line on its purpose."""
 
 from __future__ import annotations
 
@@ -24,7 +24,7 @@ def function_head(name: str, tensors: Sequence[str], widths: Sequence[str]) -> l
 
 
 def describe(kernel: Kernel) -> str:
-    """What the kernel does, in one line."""
+    """The purpose of the kernel, in one line."""
     way = {"forward": "one tile after another", "reverse": "from the last tile to the first", "each": "every tile on its own"}[kernel.walk]
     return f"{textwrap.shorten(', '.join(kernel.results), 90, placeholder=' …')}: {way}."
 

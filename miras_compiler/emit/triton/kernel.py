@@ -30,7 +30,7 @@ RESERVED = {
 
 
 class Carried(NamedTuple):
-    """The variable of a carried tile, the one that holds what it is for the next tile, and the code of that."""
+    """The variable of a carried tile, the variable of its next value, and the code of that."""
 
     target: str
     source: str
@@ -67,7 +67,7 @@ class KernelPrinter:
 
     @property
     def has_tokens(self) -> bool:
-        """Whether rows of tokens are read or written."""
+        """True if rows of tokens are read or written."""
         return bool({"token", "valid"} & {*self.kernel.roles.values(), *self.kernel.results.values()})
 
     @staticmethod
@@ -94,7 +94,7 @@ class KernelPrinter:
         self.lines += [f"{INDENT * depth}{line}" if line else "" for line in lines]
 
     def prologue(self) -> None:
-        """Which sequence, head and tiles; counters and masks."""
+        """The sequence, the head and the tiles of a program; counters and masks."""
         self.emit(f'"""{describe(self.kernel)}"""')
         if self.walks:
             self.emit("n, h = (tl.program_id(0) // H).to(tl.int64), tl.program_id(0) % H")
@@ -121,7 +121,7 @@ class KernelPrinter:
             self.emit("strict = r[:, None] > r[None, :]")
 
     def load_once(self) -> None:
-        """What is loaded once, or starts a sum."""
+        """The tiles that are loaded once, or start a sum."""
         for name in self.kernel.leaves("parameter", "carried"):
             if not self.is_loaded_in_tile(self.found[name]):
                 leaf = self.found[name]
@@ -138,7 +138,7 @@ class KernelPrinter:
         return self.kernel.roles[leaf.name] in ("token", "saved", "valid")
 
     def load_in_tile(self, leaf: Leaf | Start) -> str:
-        """How a leaf is loaded within the tile; "" for those that were loaded before the walk."""
+        """The load of a leaf within the tile; "" for those that were loaded before the walk."""
         return self.memory.load_leaf(leaf) if isinstance(leaf, Start) or self.is_loaded_in_tile(leaf) else ""
 
     def tile(self) -> None:
@@ -201,7 +201,7 @@ class KernelPrinter:
             self.emit(f"{self.body.names[leaf, leaf.axes]} += {self.memory.load(last_name(leaf.name), leaf, OF_SEQUENCE)}", depth=depth)
 
     def statements(self, depth: int) -> list[Carried]:
-        """Emits what computes a tile; returns the assignments that carry tiles on to the next."""
+        """Emits the statements that compute a tile; returns the assignments that carry tiles on to the next."""
         carried: list[Carried] = []
         for node, name in ordered(self.program, self.kernel.walk == "forward"):
             if node is not None:
@@ -238,7 +238,7 @@ class KernelPrinter:
         return []
 
     def start_parts(self, name: str) -> list[Node]:
-        """What is added to a carried tile, but in a chunk that goes on belongs to the state that entered it."""
+        """A term that is added to a carried tile, but in a chunk that goes on belongs to the state that entered it."""
         return [self.program.outputs[name + START]] if name + START in self.program.outputs else []
 
     def next_state(self, name: str) -> str:
@@ -268,7 +268,7 @@ class KernelPrinter:
         self.body.statements.clear()
 
     def epilogue(self) -> None:
-        """What is stored once, behind the last tile."""
+        """The stores behind the last tile."""
         if not self.walks:
             return
         self.emit("")

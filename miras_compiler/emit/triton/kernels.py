@@ -34,7 +34,7 @@ def emit_kernels(rule: Rule, schedule: Schedule, interface: Interface) -> str:
         "digest": digest(spec),
         "reason": schedule.reason,
         "legend": legend(interface),
-        "frozen": rule.chunk.frozen,
+        "has_grid": rule.chunk.has_grid,
         "tile": tile_length(rule),
         "least": 64 if any(axis.startswith("n") for each in printed for axis in each.axes) else 16,
         "block": BLOCK,

@@ -7,7 +7,7 @@ from miras_compiler.ir.nodes import Axes, Leaf, Node, Start
 from miras_compiler.schedule.kernel import Kernel
 
 OF_SEQUENCE, OF_TILE, OF_OWN = "n * H + h", "index * H + h", "own * H + h"
-ZERO = "zero"  # what a walk adds to the rows of a tile: else its addresses, less the number of the tile, are kept in registers
+ZERO = "zero"  # an opaque 0, added to the rows of a tile: otherwise its addresses, less the number of the tile, are kept in registers
 LOADERS = ("load_number", "load_row", "load_tile")  # by the number of axes
 STORERS = ("store_number", "store_row", "store_tile")
 
@@ -25,11 +25,11 @@ class Memory:
         return OF_OWN if name in self.kernel.own else OF_TILE
 
     def is_narrow(self, leaf: Leaf) -> bool:
-        """Whether a leaf is loaded as it is stored: rows of tokens, and tiles that were saved."""
+        """True if a leaf is loaded as it is stored: rows of tokens, and tiles that were saved."""
         return len(leaf.axes) == 2 and self.kernel.roles[leaf.name] in ("token", "saved")
 
     def load_leaf(self, leaf: Leaf | Start) -> str:
-        """How a leaf is loaded, whatever its role."""
+        """The load of a leaf, for every role."""
         if isinstance(leaf, Start):
             return load_call(leaf.name, leaf.axes, OF_SEQUENCE, widened=False)
         role = self.kernel.roles[leaf.name]
@@ -60,7 +60,7 @@ class Memory:
         return store_call(name, axes, code, index, moved=self.moves(index, axes))
 
     def moves(self, index: str, axes: Axes) -> bool:
-        """Whether a walk is at another tile of two axes every time, and its code so adds ZERO."""
+        """True if a walk is at another tile of two axes every time, and its code so adds ZERO."""
         moved = self.kernel.walk != "each" and index in (OF_TILE, OF_OWN) and len(axes) == 2
         self.moved = self.moved or moved
         return moved
@@ -80,7 +80,7 @@ def last_name(name: str) -> str:
 
 
 def result_name(name: str, kernel: Kernel) -> str:
-    """What an output is called among the arguments: a leaf may have its name already."""
+    """The name of an output among the arguments: a leaf may have its name already."""
     return f"{name}_next" if name in kernel.roles else name
 
 

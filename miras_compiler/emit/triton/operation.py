@@ -1,4 +1,4 @@
-"""The rows of kernels.py that say how the kernels of one schedule are launched, and what their operators take and return."""
+"""The rows of kernels.py for one schedule: the launches of its kernels, and the arguments and results of its operators."""
 
 from __future__ import annotations
 
@@ -34,7 +34,9 @@ class Operation:
 
     @property
     def starts(self) -> dict[str, str]:
-        """What entered a chunk that goes on, with the letters of its axes: the states in the order of `last`, then other entries."""
+        """The values that entered a chunk that goes on, with the letters of their axes: the states in the order of `last`, then other
+        entries.
+        """
         found = {node.name: f"BH{letters(node.axes)}" for kernel in self.schedule.kernels for node in starts_of(kernel.program)}
         states = [f"{name}{START}" for name in self.last]
         return {name: found[name] for name in (*states, *sorted(found.keys() - {*states}))}

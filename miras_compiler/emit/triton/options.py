@@ -1,4 +1,4 @@
-"""How the kernels of a package are launched: the rows of the launch table, as code."""
+"""The launches of a package's kernels: the rows of the launch table, as code."""
 
 from __future__ import annotations
 
@@ -24,7 +24,7 @@ def launch_options(rule: Rule, variants: Sequence[Sequence[KernelPrinter]]) -> s
 
 
 def rows_text(launches: Mapping[int, Launch]) -> str:
-    """Rows as code, without what is so by default."""
+    """Rows as code, without default values."""
     usual = Launch(0, 1, 64, FULL)
     rows = []
     for width, launch in launches.items():

@@ -1,6 +1,6 @@
 """The order of the statements of a tile: as they are derived, or, where too many tiles would live at once, one that needs fewer.
 
-A GPU keeps the tiles of a program in registers; what does not fit goes to memory and back. Reordered statements start from a beam search
+A GPU keeps the tiles of a program in registers; tiles that do not fit go to memory and back. Reordered statements start from a beam search
 over the orders that their names allow, by the most bytes that live at once.
 """
 
@@ -37,7 +37,7 @@ def arrange(statements: Sequence[Statement], held: Mapping[str, int], kept: Coll
 
 
 def with_early_loads(statements: Sequence[Statement], way: Literal["walk", "each"], has_room: bool) -> list[Statement]:
-    """The statements with every load some statements ahead of what reads it, which so waits less for memory.
+    """The statements with every load some statements ahead of its first reader, which so waits less for memory.
 
     Where there are registers for it, `has_room`, a tile comes while the product before its reader is computed.
     """
@@ -77,12 +77,12 @@ class _Search:
             i for i, s in enumerate(statements)
             if s.bytes >= TILE and s.is_load and any(s.name in other.widens for other in statements)
         }  # fmt: skip
-        self.lazy: list[bool] = []  # what is loaded, or made of such rows, stands right before what reads it first
+        self.lazy: list[bool] = []  # a load, or a value made of such rows, stands right before its first reader
         for i, read in enumerate(self.reads):
             self.lazy.append(bool(self.readers[i]) and all(j < i and self.lazy[j] and self.bytes[j] < TILE for j in read))
 
     def step(self, i: int, done: int, live: int, peak: int) -> tuple[int, int, int]:
-        """After statement `i`: what is done, the bytes that live, the most so far."""
+        """After statement `i`: the statements that are done, the bytes that live, the most so far."""
         done |= 1 << i
         live += self.bytes[i]
         peak = max(peak, live)

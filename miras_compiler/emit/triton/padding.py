@@ -16,7 +16,7 @@ class Padding:
         self.known: dict[tuple[Node, str], bool] = {}
 
     def is_zero(self, node: Node, axis: str) -> bool:
-        """Whether `node` is 0 behind the width of `axis`."""
+        """True if `node` is 0 behind the width of `axis`."""
         if axis in TOKEN_AXES or axis not in node.axes:
             return axis in TOKEN_AXES
         key = (node, axis)
@@ -30,7 +30,7 @@ class Padding:
         return node.expr.xreplace(zeros)
 
     def is_undefined(self, node: Map, axis: str) -> bool:
-        """Whether a Map has no value behind the width of `axis`, as 0 / 0 has none: it is printed as 0 there, for 0 · nan is no 0."""
+        """True if a Map has no value behind the width of `axis`, as 0 / 0 has none: it is printed as 0 there, for 0 · nan is no 0."""
         return axis not in TOKEN_AXES and bool(self.behind(node, axis).has(sp.nan, sp.zoo, sp.oo))
 
     def _is_zero(self, node: Node, axis: str) -> bool:

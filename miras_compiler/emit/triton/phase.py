@@ -60,7 +60,7 @@ class PhasePrinter:
 
     @property
     def gives(self) -> list[str]:
-        """What it returns, by name."""
+        """The results, by name."""
         return list(self.program.outputs)
 
     @property
@@ -103,7 +103,7 @@ class PhasePrinter:
             self.flush()
 
     def result(self, name: str, node: Node) -> str:
-        """The code of an output; what it needs stands before."""
+        """The code of an output; the statements that it needs stand before."""
         while is_broadcast(node) and node.axes == node.args[0].axes:
             (node,) = node.args
         if self.body.tiles.constant(node) is not None:
@@ -117,7 +117,7 @@ class PhasePrinter:
         return masked(self.body, [node], code) if name in self.carried else code
 
     def is_at_hand(self, node: Node) -> bool:
-        """Whether a tile is a leaf, or has a name that other statements use."""
+        """True if a tile is a leaf, or has a name that other statements use."""
         base, _ = resolve(node, node.axes)
         return isinstance(base, Leaf) or self.body.needs_statement(base)
 

@@ -1,7 +1,7 @@
 """A tile of a deep memory in stages, so that only one block of its hidden width lives at a time.
 
-What has the hidden axis is computed in loops over its blocks, each of which sums up what the next stage needs; what has not stands between
-the loops. A block that two loops need is loaded or computed in both.
+Tiles with the hidden axis are computed in loops over its blocks, each of which sums up the inputs of the next stage; other tiles stand
+between the loops. A block that two loops need is loaded or computed in both.
 """
 
 from __future__ import annotations
@@ -56,7 +56,7 @@ class Stages:
         return found
 
     def sums(self, loop: int) -> list[Node]:
-        """What a loop sums up."""
+        """The sums of a loop."""
         return [node for node in self.stage if node in self.chains and self.stage[node] == loop + 1]
 
     def entering(self, roots: list[Node]) -> list[Node]:
@@ -77,7 +77,7 @@ class Stages:
 
 
 def can_be_staged(program: Program) -> bool:
-    """Whether there is one hidden axis, and only sums over it lead out of it."""
+    """True if there is one hidden axis, and only sums over it lead out of it."""
     nodes = nodes_of(program)
     hidden = {axis for node in nodes for axis in node.axes if axis.startswith(HIDDEN)}
     sums = [node for node in nodes if is_sum_over_hidden(node)]

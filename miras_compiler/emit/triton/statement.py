@@ -1,4 +1,4 @@
-"""Statements, and what each reads and costs: collected while their code is printed, so that nobody has to search the code for it."""
+"""Statements, with the reads and the cost of each: collected while their code is printed, so that nothing has to search the code."""
 
 from __future__ import annotations
 
@@ -41,7 +41,7 @@ def make_statement(reading: Reading, *text: str, name: str = "", size: int = 0, 
 
 
 class Recorder:
-    """Records what code reads while it is printed; code within code belongs to the innermost recording."""
+    """Records the reads of code while it is printed; code within code belongs to the innermost recording."""
 
     def __init__(self) -> None:
         self.stack = [Reading()]

@@ -41,7 +41,7 @@ def is_broadcast(node: Node) -> bool:
 
 
 def is_product(node: Node) -> bool:
-    """Whether the compiler will hold this tile as the bare result of a tensor-core product: a product, or a sum that begins with one."""
+    """True if the compiler will hold this tile as the bare result of a tensor-core product: a product, or a sum that begins with one."""
     if isinstance(node, Rename):
         return is_product(node.args[0])
     if isinstance(node, Map):
@@ -176,7 +176,7 @@ class TilePrinter:
         return self.operand(node, order) if spans(node) else self.full(node, order)
 
     def is_turned(self, node: Node, order: Axes, exact: bool) -> bool:
-        """Whether an operand is to be had the other way round and transposed on the way into the product."""
+        """True if an operand is to be had the other way round and transposed on the way into the product."""
         held = self.held(node)
         natural = _axes(node, order)
         if exact and is_product(node):
@@ -233,7 +233,7 @@ class TilePrinter:
 
 
 def spans(node: Node) -> bool:
-    """Whether the code of a tile has all its axes without being broadcast."""
+    """True if the code of a tile has all its axes without being broadcast."""
     if isinstance(node, Map):
         return bool({axis for arg in node.args for axis in arg.axes if spans(arg)} == set(node.axes))
     if isinstance(node, Rename):

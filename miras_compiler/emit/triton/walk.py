@@ -47,7 +47,7 @@ class WalkPrinter:
         carried = [f"d_{name}" for name in self.walk.states]
         return PhasePrinter(phase.adjoint.name, says, phase.adjoint, self.printer, carried, split=self.walk.split)
 
-    # what the kernels take
+    # arguments of the kernels
 
     @property
     def inputs(self) -> list[str]:
@@ -86,14 +86,14 @@ class WalkPrinter:
     # pieces of a kernel
 
     @property
-    def chunked(self) -> bool:
+    def has_grid(self) -> bool:
         return self.walk.enter is not None
 
     def counters(self) -> None:
         self.emit(*(counter(axis, self.walk.split) for axis in self.axes))
 
     def locate(self, depth: int) -> None:
-        """Where a sequence lies, and the first of its checkpoints."""
+        """The place of a sequence, and of the first of its checkpoints."""
         self.emit(
             "first, length, slot = n * T, T, n * ((T + SEGMENT - 1) // SEGMENT)",
             "if PACKED:",
@@ -134,7 +134,7 @@ class WalkPrinter:
         return store_call(f"d_{name}", axes, code, at)
 
     def is_shared(self, name: str) -> bool:
-        """Whether the gradient of a row is a sum over the programs that share out an axis."""
+        """True if the gradient of a row is a sum over the programs that share out an axis."""
         return bool(self.walk.split) and self.walk.split not in self.rows[name]
 
     def call(self, phase: PhasePrinter, depth: int, gives: Mapping[str, str] = NOTHING, given: Mapping[str, str] = NOTHING) -> None:
@@ -150,12 +150,12 @@ class WalkPrinter:
         self.emit(*opened, *(f"{INDENT}{row}" for row in wrapped(arguments, 100)), ")  # fmt: skip", depth=depth)
 
     def enter(self, depth: int, position: str = "position") -> None:
-        if self.chunked:
+        if self.has_grid:
             self.emit(f"if {position} == 0:", depth=depth)
             self.call(self.phases["enter"], depth + 1)
 
     def enter_adjoint(self, depth: int) -> None:
-        if self.chunked:
+        if self.has_grid:
             self.emit("if position == 0:", depth=depth)
             self.call(self.adjoints["enter"], depth + 1)
 
@@ -184,7 +184,7 @@ class WalkPrinter:
         self.counters()
         self.load_parameters(1)
         self.loaded_states(states, "{}", "{}", OF_SEQUENCE, 1)
-        if self.chunked:
+        if self.has_grid:
             self.emit("position = tl.load(position_ptr + n)")
         self.emit("for t in range(length):")
         self.emit("if SAVE and t % SEGMENT == 0:", f"{INDENT}saved = (slot + t // SEGMENT) * H + h", depth=2)
@@ -195,7 +195,7 @@ class WalkPrinter:
         self.call(self.phases["step"], 2)
         self.emit(store_call("o", ("v",), "o", "at"), depth=2)
         self.leave(2)
-        if self.chunked:
+        if self.has_grid:
             self.emit("position = tl.where(position == CHUNK - 1, 0, position + 1)", depth=2)
         self.enter(1)
         self.stored_states(states, "{}_next", OF_SEQUENCE, 1)
@@ -227,7 +227,7 @@ class WalkPrinter:
         self.loaded_states(states, "d_{}", "d_{}_next", OF_SEQUENCE, 2)
         for parameter, axes in self.walk.parameters.items():
             self.emit(f"d_{parameter}_sum = tl.zeros([{', '.join(map(block, axes))}], tl.float32)", depth=2)
-        if self.chunked:
+        if self.has_grid:
             self.emit("start = tl.load(position_ptr + n)", "position = (start + length) % CHUNK", depth=2)
         self.enter_adjoint(2)
         self.emit("segments = (length + SEGMENT - 1) // SEGMENT", "for lane in range(segments):", depth=2)
@@ -246,7 +246,7 @@ class WalkPrinter:
         """The states of a segment, kept for the way back."""
         self.emit("", "# the states of the segment", depth=3)
         self.loaded_states(states, "{}", "{}_checkpoint", "saved", 3)
-        if self.chunked:
+        if self.has_grid:
             self.emit("place = (start + begin) % CHUNK", depth=3)
         self.emit("for t in range(begin, end):", "    kept = tl.program_id(0).to(tl.int64) * SEGMENT + t - begin", depth=3)
         self.enter(4, "place")
@@ -255,7 +255,7 @@ class WalkPrinter:
         self.load_rows([row for row in self.rows if row in step.reads], 4)
         self.call(step, 4, gives={"o": "_"})
         self.leave(4, "place", keeps=True)
-        if self.chunked:
+        if self.has_grid:
             self.emit("place = tl.where(place == CHUNK - 1, 0, place + 1)", depth=4)
 
     def back(self, states: Sequence[str], cotangents: Sequence[str]) -> None:
@@ -263,7 +263,7 @@ class WalkPrinter:
         self.emit("", "# back through its tokens", depth=3)
         self.emit("for behind in range(end - begin):", f"{INDENT}t = end - 1 - behind", depth=3)
         self.emit("kept = tl.program_id(0).to(tl.int64) * SEGMENT + t - begin", depth=4)
-        if self.chunked:
+        if self.has_grid:
             self.emit("position = tl.where(position == 0, CHUNK - 1, position - 1)", depth=4)
         if self.walk.leave:
             self.emit("if position == CHUNK - 1:", depth=4)

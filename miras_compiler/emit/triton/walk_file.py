@@ -32,7 +32,7 @@ def emit_walk(rule: UpdateRule, walk: Walk, interface: Interface, why_no_tiles: 
     functions = printed.functions(adjoints)
     kernels = [printed.forward("walk_forward"), *([printed.backward("walk_backward")] if adjoints else ())]
     functions = [*(code.strip() for code in printer.helpers.values()), *functions, *kernels]
-    operators = "\n".join(operator_rows(printed, rule.chunk.frozen, adjoints))
+    operators = "\n".join(operator_rows(printed, rule.chunk.has_grid, adjoints))
     options = launch_rows(rule, walk, "walk_forward", 1)
     used = [name for name in ("Kept", "Shares", "Sums") if f"{name}(" in operators]
     imports = [
@@ -79,7 +79,7 @@ def launch_rows(rule: UpdateRule, walk: Walk, kernel: str, copies: int) -> str:
     return rows_text({width: launch for (width, launch), next_launch in zip(found.items(), wider, strict=True) if launch != next_launch})
 
 
-def operator_rows(printed: WalkPrinter, frozen: bool, adjoints: bool) -> list[str]:
+def operator_rows(printed: WalkPrinter, has_grid: bool, adjoints: bool) -> list[str]:
     """The launches of the kernels, and their operators."""
     walk = printed.walk
     states, parameters = walk.states, walk.parameters
@@ -95,7 +95,7 @@ def operator_rows(printed: WalkPrinter, frozen: bool, adjoints: bool) -> list[st
     checkpoints = {f"{name}_checkpoint": axes for name, axes in states.items()}
     saved = {name: f'Buffer("slots", "{letters(axes)}")' for name, axes in checkpoints.items()}
     sizes = f'walks=True, widths="{"".join(printed.widths)}"'
-    sizes += ", chunk=CONTRACT.chunk" if frozen else ""
+    sizes += ", chunk=CONTRACT.chunk" if has_grid else ""
     sizes += f", window={walk.window}" if walk.window > 1 else ""
     sizes += f', split="{letters((walk.split,))}"' if walk.split else ""
     tiles = f", states={quoted(list(map(letters, states.values())))}"

@@ -1,6 +1,6 @@
 "use strict";
 
-/* The menus: a part for every axis of the design space, whose values are those of the text. `pick` sets a key, and the text follows. */
+/* The menus: a part for every family of the design space, whose values are those of the text. `pick` sets a key, and the text follows. */
 let catalogue = null;
 let refused = {};
 
@@ -9,7 +9,7 @@ const label = (key) => key.replaceAll("_", " ");
 function drawMenus(choices, gates) {
   if (!catalogue) return;
   const focused = document.activeElement && document.activeElement.dataset ? document.activeElement.dataset.key : undefined;
-  const parts = catalogue.axes.map((axis) => axisMenu(axis, (choices && choices[axis.key]) || {}));
+  const parts = catalogue.families.map((family) => familyMenu(family, (choices && choices[family.key]) || {}));
   parts.push(gatesMenu((choices && choices.gates) || {}, gates));
   parts.push(...catalogue.parts.map((part) => group(part.key, part.about, null, fieldList(part.key, part.fields, (choices && choices[part.key]) || {}))));
   const opened = new Set(all("#menus details.more[open]").map((each) => each.dataset.of));
@@ -23,20 +23,20 @@ function group(key, about, control, ...rest) {
   return element("fieldset", { className: "part" }, element("legend", { textContent: label(key), title: about }), ...[control, ...rest].filter(Boolean));
 }
 
-function axisMenu(axis, written) {
-  const kind = axis.kinds.find((each) => each.kind === written.kind) || (written.kind ? null : axis.kinds.find((each) => DEFAULTS[axis.key] === each.kind));
-  const select = element("select", { ariaLabel: label(axis.key), data: { key: `${axis.key}.kind` } });
+function familyMenu(family, written) {
+  const kind = family.kinds.find((each) => each.kind === written.kind) || (written.kind ? null : family.kinds.find((each) => DEFAULTS[family.key] === each.kind));
+  const select = element("select", { ariaLabel: label(family.key), data: { key: `${family.key}.kind` } });
   if (!kind) select.append(element("option", { textContent: written.kind ? `${written.kind}: unknown` : "choose", value: "", selected: true }));
-  for (const each of axis.kinds) {
-    const why = (refused[axis.key] || {})[each.kind];
+  for (const each of family.kinds) {
+    const why = (refused[family.key] || {})[each.kind];
     const said = why && each !== kind ? `${label(each.kind)} — ${why.split(";")[0]}` : label(each.kind);
     select.append(element("option", { value: each.kind, textContent: said, className: why ? "refused" : "", selected: each === kind }));
   }
-  select.addEventListener("change", () => pick(`${axis.key}.kind`, { value: select.value }));
-  if (!kind) return group(axis.key, axis.about, select);
-  const about = element("details", { className: "more", data: { of: axis.key } }, element("summary", { textContent: kind.formula, className: "formula" }));
+  select.addEventListener("change", () => pick(`${family.key}.kind`, { value: select.value }));
+  if (!kind) return group(family.key, family.about, select);
+  const about = element("details", { className: "more", data: { of: family.key } }, element("summary", { textContent: kind.formula, className: "formula" }));
   about.append(element("p", { textContent: kind.words }), ...(kind.source ? [element("p", { className: "hint", textContent: kind.source })] : []));
-  return group(axis.key, axis.about, select, about, fieldList(axis.key, kind.fields, written));
+  return group(family.key, family.about, select, about, fieldList(family.key, kind.fields, written));
 }
 
 function gatesMenu(written, used) {

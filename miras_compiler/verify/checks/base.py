@@ -1,4 +1,4 @@
-"""What a check is: a claim, a limit, and a function that tries it."""
+"""A check: a claim, a limit, and a function that tries it."""
 
 from __future__ import annotations
 

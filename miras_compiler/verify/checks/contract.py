@@ -1,4 +1,4 @@
-"""The operator contract: names, shapes, chunk boundaries, what an absent state means, and the manifest's description of all that."""
+"""The operator contract: names, shapes, chunk boundaries, the meaning of an absent state, and the manifest's description of all that."""
 
 from __future__ import annotations
 
@@ -30,7 +30,7 @@ def boundaries(subject: Subject, tally: Tally) -> None:
         tally.require(f"{name}: a final state although none was asked for", nothing is None)
         if subject.border > 1:
             tally.require(f"{name}: position {state['position'].tolist()} after a whole chunk", not state["position"].any())
-        if subject.frozen:
+        if subject.has_grid:
             for weight in subject.literal.weight_names:
                 tally.same_bits(f"{name}: {weight}_start after a whole chunk", state[f"{weight}_start"], state[weight])
             if subject.literal.at_chunk_end:

@@ -48,7 +48,7 @@ def correlated_keys(subject: Subject, tally: Tally) -> None:
     A rule that itself explodes at such a step (p > 2 in lp) is tried at the largest half, quarter, … at which it does not.
     """
     step = 1 / float(subject.fields["attentional_bias"].get("scale") or 1)
-    length = 9 if subject.frozen else subject.long
+    length = 9 if subject.has_grid else subject.long
     inputs = correlated(subject.inputs(length, seed=31, position=subject.border - 4), step)
     while not _is_bounded(subject, inputs) and step > 1e-6:
         step /= 2
@@ -66,7 +66,7 @@ def _is_bounded(subject: Subject, inputs: Inputs) -> bool:
 def extreme_decays(subject: Subject, tally: Tally) -> None:
     """Decays of exactly 0, e^−60 and 1 in turn, offset against each other.
 
-    A rule that has no numbers there (a map of degree −1 divides by what is left) is tried with the strongest decays at which it has.
+    A rule that has no numbers there (a map of degree −1 divides by the rest) is tried with the strongest decays at which it has.
     """
     for floor in FLOORS:
         inputs = _with_decays(subject, floor)

@@ -1,4 +1,4 @@
-"""Numbers at the ends of what floats hold, and beyond: inputs of 10⁴, residuals near 0, tokens that overflow, up to 100,000 tokens."""
+"""Numbers at the ends of the range of floats, and beyond: inputs of 10⁴, residuals near 0, tokens that overflow, up to 100,000 tokens."""
 
 from __future__ import annotations
 
@@ -66,8 +66,8 @@ def small_inputs(subject: Subject, tally: Tally) -> None:
 def late_overflow(subject: Subject, tally: Tally) -> None:
     """Late keys or values so large that float32 overflows, or no numbers: outputs before them, token by token, keep their bits.
 
-    The chunk form keeps those of the tiles before. In the tile itself 0 · ∞ spoils the outputs before the overflow, too; but what is a
-    number there is the right one.
+    The chunk form keeps those of the tiles before. In the tile itself 0 · ∞ spoils the outputs before the overflow, too; but outputs that
+    are numbers there are right.
     """
     inputs = cast(subject.inputs(LATE + 3, seed=74), torch.float32, torch.float32)
     forms = {"recurrent": (subject.run(subject.package.naive_recurrent), LATE),
@@ -87,9 +87,9 @@ def _scaled(inputs: Inputs, which: str, size: float) -> Inputs:
 
 
 def _stays_finite(subject: Subject, tally: Tally, given: Inputs, label: str) -> bool:
-    """Whether all numbers that the literal model comes to, on the way too, are of the inputs' precision; all that the forms make is then.
+    """True if all numbers of the literal model, on the way too, are of the inputs' precision; all that the forms make is then.
 
-    A product that is larger than the precision holds is so for everybody, and spoils what it is multiplied with later.
+    A product that is larger than the precision holds is so in every form, and spoils its later factors.
     """
     dtype, exact = given.q.dtype, given.map(Tensor.double)
     expected = named(pull_back(subject.literal_run, exact))
@@ -116,7 +116,7 @@ def _largest_number(subject: Subject, inputs: Inputs) -> float:
 
 @dataclass(frozen=True)
 class LongRun:
-    """What the chunk form did over many tokens: what was not finite, how much larger the outputs of the second half are, and the RMS
+    """The chunk form over many tokens: the values that were not finite, the growth of the outputs in the second half, and the RMS
     error of float32 against float64 on the same float32 inputs, over all outputs and over the last tenth of them."""
 
     broken: tuple[str, ...]
@@ -126,9 +126,9 @@ class LongRun:
 
 
 def run_long(subject: Subject, tokens: int) -> LongRun:
-    """One sequence, one head; decays so close to 1 that most of what was written is still there at the end."""
+    """One sequence, one head; decays so close to 1 that most of the writes are still there at the end."""
     inputs = subject.inputs(tokens, seed=72, batch=1, heads=1, eta=subject.step / 4)
-    if subject.literal.erases:  # what is measured at one key and removed at another may grow by itself, whoever computes it
+    if subject.literal.erases:  # a value measured at one key and removed at another may grow by itself, in every form
         inputs = replace(inputs, gates={**inputs.gates, ERASE_KEYS[1]: inputs.gates[ERASE_KEYS[0]]})
     single = cast(inputs, torch.float32, torch.float32)
     run = subject.run(subject.package.torch_chunk, tile=LONG_TILE)
@@ -163,7 +163,7 @@ def keeps_no_total(subject: Subject) -> bool:
 
 
 def is_bounded(subject: Subject) -> bool:
-    """Whether a step against the gradient leads anywhere: −⟨u, v⟩ of a deep memory falls for ever, faster with every step."""
+    """True if a step against the gradient leads anywhere: −⟨u, v⟩ of a deep memory falls for ever, faster with every step."""
     return has_one_weight(subject) or subject.fields["attentional_bias"]["kind"] != "dot_product"
 
 
@@ -172,7 +172,7 @@ def has_one_weight(subject: Subject) -> bool:
 
 
 def is_linear(subject: Subject) -> bool:
-    """Whether the state's recurrence is affine in the state."""
+    """True if the state's recurrence is affine in the state."""
     fields = subject.fields
     bias, retention = fields["attentional_bias"], fields["retention"]["kind"]
     quadratic = bias["kind"] in ("l2", "dot_product") and bias.get("clip") is None

@@ -196,7 +196,7 @@ def keeps_what_it_has(subject: Subject) -> bool:
 def is_delta_rule(subject: Subject) -> bool:
     fields, literal = subject.fields, subject.literal
     linear = fields["memory"]["kind"] == "matrix" and fields["memory"]["norm"] == "none" and not fields["memory"]["residual"]
-    plain = fields["feature_map"]["kind"] == "identity" and literal.read == "after_write" and not literal.frozen
+    plain = fields["feature_map"]["kind"] == "identity" and literal.read == "after_write" and not literal.has_grid
     quadratic = bool(_bias(subject, "l2")) and literal.window == 1 and "gamma" not in fields["gates"]
     descent = literal.kind in ("gradient_descent", "momentum", "nesterov") and literal.steps == 1 and not literal.erases
     unclipped = fields["attentional_bias"].get("clip") is None
@@ -219,7 +219,7 @@ IDENTITIES = (
     Check("identities", "q = 2 ⇒ l2", 1e-10, square_lq, is_square_lq),
     Check("identities", "Δ = 0 ⇒ l2", 1e-10, no_shift, lambda s: _bias(s, "robust_shift").get("shift") == 0),
     Check("identities", "C = 1 ⇒ exact", 1e-10, chunk_of_one, is_exact_by_size),
-    Check("identities", "exact does not depend on the tile", 1e-10, any_tile, lambda s: not s.frozen and s.literal.read != "chunk_start"),
+    Check("identities", "exact does not depend on the tile", 1e-10, any_tile, lambda s: not s.has_grid and s.literal.read != "chunk_start"),
     Check("identities", "window of weights 1, 0, … ⇒ no window", 1e-10, window_of_one, has_gate("gamma")),
     Check("identities", "one write of n ⇒ gradient descent", 1e-10, single_step, lambda s: s.literal.steps > 1),
     Check("identities", "b = κ = k ⇒ no erase key", 1e-10, one_key, lambda s: s.literal.erases),

@@ -21,7 +21,7 @@ from miras_compiler.verify.rounding import Pulled, rounding_of
 from miras_compiler.verify.subject import Subject, within_float32
 
 HIDDEN, HEADS, KEY, TOKENS = 6, 2, 4, 6
-MANY = 12  # hidden width, heads and key width from which a spread can be told
+MANY = 12  # hidden width, heads and key width from which a spread can be measured
 MOVED = 0.1  # how far parameters are from their start, so that every one of them matters
 SPREAD = 0.2  # how far a measured standard deviation may be off
 PIECES = (2, 1, 1, 2)  # tokens handed over together: a prompt, two of decoding, the rest

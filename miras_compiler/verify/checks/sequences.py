@@ -51,7 +51,7 @@ def split(run: Run, cuts: Sequence[int]) -> Run:
 def splitting(subject: Subject, tally: Tally) -> None:
     long = f"T {subject.long}"
     around: Sequence[int] = (subject.chunk - 1, subject.chunk, subject.chunk + 1)
-    if not subject.frozen or subject.chunk + 1 >= subject.long:
+    if not subject.has_grid or subject.chunk + 1 >= subject.long:
         around = (1, 6)
     ways: list[tuple[str, Sequence[int]]] = [(CROSSING, range(1, subject.probes[CROSSING].length)), (long, around)]
     if not subject.quick:

@@ -22,7 +22,7 @@ FEW = 3  # tokens that are decoded one by one where that is slow
 
 
 def can_run(subject: Subject) -> bool:
-    """Whether the package has kernels that this machine can run."""
+    """True if the package has kernels that this machine can run."""
     return subject.package.triton_chunk is not None
 
 
@@ -85,7 +85,7 @@ def decoding(subject: Subject, tally: Tally) -> None:
     assert operator is not None
     inputs = cast(subject.crossing(66), torch.float32, torch.float32)
     if is_slow(subject):  # the last few tokens before the boundary, and the first behind it
-        inputs = inputs.tokens(0, BEFORE + 1) if subject.frozen else inputs.tokens(0, FEW)
+        inputs = inputs.tokens(0, BEFORE + 1) if subject.has_grid else inputs.tokens(0, FEW)
     with torch.no_grad():
         pieces, state = [], dict(inputs.state)
         for t in range(inputs.length):

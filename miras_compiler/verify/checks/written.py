@@ -1,20 +1,19 @@
-"""The folder holds what the compiler writes for this spec: it can be imported, and says of itself what is true."""
+"""The folder holds the files that the compiler writes for this spec: it can be imported, and its manifest is true."""
 
 from __future__ import annotations
 
 import importlib.util
 from collections.abc import Callable
 
-from miras_compiler.emit.model import model_exports
-from miras_compiler.emit.runtime_files import PREFIX
+from miras_compiler.records import versions_here
+from miras_compiler.spec.exports import OPERATORS, model_exports, operator_names
 from miras_compiler.verify.checks.base import Check
 from miras_compiler.verify.measure import Tally
 from miras_compiler.verify.subject import Subject
 from miras_compiler.verify.written import Written
-from miras_compiler.version import __version__
 
 DOCUMENTS = (".md", ".dot", ".svg", ".json", ".yaml")
-OPERATORS = ("chunk", "fused_recurrent", "naive_recurrent")
+SHARED = "runtime_"  # the begin of the names of files that packages share
 
 
 def is_written(subject: Subject) -> bool:
@@ -29,7 +28,7 @@ def _of(subject: Subject) -> Written:
 def exports(subject: Subject, tally: Tally) -> None:
     assert subject.package.exports is not None
     found = set(subject.package.exports())
-    wanted = {_of(subject).layer, *(f"{operator}_{_of(subject).spec.name}" for operator in OPERATORS)}
+    wanted = {_of(subject).layer, *operator_names(_of(subject).spec)}
     tally.require(f"exports {sorted(found)}, expected {sorted(wanted)}", wanted <= found)
 
 
@@ -51,7 +50,7 @@ def identity(subject: Subject, tally: Tally) -> None:
     if memory["kind"] in ("mlp", "swiglu"):
         dims["N"] = memory["expansion"] * layer["head_dim"]
     expected = {
-        "name": spec.name, "digest": _of(subject).digest, "compiler_version": __version__, "paper": spec.paper, "dims": dims,
+        "name": spec.name, "digest": _of(subject).digest, "compiler_version": versions_here()["miras"], "paper": spec.paper, "dims": dims,
         "chunk": spec.chunk.model_dump(mode="json"), "ops": {operator: f"{operator}_{spec.name}" for operator in OPERATORS},
     }  # fmt: skip
     for key, wanted in expected.items():
@@ -72,7 +71,7 @@ def is_document(name: str) -> bool:
 
 
 def is_shared(name: str) -> bool:
-    return name.startswith(PREFIX)
+    return name.startswith(SHARED)
 
 
 def is_code(name: str) -> bool:

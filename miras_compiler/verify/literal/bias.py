@@ -53,7 +53,7 @@ def loss(bias: Mapping[str, Any], u: Tensor, v: Tensor, gates: Mapping[str, Tens
 
 
 def has_printed_derivative(bias: Mapping[str, Any]) -> bool:
-    """Whether the paper prints a ∂ℓ/∂u that no loss has; otherwise the loss is to be differentiated."""
+    """True if the paper prints a ∂ℓ/∂u that no loss has; otherwise the loss is to be differentiated."""
     return bias["kind"] == "yaad_switch" or (bias["kind"] == "lp" and bool(bias["smooth"]))
 
 
@@ -86,7 +86,7 @@ def derivative(bias: Mapping[str, Any], u: Tensor, v: Tensor, gates: Mapping[str
 
 
 def alive(x: Tensor) -> Tensor:
-    """x with a derivative of its own, and with that of what x is made of."""
+    """x with a derivative of its own, and with that of its arguments."""
     return x.view_as(x) if x.requires_grad else x.detach().requires_grad_()
 
 

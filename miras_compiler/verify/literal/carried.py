@@ -1,4 +1,4 @@
-"""What the token loop carries from one token to the next."""
+"""The values that the token loop carries from one token to the next."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ Weights = dict[str, Tensor]
 
 @dataclass(frozen=True)
 class Carried:
-    """What goes from token to token. `log_beta` is laid out as alpha acts on a weight."""
+    """The carried values. `log_beta` is laid out as alpha acts on a weight."""
 
     dual: Weights
     momentum: Weights
@@ -27,7 +27,7 @@ class Carried:
 
 
 def start_chunk(held: Carried) -> Carried:
-    """Where a chunk begins (position 0; with C = 1 every token), the dual state enters it and the decay since then is 1."""
+    """Begins a chunk (position 0; with C = 1 every token): the dual state enters it, and the decay since then is 1."""
     fresh = held.position == 0
     if not fresh.any():
         return held

@@ -1,7 +1,7 @@
 """The value of a user's formula in PyTorch, read with Python's own parser instead of the compiler's.
 
 The grammar is a subset of Python's expressions (numbers, names, + − * / **, calls of listed functions), so `ast` gives a second,
-independent reading of the same text. The tree is walked with a list of what is allowed; nothing is ever evaluated by Python.
+independent reading of the same text. The tree is walked with a list of allowed nodes; nothing is ever evaluated by Python.
 """
 
 from __future__ import annotations
@@ -62,7 +62,7 @@ def _value(node: ast.expr, names: Mapping[str, Tensor], one: Tensor, width: int)
 def _power(base: Tensor, exponent: float) -> Tensor:
     """base^exponent; where that is singular (base 0 or, under a fraction, negative) the value and all its derivatives are 0.
 
-    Under a fraction what is below the normal numbers counts as 0, too: the second derivative of its root is none.
+    Under a fraction a number below the normal ones counts as 0, too: the second derivative of its root is none.
     """
     if exponent >= 0 and exponent == int(exponent):
         return base.pow(int(exponent))

@@ -1,7 +1,7 @@
 """Numerical inverses of the derivative of a convex formula: the x with F'(x) = a, by Newton's method inside a bracket.
 
 F' and F'' come from `jet`; no symbolic mathematics. The domain of F (where it is finite and F'' > 0) is found by trying points, so that
-`w*log(w) - w` is solved on (0, ∞) and `-sqrt(1 - w**2)` on (−1, 1). Where a step does not halve what is missing, the bracket is halved
+`w*log(w) - w` is solved on (0, ∞) and `-sqrt(1 - w**2)` on (−1, 1). Where a step does not halve the error, the bracket is halved
 in the order of the floating-point numbers instead, which arrives at any of them in 64 rounds, whatever its size.
 """
 
@@ -18,7 +18,7 @@ from miras_compiler.verify.literal.jet import slopes
 
 STARTS = (1.0, 0.5, 0.25, 0.1, -0.5, -1.0, 2.0, 4.0, -2.0)
 LARGEST = 500  # domains are followed up to about 2^500, so that products of two such numbers are numbers
-ENDLESS = 1e100  # a domain that reaches so far has no end, and what lies behind it is infinite
+ENDLESS = 1e100  # a domain that reaches so far has no end, and numbers behind it are infinite
 ROUNDS = 250
 
 
@@ -48,7 +48,7 @@ def _solve(text: str, letter: str, a: Tensor, guess: Tensor | None, lowest: floa
     x = torch.where(below, low, torch.where(above, high, x))
     settled = below | above | ~a.isfinite()
     missing = torch.full_like(a, math.inf)
-    close = torch.finfo(a.dtype).eps ** 0.8  # the caller's last Newton step squares what is left
+    close = torch.finfo(a.dtype).eps ** 0.8  # the caller's last Newton step squares the rest
     first_end, last_end = low, high
     for _ in range(ROUNDS):
         first, second = slopes(text, letter, x)

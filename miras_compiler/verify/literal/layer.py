@@ -43,7 +43,7 @@ class LiteralLayer:
         return self.output(o, x, tensors)
 
     def remembered(self, x: Tensor, tensors: Tensors) -> tuple[Tensor, Tensors]:
-        """What the memory reads, [B,T,H,V], and its final state."""
+        """The reads of the memory, [B,T,H,V], and its final state."""
         gates = {gate_keyword(name): self.gate(name, x, tensors) for name in self.fields["gates"]}
         rows = {name: self.row(name, x, tensors, gates) for name in self.rows}
         q, k, v = rows.pop("q"), rows.pop("k"), rows.pop("v")
@@ -161,7 +161,7 @@ def rate(tensors: Tensors, name: str, dimensions: int) -> Tensor:
 
 
 def gate_value(module: str, source: str, x: Tensor, tensors: Tensors) -> Tensor:
-    """What comes before the squashing, [B,T,…]: the same for all tokens, or a projection of x, through a low rank or not."""
+    """The input of the squashing, [B,T,…]: the same for all tokens, or a projection of x, through a low rank or not."""
     if source != "input":
         return tensors[f"{module}.value"].expand(*x.shape[:2], *tensors[f"{module}.value"].shape)
     weight = tensors[f"{module}.weight"] if f"{module}.weight" in tensors else tensors[f"{module}.up"] @ tensors[f"{module}.down"]

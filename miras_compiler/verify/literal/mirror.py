@@ -73,7 +73,7 @@ def regularizer(retention: Mapping[str, Any], weight: Tensor) -> Tensor | None:
 
 
 def stationarity(retention: Mapping[str, Any], dual: Tensor, weight: Tensor) -> float | None:
-    """How far W is from argmin F − ⟨A, ·⟩: the largest violation of its first-order conditions, relative to the largest |A|.
+    """The distance of W from argmin F − ⟨A, ·⟩: the largest violation of its first-order conditions, relative to the largest |A|.
 
     None where there is no F. Where F has a corner (elastic net, W = 0) the condition is |A| ≤ λ; where slices have a total, the gradient
     may differ from A by a constant per slice, and the total must be met. Where F is a sum over entries, A must lie between the slopes at
@@ -106,7 +106,7 @@ def _slope(retention: Mapping[str, Any], weight: Tensor) -> Tensor | None:
 
 
 def _outside(retention: Mapping[str, Any], weight: Tensor, dual: Tensor) -> Tensor:
-    """How far each entry of A is from the slopes of F between the numbers next to W; a number outside of the domain has no slope."""
+    """The distance of each entry of A from the slopes of F between the numbers next to W; a number outside of the domain has no slope."""
     ends = torch.tensor([-torch.inf, torch.inf], dtype=weight.dtype)
     below, above = (_slope(retention, torch.nextafter(weight, end)) for end in ends)
     assert below is not None

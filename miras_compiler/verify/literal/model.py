@@ -1,4 +1,4 @@
-"""The general rule as a loop over tokens, from the literal loss: what every generated operator must compute.
+"""The general rule as a loop over tokens, from the literal loss: the function that every generated operator must compute.
 
     g_t = ∇_W ℓ(M(W_r; φ(k_t)), v_t)    S_t = mu_t S_{t−1} − eta_t g_t    A_t = alpha_t A_{t−1} + S_t
     W_t = ψ(A_t)    y_t = M(W_t; φ(q_t))
@@ -69,7 +69,7 @@ class LiteralModel:
         self.window: int = self.bias.get("window") or 1
         self.size: int = fields["chunk"]["size"]
         self.reset: int | None = fields["chunk"].get("reset")
-        self.frozen: bool = fields["chunk"]["gradient"] == "chunk_start" and self.size > 1
+        self.has_grid: bool = fields["chunk"]["gradient"] == "chunk_start" and self.size > 1
         self.linear_reads: bool = fields["chunk"]["retention"] == "chunk_end"
         self.read: str = fields["chunk"]["read"]
         self.weight_names = tuple(weight_shapes(self.memory, 1, 1, 1))
@@ -131,15 +131,15 @@ class LiteralModel:
         state = dict(held.dual)
         if self.momentum:
             state |= {f"{name}_momentum": weight for name, weight in held.momentum.items()}
-        if self.frozen:
+        if self.has_grid:
             state |= {f"{name}_start": weight for name, weight in held.start.items()}
-        if self.frozen or self.reset:
+        if self.has_grid or self.reset:
             state["position"] = held.position
         if self.reset:
             state |= {f"{name}_initial": weight for name, weight in fresh.dual.items()}
-        if self.frozen and self.at_chunk_end:
+        if self.has_grid and self.at_chunk_end:
             state |= {f"{name}_pending": weight for name, weight in held.pending.items()}
-        if self.frozen and self.linear_reads:
+        if self.has_grid and self.linear_reads:
             state["log_beta"] = off_weight(held.log_beta, self.per.get("alpha", "head"))
         if self.kind == "preconditioned":
             state["preconditioner"] = held.preconditioner
@@ -227,7 +227,7 @@ class LiteralModel:
 
     def _measured_at(self, dual: Weights, start: Weights, alpha: Tensor, ahead: Weights) -> Weights:
         """W_r: the weights at which the surprise is measured."""
-        if self.frozen:
+        if self.has_grid:
             return self._mirrored(start)
         if self.retention["order"] == "before_gradient" or self.kind == "nesterov":
             decay = alpha if self.retention["order"] == "before_gradient" else torch.ones_like(alpha)

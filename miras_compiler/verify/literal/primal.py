@@ -1,4 +1,4 @@
-"""The three retentions whose rule is written for W itself: what W_t is, given W_{t−1} and the step that the optimizer makes.
+"""The three retentions whose rule is written for W itself: W_t, given W_{t−1} and the optimizer's step.
 
 W is [B,H,R,C], or [B,H,V] for a vector, which counts as one column.
 """

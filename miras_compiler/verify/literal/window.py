@@ -24,7 +24,7 @@ class Window(NamedTuple):
 
 
 def enter_window(state: Mapping[str, Tensor], token: Rows, slots: int) -> Window:
-    """The window in a state, or an empty one; `token` [B,H,1,·] says what a window holds and how wide it is."""
+    """The window in a state, or an empty one; `token` [B,H,1,·] gives the entries and the width of a window."""
     if "window_length" not in state:
         empty = {name: row.new_zeros(*row.shape[:2], slots, row.shape[3]) for name, row in token.items()}
         return Window(empty, torch.zeros(token["k"].shape[0], dtype=torch.int64))

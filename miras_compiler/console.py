@@ -1,4 +1,4 @@
-"""What is printed: tables, set by rich in a terminal and by spaces elsewhere, JSON, and a line that says what goes on."""
+"""Printing: tables, set by rich in a terminal and by spaces elsewhere, JSON, and a line on the work in progress."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ NARROWEST = 6  # columns that a cell needs
 
 
 class Row(NamedTuple):
-    """A row of a table; `good` is False for what failed and None for what is neither good nor bad. `note` is a sentence about the row."""
+    """A row of a table; `good` is False for a failure and None for neither good nor bad. `note` is a sentence about the row."""
 
     cells: Sequence[str]
     good: bool | None = None
@@ -25,7 +25,7 @@ class Row(NamedTuple):
 
 
 def is_plain(stream: TextIO) -> bool:
-    """Whether a stream takes plain text only: a pipe, a file, a terminal where NO_COLOR is set or that can do no more."""
+    """True if a stream takes plain text only: a pipe, a file, a terminal where NO_COLOR is set or that can do no more."""
     return not stream.isatty() or bool(os.environ.get("NO_COLOR")) or os.environ.get("TERM") == "dumb"
 
 
@@ -103,7 +103,7 @@ def _folded(text: str, width: int) -> list[str]:
 
 @contextlib.contextmanager
 def busy(doing: str) -> Iterator[Callable[[str], None]]:
-    """Shows in a terminal, on stderr, what is going on, while it goes on; yields a function that says something else."""
+    """Shows in a terminal, on stderr, the work in progress while it lasts; yields a function that changes the text."""
     if is_plain(sys.stderr):
         yield lambda doing: None
         return
@@ -116,7 +116,9 @@ def busy(doing: str) -> Iterator[Callable[[str], None]]:
 
 @contextlib.contextmanager
 def counting(doing: str, total: int | None) -> Iterator[Callable[[str], None]]:
-    """Shows on stderr how much of a long run is done: a bar in a terminal, elsewhere a line each; yields a function that says what is."""
+    """Shows on stderr how much of a long run is done: a bar in a terminal, elsewhere a line each; yields a function that takes the part
+    that is done.
+    """
     if is_plain(sys.stderr):
         yield lambda done: print(f"{doing}: {done}", file=sys.stderr, flush=True)
         return

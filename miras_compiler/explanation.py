@@ -1,0 +1,74 @@
+"""A compiled spec in words: the rule, the parallel form with its reason, the kernels, the stability; and the page that a notebook shows."""
+
+from __future__ import annotations
+
+import html
+from collections.abc import Sequence
+
+from miras_compiler.analysis import ParallelForm, separable_axes
+from miras_compiler.analysis.cost import axis_lengths
+from miras_compiler.derive import UpdateRule
+from miras_compiler.derive.statements import bias_statements, retention_statements, statement_lines
+from miras_compiler.emit.triton.blocks import blocks_of
+from miras_compiler.ir.nodes import Program
+from miras_compiler.schedule import (
+    KernelFacts,
+    Schedule,
+    Walk,
+    describe_schedule,
+    describe_walk,
+    kernel_facts,
+    tile_length,
+    why_not,
+    why_too_large,
+)
+
+
+def explain_rule(rule: UpdateRule, form: ParallelForm, stability: Sequence[str], kernels: str) -> str:
+    """Plain text; `stability` are sentences, `kernels` is the text of `explain_kernels` or `kernels_in_short`."""
+    separable = separable_axes(rule)
+    split = f"separable: the axis {', '.join(separable).upper()} of the state can be split over programs" if separable else ""
+    stated = {"attentional bias": bias_statements(rule), "retention": retention_statements(rule)}
+    parts = [
+        f"{rule.spec.name}" + (f" — {rule.spec.paper}" if rule.spec.paper else ""),
+        "\n\n".join("\n".join([title, *statement_lines(statements)]) for title, statements in stated.items()),
+        rule.text(),
+        "over a chunk\n" + "\n".join(f"  {line}" for line in rule.unrolled_text()),
+        "\n  ".join([f"parallel form: {form.kind.replace('_', ' ')}", form.reason, *filter(None, (form.suggestion, split))]),
+        "\n  ".join(["stability, at the gates as the layer starts them", *stability]),
+        kernels,
+    ]
+    return "\n\n".join(parts)
+
+
+def facts_of_kernels(rule: UpdateRule, schedule: Schedule | None) -> list[KernelFacts]:
+    """Facts about each kernel of the schedule at the spec's own dimensions."""
+    return kernel_facts(schedule, axis_lengths(rule.spec, tile_length(rule)), blocks_of) if schedule else []
+
+
+def explain_kernels(rule: UpdateRule, program: Program, schedule: Schedule | None, walk: Walk) -> str:
+    """Every kernel: its loads, its stores, the tiles that it computes again, its registers and memory; without kernels over tiles, the
+    reason.
+    """
+    if schedule:
+        return describe_schedule(schedule, facts_of_kernels(rule, schedule), tile_length(rule))
+    return describe_walk(walk, why_not(rule, program), axis_lengths(rule.spec, tile_length(rule)))
+
+
+def kernels_in_short(rule: UpdateRule, program: Program, walk: Walk) -> str:
+    """One line: over tiles, or token by token and why."""
+    reason = why_not(rule, program)
+    if reason:
+        large = why_too_large(walk.states, axis_lengths(rule.spec, 1), walk.split)
+        refused = f"; they are refused at these widths, and PyTorch runs: a state with {large}" if large else ""
+        return f"Triton kernels, token by token, because {reason}{refused}"
+    return f"Triton kernels, over tiles of {tile_length(rule)} tokens"
+
+
+def notebook_page(rule: UpdateRule, form: ParallelForm, picture: str) -> str:
+    """HTML: the rule, the form with its reason, and `picture`, the dependency graph as SVG."""
+    title = rule.spec.name + (f" — {rule.spec.paper}" if rule.spec.paper else "")
+    return (
+        f"<h4>{html.escape(title)}</h4>\n<pre>{html.escape(rule.text())}</pre>\n"
+        f"<p><b>{form.kind.replace('_', ' ')}</b>: {html.escape(form.reason)}</p>\n{picture}"
+    )

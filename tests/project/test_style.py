@@ -1,0 +1,49 @@
+"""Docstrings and comments are plain English: a subject, a verb, an object. This test holds a short list of phrases that are not."""
+
+from __future__ import annotations
+
+import ast
+import re
+import tokenize
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+
+from kit.paths import ROOT
+
+FOLDERS = ("miras_compiler", "tests", "benchmarks", "docs")
+FILES = sorted(path for folder in FOLDERS for path in (ROOT / folder).rglob("*.py"))
+CLAUSE = re.compile(r"(what|whether|how|which|whose|who|where|when|that|if)\b", re.IGNORECASE)  # no docstring begins with one
+BANNED = re.compile(r"\b(what|whoever|likewise|(is|are|was|were|be|been|so) told|who fails|parts? company)\b", re.IGNORECASE)
+QUOTED = re.compile(r'`[^`]*`|"[^"]*"')  # code and names are no English
+
+
+def texts(path: Path) -> Iterator[tuple[int, bool, str]]:
+    """The docstrings and comments of a file: the line, True for a docstring, and the text."""
+    for node in ast.walk(ast.parse(path.read_text(encoding="utf-8"))):
+        if isinstance(node, ast.Module | ast.ClassDef | ast.FunctionDef) and (text := ast.get_docstring(node)):
+            yield node.body[0].lineno, True, text
+    with path.open("rb") as file:
+        yield from ((token.start[0], False, token.string) for token in tokenize.tokenize(file.readline) if token.type == tokenize.COMMENT)
+
+
+def faults(path: Path) -> Iterator[str]:
+    for line, is_docstring, text in texts(path):
+        if is_docstring and CLAUSE.match(text):
+            yield f"{path.relative_to(ROOT)}:{line}: begins with a clause: {text.splitlines()[0]}"
+        if found := BANNED.search(QUOTED.sub("", text)):
+            yield f"{path.relative_to(ROOT)}:{line}: {found[0]!r} in {text!r}"
+
+
+def test_docstrings_and_comments_have_a_subject_and_no_banned_phrase() -> None:
+    assert "\n".join(fault for path in FILES for fault in faults(path)) == ""
+
+
+@pytest.mark.parametrize(
+    "text", ["Whether it is so.", "A row, and what it holds.", "The first is told.", "The same, likewise.", "Whoever reads it."]
+)
+def test_a_sentence_of_the_list_is_found(text: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("test_style.ROOT", tmp_path)
+    (tmp_path / "a.py").write_text(f'"""{text}"""\n', encoding="utf-8")
+    assert len(list(faults(tmp_path / "a.py"))) == 1
