@@ -1,18 +1,20 @@
-"""How far rounding moves the results of the literal model: its own results on inputs that differ in their last bits.
+"""How far rounding moves the results of the literal model: its own results on inputs, and by way of states, that differ in their last bits.
 
 Any other way to compute them rounds elsewhere, by as much. A result that is moved by 10⁻⁷ is known to seven digits, whoever computes it.
+States count, too: what a memory of zeros makes of one value for all channels is a tie, which no input's last bit breaks, but a rounded sum.
 """
 
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping
+from dataclasses import replace
 from typing import Any
 
 import torch
 from torch import Tensor
 from torch.utils._python_dispatch import TorchDispatchMode
 
-from miras_compiler.verify.inputs import Inputs
+from miras_compiler.verify.inputs import Inputs, Result, Run
 from miras_compiler.verify.measure import largest_error, least_scale_of, rms_error
 
 DRAWS = 3
@@ -23,13 +25,31 @@ Pulled = tuple[tuple[Tensor, Mapping[str, Tensor]], Mapping[str, Tensor]]
 def nudged(inputs: Inputs, seed: int) -> Inputs:
     """Every number one unit in the last place of its precision further up or down; 0 and infinities stay."""
     generator = torch.Generator().manual_seed(seed)
+    return inputs.map(lambda x: nudge(x, generator))
 
-    def nudge(x: Tensor) -> Tensor:
-        up = torch.rand(x.shape, generator=generator) < 0.5
-        ends = torch.where(up, torch.full_like(x, torch.inf), torch.full_like(x, -torch.inf))
-        return torch.where((x == 0) | ~x.isfinite(), x, torch.nextafter(x, ends))
 
-    return inputs.map(nudge)
+def nudge(x: Tensor, generator: torch.Generator) -> Tensor:
+    """The same number with another last bit, and with the same derivative."""
+    up = torch.rand(x.shape, generator=generator) < 0.5
+    ends = torch.where(up, torch.full_like(x, torch.inf), torch.full_like(x, -torch.inf))
+    moved = torch.nextafter(x.detach(), ends)
+    return torch.where((x == 0) | ~x.isfinite(), x, x + (moved - x).detach())
+
+
+def nudged_between(run: Run, seed: int) -> Run:
+    """`run` token by token; the state that one token hands to the next is nudged."""
+
+    def steps(inputs: Inputs) -> Result:
+        generator = torch.Generator().manual_seed(seed)
+        outputs, state = [], dict(inputs.state)
+        for t in range(inputs.length):
+            if t:
+                state = {name: nudge(x, generator) if x.is_floating_point() else x for name, x in state.items()}
+            output, state = run(replace(inputs.tokens(t, t + 1), state=state))
+            outputs.append(output)
+        return torch.cat(outputs, 1), state
+
+    return steps
 
 
 def named(pulled: Pulled) -> dict[str, Tensor]:
@@ -45,11 +65,11 @@ def least_scales(results: Results) -> dict[str, float]:
     return {name: least[name.split()[0]] for name in results}
 
 
-def rounding_of(pull: Callable[[Inputs], Pulled], inputs: Inputs) -> dict[str, float]:
-    """Largest change of every floating-point result over its largest entry."""
-    exact = named(pull(inputs))
+def rounding_of(pull: Callable[[Inputs, int | None], Pulled], inputs: Inputs) -> dict[str, float]:
+    """Largest change of every floating-point result over its largest entry; with a seed, `pull` may nudge what it makes on its way."""
+    exact = named(pull(inputs, None))
     scales = least_scales(exact)
-    moved = [named(pull(nudged(inputs, seed))) for seed in range(DRAWS)]
+    moved = [named(pull(nudged(inputs, seed), seed)) for seed in range(DRAWS)]
     return {
         name: max(largest_error(each[name], x, scales[name] if name != "o" else 0.0) for each in moved)
         for name, x in exact.items()

@@ -37,11 +37,21 @@ def test_a_nudge_is_one_unit_in_the_last_place_and_leaves_zeros(dtype: torch.dty
 def test_rounding_is_told_as_what_it_costs_of_a_difference_of_large_numbers() -> None:
     """(1e8 + x) − 1e8 knows x to 1e-8: rounding of x is amplified by nothing, that of the sum by 1e8."""
 
-    def pull(inputs: Inputs) -> tuple[tuple[torch.Tensor, dict[str, torch.Tensor]], dict[str, torch.Tensor]]:
+    def pull(inputs: Inputs, seed: int | None) -> tuple[tuple[torch.Tensor, dict[str, torch.Tensor]], dict[str, torch.Tensor]]:
         return ((1e8 * inputs.v + 1.0) - 1e8 * inputs.k, {}), {}
 
     told = rounding_of(pull, inputs_of(torch.ones(4, dtype=torch.float64)))
     assert 1e-9 < told["o"] < 1e-7
+
+
+def test_a_tie_that_a_rounded_state_breaks_counts_as_rounding() -> None:
+    """A memory of zeros writes the same into every channel, so that all are the largest of the next token, but for their last bits."""
+    fields = fields_of("gated_delta_net", attentional_bias={"kind": "formula", "loss": "max(u - v)"})
+    subject = Subject(fields, package_of(LiteralOperator(fields)), quick=True)
+    drawn = subject.inputs(4)
+    told = subject.rounding(replace(drawn, v=torch.zeros_like(drawn.v), state={"W": torch.zeros_like(drawn.state["W"])}))()
+    assert told["o"] > 1e-3
+    assert subject.rounding(drawn)()["o"] < 1e-14
 
 
 def test_an_error_within_rounding_is_accepted_and_said_and_one_beyond_it_is_not() -> None:
@@ -79,8 +89,8 @@ def test_a_layer_whose_rule_explodes_behind_its_norm_is_tried_with_fewer_tokens(
     fields = fields_of("l3_delta", optimizer={"kind": "nesterov"}, gates=declared)
     fields["attentional_bias"] |= {"p": 4.0}
     fields["layer"] |= {"conv": 0, "output_gate": False, "output_norm": "rms"}
-    layer = SimpleNamespace(tensors=tensors, learned=())
-    package = replace(package_of(LiteralOperator(fields)), make_layer=lambda *_, **__: layer)
+    made: Any = lambda *_, **__: SimpleNamespace(tensors=tensors, learned=())  # noqa: E731
+    package = replace(package_of(LiteralOperator(fields)), make_layer=made)
     _, moved, x = small(Subject(fields, package, quick=True))
     literal, longer = LiteralLayer(fields, 2), torch.cat((x, x[:, :2]), 1)
     assert x.shape[1] == 3

@@ -10,9 +10,9 @@ import torch
 from torch import Tensor
 
 from miras_compiler.verify.checks.base import Check
-from miras_compiler.verify.inputs import Inputs
+from miras_compiler.verify.inputs import Inputs, Result, Run
 from miras_compiler.verify.measure import Tally
-from miras_compiler.verify.subject import BEFORE, CROSSING, Result, Run, Subject, pull_back
+from miras_compiler.verify.subject import BEFORE, CROSSING, Subject, pull_back
 
 
 def prefix_causality(subject: Subject, tally: Tally) -> None:
@@ -86,7 +86,7 @@ def packing(subject: Subject, tally: Tally) -> None:
     """Sequences of odd lengths, each with its own state, some of them in the middle of a chunk, packed into one row."""
     lengths = (5, 1, 7, 2) if subject.quick else (5, 1, min(subject.chunk, subject.long) + 3, 2, 11)
     packed, offsets = packed_inputs(subject, lengths)
-    tally.about(subject.rounding(packed, separately(subject.literal_run, offsets)))
+    tally.about(subject.rounding(packed, lambda run: separately(run, offsets)))
     for name, run in subject.forms.items():
         (output, state), gradients = pull_back(run, packed)
         (expected, expected_state), expected_gradients = pull_back(separately(run, offsets), packed)
