@@ -17,7 +17,7 @@ from torch import Tensor
 from miras_compiler.verify.inputs import Inputs, Result, Run, Shape, draw_inputs, is_frozen, period
 from miras_compiler.verify.literal import LiteralModel, LiteralTrace
 from miras_compiler.verify.package import Operator, Package
-from miras_compiler.verify.rounding import Pulled, nudged_between, rounding_of
+from miras_compiler.verify.rounding import rounding_of
 from miras_compiler.verify.written import Written
 
 CALM = 2.0  # largest relative change of the output per relative change of v, or of the weights, on which precisions are compared
@@ -157,13 +157,9 @@ class Subject:
         output, state, _ = self.literal(given.q, given.k, given.v, given.gates, given.parameters, given.state)
         return output.to(dtype), state
 
-    def rounding(self, inputs: Inputs, way: Callable[[Run], Run] = lambda run: run) -> Callable[[], Mapping[str, float]]:
-        """How far rounding moves the literal model's results and gradients on these inputs, when it is asked for; run in this `way`."""
-
-        def pull(given: Inputs, seed: int | None) -> Pulled:
-            return pull_back(way(self.literal_run if seed is None else nudged_between(self.literal_run, seed)), given)
-
-        return cache(lambda: rounding_of(pull, inputs))
+    def rounding(self, inputs: Inputs, run: Run | None = None) -> Callable[[], Mapping[str, float]]:
+        """How far rounding moves the literal model's results and gradients on these inputs (or those of `run`), when it is asked for."""
+        return cache(lambda: rounding_of(lambda given: pull_back(run or self.literal_run, given), inputs))
 
     def literal_trace(self, inputs: Inputs) -> LiteralTrace:
         """ℓ, ‖e‖, ‖g‖ and ‖A‖ of the literal model, without gradients."""

@@ -37,7 +37,7 @@ def test_a_nudge_is_one_unit_in_the_last_place_and_leaves_zeros(dtype: torch.dty
 def test_rounding_is_told_as_what_it_costs_of_a_difference_of_large_numbers() -> None:
     """(1e8 + x) − 1e8 knows x to 1e-8: rounding of x is amplified by nothing, that of the sum by 1e8."""
 
-    def pull(inputs: Inputs, seed: int | None) -> tuple[tuple[torch.Tensor, dict[str, torch.Tensor]], dict[str, torch.Tensor]]:
+    def pull(inputs: Inputs) -> tuple[tuple[torch.Tensor, dict[str, torch.Tensor]], dict[str, torch.Tensor]]:
         return ((1e8 * inputs.v + 1.0) - 1e8 * inputs.k, {}), {}
 
     told = rounding_of(pull, inputs_of(torch.ones(4, dtype=torch.float64)))
@@ -52,6 +52,16 @@ def test_a_tie_that_a_rounded_state_breaks_counts_as_rounding() -> None:
     told = subject.rounding(replace(drawn, v=torch.zeros_like(drawn.v), state={"W": torch.zeros_like(drawn.state["W"])}))()
     assert told["o"] > 1e-3
     assert subject.rounding(drawn)()["o"] < 1e-14
+
+
+def test_digits_that_a_function_loses_on_the_way_count_as_rounding() -> None:
+    """1 − tanh(9)² is 6e-8, and known to nine digits: the last bit of 9 does not change tanh(9)."""
+
+    def pull(inputs: Inputs) -> tuple[tuple[torch.Tensor, dict[str, torch.Tensor]], dict[str, torch.Tensor]]:
+        return (1 - inputs.v.tanh().square(), {}), {}
+
+    assert 1e-10 < rounding_of(pull, inputs_of(torch.full((4,), 9.0, dtype=torch.float64)))["o"] < 1e-7
+    assert rounding_of(pull, inputs_of(torch.full((4,), 30.0, dtype=torch.float64)))["o"] == 0  # tanh has come to its end
 
 
 def test_an_error_within_rounding_is_accepted_and_said_and_one_beyond_it_is_not() -> None:

@@ -79,7 +79,7 @@ def forward_and_gradients(subject: Subject, tally: Tally) -> None:
         return (o.detach(), {}), dict(zip(wanted, gradients, strict=True))
 
     inputs = Inputs(q=x, k=x, v=x, gates={}, parameters=tensors, state={})
-    tally.about(cache_once(lambda: rounding_of(lambda given, _: pull(literal, given), inputs)))
+    tally.about(cache_once(lambda: rounding_of(lambda given: pull(literal, given), inputs)))
     (o, _), found = pull(lambda hidden, leaves: layer(hidden, leaves)[0], inputs)
     (expected, _), gradients = pull(literal, inputs)
     tally.compare("o", o, expected)

@@ -86,7 +86,7 @@ def packing(subject: Subject, tally: Tally) -> None:
     """Sequences of odd lengths, each with its own state, some of them in the middle of a chunk, packed into one row."""
     lengths = (5, 1, 7, 2) if subject.quick else (5, 1, min(subject.chunk, subject.long) + 3, 2, 11)
     packed, offsets = packed_inputs(subject, lengths)
-    tally.about(subject.rounding(packed, lambda run: separately(run, offsets)))
+    tally.about(subject.rounding(packed, separately(subject.literal_run, offsets)))
     for name, run in subject.forms.items():
         (output, state), gradients = pull_back(run, packed)
         (expected, expected_state), expected_gradients = pull_back(separately(run, offsets), packed)
