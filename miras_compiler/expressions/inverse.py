@@ -12,7 +12,7 @@ from functools import lru_cache
 import sympy as sp
 
 from miras_compiler.expressions.budget import NODES, OutOfCallsError, limited, size
-from miras_compiler.expressions.slopes import IMAGES, curvature, in_sympy, is_onto, jump, numeric, steadied
+from miras_compiler.expressions.slopes import IMAGES, gain, in_sympy, is_onto, jump, numeric, steadied
 from miras_compiler.expressions.symbols import A, RealFunction, W, letter, magnitude, power0, sigmoid, signum
 
 VOCABULARY = (sp.exp, sp.log, sp.tanh, sp.sinh, sp.cosh, sp.asinh, sp.atanh)
@@ -36,7 +36,7 @@ class newton_inverse(RealFunction):
     def fdiff(self, argindex: int = 1) -> sp.Expr:
         slope = self.args[0]
         (w,) = slope.variables
-        return 1 / curvature(slope.expr, w).xreplace({w: self})
+        return gain(slope.expr, w).xreplace({w: self})
 
 
 @lru_cache(maxsize=256)  # a spec is checked and then derived

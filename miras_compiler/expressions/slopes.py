@@ -8,7 +8,7 @@ from itertools import pairwise
 
 import sympy as sp
 
-from miras_compiler.expressions.symbols import Power0, RealFunction, W, magnitude, sigmoid, signum
+from miras_compiler.expressions.symbols import Power0, RealFunction, W, magnitude, power0, sigmoid, signum
 
 STEP = 1e-4
 NOTHING, JUMP, FINITE = 1e-60, 1e-3, 1e9  # next to 0; a rise over so little that is a jump; a value beyond which a slope has a pole
@@ -55,6 +55,20 @@ class _tanh(RealFunction):
 def curvature(slope: sp.Expr, variable: sp.Symbol) -> sp.Expr:
     """The derivative of a derivative, to all digits where it is small."""
     return sp.diff(slope.replace(sp.tanh, _tanh), variable).replace(_tanh, sp.tanh)
+
+
+def gain(slope: sp.Expr, variable: sp.Symbol) -> sp.Expr:
+    """1 / F''(w), how much w = F'⁻¹(a) changes with a; 0 where F'' is 0 or, as that of |w|^1.5 at 0, infinite."""
+
+    def guarded(base: sp.Expr, exponent: sp.Expr) -> sp.Expr:
+        if not exponent.is_negative or base.is_positive:
+            return base**exponent
+        if isinstance(base, signum):
+            return base**-exponent
+        return power0(base.args[0], base.args[1] * exponent) if isinstance(base, Power0) else power0(base, exponent)
+
+    found: sp.Expr = (1 / curvature(slope, variable)).replace(sp.Pow, guarded)
+    return found
 
 
 def counterexample(function: sp.Expr, variable: sp.Symbol = W) -> float | None:

@@ -96,6 +96,10 @@ class Inputs:
         return self.map(lambda tensor: tensor.detach().clone().requires_grad_())
 
 
+Result = tuple[Tensor, dict[str, Tensor]]  # outputs, and the final state
+Run = Callable[[Inputs], Result]
+
+
 def draw_inputs(fields: Mapping[str, Any], shape: Shape, seed: int, eta: float, position: int | None = None) -> Inputs:
     """Keys and queries of length 1, values of order 1, `eta` the largest step size, thresholds that cut through the residuals.
 

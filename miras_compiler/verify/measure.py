@@ -54,8 +54,8 @@ class Tally:
     """Collects comparisons and remembers the worst error and its label.
 
     Where a comparison misses `limit` and the inputs that it is `about` are known, the limit of that tensor is MARGIN times as much as the
-    literal model's own result changes when the inputs change in their last bits: no two ways to compute it agree better. Its error is
-    entered in proportion, and a remark says so.
+    literal model's own result changes when every number on its way changes in its last bit: no two ways to compute it agree better. Its
+    error is entered in proportion, and a remark says so.
     """
 
     def __init__(self, limit: float = 0.0) -> None:
@@ -95,7 +95,7 @@ class Tally:
             return
         allowed = max(self.limit, MARGIN * self.rounding().get(entry, 0.0))
         if allowed > self.limit and error <= allowed:
-            self.remark(f"rounding of the inputs alone moves {entry} by {allowed / MARGIN:.0e}")
+            self.remark(f"rounding alone moves {entry} by {allowed / MARGIN:.0e}")
         self.add(f"{label}: {error:.1e} of {allowed:.1e}", error * self.limit / allowed)
 
     def take(self, other: Tally) -> None:

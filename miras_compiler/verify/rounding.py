@@ -1,6 +1,8 @@
-"""The effect of rounding on the results of the literal model: its own results on inputs that differ in their last bits.
+"""The effect of rounding on the results of the literal model: its results when inputs and every operation differ in their last bits.
 
 Any other way to compute them rounds elsewhere, by as much. A result that is moved by 10⁻⁷ is known to seven digits, in every form.
+Inputs alone are not enough: of 1 − tanh² no input's last bit changes the part that cancels, and no tie between channels breaks before a sum
+is rounded.
 """
 
 from __future__ import annotations
@@ -16,20 +18,56 @@ from miras_compiler.verify.inputs import Inputs
 from miras_compiler.verify.measure import largest_error, least_scale_of, rms_error
 
 DRAWS = 3
+SUMS = {"bmm", "mm", "sum", "mean"}
+ENTRYWISE = {
+    *("add", "sub", "rsub", "mul", "div", "reciprocal", "pow", "sqrt", "rsqrt", "exp", "log", "erf", "cosh", "sinh", "asinh", "atan"),
+    *("tanh", "tanh_backward", "sigmoid", "sigmoid_backward", "softplus", "softplus_backward", "silu", "silu_backward"),
+    *("gelu", "gelu_backward", "_softmax", "_softmax_backward_data", "_log_softmax", "_log_softmax_backward_data"),
+}  # operations that round
 Results = Mapping[str, Tensor]
 Pulled = tuple[tuple[Tensor, Mapping[str, Tensor]], Mapping[str, Tensor]]
 
 
 def nudged(inputs: Inputs, seed: int) -> Inputs:
-    """Every number one unit in the last place of its precision further up or down; 0 and infinities stay."""
+    """Every number one unit in the last place of its precision further up or down."""
     generator = torch.Generator().manual_seed(seed)
+    return inputs.map(lambda x: nudge(x, generator))
 
-    def nudge(x: Tensor) -> Tensor:
-        up = torch.rand(x.shape, generator=generator) < 0.5
-        ends = torch.where(up, torch.full_like(x, torch.inf), torch.full_like(x, -torch.inf))
-        return torch.where((x == 0) | ~x.isfinite(), x, torch.nextafter(x, ends))
 
-    return inputs.map(nudge)
+def nudge(x: Tensor, generator: torch.Generator) -> Tensor:
+    """The same numbers with other last bits."""
+    return moved(x, torch.rand(x.shape, generator=generator) < 0.5)
+
+
+def moved(x: Tensor, up: Tensor) -> Tensor:
+    """The next numbers up or down; 0, ±1 and infinities stay: what comes to them is exact, or a function has reached its end."""
+    ends = torch.where(up, torch.full_like(x, torch.inf), torch.full_like(x, -torch.inf))
+    return torch.where((x == 0) | (x.abs() == 1) | ~x.isfinite(), x, torch.nextafter(x, ends))
+
+
+class Rounded(TorchDispatchMode):  # type: ignore[no-untyped-call]
+    """Every operation that rounds, backward passes included, has results with other last bits.
+
+    A function of single entries makes the same of the same, wherever it stands; sums may be formed in any order, and so equal ones differ.
+    """
+
+    def __init__(self, seed: int) -> None:
+        super().__init__()  # type: ignore[no-untyped-call]
+        self.seed = seed
+        self.generator = torch.Generator().manual_seed(seed)
+
+    def __torch_dispatch__(self, function: Any, types: Any, args: tuple[Any, ...] = (), kwargs: dict[str, Any] | None = None) -> Any:
+        result = function(*args, **(kwargs or {}))
+        name = function.overloadpacket.__name__
+        if name not in SUMS | ENTRYWISE or not isinstance(result, Tensor) or not result.is_floating_point():
+            return result
+        return nudge(result, self.generator) if name in SUMS else moved(result, coin(result, self.seed))
+
+
+def coin(x: Tensor, seed: int) -> Tensor:
+    """Whether up, for every number: a different question for every seed, and the same answer for the same number."""
+    bits = x.contiguous().view(torch.int64 if x.dtype == torch.float64 else torch.int32)
+    return ((bits + seed) * 2654435761 >> 20) % 2 == 0
 
 
 def named(pulled: Pulled) -> dict[str, Tensor]:
@@ -49,12 +87,19 @@ def rounding_of(pull: Callable[[Inputs], Pulled], inputs: Inputs) -> dict[str, f
     """Largest change of every floating-point result over its largest entry."""
     exact = named(pull(inputs))
     scales = least_scales(exact)
-    moved = [named(pull(nudged(inputs, seed))) for seed in range(DRAWS)]
+    others = [named(_elsewhere(pull, inputs, seed)) for seed in range(DRAWS)]
     return {
-        name: max(largest_error(each[name], x, scales[name] if name != "o" else 0.0) for each in moved)
+        name: max(largest_error(each[name], x, scales[name] if name != "o" else 0.0) for each in others)
         for name, x in exact.items()
         if x.is_floating_point()
     }
+
+
+def _elsewhere(pull: Callable[[Inputs], Pulled], inputs: Inputs, seed: int) -> Pulled:
+    """The results where inputs and every operation are rounded otherwise."""
+    given = nudged(inputs, seed)
+    with Rounded(seed):
+        return pull(given)
 
 
 class Largest(TorchDispatchMode):  # type: ignore[no-untyped-call]

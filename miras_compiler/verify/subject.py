@@ -14,14 +14,11 @@ from typing import Any
 import torch
 from torch import Tensor
 
-from miras_compiler.verify.inputs import Inputs, Shape, draw_inputs, has_grid, period
+from miras_compiler.verify.inputs import Inputs, Result, Run, Shape, draw_inputs, has_grid, period
 from miras_compiler.verify.literal import LiteralModel, LiteralTrace
 from miras_compiler.verify.package import Operator, Package
 from miras_compiler.verify.rounding import rounding_of
 from miras_compiler.verify.written import Written
-
-Result = tuple[Tensor, dict[str, Tensor]]
-Run = Callable[[Inputs], Result]
 
 CALM = 2.0  # largest relative change of the output per relative change of v, or of the weights, on which precisions are compared
 SLIGHT = 1e-6  # such a change

@@ -26,6 +26,7 @@ CLOSED: dict[str, Callable[[Tensor], Tensor]] = {  # a domain each: the real lin
     "w*log(w) - w": torch.exp,
     "w*log(w) + (1 - w)*log(1 - w)": torch.sigmoid,
     "((1 + w)*log(1 + w) + (1 - w)*log(1 - w))/2": torch.tanh,
+    "abs(w)**1.5": lambda a: a * a.abs() / 2.25,
 }
 
 
@@ -35,7 +36,8 @@ def emitted(generator: str) -> tuple[TorchPrinter, newton_inverse, Any]:
     assert isinstance(inverse, newton_inverse)
     name = printer.define_inverse(inverse)
     names: dict[str, Any] = {"torch": torch, "Tensor": Tensor}
-    exec(printer.helpers[name], names)
+    for helper in printer.helpers.values():
+        exec(helper, names)
     return printer, inverse, names[name]
 
 
@@ -50,6 +52,16 @@ def test_a_numeric_inverse_is_the_closed_one_wherever_that_is_a_number(generator
     torch.testing.assert_close(actual[number], expected[number], rtol=close, atol=tiny)
     torch.testing.assert_close(slope[number], expected_slope[number], rtol=close, atol=tiny)
     assert bool(slope.isfinite().all())
+
+
+@pytest.mark.parametrize(("dtype", "close"), [(torch.float64, 1e-12), (torch.float32, 1e-4)])
+def test_an_inverse_that_is_flat_at_0_keeps_its_digits_there(dtype: torch.dtype, close: float) -> None:
+    """Found by a random spec: √|w| = a is w = ± a², 0 at 0 with the slope 0, where the second derivative of |w|^1.5 is infinite."""
+    a = torch.tensor([0.0, 1e-15, -1e-9, 1e-5], dtype=dtype, requires_grad=True)
+    actual, expected = emitted("abs(w)**1.5")[2](a), a * a.abs() / 2.25
+    (slope,), (expected_slope,) = torch.autograd.grad(actual.sum(), a), torch.autograd.grad(expected.sum(), a)
+    torch.testing.assert_close(actual, expected, rtol=close, atol=torch.finfo(dtype).tiny)
+    torch.testing.assert_close(slope, expected_slope, rtol=close, atol=0)
 
 
 def test_quotients_of_numbers_that_overflow_are_inverted_beyond_them() -> None:

@@ -19,10 +19,10 @@ from torch import Tensor
 
 from miras_compiler.spec import load_spec
 from miras_compiler.verify.checks.machine import SINGLE, cast
-from miras_compiler.verify.inputs import Inputs
+from miras_compiler.verify.inputs import Inputs, Run
 from miras_compiler.verify.measure import rms_error
 from miras_compiler.verify.package import Operator, opened_here
-from miras_compiler.verify.subject import Run, Subject, call, pull_back
+from miras_compiler.verify.subject import Subject, call, pull_back
 
 SEGMENT = 8
 BORDERS = (0, 1, 11, 14)  # sequences of a token, of more than a segment, and of a few

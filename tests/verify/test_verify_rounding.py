@@ -44,6 +44,26 @@ def test_rounding_is_told_as_what_it_costs_of_a_difference_of_large_numbers() ->
     assert 1e-9 < told["o"] < 1e-7
 
 
+def test_a_tie_that_a_rounded_state_breaks_counts_as_rounding() -> None:
+    """A memory of zeros writes the same into every channel, so that all are the largest of the next token, but for their last bits."""
+    fields = fields_of("gated_delta_net", attentional_bias={"kind": "formula", "loss": "max(u - v)"})
+    subject = Subject(fields, package_of(LiteralOperator(fields)), quick=True)
+    drawn = subject.inputs(4)
+    told = subject.rounding(replace(drawn, v=torch.zeros_like(drawn.v), state={"W": torch.zeros_like(drawn.state["W"])}))()
+    assert told["o"] > 1e-3
+    assert subject.rounding(drawn)()["o"] < 1e-14
+
+
+def test_digits_that_a_function_loses_on_the_way_count_as_rounding() -> None:
+    """1 − tanh(9)² is 6e-8, and known to nine digits: the last bit of 9 does not change tanh(9)."""
+
+    def pull(inputs: Inputs) -> tuple[tuple[torch.Tensor, dict[str, torch.Tensor]], dict[str, torch.Tensor]]:
+        return (1 - inputs.v.tanh().square(), {}), {}
+
+    assert 1e-10 < rounding_of(pull, inputs_of(torch.full((4,), 9.0, dtype=torch.float64)))["o"] < 1e-7
+    assert rounding_of(pull, inputs_of(torch.full((4,), 30.0, dtype=torch.float64)))["o"] == 0  # tanh has come to its end
+
+
 def test_an_error_within_rounding_is_accepted_and_said_and_one_beyond_it_is_not() -> None:
     for error, passes in ((10e-12, True), (1.1 * MARGIN * 1e-12, False)):
         tally = Tally(1e-12)
@@ -79,8 +99,8 @@ def test_a_layer_whose_rule_explodes_behind_its_norm_is_tried_with_fewer_tokens(
     fields = fields_of("l3_delta", optimizer={"kind": "nesterov"}, gates=declared)
     fields["attentional_bias"] |= {"p": 4.0}
     fields["layer"] |= {"conv": 0, "output_gate": False, "output_norm": "rms"}
-    layer = SimpleNamespace(tensors=tensors, learned=())
-    package = replace(package_of(LiteralOperator(fields)), make_layer=lambda *_, **__: layer)  # type: ignore[arg-type]
+    made: Any = lambda *_, **__: SimpleNamespace(tensors=tensors, learned=())  # noqa: E731
+    package = replace(package_of(LiteralOperator(fields)), make_layer=made)
     _, moved, x = small(Subject(fields, package, quick=True))
     literal, longer = LiteralLayer(fields, 2), torch.cat((x, x[:, :2]), 1)
     assert x.shape[1] == 3

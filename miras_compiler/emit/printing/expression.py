@@ -9,7 +9,7 @@ from typing import ClassVar, NamedTuple
 import sympy as sp
 
 from miras_compiler.expressions.inverse import newton_inverse
-from miras_compiler.expressions.slopes import curvature
+from miras_compiler.expressions.slopes import gain
 from miras_compiler.expressions.symbols import Power0, RealFunction
 
 SUM, PRODUCT, UNARY, POWER, ATOM = range(5)  # how tightly a piece of code binds
@@ -33,12 +33,12 @@ class Code(NamedTuple):
 
 
 class InverseText(NamedTuple):
-    """The text of a backend's helper that inverts a derivative: its name, the images of the real line, each with the text that keeps a step
-    inside, and its definition with holes for name, slope, image and step.
+    """The text of a backend's helper that inverts a derivative: its name, the images of the real line, each with its span and the text that
+    keeps a step inside, and its definition with holes for name, span, slope, image and step.
     """
 
     name: str
-    images: Sequence[tuple[str, str]]
+    images: Sequence[tuple[str, str, str]]
     definition: str
 
 
@@ -153,9 +153,10 @@ class ExpressionPrinter(ABC):
         slope, kind = expr.args[0], int(expr.args[1])
         (w,) = slope.variables
         code = {w: Code("w")}
-        value, second = (self.expression(expr, code).text for expr in (slope.expr, curvature(slope.expr, w)))
-        image, step = self.inverse.images[kind]
-        text = self.inverse.definition.format(name="{name}", slope=value, image=image, step=step.format(f"({value} - a) / ({second})"))
+        value, changes = self.expression(slope.expr, code).text, self.expression(gain(slope.expr, w), code).at_least(PRODUCT)
+        span, image, step = self.inverse.images[kind]
+        step = step.format(f"({value} - a) * {changes}")
+        text = self.inverse.definition.format(name="{name}", slope=value, span=span, image=image, step=step)
         for name, helper in self.helpers.items():
             if helper == text.replace("{name}", name):
                 return name

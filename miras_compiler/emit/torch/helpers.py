@@ -116,15 +116,17 @@ def segment_sums_before(x: Tensor) -> Tensor:
     return sum_before(x[..., None].expand(*x.shape, x.shape[-1]).tril(-1), -2)
 ''',
 }  # fmt: skip
-IMAGES = (  # of the real line, as in slopes.IMAGES, and how a step is kept inside
-    ("torch.sinh(t)", "w - {}"), ("torch.exp(t)", "(w - {}).clamp(min=0)"),
-    ("torch.sigmoid(t)", "(w - {}).clamp(0, 1)"), ("torch.tanh(t)", "(w - {}).clamp(-1, 1)"),
+SIGNED = "torch.sign(t) * torch.exp(torch.abs(t) - far)"  # as fine next to 0 as anywhere
+IMAGES = (  # how far t goes, its image in the domain (as in slopes.IMAGES), and how a step is kept inside
+    ("2 * far", SIGNED, "w - {}"), ("far", "torch.exp(t)", "(w - {}).clamp(min=0)"),
+    ("far", "torch.sigmoid(t)", "(w - {}).clamp(0, 1)"), ("2 * far", f"torch.tanh({SIGNED})", "(w - {}).clamp(-1, 1)"),
 )  # fmt: skip
 INVERSE = '''
 def {name}(a: Tensor) -> Tensor:
-    """w with F'(w) = a: bisection on the image of the real line, then one Newton step, through which derivatives flow."""
+    """w with F'(w) = a: bisection over t, then one Newton step, through which derivatives flow."""
     with torch.no_grad():
-        high = torch.full_like(a, torch.finfo(a.dtype).max).log()
+        far = torch.full_like(a, torch.finfo(a.dtype).max).log()
+        high = {span}
         low = -high
         for _ in range(64):
             t = (low + high) / 2

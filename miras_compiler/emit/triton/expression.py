@@ -17,15 +17,17 @@ CALLS = {
     "relu": "tl.maximum({}, 0.0)", "normal_cdf": "normal_cdf({})", "tanh": "tanh({})", "cosh": "cosh({})", "sinh": "sinh({})",
     "asinh": "asinh({})", "atan": "atan({})", "erf": "erf({})", "signum": "sign({})", "softplus": "softplus({})",
 }  # fmt: skip
-IMAGES = (  # of the real line, as in slopes.IMAGES, and how a step is kept inside
-    ("sinh(t)", "w - {}"), ("exp(t)", "tl.maximum(w - {}, 0.0)"),
-    ("sigmoid(t)", "tl.minimum(tl.maximum(w - {}, 0.0), 1.0)"), ("tanh(t)", "tl.minimum(tl.maximum(w - {}, -1.0), 1.0)"),
+SIGNED = "sign(t) * exp(tl.abs(t) - 88.0)"  # as fine next to 0 as anywhere
+IMAGES = (  # how far t goes, its image in the domain (as in slopes.IMAGES), and how a step is kept inside
+    ("176.0", SIGNED, "w - {}"), ("88.0", "exp(t)", "tl.maximum(w - {}, 0.0)"),
+    ("88.0", "sigmoid(t)", "tl.minimum(tl.maximum(w - {}, 0.0), 1.0)"),
+    ("176.0", f"tanh({SIGNED})", "tl.minimum(tl.maximum(w - {}, -1.0), 1.0)"),
 )  # fmt: skip
 INVERSE = '''
 @triton.jit
 def {name}(a):
-    """w with F'(w) = a: bisection on the image of the real line, then one Newton step."""
-    high = tl.full(a.shape, 88.0, tl.float32)
+    """w with F'(w) = a: bisection over t, then one Newton step."""
+    high = tl.full(a.shape, {span}, tl.float32)
     low = -high
     for _ in range(32):
         t = 0.5 * (low + high)

@@ -9,10 +9,10 @@ import torch
 from torch import Tensor
 
 from miras_compiler.verify.checks.base import Check
-from miras_compiler.verify.inputs import Inputs
+from miras_compiler.verify.inputs import Inputs, Run
 from miras_compiler.verify.measure import Tally
 from miras_compiler.verify.package import Operator
-from miras_compiler.verify.subject import CROSSING, Run, Subject, pull_back, weighted
+from miras_compiler.verify.subject import CROSSING, Subject, pull_back, weighted
 
 DIRECTIONS = 3
 STEPS = (3e-7, 3e-8, 3e-9)  # a shorter one where a longer one may cross a kink, such as that of a relu

@@ -20,6 +20,7 @@ from miras_compiler.verify.measure import Tally
 from miras_compiler.verify.subject import Subject
 
 RESETS = -math.inf  # as the logarithm of a decay
+WIDE, LEAST_STEP = 1e6, 1e-6
 
 
 def _becomes(
@@ -59,12 +60,32 @@ def without_momentum(subject: Subject, tally: Tally) -> None:
 
 
 def wide_huber(subject: Subject, tally: Tally) -> None:
-    """Also the switch of Yaad, whose quadratic branch has its own scale."""
+    """Also the switch of Yaad, whose quadratic branch has its own scale.
+
+    A rule that without a threshold drives residuals beyond this one is tried at a quarter of the step, a sixteenth, …
+    """
     bias = subject.fields["attentional_bias"]
-    inputs = _with_gate(subject.crossing(43), bias["delta"], 1e6)
-    waiting = f"window_{bias['delta']}"
-    inputs = replace(inputs, state={name: torch.full_like(x, 1e6) if name == waiting else x for name, x in inputs.state.items()})
-    _becomes(subject, tally, inputs, {"attentional_bias": {**bias, "kind": "l2", "scale": bias.get("scale", 1.0), "delta": 1.0}})
+    simpler = {"attentional_bias": {**bias, "kind": "l2", "scale": bias.get("scale", 1.0), "delta": 1.0}}
+    step, inputs = subject.step, _without_threshold(subject, subject.step)
+    while not _stays_below(WIDE, LiteralModel({**subject.fields, **simpler}), inputs) and step > LEAST_STEP:
+        step /= 4
+        inputs = _without_threshold(subject, step)
+    _becomes(subject, tally, inputs, simpler)
+
+
+def _without_threshold(subject: Subject, step: float) -> Inputs:
+    """Inputs whose threshold, of the tokens in a window, too, is WIDE."""
+    threshold = subject.fields["attentional_bias"]["delta"]
+    inputs = _with_gate(subject.crossing(43, eta=step), threshold, WIDE)
+    waiting = f"window_{threshold}"
+    return replace(inputs, state={name: torch.full_like(x, WIDE) if name == waiting else x for name, x in inputs.state.items()})
+
+
+def _stays_below(threshold: float, model: LiteralModel, inputs: Inputs) -> bool:
+    """Whether no residual is longer; also False for nan."""
+    with torch.no_grad():
+        _, _, trace = model(inputs.q, inputs.k, inputs.v, inputs.gates, inputs.parameters, inputs.state)
+    return bool(trace.error.max() <= threshold)
 
 
 def square_lp(subject: Subject, tally: Tally) -> None:

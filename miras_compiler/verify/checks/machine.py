@@ -9,11 +9,11 @@ import torch
 from torch import Tensor
 
 from miras_compiler.verify.checks.base import Check
-from miras_compiler.verify.inputs import Inputs
+from miras_compiler.verify.inputs import Inputs, Run
 from miras_compiler.verify.measure import Tally, rms_error
 from miras_compiler.verify.poison import PoisonedAllocations
 from miras_compiler.verify.rounding import least_scales, named, rounding_in
-from miras_compiler.verify.subject import Run, Subject, pull_back
+from miras_compiler.verify.subject import Subject, pull_back
 
 SINGLE, HALF = 1e-5, 5e-3  # RMS of the error over RMS of the reference
 

@@ -10,9 +10,9 @@ import torch
 from torch import Tensor
 
 from miras_compiler.verify.checks.base import Check
-from miras_compiler.verify.inputs import Inputs
+from miras_compiler.verify.inputs import Inputs, Result, Run
 from miras_compiler.verify.measure import Tally
-from miras_compiler.verify.subject import BEFORE, CROSSING, Result, Run, Subject, pull_back
+from miras_compiler.verify.subject import BEFORE, CROSSING, Subject, pull_back
 
 
 def prefix_causality(subject: Subject, tally: Tally) -> None:

@@ -13,10 +13,10 @@ from torch import Tensor
 from miras_compiler.verify.checks.base import Check
 from miras_compiler.verify.checks.machine import SINGLE, cast, compare_precision
 from miras_compiler.verify.checks.sequences import packed_inputs, separately
-from miras_compiler.verify.inputs import Inputs, correlated
+from miras_compiler.verify.inputs import Inputs, Result, Run, correlated
 from miras_compiler.verify.measure import Tally, rms_error
 from miras_compiler.verify.rounding import least_scales, named, rounding_in
-from miras_compiler.verify.subject import BEFORE, CROSSING, Result, Run, Subject, call, pull_back
+from miras_compiler.verify.subject import BEFORE, CROSSING, Subject, call, pull_back
 
 FEW = 3  # tokens that are decoded one by one where that is slow
 

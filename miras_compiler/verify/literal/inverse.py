@@ -68,13 +68,16 @@ def _solve(text: str, letter: str, a: Tensor, guess: Tensor | None, lowest: floa
 def inverse_derivative(text: str, letter: str, a: Tensor, guess: Tensor | None = None) -> Tensor:
     """(F')⁻¹(a), differentiable once: the last Newton step from the solution is taken with a alive, and has the slope 1/F''.
 
+    Where F'' is 0 or, as that of |w|^1.5 at 0, infinite, the slope is 0.
+
     Where a is outside the range of F' on the domain: the nearer end of the domain, or infinity where there is none.
     """
     x = solve(text, letter, a, guess)
     first, second = slopes(text, letter, x)
     low, high = (torch.full_like(a, end, dtype=torch.float64) for end in domain(text, letter)[1:])
     endless = ((x == low) | (x == high)) & (x.abs() > ENDLESS)
-    step = (x - (first - a) / second).double() * torch.ones_like(low).masked_fill(endless, math.inf)
+    gain = torch.where(second > 0, 1 / second, torch.zeros_like(second))
+    step = (x - (first - a) * gain).double() * torch.ones_like(low).masked_fill(endless, math.inf)
     return step.clamp(low.masked_fill(endless, -math.inf), high.masked_fill(endless, math.inf)).to(a.dtype)
 
 
