@@ -233,20 +233,20 @@ def test_statements_say_how_one_follows_from_the_other(case: str) -> None:
 
 CLOSED = {
     "longhorn": [
-        "A_t = β_t A_0 − Σ_{j≤t} G_tj g_j", "β_t = 1", "G_tj = η̃_j",
+        "A_t = β_t A[0] − Σ_{j≤t} G_tj g_j", "β_t = 1", "G_tj = η̃_j",
         "A is W", "what the token j takes off A, divided by its η̃, is g_j",
     ],
     "dfw": [
-        "A_t = β_t · A_0 − Σ_{j≤t} G_tj · g_j", "β_t = Π_{l=1..t} (α_lᵀ · α_value_l)", "G_tj = η_j · Π_{l=j+1..t} (α_lᵀ · α_value_l)",
+        "A_t = β_t · A[0] − Σ_{j≤t} G_tj · g_j", "β_t = Π_{l=1..t} (α_lᵀ · α_value_l)", "G_tj = η_j · Π_{l=j+1..t} (α_lᵀ · α_value_l)",
         "A is W", "what the token j takes off A, divided by its η, is g_j",
     ],
     "delta_product": [
-        "A_t = β_t A_0 − Σ_{j≤t} G_tj g_j", "β_t = Π_{l=1..t} α_l", "G_tj = η_j Π_{l=j+1..t} α_l",
+        "A_t = β_t A[0] − Σ_{j≤t} G_tj g_j", "β_t = Π_{l=1..t} α_l", "G_tj = η_j Π_{l=j+1..t} α_l",
         "A is W", "what the token j takes off A, divided by its η, is g_j",
         "the indices t, j and l count writes, 2 of a token: α_l is 1 but at the first of them",
     ],
     "lact": [
-        "A_t = β_t A_0", "Z_t = Z_0 + (Σ_{i≤t} μ_i / 2048) S_0 − Σ_{j≤t} η_j g_j", "β_t = Π_{l=1..t} α_l",
+        "A_t = β_t A[0]", "Z_t = Z[0] + (Σ_{i≤t} μ_i / 2048) S[0] − Σ_{j≤t} η_j g_j", "β_t = Π_{l=1..t} α_l",
         "A is W₁, W₂ and W₃ in turn", "what the token j takes off Z, divided by its η, is g_j",
     ],
     "elastic_net_memory": ["every step is mapped to the next weights, so that the state is no decayed sum"],
@@ -272,5 +272,5 @@ def test_what_no_equation_of_a_token_says_is_said_before_them(name: str) -> None
 
 def test_orthogonalized_steps_are_what_adds_up() -> None:
     assert rule("atlas").unrolled_text()[:2] == [
-        "A_t = β_t A_0 + Σ_{j≤t} G_tj NS₅(S_j)", "S_t = m_t S_0 − Σ_{j≤t} n_tj g_j",
+        "A_t = β_t A[0] + Σ_{j≤t} G_tj NS₅(S_j)", "S_t = m_t S[0] − Σ_{j≤t} n_tj g_j",
     ]  # fmt: skip
