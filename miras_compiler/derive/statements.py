@@ -10,7 +10,8 @@ import sympy as sp
 from miras_compiler.derive.chain_rule import in_residual, row_sum
 from miras_compiler.derive.dialects import UNICODE, Dialect
 from miras_compiler.derive.expression_text import number_text
-from miras_compiler.derive.formula_text import ROWS, formula
+from miras_compiler.derive.formula_text import formula
+from miras_compiler.derive.gate_letters import gate_letters
 from miras_compiler.derive.update_rule import UpdateRule
 from miras_compiler.elements.base import exact
 from miras_compiler.elements.retention import Retention
@@ -44,7 +45,8 @@ def bias_statements(rule: UpdateRule, dialect: Dialect = UNICODE) -> list[Statem
     loss, slope = in_residual(bias.loss()), rule.bias_derivative
     residual = [dialect.inline(f"e = u {dialect.sign} v")] if loss.has(E) or slope.has(E) else []
     measured = f"{dialect.inline('u')} is the memory at the key, {dialect.inline('v')} the value"
-    rows = [*ROWS, *(name for name, gate in rule.gates.items() if gate.axes)]
+    rows = ["u", "v", "e", *(name for name, gate in rule.gates.items() if gate.axes)]
+    letters = {name: gate_letters(name) for name in rule.gates}
     words = "its gradient"
     if bias.derivative() is not None:
         words = "no gradient of ℓ, but what the paper prints in its place"
@@ -54,8 +56,8 @@ def bias_statements(rule: UpdateRule, dialect: Dialect = UNICODE) -> list[Statem
         words += ", times the weight γ of the token"
     left = dialect.name("∂ℓ/∂u", "")
     return [
-        Statement("", dialect.name("ℓ", ""), formula(loss, dialect, rows=rows), "; ".join([*residual, measured])),
-        Statement(words, left, formula(slope, dialect, rows=rows)),
+        Statement("", dialect.name("ℓ", ""), formula(loss, dialect, letters, rows), "; ".join([*residual, measured])),
+        Statement(words, left, formula(slope, dialect, letters, rows)),
     ]
 
 

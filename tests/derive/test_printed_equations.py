@@ -70,3 +70,23 @@ def test_what_the_notation_does_not_say_is_no_equation(text: str) -> None:
 )  # fmt: skip
 def test_what_the_notation_says_is_evaluated(text: str, value: list[list[float]]) -> None:
     np.testing.assert_allclose(meaning(page(), text)({}).array, value)
+
+
+NAMED_GATE = """
+name: drawn
+memory: {{kind: mlp, norm: layer, residual: true}}
+attentional_bias: {{kind: huber, delta: {0}}}
+retention: {{kind: l2}}
+optimizer: {{kind: momentum}}
+gates: {{alpha: {{}}, eta: {{}}, mu: {{}}, {0}: {{init: 1.0}}}}
+chunk: {{size: 4, gradient: chunk_start}}
+"""
+
+
+@pytest.mark.parametrize("name", "A S G P f h m n j l d alpha_t mu_j mean valid f_t width".split())
+def test_a_gate_of_any_name_reads_as_no_other_letter_of_the_page(name: str, tmp_path: Path) -> None:
+    path = tmp_path / "drawn.yaml"
+    path.write_text(NAMED_GATE.format(name), encoding="utf-8")
+    found = faults(path, text_of(path), latex=False) + faults(path, latex_of(path), latex=True)
+    assert found == []
+    assert ("_gate" in derived(path)[0].text()) == (name != "width")

@@ -102,6 +102,7 @@ def slope(function: Callable[[Any], Any], h: float = 1e-5) -> Callable[[Any], An
 
 ENTRYWISE: dict[str, Callable[..., Any]] = {
     "exp": np.exp, "log": np.log, "tanh": np.tanh, "cosh": np.cosh, "sinh": np.sinh, "asinh": np.arcsinh, "atanh": np.arctanh,
+    "atan": np.arctan, "erf": np.vectorize(math.erf),
     "sign": np.sign, "sigmoid": lambda x: 1 / (1 + np.exp(-x)), "softplus": lambda x: np.log1p(np.exp(x)),
     "relu": lambda x: np.maximum(x, 0), "gelu": gelu, "gelu_tanh": gelu_tanh, "silu": silu,
     "gelu′": slope(gelu), "gelu_tanh′": slope(gelu_tanh), "silu′": slope(silu),
