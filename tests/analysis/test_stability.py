@@ -84,7 +84,7 @@ def test_check_warns_of_a_chaotic_memory_and_names_the_stable_sibling(capsys: py
     said = capsys.readouterr().err
     assert "moneta.yaml:5: warning: the memory is chaotic at the gates as the layer starts them" in said
     assert "a change of 0.1 % in token 0 changes the outputs up to token 255 by" in said
-    assert "moneta_mirror has the same memory and attentional bias, and is stable" in said
+    assert "moneta_mirror has the same kinds of memory and attentional bias, and is stable" in said
     assert stable_sibling(load_spec(SPECS / "moneta.yaml")) == "moneta_mirror"
 
 
