@@ -88,6 +88,12 @@ def test_check_warns_of_a_chaotic_memory_and_names_the_stable_sibling(capsys: py
     assert stable_sibling(load_spec(SPECS / "moneta.yaml")) == "moneta_mirror"
 
 
+def test_a_loss_of_ones_own_has_no_stable_sibling(capsys: pytest.CaptureFixture[str]) -> None:
+    assert main(["check", str(SPECS / "charbonnier_delta.yaml"), "--set", "attentional_bias.loss=sum(u - v)**2 + width"]) == 0
+    said = capsys.readouterr().err
+    assert "changes the outputs up to token 255 beyond any bound; a smaller step size may help" in said
+
+
 def test_check_warns_of_a_step_that_does_not_contract(capsys: pytest.CaptureFixture[str]) -> None:
     setting = "gates.eta={init: 2.5, parametrization: softplus}"
     assert main(["check", str(SPECS / "gated_delta_net.yaml"), "--set", setting]) == 0
