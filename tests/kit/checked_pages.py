@@ -13,7 +13,7 @@ from kit.printed_equations import Page
 from miras_compiler.derive.equations import equations_of, row_surprise
 from miras_compiler.derive.statements import bias_statements, retention_statements
 from miras_compiler.derive.update_rule import CHUNK_END, SECTIONS
-from miras_compiler.emit.derivation import CHUNK_SECTIONS, emit_derivation
+from miras_compiler.emit.documents.derivation import CHUNK_SECTIONS, emit_derivation
 
 Rows = list[tuple[str, str]]
 
