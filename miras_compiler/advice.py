@@ -60,5 +60,7 @@ def _of_stability(spec: Spec) -> Iterator[Problem]:
     if sensitivity.grows:
         sibling = stable_sibling(spec)
         what = "warning: the memory is chaotic at the gates as the layer starts them"
-        remedy = f"{sibling} has the same memory and attentional bias, and is stable" if sibling else "a smaller step size may help"
+        remedy = "a smaller step size may help"
+        if sibling:
+            remedy = f"{sibling} has the same kinds of memory and attentional bias, and is stable"
         yield Problem(spec.where("retention"), what, sensitivity.text(), remedy)

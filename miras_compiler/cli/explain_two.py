@@ -10,6 +10,7 @@ from itertools import zip_longest
 
 from miras_compiler.analysis import separable_axes
 from miras_compiler.cli.explain import facts
+from miras_compiler.compare.alignment import merged
 from miras_compiler.compare.fields import ABSENT, differing_fields, value_text
 from miras_compiler.compiler import Compilation
 from miras_compiler.console import Row, is_plain, page_width, show_json, show_table
@@ -52,8 +53,7 @@ def _marked(pair: Pair) -> Row:
 def _rule(one: Compilation, other: Compilation) -> Iterator[Pair]:
     """The sections of the rule, one under the other; of a section that is the same in both, the title only."""
     mine, theirs = _sections(one), _sections(other)
-    order = [*mine, *(title for title in theirs if title not in mine)]
-    for title in order:
+    for title in merged([list(mine), list(theirs)]):
         left, right = mine.get(title, []), theirs.get(title, [])
         if left == right:
             yield f"{title}: the same", f"{title}: the same"

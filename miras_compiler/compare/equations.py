@@ -65,8 +65,8 @@ def _rule_lines(compilation: Compilation) -> Iterator[Line]:
     rule = compilation.update_rule
     step = ProgramLinks(compilation, rule.step.program)
     end = ProgramLinks(compilation, rule.step.chunk_end, at_end=True) if rule.step.chunk_end else step
-    yield from _statement_lines(BIAS, "attentional_bias", bias_statements(rule, LATEX))
-    yield from _statement_lines(RETENTION, "retention", retention_statements(rule, LATEX))
+    yield from _statement_lines(BIAS, "attentional_bias", bias_statements(rule, LATEX), bias_statements(rule))
+    yield from _statement_lines(RETENTION, "retention", retention_statements(rule, LATEX), retention_statements(rule))
     for each in rule.equations(LATEX):
         yield Line(each.title, each.left, each.right, *(end if each.title == CHUNK_END else step).link(each.node))
     for left, right in rule.unrolled(LATEX):
@@ -74,9 +74,10 @@ def _rule_lines(compilation: Compilation) -> Iterator[Line]:
         yield Line(UNROLLED, left, right, "", tuple(f"gates.{gate}" for gate in gates))
 
 
-def _statement_lines(title: str, key: str, statements: Sequence[Statement]) -> Iterator[Line]:
-    for each in statements:
-        yield Line(title, each.left, each.right, "", (key,), "; ".join(filter(None, (each.words, each.remark))))
+def _statement_lines(title: str, key: str, statements: Sequence[Statement], said: Sequence[Statement]) -> Iterator[Line]:
+    """Statements in LaTeX, and the same in plain text, whose words stand beside them."""
+    for each, plain in zip(statements, said, strict=True):
+        yield Line(title, each.left, each.right, "", (key,), "; ".join(filter(None, (plain.words, plain.remark))))
 
 
 def _tile_lines(compilation: Compilation) -> Iterator[Line]:

@@ -8,9 +8,9 @@ from dataclasses import dataclass
 
 LATEX_LETTERS = {
     "α": r"\alpha", "β": r"\beta", "η": r"\eta", "μ": r"\mu", "δ": r"\delta", "γ": r"\gamma", "σ": r"\sigma", "φ": r"\phi", "ψ": r"\psi",
-    "ρ": r"\rho", "ω": r"\omega", "κ": r"\kappa", "ζ": r"\zeta", "Λ": r"\Lambda", "Γ": r"\Gamma", "Φ": r"\Phi", "∂": r"\partial ",
-    "ℓ": r"\ell", "−": "-", "‖": r"\|", "Σ": r"\sum ", "·": r"\cdot ", "∞": r"\infty", "≤": r"\le ", "≥": r"\ge ", "′": "'",
-    "⁻¹": "^{-1}",
+    "ρ": r"\rho", "τ": r"\tau", "ω": r"\omega", "κ": r"\kappa", "π": r"\pi", "ζ": r"\zeta", "Λ": r"\Lambda", "Γ": r"\Gamma",
+    "Φ": r"\Phi", "∂": r"\partial ", "ℓ": r"\ell", "−": "-", "‖": r"\|", "Σ": r"\sum ", "·": r"\cdot ", "∞": r"\infty", "≤": r"\le ",
+    "≥": r"\ge ", "′": "'", "⁻¹": "^{-1}",
 }  # fmt: skip
 ACCENTS = {"\u0302": r"\hat", "\u0303": r"\tilde", "\u0304": r"\bar"}
 SUPERSCRIPTS = str.maketrans("0123456789", "⁰¹²³⁴⁵⁶⁷⁸⁹")
@@ -39,6 +39,7 @@ class Dialect:
     outer: str
     times: str  # entrywise
     dot: str  # matrix product, or a number in front
+    inline: Callable[[str], str]  # a formula within a sentence
 
 
 def unicode_name(letters: str, indices: str = "") -> str:
@@ -46,6 +47,22 @@ def unicode_name(letters: str, indices: str = "") -> str:
     if not indices:
         return letters
     return f"{letters[:-1]}_{indices})" if letters.endswith(")") else f"{letters}_{indices}"
+
+
+def unicode_call(name: str, axis: str, arguments: str) -> str:
+    """ "softmax_K(x)"; a single argument in brackets keeps those."""
+    called = f"{name}_{axis}" if axis else name
+    return f"{called}{arguments}" if _in_brackets(arguments) else f"{called}({arguments})"
+
+
+def _in_brackets(text: str) -> bool:
+    """Whether the first bracket is closed by the last character."""
+    depth = 0
+    for place, character in enumerate(text):
+        depth += {"(": 1, ")": -1}.get(character, 0)
+        if depth == 0:
+            return character == ")" and place == len(text) - 1
+    return False
 
 
 def latex_name(letters: str, indices: str = "") -> str:
@@ -56,7 +73,7 @@ def latex_name(letters: str, indices: str = "") -> str:
     word = ""
     if len(core) > 2 and core[1] == "_":  # "α_value", "β_d"
         core, _, index = core.partition("_")
-        word = index if len(index) == 1 else rf"\mathrm{{{index}}}"
+        word = index if len(index) == 1 else _word(index)
     below = ",".join(filter(None, (digits.translate(DIGITS), word, indices)))
     above = rf"^{{[{_inside(moment[1:-1])}]}}" if moment else ""
     lead = {"log ": r"\log ", "φ(": r"\phi("}.get(before, "")
@@ -68,8 +85,12 @@ def _core(core: str) -> str:
     if len(core) == 2 and core[1] in ACCENTS:
         return f"{ACCENTS[core[1]]}{{{_core(core[0])}}}"
     if core.isascii() and len(core) > 1 and re.fullmatch(r"\w+", core):
-        return rf"\mathrm{{{core.replace('_', chr(92) + '_')}}}"
+        return _word(core)
     return _greek(core)
+
+
+def _word(word: str) -> str:
+    return rf"\mathrm{{{word.replace('_', chr(92) + '_')}}}"
 
 
 def _inside(moment: str) -> str:
@@ -97,6 +118,8 @@ def _latex_number(text: str) -> str:
 def _latex_function(name: str, axis: str) -> str:
     if name == "NS₅":
         return r"\operatorname{NS}_5"
+    if name == "ψ":
+        return r"\psi"
     if name in ("exp", "log", "tanh", "cosh", "sinh", "max", "min"):
         text = rf"\{name}"
     elif name == "Φ":
@@ -120,9 +143,9 @@ UNICODE = Dialect(
     sign="−",
     fraction=lambda a, b: f"{a} / {b}",
     power=lambda a, b: f"{a}{b.translate(SUPERSCRIPTS)}" if b.isdecimal() else f"{a}^({b})",
-    call=lambda name, axis, arguments: f"{name}{f'_{axis}' if axis else ''}({arguments})",
+    call=unicode_call,
     norm=lambda a, axis: f"‖{a}‖" + (f"_{axis}" if axis else ""),
-    total=lambda index, a: f"Σ_{index} {a}" if len(index) == 1 or index.isalnum() else f"Σ_{{{index}}} {a}",
+    total=lambda index, a: f"Σ_{index} {a}" if index.isalnum() else f"Σ_{{{index}}} {a}" if index else f"Σ {a}",
     cases=lambda x, condition, y: f"({x} if {condition} else {y})",
     where=lambda condition: f"[{condition}]",
     transposed=lambda a: f"{a}ᵀ",
@@ -132,6 +155,7 @@ UNICODE = Dialect(
     outer=" ⊗ ",
     times=" · ",
     dot=" ",
+    inline=lambda a: a,
 )
 LATEX = Dialect(
     name=latex_name,
@@ -141,7 +165,7 @@ LATEX = Dialect(
     power=_latex_power,
     call=lambda name, axis, arguments: rf"{_latex_function(name, axis)}({arguments})",
     norm=lambda a, axis: rf"\|{a}\|" + (f"_{{{axis}}}" if axis else ""),
-    total=lambda index, a: rf"\sum_{{{_greek(index)}}} {a}",
+    total=lambda index, a: rf"\sum_{{{_greek(index)}}} {a}" if index else rf"\sum {a}",
     cases=lambda x, condition, y: rf"\begin{{cases}} {x} & \text{{if }} {condition} \\ {y} & \text{{else}} \end{{cases}}",
     where=lambda condition: f"[{condition}]",
     transposed=lambda a: rf"{{{a}}}^\top",
@@ -151,4 +175,5 @@ LATEX = Dialect(
     outer=r" \otimes ",
     times=r" \odot ",
     dot=r"\, ",
+    inline=lambda a: f"${a}$",
 )

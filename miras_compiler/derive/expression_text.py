@@ -57,8 +57,10 @@ class ExpressionWriter:
             text = number_text(value)
             strength = SUM if value < 0 else ATOM if text.isdecimal() or "." in text or "e" in text else PRODUCT
             return self.dialect.number(text), strength
-        if value in (sp.pi, sp.E):
-            return (r"\pi" if self.dialect is LATEX else "π") if value == sp.pi else "e", ATOM
+        if value == sp.pi:
+            return self.dialect.name("π", ""), ATOM
+        if value == sp.E:  # e is the residual
+            return self.dialect.call("exp", "", "1"), ATOM
         raise InternalError(f"no notation for the number {value}")
 
     def expression(self, expr: sp.Expr) -> Text:

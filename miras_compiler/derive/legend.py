@@ -13,15 +13,18 @@ from miras_compiler.ir.nodes import Program
 NOTATION = (
     "Rows multiply from the left. $a\\, b$ is a product of matrices (a row $a$ or $b^\\top$ is one) or has a number in front,"
     " $a \\odot b$ is entrywise, a row running along the columns of a matrix and a column along its rows, $a^\\top \\otimes b$ is an outer"
-    " product, and $[\\ldots]$ is 1 where a condition holds and 0 elsewhere.",
+    " product, and $[\\ldots]$ is 1 where a condition holds and 0 elsewhere. Functions and powers are entrywise; a sum without an index, a"
+    " norm and a maximum of one argument run over all entries.",
     "In the rule of one token a value without a time belongs to the token $t$, $[t-1]$ to the one before, $[\\mathrm{start}]$ to the state"
     " that entered the chunk of gradients; $[q]$ marks the memory at the query. Over a tile, tokens are indices $t$ and $j$, $[0]$ is the"
     " state that entered the tile and $[C]$ the one behind it; $\\Lambda$ holds decays between tokens, $[\\mathrm{before}]$ and"
     " $[\\mathrm{decayed}]$ say that a token sees the state before its own write, in the latter case with its own decay.",
 )
 FUNCTIONS = {
-    r"softmax": "$\\operatorname{softmax}(x)$ is $\\exp(x)$ over its sum; capitals behind a function, a norm or a sum name the axes"
-    " ($K$ keys, $N$ hidden, $V$ values) that it runs over where it leaves others.",
+    r"_\{[KNV]": "Capitals behind a function, a norm or a sum name the axes ($K$ keys, $N$ hidden, $V$ values) that it runs over where it"
+    " leaves others.",
+    r"softmax": "$\\operatorname{softmax}(x)$ is $\\exp(x)$ over its sum.",
+    r"\\tau": "$\\tau_1$, $\\tau_2$, … are values that are used more than once and have no name.",
     r"operatorname\{soft\}": "$\\operatorname{soft}(x, g)$ is the soft threshold: $x$ moved by $g$ towards 0, which it does not cross.",
     r"operatorname\{mean\}": "$\\operatorname{mean}$ is the mean over the channels of a row.",
     r"valid": "$\\mathrm{valid}$ is 1 for a token that is there and 0 for one that fills a tile up.",

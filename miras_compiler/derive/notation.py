@@ -20,7 +20,7 @@ import sympy as sp
 
 from miras_compiler.derive.dialects import UNICODE, Dialect
 from miras_compiler.derive.expression_text import ATOM, BIG_SUM, POWER, PRODUCT, SUM, ExpressionWriter, Text
-from miras_compiler.derive.gate_letters import gate_letters
+from miras_compiler.derive.gate_letters import leaf_letters
 from miras_compiler.derive.patterns import distribution, inner_sum, is_segment, squared, whole_reduction
 from miras_compiler.errors import InternalError
 from miras_compiler.ir.build import length, ordered, placeholder
@@ -152,7 +152,7 @@ class TileWriter(ExpressionWriter):
         d = self.dialect
         match node:
             case Leaf() | Start():
-                return d.name(gate_letters(node.name), self._index(node.axes)), ATOM
+                return d.name(leaf_letters(node.name), self._index(node.axes)), ATOM
             case Map():
                 with self.inside(node.axes, {placeholder(i): arg for i, arg in enumerate(node.args)}):
                     return self.expression(node.expr)

@@ -24,6 +24,7 @@ def chunk_remarks(rule: Rule) -> list[str]:
     found = []
     if names != ["A"]:
         found.append(f"A is {', '.join(names[:-1])} and {names[-1]} in turn" if names[1:] else f"A is {names[0]}")
+    found.append("[0] marks what entered the chunk")
     collected = "Z" if rule.update.waits else "S" if rule.momentum else "A"
     step = "η̃" if rule.update.own_step_size else "η"
     sized = f", divided by its {step}," if rule.update.sized else ""

@@ -5,14 +5,17 @@ from __future__ import annotations
 from collections.abc import Sequence
 from typing import NamedTuple
 
-from miras_compiler.derive.chain_rule import in_residual
+import sympy as sp
+
+from miras_compiler.derive.chain_rule import in_residual, row_sum
 from miras_compiler.derive.dialects import UNICODE, Dialect
 from miras_compiler.derive.expression_text import number_text
 from miras_compiler.derive.formula_text import formula
+from miras_compiler.derive.gate_letters import gate_letters
 from miras_compiler.derive.update_rule import UpdateRule
 from miras_compiler.elements.base import exact
 from miras_compiler.elements.retention import Retention
-from miras_compiler.expressions.symbols import E
+from miras_compiler.expressions.symbols import E, RowMax, RowSum
 
 PRIMAL_LETTERS = {"x": "X", "w": "W[t−1]", "d": "R"}
 SLICES = {"input": "over the input axis of a weight matrix", "output": "over its output axis", "all": "over a weight matrix"}
@@ -40,7 +43,10 @@ def bias_statements(rule: UpdateRule, dialect: Dialect = UNICODE) -> list[Statem
     """ℓ, and ∂ℓ/∂u, with the truth on whether it is the gradient."""
     bias = rule.spec.attentional_bias
     loss, slope = in_residual(bias.loss()), rule.bias_derivative
-    residual = dialect.name("e", "") + " = " + f"u {dialect.sign} v" if loss.has(E) or slope.has(E) else ""
+    residual = [dialect.inline(f"e = u {dialect.sign} v")] if loss.has(E) or slope.has(E) else []
+    measured = f"{dialect.inline('u')} is the memory at the key, {dialect.inline('v')} the value"
+    rows = ["u", "v", "e", *(name for name, gate in rule.gates.items() if gate.axes)]
+    letters = {name: gate_letters(name) for name in rule.gates}
     words = "its gradient"
     if bias.derivative() is not None:
         words = "no gradient of ℓ, but what the paper prints in its place"
@@ -50,8 +56,8 @@ def bias_statements(rule: UpdateRule, dialect: Dialect = UNICODE) -> list[Statem
         words += ", times the weight γ of the token"
     left = dialect.name("∂ℓ/∂u", "")
     return [
-        Statement("", dialect.name("ℓ", ""), formula(loss, dialect), residual),
-        Statement(words, left, formula(slope, dialect)),
+        Statement("", dialect.name("ℓ", ""), formula(loss, dialect, letters, rows), "; ".join([*residual, measured])),
+        Statement(words, left, formula(slope, dialect, letters, rows)),
     ]
 
 
@@ -63,13 +69,13 @@ def retention_statements(rule: UpdateRule, dialect: Dialect = UNICODE) -> list[S
         return _primal_statements(retention, dialect)
     generator = retention.generator()
     if generator is None:
-        remark = f"sums run {SLICES[retention.slice_axis()]}"
-        return [Statement("the map that the paper prints, without a regularizer", psi, formula(rule.mirror_map, dialect), remark)]
+        words = "the map that the paper prints, without a regularizer"
+        return [Statement(words, psi, formula(rule.mirror_map, dialect), _axis(retention, rule.mirror_map))]
     total = retention.constraint()
     condition = "" if total is None else f"Σ w = {number_text(total)} {SLICES[retention.slice_axis()]}"
     solved = "F′(w) = a" if total is None else f"F′(w) = a − λ, with the multiplier λ for which {condition}"
     return [
-        Statement("", dialect.name("F", ""), formula(generator, dialect), condition),
+        Statement("", dialect.name("F", ""), formula(whole(generator), dialect), condition or _axis(retention, generator)),
         Statement(f"the w that solves {solved}", psi, formula(rule.mirror_map, dialect)),
     ]
 
@@ -79,7 +85,19 @@ def _primal_statements(retention: Retention, dialect: Dialect) -> list[Statement
     assert step is not None
     found = []
     if relative is not None:
-        found.append(Statement("counted from the largest step", dialect.name("R", ""), formula(relative, dialect, PRIMAL_LETTERS)))
+        right = formula(relative, dialect, PRIMAL_LETTERS)
+        found.append(Statement("counted from the largest step", dialect.name("R", ""), right, _axis(retention, relative)))
     remark = "" if total is None else f"ζ is the number for which Σ W = {number_text(total)} {SLICES[retention.slice_axis()]}"
     words = "the weights themselves are mapped, X being the weights behind the step of the optimizer"
-    return [*found, Statement(words, dialect.name("W", ""), formula(step, dialect, PRIMAL_LETTERS), remark)]
+    right = formula(step, dialect, PRIMAL_LETTERS)
+    return [*found, Statement(words, dialect.name("W", ""), right, remark or _axis(retention, step))]
+
+
+def whole(generator: sp.Expr) -> sp.Expr:
+    """F of all weights, from a generator that says it entry by entry, or of the whole."""
+    return generator if generator.has(RowSum, RowMax) else row_sum(generator)
+
+
+def _axis(retention: Retention, expr: sp.Expr) -> str:
+    """The weights that reductions run over, where there are some."""
+    return f"sums, norms and maxima run {SLICES[retention.slice_axis()]}" if expr.has(RowSum, RowMax) else ""

@@ -29,17 +29,17 @@ def unrolled_lines(rule: Rule, coefficients: ChunkCoefficients, dialect: Dialect
 
 
 def _sums(rule: Rule, coefficients: ChunkCoefficients, text: _GateText) -> list[tuple[str, str]]:
-    kept = text.product(text.name("β", "t"), text.name("A", "0"))
+    kept = text.product(text.name("β", "t"), text.name("A[0]", ""))
     if rule.update.orthogonal is not None:
         steps = text.product(text.name("G", "tj"), text.dialect.call("NS₅", "", text.name("S", "j")))
         dual = f"{kept} + {text.total('j≤t', steps)}"
     else:
-        reach = f" + {text.product(text.name('ω', 't'), text.name('S', '0'))}" if coefficients.reach else ""
+        reach = f" + {text.product(text.name('ω', 't'), text.name('S[0]', ''))}" if coefficients.reach else ""
         dual = f"{kept}{reach} {text.dialect.sign} {text.total('j≤t', text.product(text.name('G', 'tj'), text.name('g', 'j')))}"
     lines = [(text.name("A", "t"), dual)]
     if coefficients.n is not None:
         momentum = text.total("j≤t", text.product(text.name("n", "tj"), text.name("g", "j")))
-        lines.append((text.name("S", "t"), f"{text.product(text.name('m', 't'), text.name('S', '0'))} {text.dialect.sign} {momentum}"))
+        lines.append((text.name("S", "t"), f"{text.product(text.name('m', 't'), text.name('S[0]', ''))} {text.dialect.sign} {momentum}"))
     return lines
 
 
@@ -49,8 +49,8 @@ def _waiting(rule: Rule, text: _GateText) -> list[tuple[str, str]]:
     share = text.total("i≤t", d.fraction(text.gate("mu", "i"), str(rule.chunk.size)))
     collected = text.total("j≤t", text.product(text.eta("j"), text.name("g", "j")))
     return [
-        (text.name("A", "t"), text.product(text.name("β", "t"), text.name("A", "0"))),
-        (text.name("Z", "t"), f"{text.name('Z', '0')} + {text.product(f'({share})', text.name('S', '0'))} {d.sign} {collected}"),
+        (text.name("A", "t"), text.product(text.name("β", "t"), text.name("A[0]", ""))),
+        (text.name("Z", "t"), f"{text.name('Z[0]', '')} + {text.product(f'({share})', text.name('S[0]', ''))} {d.sign} {collected}"),
     ]
 
 

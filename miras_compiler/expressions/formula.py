@@ -198,7 +198,7 @@ class _Parser:
     def formula(self) -> sp.Expr:
         expr = self.sum()
         if self.next.kind != "end":
-            raise FormulaError(f"expected an operator before '{self.next.text}'", self.next.column)
+            raise FormulaError(f"expected an operator before '{self.next.text}'{self._forgotten()}", self.next.column)
         if _levels(expr) > MAX_NESTING:
             raise FormulaError(f"functions and operators nested deeper than {MAX_NESTING}")
         return expr
@@ -217,7 +217,11 @@ class _Parser:
 
     def expect(self, mark: str) -> None:
         if not self.take(mark):
-            raise FormulaError(f"expected '{mark}', found {_quoted(self.next)}", self.next.column)
+            raise FormulaError(f"expected '{mark}', found {_quoted(self.next)}{self._forgotten()}", self.next.column)
+
+    def _forgotten(self) -> str:
+        """A sign between two factors may be missing."""
+        return "; a product is written *" if self.next.kind in ("number", "name") or self.next.text == "(" else ""
 
     def sum(self) -> sp.Expr:
         column, terms = self.next.column, [self.product()]

@@ -24,10 +24,6 @@ class NoInverseError(Exception):
     """Why there is no inverse, in words that follow "the generator"."""
 
 
-class JumpError(NoInverseError):
-    """A derivative that takes no value between two of its own, which no other way to invert it changes."""
-
-
 class newton_inverse(RealFunction):
     """`newton_inverse(Lambda(w, F'(w)), kind, a)`: w with F'(w) = a, found numerically; `kind` numbers the domain in `slopes.IMAGES`."""
 
@@ -161,7 +157,7 @@ def _refuse_jumps(slope: Callable[[float], float]) -> None:
     found = jump(slope)
     if found is not None:
         at, below, above = found
-        raise JumpError(f"has a derivative that jumps at {at:.3g}, from {below:.3g} to {above:.3g}, and takes no value in between")
+        raise NoInverseError(f"has a derivative that jumps at {at:.3g}, from {below:.3g} to {above:.3g}, and takes no value in between")
 
 
 def _solves(slope: sp.Expr, variable: sp.Symbol, candidate: sp.Expr) -> bool:

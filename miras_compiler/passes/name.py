@@ -11,7 +11,7 @@ SUBSCRIPTS = str.maketrans("0123456789", "₀₁₂₃₄₅₆₇₈₉")
 
 
 def name(program: Program) -> Program:
-    """Labels t1, t2, … in the section of the value's reader."""
+    """Labels t1, t2, …, on pages τ₁, τ₂, …, in the section of the value's reader."""
     uses = use_counts(program)
     labels = dict(program.labels)
     taken = {label.name for label in labels.values()} | {node.name for node in nodes_of(program) if isinstance(node, Leaf)}
@@ -24,7 +24,7 @@ def name(program: Program) -> Program:
         while f"t{number}" in taken:
             number += 1
         where = section.get(node, ("", ""))
-        labels[node] = Label(f"t{number}", f"t{number}".translate(SUBSCRIPTS), *where, automatic=True)
+        labels[node] = Label(f"t{number}", f"τ{number}".translate(SUBSCRIPTS), *where, automatic=True)
     ordered = {node: labels[node] for node in nodes_of(program) if node in labels}
     return replace(program, labels=ordered)
 

@@ -11,7 +11,7 @@ from miras_compiler.elements.feature_map import FormulaMap
 from miras_compiler.elements.retention import BregmanRetention, FDivergenceRetention
 from miras_compiler.errors import Fault
 from miras_compiler.expressions.budget import NESTED_FUNCTIONS, NESTED_SUMS, PART, SUMS, largest_part, nested_functions, sums_of
-from miras_compiler.expressions.inverse import JumpError, NoInverseError
+from miras_compiler.expressions.inverse import NoInverseError, numeric_inverse
 from miras_compiler.expressions.slopes import counterexample
 from miras_compiler.expressions.symbols import W, letter
 from miras_compiler.spec.schema import Spec
@@ -66,7 +66,16 @@ def map_of_generator(spec: Spec) -> Iterator[Fault]:
     try:
         retention.inverse_map(sp.diff(function, variable))
     except NoInverseError as error:
-        closed = isinstance(retention, BregmanRetention) and retention.inverse == "closed" and not isinstance(error, JumpError)
-        yield Fault(
-            GENERATOR, f"the generator {error}", "", "say `inverse: newton`, or take another function" if closed else "take another one"
-        )
+        remedy = "say `inverse: newton`, or take another function" if _newton_helps(retention) else "take another one"
+        yield Fault(GENERATOR, f"the generator {error}", "", remedy)
+
+
+def _newton_helps(retention: BregmanRetention | FDivergenceRetention) -> bool:
+    """Whether a derivative without a closed inverse has one by numbers."""
+    if not isinstance(retention, BregmanRetention) or retention.inverse == "newton":
+        return False
+    try:
+        numeric_inverse(sp.diff(retention.function(), W))
+    except NoInverseError:
+        return False
+    return True

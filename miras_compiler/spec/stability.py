@@ -12,7 +12,7 @@ from collections.abc import Callable
 from math import inf
 from typing import NamedTuple
 
-from miras_compiler.elements.bias import DotProductBias, HuberBias, HuberNormBias, L2Bias, LogCoshBias
+from miras_compiler.elements.bias import DotProductBias, FormulaBias, HuberBias, HuberNormBias, L2Bias, LogCoshBias
 from miras_compiler.elements.feature_map import IdentityMap
 from miras_compiler.elements.kinds import KINDS
 from miras_compiler.elements.memory import MatrixMemory
@@ -46,8 +46,8 @@ class Sensitivity(NamedTuple):
 
     def text(self) -> str:
         """The end as a sentence."""
-        size = f"{100 * self.late:.2g} %" if self.late < 10 else "beyond any bound"
-        return f"a change of {100 * CHANGE:g} % in token 0 changes the outputs up to token {self.tokens - 1} by {size}"
+        size = f"by {100 * self.late:.2g} %" if self.late < 10 else "beyond any bound"
+        return f"a change of {100 * CHANGE:g} % in token 0 changes the outputs up to token {self.tokens - 1} {size}"
 
 
 class Step(NamedTuple):
@@ -132,7 +132,9 @@ def stability_lines(spec: Spec, sensitivity: Sensitivity) -> list[str]:
 
 
 def stable_sibling(spec: Spec) -> str:
-    """The name of a shipped spec that is stable and differs in its retention; "" if there is none."""
+    """The name of a shipped spec that is stable and differs in its retention; "" if there is none, and for a formula of the user's own."""
+    if isinstance(spec.attentional_bias, FormulaBias):
+        return ""
     parts = [getattr(spec, part).kind for part in ("memory", "attentional_bias", "optimizer")]
     for name, entry in read_zoo().items():
         alike = [entry.memory, entry.attentional_bias, entry.optimizer] == parts and entry.retention != spec.retention.kind

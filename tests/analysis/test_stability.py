@@ -84,8 +84,14 @@ def test_check_warns_of_a_chaotic_memory_and_names_the_stable_sibling(capsys: py
     said = capsys.readouterr().err
     assert "moneta.yaml:5: warning: the memory is chaotic at the gates as the layer starts them" in said
     assert "a change of 0.1 % in token 0 changes the outputs up to token 255 by" in said
-    assert "moneta_mirror has the same memory and attentional bias, and is stable" in said
+    assert "moneta_mirror has the same kinds of memory and attentional bias, and is stable" in said
     assert stable_sibling(load_spec(SPECS / "moneta.yaml")) == "moneta_mirror"
+
+
+def test_a_loss_of_ones_own_has_no_stable_sibling(capsys: pytest.CaptureFixture[str]) -> None:
+    assert main(["check", str(SPECS / "charbonnier_delta.yaml"), "--set", "attentional_bias.loss=sum(u - v)**2 + width"]) == 0
+    said = capsys.readouterr().err
+    assert "changes the outputs up to token 255 beyond any bound; a smaller step size may help" in said
 
 
 def test_check_warns_of_a_step_that_does_not_contract(capsys: pytest.CaptureFixture[str]) -> None:

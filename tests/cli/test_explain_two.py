@@ -22,7 +22,8 @@ HUBER = str(SPECS / "huber_delta.yaml")
 @pytest.fixture(scope="module")
 def lines() -> list[str]:
     command = [sys.executable, "-m", "miras_compiler", "explain", LINEAR, HUBER]
-    return subprocess.run(command, capture_output=True, text=True, check=True, cwd=ROOT).stdout.splitlines()
+    environment = dict(os.environ)  # readline, which pytest imports, tells children COLUMNS behind its back
+    return subprocess.run(command, capture_output=True, text=True, check=True, cwd=ROOT, env=environment).stdout.splitlines()
 
 
 def section(lines: list[str], title: str) -> list[str]:

@@ -69,11 +69,11 @@ def test_without_momentum_there_are_no_coefficients_of_it(name: str) -> None:
 
 
 LINES: dict[str, list[str]] = {
-    "alpha": ["A_t = β_t A_0 − Σ_{j≤t} G_tj g_j", "β_t = Π_{l=1..t} α_l", "G_tj = η_j Π_{l=j+1..t} α_l"],
-    "neither": ["A_t = β_t A_0 − Σ_{j≤t} G_tj g_j", "β_t = 1", "G_tj = η_j"],
+    "alpha": ["A_t = β_t A[0] − Σ_{j≤t} G_tj g_j", "β_t = Π_{l=1..t} α_l", "G_tj = η_j Π_{l=j+1..t} α_l"],
+    "neither": ["A_t = β_t A[0] − Σ_{j≤t} G_tj g_j", "β_t = 1", "G_tj = η_j"],
     "alpha and momentum": [
-        "A_t = β_t A_0 + ω_t S_0 − Σ_{j≤t} G_tj g_j",
-        "S_t = m_t S_0 − Σ_{j≤t} n_tj g_j",
+        "A_t = β_t A[0] + ω_t S[0] − Σ_{j≤t} G_tj g_j",
+        "S_t = m_t S[0] − Σ_{j≤t} n_tj g_j",
         "β_t = Π_{l=1..t} α_l",
         "ω_t = Σ_{i=1..t} (Π_{l=i+1..t} α_l) (Π_{l=1..i} μ_l)",
         "G_tj = η_j Σ_{i=j..t} (Π_{l=i+1..t} α_l) (Π_{l=j+1..i} μ_l)",
@@ -81,8 +81,8 @@ LINES: dict[str, list[str]] = {
         "n_tj = η_j Π_{l=j+1..t} μ_l",
     ],
     "momentum alone": [
-        "A_t = β_t A_0 + ω_t S_0 − Σ_{j≤t} G_tj g_j",
-        "S_t = m_t S_0 − Σ_{j≤t} n_tj g_j",
+        "A_t = β_t A[0] + ω_t S[0] − Σ_{j≤t} G_tj g_j",
+        "S_t = m_t S[0] − Σ_{j≤t} n_tj g_j",
         "β_t = 1",
         "ω_t = Σ_{i=1..t} Π_{l=1..i} μ_l",
         "G_tj = η_j Σ_{i=j..t} Π_{l=j+1..i} μ_l",

@@ -125,13 +125,13 @@ def softmax_of(x: sp.Expr) -> sp.Expr:
         (row_norm(E), "‖e‖", r"\|e\|"),
         (RowSum(E**2) / 2, "‖e‖² / 2", r"\frac{{\|e\|}^{2}}{2}"),
         (E * Power0(RowSum(E**2), -sp.Rational(1, 2)), "e / ‖e‖", r"\frac{e}{\|e\|}"),
-        (-3 * E * magnitude(E) + 1, None, r"1 - 3\, e\, |e|"),
+        (-3 * E * magnitude(E) + 1, None, r"1 - 3\, e \odot |e|"),
         (16 * softmax_of(A), "16 softmax(a)", None),
         (softmax_of(U) - softmax_of(VALUE), "softmax(u) − softmax(v)", None),
         (where_positive(A - 2, A - 2, where_positive(A + 2, sp.Integer(0), A + 2)), "soft(a, 2)", None),
-        (RowSum(magnitude(A) ** 4), "Σ_j a⁴", None),
+        (RowSum(magnitude(A) ** 4), "Σ a⁴", None),
         (magnitude(A) ** 3 * signum(A), "a³", None),
-        (2 * E * where_positive(E, A / 2, sp.Rational(1, 2)), "e (a if e > 0 else 1)", None),
+        (2 * E * where_positive(E, A / 2, sp.Rational(1, 2)), "e · (a if e > 0 else 1)", None),
         (sigmoid(E) ** 3 - step(E - 1), "sigmoid(e)³ − [e > 1]", None),
         (1 / E, "1 / e", r"\frac{1}{e}"),
         (sp.log(sp.Rational(3, 2)) * E, "log(3/2) e", None),
@@ -233,21 +233,21 @@ def test_statements_say_how_one_follows_from_the_other(case: str) -> None:
 
 CLOSED = {
     "longhorn": [
-        "A_t = β_t A_0 − Σ_{j≤t} G_tj g_j", "β_t = 1", "G_tj = η̃_j",
-        "A is W", "what the token j takes off A, divided by its η̃, is g_j",
+        "A_t = β_t A[0] − Σ_{j≤t} G_tj g_j", "β_t = 1", "G_tj = η̃_j",
+        "A is W", "[0] marks what entered the chunk", "what the token j takes off A, divided by its η̃, is g_j",
     ],
     "dfw": [
-        "A_t = β_t · A_0 − Σ_{j≤t} G_tj · g_j", "β_t = Π_{l=1..t} (α_lᵀ · α_value_l)", "G_tj = η_j · Π_{l=j+1..t} (α_lᵀ · α_value_l)",
-        "A is W", "what the token j takes off A, divided by its η, is g_j",
+        "A_t = β_t · A[0] − Σ_{j≤t} G_tj · g_j", "β_t = Π_{l=1..t} (α_lᵀ · α_value_l)", "G_tj = η_j · Π_{l=j+1..t} (α_lᵀ · α_value_l)",
+        "A is W", "[0] marks what entered the chunk", "what the token j takes off A, divided by its η, is g_j",
     ],
     "delta_product": [
-        "A_t = β_t A_0 − Σ_{j≤t} G_tj g_j", "β_t = Π_{l=1..t} α_l", "G_tj = η_j Π_{l=j+1..t} α_l",
-        "A is W", "what the token j takes off A, divided by its η, is g_j",
+        "A_t = β_t A[0] − Σ_{j≤t} G_tj g_j", "β_t = Π_{l=1..t} α_l", "G_tj = η_j Π_{l=j+1..t} α_l",
+        "A is W", "[0] marks what entered the chunk", "what the token j takes off A, divided by its η, is g_j",
         "the indices t, j and l count writes, 2 of a token: α_l is 1 but at the first of them",
     ],
     "lact": [
-        "A_t = β_t A_0", "Z_t = Z_0 + (Σ_{i≤t} μ_i / 2048) S_0 − Σ_{j≤t} η_j g_j", "β_t = Π_{l=1..t} α_l",
-        "A is W₁, W₂ and W₃ in turn", "what the token j takes off Z, divided by its η, is g_j",
+        "A_t = β_t A[0]", "Z_t = Z[0] + (Σ_{i≤t} μ_i / 2048) S[0] − Σ_{j≤t} η_j g_j", "β_t = Π_{l=1..t} α_l",
+        "A is W₁, W₂ and W₃ in turn", "[0] marks what entered the chunk", "what the token j takes off Z, divided by its η, is g_j",
     ],
     "elastic_net_memory": ["every step is mapped to the next weights, so that the state is no decayed sum"],
 }  # fmt: skip
@@ -272,5 +272,5 @@ def test_what_no_equation_of_a_token_says_is_said_before_them(name: str) -> None
 
 def test_orthogonalized_steps_are_what_adds_up() -> None:
     assert rule("atlas").unrolled_text()[:2] == [
-        "A_t = β_t A_0 + Σ_{j≤t} G_tj NS₅(S_j)", "S_t = m_t S_0 − Σ_{j≤t} n_tj g_j",
+        "A_t = β_t A[0] + Σ_{j≤t} G_tj NS₅(S_j)", "S_t = m_t S[0] − Σ_{j≤t} n_tj g_j",
     ]  # fmt: skip

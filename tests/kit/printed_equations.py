@@ -69,7 +69,7 @@ def called(function: Callable[[Binding, Value], Value], argument: Meaning, bindi
 
 
 def reduced(value: Value, over: str, function: Callable[..., Any]) -> Value:
-    """Over the axes that are named in capitals, or over all; the rest of a matrix is a row."""
+    """Over the axes that are named in capitals, or over all; what is left of a matrix is a row."""
     dims = [i for i in (0, 1) if value.axes[i] is not None and (not over or value.axes[i].upper() in re.findall(r"[A-Z]\d*", over))]  # type: ignore[union-attr]
     assert dims, f"nothing to reduce in {value.axes} over {over!r}"
     axes = tuple(None if i in dims else axis for i, axis in enumerate(value.axes))
@@ -102,6 +102,7 @@ def slope(function: Callable[[Any], Any], h: float = 1e-5) -> Callable[[Any], An
 
 ENTRYWISE: dict[str, Callable[..., Any]] = {
     "exp": np.exp, "log": np.log, "tanh": np.tanh, "cosh": np.cosh, "sinh": np.sinh, "asinh": np.arcsinh, "atanh": np.arctanh,
+    "atan": np.arctan, "erf": np.vectorize(math.erf),
     "sign": np.sign, "sigmoid": lambda x: 1 / (1 + np.exp(-x)), "softplus": lambda x: np.log1p(np.exp(x)),
     "relu": lambda x: np.maximum(x, 0), "gelu": gelu, "gelu_tanh": gelu_tanh, "silu": silu,
     "gelu′": slope(gelu), "gelu_tanh′": slope(gelu_tanh), "silu′": slope(silu),
@@ -120,10 +121,10 @@ class Page:
     functions: Mapping[str, Callable[[Binding, Value], Value]] = field(default_factory=dict)
     first: int = 0  # the number of the first token
     before: int = 0  # entries of the values in front of it
-    by_entry: bool = False  # formulas coordinate by coordinate: every product is one of numbers, and Σ_j runs over the row
+    defined: Mapping[str, tuple[str, Meaning]] = field(default_factory=dict)  # letters by an equation: its index and its right side
 
     def __post_init__(self) -> None:
-        names = sorted(self.values, key=len, reverse=True)
+        names = sorted({*self.values, *self.defined}, key=len, reverse=True)
         index = f"(?:_(?P<i>[{''.join(map(re.escape, self.sizes))}0]+)(?![a-zA-Z0-9]))?"
         self.patterns = [
             (name, re.compile(re.escape(name[:-1]) + index + r"\)" if name.endswith(")") else re.escape(name) + index + BEHIND))
@@ -131,6 +132,10 @@ class Page:
         ]
 
     def value(self, name: str, index: str, binding: Binding) -> Value:
+        if name in self.defined:
+            own, meaning = self.defined[name]
+            assert len(own) == len(index), f"{name}_{index}"
+            return meaning({letter: binding[each] for letter, each in zip(own, index, strict=True)})
         array, axes = self.values[name]
         at = tuple(0 if each == "0" else binding[each] - self.first + self.before for each in index)
         array, axes = array[at], axes[len(at) :]
@@ -151,14 +156,14 @@ class Page:
 
     def error(self, left: str, right: str) -> float:
         """The largest difference of the two sides of an equation over all tokens, relative to their size."""
-        index = self.index(left)
-        sides = self.meaning(left), self.meaning(right)
+        return self.difference((self.meaning(left), self.meaning(right)), self.index(left), f"{left} = {right}")
+
+    def difference(self, sides: tuple[Meaning, Meaning], index: str, text: str) -> float:
+        """The largest difference of two meanings over all tokens of an index."""
         worst = 0.0
         for binding in self.bindings(index):
             one, two = (side(binding) for side in sides)
-            assert two.is_number or one.axes == two.axes or (one.array.shape == two.array.shape), (
-                f"{left} = {right}: {one.axes}, {two.axes}"
-            )
+            assert two.is_number or one.axes == two.axes or (one.array.shape == two.array.shape), f"{text}: {one.axes}, {two.axes}"
             scale = max(1.0, float(np.abs(one.array).max()))
             worst = max(worst, float(np.abs(one.array - two.array).max()) / scale)
         return worst
@@ -216,7 +221,7 @@ class _Reader:
                 result = self.joined(lambda x, y: entrywise(np.divide, x, y), result, self.power())
             elif re.match(r" (?![+−]|if |else |[<≤>≥=])", self.rest):
                 self.take(" ")
-                result = self.joined(self.times if self.page.by_entry else multiplied, result, self.power())
+                result = self.joined(multiplied, result, self.power())
             else:
                 return result
 
@@ -248,8 +253,8 @@ class _Reader:
         return lambda binding: function(a(binding))
 
     def atom(self) -> Meaning:
-        if found := self.match(r"([ΣΠ])_(?:\{([^}]*)\}|([A-Z][A-Z0-9]*|[a-z])) "):
-            return self.repeated(found[1], found[2] or found[3])
+        if found := self.match(r"([ΣΠ])(?:_(?:\{([^}]*)\}|([A-Z][A-Z0-9]*|[a-z])))? "):
+            return repeated(self.page, found[1], found[2] or found[3] or "", self.term())
         for function in self.page.functions:
             if self.take(f"{function}("):
                 (argument,) = self.arguments()
@@ -279,21 +284,25 @@ class _Reader:
             self.expect("]")
             return condition
         if self.take("("):
-            inside = self.sum()
-            if self.take(" if "):
-                condition = self.condition()
-                self.expect(" else ")
-                other = self.sum()
-                self.expect(")")
-                return lambda b: entrywise(lambda c, x, y: np.where(c > 0, x, y), condition(b), inside(b), other(b))
+            inside = self.either()
             self.expect(")")
             return inside
         if found := self.match(r"(\w+′?)(?:_([A-Z][A-Z0-9]*))?\("):
             return self.function(found[1], found[2] or "")
         raise AssertionError(f"cannot read {self.rest!r}")
 
+    def either(self) -> Meaning:
+        """A sum, or one of two by a condition."""
+        inside = self.sum()
+        if not self.take(" if "):
+            return inside
+        condition = self.condition()
+        self.expect(" else ")
+        other = self.sum()
+        return lambda b: entrywise(lambda c, x, y: np.where(c > 0, x, y), condition(b), inside(b), other(b))
+
     def arguments(self) -> list[Meaning]:
-        found = [self.sum()]
+        found = [self.either()]
         while self.take(", "):
             found.append(self.sum())
         self.expect(")")
@@ -326,36 +335,38 @@ class _Reader:
         sign, right = found[1], self.sum()
         return lambda b: entrywise(COMPARISONS[sign], left(b), right(b))
 
-    def repeated(self, kind: str, over: str) -> Meaning:
-        """A sum or a product over channels, or over tokens between bounds."""
-        inside = self.term()
-        if self.page.by_entry or over[0].isupper():
-            return self.applied(lambda x: reduced(x, "" if self.page.by_entry else over, np.sum), inside)
-        joined: Callable[..., Any] = np.add if kind == "Σ" else np.multiply
-        start = number(0.0 if kind == "Σ" else 1.0)
 
-        def total(binding: Binding) -> Value:
-            result = start
-            for each in self.range_of(over, binding):
-                result = entrywise(joined, result, inside({**binding, **each}))
-            return result
+def repeated(page: Page, kind: str, over: str, inside: Meaning) -> Meaning:
+    """A sum or a product over channels (all of them where nothing is said), or over tokens between bounds."""
+    if not over or over[0].isupper():
+        return lambda binding: reduced(inside(binding), over, np.sum)
+    joined: Callable[..., Any] = np.add if kind == "Σ" else np.multiply
+    start = number(0.0 if kind == "Σ" else 1.0)
 
-        return total
+    def total(binding: Binding) -> Value:
+        result = start
+        for each in range_of(page, over, binding):
+            result = entrywise(joined, result, inside({**binding, **each}))
+        return result
 
-    def range_of(self, over: str, binding: Binding) -> list[dict[str, int]]:
-        if found := re.fullmatch(r"([a-z])=(\w)(\+1)?\.\.(\w)", over):
-            index, low, plus, high = found.groups()
-            ends = [int(each) if each.isdecimal() else binding[each] for each in (low, high)]
-            return [{index: n} for n in range(ends[0] + bool(plus), ends[1] + 1)]
-        parts = re.split("([<≤>≥])", over)
-        index = parts[0] if len(parts) <= 3 else parts[2]
-        places = [{index: n} for n in range(self.page.first, self.page.sizes[index] + self.page.first)]
-        return [place for place in places if self.holds(parts, {**binding, **place})]
+    return total
 
-    @staticmethod
-    def holds(parts: Sequence[str], named: Binding) -> bool:
-        """True if "j", "<", "l", "≤", "t" are in order."""
-        return all(COMPARISONS[sign](named[a], named[b]) for a, sign, b in zip(parts[::2], parts[1::2], parts[2::2], strict=False))
+
+def range_of(page: Page, over: str, binding: Binding) -> list[dict[str, int]]:
+    """The places of an index: "j", "j≤t", "j<l≤t", "l=j+1..t"."""
+    if found := re.fullmatch(r"([a-z])=(\w)(\+1)?\.\.(\w)", over):
+        index, low, plus, high = found.groups()
+        ends = [int(each) if each.isdecimal() else binding[each] for each in (low, high)]
+        return [{index: n} for n in range(ends[0] + bool(plus), ends[1] + 1)]
+    parts = re.split("([<≤>≥])", over)
+    index = parts[0] if len(parts) <= 3 else parts[2]
+    places = [{index: n} for n in range(page.first, page.sizes[index] + page.first)]
+    return [place for place in places if holds(parts, {**binding, **place})]
+
+
+def holds(parts: Sequence[str], named: Binding) -> bool:
+    """Whether "j", "<", "l", "≤", "t" are in order."""
+    return all(COMPARISONS[sign](named[a], named[b]) for a, sign, b in zip(parts[::2], parts[1::2], parts[2::2], strict=False))
 
 
 def multiplied_outer(a: Value, b: Value) -> Value:

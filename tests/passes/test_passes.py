@@ -136,7 +136,7 @@ def test_name_calls_a_shared_value_by_a_number_in_the_section_that_reads_it() ->
     shared = entrywise(sp.exp(X), {"x": A})
     z = entrywise(X * Y, {"x": shared, "y": total(shared, "k")})
     named = name(Program("p", {"o": z}, {z: LABEL}))
-    assert named.labels[shared] == Label("t1", "t₁", "memory", "memory", automatic=True)
+    assert named.labels[shared] == Label("t1", "τ₁", "memory", "memory", automatic=True)
     assert list(named.labels) == [shared, z]
 
 

@@ -1,4 +1,4 @@
-"""README's first example runs as it stands."""
+"""README's examples run as they stand, and what it shows of a rule and of a package is what the compiler writes."""
 
 from __future__ import annotations
 
@@ -9,12 +9,38 @@ from typing import Any
 import pytest
 
 from kit.paths import ROOT, SPECS
+from miras_compiler import compile_spec, load_spec
 
 pytestmark = pytest.mark.slow
 
 EXAMPLE = re.compile(r"<!-- a layer in a model: .*? -->\n```python\n(.*?)```", re.DOTALL)
 
 MODEL = re.compile(r"<!-- a rule in a language model: .*? -->\n```python\n(.*?)```", re.DOTALL)
+
+
+EQUATIONS = re.compile(r"<!-- equations: .*? -->\n```\n(.*?)```", re.DOTALL)
+LINES = re.compile(r"<!-- lines of the file: .*? -->\n```python\n(.*?)```", re.DOTALL)
+
+
+def shown(pattern: re.Pattern[str]) -> list[str]:
+    found = pattern.search((ROOT / "README.md").read_text(encoding="utf-8"))
+    assert found is not None
+    return [line for line in found[1].splitlines() if line.strip()]
+
+
+def test_the_equations_are_those_of_the_rule() -> None:
+    explained = compile_spec(load_spec(SPECS / "titans_lmm.yaml")).explain()
+    printed = {line.strip() for line in explained.splitlines()}
+    columns = [part.strip() for line in shown(EQUATIONS) if " = " in line for part in re.split(r" {4,}", line.strip()) if " = " in part]
+    assert len(columns) > 15
+    assert set(columns) <= printed
+    reason = " ".join(line.strip() for line in shown(EQUATIONS)[-2:])
+    assert reason in explained.replace(str(SPECS.parent) + "/", "")
+
+
+def test_the_lines_of_the_package_are_in_its_file() -> None:
+    (written,) = (file.text for file in compile_spec(load_spec(SPECS / "gated_delta_net.yaml")).files if file.path == "chunked.py")
+    assert "\n".join(shown(LINES)) in "\n".join(line for line in written.splitlines() if line.strip())
 
 
 def test_the_layer_in_a_model_runs_and_learns(monkeypatch: pytest.MonkeyPatch) -> None:

@@ -308,3 +308,16 @@ def test_momentum_is_not_defined_for_an_f_divergence() -> None:
     assert "x.yaml:8:1: the retention f_divergence has no momentum; its step is not a sum of surprises; use gradient_descent" in told(
         text + "optimizer: {kind: momentum}\n"
     )
+
+
+@pytest.mark.parametrize(
+    ("generator", "remedy"),
+    [
+        ("exp(w)", "take another one"),
+        ("w**2/2 + exp(w)", "say `inverse: newton`, or take another function"),
+    ],
+)
+def test_newtons_inverse_is_advised_where_it_is_one(generator: str, remedy: str) -> None:
+    (said,) = told(SPEC.replace(RETENTION, f'retention: {{kind: bregman, generator: "{generator}"}}'))
+    assert said.startswith("x.yaml:4:28: the generator has a derivative ")
+    assert said.endswith(f"; {remedy}")
