@@ -39,10 +39,11 @@ def is_solve(product: Contract, inverses: Collection[str]) -> bool:
     A solve adds rows up that nearly cancel, the more so the more the keys of a tile agree. So its operands keep digits that those of other
     products lose: rounded to bfloat16, they double the error of the gated delta rule's gradients.
     """
-    return any(_is_inverse(arg, inverses) for arg in product.args)
+    return any(is_inverse(arg, inverses) for arg in product.args)
 
 
-def _is_inverse(node: Node, inverses: Collection[str]) -> bool:
+def is_inverse(node: Node, inverses: Collection[str]) -> bool:
+    """Whether a tile is one, or a buffer that holds one, under whatever names of its axes."""
     while isinstance(node, Rename):
         (node,) = node.args
     return isinstance(node, TriangularInverse) or (isinstance(node, Leaf) and node.name in inverses)

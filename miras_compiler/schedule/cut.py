@@ -161,6 +161,7 @@ class _Pass:
         roles: dict[str, Role] = {leaf.name: "saved" if leaf.name in buffers else self.roles[leaf.name] for leaf in leaves_of(cut)}
         results: dict[str, Result] = {output: self.results.get(output, "saved") for output in outputs}
         narrow = {name for node, name in self.buffers.names.items() if node in self.prices.narrow}
+        narrow |= {leaf.name + AT for leaf in carried_leaves(self.program) if leaf in self.prices.narrow}
         inverses = {name for node, name in self.buffers.names.items() if isinstance(node, TriangularInverse)}
         return Kernel(
             name,

@@ -54,11 +54,9 @@ def kernel_facts(
         computed |= {node for node in written.values() if not isinstance(node, Leaf)}
         whole |= {name: written[kernel.program.outputs[name]] for name in kernel.outputs("saved")}
         whole |= {buffer: written[leaves[state]] for state, buffer in kernel.entries.items()}
-        saves = {
-            name: (HALF if name in kernel.narrow else SINGLE) * size(kernel.program.outputs[name].axes, lengths)
-            for name in kernel.outputs("saved")
-        }
-        saves |= {buffer: HALF * size(leaves[state].axes, lengths) for state, buffer in kernel.entries.items()}
+        saved = {name: kernel.program.outputs[name].axes for name in kernel.outputs("saved")}
+        saved |= {buffer: leaves[state].axes for state, buffer in kernel.entries.items()}
+        saves = {name: (HALF if name in kernel.narrow else SINGLE) * size(axes, lengths) for name, axes in saved.items()}
         held |= saves
         loads = {name: held[name] for name in kernel.leaves("saved")}
         held_at_once = blocks(kernel, lengths)

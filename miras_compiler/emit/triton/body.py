@@ -17,7 +17,7 @@ from miras_compiler.ir.build import is_constant
 from miras_compiler.ir.nodes import Axes, Contract, Leaf, Map, Node, Program, Rename, Start
 from miras_compiler.ir.traverse import dependents, leaves_of, nodes_of
 from miras_compiler.ir.words import Words
-from miras_compiler.passes.invert import is_solve
+from miras_compiler.passes.invert import is_inverse, is_solve
 
 INLINE = 52  # longer code gets a name, so that lines fit
 LONG = 120
@@ -49,7 +49,7 @@ class BodyPrinter:
         self.data = dependents(program.outputs.values(), data)
         self.inverses = inverses
         self.recorder = Recorder()
-        self.tiles = TilePrinter(printer, self.operand, self.held, self.is_exact, narrow, self.is_inline, self.recorder)
+        self.tiles = TilePrinter(printer, self.operand, self.held, self.is_exact, narrow, self.is_inverse, self.is_inline, self.recorder)
         self.rounded = rounded_tiles(program, self.is_exact) & self.data
         self.words = Words(program)
         self.made: set[str] = set()  # names that are not those of the mathematics
@@ -59,6 +59,9 @@ class BodyPrinter:
     def is_exact(self, product: Contract) -> bool:
         """Coefficients of gates, and solves: their operands keep float32."""
         return is_solve(product, self.inverses) or not self.data & set(product.args)
+
+    def is_inverse(self, node: Node) -> bool:
+        return is_inverse(node, self.inverses)
 
     def result(self, node: Node) -> Code:
         """The code of an output, in its natural orientation; the statements before it are in `statements` then."""

@@ -85,7 +85,7 @@ class Operation:
         """The buffers that a kernel writes, as code."""
         leaves = {leaf.name: leaf.axes for leaf in leaves_of(kernel.program)}
         made = {result_name(name, kernel): self.buffer(name, kernel) for name in kernel.results}
-        made |= {buffer: f'Buffer("slots", "{letters(leaves[name])}", narrow=True)' for name, buffer in kernel.entries.items()}
+        made |= {buffer: saved_buffer(buffer, leaves[name], kernel) for name, buffer in kernel.entries.items()}
         if kernel.walk == "forward":
             made |= {last_name(name): f'Buffer("sequences", "{letters(leaves[name])}")' for name in kernel.last}
         return made
@@ -98,7 +98,7 @@ class Operation:
             typed = f', like="{like}"' if like in list(self.tokens)[3:] else ""
             return f'Buffer("rows", "{letters(tuple(axis for axis in axes if axis not in TOKEN_AXES))}"{typed})'
         if result == "saved":
-            return f'Buffer("slots", "{letters(axes)}"{", narrow=True" if name in kernel.narrow else ""})'
+            return saved_buffer(name, axes, kernel)
         kind = {"carried": "sequences", "start": "starts"}.get(result) or ("totals" if kernel.walk != "each" else "shares")
         return f'Buffer("{kind}", "{letters(axes)}")'
 
@@ -157,3 +157,8 @@ def tupled(items: Sequence[str]) -> list[str]:
 def letters(axes: Axes) -> str:
     """The widths of a tile."""
     return "".join(width(axis) for axis in axes)
+
+
+def saved_buffer(name: str, axes: Axes, kernel: Kernel) -> str:
+    """The tensor of a tile that another kernel reads, as code."""
+    return f'Buffer("slots", "{letters(axes)}"{", narrow=True" if name in kernel.narrow else ""})'

@@ -60,6 +60,7 @@ class TilePrinter:
         held: Callable[[Node], Axes | None],
         exact: Callable[[Contract], bool],
         narrow: Callable[[Leaf], bool],
+        is_inverse: Callable[[Node], bool],
         is_inline: Callable[[Node], bool],
         recorder: Recorder,
     ) -> None:
@@ -69,6 +70,7 @@ class TilePrinter:
         self.operand = operand
         self.held = held
         self.exact = exact  # products whose operands keep float32
+        self.is_inverse = is_inverse  # tiles that hold one
         self.is_inline = is_inline  # tiles that get no name of their own
         self.narrow = narrow  # leaves that may be loaded in less than float32
         self.padding = Padding()
@@ -163,7 +165,8 @@ class TilePrinter:
             left_text = f"tl.trans({left_code.text})" if turns_left else left_code.text
             right_text = f"tl.trans({right_code.text})" if turns_right else right_code.text
             rows = TOKEN_AXES & {axis for arg in node.args for axis in arg.axes}
-            name = self.printer.need(("window_dot" if rows else "state_dot") if node in self.apart else "exact_dot")
+            whole = "solve_dot" if self.is_inverse(left) else "exact_dot"
+            name = self.printer.need(("window_dot" if rows else "state_dot") if node in self.apart else whole)
             return Code(f"{name}({left_text}, {right_text}, DOT)", ATOM, 2)
         turns = {(False, False): "", (True, False): "_tn", (False, True): "_nt", (True, True): "_tt"}[turns_left, turns_right]
         apart = node in self.apart and not turns_left
