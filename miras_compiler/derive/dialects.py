@@ -56,7 +56,7 @@ def unicode_call(name: str, axis: str, arguments: str) -> str:
 
 
 def _in_brackets(text: str) -> bool:
-    """Whether the first bracket is closed by the last character."""
+    """Returns true where the last character closes the first bracket."""
     depth = 0
     for place, character in enumerate(text):
         depth += {"(": 1, ")": -1}.get(character, 0)

@@ -43,7 +43,7 @@ def is_solve(product: Contract, inverses: Collection[str]) -> bool:
 
 
 def is_inverse(node: Node, inverses: Collection[str]) -> bool:
-    """Whether a tile is one, or a buffer that holds one, under whatever names of its axes."""
+    """Returns true for an inverse, or a buffer that holds one, under any names of its axes."""
     while isinstance(node, Rename):
         (node,) = node.args
     return isinstance(node, TriangularInverse) or (isinstance(node, Leaf) and node.name in inverses)

@@ -49,7 +49,7 @@ def exact_dot(a, b, DOT: tl.constexpr):
 
 @triton.jit
 def nearest(x):
-    """The number of 11 bits that is nearest to x; of two, the larger one. What is no number stays none."""
+    """The number of 11 bits that is nearest to x; of two, the larger one. nan stays nan."""
     bits = x.to(tl.int32, bitcast=True)
     return tl.where(x == x, ((bits + 4096) & -8192).to(tl.float32, bitcast=True), x)
 

@@ -71,7 +71,7 @@ def map_of_generator(spec: Spec) -> Iterator[Fault]:
 
 
 def _newton_helps(retention: BregmanRetention | FDivergenceRetention) -> bool:
-    """Whether a derivative without a closed inverse has one by numbers."""
+    """Returns true where a derivative without a closed inverse has one by numbers."""
     if not isinstance(retention, BregmanRetention) or retention.inverse == "newton":
         return False
     try:

@@ -40,7 +40,7 @@ def nudge(x: Tensor, generator: torch.Generator) -> Tensor:
 
 
 def moved(x: Tensor, up: Tensor) -> Tensor:
-    """The next numbers up or down; 0, ±1 and infinities stay: what comes to them is exact, or a function has reached its end."""
+    """The next numbers up or down; 0, ±1 and infinities stay: they are exact, or a function has reached its end."""
     ends = torch.where(up, torch.full_like(x, torch.inf), torch.full_like(x, -torch.inf))
     return torch.where((x == 0) | (x.abs() == 1) | ~x.isfinite(), x, torch.nextafter(x, ends))
 
@@ -65,7 +65,7 @@ class Rounded(TorchDispatchMode):  # type: ignore[no-untyped-call]
 
 
 def coin(x: Tensor, seed: int) -> Tensor:
-    """Whether up, for every number: a different question for every seed, and the same answer for the same number."""
+    """Returns true for numbers that go up: by the seed, and the same for the same number."""
     bits = x.contiguous().view(torch.int64 if x.dtype == torch.float64 else torch.int32)
     return ((bits + seed) * 2654435761 >> 20) % 2 == 0
 

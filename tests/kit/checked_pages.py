@@ -1,4 +1,4 @@
-"""The equations of a page that do not hold, in plain text and in LaTeX; what cannot be read is an error."""
+"""The equations of a page that do not hold, in plain text and in LaTeX; text that cannot be read is an error."""
 
 from __future__ import annotations
 
@@ -25,7 +25,7 @@ def page_at(place: str, path: Path) -> Page:
 
 
 def text_of(path: Path) -> dict[str, Rows]:
-    """The equations of a rule in plain text, by what they are about."""
+    """The equations of a rule in plain text, by their subject."""
     rule, form, program = derived(path)
     statements = {"bias": bias_statements(rule), "retention": retention_statements(rule)}
     found = {place: [(each.left, each.right) for each in said] for place, said in statements.items()}
@@ -40,7 +40,7 @@ def text_of(path: Path) -> dict[str, Rows]:
 
 
 def latex_of(path: Path) -> dict[str, Rows]:
-    """The equations of a derivation in LaTeX, by what they are about: all that the page has."""
+    """The equations of a derivation in LaTeX, by their subject: all that the page has."""
     markdown = emit_derivation(*derived(path))
     found = list(_blocks(markdown))
     assert 2 * len(found) == len(re.findall(r"^\$\$$", markdown, flags=re.MULTILINE))

@@ -100,7 +100,7 @@ def row_page(path: Path) -> Page:
 
 
 def formula_pages(path: Path) -> tuple[Page, Page]:
-    """What the attentional bias and the retention say of a row: their letters with the values of their expressions."""
+    """The letters of the attentional bias and of the retention, with the values of their expressions over a row."""
     rule, _, _ = derived(path)
     bias, retention = rule.spec.attentional_bias, rule.spec.retention
     given = {name: (np.asarray(0.2 + 0.1 * number), gate.axes) for number, (name, gate) in enumerate(sorted(rule.gates.items()))}

@@ -69,7 +69,7 @@ def called(function: Callable[[Binding, Value], Value], argument: Meaning, bindi
 
 
 def reduced(value: Value, over: str, function: Callable[..., Any]) -> Value:
-    """Over the axes that are named in capitals, or over all; what is left of a matrix is a row."""
+    """Over the axes that are named in capitals, or over all; a matrix becomes a row."""
     dims = [i for i in (0, 1) if value.axes[i] is not None and (not over or value.axes[i].upper() in re.findall(r"[A-Z]\d*", over))]  # type: ignore[union-attr]
     assert dims, f"nothing to reduce in {value.axes} over {over!r}"
     axes = tuple(None if i in dims else axis for i, axis in enumerate(value.axes))
@@ -365,7 +365,7 @@ def range_of(page: Page, over: str, binding: Binding) -> list[dict[str, int]]:
 
 
 def holds(parts: Sequence[str], named: Binding) -> bool:
-    """Whether "j", "<", "l", "≤", "t" are in order."""
+    """Returns true where "j", "<", "l", "≤", "t" are in order."""
     return all(COMPARISONS[sign](named[a], named[b]) for a, sign, b in zip(parts[::2], parts[1::2], parts[2::2], strict=False))
 
 

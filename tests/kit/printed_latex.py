@@ -1,7 +1,7 @@
-"""Reads the LaTeX of pages back: a strict parser of what pages may contain, which knows nothing of how it was printed.
+"""Reads the LaTeX of pages back: a strict parser, which knows nothing of the printer.
 
 A name with its marks (an accent, a number, a word, a moment in brackets) is the letter of a `Page`, a letter behind them an index of
-tokens. What the grammar does not know, two factors without a sign between them among it, is an error.
+tokens. All else is an error, such as two factors without a sign between them.
 """
 
 from __future__ import annotations

@@ -1,4 +1,4 @@
-"""README's examples run as they stand, and what it shows of a rule and of a package is what the compiler writes."""
+"""README's examples run as they stand, and its rule and its package are those that the compiler writes."""
 
 from __future__ import annotations
 

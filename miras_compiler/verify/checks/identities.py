@@ -82,7 +82,7 @@ def _without_threshold(subject: Subject, step: float) -> Inputs:
 
 
 def _stays_below(threshold: float, model: LiteralModel, inputs: Inputs) -> bool:
-    """Whether no residual is longer; also False for nan."""
+    """Returns true where no residual is longer; false for nan."""
     with torch.no_grad():
         _, _, trace = model(inputs.q, inputs.k, inputs.v, inputs.gates, inputs.parameters, inputs.state)
     return bool(trace.error.max() <= threshold)
