@@ -88,49 +88,49 @@ def chunk(
     d1 = du @ W2_start.mT * gelu_slope(z1)  # d₁_r = (∂ℓ/∂u_r W₂[start]ᵀ) · gelu′(z₁_r)
 
     # the memory at the queries
-    t1 = eta[..., None, :] * D_alpha  # t₁_tj = Λ[α]_tj η_j
-    t2 = valid[..., None, :] * D_mu @ gamma_rows  # t₂_ts = Σ_j (Λ[μ]_tj valid_j) Γ_js
+    t1 = eta[..., None, :] * D_alpha  # τ₁_tj = Λ[α]_tj η_j
+    t2 = valid[..., None, :] * D_mu @ gamma_rows  # τ₂_ts = Σ_j (Λ[μ]_tj valid_j) Γ_js
     x35 = torch.einsum("...cs,...skn->...ckn", t2, k_rows_phi[..., None] * d1[..., None, :])
-    S1_t = m[..., None, None] * W1_momentum[..., None, :, :] - x35  # S₁_t = m_t S₁[0] − Σ_s t₂_ts (φ(k_s)ᵀ ⊗ d₁_s)
-    t3 = S1_t / (power0(S1_t.square().sum(-2).sum(-1)[..., None, None], 0.5) + 1e-07)  # t₃_t = S₁_t / (‖S₁_t‖ + 1e-07)
-    t4 = torch.einsum("...ckp,...ckn->...cpn", t3, t3)  # t₄_t = Σ_K t₃_t · t₃_t
+    S1_t = m[..., None, None] * W1_momentum[..., None, :, :] - x35  # S₁_t = m_t S₁[0] − Σ_s τ₂_ts (φ(k_s)ᵀ ⊗ d₁_s)
+    t3 = S1_t / (power0(S1_t.square().sum(-2).sum(-1)[..., None, None], 0.5) + 1e-07)  # τ₃_t = S₁_t / (‖S₁_t‖ + 1e-07)
+    t4 = torch.einsum("...ckp,...ckn->...cpn", t3, t3)  # τ₄_t = Σ_K τ₃_t · τ₃_t
     t5 = 3.4445 * t3 + torch.einsum("...cpn,...ckn->...cpk", 2.0315 * torch.einsum("...cpa,...can->...cpn", t4, t4) - 4.775 * t4, t3).mT
-    t6 = torch.einsum("...ckp,...ckn->...cpn", t5, t5)  # t₆_t = Σ_K t₅_t · t₅_t
+    t6 = torch.einsum("...ckp,...ckn->...cpn", t5, t5)  # τ₆_t = Σ_K τ₅_t · τ₅_t
     t7 = 3.4445 * t5 + torch.einsum("...cpn,...ckn->...cpk", 2.0315 * torch.einsum("...cpa,...can->...cpn", t6, t6) - 4.775 * t6, t5).mT
-    t8 = torch.einsum("...ckp,...ckn->...cpn", t7, t7)  # t₈_t = Σ_K t₇_t · t₇_t
+    t8 = torch.einsum("...ckp,...ckn->...cpn", t7, t7)  # τ₈_t = Σ_K τ₇_t · τ₇_t
     t9 = 3.4445 * t7 + torch.einsum("...cpn,...ckn->...cpk", 2.0315 * torch.einsum("...cpa,...can->...cpn", t8, t8) - 4.775 * t8, t7).mT
-    t10 = torch.einsum("...ckp,...ckn->...cpn", t9, t9)  # t₁₀_t = Σ_K t₉_t · t₉_t
+    t10 = torch.einsum("...ckp,...ckn->...cpn", t9, t9)  # τ₁₀_t = Σ_K τ₉_t · τ₉_t
     t11 = 3.4445 * t9 + torch.einsum("...cpn,...ckn->...cpk", 2.0315 * torch.einsum("...cpa,...can->...cpn", t10, t10) - 4.775 * t10, t9).mT
-    t12 = torch.einsum("...ckp,...ckn->...cpn", t11, t11)  # t₁₂_t = Σ_K t₁₁_t · t₁₁_t
+    t12 = torch.einsum("...ckp,...ckn->...cpn", t11, t11)  # τ₁₂_t = Σ_K τ₁₁_t · τ₁₁_t
     O1_t = (
         3.4445 * t11 + torch.einsum("...cpn,...ckn->...cpk", 2.0315 * torch.einsum("...cpa,...can->...cpn", t12, t12) - 4.775 * t12, t11).mT
     )
     S2_t = m[..., None, None] * W2_momentum[..., None, :, :] - torch.einsum("...cs,...snv->...cnv", t2, h1[..., None] * du[..., None, :])
-    t13 = S2_t / (power0(S2_t.square().sum(-2).sum(-1)[..., None, None], 0.5) + 1e-07)  # t₁₃_t = S₂_t / (‖S₂_t‖ + 1e-07)
-    t14 = torch.einsum("...cnp,...cnv->...cpv", t13, t13)  # t₁₄_t = Σ_N t₁₃_t · t₁₃_t
+    t13 = S2_t / (power0(S2_t.square().sum(-2).sum(-1)[..., None, None], 0.5) + 1e-07)  # τ₁₃_t = S₂_t / (‖S₂_t‖ + 1e-07)
+    t14 = torch.einsum("...cnp,...cnv->...cpv", t13, t13)  # τ₁₄_t = Σ_N τ₁₃_t · τ₁₃_t
     t15 = (
         3.4445 * t13 + torch.einsum("...cpv,...cnv->...cpn", 2.0315 * torch.einsum("...cpa,...cav->...cpv", t14, t14) - 4.775 * t14, t13).mT
     )
-    t16 = torch.einsum("...cnp,...cnv->...cpv", t15, t15)  # t₁₆_t = Σ_N t₁₅_t · t₁₅_t
+    t16 = torch.einsum("...cnp,...cnv->...cpv", t15, t15)  # τ₁₆_t = Σ_N τ₁₅_t · τ₁₅_t
     t17 = (
         3.4445 * t15 + torch.einsum("...cpv,...cnv->...cpn", 2.0315 * torch.einsum("...cpa,...cav->...cpv", t16, t16) - 4.775 * t16, t15).mT
     )
-    t18 = torch.einsum("...cnp,...cnv->...cpv", t17, t17)  # t₁₈_t = Σ_N t₁₇_t · t₁₇_t
+    t18 = torch.einsum("...cnp,...cnv->...cpv", t17, t17)  # τ₁₈_t = Σ_N τ₁₇_t · τ₁₇_t
     t19 = (
         3.4445 * t17 + torch.einsum("...cpv,...cnv->...cpn", 2.0315 * torch.einsum("...cpa,...cav->...cpv", t18, t18) - 4.775 * t18, t17).mT
     )
-    t20 = torch.einsum("...cnp,...cnv->...cpv", t19, t19)  # t₂₀_t = Σ_N t₁₉_t · t₁₉_t
+    t20 = torch.einsum("...cnp,...cnv->...cpv", t19, t19)  # τ₂₀_t = Σ_N τ₁₉_t · τ₁₉_t
     t21 = (
         3.4445 * t19 + torch.einsum("...cpv,...cnv->...cpn", 2.0315 * torch.einsum("...cpa,...cav->...cpv", t20, t20) - 4.775 * t20, t19).mT
     )
-    t22 = torch.einsum("...cnp,...cnv->...cpv", t21, t21)  # t₂₂_t = Σ_N t₂₁_t · t₂₁_t
+    t22 = torch.einsum("...cnp,...cnv->...cpv", t21, t21)  # τ₂₂_t = Σ_N τ₂₁_t · τ₂₁_t
     O2_t = (
         3.4445 * t21 + torch.einsum("...cpv,...cnv->...cpn", 2.0315 * torch.einsum("...cpa,...cav->...cpv", t22, t22) - 4.775 * t22, t21).mT
     )
-    W1_t = beta[..., None, None] * W1[..., None, :, :] + torch.einsum("...cj,...jkn->...ckn", t1, O1_t)  # W₁_t = β_t W₁[0] + Σ_j t₁_tj O₁_j
+    W1_t = beta[..., None, None] * W1[..., None, :, :] + torch.einsum("...cj,...jkn->...ckn", t1, O1_t)  # W₁_t = β_t W₁[0] + Σ_j τ₁_tj O₁_j
     read_z1 = torch.einsum("...ck,...ckn->...cn", q_phi, W1_t)  # z₁[q]_t = φ(q_t) W₁_t
     read_h1 = functional.gelu(read_z1)  # h₁[q]_t = gelu(z₁[q]_t)
-    W2_t = beta[..., None, None] * W2[..., None, :, :] + torch.einsum("...cj,...jnv->...cnv", t1, O2_t)  # W₂_t = β_t W₂[0] + Σ_j t₁_tj O₂_j
+    W2_t = beta[..., None, None] * W2[..., None, :, :] + torch.einsum("...cj,...jnv->...cnv", t1, O2_t)  # W₂_t = β_t W₂[0] + Σ_j τ₁_tj O₂_j
     read_f = torch.einsum("...cn,...cnv->...cv", read_h1, W2_t)  # f[q]_t = h₁[q]_t W₂_t
     o = read_f + q  # y_t = f[q]_t + q_t
 

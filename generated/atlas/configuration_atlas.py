@@ -8,7 +8,7 @@ from .runtime_configuration import MemoryConfig
 
 
 class AtlasConfig(MemoryConfig):
-    """Every field has a default: that of the spec. The code of the package has the digest 79cd03162387."""
+    """Every field has a default: that of the spec. The code of the package has the digest 9a5c8378ec9f."""
 
     model_type = "miras_atlas"
 

@@ -86,7 +86,7 @@ def step(
     t3 = 3.4445 * Power0_S1_squared_sum_inverse_S1 + x28
     x30 = state_dot(2.0315 * state_dot(t2, t2, DOT) - 4.775 * t2, tl.trans(Power0_S1_squared_sum_inverse_S1), DOT)
     t3_turned = 3.4445 * tl.trans(Power0_S1_squared_sum_inverse_S1) + x30
-    t3_t3 = state_dot(t3_turned, t3, DOT)  # t₃·t₃ = t₃ᵀ t₃
+    t3_t3 = state_dot(t3_turned, t3, DOT)  # τ₃·τ₃ = τ₃ᵀ τ₃
     t3_t3_and_more_t3 = state_dot(t3, tl.trans(2.0315 * state_dot(t3_t3, t3_t3, DOT) - 4.775 * t3_t3), DOT)
     t3_t3_and_more_t3_and_more = 3.4445 * t3 + t3_t3_and_more_t3
     t3_t3_and_more_t3_2 = state_dot(2.0315 * state_dot(t3_t3, t3_t3, DOT) - 4.775 * t3_t3, tl.trans(t3), DOT)
@@ -96,7 +96,7 @@ def step(
     t7 = 3.4445 * t3_t3_and_more_t3_and_more + x38
     x40 = state_dot(2.0315 * state_dot(t6, t6, DOT) - 4.775 * t6, tl.trans(t3_t3_and_more_t3_and_more), DOT)
     t7_turned = 3.4445 * t3_t3_and_more_t3_and_more_turned + x40
-    t7_t7 = state_dot(t7_turned, t7, DOT)  # t₇·t₇ = t₇ᵀ t₇
+    t7_t7 = state_dot(t7_turned, t7, DOT)  # τ₇·τ₇ = τ₇ᵀ τ₇
     t7_t7_and_more_t7 = state_dot(t7, tl.trans(2.0315 * state_dot(t7_t7, t7_t7, DOT) - 4.775 * t7_t7), DOT)
     t7_t7_and_more_t7_and_more = 3.4445 * t7 + t7_t7_and_more_t7
     t7_t7_and_more_t7_2 = state_dot(2.0315 * state_dot(t7_t7, t7_t7, DOT) - 4.775 * t7_t7, tl.trans(t7), DOT)
@@ -112,7 +112,7 @@ def step(
     t13 = 3.4445 * Power0_S2_squared_sum_inverse_S2 + x54
     x56 = state_dot(2.0315 * state_dot(t12, t12, DOT) - 4.775 * t12, tl.trans(Power0_S2_squared_sum_inverse_S2), DOT)
     t13_turned = 3.4445 * tl.trans(Power0_S2_squared_sum_inverse_S2) + x56
-    t13_t13 = state_dot(t13_turned, t13, DOT)  # t₁₃·t₁₃ = t₁₃ᵀ t₁₃
+    t13_t13 = state_dot(t13_turned, t13, DOT)  # τ₁₃·τ₁₃ = τ₁₃ᵀ τ₁₃
     t13_t13_and_more_t13 = state_dot(t13, tl.trans(2.0315 * state_dot(t13_t13, t13_t13, DOT) - 4.775 * t13_t13), DOT)
     t13_t13_and_more_t13_and_more = 3.4445 * t13 + t13_t13_and_more_t13
     t13_t13_and_more_t13_2 = state_dot(2.0315 * state_dot(t13_t13, t13_t13, DOT) - 4.775 * t13_t13, tl.trans(t13), DOT)
@@ -122,7 +122,7 @@ def step(
     t17 = 3.4445 * t13_t13_and_more_t13_and_more + x64
     x66 = state_dot(2.0315 * state_dot(t16, t16, DOT) - 4.775 * t16, tl.trans(t13_t13_and_more_t13_and_more), DOT)
     t17_turned = 3.4445 * t13_t13_and_more_t13_and_more_turned + x66
-    t17_t17 = state_dot(t17_turned, t17, DOT)  # t₁₇·t₁₇ = t₁₇ᵀ t₁₇
+    t17_t17 = state_dot(t17_turned, t17, DOT)  # τ₁₇·τ₁₇ = τ₁₇ᵀ τ₁₇
     t17_t17_and_more_t17 = state_dot(t17, tl.trans(2.0315 * state_dot(t17_t17, t17_t17, DOT) - 4.775 * t17_t17), DOT)
     t17_t17_and_more_t17_and_more = 3.4445 * t17 + t17_t17_and_more_t17
     t17_t17_and_more_t17_2 = state_dot(2.0315 * state_dot(t17_t17, t17_t17, DOT) - 4.775 * t17_t17, tl.trans(t17), DOT)
@@ -178,26 +178,26 @@ def step_adjoint(
     S1_squared_sum = tl.sum(S1 * S1)  # S₁·squared·sum = ‖S₁‖²
     Power0_S1_squared_sum_inverse_S1 = S1 / (tl.sqrt(tl.maximum(S1_squared_sum, 0.0)) + 1e-07)
     t2 = state_dot(tl.trans(Power0_S1_squared_sum_inverse_S1), Power0_S1_squared_sum_inverse_S1, DOT)
-    t2_and_more = 2.0315 * state_dot(t2, t2, DOT) - 4.775 * t2  # t₂·and_more = 2.0315 (t₂ t₂) − 4.775 t₂
+    t2_and_more = 2.0315 * state_dot(t2, t2, DOT) - 4.775 * t2  # τ₂·and_more = 2.0315 (τ₂ τ₂) − 4.775 τ₂
     t3 = 3.4445 * Power0_S1_squared_sum_inverse_S1 + state_dot(Power0_S1_squared_sum_inverse_S1, tl.trans(t2_and_more), DOT)
     t3_turned = (
         3.4445 * tl.trans(Power0_S1_squared_sum_inverse_S1)
         + state_dot(t2_and_more, tl.trans(Power0_S1_squared_sum_inverse_S1), DOT)
     )  # fmt: skip
-    t3_t3 = state_dot(t3_turned, t3, DOT)  # t₃·t₃ = t₃ᵀ t₃
-    t3_t3_and_more = 2.0315 * state_dot(t3_t3, t3_t3, DOT) - 4.775 * t3_t3  # t₃·t₃·and_more = 2.0315 (t₃·t₃ t₃·t₃) − 4.775 t₃·t₃
+    t3_t3 = state_dot(t3_turned, t3, DOT)  # τ₃·τ₃ = τ₃ᵀ τ₃
+    t3_t3_and_more = 2.0315 * state_dot(t3_t3, t3_t3, DOT) - 4.775 * t3_t3  # τ₃·τ₃·and_more = 2.0315 (τ₃·τ₃ τ₃·τ₃) − 4.775 τ₃·τ₃
     t3_t3_and_more_t3_and_more = 3.4445 * t3 + state_dot(t3, tl.trans(t3_t3_and_more), DOT)
     t3_t3_and_more_t3_and_more_turned = 3.4445 * t3_turned + state_dot(t3_t3_and_more, tl.trans(t3), DOT)
     t6 = state_dot(t3_t3_and_more_t3_and_more_turned, t3_t3_and_more_t3_and_more, DOT)
-    t6_and_more = 2.0315 * state_dot(t6, t6, DOT) - 4.775 * t6  # t₆·and_more = 2.0315 (t₆ t₆) − 4.775 t₆
+    t6_and_more = 2.0315 * state_dot(t6, t6, DOT) - 4.775 * t6  # τ₆·and_more = 2.0315 (τ₆ τ₆) − 4.775 τ₆
     t7 = 3.4445 * t3_t3_and_more_t3_and_more + state_dot(t3_t3_and_more_t3_and_more, tl.trans(t6_and_more), DOT)
     t7_turned = 3.4445 * t3_t3_and_more_t3_and_more_turned + state_dot(t6_and_more, tl.trans(t3_t3_and_more_t3_and_more), DOT)
-    t7_t7 = state_dot(t7_turned, t7, DOT)  # t₇·t₇ = t₇ᵀ t₇
-    t7_t7_and_more = 2.0315 * state_dot(t7_t7, t7_t7, DOT) - 4.775 * t7_t7  # t₇·t₇·and_more = 2.0315 (t₇·t₇ t₇·t₇) − 4.775 t₇·t₇
+    t7_t7 = state_dot(t7_turned, t7, DOT)  # τ₇·τ₇ = τ₇ᵀ τ₇
+    t7_t7_and_more = 2.0315 * state_dot(t7_t7, t7_t7, DOT) - 4.775 * t7_t7  # τ₇·τ₇·and_more = 2.0315 (τ₇·τ₇ τ₇·τ₇) − 4.775 τ₇·τ₇
     t7_t7_and_more_t7_and_more = 3.4445 * t7 + state_dot(t7, tl.trans(t7_t7_and_more), DOT)
     t7_t7_and_more_t7_and_more_turned = 3.4445 * t7_turned + state_dot(t7_t7_and_more, tl.trans(t7), DOT)
     t10 = state_dot(t7_t7_and_more_t7_and_more_turned, t7_t7_and_more_t7_and_more, DOT)
-    t10_and_more = 2.0315 * state_dot(t10, t10, DOT) - 4.775 * t10  # t₁₀·and_more = 2.0315 (t₁₀ t₁₀) − 4.775 t₁₀
+    t10_and_more = 2.0315 * state_dot(t10, t10, DOT) - 4.775 * t10  # τ₁₀·and_more = 2.0315 (τ₁₀ τ₁₀) − 4.775 τ₁₀
     O1 = 3.4445 * t7_t7_and_more_t7_and_more + state_dot(t7_t7_and_more_t7_and_more, tl.trans(t10_and_more), DOT)  # O₁ = NS₅(S₁)
     alpha = exp(tl.maximum(-60.0, log_alpha))  # α = exp(max(−60, log_alpha))
     W1 = eta * O1 + alpha * W1_prev  # W₁ = η O₁ + α W₁[t−1]
@@ -209,29 +209,29 @@ def step_adjoint(
     S2_squared_sum = tl.sum(S2 * S2)  # S₂·squared·sum = ‖S₂‖²
     Power0_S2_squared_sum_inverse_S2 = S2 / (tl.sqrt(tl.maximum(S2_squared_sum, 0.0)) + 1e-07)
     t12 = state_dot(tl.trans(Power0_S2_squared_sum_inverse_S2), Power0_S2_squared_sum_inverse_S2, DOT)
-    t12_and_more = 2.0315 * state_dot(t12, t12, DOT) - 4.775 * t12  # t₁₂·and_more = 2.0315 (t₁₂ t₁₂) − 4.775 t₁₂
+    t12_and_more = 2.0315 * state_dot(t12, t12, DOT) - 4.775 * t12  # τ₁₂·and_more = 2.0315 (τ₁₂ τ₁₂) − 4.775 τ₁₂
     t13 = 3.4445 * Power0_S2_squared_sum_inverse_S2 + state_dot(Power0_S2_squared_sum_inverse_S2, tl.trans(t12_and_more), DOT)
     t13_turned = (
         3.4445 * tl.trans(Power0_S2_squared_sum_inverse_S2)
         + state_dot(t12_and_more, tl.trans(Power0_S2_squared_sum_inverse_S2), DOT)
     )  # fmt: skip
-    t13_t13 = state_dot(t13_turned, t13, DOT)  # t₁₃·t₁₃ = t₁₃ᵀ t₁₃
+    t13_t13 = state_dot(t13_turned, t13, DOT)  # τ₁₃·τ₁₃ = τ₁₃ᵀ τ₁₃
     t13_t13_and_more = 2.0315 * state_dot(t13_t13, t13_t13, DOT) - 4.775 * t13_t13
     t13_t13_and_more_t13_and_more = 3.4445 * t13 + state_dot(t13, tl.trans(t13_t13_and_more), DOT)
     t13_t13_and_more_t13_and_more_turned = 3.4445 * t13_turned + state_dot(t13_t13_and_more, tl.trans(t13), DOT)
     t16 = state_dot(t13_t13_and_more_t13_and_more_turned, t13_t13_and_more_t13_and_more, DOT)
-    t16_and_more = 2.0315 * state_dot(t16, t16, DOT) - 4.775 * t16  # t₁₆·and_more = 2.0315 (t₁₆ t₁₆) − 4.775 t₁₆
+    t16_and_more = 2.0315 * state_dot(t16, t16, DOT) - 4.775 * t16  # τ₁₆·and_more = 2.0315 (τ₁₆ τ₁₆) − 4.775 τ₁₆
     t17 = 3.4445 * t13_t13_and_more_t13_and_more + state_dot(t13_t13_and_more_t13_and_more, tl.trans(t16_and_more), DOT)
     t17_turned = (
         3.4445 * t13_t13_and_more_t13_and_more_turned
         + state_dot(t16_and_more, tl.trans(t13_t13_and_more_t13_and_more), DOT)
     )  # fmt: skip
-    t17_t17 = state_dot(t17_turned, t17, DOT)  # t₁₇·t₁₇ = t₁₇ᵀ t₁₇
+    t17_t17 = state_dot(t17_turned, t17, DOT)  # τ₁₇·τ₁₇ = τ₁₇ᵀ τ₁₇
     t17_t17_and_more = 2.0315 * state_dot(t17_t17, t17_t17, DOT) - 4.775 * t17_t17
     t17_t17_and_more_t17_and_more = 3.4445 * t17 + state_dot(t17, tl.trans(t17_t17_and_more), DOT)
     t17_t17_and_more_t17_and_more_turned = 3.4445 * t17_turned + state_dot(t17_t17_and_more, tl.trans(t17), DOT)
     t20 = state_dot(t17_t17_and_more_t17_and_more_turned, t17_t17_and_more_t17_and_more, DOT)
-    t20_and_more = 2.0315 * state_dot(t20, t20, DOT) - 4.775 * t20  # t₂₀·and_more = 2.0315 (t₂₀ t₂₀) − 4.775 t₂₀
+    t20_and_more = 2.0315 * state_dot(t20, t20, DOT) - 4.775 * t20  # τ₂₀·and_more = 2.0315 (τ₂₀ τ₂₀) − 4.775 τ₂₀
     O2 = 3.4445 * t17_t17_and_more_t17_and_more + state_dot(t17_t17_and_more_t17_and_more, tl.trans(t20_and_more), DOT)  # O₂ = NS₅(S₂)
     W2 = eta * O2 + alpha * W2_prev  # W₂ = η O₂ + α W₂[t−1]
     d_read_z1 = tl.sum(d_o[None, :] * W2, 1) * gelu_slope(read_z1)  # ∂z₁[q] = (d_o W₂ᵀ) · gelu′(z₁[q])
@@ -240,9 +240,9 @@ def step_adjoint(
 
     # the gradient of gamma_rows
     d_O2 = eta * d_W2_2  # ∂O₂ = η ∂W₂
-    d_t20_and_more = state_dot(tl.trans(d_O2), t17_t17_and_more_t17_and_more, DOT)  # ∂t₂₀·and_more = ∂O₂ t₁₇·t₁₇·and_more·t₁₇·and_more
+    d_t20_and_more = state_dot(tl.trans(d_O2), t17_t17_and_more_t17_and_more, DOT)  # ∂τ₂₀·and_more = ∂O₂ τ₁₇·τ₁₇·and_more·τ₁₇·and_more
     t20_turned = state_dot(t17_t17_and_more_t17_and_more_turned, t17_t17_and_more_t17_and_more, DOT)
-    d_t20_t20 = 2.0315 * d_t20_and_more  # ∂t₂₀·t₂₀ = 2.0315 ∂t₂₀·and_more
+    d_t20_t20 = 2.0315 * d_t20_and_more  # ∂τ₂₀·τ₂₀ = 2.0315 ∂τ₂₀·and_more
     d_t20 = state_dot(t20_turned, d_t20_t20, DOT) + state_dot(d_t20_t20, tl.trans(t20), DOT) - 4.775 * d_t20_and_more
     d_O2_t20_and_more = state_dot(tl.trans(tl.trans(d_O2)), t20_and_more, DOT)
     d_t17_t17_and_more_t17_and_more_from_t20 = state_dot(t17_t17_and_more_t17_and_more, d_t20, DOT)
@@ -269,8 +269,8 @@ def step_adjoint(
         + d_t17_t17_and_more_t17_and_more_3
     )  # fmt: skip
     d_t17_t17_and_more = state_dot(d_t17_t17_and_more_t17_and_more_turned, t17, DOT)
-    t17_t17_turned = state_dot(t17_turned, t17, DOT)  # t₁₇·t₁₇ = t₁₇ᵀ t₁₇
-    d_t17_t17_t17_t17 = 2.0315 * d_t17_t17_and_more  # ∂t₁₇·t₁₇·t₁₇·t₁₇ = 2.0315 ∂t₁₇·t₁₇·and_more
+    t17_t17_turned = state_dot(t17_turned, t17, DOT)  # τ₁₇·τ₁₇ = τ₁₇ᵀ τ₁₇
+    d_t17_t17_t17_t17 = 2.0315 * d_t17_t17_and_more  # ∂τ₁₇·τ₁₇·τ₁₇·τ₁₇ = 2.0315 ∂τ₁₇·τ₁₇·and_more
     d_t17_t17 = (
         state_dot(t17_t17_turned, d_t17_t17_t17_t17, DOT)
         + state_dot(d_t17_t17_t17_t17, tl.trans(t17_t17), DOT)
@@ -297,9 +297,9 @@ def step_adjoint(
         + d_t17_from_t17_t17
         + d_t17_2
     )  # fmt: skip
-    d_t16_and_more = state_dot(d_t17_turned, t13_t13_and_more_t13_and_more, DOT)  # ∂t₁₆·and_more = ∂t₁₇ t₁₃·t₁₃·and_more·t₁₃·and_more
+    d_t16_and_more = state_dot(d_t17_turned, t13_t13_and_more_t13_and_more, DOT)  # ∂τ₁₆·and_more = ∂τ₁₇ τ₁₃·τ₁₃·and_more·τ₁₃·and_more
     t16_turned = state_dot(t13_t13_and_more_t13_and_more_turned, t13_t13_and_more_t13_and_more, DOT)
-    d_t16_t16 = 2.0315 * d_t16_and_more  # ∂t₁₆·t₁₆ = 2.0315 ∂t₁₆·and_more
+    d_t16_t16 = 2.0315 * d_t16_and_more  # ∂τ₁₆·τ₁₆ = 2.0315 ∂τ₁₆·and_more
     d_t16 = state_dot(t16_turned, d_t16_t16, DOT) + state_dot(d_t16_t16, tl.trans(t16), DOT) - 4.775 * d_t16_and_more
     d_t13_t13_and_more_t13_and_more = (
         3.4445 * d_t17
@@ -323,8 +323,8 @@ def step_adjoint(
         + d_t13_t13_and_more_t13_and_more_2
     )  # fmt: skip
     d_t13_t13_and_more = state_dot(d_t13_t13_and_more_t13_and_more_turned, t13, DOT)
-    t13_t13_turned = state_dot(t13_turned, t13, DOT)  # t₁₃·t₁₃ = t₁₃ᵀ t₁₃
-    d_t13_t13_t13_t13 = 2.0315 * d_t13_t13_and_more  # ∂t₁₃·t₁₃·t₁₃·t₁₃ = 2.0315 ∂t₁₃·t₁₃·and_more
+    t13_t13_turned = state_dot(t13_turned, t13, DOT)  # τ₁₃·τ₁₃ = τ₁₃ᵀ τ₁₃
+    d_t13_t13_t13_t13 = 2.0315 * d_t13_t13_and_more  # ∂τ₁₃·τ₁₃·τ₁₃·τ₁₃ = 2.0315 ∂τ₁₃·τ₁₃·and_more
     d_t13_t13 = (
         state_dot(t13_t13_turned, d_t13_t13_t13_t13, DOT)
         + state_dot(d_t13_t13_t13_t13, tl.trans(t13_t13), DOT)
@@ -353,7 +353,7 @@ def step_adjoint(
     )  # fmt: skip
     d_t12_and_more = state_dot(d_t13_turned, Power0_S2_squared_sum_inverse_S2, DOT)
     t12_turned = state_dot(tl.trans(Power0_S2_squared_sum_inverse_S2), Power0_S2_squared_sum_inverse_S2, DOT)
-    d_t12_t12 = 2.0315 * d_t12_and_more  # ∂t₁₂·t₁₂ = 2.0315 ∂t₁₂·and_more
+    d_t12_t12 = 2.0315 * d_t12_and_more  # ∂τ₁₂·τ₁₂ = 2.0315 ∂τ₁₂·and_more
     d_t12 = state_dot(t12_turned, d_t12_t12, DOT) + state_dot(d_t12_t12, tl.trans(t12), DOT) - 4.775 * d_t12_and_more
     d_Power0_S2_squared_sum_inverse_S2 = (
         3.4445 * d_t13
@@ -374,9 +374,9 @@ def step_adjoint(
     d_window_h1_window_d2 = -d_S2  # ∂h₁·d̄₂ = −∂S₂
     d_window_d2 = window_dot(window_h1, d_window_h1_window_d2, DOT)  # ∂d̄₂_j = h₁_j ∂h₁·d̄₂
     d_O1 = eta * d_W1_2  # ∂O₁ = η ∂W₁
-    d_t10_and_more = state_dot(tl.trans(d_O1), t7_t7_and_more_t7_and_more, DOT)  # ∂t₁₀·and_more = ∂O₁ t₇·t₇·and_more·t₇·and_more
+    d_t10_and_more = state_dot(tl.trans(d_O1), t7_t7_and_more_t7_and_more, DOT)  # ∂τ₁₀·and_more = ∂O₁ τ₇·τ₇·and_more·τ₇·and_more
     t10_turned = state_dot(t7_t7_and_more_t7_and_more_turned, t7_t7_and_more_t7_and_more, DOT)
-    d_t10_t10 = 2.0315 * d_t10_and_more  # ∂t₁₀·t₁₀ = 2.0315 ∂t₁₀·and_more
+    d_t10_t10 = 2.0315 * d_t10_and_more  # ∂τ₁₀·τ₁₀ = 2.0315 ∂τ₁₀·and_more
     d_t10 = state_dot(t10_turned, d_t10_t10, DOT) + state_dot(d_t10_t10, tl.trans(t10), DOT) - 4.775 * d_t10_and_more
     d_O1_t10_and_more = state_dot(tl.trans(tl.trans(d_O1)), t10_and_more, DOT)
     d_t7_t7_and_more_t7_and_more_from_t10 = state_dot(t7_t7_and_more_t7_and_more, d_t10, DOT)
@@ -402,9 +402,9 @@ def step_adjoint(
         + d_t7_t7_and_more_t7_and_more_from_t10_2
         + d_t7_t7_and_more_t7_and_more_3
     )  # fmt: skip
-    d_t7_t7_and_more = state_dot(d_t7_t7_and_more_t7_and_more_turned, t7, DOT)  # ∂t₇·t₇·and_more = ∂t₇·t₇·and_more·t₇·and_more t₇
-    t7_t7_turned = state_dot(t7_turned, t7, DOT)  # t₇·t₇ = t₇ᵀ t₇
-    d_t7_t7_t7_t7 = 2.0315 * d_t7_t7_and_more  # ∂t₇·t₇·t₇·t₇ = 2.0315 ∂t₇·t₇·and_more
+    d_t7_t7_and_more = state_dot(d_t7_t7_and_more_t7_and_more_turned, t7, DOT)  # ∂τ₇·τ₇·and_more = ∂τ₇·τ₇·and_more·τ₇·and_more τ₇
+    t7_t7_turned = state_dot(t7_turned, t7, DOT)  # τ₇·τ₇ = τ₇ᵀ τ₇
+    d_t7_t7_t7_t7 = 2.0315 * d_t7_t7_and_more  # ∂τ₇·τ₇·τ₇·τ₇ = 2.0315 ∂τ₇·τ₇·and_more
     d_t7_t7 = (
         state_dot(t7_t7_turned, d_t7_t7_t7_t7, DOT)
         + state_dot(d_t7_t7_t7_t7, tl.trans(t7_t7), DOT)
@@ -426,9 +426,9 @@ def step_adjoint(
     d_t7_from_t7_t7 = state_dot(d_t7_t7_turned, tl.trans(t7), DOT)
     d_t7_2 = state_dot(d_t7_t7, tl.trans(t7), DOT)
     d_t7_turned = 3.4445 * d_t7_t7_and_more_t7_and_more_turned + d_t7_from_t7_t7_and_more_t7 + d_t7_from_t7_t7 + d_t7_2
-    d_t6_and_more = state_dot(d_t7_turned, t3_t3_and_more_t3_and_more, DOT)  # ∂t₆·and_more = ∂t₇ t₃·t₃·and_more·t₃·and_more
+    d_t6_and_more = state_dot(d_t7_turned, t3_t3_and_more_t3_and_more, DOT)  # ∂τ₆·and_more = ∂τ₇ τ₃·τ₃·and_more·τ₃·and_more
     t6_turned = state_dot(t3_t3_and_more_t3_and_more_turned, t3_t3_and_more_t3_and_more, DOT)
-    d_t6_t6 = 2.0315 * d_t6_and_more  # ∂t₆·t₆ = 2.0315 ∂t₆·and_more
+    d_t6_t6 = 2.0315 * d_t6_and_more  # ∂τ₆·τ₆ = 2.0315 ∂τ₆·and_more
     d_t6 = state_dot(t6_turned, d_t6_t6, DOT) + state_dot(d_t6_t6, tl.trans(t6), DOT) - 4.775 * d_t6_and_more
     d_t3_t3_and_more_t3_and_more = (
         3.4445 * d_t7
@@ -447,9 +447,9 @@ def step_adjoint(
         + d_t3_t3_and_more_t3_and_more_from_t6
         + d_t3_t3_and_more_t3_and_more_2
     )  # fmt: skip
-    d_t3_t3_and_more = state_dot(d_t3_t3_and_more_t3_and_more_turned, t3, DOT)  # ∂t₃·t₃·and_more = ∂t₃·t₃·and_more·t₃·and_more t₃
-    t3_t3_turned = state_dot(t3_turned, t3, DOT)  # t₃·t₃ = t₃ᵀ t₃
-    d_t3_t3_t3_t3 = 2.0315 * d_t3_t3_and_more  # ∂t₃·t₃·t₃·t₃ = 2.0315 ∂t₃·t₃·and_more
+    d_t3_t3_and_more = state_dot(d_t3_t3_and_more_t3_and_more_turned, t3, DOT)  # ∂τ₃·τ₃·and_more = ∂τ₃·τ₃·and_more·τ₃·and_more τ₃
+    t3_t3_turned = state_dot(t3_turned, t3, DOT)  # τ₃·τ₃ = τ₃ᵀ τ₃
+    d_t3_t3_t3_t3 = 2.0315 * d_t3_t3_and_more  # ∂τ₃·τ₃·τ₃·τ₃ = 2.0315 ∂τ₃·τ₃·and_more
     d_t3_t3 = (
         state_dot(t3_t3_turned, d_t3_t3_t3_t3, DOT)
         + state_dot(d_t3_t3_t3_t3, tl.trans(t3_t3), DOT)
@@ -471,9 +471,9 @@ def step_adjoint(
     d_t3_from_t3_t3 = state_dot(d_t3_t3_turned, tl.trans(t3), DOT)
     d_t3_2 = state_dot(d_t3_t3, tl.trans(t3), DOT)
     d_t3_turned = 3.4445 * d_t3_t3_and_more_t3_and_more_turned + d_t3_from_t3_t3_and_more_t3 + d_t3_from_t3_t3 + d_t3_2
-    d_t2_and_more = state_dot(d_t3_turned, Power0_S1_squared_sum_inverse_S1, DOT)  # ∂t₂·and_more = ∂t₃ Power0·S₁·squared·sum·inverse·S₁
+    d_t2_and_more = state_dot(d_t3_turned, Power0_S1_squared_sum_inverse_S1, DOT)  # ∂τ₂·and_more = ∂τ₃ Power0·S₁·squared·sum·inverse·S₁
     t2_turned = state_dot(tl.trans(Power0_S1_squared_sum_inverse_S1), Power0_S1_squared_sum_inverse_S1, DOT)
-    d_t2_t2 = 2.0315 * d_t2_and_more  # ∂t₂·t₂ = 2.0315 ∂t₂·and_more
+    d_t2_t2 = 2.0315 * d_t2_and_more  # ∂τ₂·τ₂ = 2.0315 ∂τ₂·and_more
     d_t2 = state_dot(t2_turned, d_t2_t2, DOT) + state_dot(d_t2_t2, tl.trans(t2), DOT) - 4.775 * d_t2_and_more
     d_Power0_S1_squared_sum_inverse_S1 = (
         3.4445 * d_t3

@@ -24,12 +24,12 @@ the surprise, by reverse mode
   e = u − v
 
 momentum, retention and mirror map
-  t₁ = Σ_j φ(k_j)ᵀ ⊗ d̄₁_j
-  S₁ = μ S₁[t−1] − t₁
+  τ₁ = Σ_j φ(k_j)ᵀ ⊗ d̄₁_j
+  S₁ = μ S₁[t−1] − τ₁
   O₁ = NS₅(S₁)
   W₁ = η O₁ + α W₁[t−1]
-  t₁₂ = Σ_j h₁_jᵀ ⊗ d̄₂_j
-  S₂ = μ S₂[t−1] − t₁₂
+  τ₁₂ = Σ_j h₁_jᵀ ⊗ d̄₂_j
+  S₂ = μ S₂[t−1] − τ₁₂
   O₂ = NS₅(S₂)
   W₂ = η O₂ + α W₂[t−1]
 
@@ -91,7 +91,7 @@ def trace_atlas(
     cu_seqlens: Tensor | None = None,
     backend: str = "auto",
 ) -> Trace:
-    """What the memory experiences at every token, for the same arguments."""
+    """The measures of the memory at every token, for the same arguments."""
     return _FORM.trace(
         {"q": q, "k": k, "v": v, "log_alpha": log_alpha, "eta": eta, "log_mu": log_mu, "gamma": gamma},
         {"feature_coefficients": feature_coefficients},
@@ -143,32 +143,32 @@ def step(
     e = u - v  # e = u − v
 
     # momentum, retention and mirror map
-    t1 = k_rows_phi.mT @ window_d1  # t₁ = Σ_j φ(k_j)ᵀ ⊗ d̄₁_j
-    S1 = mu[..., None, None] * S1_prev - t1  # S₁ = μ S₁[t−1] − t₁
-    t2 = S1 / (power0(S1.square().sum(-2).sum(-1)[..., None, None], 0.5) + 1e-07)  # t₂ = S₁ / (‖S₁‖ + 1e-07)
-    t3 = torch.einsum("...kp,...kn->...pn", t2, t2)  # t₃ = Σ_K t₂ · t₂
+    t1 = k_rows_phi.mT @ window_d1  # τ₁ = Σ_j φ(k_j)ᵀ ⊗ d̄₁_j
+    S1 = mu[..., None, None] * S1_prev - t1  # S₁ = μ S₁[t−1] − τ₁
+    t2 = S1 / (power0(S1.square().sum(-2).sum(-1)[..., None, None], 0.5) + 1e-07)  # τ₂ = S₁ / (‖S₁‖ + 1e-07)
+    t3 = torch.einsum("...kp,...kn->...pn", t2, t2)  # τ₃ = Σ_K τ₂ · τ₂
     t4 = 3.4445 * t2 + torch.einsum("...pn,...kn->...pk", 2.0315 * torch.einsum("...pa,...an->...pn", t3, t3) - 4.775 * t3, t2).mT
-    t5 = torch.einsum("...kp,...kn->...pn", t4, t4)  # t₅ = Σ_K t₄ · t₄
+    t5 = torch.einsum("...kp,...kn->...pn", t4, t4)  # τ₅ = Σ_K τ₄ · τ₄
     t6 = 3.4445 * t4 + torch.einsum("...pn,...kn->...pk", 2.0315 * torch.einsum("...pa,...an->...pn", t5, t5) - 4.775 * t5, t4).mT
-    t7 = torch.einsum("...kp,...kn->...pn", t6, t6)  # t₇ = Σ_K t₆ · t₆
+    t7 = torch.einsum("...kp,...kn->...pn", t6, t6)  # τ₇ = Σ_K τ₆ · τ₆
     t8 = 3.4445 * t6 + torch.einsum("...pn,...kn->...pk", 2.0315 * torch.einsum("...pa,...an->...pn", t7, t7) - 4.775 * t7, t6).mT
-    t9 = torch.einsum("...kp,...kn->...pn", t8, t8)  # t₉ = Σ_K t₈ · t₈
+    t9 = torch.einsum("...kp,...kn->...pn", t8, t8)  # τ₉ = Σ_K τ₈ · τ₈
     t10 = 3.4445 * t8 + torch.einsum("...pn,...kn->...pk", 2.0315 * torch.einsum("...pa,...an->...pn", t9, t9) - 4.775 * t9, t8).mT
-    t11 = torch.einsum("...kp,...kn->...pn", t10, t10)  # t₁₁ = Σ_K t₁₀ · t₁₀
+    t11 = torch.einsum("...kp,...kn->...pn", t10, t10)  # τ₁₁ = Σ_K τ₁₀ · τ₁₀
     O1 = 3.4445 * t10 + torch.einsum("...pn,...kn->...pk", 2.0315 * torch.einsum("...pa,...an->...pn", t11, t11) - 4.775 * t11, t10).mT
     W1 = eta[..., None, None] * O1 + alpha[..., None, None] * W1_prev  # W₁ = η O₁ + α W₁[t−1]
-    t12 = window_h1.mT @ window_d2  # t₁₂ = Σ_j h₁_jᵀ ⊗ d̄₂_j
-    S2 = mu[..., None, None] * S2_prev - t12  # S₂ = μ S₂[t−1] − t₁₂
-    t13 = S2 / (power0(S2.square().sum(-2).sum(-1)[..., None, None], 0.5) + 1e-07)  # t₁₃ = S₂ / (‖S₂‖ + 1e-07)
-    t14 = torch.einsum("...np,...nv->...pv", t13, t13)  # t₁₄ = Σ_N t₁₃ · t₁₃
+    t12 = window_h1.mT @ window_d2  # τ₁₂ = Σ_j h₁_jᵀ ⊗ d̄₂_j
+    S2 = mu[..., None, None] * S2_prev - t12  # S₂ = μ S₂[t−1] − τ₁₂
+    t13 = S2 / (power0(S2.square().sum(-2).sum(-1)[..., None, None], 0.5) + 1e-07)  # τ₁₃ = S₂ / (‖S₂‖ + 1e-07)
+    t14 = torch.einsum("...np,...nv->...pv", t13, t13)  # τ₁₄ = Σ_N τ₁₃ · τ₁₃
     t15 = 3.4445 * t13 + torch.einsum("...pv,...nv->...pn", 2.0315 * torch.einsum("...pa,...av->...pv", t14, t14) - 4.775 * t14, t13).mT
-    t16 = torch.einsum("...np,...nv->...pv", t15, t15)  # t₁₆ = Σ_N t₁₅ · t₁₅
+    t16 = torch.einsum("...np,...nv->...pv", t15, t15)  # τ₁₆ = Σ_N τ₁₅ · τ₁₅
     t17 = 3.4445 * t15 + torch.einsum("...pv,...nv->...pn", 2.0315 * torch.einsum("...pa,...av->...pv", t16, t16) - 4.775 * t16, t15).mT
-    t18 = torch.einsum("...np,...nv->...pv", t17, t17)  # t₁₈ = Σ_N t₁₇ · t₁₇
+    t18 = torch.einsum("...np,...nv->...pv", t17, t17)  # τ₁₈ = Σ_N τ₁₇ · τ₁₇
     t19 = 3.4445 * t17 + torch.einsum("...pv,...nv->...pn", 2.0315 * torch.einsum("...pa,...av->...pv", t18, t18) - 4.775 * t18, t17).mT
-    t20 = torch.einsum("...np,...nv->...pv", t19, t19)  # t₂₀ = Σ_N t₁₉ · t₁₉
+    t20 = torch.einsum("...np,...nv->...pv", t19, t19)  # τ₂₀ = Σ_N τ₁₉ · τ₁₉
     t21 = 3.4445 * t19 + torch.einsum("...pv,...nv->...pn", 2.0315 * torch.einsum("...pa,...av->...pv", t20, t20) - 4.775 * t20, t19).mT
-    t22 = torch.einsum("...np,...nv->...pv", t21, t21)  # t₂₂ = Σ_N t₂₁ · t₂₁
+    t22 = torch.einsum("...np,...nv->...pv", t21, t21)  # τ₂₂ = Σ_N τ₂₁ · τ₂₁
     O2 = 3.4445 * t21 + torch.einsum("...pv,...nv->...pn", 2.0315 * torch.einsum("...pa,...av->...pv", t22, t22) - 4.775 * t22, t21).mT
     W2 = eta[..., None, None] * O2 + alpha[..., None, None] * W2_prev  # W₂ = η O₂ + α W₂[t−1]
 
@@ -181,7 +181,7 @@ def step(
     # measures
     loss = e.square().sum(-1)  # ℓ = ‖e‖²
     norm_error = torch.sqrt(loss)  # ‖e‖ = √(ℓ)
-    norm_surprise = torch.sqrt(t1.square().sum(-2).sum(-1) + t12.square().sum(-2).sum(-1))  # ‖g‖ = √(‖t₁‖² + ‖t₁₂‖²)
+    norm_surprise = torch.sqrt(t1.square().sum(-2).sum(-1) + t12.square().sum(-2).sum(-1))  # ‖g‖ = √(‖τ₁‖² + ‖τ₁₂‖²)
     norm_state = torch.sqrt(W1.square().sum(-2).sum(-1) + W2.square().sum(-2).sum(-1))  # ‖A‖ = √(‖W₁‖² + ‖W₂‖²)
     return o, W1, W2, S1, S2, loss, norm_error, norm_surprise, norm_state
 

@@ -37,8 +37,29 @@ def dot_tt(a, b, DOT: tl.constexpr):
 
 @triton.jit
 def exact_dot(a, b, DOT: tl.constexpr):
-    """a b with operands of float32: in one pass of the tensor cores (tf32), and in three passes (tf32x3) where DOT is float32."""
-    return tl.dot(a.to(tl.float32), b.to(tl.float32), input_precision="tf32x3" if tl.float32 == DOT else "tf32")
+    """a b with operands of float32: in one pass of the tensor cores (tf32), and in three passes (tf32x3) where DOT is float32.
+
+    The tensor cores cut the last 13 bits of tf32 operands off. A sum of weights that all lost a part of themselves is too small as a whole,
+    and the solve behind it makes more of that; so they are rounded to the nearest before.
+    """
+    if tl.float32 == DOT:
+        return tl.dot(a.to(tl.float32), b.to(tl.float32), input_precision="tf32x3")
+    return tl.dot(nearest(a.to(tl.float32)), nearest(b.to(tl.float32)), input_precision="tf32")
+
+
+@triton.jit
+def nearest(x):
+    """The number of 11 bits that is nearest to x; of two, the larger one. nan stays nan."""
+    bits = x.to(tl.int32, bitcast=True)
+    return tl.where(x == x, ((bits + 4096) & -8192).to(tl.float32, bitcast=True), x)
+
+
+@triton.jit
+def solve_dot(inverse, b, DOT: tl.constexpr):
+    """The same for an inverse, whose entries `inverse` has rounded: it comes from memory into the tensor cores without a detour."""
+    if tl.float32 == DOT:
+        return tl.dot(inverse.to(tl.float32), b.to(tl.float32), input_precision="tf32x3")
+    return tl.dot(inverse.to(tl.float32), nearest(b.to(tl.float32)), input_precision="tf32")
 
 
 @triton.jit

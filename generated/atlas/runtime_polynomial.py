@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-import functools
-import itertools
 import math
 from collections.abc import Mapping
 from dataclasses import dataclass
@@ -39,18 +37,36 @@ def polynomial(x: Tensor, coefficients: Tensor) -> Tensor:
     work = wide_type(x.dtype)
     x = x.to(work)
     columns = [coefficients[0].expand(*x.shape[:-1], 1)]
-    for degree in range(1, coefficients.shape[0]):
-        index, weight = monomials(x.shape[-1], degree)
-        product = coefficients[degree] * torch.tensor(weight, dtype=work, device=x.device)
-        for channel in zip(*index, strict=True):
-            product = product * x[..., list(channel)]
+    for index in monomials(x.shape[-1], coefficients.shape[0] - 1, x.device):
+        product = coefficients[index.shape[1]] * multiplicities(index).to(work).sqrt()
+        for channels in index.unbind(1):
+            product = product * x[..., channels]
         columns.append(product)
     return torch.cat(columns, -1)
 
 
-@functools.cache
-def monomials(width: int, degree: int) -> tuple[list[tuple[int, ...]], list[float]]:
-    """The channels of every monomial of a degree [M, degree], and the square roots of the multinomial coefficients [M]."""
-    index = list(itertools.combinations_with_replacement(range(width), degree))
-    counts = [math.prod(math.factorial(row.count(channel)) for channel in set(row)) for row in index]
-    return index, [math.sqrt(math.factorial(degree) / count) for count in counts]
+def monomials(width: int, degree: int, device: torch.device) -> list[Tensor]:
+    """The channels of every monomial [M, i] of the degrees i = 1, …, degree, in the order of a dictionary.
+
+    Made by operations on tensors alone, none of which waits for the device: torch.compile does not trace `itertools`, and a CUDA graph
+    copies no list.
+    """
+    found: list[Tensor] = []
+    channel = torch.arange(width, device=device)
+    behind = torch.ones_like(channel)  # how many monomials of one degree less have no channel before this one
+    index = channel.new_empty(1, 0)
+    for below in range(degree):
+        number = math.comb(width + below, below + 1)
+        first = channel.repeat_interleave(behind, output_size=number)
+        last = behind.cumsum(0)[first]  # where those with this first channel end
+        rest = index.shape[0] - last + torch.arange(number, device=device)
+        index = torch.cat((first[:, None], index[rest]), 1)
+        found.append(index)
+        behind = behind.flip(0).cumsum(0).flip(0)
+    return found
+
+
+def multiplicities(index: Tensor) -> Tensor:
+    """|b|!/b! [M]: in how many orders the channels [M, |b|] of a monomial can be written."""
+    met = (index[:, :, None] == index[:, None, :]).tril().sum(-1)  # how often a channel has stood up to here
+    return math.factorial(index.shape[1]) / met.prod(-1)

@@ -71,7 +71,9 @@ class Window:
         return entries | {"window_length": plan.behind(call.state["window_length"]).clamp(max=self.size - 1)}
 
     def walk_rows(self, given: Mapping[str, Tensor], cu_seqlens: Tensor | None) -> dict[str, Tensor]:
-        """What a walk reads of windows, from tokens, parameters and state: rows behind those before each sequence, and their weights."""
+        """The arguments of a walk that come of windows, from tokens, parameters and state: rows behind those before a sequence, and
+        weights.
+        """
         kept = {name: name.removesuffix("_") for name in self.kept}
         rows = {f"{name}_rows": with_past(given[each], given[f"window_{each}"], cu_seqlens) for name, each in kept.items()}
         if self.features is not None:

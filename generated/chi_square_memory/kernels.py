@@ -98,7 +98,7 @@ def step_adjoint(
     where_positive_W_prev = tl.where(W_prev > 0, moved - W_prev, -W_prev_and_more_max[None, :])
     where_positive_W_prev_max = tl.max(tl.where((at_k < K)[:, None], where_positive_W_prev, float("-inf")), 0)
     relative = tl.minimum(40.0, moved - where_positive_W_prev_max[None, :] - W_prev)
-    t6 = multiplier(relative, W_prev, (at_k < K)[:, None] & (at_v < V)[None, :])  # t₆ = ζ
+    t6 = multiplier(relative, W_prev, (at_k < K)[:, None] & (at_v < V)[None, :])  # τ₆ = ζ
     x18 = d_W_2 * W_prev * (tl.where(t6[None, :] > relative + 1, 1.0, 0.0) - 1)
     W_prev_step_relative_and_more = W_prev * (tl.where(t6[None, :] > relative + 1, 1.0, 0.0) - 1)
     t7 = tl.where((at_v < V), -tl.sum(x18, 0) / tl.sum(W_prev_step_relative_and_more, 0), 0.0)
@@ -129,7 +129,7 @@ def step_adjoint(
     d_k = tl.sum(d_e[None, :] * W_prev, 1) - tl.sum(eta * du[None, :] * d_moved, 1)
 
     # the gradient of q
-    W = W_prev * tl.maximum(0.0, relative + 1 - t6[None, :])  # W = W[t−1] · max(0, R + 1 − t₆)
+    W = W_prev * tl.maximum(0.0, relative + 1 - t6[None, :])  # W = W[t−1] · max(0, R + 1 − τ₆)
     d_q = tl.sum(d_o[None, :] * W, 1)
 
     # the gradient of v

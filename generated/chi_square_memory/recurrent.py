@@ -11,7 +11,7 @@ the surprise, by reverse mode
 
 momentum, retention and mirror map
   X = W[t−1] − η kᵀ ⊗ ∂ℓ/∂u
-  R = min(40, X − max_K((X − W[t−1] if W[t−1] > 0 else −max_K(W[t−1] − X))) − W[t−1])
+  R = min(40, X − max_K(X − W[t−1] if W[t−1] > 0 else −max_K(W[t−1] − X)) − W[t−1])
   Σ_K W[t−1] · max(0, R + 1 − ζ) = 1
   W = W[t−1] · max(0, R + 1 − ζ)
 
@@ -54,7 +54,7 @@ def trace_chi_square_memory(
     cu_seqlens: Tensor | None = None,
     backend: str = "auto",
 ) -> Trace:
-    """What the memory experiences at every token, for the same arguments."""
+    """The measures of the memory at every token, for the same arguments."""
     return _FORM.trace({"q": q, "k": k, "v": v, "eta": eta}, {}, initial_state, cu_seqlens)
 
 

@@ -11,8 +11,8 @@ the memory at the key
 
 the surprise, by reverse mode
   e = u − v
-  t₁ = ‖e‖²
-  ∂ℓ/∂u = (1 / √(t₁) if √(t₁) > 1 else 1) e
+  τ₁ = ‖e‖²
+  ∂ℓ/∂u = (1 / √(τ₁) if √(τ₁) > 1 else 1) e
 
 momentum, retention and mirror map
   W = α W[t−1] − η kᵀ ⊗ ∂ℓ/∂u
@@ -58,7 +58,7 @@ def trace_clipped_delta(
     cu_seqlens: Tensor | None = None,
     backend: str = "auto",
 ) -> Trace:
-    """What the memory experiences at every token, for the same arguments."""
+    """The measures of the memory at every token, for the same arguments."""
     return _FORM.trace({"q": q, "k": k, "v": v, "log_alpha": log_alpha, "eta": eta}, {}, initial_state, cu_seqlens)
 
 
@@ -82,7 +82,7 @@ def step(
 
     # the surprise, by reverse mode
     e = u - v  # e = u − v
-    t1 = e.square().sum(-1)  # t₁ = ‖e‖²
+    t1 = e.square().sum(-1)  # τ₁ = ‖e‖²
     du = torch.where(power0(t1[..., None], 0.5) > 1, 1 / divisor0(power0(t1[..., None], 0.5), 1), 1) * e
 
     # momentum, retention and mirror map
@@ -92,8 +92,8 @@ def step(
     o = torch.einsum("...k,...kv->...v", q, W)  # y = q W
 
     # measures
-    loss = 0.5 * t1  # ℓ = t₁ / 2
-    norm_error = torch.sqrt(t1)  # ‖e‖ = √(t₁)
+    loss = 0.5 * t1  # ℓ = τ₁ / 2
+    norm_error = torch.sqrt(t1)  # ‖e‖ = √(τ₁)
     norm_surprise = torch.sqrt(k.square().sum(-1) * du.square().sum(-1))  # ‖g‖ = √(‖k‖² ‖∂ℓ/∂u‖²)
     norm_state = torch.sqrt(W.square().sum(-2).sum(-1))  # ‖A‖ = ‖W‖
     return o, W, loss, norm_error, norm_surprise, norm_state

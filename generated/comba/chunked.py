@@ -66,17 +66,17 @@ def chunk(
     # decays, and the weights of surprises
     decay_alpha = log_alpha.clamp(min=-60)  # log α_t = max(−60, log_alpha_t)
     beta = torch.exp(decay_alpha.cumsum(-1))  # β_t = exp(Σ_{l≤t} log α_l)
-    t1 = torch.exp(segment_sums(decay_alpha))  # t₁_tj = exp(Σ_{j<l≤t} log α_l)
-    D_alpha = t1.tril()  # Λ[α]_tj = [j ≤ t] t₁_tj
+    t1 = torch.exp(segment_sums(decay_alpha))  # τ₁_tj = exp(Σ_{j<l≤t} log α_l)
+    D_alpha = t1.tril()  # Λ[α]_tj = [j ≤ t] τ₁_tj
     G = eta[..., None, :] * D_alpha  # G_tj = Λ[α]_tj η_j
-    D_alpha_decayed = t1.tril(-1)  # Λ[α, decayed]_tj = [j < t] t₁_tj
+    D_alpha_decayed = t1.tril(-1)  # Λ[α, decayed]_tj = [j < t] τ₁_tj
     G_decayed = eta[..., None, :] * D_alpha_decayed  # G[decayed]_tj = Λ[α, decayed]_tj η_j
     beta_end = torch.exp(decay_alpha.sum(-1))  # β[C] = exp(Σ_l log α_l)
     G_end = eta * torch.exp(sum_after(decay_alpha, -1))  # G[C]_t = η_t exp(Σ_{l>t} log α_l)
 
     # the surprises of all tokens
     seen = beta[..., None] * (erase_key @ W)  # u[0]_t = β_t (κ_t W[0])
-    t2 = -v  # t₂_t = −v_t
+    t2 = -v  # τ₂_t = −v_t
     kk = erase_key @ erase_write_key.mT  # c_tj = κ_t b_jᵀ
     L = G_decayed * kk  # L_tj = G[decayed]_tj c_tj
 
@@ -84,12 +84,12 @@ def chunk(
     Pa = G * (q @ erase_write_key.mT)  # P[erase]_tj = G_tj (q_t b_jᵀ)
 
     # the surprises of all tokens
-    R = seen - G_decayed * (erase_key @ k.mT) @ t2  # R_t = u[0]_t − Σ_j (G[decayed]_tj (κ_t k_jᵀ)) t₂_j
+    R = seen - G_decayed * (erase_key @ k.mT) @ t2  # R_t = u[0]_t − Σ_j (G[decayed]_tj (κ_t k_jᵀ)) τ₂_j
     U = torch.linalg.solve_triangular(L, R, upper=False, unitriangular=True)  # U_t = R_t − Σ_{j<t} L_tj U_j
 
     # the memory at the queries
     Pb = G * (q @ k.mT)  # P[write]_tj = G_tj (q_t k_jᵀ)
-    o = beta[..., None] * (q @ W) - Pa @ U - Pb @ t2  # y_t = β_t (q_t W[0]) − Σ_j P[erase]_tj U_j − Σ_j P[write]_tj t₂_j
+    o = beta[..., None] * (q @ W) - Pa @ U - Pb @ t2  # y_t = β_t (q_t W[0]) − Σ_j P[erase]_tj U_j − Σ_j P[write]_tj τ₂_j
 
     # the state behind the tile
     W_next = beta_end[..., None, None] * W - erase_write_key.mT @ (G_end[..., None] * U) - k.mT @ (G_end[..., None] * t2)

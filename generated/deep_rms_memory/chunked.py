@@ -72,12 +72,12 @@ def chunk(
     decay_alpha = log_alpha.clamp(min=-60)  # log α_t = max(−60, log_alpha_t)
     beta_before = torch.exp(sum_before(decay_alpha, -1))  # β[before]_t = exp(Σ_{l<t} log α_l)
     D_alpha_before = torch.exp(segment_sums_before(decay_alpha)).tril(-1)  # Λ[α, before]_tj = [j < t] exp(Σ_{j<l<t} log α_l)
-    t1 = valid[..., None, :] * D_alpha_before  # t₁_tj = Λ[α, before]_tj valid_j
+    t1 = valid[..., None, :] * D_alpha_before  # τ₁_tj = Λ[α, before]_tj valid_j
     decay_mu = log_mu.clamp(min=-60)  # log μ_t = max(−60, log_mu_t)
     m = torch.exp(decay_mu.cumsum(-1))  # m_t = exp(Σ_{l≤t} log μ_l)
-    reach_before = torch.einsum("...ci,...i->...c", t1, m)  # ω[before]_t = Σ_i t₁_ti m_i
+    reach_before = torch.einsum("...ci,...i->...c", t1, m)  # ω[before]_t = Σ_i τ₁_ti m_i
     D_mu = torch.exp(segment_sums(decay_mu)).tril()  # Λ[μ]_tj = [j ≤ t] exp(Σ_{j<l≤t} log μ_l)
-    G_before = eta[..., None, :] * (t1 @ D_mu)  # G[before]_tj = (Σ_i t₁_ti Λ[μ]_ij) η_j
+    G_before = eta[..., None, :] * (t1 @ D_mu)  # G[before]_tj = (Σ_i τ₁_ti Λ[μ]_ij) η_j
     beta_end = torch.exp(decay_alpha.sum(-1))  # β[C] = exp(Σ_l log α_l)
     D_end = valid * torch.exp(sum_after(decay_alpha, -1))  # Λ[C]_t = valid_t exp(Σ_{l>t} log α_l)
     reach_end = (D_end * m).sum(-1)  # ω[C] = Σ_i Λ[C]_i m_i
@@ -96,7 +96,7 @@ def chunk(
     u = ln_weight[..., None, :] * normal + ln_bias[..., None, :] + k  # u_t = ln_weight · f̂_t + ln_bias + k_t
     e = u - v  # e_t = u_t − v_t
     du = torch.where(power0(e.square().sum(-1)[..., None], 0.5) > 4, 4 / divisor0(power0(e.square().sum(-1)[..., None], 0.5), 1), 1) * e
-    t2 = ln_weight[..., None, :] * du  # t₂_t = ∂ℓ/∂u_t · ln_weight
+    t2 = ln_weight[..., None, :] * du  # τ₂_t = ∂ℓ/∂u_t · ln_weight
     d3 = rstd[..., None] * t2 - (normal * t2).sum(-1)[..., None] * rstd[..., None] / dim_v * normal
     d2 = d3 @ W3_start.mT * (1 - h2.square())  # d₂_t = (d₃_t W₃[start]ᵀ) · (1 − h₂_t²)
     d1 = d2 @ W2_start.mT * (1 - h1.square())  # d₁_t = (d₂_t W₂[start]ᵀ) · (1 − h₁_t²)

@@ -8,7 +8,7 @@ from .runtime_configuration import MemoryConfig
 
 
 class DeepRmsMemoryConfig(MemoryConfig):
-    """Every field has a default: that of the spec. The code of the package has the digest 5aef81ea6c5f."""
+    """Every field has a default: that of the spec. The code of the package has the digest 8441a8597068."""
 
     model_type = "miras_deep_rms_memory"
 

@@ -721,9 +721,9 @@ def seq(
         store_tile(d_d3_from_d3_W3_start_ptr, own * H + h, r + zero, at_v, C, V, d_d3_from_d3_W3_start)
         e = load_tile(e_ptr, own * H + h, r + zero, at_v, C, V)
         d_d3_2 = d_d3 + d_d3_from_d3_W3_start  # ∂d₃_t = (n[C]_t ∂n[C]·d₃_t + G[C]_t ∂G[C]·d₃_t − P₃·∂f[q]_t) + ∂d₃(d₃·W₃[start]_t)
-        d_t2_f = -tl.sum(d_d3_2 * f.to(tl.float32), 1) * (rstd * rstd * rstd) / V  # ∂t₂·f_t = −mean(∂d₃_t · f_t) ρ_t³
-        d_t2 = rstd[:, None] * d_d3_2 + d_t2_f[:, None] * f.to(tl.float32)  # ∂t₂_t = ρ_t ∂d₃_t + ∂t₂·f_t f_t
-        d_du = ln_weight[None, :] * d_t2  # ∂∂ℓ/∂u_t = ∂t₂_t · ln_weight
+        d_t2_f = -tl.sum(d_d3_2 * f.to(tl.float32), 1) * (rstd * rstd * rstd) / V  # ∂τ₂·f_t = −mean(∂d₃_t · f_t) ρ_t³
+        d_t2 = rstd[:, None] * d_d3_2 + d_t2_f[:, None] * f.to(tl.float32)  # ∂τ₂_t = ρ_t ∂d₃_t + ∂τ₂·f_t f_t
+        d_du = ln_weight[None, :] * d_t2  # ∂∂ℓ/∂u_t = ∂τ₂_t · ln_weight
         d_du_e = d_du * e.to(tl.float32)
         d_du_e_2 = tl.sum(d_du_e, 1)
         e_squared = tl.sum(square(e.to(tl.float32)), 1)  # e·squared_t = ‖e_t‖²

@@ -18,10 +18,10 @@ the memory at the key
 
 the surprise, by reverse mode
   e = u − v
-  t₁ = ‖e‖²
-  ∂ℓ/∂u = (4 / √(t₁) if √(t₁) > 4 else 1) e
-  t₂ = ∂ℓ/∂u · ln_weight
-  d₃ = ρ t₂ − mean(t₂ · f) ρ³ f
+  τ₁ = ‖e‖²
+  ∂ℓ/∂u = (4 / √(τ₁) if √(τ₁) > 4 else 1) e
+  τ₂ = ∂ℓ/∂u · ln_weight
+  d₃ = ρ τ₂ − mean(τ₂ · f) ρ³ f
   d₂ = (d₃ W₃[start]ᵀ) · (1 − h₂²)
   d₁ = (d₂ W₂[start]ᵀ) · (1 − h₁²)
 
@@ -94,7 +94,7 @@ def trace_deep_rms_memory(
     cu_seqlens: Tensor | None = None,
     backend: str = "auto",
 ) -> Trace:
-    """What the memory experiences at every token, for the same arguments."""
+    """The measures of the memory at every token, for the same arguments."""
     return _FORM.trace(
         {"q": q, "k": k, "v": v, "log_alpha": log_alpha, "eta": eta, "log_mu": log_mu},
         {"ln_weight": ln_weight, "ln_bias": ln_bias},
@@ -140,10 +140,10 @@ def step(
 
     # the surprise, by reverse mode
     e = u - v  # e = u − v
-    t1 = e.square().sum(-1)  # t₁ = ‖e‖²
+    t1 = e.square().sum(-1)  # τ₁ = ‖e‖²
     du = torch.where(power0(t1[..., None], 0.5) > 4, 4 / divisor0(power0(t1[..., None], 0.5), 1), 1) * e
-    t2 = du * ln_weight  # t₂ = ∂ℓ/∂u · ln_weight
-    d3 = rstd[..., None] * t2 - (normal * t2).sum(-1)[..., None] * rstd[..., None] / dim_v * normal  # d₃ = ρ t₂ − mean(f̂ · t₂) ρ f̂
+    t2 = du * ln_weight  # τ₂ = ∂ℓ/∂u · ln_weight
+    d3 = rstd[..., None] * t2 - (normal * t2).sum(-1)[..., None] * rstd[..., None] / dim_v * normal  # d₃ = ρ τ₂ − mean(f̂ · τ₂) ρ f̂
     d2 = torch.einsum("...v,...dv->...d", d3, W3_start) * (1 - h2.square())  # d₂ = (d₃ W₃[start]ᵀ) · (1 − h₂²)
     d1 = torch.einsum("...d,...bd->...b", d2, W2_start) * (1 - h1.square())  # d₁ = (d₂ W₂[start]ᵀ) · (1 − h₁²)
 
@@ -166,8 +166,8 @@ def step(
     o = ln_weight * read_normal + ln_bias + q  # y = ln_weight · f̂[q] + ln_bias + q
 
     # measures
-    loss = 0.5 * t1  # ℓ = t₁ / 2
-    norm_error = torch.sqrt(t1)  # ‖e‖ = √(t₁)
+    loss = 0.5 * t1  # ℓ = τ₁ / 2
+    norm_error = torch.sqrt(t1)  # ‖e‖ = √(τ₁)
     x50 = d1.square().sum(-1)
     x51 = h1.square().sum(-1)
     norm_surprise = torch.sqrt(k.square().sum(-1) * x50 + x51 * d2.square().sum(-1) + h2.square().sum(-1) * d3.square().sum(-1))

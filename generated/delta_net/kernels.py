@@ -18,7 +18,7 @@ from torch import Tensor
 from .contract import CONTRACT
 from .runtime_device_inverse import inverse
 from .runtime_device_memory import load_numbers, load_row, load_rows, load_tile, store_numbers, store_row, store_rows, store_tile
-from .runtime_device_products import dot, dot_nt, dot_tn, exact_dot
+from .runtime_device_products import dot, dot_nt, dot_tn, solve_dot
 from .runtime_device_tiles import sequence_of, span, walked
 from .runtime_kernels import ChunkKernels
 from .runtime_launch import ANY, JUST_NUMBERS, Buffer, Launch, LaunchTable, Row
@@ -100,7 +100,7 @@ def main(
         # the surprises of all tokens
         seen = dot(k, W, DOT)  # u[0]_t = k_t W[0]
         R = seen - v.to(tl.float32)  # R_t = u[0]_t − v_t
-        U = exact_dot(Inv, R, DOT)  # U_t = Σ_l (I + L)⁻¹_tl R_l
+        U = solve_dot(Inv, R, DOT)  # U_t = Σ_l (I + L)⁻¹_tl R_l
         store_tile(U_ptr, index * H + h, r + zero, at_v, C, V, U)
         W_next = W - dot_tn(k, eta[:, None] * U, DOT)  # W[C] = W[0] − Σ_j k_jᵀ ⊗ (η_j U_j)
         W = W_next
@@ -209,7 +209,7 @@ def seq(
         P_d_o = load_tile(P_d_o_ptr, own * H + h, r + zero, at_v, C, V)
         eta = load_numbers(eta_ptr, at_row, row, here)
         d_eta_U = -dot(k, d_W, DOT)  # ∂η·U_t = −k_t d_W
-        d_R = exact_dot(tl.trans(Inv), eta[:, None] * d_eta_U - P_d_o.to(tl.float32), DOT)  # ∂R_t = Σ_j (I + L)⁻¹_jt (η_j ∂η·U_j − P·d_o_j)
+        d_R = solve_dot(tl.trans(Inv), eta[:, None] * d_eta_U - P_d_o.to(tl.float32), DOT)  # ∂R_t = Σ_j (I + L)⁻¹_jt (η_j ∂η·U_j − P·d_o_j)
         d_W_next = d_W_from_q_W.to(tl.float32) + d_W + dot_tn(k, d_R, DOT)
         store_tile(d_R_ptr, own * H + h, r + zero, at_v, C, V, d_R)
         d_W = d_W_next

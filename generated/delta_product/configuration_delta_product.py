@@ -8,7 +8,7 @@ from .runtime_configuration import MemoryConfig
 
 
 class DeltaProductConfig(MemoryConfig):
-    """Every field has a default: that of the spec. The code of the package has the digest a9148374a466."""
+    """Every field has a default: that of the spec. The code of the package has the digest 57a1cddbb419."""
 
     model_type = "miras_delta_product"
 

@@ -56,7 +56,7 @@ def trace_delta_product(
     cu_seqlens: Tensor | None = None,
     backend: str = "auto",
 ) -> Trace:
-    """What the memory experiences at every token, for the same arguments."""
+    """The measures of the memory at every token, for the same arguments."""
     return _FORM.trace({"q": q, "k": k, "v": v, "log_alpha": log_alpha, "eta": eta}, {}, initial_state, cu_seqlens)
 
 
@@ -88,10 +88,10 @@ def step(
     o = torch.einsum("...k,...kv->...v", q, W)  # y = q W
 
     # measures
-    t1 = e.square().sum(-1)  # t₁ = ‖e‖²
-    loss = 0.5 * t1  # ℓ = t₁ / 2
-    norm_error = torch.sqrt(t1)  # ‖e‖ = √(t₁)
-    norm_surprise = torch.sqrt(k.square().sum(-1) * t1)  # ‖g‖ = √(‖k‖² t₁)
+    t1 = e.square().sum(-1)  # τ₁ = ‖e‖²
+    loss = 0.5 * t1  # ℓ = τ₁ / 2
+    norm_error = torch.sqrt(t1)  # ‖e‖ = √(τ₁)
+    norm_surprise = torch.sqrt(k.square().sum(-1) * t1)  # ‖g‖ = √(‖k‖² τ₁)
     norm_state = torch.sqrt(W.square().sum(-2).sum(-1))  # ‖A‖ = ‖W‖
     return o, W, loss, norm_error, norm_surprise, norm_state
 

@@ -8,7 +8,7 @@ from .runtime_configuration import MemoryConfig
 
 
 class DlaConfig(MemoryConfig):
-    """Every field has a default: that of the spec. The code of the package has the digest d49d98d25e60."""
+    """Every field has a default: that of the spec. The code of the package has the digest 7069609528b9."""
 
     model_type = "miras_dla"
 

@@ -23,7 +23,7 @@ from .runtime_transformers import (
 
 
 class MemoryPreTrainedModel(PreTrainedModel):
-    """What transformers asks of both models."""
+    """The methods that transformers asks of both models."""
 
     config: MemoryConfig
     base_model_prefix = "model"
@@ -49,7 +49,7 @@ class MemoryPreTrainedModel(PreTrainedModel):
 
 
 class MemoryModel(MemoryPreTrainedModel):
-    """Tokens to hidden states. A package's own model says what its mixers are."""
+    """Tokens to hidden states. A package's own model defines its mixers."""
 
     pattern: ClassVar[tuple[str, ...]] = ("memory",)  # the mixers of the blocks, repeated
     prefix = 0  # persistent tokens before every sequence
@@ -88,8 +88,8 @@ class MemoryModel(MemoryPreTrainedModel):
         """Hidden states of `input_ids` [B, T], or of `inputs_embeds` [B, T, hidden].
 
         `attention_mask` [B, T], or [B, tokens of the cache + T], is 0 at padding, on any side: a row is as if it were alone. `cu_seqlens`
-        int32 [N + 1] are the borders of sequences packed into one row. `cache` (`past_key_values` before transformers 5.24) is what an
-        earlier call returned, and is brought up to date. Raises ValueError, TypeError for arguments without a meaning.
+        int32 [N + 1] are the borders of sequences packed into one row. `cache` (`past_key_values` before transformers 5.24) comes from an
+        earlier call, and is brought up to date. Raises ValueError, TypeError for arguments without a meaning.
         """
         refuse(others)
         if (input_ids is None) == (inputs_embeds is None):
@@ -128,7 +128,7 @@ class MemoryModel(MemoryPreTrainedModel):
 
 
 class MemoryForCausalLM(MemoryPreTrainedModel, GenerationMixin):
-    """Tokens to logits of the next token. A package's own model says what `body` is."""
+    """Tokens to logits of the next token. A package's own model defines `body`."""
 
     body: ClassVar[type[MemoryModel]]
     _tied_weights_keys: ClassVar[dict[str, str]] = {"lm_head.weight": "model.embed_tokens.weight"}

@@ -16,7 +16,7 @@ import triton.language as tl
 
 @triton.jit
 def span(n, position_ptr, cu_ptr, T, members, C: tl.constexpr, GRID: tl.constexpr, PACKED: tl.constexpr):
-    """Where sequence n lies: its first token and its end, the token at which its first tile begins, how many tiles it has, the slot of its
+    """The place of sequence n: its first token and its end, the token at which its first tile begins, its number of tiles, the slot of its
     first tile, and the step from one slot of the sequence to the next.
 
     A resumed tile begins `position` tokens before the sequence does.

@@ -8,7 +8,7 @@ from .runtime_configuration import MemoryConfig
 
 
 class EpsilonDeltaConfig(MemoryConfig):
-    """Every field has a default: that of the spec. The code of the package has the digest 1399e2d13a90."""
+    """Every field has a default: that of the spec. The code of the package has the digest f04c2f48380f."""
 
     model_type = "miras_epsilon_delta"
 

@@ -1,5 +1,5 @@
 # mypy: disable-error-code="import-not-found, import-untyped"
-"""How the kernels of a package are started on a GPU: the launch table, the sizes of one call, and the launches of one kernel."""
+"""Launches of a package's kernels on a GPU: the launch table, the sizes of one call, and the launches of one kernel."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ from .runtime_limits import named, power_of_two, refusal
 from .runtime_triton import CannotLaunch, TooLarge
 
 JUST_NUMBERS = ["T", "members", "low", "high"]  # arguments for whose divisors Triton compiles no kernels of their own
-TYPES = {torch.bfloat16: tl.bfloat16, torch.float32: tl.float32}  # what operands of products may be rounded to
+TYPES = {torch.bfloat16: tl.bfloat16, torch.float32: tl.float32}  # the types to which operands of products may be rounded
 ANY = 1 << 30  # a width above all others
 
 
@@ -35,7 +35,7 @@ class Row(NamedTuple):
 
 @dataclass
 class LaunchTable:
-    """How the kernels of the package `name` are started; `digest` is that of its spec.
+    """The launches of the kernels of the package `name`; `digest` is that of its spec.
 
     `tile` tokens are computed at once, at most a `block` of the hidden width at once; no width is padded to less than `least`. `options`
     are the rows of every kernel. The backward pass keeps buffers of at most `at_once` bytes for a part of the tiles and
@@ -60,7 +60,7 @@ class LaunchTable:
 
 
 class Sizes:
-    """What the launches of one call share: lengths, the grid of tiles, and where sequences begin.
+    """The sizes of one call, which its launches share: lengths, the grid of tiles, and the begin of each sequence.
 
     `like` is a token tensor [B, T, H, K]; `lengths` are those of the other axes by their letters. `position` [members] is how many tokens
     each sequence is into its chunk, `cu_seqlens` [members + 1] the borders of packed sequences. `grid` is one of the words of
@@ -107,7 +107,7 @@ class Sizes:
             yield part
 
     def numbers(self, widths: str) -> int:
-        """How many numbers there are in a tile of these widths."""
+        """The number of entries in a tile of these widths."""
         return math.prod(self.lengths[width] for width in widths)
 
     def rows(self, widths: str, dtype: torch.dtype) -> Tensor:
@@ -133,9 +133,9 @@ class Sizes:
 class Buffer(NamedTuple):
     """A tensor that a kernel writes, over tiles of some `widths`.
 
-    kind: "rows" of a token tensor, in the type of the input that it is `like`; "sequences", a tile for each; "starts", likewise, for chunks
-    that go on alone; "slots", a tile for every tile
-    of tokens, `narrow` or in float32; "totals", sums for every sequence; "shares", the part of a sum that each tile of tokens adds.
+    kind: "rows" of a token tensor, in the type of the input that it is `like`; "sequences", a tile for each; "starts", a tile for each
+    sequence whose chunk goes on; "slots", a tile for every tile of tokens, `narrow` or in float32; "totals", sums for every sequence;
+    "shares", the part of a sum that each tile of tokens adds.
     """
 
     kind: str
@@ -162,7 +162,7 @@ class Buffer(NamedTuple):
 
 @dataclass(frozen=True)
 class Launch:
-    """How one kernel is started.
+    """The launch of one kernel.
 
     It `walks` over the tiles of a sequence, or runs them all at once; it takes `widths`, may share out the axis `split` among programs, and
     takes the axis `blocked` block after block, by the kernel `wide` where there is more than one. It writes the buffers `makes`.
@@ -239,7 +239,7 @@ class Launch:
             raise TooLarge(f"{self.name}: a tile with {told}; use MIRAS_BACKEND=torch")
 
     def blocks(self, sizes: Sizes, row: Row) -> dict[str, int]:
-        """What a program holds at once of every axis, by the names of the kernel's arguments."""
+        """The lengths that a program holds at once of every axis, by the names of the kernel's arguments."""
         table = self.table
         blocks = {f"B{width}": power_of_two(max(table.least, sizes.lengths[width])) for width in self.widths}
         if self.blocked and sizes.lengths[self.blocked] > table.block:
@@ -268,7 +268,7 @@ class Launch:
 
 
 def first_line(problem: Exception | None) -> str:
-    """What went wrong, without the text of a program or of a traceback behind it."""
+    """The message of an error, without the text of a program or of a traceback behind it."""
     return next(iter(str(problem).strip().splitlines()), "")[:200]
 
 

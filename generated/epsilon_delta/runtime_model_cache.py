@@ -92,7 +92,7 @@ class MemoryCache(Cache):
 
     @property
     def is_linear(self) -> list[bool]:
-        """No block is what transformers takes for linear attention: its caches do not know their length."""
+        """No block counts as linear attention in transformers: its caches do not know their length."""
         return [False] * len(self.layers)
 
     def get_seq_length(self, *_: Any) -> int:

@@ -1,9 +1,8 @@
 """Walks over tokens on a GPU: how the two kernels that take a state from token to token, forward and in reverse, are started.
 
 One program runs one head of one sequence, or a share of its values where nothing is summed over them and the state is too large for one.
-The forward kernel leaves the state before every segment of tokens as a checkpoint. The reverse
-kernel computes the states of a segment again, keeps them, and goes back over them; its programs do one head after another, which bounds
-what they keep.
+The forward kernel leaves the state before every segment of tokens as a checkpoint. The reverse kernel computes the states of a segment
+again, keeps them, and goes back over them; its programs do one head after another, which bounds the memory that they keep.
 """
 
 from __future__ import annotations
@@ -90,7 +89,7 @@ class WalkOperator(Operator):
 
 @dataclass(frozen=True)
 class WalkLaunch(Launch):
-    """How a kernel that walks over tokens is started: with the rule's chunk and window; it carries tiles with the widths `states`."""
+    """The launch of a kernel that walks over tokens, with the rule's chunk and window; it carries tiles with the widths `states`."""
 
     chunk: int = 1
     window: int = 1
@@ -104,12 +103,12 @@ class WalkLaunch(Launch):
             raise TooLarge(f"{self.name}: a state with {told}")
 
     def held_at_once(self, sizes: Sizes) -> dict[str, int]:
-        """What a program holds of every width, by letter; of `split` as much as fits."""
+        """The lengths that a program holds of every width, by letter; of `split` as much as fits."""
         padded = {width: power_of_two(max(self.table.least, int(sizes.lengths[width]))) for width in self.widths}
         return shared_out(self.states, padded, self.split)
 
     def shares(self, sizes: Sizes) -> int:
-        """How many programs do a head together."""
+        """The number of programs that do a head together."""
         return quotient(sizes.lengths[self.split], self.held_at_once(sizes)[self.split]) if self.split else 1
 
     def blocks(self, sizes: Sizes, row: Row) -> dict[str, int]:

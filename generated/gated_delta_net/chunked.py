@@ -55,10 +55,10 @@ def chunk(
     # decays, and the weights of surprises
     decay_alpha = log_alpha.clamp(min=-60)  # log α_t = max(−60, log_alpha_t)
     beta = torch.exp(decay_alpha.cumsum(-1))  # β_t = exp(Σ_{l≤t} log α_l)
-    t1 = torch.exp(segment_sums(decay_alpha))  # t₁_tj = exp(Σ_{j<l≤t} log α_l)
-    D_alpha = t1.tril()  # Λ[α]_tj = [j ≤ t] t₁_tj
+    t1 = torch.exp(segment_sums(decay_alpha))  # τ₁_tj = exp(Σ_{j<l≤t} log α_l)
+    D_alpha = t1.tril()  # Λ[α]_tj = [j ≤ t] τ₁_tj
     G = eta[..., None, :] * D_alpha  # G_tj = Λ[α]_tj η_j
-    D_alpha_decayed = t1.tril(-1)  # Λ[α, decayed]_tj = [j < t] t₁_tj
+    D_alpha_decayed = t1.tril(-1)  # Λ[α, decayed]_tj = [j < t] τ₁_tj
     G_decayed = eta[..., None, :] * D_alpha_decayed  # G[decayed]_tj = Λ[α, decayed]_tj η_j
     beta_end = torch.exp(decay_alpha.sum(-1))  # β[C] = exp(Σ_l log α_l)
     G_end = eta * torch.exp(sum_after(decay_alpha, -1))  # G[C]_t = η_t exp(Σ_{l>t} log α_l)

@@ -109,12 +109,12 @@ class Operator:
                 del found[name]
 
     def kept_tiles(self) -> Counter[str]:
-        """How many tiles of which widths the launches keep of every tile of tokens; a number where they keep rows alone."""
+        """The number of tiles, by their widths, that the launches keep of every tile of tokens; a number where they keep rows alone."""
         widths = [self.buffers[name].widths for name in self.own]
         return Counter(each for each in widths if len(each) == 2) or Counter({"": 1})
 
     def batched(self, info: Any, in_dims: tuple[int | None, ...], *arguments: Any) -> tuple[Any, Any]:
-        """The rule for torch.vmap: what is mapped over becomes more heads, since heads know nothing of each other."""
+        """The rule for torch.vmap: the mapped axis becomes more heads, since heads know nothing of each other."""
         number = int(info.batch_size)
         if any(dim is not None for dim in in_dims[len(self.inputs) :]):
             return self.one_by_one(number, in_dims, arguments)
@@ -182,11 +182,11 @@ class Differentiable:
         return self.run(*tensors, position, cu_seqlens, grid, torch.is_grad_enabled())[: self.visible]
 
     def resumed(self, starts: Mapping[str, str]) -> Differentiable:
-        """The same for chunks that go on: it takes `starts` first, what entered them, here with the letters of their axes."""
+        """The same for chunks that go on: it takes `starts` first, the values that entered them, here with the letters of their axes."""
         return Differentiable(self.forward.resumed(starts), self.backward.resumed(starts))
 
     def save(self, ctx: Any, inputs: tuple[Any, ...], output: tuple[Tensor, ...]) -> None:
-        """Keeps what the reverse operator reads."""
+        """Keeps the inputs of the reverse operator."""
         *tensors, position, cu_seqlens, grid, _ = inputs
         found = {**dict(zip(self.forward.inputs, tensors, strict=True)), **dict(zip(self.forward.results, output, strict=True))}
         ctx.save_for_backward(*(found[name] for name in self.kept), position, cu_seqlens)

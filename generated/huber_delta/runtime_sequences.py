@@ -70,7 +70,7 @@ class Inside:
         self.x = x if self.cu_seqlens is None else functional.pad(x, (0, 0, 0, exact_rows(x)))
 
     def sequences(self, *, fresh: bool, side_by_side: bool) -> Sequences:
-        """What the blocks are told of the sequences."""
+        """Facts about the sequences of a batch, for the blocks."""
         if self.cu_seqlens is None:
             return Sequences(self.size[0], self.size[1] + self.prefix, None, fresh, self.prefix)
         longest = self.x.shape[1] if self.padded is None else self.size[1] + self.prefix
@@ -131,5 +131,5 @@ def make_room(cu_seqlens: Tensor, tokens: int, prefix: int) -> tuple[Tensor, Ten
 
 
 def shifted(keep: Tensor) -> Tensor:
-    """Where a token and the one before it are both there, for keep [B, T]."""
+    """The places where a token and the one before it are both there, for keep [B, T]."""
     return keep & functional.pad(keep, (1, 0))[:, :-1]

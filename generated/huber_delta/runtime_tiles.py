@@ -47,7 +47,7 @@ class TileForm(Form):
         return o if writes is None else writes.outputs(o), {name: final[name] for name in self.contract.state}
 
     def plan(self, call: Call, tile: int) -> Plan:
-        """How the tokens are cut into tiles."""
+        """The cut of the tokens into tiles."""
         chunk = self.contract.chunk
         if call.positions is None:
             return Masked(call, chunk, tile)

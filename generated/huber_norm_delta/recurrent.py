@@ -11,8 +11,8 @@ the memory at the key
 
 the surprise, by reverse mode
   e = u − v
-  t₁ = ‖e‖²
-  ∂ℓ/∂u = (δ / √(t₁) if √(t₁) > δ else 1) e
+  τ₁ = ‖e‖²
+  ∂ℓ/∂u = (δ / √(τ₁) if √(τ₁) > δ else 1) e
 
 momentum, retention and mirror map
   W = α W[t−1] − η kᵀ ⊗ ∂ℓ/∂u
@@ -67,7 +67,7 @@ def trace_huber_norm_delta(
     cu_seqlens: Tensor | None = None,
     backend: str = "auto",
 ) -> Trace:
-    """What the memory experiences at every token, for the same arguments."""
+    """The measures of the memory at every token, for the same arguments."""
     return _FORM.trace({"q": q, "k": k, "v": v, "log_alpha": log_alpha, "eta": eta, "delta": delta}, {}, initial_state, cu_seqlens)
 
 
@@ -92,7 +92,7 @@ def step(
 
     # the surprise, by reverse mode
     e = u - v  # e = u − v
-    t1 = e.square().sum(-1)  # t₁ = ‖e‖²
+    t1 = e.square().sum(-1)  # τ₁ = ‖e‖²
     du = 2 * torch.where(power0(t1[..., None], 0.5) > delta[..., None], 0.5 * delta[..., None] / divisor0(t1[..., None], 0.5), 0.5) * e
 
     # momentum, retention and mirror map
@@ -103,7 +103,7 @@ def step(
 
     # measures
     loss = torch.where(power0(t1, 0.5) > delta, delta * (power0(t1, 0.5) - 0.5 * delta), 0.5 * t1)
-    norm_error = torch.sqrt(t1)  # ‖e‖ = √(t₁)
+    norm_error = torch.sqrt(t1)  # ‖e‖ = √(τ₁)
     norm_surprise = torch.sqrt(k.square().sum(-1) * du.square().sum(-1))  # ‖g‖ = √(‖k‖² ‖∂ℓ/∂u‖²)
     norm_state = torch.sqrt(W.square().sum(-2).sum(-1))  # ‖A‖ = ‖W‖
     return o, W, loss, norm_error, norm_surprise, norm_state

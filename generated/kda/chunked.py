@@ -54,9 +54,9 @@ def chunk(
     # decays, and the weights of surprises
     decay_alpha = log_alpha.clamp(min=-60)  # log α_t = max(−60, log_alpha_t)
     beta = torch.exp(decay_alpha.cumsum(-2))  # β_t = exp(Σ_{l≤t} log α_l)
-    t1 = torch.exp(segment_sums(decay_alpha.mT).movedim(-3, -1))  # t₁_tj = exp(Σ_{j<l≤t} log α_l)
-    D_alpha = t1.movedim(-1, -3).tril().movedim(-3, -1)  # Λ[α]_tj = [j ≤ t] t₁_tj
-    D_alpha_decayed = t1.movedim(-1, -3).tril(-1).movedim(-3, -1)  # Λ[α, decayed]_tj = [j < t] t₁_tj
+    t1 = torch.exp(segment_sums(decay_alpha.mT).movedim(-3, -1))  # τ₁_tj = exp(Σ_{j<l≤t} log α_l)
+    D_alpha = t1.movedim(-1, -3).tril().movedim(-3, -1)  # Λ[α]_tj = [j ≤ t] τ₁_tj
+    D_alpha_decayed = t1.movedim(-1, -3).tril(-1).movedim(-3, -1)  # Λ[α, decayed]_tj = [j < t] τ₁_tj
     beta_end = torch.exp(decay_alpha.sum(-2))  # β[C] = exp(Σ_l log α_l)
 
     # the surprises of all tokens

@@ -8,7 +8,7 @@ from .runtime_configuration import MemoryConfig
 
 
 class KdaConfig(MemoryConfig):
-    """Every field has a default: that of the spec. The code of the package has the digest 191b3448b5bf."""
+    """Every field has a default: that of the spec. The code of the package has the digest 5bdf633eb262."""
 
     model_type = "miras_kda"
 

@@ -57,10 +57,10 @@ def chunk(
     # decays, and the weights of surprises
     decay_alpha = log_alpha.clamp(min=-60)  # log α_t = max(−60, log_alpha_t)
     beta = torch.exp(decay_alpha.cumsum(-1))  # β_t = exp(Σ_{l≤t} log α_l)
-    t1 = torch.exp(segment_sums(decay_alpha))  # t₁_tj = exp(Σ_{j<l≤t} log α_l)
-    D_alpha = t1.tril()  # Λ[α]_tj = [j ≤ t] t₁_tj
+    t1 = torch.exp(segment_sums(decay_alpha))  # τ₁_tj = exp(Σ_{j<l≤t} log α_l)
+    D_alpha = t1.tril()  # Λ[α]_tj = [j ≤ t] τ₁_tj
     G = eta[..., None, :] * D_alpha  # G_tj = Λ[α]_tj η_j
-    D_alpha_decayed = t1.tril(-1)  # Λ[α, decayed]_tj = [j < t] t₁_tj
+    D_alpha_decayed = t1.tril(-1)  # Λ[α, decayed]_tj = [j < t] τ₁_tj
     G_decayed = eta[..., None, :] * D_alpha_decayed  # G[decayed]_tj = Λ[α, decayed]_tj η_j
     beta_end = torch.exp(decay_alpha.sum(-1))  # β[C] = exp(Σ_l log α_l)
     G_end = eta * torch.exp(sum_after(decay_alpha, -1))  # G[C]_t = η_t exp(Σ_{l>t} log α_l)
@@ -119,8 +119,8 @@ def forward_substitute(lower: Tensor, right: Tensor, phi: Callable[[Tensor, slic
 
 def row_surprise(z: Tensor, v: Tensor) -> Tensor:
     """The surprise of one row, from its product z with the state that it is measured at."""
-    t1 = torch.exp(v - v.amax(-1)[..., None])  # t₁ = exp(v − max(v))
-    t2 = torch.exp(z - z.amax(-1)[..., None])  # t₂ = exp(z − max(z))
+    t1 = torch.exp(v - v.amax(-1)[..., None])  # τ₁ = exp(v − max(v))
+    t2 = torch.exp(z - z.amax(-1)[..., None])  # τ₂ = exp(z − max(z))
     return t2 / t2.sum(-1)[..., None] - t1 / t1.sum(-1)[..., None]
 
 

@@ -8,7 +8,7 @@ from .runtime_configuration import MemoryConfig
 
 
 class KlDeltaConfig(MemoryConfig):
-    """Every field has a default: that of the spec. The code of the package has the digest 00dbaa329fca."""
+    """Every field has a default: that of the spec. The code of the package has the digest 301ac809bd70."""
 
     model_type = "miras_kl_delta"
 

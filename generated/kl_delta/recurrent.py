@@ -10,13 +10,13 @@ the memory at the key
   u = k W[decayed]
 
 the surprise, by reverse mode
-  t₁ = max(v)
-  t₂ = exp(v − t₁)
-  t₃ = max(u)
-  t₄ = exp(u − t₃)
-  t₅ = Σ_V t₂
-  t₆ = Σ_V t₄
-  ∂ℓ/∂u = t₄ / t₆ − t₂ / t₅
+  τ₁ = max(v)
+  τ₂ = exp(v − τ₁)
+  τ₃ = max(u)
+  τ₄ = exp(u − τ₃)
+  τ₅ = Σ_V τ₂
+  τ₆ = Σ_V τ₄
+  ∂ℓ/∂u = τ₄ / τ₆ − τ₂ / τ₅
   e = u − v
 
 momentum, retention and mirror map
@@ -63,7 +63,7 @@ def trace_kl_delta(
     cu_seqlens: Tensor | None = None,
     backend: str = "auto",
 ) -> Trace:
-    """What the memory experiences at every token, for the same arguments."""
+    """The measures of the memory at every token, for the same arguments."""
     return _FORM.trace({"q": q, "k": k, "v": v, "log_alpha": log_alpha, "eta": eta}, {}, initial_state, cu_seqlens)
 
 
@@ -80,9 +80,9 @@ def step(
     alpha = torch.exp(log_alpha.clamp(min=-60))  # α = exp(max(−60, log_alpha))
 
     # the surprise, by reverse mode
-    t1 = v.amax(-1)  # t₁ = max(v)
-    t2 = torch.exp(v - t1[..., None])  # t₂ = exp(v − t₁)
-    t5 = t2.sum(-1)  # t₅ = Σ_V t₂
+    t1 = v.amax(-1)  # τ₁ = max(v)
+    t2 = torch.exp(v - t1[..., None])  # τ₂ = exp(v − τ₁)
+    t5 = t2.sum(-1)  # τ₅ = Σ_V τ₂
 
     # momentum, retention and mirror map
     W_decayed = alpha[..., None, None] * W_prev  # W[decayed] = α W[t−1]
@@ -91,10 +91,10 @@ def step(
     u = torch.einsum("...k,...kv->...v", k, W_decayed)  # u = k W[decayed]
 
     # the surprise, by reverse mode
-    t3 = u.amax(-1)  # t₃ = max(u)
-    t4 = torch.exp(u - t3[..., None])  # t₄ = exp(u − t₃)
-    t6 = t4.sum(-1)  # t₆ = Σ_V t₄
-    du = t4 / t6[..., None] - t2 / t5[..., None]  # ∂ℓ/∂u = t₄ / t₆ − t₂ / t₅
+    t3 = u.amax(-1)  # τ₃ = max(u)
+    t4 = torch.exp(u - t3[..., None])  # τ₄ = exp(u − τ₃)
+    t6 = t4.sum(-1)  # τ₆ = Σ_V τ₄
+    du = t4 / t6[..., None] - t2 / t5[..., None]  # ∂ℓ/∂u = τ₄ / τ₆ − τ₂ / τ₅
     e = u - v  # e = u − v
 
     # momentum, retention and mirror map

@@ -75,12 +75,12 @@ def chunk(
 
     # the surprises of all tokens
     du = -v  # ∂ℓ/∂u_t = −v_t
-    t1 = du @ W2_start.mT  # t₁_t = ∂ℓ/∂u_t W₂[start]ᵀ
+    t1 = du @ W2_start.mT  # τ₁_t = ∂ℓ/∂u_t W₂[start]ᵀ
     z1 = k @ W1_start  # z₁_t = k_t W₁[start]
     z3 = k @ W3_start  # z₃_t = k_t W₃[start]
-    d1 = t1 * z3 * silu_slope(z1)  # d₁_t = t₁_t · z₃_t · silu′(z₁_t)
+    d1 = t1 * z3 * silu_slope(z1)  # d₁_t = τ₁_t · z₃_t · silu′(z₁_t)
     h = z3 * functional.silu(z1)  # h_t = z₃_t · silu(z₁_t)
-    d3 = t1 * functional.silu(z1)  # d₃_t = t₁_t · silu(z₁_t)
+    d3 = t1 * functional.silu(z1)  # d₃_t = τ₁_t · silu(z₁_t)
 
     # the memory at the queries
     read_z1 = q @ W1_start  # z₁[q]_t = q_t W₁[start]
@@ -111,42 +111,42 @@ def finish_chunk(
 ) -> tuple[Tensor, ...]:
     """The state behind a full chunk: what has waited becomes S, and its orthogonalized step is taken."""
     # the step of the chunk, orthogonalized
-    t1 = S1_pending / (power0(S1_pending.square().sum(-1).sum(-1)[..., None, None], 0.5) + 1e-07)  # t₁ = Z₁[C] / (‖Z₁[C]‖ + 1e-07)
-    t2 = torch.einsum("...pn,...kn->...pk", t1, t1)  # t₂ = Σ_N t₁ · t₁
+    t1 = S1_pending / (power0(S1_pending.square().sum(-1).sum(-1)[..., None, None], 0.5) + 1e-07)  # τ₁ = Z₁[C] / (‖Z₁[C]‖ + 1e-07)
+    t2 = torch.einsum("...pn,...kn->...pk", t1, t1)  # τ₂ = Σ_N τ₁ · τ₁
     t3 = 4.0848 * t1 + torch.einsum("...pk,...kn->...pn", 2.927 * torch.einsum("...pa,...ak->...pk", t2, t2) - 6.8946 * t2, t1)
-    t4 = torch.einsum("...pn,...kn->...pk", t3, t3)  # t₄ = Σ_N t₃ · t₃
+    t4 = torch.einsum("...pn,...kn->...pk", t3, t3)  # τ₄ = Σ_N τ₃ · τ₃
     t5 = 3.9505 * t3 + torch.einsum("...pk,...kn->...pn", 2.6377 * torch.einsum("...pa,...ak->...pk", t4, t4) - 6.3029 * t4, t3)
-    t6 = torch.einsum("...pn,...kn->...pk", t5, t5)  # t₆ = Σ_N t₅ · t₅
+    t6 = torch.einsum("...pn,...kn->...pk", t5, t5)  # τ₆ = Σ_N τ₅ · τ₅
     t7 = 3.7418 * t5 + torch.einsum("...pk,...kn->...pn", 2.3037 * torch.einsum("...pa,...ak->...pk", t6, t6) - 5.5913 * t6, t5)
-    t8 = torch.einsum("...pn,...kn->...pk", t7, t7)  # t₈ = Σ_N t₇ · t₇
+    t8 = torch.einsum("...pn,...kn->...pk", t7, t7)  # τ₈ = Σ_N τ₇ · τ₇
     t9 = 2.8769 * t7 + torch.einsum("...pk,...kn->...pn", 1.2046 * torch.einsum("...pa,...ak->...pk", t8, t8) - 3.1427 * t8, t7)
-    t10 = torch.einsum("...pn,...kn->...pk", t9, t9)  # t₁₀ = Σ_N t₉ · t₉
+    t10 = torch.einsum("...pn,...kn->...pk", t9, t9)  # τ₁₀ = Σ_N τ₉ · τ₉
     O1 = 2.8366 * t9 + torch.einsum("...pk,...kn->...pn", 1.2012 * torch.einsum("...pa,...ak->...pk", t10, t10) - 3.0525 * t10, t9)
     moved1 = W1_prev + O1  # X₁ = W₁[C] + O₁
     W1 = power0(W1_start.square().sum(-2)[..., None, :], 0.5) / power0(moved1.square().sum(-2)[..., None, :], 0.5).clamp(min=1e-05) * moved1
-    t11 = S2_pending / (power0(S2_pending.square().sum(-1).sum(-1)[..., None, None], 0.5) + 1e-07)  # t₁₁ = Z₂[C] / (‖Z₂[C]‖ + 1e-07)
-    t12 = torch.einsum("...pv,...nv->...pn", t11, t11)  # t₁₂ = Σ_V t₁₁ · t₁₁
+    t11 = S2_pending / (power0(S2_pending.square().sum(-1).sum(-1)[..., None, None], 0.5) + 1e-07)  # τ₁₁ = Z₂[C] / (‖Z₂[C]‖ + 1e-07)
+    t12 = torch.einsum("...pv,...nv->...pn", t11, t11)  # τ₁₂ = Σ_V τ₁₁ · τ₁₁
     t13 = 4.0848 * t11 + torch.einsum("...pn,...nv->...pv", 2.927 * torch.einsum("...pa,...an->...pn", t12, t12) - 6.8946 * t12, t11)
-    t14 = torch.einsum("...pv,...nv->...pn", t13, t13)  # t₁₄ = Σ_V t₁₃ · t₁₃
+    t14 = torch.einsum("...pv,...nv->...pn", t13, t13)  # τ₁₄ = Σ_V τ₁₃ · τ₁₃
     t15 = 3.9505 * t13 + torch.einsum("...pn,...nv->...pv", 2.6377 * torch.einsum("...pa,...an->...pn", t14, t14) - 6.3029 * t14, t13)
-    t16 = torch.einsum("...pv,...nv->...pn", t15, t15)  # t₁₆ = Σ_V t₁₅ · t₁₅
+    t16 = torch.einsum("...pv,...nv->...pn", t15, t15)  # τ₁₆ = Σ_V τ₁₅ · τ₁₅
     t17 = 3.7418 * t15 + torch.einsum("...pn,...nv->...pv", 2.3037 * torch.einsum("...pa,...an->...pn", t16, t16) - 5.5913 * t16, t15)
-    t18 = torch.einsum("...pv,...nv->...pn", t17, t17)  # t₁₈ = Σ_V t₁₇ · t₁₇
+    t18 = torch.einsum("...pv,...nv->...pn", t17, t17)  # τ₁₈ = Σ_V τ₁₇ · τ₁₇
     t19 = 2.8769 * t17 + torch.einsum("...pn,...nv->...pv", 1.2046 * torch.einsum("...pa,...an->...pn", t18, t18) - 3.1427 * t18, t17)
-    t20 = torch.einsum("...pv,...nv->...pn", t19, t19)  # t₂₀ = Σ_V t₁₉ · t₁₉
+    t20 = torch.einsum("...pv,...nv->...pn", t19, t19)  # τ₂₀ = Σ_V τ₁₉ · τ₁₉
     O2 = 2.8366 * t19 + torch.einsum("...pn,...nv->...pv", 1.2012 * torch.einsum("...pa,...an->...pn", t20, t20) - 3.0525 * t20, t19)
     moved2 = W2_prev + O2  # X₂ = W₂[C] + O₂
     W2 = power0(W2_start.square().sum(-2)[..., None, :], 0.5) / power0(moved2.square().sum(-2)[..., None, :], 0.5).clamp(min=1e-05) * moved2
-    t21 = S3_pending / (power0(S3_pending.square().sum(-1).sum(-1)[..., None, None], 0.5) + 1e-07)  # t₂₁ = Z₃[C] / (‖Z₃[C]‖ + 1e-07)
-    t22 = torch.einsum("...pn,...kn->...pk", t21, t21)  # t₂₂ = Σ_N t₂₁ · t₂₁
+    t21 = S3_pending / (power0(S3_pending.square().sum(-1).sum(-1)[..., None, None], 0.5) + 1e-07)  # τ₂₁ = Z₃[C] / (‖Z₃[C]‖ + 1e-07)
+    t22 = torch.einsum("...pn,...kn->...pk", t21, t21)  # τ₂₂ = Σ_N τ₂₁ · τ₂₁
     t23 = 4.0848 * t21 + torch.einsum("...pk,...kn->...pn", 2.927 * torch.einsum("...pa,...ak->...pk", t22, t22) - 6.8946 * t22, t21)
-    t24 = torch.einsum("...pn,...kn->...pk", t23, t23)  # t₂₄ = Σ_N t₂₃ · t₂₃
+    t24 = torch.einsum("...pn,...kn->...pk", t23, t23)  # τ₂₄ = Σ_N τ₂₃ · τ₂₃
     t25 = 3.9505 * t23 + torch.einsum("...pk,...kn->...pn", 2.6377 * torch.einsum("...pa,...ak->...pk", t24, t24) - 6.3029 * t24, t23)
-    t26 = torch.einsum("...pn,...kn->...pk", t25, t25)  # t₂₆ = Σ_N t₂₅ · t₂₅
+    t26 = torch.einsum("...pn,...kn->...pk", t25, t25)  # τ₂₆ = Σ_N τ₂₅ · τ₂₅
     t27 = 3.7418 * t25 + torch.einsum("...pk,...kn->...pn", 2.3037 * torch.einsum("...pa,...ak->...pk", t26, t26) - 5.5913 * t26, t25)
-    t28 = torch.einsum("...pn,...kn->...pk", t27, t27)  # t₂₈ = Σ_N t₂₇ · t₂₇
+    t28 = torch.einsum("...pn,...kn->...pk", t27, t27)  # τ₂₈ = Σ_N τ₂₇ · τ₂₇
     t29 = 2.8769 * t27 + torch.einsum("...pk,...kn->...pn", 1.2046 * torch.einsum("...pa,...ak->...pk", t28, t28) - 3.1427 * t28, t27)
-    t30 = torch.einsum("...pn,...kn->...pk", t29, t29)  # t₃₀ = Σ_N t₂₉ · t₂₉
+    t30 = torch.einsum("...pn,...kn->...pk", t29, t29)  # τ₃₀ = Σ_N τ₂₉ · τ₂₉
     O3 = 2.8366 * t29 + torch.einsum("...pk,...kn->...pn", 1.2012 * torch.einsum("...pa,...ak->...pk", t30, t30) - 3.0525 * t30, t29)
     moved3 = W3_prev + O3  # X₃ = W₃[C] + O₃
     W3 = power0(W3_start.square().sum(-2)[..., None, :], 0.5) / power0(moved3.square().sum(-2)[..., None, :], 0.5).clamp(min=1e-05) * moved3

@@ -99,20 +99,20 @@ def leave(
     """A chunk is full: what the state becomes."""
 
     # momentum, retention and mirror map
-    t1 = S1_pending / (tl.sqrt(tl.maximum(tl.sum(S1_pending * S1_pending), 0.0)) + 1e-07)  # t₁ = Z₁[C] / (‖Z₁[C]‖ + 1e-07)
-    t1_t1 = state_dot(t1, tl.trans(t1), DOT)  # t₁·t₁ = t₁ t₁ᵀ
+    t1 = S1_pending / (tl.sqrt(tl.maximum(tl.sum(S1_pending * S1_pending), 0.0)) + 1e-07)  # τ₁ = Z₁[C] / (‖Z₁[C]‖ + 1e-07)
+    t1_t1 = state_dot(t1, tl.trans(t1), DOT)  # τ₁·τ₁ = τ₁ τ₁ᵀ
     t1_t1_and_more_t1 = state_dot(2.927 * state_dot(t1_t1, t1_t1, DOT) - 6.8946 * t1_t1, t1, DOT)
     t1_t1_and_more_t1_and_more = 4.0848 * t1 + t1_t1_and_more_t1
     t4 = state_dot(t1_t1_and_more_t1_and_more, tl.trans(t1_t1_and_more_t1_and_more), DOT)
     x14 = state_dot(2.6377 * state_dot(t4, t4, DOT) - 6.3029 * t4, t1_t1_and_more_t1_and_more, DOT)
     t5 = 3.9505 * t1_t1_and_more_t1_and_more + x14
-    t5_t5 = state_dot(t5, tl.trans(t5), DOT)  # t₅·t₅ = t₅ t₅ᵀ
+    t5_t5 = state_dot(t5, tl.trans(t5), DOT)  # τ₅·τ₅ = τ₅ τ₅ᵀ
     t5_t5_and_more_t5 = state_dot(2.3037 * state_dot(t5_t5, t5_t5, DOT) - 5.5913 * t5_t5, t5, DOT)
     t5_t5_and_more_t5_and_more = 3.7418 * t5 + t5_t5_and_more_t5
     t8 = state_dot(t5_t5_and_more_t5_and_more, tl.trans(t5_t5_and_more_t5_and_more), DOT)
     x20 = state_dot(1.2046 * state_dot(t8, t8, DOT) - 3.1427 * t8, t5_t5_and_more_t5_and_more, DOT)
     t9 = 2.8769 * t5_t5_and_more_t5_and_more + x20
-    t9_t9 = state_dot(t9, tl.trans(t9), DOT)  # t₉·t₉ = t₉ t₉ᵀ
+    t9_t9 = state_dot(t9, tl.trans(t9), DOT)  # τ₉·τ₉ = τ₉ τ₉ᵀ
     t9_t9_and_more_t9 = state_dot(1.2012 * state_dot(t9_t9, t9_t9, DOT) - 3.0525 * t9_t9, t9, DOT)
     O1 = 2.8366 * t9 + t9_t9_and_more_t9  # O₁ = NS₅(Z₁[C])
     moved1 = W1_prev + O1  # X₁ = W₁[C] + O₁
@@ -124,20 +124,20 @@ def leave(
         tl.sqrt(tl.maximum(W1_start_squared_2[None, :], 0.0)) / tl.maximum(1e-05, tl.sqrt(tl.maximum(moved1_squared_2[None, :], 0.0)))
         * moved1
     )  # fmt: skip
-    t11 = S2_pending / (tl.sqrt(tl.maximum(tl.sum(S2_pending * S2_pending), 0.0)) + 1e-07)  # t₁₁ = Z₂[C] / (‖Z₂[C]‖ + 1e-07)
-    t11_t11 = state_dot(t11, tl.trans(t11), DOT)  # t₁₁·t₁₁ = t₁₁ t₁₁ᵀ
+    t11 = S2_pending / (tl.sqrt(tl.maximum(tl.sum(S2_pending * S2_pending), 0.0)) + 1e-07)  # τ₁₁ = Z₂[C] / (‖Z₂[C]‖ + 1e-07)
+    t11_t11 = state_dot(t11, tl.trans(t11), DOT)  # τ₁₁·τ₁₁ = τ₁₁ τ₁₁ᵀ
     t11_t11_and_more_t11 = state_dot(2.927 * state_dot(t11_t11, t11_t11, DOT) - 6.8946 * t11_t11, t11, DOT)
     t11_t11_and_more_t11_and_more = 4.0848 * t11 + t11_t11_and_more_t11
     t14 = state_dot(t11_t11_and_more_t11_and_more, tl.trans(t11_t11_and_more_t11_and_more), DOT)
     x36 = state_dot(2.6377 * state_dot(t14, t14, DOT) - 6.3029 * t14, t11_t11_and_more_t11_and_more, DOT)
     t15 = 3.9505 * t11_t11_and_more_t11_and_more + x36
-    t15_t15 = state_dot(t15, tl.trans(t15), DOT)  # t₁₅·t₁₅ = t₁₅ t₁₅ᵀ
+    t15_t15 = state_dot(t15, tl.trans(t15), DOT)  # τ₁₅·τ₁₅ = τ₁₅ τ₁₅ᵀ
     t15_t15_and_more_t15 = state_dot(2.3037 * state_dot(t15_t15, t15_t15, DOT) - 5.5913 * t15_t15, t15, DOT)
     t15_t15_and_more_t15_and_more = 3.7418 * t15 + t15_t15_and_more_t15
     t18 = state_dot(t15_t15_and_more_t15_and_more, tl.trans(t15_t15_and_more_t15_and_more), DOT)
     x42 = state_dot(1.2046 * state_dot(t18, t18, DOT) - 3.1427 * t18, t15_t15_and_more_t15_and_more, DOT)
     t19 = 2.8769 * t15_t15_and_more_t15_and_more + x42
-    t19_t19 = state_dot(t19, tl.trans(t19), DOT)  # t₁₉·t₁₉ = t₁₉ t₁₉ᵀ
+    t19_t19 = state_dot(t19, tl.trans(t19), DOT)  # τ₁₉·τ₁₉ = τ₁₉ τ₁₉ᵀ
     t19_t19_and_more_t19 = state_dot(1.2012 * state_dot(t19_t19, t19_t19, DOT) - 3.0525 * t19_t19, t19, DOT)
     O2 = 2.8366 * t19 + t19_t19_and_more_t19  # O₂ = NS₅(Z₂[C])
     moved2 = W2_prev + O2  # X₂ = W₂[C] + O₂
@@ -149,20 +149,20 @@ def leave(
         tl.sqrt(tl.maximum(W2_start_squared_2[None, :], 0.0)) / tl.maximum(1e-05, tl.sqrt(tl.maximum(moved2_squared_2[None, :], 0.0)))
         * moved2
     )  # fmt: skip
-    t21 = S3_pending / (tl.sqrt(tl.maximum(tl.sum(S3_pending * S3_pending), 0.0)) + 1e-07)  # t₂₁ = Z₃[C] / (‖Z₃[C]‖ + 1e-07)
-    t21_t21 = state_dot(t21, tl.trans(t21), DOT)  # t₂₁·t₂₁ = t₂₁ t₂₁ᵀ
+    t21 = S3_pending / (tl.sqrt(tl.maximum(tl.sum(S3_pending * S3_pending), 0.0)) + 1e-07)  # τ₂₁ = Z₃[C] / (‖Z₃[C]‖ + 1e-07)
+    t21_t21 = state_dot(t21, tl.trans(t21), DOT)  # τ₂₁·τ₂₁ = τ₂₁ τ₂₁ᵀ
     t21_t21_and_more_t21 = state_dot(2.927 * state_dot(t21_t21, t21_t21, DOT) - 6.8946 * t21_t21, t21, DOT)
     t21_t21_and_more_t21_and_more = 4.0848 * t21 + t21_t21_and_more_t21
     t24 = state_dot(t21_t21_and_more_t21_and_more, tl.trans(t21_t21_and_more_t21_and_more), DOT)
     x58 = state_dot(2.6377 * state_dot(t24, t24, DOT) - 6.3029 * t24, t21_t21_and_more_t21_and_more, DOT)
     t25 = 3.9505 * t21_t21_and_more_t21_and_more + x58
-    t25_t25 = state_dot(t25, tl.trans(t25), DOT)  # t₂₅·t₂₅ = t₂₅ t₂₅ᵀ
+    t25_t25 = state_dot(t25, tl.trans(t25), DOT)  # τ₂₅·τ₂₅ = τ₂₅ τ₂₅ᵀ
     t25_t25_and_more_t25 = state_dot(2.3037 * state_dot(t25_t25, t25_t25, DOT) - 5.5913 * t25_t25, t25, DOT)
     t25_t25_and_more_t25_and_more = 3.7418 * t25 + t25_t25_and_more_t25
     t28 = state_dot(t25_t25_and_more_t25_and_more, tl.trans(t25_t25_and_more_t25_and_more), DOT)
     x64 = state_dot(1.2046 * state_dot(t28, t28, DOT) - 3.1427 * t28, t25_t25_and_more_t25_and_more, DOT)
     t29 = 2.8769 * t25_t25_and_more_t25_and_more + x64
-    t29_t29 = state_dot(t29, tl.trans(t29), DOT)  # t₂₉·t₂₉ = t₂₉ t₂₉ᵀ
+    t29_t29 = state_dot(t29, tl.trans(t29), DOT)  # τ₂₉·τ₂₉ = τ₂₉ τ₂₉ᵀ
     t29_t29_and_more_t29 = state_dot(1.2012 * state_dot(t29_t29, t29_t29, DOT) - 3.0525 * t29_t29, t29, DOT)
     O3 = 2.8366 * t29 + t29_t29_and_more_t29  # O₃ = NS₅(Z₃[C])
     moved3 = W3_prev + O3  # X₃ = W₃[C] + O₃
@@ -315,21 +315,21 @@ def leave_adjoint(
     # the gradient of W1
     W1_start_squared = tl.sum(W1_start * W1_start, 0)  # W₁[start]·squared = ‖W₁[start]‖_K²
     S1_pending_squared_sum = tl.sum(S1_pending * S1_pending)  # Z₁[C]·squared·sum = ‖Z₁[C]‖²
-    t1 = S1_pending / (tl.sqrt(tl.maximum(S1_pending_squared_sum, 0.0)) + 1e-07)  # t₁ = Z₁[C] / (√(Z₁[C]·squared·sum) + 1e-07)
-    t1_t1 = state_dot(t1, tl.trans(t1), DOT)  # t₁·t₁ = t₁ t₁ᵀ
-    t1_t1_and_more = 2.927 * state_dot(t1_t1, t1_t1, DOT) - 6.8946 * t1_t1  # t₁·t₁·and_more = 2.927 (t₁·t₁ t₁·t₁) − 6.8946 t₁·t₁
+    t1 = S1_pending / (tl.sqrt(tl.maximum(S1_pending_squared_sum, 0.0)) + 1e-07)  # τ₁ = Z₁[C] / (√(Z₁[C]·squared·sum) + 1e-07)
+    t1_t1 = state_dot(t1, tl.trans(t1), DOT)  # τ₁·τ₁ = τ₁ τ₁ᵀ
+    t1_t1_and_more = 2.927 * state_dot(t1_t1, t1_t1, DOT) - 6.8946 * t1_t1  # τ₁·τ₁·and_more = 2.927 (τ₁·τ₁ τ₁·τ₁) − 6.8946 τ₁·τ₁
     t1_t1_and_more_t1_and_more = 4.0848 * t1 + state_dot(t1_t1_and_more, t1, DOT)
     t4 = state_dot(t1_t1_and_more_t1_and_more, tl.trans(t1_t1_and_more_t1_and_more), DOT)
-    t4_and_more = 2.6377 * state_dot(t4, t4, DOT) - 6.3029 * t4  # t₄·and_more = 2.6377 (t₄ t₄) − 6.3029 t₄
+    t4_and_more = 2.6377 * state_dot(t4, t4, DOT) - 6.3029 * t4  # τ₄·and_more = 2.6377 (τ₄ τ₄) − 6.3029 τ₄
     t5 = 3.9505 * t1_t1_and_more_t1_and_more + state_dot(t4_and_more, t1_t1_and_more_t1_and_more, DOT)
-    t5_t5 = state_dot(t5, tl.trans(t5), DOT)  # t₅·t₅ = t₅ t₅ᵀ
-    t5_t5_and_more = 2.3037 * state_dot(t5_t5, t5_t5, DOT) - 5.5913 * t5_t5  # t₅·t₅·and_more = 2.3037 (t₅·t₅ t₅·t₅) − 5.5913 t₅·t₅
+    t5_t5 = state_dot(t5, tl.trans(t5), DOT)  # τ₅·τ₅ = τ₅ τ₅ᵀ
+    t5_t5_and_more = 2.3037 * state_dot(t5_t5, t5_t5, DOT) - 5.5913 * t5_t5  # τ₅·τ₅·and_more = 2.3037 (τ₅·τ₅ τ₅·τ₅) − 5.5913 τ₅·τ₅
     t5_t5_and_more_t5_and_more = 3.7418 * t5 + state_dot(t5_t5_and_more, t5, DOT)
     t8 = state_dot(t5_t5_and_more_t5_and_more, tl.trans(t5_t5_and_more_t5_and_more), DOT)
-    t8_and_more = 1.2046 * state_dot(t8, t8, DOT) - 3.1427 * t8  # t₈·and_more = 1.2046 (t₈ t₈) − 3.1427 t₈
+    t8_and_more = 1.2046 * state_dot(t8, t8, DOT) - 3.1427 * t8  # τ₈·and_more = 1.2046 (τ₈ τ₈) − 3.1427 τ₈
     t9 = 2.8769 * t5_t5_and_more_t5_and_more + state_dot(t8_and_more, t5_t5_and_more_t5_and_more, DOT)
-    t9_t9 = state_dot(t9, tl.trans(t9), DOT)  # t₉·t₉ = t₉ t₉ᵀ
-    t9_t9_and_more = 1.2012 * state_dot(t9_t9, t9_t9, DOT) - 3.0525 * t9_t9  # t₉·t₉·and_more = 1.2012 (t₉·t₉ t₉·t₉) − 3.0525 t₉·t₉
+    t9_t9 = state_dot(t9, tl.trans(t9), DOT)  # τ₉·τ₉ = τ₉ τ₉ᵀ
+    t9_t9_and_more = 1.2012 * state_dot(t9_t9, t9_t9, DOT) - 3.0525 * t9_t9  # τ₉·τ₉·and_more = 1.2012 (τ₉·τ₉ τ₉·τ₉) − 3.0525 τ₉·τ₉
     O1 = 2.8366 * t9 + state_dot(t9_t9_and_more, t9, DOT)  # O₁ = NS₅(Z₁[C])
     moved1 = W1_prev + O1  # X₁ = W₁[C] + O₁
     moved1_squared = tl.sum(moved1 * moved1, 0)  # X₁·squared = ‖X₁‖_K²
@@ -350,20 +350,20 @@ def leave_adjoint(
     # the gradient of W2
     W2_start_squared = tl.sum(W2_start * W2_start, 0)  # W₂[start]·squared = ‖W₂[start]‖_N²
     S2_pending_squared_sum = tl.sum(S2_pending * S2_pending)  # Z₂[C]·squared·sum = ‖Z₂[C]‖²
-    t11 = S2_pending / (tl.sqrt(tl.maximum(S2_pending_squared_sum, 0.0)) + 1e-07)  # t₁₁ = Z₂[C] / (√(Z₂[C]·squared·sum) + 1e-07)
-    t11_t11 = state_dot(t11, tl.trans(t11), DOT)  # t₁₁·t₁₁ = t₁₁ t₁₁ᵀ
+    t11 = S2_pending / (tl.sqrt(tl.maximum(S2_pending_squared_sum, 0.0)) + 1e-07)  # τ₁₁ = Z₂[C] / (√(Z₂[C]·squared·sum) + 1e-07)
+    t11_t11 = state_dot(t11, tl.trans(t11), DOT)  # τ₁₁·τ₁₁ = τ₁₁ τ₁₁ᵀ
     t11_t11_and_more = 2.927 * state_dot(t11_t11, t11_t11, DOT) - 6.8946 * t11_t11
     t11_t11_and_more_t11_and_more = 4.0848 * t11 + state_dot(t11_t11_and_more, t11, DOT)
     t14 = state_dot(t11_t11_and_more_t11_and_more, tl.trans(t11_t11_and_more_t11_and_more), DOT)
-    t14_and_more = 2.6377 * state_dot(t14, t14, DOT) - 6.3029 * t14  # t₁₄·and_more = 2.6377 (t₁₄ t₁₄) − 6.3029 t₁₄
+    t14_and_more = 2.6377 * state_dot(t14, t14, DOT) - 6.3029 * t14  # τ₁₄·and_more = 2.6377 (τ₁₄ τ₁₄) − 6.3029 τ₁₄
     t15 = 3.9505 * t11_t11_and_more_t11_and_more + state_dot(t14_and_more, t11_t11_and_more_t11_and_more, DOT)
-    t15_t15 = state_dot(t15, tl.trans(t15), DOT)  # t₁₅·t₁₅ = t₁₅ t₁₅ᵀ
+    t15_t15 = state_dot(t15, tl.trans(t15), DOT)  # τ₁₅·τ₁₅ = τ₁₅ τ₁₅ᵀ
     t15_t15_and_more = 2.3037 * state_dot(t15_t15, t15_t15, DOT) - 5.5913 * t15_t15
     t15_t15_and_more_t15_and_more = 3.7418 * t15 + state_dot(t15_t15_and_more, t15, DOT)
     t18 = state_dot(t15_t15_and_more_t15_and_more, tl.trans(t15_t15_and_more_t15_and_more), DOT)
-    t18_and_more = 1.2046 * state_dot(t18, t18, DOT) - 3.1427 * t18  # t₁₈·and_more = 1.2046 (t₁₈ t₁₈) − 3.1427 t₁₈
+    t18_and_more = 1.2046 * state_dot(t18, t18, DOT) - 3.1427 * t18  # τ₁₈·and_more = 1.2046 (τ₁₈ τ₁₈) − 3.1427 τ₁₈
     t19 = 2.8769 * t15_t15_and_more_t15_and_more + state_dot(t18_and_more, t15_t15_and_more_t15_and_more, DOT)
-    t19_t19 = state_dot(t19, tl.trans(t19), DOT)  # t₁₉·t₁₉ = t₁₉ t₁₉ᵀ
+    t19_t19 = state_dot(t19, tl.trans(t19), DOT)  # τ₁₉·τ₁₉ = τ₁₉ τ₁₉ᵀ
     t19_t19_and_more = 1.2012 * state_dot(t19_t19, t19_t19, DOT) - 3.0525 * t19_t19
     O2 = 2.8366 * t19 + state_dot(t19_t19_and_more, t19, DOT)  # O₂ = NS₅(Z₂[C])
     moved2 = W2_prev + O2  # X₂ = W₂[C] + O₂
@@ -385,20 +385,20 @@ def leave_adjoint(
     # the gradient of W3
     W3_start_squared = tl.sum(W3_start * W3_start, 0)  # W₃[start]·squared = ‖W₃[start]‖_K²
     S3_pending_squared_sum = tl.sum(S3_pending * S3_pending)  # Z₃[C]·squared·sum = ‖Z₃[C]‖²
-    t21 = S3_pending / (tl.sqrt(tl.maximum(S3_pending_squared_sum, 0.0)) + 1e-07)  # t₂₁ = Z₃[C] / (√(Z₃[C]·squared·sum) + 1e-07)
-    t21_t21 = state_dot(t21, tl.trans(t21), DOT)  # t₂₁·t₂₁ = t₂₁ t₂₁ᵀ
+    t21 = S3_pending / (tl.sqrt(tl.maximum(S3_pending_squared_sum, 0.0)) + 1e-07)  # τ₂₁ = Z₃[C] / (√(Z₃[C]·squared·sum) + 1e-07)
+    t21_t21 = state_dot(t21, tl.trans(t21), DOT)  # τ₂₁·τ₂₁ = τ₂₁ τ₂₁ᵀ
     t21_t21_and_more = 2.927 * state_dot(t21_t21, t21_t21, DOT) - 6.8946 * t21_t21
     t21_t21_and_more_t21_and_more = 4.0848 * t21 + state_dot(t21_t21_and_more, t21, DOT)
     t24 = state_dot(t21_t21_and_more_t21_and_more, tl.trans(t21_t21_and_more_t21_and_more), DOT)
-    t24_and_more = 2.6377 * state_dot(t24, t24, DOT) - 6.3029 * t24  # t₂₄·and_more = 2.6377 (t₂₄ t₂₄) − 6.3029 t₂₄
+    t24_and_more = 2.6377 * state_dot(t24, t24, DOT) - 6.3029 * t24  # τ₂₄·and_more = 2.6377 (τ₂₄ τ₂₄) − 6.3029 τ₂₄
     t25 = 3.9505 * t21_t21_and_more_t21_and_more + state_dot(t24_and_more, t21_t21_and_more_t21_and_more, DOT)
-    t25_t25 = state_dot(t25, tl.trans(t25), DOT)  # t₂₅·t₂₅ = t₂₅ t₂₅ᵀ
+    t25_t25 = state_dot(t25, tl.trans(t25), DOT)  # τ₂₅·τ₂₅ = τ₂₅ τ₂₅ᵀ
     t25_t25_and_more = 2.3037 * state_dot(t25_t25, t25_t25, DOT) - 5.5913 * t25_t25
     t25_t25_and_more_t25_and_more = 3.7418 * t25 + state_dot(t25_t25_and_more, t25, DOT)
     t28 = state_dot(t25_t25_and_more_t25_and_more, tl.trans(t25_t25_and_more_t25_and_more), DOT)
-    t28_and_more = 1.2046 * state_dot(t28, t28, DOT) - 3.1427 * t28  # t₂₈·and_more = 1.2046 (t₂₈ t₂₈) − 3.1427 t₂₈
+    t28_and_more = 1.2046 * state_dot(t28, t28, DOT) - 3.1427 * t28  # τ₂₈·and_more = 1.2046 (τ₂₈ τ₂₈) − 3.1427 τ₂₈
     t29 = 2.8769 * t25_t25_and_more_t25_and_more + state_dot(t28_and_more, t25_t25_and_more_t25_and_more, DOT)
-    t29_t29 = state_dot(t29, tl.trans(t29), DOT)  # t₂₉·t₂₉ = t₂₉ t₂₉ᵀ
+    t29_t29 = state_dot(t29, tl.trans(t29), DOT)  # τ₂₉·τ₂₉ = τ₂₉ τ₂₉ᵀ
     t29_t29_and_more = 1.2012 * state_dot(t29_t29, t29_t29, DOT) - 3.0525 * t29_t29
     O3 = 2.8366 * t29 + state_dot(t29_t29_and_more, t29, DOT)  # O₃ = NS₅(Z₃[C])
     moved3 = W3_prev + O3  # X₃ = W₃[C] + O₃
@@ -418,15 +418,15 @@ def leave_adjoint(
     )  # fmt: skip
 
     # the gradient of W1_pending
-    d_t9_t9_and_more_turned = state_dot(t9, tl.trans(d_moved1), DOT)  # ∂t₉·t₉·and_more = ∂X₁ t₉ᵀ
-    d_t9_t9_and_more = state_dot(d_moved1, tl.trans(t9), DOT)  # ∂t₉·t₉·and_more = ∂X₁ t₉ᵀ
-    d_t9_t9_t9_t9 = 1.2012 * d_t9_t9_and_more  # ∂t₉·t₉·t₉·t₉ = 1.2012 ∂t₉·t₉·and_more
+    d_t9_t9_and_more_turned = state_dot(t9, tl.trans(d_moved1), DOT)  # ∂τ₉·τ₉·and_more = ∂X₁ τ₉ᵀ
+    d_t9_t9_and_more = state_dot(d_moved1, tl.trans(t9), DOT)  # ∂τ₉·τ₉·and_more = ∂X₁ τ₉ᵀ
+    d_t9_t9_t9_t9 = 1.2012 * d_t9_t9_and_more  # ∂τ₉·τ₉·τ₉·τ₉ = 1.2012 ∂τ₉·τ₉·and_more
     d_t9_t9_turned = (
         state_dot(tl.trans(d_t9_t9_t9_t9), t9_t9, DOT)
         + state_dot(t9_t9, tl.trans(d_t9_t9_t9_t9), DOT)
         - 3.0525 * d_t9_t9_and_more_turned
     )  # fmt: skip
-    t9_t9_turned = state_dot(t9, tl.trans(t9), DOT)  # t₉·t₉ = t₉ t₉ᵀ
+    t9_t9_turned = state_dot(t9, tl.trans(t9), DOT)  # τ₉·τ₉ = τ₉ τ₉ᵀ
     d_t9_t9 = (
         state_dot(t9_t9_turned, d_t9_t9_t9_t9, DOT)
         + state_dot(d_t9_t9_t9_t9, tl.trans(t9_t9), DOT)
@@ -438,9 +438,9 @@ def leave_adjoint(
         + state_dot(d_t9_t9_turned, t9, DOT)
         + state_dot(d_t9_t9, t9, DOT)
     )  # fmt: skip
-    d_t8_and_more_turned = state_dot(t5_t5_and_more_t5_and_more, tl.trans(d_t9), DOT)  # ∂t₈·and_more = ∂t₉ t₅·t₅·and_more·t₅·and_moreᵀ
-    d_t8_and_more = state_dot(d_t9, tl.trans(t5_t5_and_more_t5_and_more), DOT)  # ∂t₈·and_more = ∂t₉ t₅·t₅·and_more·t₅·and_moreᵀ
-    d_t8_t8 = 1.2046 * d_t8_and_more  # ∂t₈·t₈ = 1.2046 ∂t₈·and_more
+    d_t8_and_more_turned = state_dot(t5_t5_and_more_t5_and_more, tl.trans(d_t9), DOT)  # ∂τ₈·and_more = ∂τ₉ τ₅·τ₅·and_more·τ₅·and_moreᵀ
+    d_t8_and_more = state_dot(d_t9, tl.trans(t5_t5_and_more_t5_and_more), DOT)  # ∂τ₈·and_more = ∂τ₉ τ₅·τ₅·and_more·τ₅·and_moreᵀ
+    d_t8_t8 = 1.2046 * d_t8_and_more  # ∂τ₈·τ₈ = 1.2046 ∂τ₈·and_more
     d_t8_turned = state_dot(tl.trans(d_t8_t8), t8, DOT) + state_dot(t8, tl.trans(d_t8_t8), DOT) - 3.1427 * d_t8_and_more_turned
     t8_turned = state_dot(t5_t5_and_more_t5_and_more, tl.trans(t5_t5_and_more_t5_and_more), DOT)
     d_t8 = state_dot(t8_turned, d_t8_t8, DOT) + state_dot(d_t8_t8, tl.trans(t8), DOT) - 3.1427 * d_t8_and_more
@@ -451,14 +451,14 @@ def leave_adjoint(
         + state_dot(d_t8, t5_t5_and_more_t5_and_more, DOT)
     )  # fmt: skip
     d_t5_t5_and_more_turned = state_dot(t5, tl.trans(d_t5_t5_and_more_t5_and_more), DOT)
-    d_t5_t5_and_more = state_dot(d_t5_t5_and_more_t5_and_more, tl.trans(t5), DOT)  # ∂t₅·t₅·and_more = ∂t₅·t₅·and_more·t₅·and_more t₅ᵀ
-    d_t5_t5_t5_t5 = 2.3037 * d_t5_t5_and_more  # ∂t₅·t₅·t₅·t₅ = 2.3037 ∂t₅·t₅·and_more
+    d_t5_t5_and_more = state_dot(d_t5_t5_and_more_t5_and_more, tl.trans(t5), DOT)  # ∂τ₅·τ₅·and_more = ∂τ₅·τ₅·and_more·τ₅·and_more τ₅ᵀ
+    d_t5_t5_t5_t5 = 2.3037 * d_t5_t5_and_more  # ∂τ₅·τ₅·τ₅·τ₅ = 2.3037 ∂τ₅·τ₅·and_more
     d_t5_t5_turned = (
         state_dot(tl.trans(d_t5_t5_t5_t5), t5_t5, DOT)
         + state_dot(t5_t5, tl.trans(d_t5_t5_t5_t5), DOT)
         - 5.5913 * d_t5_t5_and_more_turned
     )  # fmt: skip
-    t5_t5_turned = state_dot(t5, tl.trans(t5), DOT)  # t₅·t₅ = t₅ t₅ᵀ
+    t5_t5_turned = state_dot(t5, tl.trans(t5), DOT)  # τ₅·τ₅ = τ₅ τ₅ᵀ
     d_t5_t5 = (
         state_dot(t5_t5_turned, d_t5_t5_t5_t5, DOT)
         + state_dot(d_t5_t5_t5_t5, tl.trans(t5_t5), DOT)
@@ -470,9 +470,9 @@ def leave_adjoint(
         + state_dot(d_t5_t5_turned, t5, DOT)
         + state_dot(d_t5_t5, t5, DOT)
     )  # fmt: skip
-    d_t4_and_more_turned = state_dot(t1_t1_and_more_t1_and_more, tl.trans(d_t5), DOT)  # ∂t₄·and_more = ∂t₅ t₁·t₁·and_more·t₁·and_moreᵀ
-    d_t4_and_more = state_dot(d_t5, tl.trans(t1_t1_and_more_t1_and_more), DOT)  # ∂t₄·and_more = ∂t₅ t₁·t₁·and_more·t₁·and_moreᵀ
-    d_t4_t4 = 2.6377 * d_t4_and_more  # ∂t₄·t₄ = 2.6377 ∂t₄·and_more
+    d_t4_and_more_turned = state_dot(t1_t1_and_more_t1_and_more, tl.trans(d_t5), DOT)  # ∂τ₄·and_more = ∂τ₅ τ₁·τ₁·and_more·τ₁·and_moreᵀ
+    d_t4_and_more = state_dot(d_t5, tl.trans(t1_t1_and_more_t1_and_more), DOT)  # ∂τ₄·and_more = ∂τ₅ τ₁·τ₁·and_more·τ₁·and_moreᵀ
+    d_t4_t4 = 2.6377 * d_t4_and_more  # ∂τ₄·τ₄ = 2.6377 ∂τ₄·and_more
     d_t4_turned = state_dot(tl.trans(d_t4_t4), t4, DOT) + state_dot(t4, tl.trans(d_t4_t4), DOT) - 6.3029 * d_t4_and_more_turned
     t4_turned = state_dot(t1_t1_and_more_t1_and_more, tl.trans(t1_t1_and_more_t1_and_more), DOT)
     d_t4 = state_dot(t4_turned, d_t4_t4, DOT) + state_dot(d_t4_t4, tl.trans(t4), DOT) - 6.3029 * d_t4_and_more
@@ -483,14 +483,14 @@ def leave_adjoint(
         + state_dot(d_t4, t1_t1_and_more_t1_and_more, DOT)
     )  # fmt: skip
     d_t1_t1_and_more_turned = state_dot(t1, tl.trans(d_t1_t1_and_more_t1_and_more), DOT)
-    d_t1_t1_and_more = state_dot(d_t1_t1_and_more_t1_and_more, tl.trans(t1), DOT)  # ∂t₁·t₁·and_more = ∂t₁·t₁·and_more·t₁·and_more t₁ᵀ
-    d_t1_t1_t1_t1 = 2.927 * d_t1_t1_and_more  # ∂t₁·t₁·t₁·t₁ = 2.927 ∂t₁·t₁·and_more
+    d_t1_t1_and_more = state_dot(d_t1_t1_and_more_t1_and_more, tl.trans(t1), DOT)  # ∂τ₁·τ₁·and_more = ∂τ₁·τ₁·and_more·τ₁·and_more τ₁ᵀ
+    d_t1_t1_t1_t1 = 2.927 * d_t1_t1_and_more  # ∂τ₁·τ₁·τ₁·τ₁ = 2.927 ∂τ₁·τ₁·and_more
     d_t1_t1_turned = (
         state_dot(tl.trans(d_t1_t1_t1_t1), t1_t1, DOT)
         + state_dot(t1_t1, tl.trans(d_t1_t1_t1_t1), DOT)
         - 6.8946 * d_t1_t1_and_more_turned
     )  # fmt: skip
-    t1_t1_turned = state_dot(t1, tl.trans(t1), DOT)  # t₁·t₁ = t₁ t₁ᵀ
+    t1_t1_turned = state_dot(t1, tl.trans(t1), DOT)  # τ₁·τ₁ = τ₁ τ₁ᵀ
     d_t1_t1 = (
         state_dot(t1_t1_turned, d_t1_t1_t1_t1, DOT)
         + state_dot(d_t1_t1_t1_t1, tl.trans(t1_t1), DOT)
@@ -514,15 +514,15 @@ def leave_adjoint(
     )  # fmt: skip
 
     # the gradient of W2_pending
-    d_t19_t19_and_more_turned = state_dot(t19, tl.trans(d_moved2), DOT)  # ∂t₁₉·t₁₉·and_more = ∂X₂ t₁₉ᵀ
-    d_t19_t19_and_more = state_dot(d_moved2, tl.trans(t19), DOT)  # ∂t₁₉·t₁₉·and_more = ∂X₂ t₁₉ᵀ
-    d_t19_t19_t19_t19 = 1.2012 * d_t19_t19_and_more  # ∂t₁₉·t₁₉·t₁₉·t₁₉ = 1.2012 ∂t₁₉·t₁₉·and_more
+    d_t19_t19_and_more_turned = state_dot(t19, tl.trans(d_moved2), DOT)  # ∂τ₁₉·τ₁₉·and_more = ∂X₂ τ₁₉ᵀ
+    d_t19_t19_and_more = state_dot(d_moved2, tl.trans(t19), DOT)  # ∂τ₁₉·τ₁₉·and_more = ∂X₂ τ₁₉ᵀ
+    d_t19_t19_t19_t19 = 1.2012 * d_t19_t19_and_more  # ∂τ₁₉·τ₁₉·τ₁₉·τ₁₉ = 1.2012 ∂τ₁₉·τ₁₉·and_more
     d_t19_t19_turned = (
         state_dot(tl.trans(d_t19_t19_t19_t19), t19_t19, DOT)
         + state_dot(t19_t19, tl.trans(d_t19_t19_t19_t19), DOT)
         - 3.0525 * d_t19_t19_and_more_turned
     )  # fmt: skip
-    t19_t19_turned = state_dot(t19, tl.trans(t19), DOT)  # t₁₉·t₁₉ = t₁₉ t₁₉ᵀ
+    t19_t19_turned = state_dot(t19, tl.trans(t19), DOT)  # τ₁₉·τ₁₉ = τ₁₉ τ₁₉ᵀ
     d_t19_t19 = (
         state_dot(t19_t19_turned, d_t19_t19_t19_t19, DOT)
         + state_dot(d_t19_t19_t19_t19, tl.trans(t19_t19), DOT)
@@ -536,7 +536,7 @@ def leave_adjoint(
     )  # fmt: skip
     d_t18_and_more_turned = state_dot(t15_t15_and_more_t15_and_more, tl.trans(d_t19), DOT)
     d_t18_and_more = state_dot(d_t19, tl.trans(t15_t15_and_more_t15_and_more), DOT)
-    d_t18_t18 = 1.2046 * d_t18_and_more  # ∂t₁₈·t₁₈ = 1.2046 ∂t₁₈·and_more
+    d_t18_t18 = 1.2046 * d_t18_and_more  # ∂τ₁₈·τ₁₈ = 1.2046 ∂τ₁₈·and_more
     d_t18_turned = (
         state_dot(tl.trans(d_t18_t18), t18, DOT)
         + state_dot(t18, tl.trans(d_t18_t18), DOT)
@@ -552,13 +552,13 @@ def leave_adjoint(
     )  # fmt: skip
     d_t15_t15_and_more_turned = state_dot(t15, tl.trans(d_t15_t15_and_more_t15_and_more), DOT)
     d_t15_t15_and_more = state_dot(d_t15_t15_and_more_t15_and_more, tl.trans(t15), DOT)
-    d_t15_t15_t15_t15 = 2.3037 * d_t15_t15_and_more  # ∂t₁₅·t₁₅·t₁₅·t₁₅ = 2.3037 ∂t₁₅·t₁₅·and_more
+    d_t15_t15_t15_t15 = 2.3037 * d_t15_t15_and_more  # ∂τ₁₅·τ₁₅·τ₁₅·τ₁₅ = 2.3037 ∂τ₁₅·τ₁₅·and_more
     d_t15_t15_turned = (
         state_dot(tl.trans(d_t15_t15_t15_t15), t15_t15, DOT)
         + state_dot(t15_t15, tl.trans(d_t15_t15_t15_t15), DOT)
         - 5.5913 * d_t15_t15_and_more_turned
     )  # fmt: skip
-    t15_t15_turned = state_dot(t15, tl.trans(t15), DOT)  # t₁₅·t₁₅ = t₁₅ t₁₅ᵀ
+    t15_t15_turned = state_dot(t15, tl.trans(t15), DOT)  # τ₁₅·τ₁₅ = τ₁₅ τ₁₅ᵀ
     d_t15_t15 = (
         state_dot(t15_t15_turned, d_t15_t15_t15_t15, DOT)
         + state_dot(d_t15_t15_t15_t15, tl.trans(t15_t15), DOT)
@@ -572,7 +572,7 @@ def leave_adjoint(
     )  # fmt: skip
     d_t14_and_more_turned = state_dot(t11_t11_and_more_t11_and_more, tl.trans(d_t15), DOT)
     d_t14_and_more = state_dot(d_t15, tl.trans(t11_t11_and_more_t11_and_more), DOT)
-    d_t14_t14 = 2.6377 * d_t14_and_more  # ∂t₁₄·t₁₄ = 2.6377 ∂t₁₄·and_more
+    d_t14_t14 = 2.6377 * d_t14_and_more  # ∂τ₁₄·τ₁₄ = 2.6377 ∂τ₁₄·and_more
     d_t14_turned = (
         state_dot(tl.trans(d_t14_t14), t14, DOT)
         + state_dot(t14, tl.trans(d_t14_t14), DOT)
@@ -588,13 +588,13 @@ def leave_adjoint(
     )  # fmt: skip
     d_t11_t11_and_more_turned = state_dot(t11, tl.trans(d_t11_t11_and_more_t11_and_more), DOT)
     d_t11_t11_and_more = state_dot(d_t11_t11_and_more_t11_and_more, tl.trans(t11), DOT)
-    d_t11_t11_t11_t11 = 2.927 * d_t11_t11_and_more  # ∂t₁₁·t₁₁·t₁₁·t₁₁ = 2.927 ∂t₁₁·t₁₁·and_more
+    d_t11_t11_t11_t11 = 2.927 * d_t11_t11_and_more  # ∂τ₁₁·τ₁₁·τ₁₁·τ₁₁ = 2.927 ∂τ₁₁·τ₁₁·and_more
     d_t11_t11_turned = (
         state_dot(tl.trans(d_t11_t11_t11_t11), t11_t11, DOT)
         + state_dot(t11_t11, tl.trans(d_t11_t11_t11_t11), DOT)
         - 6.8946 * d_t11_t11_and_more_turned
     )  # fmt: skip
-    t11_t11_turned = state_dot(t11, tl.trans(t11), DOT)  # t₁₁·t₁₁ = t₁₁ t₁₁ᵀ
+    t11_t11_turned = state_dot(t11, tl.trans(t11), DOT)  # τ₁₁·τ₁₁ = τ₁₁ τ₁₁ᵀ
     d_t11_t11 = (
         state_dot(t11_t11_turned, d_t11_t11_t11_t11, DOT)
         + state_dot(d_t11_t11_t11_t11, tl.trans(t11_t11), DOT)
@@ -618,15 +618,15 @@ def leave_adjoint(
     )  # fmt: skip
 
     # the gradient of W3_pending
-    d_t29_t29_and_more_turned = state_dot(t29, tl.trans(d_moved3), DOT)  # ∂t₂₉·t₂₉·and_more = ∂X₃ t₂₉ᵀ
-    d_t29_t29_and_more = state_dot(d_moved3, tl.trans(t29), DOT)  # ∂t₂₉·t₂₉·and_more = ∂X₃ t₂₉ᵀ
-    d_t29_t29_t29_t29 = 1.2012 * d_t29_t29_and_more  # ∂t₂₉·t₂₉·t₂₉·t₂₉ = 1.2012 ∂t₂₉·t₂₉·and_more
+    d_t29_t29_and_more_turned = state_dot(t29, tl.trans(d_moved3), DOT)  # ∂τ₂₉·τ₂₉·and_more = ∂X₃ τ₂₉ᵀ
+    d_t29_t29_and_more = state_dot(d_moved3, tl.trans(t29), DOT)  # ∂τ₂₉·τ₂₉·and_more = ∂X₃ τ₂₉ᵀ
+    d_t29_t29_t29_t29 = 1.2012 * d_t29_t29_and_more  # ∂τ₂₉·τ₂₉·τ₂₉·τ₂₉ = 1.2012 ∂τ₂₉·τ₂₉·and_more
     d_t29_t29_turned = (
         state_dot(tl.trans(d_t29_t29_t29_t29), t29_t29, DOT)
         + state_dot(t29_t29, tl.trans(d_t29_t29_t29_t29), DOT)
         - 3.0525 * d_t29_t29_and_more_turned
     )  # fmt: skip
-    t29_t29_turned = state_dot(t29, tl.trans(t29), DOT)  # t₂₉·t₂₉ = t₂₉ t₂₉ᵀ
+    t29_t29_turned = state_dot(t29, tl.trans(t29), DOT)  # τ₂₉·τ₂₉ = τ₂₉ τ₂₉ᵀ
     d_t29_t29 = (
         state_dot(t29_t29_turned, d_t29_t29_t29_t29, DOT)
         + state_dot(d_t29_t29_t29_t29, tl.trans(t29_t29), DOT)
@@ -640,7 +640,7 @@ def leave_adjoint(
     )  # fmt: skip
     d_t28_and_more_turned = state_dot(t25_t25_and_more_t25_and_more, tl.trans(d_t29), DOT)
     d_t28_and_more = state_dot(d_t29, tl.trans(t25_t25_and_more_t25_and_more), DOT)
-    d_t28_t28 = 1.2046 * d_t28_and_more  # ∂t₂₈·t₂₈ = 1.2046 ∂t₂₈·and_more
+    d_t28_t28 = 1.2046 * d_t28_and_more  # ∂τ₂₈·τ₂₈ = 1.2046 ∂τ₂₈·and_more
     d_t28_turned = (
         state_dot(tl.trans(d_t28_t28), t28, DOT)
         + state_dot(t28, tl.trans(d_t28_t28), DOT)
@@ -656,13 +656,13 @@ def leave_adjoint(
     )  # fmt: skip
     d_t25_t25_and_more_turned = state_dot(t25, tl.trans(d_t25_t25_and_more_t25_and_more), DOT)
     d_t25_t25_and_more = state_dot(d_t25_t25_and_more_t25_and_more, tl.trans(t25), DOT)
-    d_t25_t25_t25_t25 = 2.3037 * d_t25_t25_and_more  # ∂t₂₅·t₂₅·t₂₅·t₂₅ = 2.3037 ∂t₂₅·t₂₅·and_more
+    d_t25_t25_t25_t25 = 2.3037 * d_t25_t25_and_more  # ∂τ₂₅·τ₂₅·τ₂₅·τ₂₅ = 2.3037 ∂τ₂₅·τ₂₅·and_more
     d_t25_t25_turned = (
         state_dot(tl.trans(d_t25_t25_t25_t25), t25_t25, DOT)
         + state_dot(t25_t25, tl.trans(d_t25_t25_t25_t25), DOT)
         - 5.5913 * d_t25_t25_and_more_turned
     )  # fmt: skip
-    t25_t25_turned = state_dot(t25, tl.trans(t25), DOT)  # t₂₅·t₂₅ = t₂₅ t₂₅ᵀ
+    t25_t25_turned = state_dot(t25, tl.trans(t25), DOT)  # τ₂₅·τ₂₅ = τ₂₅ τ₂₅ᵀ
     d_t25_t25 = (
         state_dot(t25_t25_turned, d_t25_t25_t25_t25, DOT)
         + state_dot(d_t25_t25_t25_t25, tl.trans(t25_t25), DOT)
@@ -676,7 +676,7 @@ def leave_adjoint(
     )  # fmt: skip
     d_t24_and_more_turned = state_dot(t21_t21_and_more_t21_and_more, tl.trans(d_t25), DOT)
     d_t24_and_more = state_dot(d_t25, tl.trans(t21_t21_and_more_t21_and_more), DOT)
-    d_t24_t24 = 2.6377 * d_t24_and_more  # ∂t₂₄·t₂₄ = 2.6377 ∂t₂₄·and_more
+    d_t24_t24 = 2.6377 * d_t24_and_more  # ∂τ₂₄·τ₂₄ = 2.6377 ∂τ₂₄·and_more
     d_t24_turned = (
         state_dot(tl.trans(d_t24_t24), t24, DOT)
         + state_dot(t24, tl.trans(d_t24_t24), DOT)
@@ -692,13 +692,13 @@ def leave_adjoint(
     )  # fmt: skip
     d_t21_t21_and_more_turned = state_dot(t21, tl.trans(d_t21_t21_and_more_t21_and_more), DOT)
     d_t21_t21_and_more = state_dot(d_t21_t21_and_more_t21_and_more, tl.trans(t21), DOT)
-    d_t21_t21_t21_t21 = 2.927 * d_t21_t21_and_more  # ∂t₂₁·t₂₁·t₂₁·t₂₁ = 2.927 ∂t₂₁·t₂₁·and_more
+    d_t21_t21_t21_t21 = 2.927 * d_t21_t21_and_more  # ∂τ₂₁·τ₂₁·τ₂₁·τ₂₁ = 2.927 ∂τ₂₁·τ₂₁·and_more
     d_t21_t21_turned = (
         state_dot(tl.trans(d_t21_t21_t21_t21), t21_t21, DOT)
         + state_dot(t21_t21, tl.trans(d_t21_t21_t21_t21), DOT)
         - 6.8946 * d_t21_t21_and_more_turned
     )  # fmt: skip
-    t21_t21_turned = state_dot(t21, tl.trans(t21), DOT)  # t₂₁·t₂₁ = t₂₁ t₂₁ᵀ
+    t21_t21_turned = state_dot(t21, tl.trans(t21), DOT)  # τ₂₁·τ₂₁ = τ₂₁ τ₂₁ᵀ
     d_t21_t21 = (
         state_dot(t21_t21_turned, d_t21_t21_t21_t21, DOT)
         + state_dot(d_t21_t21_t21_t21, tl.trans(t21_t21), DOT)

@@ -1,4 +1,4 @@
-"""How everything that computes a rule is called: at once, or segment by segment where sequences are computed in segments."""
+"""Calls of a function that computes a rule: at once, or segment by segment where sequences are computed in segments."""
 
 from __future__ import annotations
 
@@ -42,7 +42,7 @@ class Computes(ABC):
         output_final_state: bool,
         cu_seqlens: Tensor | None,
     ) -> Returned:
-        """What `compute` gives of whole sequences."""
+        """The results of `compute` for whole sequences."""
         segments, given = self.called.segments, (tokens, parameters, initial_state, output_final_state, cu_seqlens)
         return compute(*given) if segments is None else segments.call(self.called, compute, *given)
 

@@ -8,7 +8,7 @@ from .runtime_configuration import MemoryConfig
 
 
 class LightningConfig(MemoryConfig):
-    """Every field has a default: that of the spec. The code of the package has the digest c5728b7ffba3."""
+    """Every field has a default: that of the spec. The code of the package has the digest c39c35e2d51e."""
 
     model_type = "miras_lightning"
 

@@ -8,7 +8,7 @@ from .runtime_configuration import MemoryConfig
 
 
 class LinearAttentionConfig(MemoryConfig):
-    """Every field has a default: that of the spec. The code of the package has the digest 1e5addbe2274."""
+    """Every field has a default: that of the spec. The code of the package has the digest 4ae3b86e08fd."""
 
     model_type = "miras_linear_attention"
 

@@ -1,4 +1,4 @@
-"""The grid of chunks: what happens to a state where a chunk begins and where it is full.
+"""The grid of chunks: the changes of a state where a chunk begins and where it is full.
 
 A condition is True or False where it is the same for all sequences, or a tensor over them.
 """

@@ -40,7 +40,7 @@ class ChunkKernels(Computes):
     carried: tuple[str, ...]
     starts: Mapping[str, str] = field(default_factory=dict)
     decay: Callable[..., Tensor] | None = None
-    resumed: Differentiable = field(init=False)  # for the chunk that a state is in the middle of
+    resumed: Differentiable | None = field(init=False, default=None)  # for the chunk that a state is in the middle of
 
     def __post_init__(self) -> None:
         super().__post_init__()
@@ -54,7 +54,7 @@ class ChunkKernels(Computes):
         state = read_start(self.contract, tokens, parameters, initial_state, cu_seqlens)
         inputs = [x.contiguous() for x in (*tokens.values(), *parameters.values())]
         carried = [state[name].contiguous() for name in self.carried]
-        if not self.starts:
+        if self.resumed is None:
             o, *carried = self.whole((*inputs, *carried), None, cu_seqlens, "whole")
             return o, dict(zip(self.carried, carried, strict=True)) if output_final_state else None
         starts = [state[name].contiguous() for name in self.starts]

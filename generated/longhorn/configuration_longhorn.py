@@ -8,7 +8,7 @@ from .runtime_configuration import MemoryConfig
 
 
 class LonghornConfig(MemoryConfig):
-    """Every field has a default: that of the spec. The code of the package has the digest ac5d5b3f22cd."""
+    """Every field has a default: that of the spec. The code of the package has the digest b0b1092ab444."""
 
     model_type = "miras_longhorn"
 

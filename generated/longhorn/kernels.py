@@ -19,7 +19,7 @@ from .contract import CONTRACT
 from .runtime_device_functions import square
 from .runtime_device_inverse import inverse
 from .runtime_device_memory import load_numbers, load_row, load_rows, load_tile, store_numbers, store_row, store_rows, store_tile
-from .runtime_device_products import dot, dot_nt, dot_tn, exact_dot
+from .runtime_device_products import dot, dot_nt, dot_tn, solve_dot
 from .runtime_device_tiles import sequence_of, span, walked
 from .runtime_kernels import ChunkKernels
 from .runtime_launch import ANY, JUST_NUMBERS, Buffer, Launch, LaunchTable, Row
@@ -103,7 +103,7 @@ def main(
         # the surprises of all tokens
         seen = dot(k, W, DOT)  # u[0]_t = k_t W[0]
         R = seen - v.to(tl.float32)  # R_t = u[0]_t − v_t
-        U = exact_dot(Inv, R, DOT)  # U_t = Σ_l (I + L)⁻¹_tl R_l
+        U = solve_dot(Inv, R, DOT)  # U_t = Σ_l (I + L)⁻¹_tl R_l
         store_tile(U_ptr, index * H + h, r + zero, at_v, C, V, U)
         W_next = W - dot_tn(k, step_size[:, None] * U, DOT)  # W[C] = W[0] − Σ_j k_jᵀ ⊗ (η̃_j U_j)
         W = W_next
@@ -218,7 +218,7 @@ def seq(
         P_d_o = load_tile(P_d_o_ptr, own * H + h, r + zero, at_v, C, V)
         step_size = load_row(step_size_ptr, index * H + h, r, C)
         d_step_size_U = -dot(k, d_W, DOT)  # ∂η̃·U_t = −k_t d_W
-        d_R = exact_dot(tl.trans(Inv), step_size[:, None] * d_step_size_U - P_d_o.to(tl.float32), DOT)
+        d_R = solve_dot(tl.trans(Inv), step_size[:, None] * d_step_size_U - P_d_o.to(tl.float32), DOT)
         d_W_next = d_W_from_q_W.to(tl.float32) + d_W + dot_tn(k, d_R, DOT)
         store_tile(d_R_ptr, own * H + h, r + zero, at_v, C, V, d_R)
         d_W = d_W_next

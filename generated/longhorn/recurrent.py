@@ -3,8 +3,8 @@
 """longhorn, token by token: the rule as it is meant, for reading and for checking.
 
 gates
-  t₁ = ‖k‖²
-  η̃ = η / (η t₁ + 1)
+  τ₁ = ‖k‖²
+  η̃ = η / (η τ₁ + 1)
 
 the memory at the key
   u = k W[t−1]
@@ -54,7 +54,7 @@ def trace_longhorn(
     cu_seqlens: Tensor | None = None,
     backend: str = "auto",
 ) -> Trace:
-    """What the memory experiences at every token, for the same arguments."""
+    """The measures of the memory at every token, for the same arguments."""
     return _FORM.trace({"q": q, "k": k, "v": v, "eta": eta}, {}, initial_state, cu_seqlens)
 
 
@@ -67,8 +67,8 @@ def step(
 ) -> tuple[Tensor, ...]:
     """One token of every sequence and head, [B, H, ...]: the output, the next state, and ℓ, ‖e‖, ‖g‖, ‖A‖."""
     # gates
-    t1 = k.square().sum(-1)  # t₁ = ‖k‖²
-    step_size = eta / (eta * t1 + 1)  # η̃ = η / (η t₁ + 1)
+    t1 = k.square().sum(-1)  # τ₁ = ‖k‖²
+    step_size = eta / (eta * t1 + 1)  # η̃ = η / (η τ₁ + 1)
 
     # the memory at the key
     u = torch.einsum("...k,...kv->...v", k, W_prev)  # u = k W[t−1]
@@ -83,10 +83,10 @@ def step(
     o = torch.einsum("...k,...kv->...v", q, W)  # y = q W
 
     # measures
-    t2 = e.square().sum(-1)  # t₂ = ‖e‖²
-    loss = 0.5 * t2  # ℓ = t₂ / 2
-    norm_error = torch.sqrt(t2)  # ‖e‖ = √(t₂)
-    norm_surprise = torch.sqrt(t1 * t2)  # ‖g‖ = √(t₁ t₂)
+    t2 = e.square().sum(-1)  # τ₂ = ‖e‖²
+    loss = 0.5 * t2  # ℓ = τ₂ / 2
+    norm_error = torch.sqrt(t2)  # ‖e‖ = √(τ₂)
+    norm_surprise = torch.sqrt(t1 * t2)  # ‖g‖ = √(τ₁ τ₂)
     norm_state = torch.sqrt(W.square().sum(-2).sum(-1))  # ‖A‖ = ‖W‖
     return o, W, loss, norm_error, norm_surprise, norm_state
 

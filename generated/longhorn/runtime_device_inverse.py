@@ -6,7 +6,7 @@ from __future__ import annotations
 import triton
 import triton.language as tl
 
-from .runtime_device_products import exact_dot
+from .runtime_device_products import exact_dot, nearest
 
 
 @triton.jit
@@ -15,7 +15,9 @@ def inverse(L, r, LEVELS: tl.constexpr, DOT: tl.constexpr):
 
     Inverted blocks on the diagonal are doubled: X ← X − X L[w] X, where L[w] joins neighbouring blocks of width w = 2^level. This is
     stable for keys that point the same way; the product of I + (−L)^(2^i) is not. Where DOT is narrower than float32, the products are of
-    bfloat16, and one step X ← X + X (I − (I + L) X), its bracket to twice as many digits, leaves an error below that of tf32.
+    bfloat16. Their relative error reaches 0.1 where surprises that momentum adds up meet keys at cosine .9, or steps that mirror memories;
+    one step X ← X (I + E + E²) with E = I − (I + L) X, computed to twice as many digits, leaves an error near that of tf32, to which the
+    result is rounded.
     """
     row, column = r[:, None], r[None, :]
     one, apart = tl.where(row == column, 1.0, 0.0), row ^ column
@@ -32,4 +34,5 @@ def inverse(L, r, LEVELS: tl.constexpr, DOT: tl.constexpr):
         X = tl.dot(tl.dot(Y, tl.where(apart >> level == 1, high, 0.0)).to(tl.bfloat16), Y, X)
     Y = X.to(tl.bfloat16)
     error = tl.dot(high, Y, tl.dot(low, Y, one - Y.to(tl.float32)))
-    return tl.dot(Y, error.to(tl.bfloat16), Y.to(tl.float32))
+    E = error.to(tl.bfloat16)
+    return nearest(tl.dot(Y, tl.dot(E, E, error).to(tl.bfloat16), Y.to(tl.float32)))

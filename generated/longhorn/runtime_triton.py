@@ -1,5 +1,5 @@
 # mypy: disable-error-code="import-not-found, import-untyped"
-"""Whether Triton can be used in this process, the reason where it cannot, and the error of kernels that no launch can start."""
+"""The availability of Triton in this process, the reason where it cannot be used, and the error of kernels that no launch can start."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ class CannotLaunch(RuntimeError):
 
 
 class TooLarge(CannotLaunch):
-    """A state of these widths does not fit what kernels hold at once."""
+    """A state of these widths is larger than kernels hold at once."""
 
 
 def why_no_triton() -> str:

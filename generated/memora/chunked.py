@@ -73,11 +73,11 @@ def chunk(
     G_end = eta * torch.exp(sum_after(decay_alpha, -1))  # G[C]_t = η_t exp(Σ_{l>t} log α_l)
 
     # the surprises of all tokens
-    t1 = torch.exp(W1_start - W1_start.amax(-2)[..., None, :])  # t₁ = exp(A₁[start] − max_K(A₁[start]))
+    t1 = torch.exp(W1_start - W1_start.amax(-2)[..., None, :])  # τ₁ = exp(A₁[start] − max_K(A₁[start]))
     W1_measured = 16 / t1.sum(-2)[..., None, :] * t1  # W₁[start] = 16 softmax_K(A₁[start])
     z1 = k @ W1_measured  # z₁_t = k_t W₁[start]
     h1 = functional.gelu(z1)  # h₁_t = gelu(z₁_t)
-    t2 = torch.exp(W2_start - W2_start.amax(-2)[..., None, :])  # t₂ = exp(A₂[start] − max_N(A₂[start]))
+    t2 = torch.exp(W2_start - W2_start.amax(-2)[..., None, :])  # τ₂ = exp(A₂[start] − max_N(A₂[start]))
     W2_measured = 16 / t2.sum(-2)[..., None, :] * t2  # W₂[start] = 16 softmax_N(A₂[start])
     f = h1 @ W2_measured  # f_t = h₁_t W₂[start]
     mean = f.sum(-1) / dim_v  # f̄_t = mean(f_t)
@@ -87,19 +87,19 @@ def chunk(
     u = ln_weight[..., None, :] * normal + ln_bias[..., None, :] + k  # u_t = ln_weight · f̂_t + ln_bias + k_t
     e = u - v  # e_t = u_t − v_t
     du = 2 * e  # ∂ℓ/∂u_t = 2 e_t
-    t3 = ln_weight[..., None, :] * du  # t₃_t = ∂ℓ/∂u_t · ln_weight
+    t3 = ln_weight[..., None, :] * du  # τ₃_t = ∂ℓ/∂u_t · ln_weight
     t4 = rstd[..., None] * t3 - (normal * t3).sum(-1)[..., None] * rstd[..., None] / dim_v * normal
-    d2 = t4 - t4.sum(-1)[..., None] / dim_v  # d₂_t = t₄_t − mean(t₄_t)
+    d2 = t4 - t4.sum(-1)[..., None] / dim_v  # d₂_t = τ₄_t − mean(τ₄_t)
     d1 = d2 @ W2_measured.mT * gelu_slope(z1)  # d₁_t = (d₂_t W₂[start]ᵀ) · gelu′(z₁_t)
 
     # the memory at the queries
     A1_t = beta[..., None, None] * W1[..., None, :, :] - torch.einsum("...cj,...jkn->...ckn", G, k[..., None] * d1[..., None, :])
-    t5 = torch.exp(A1_t - A1_t.amax(-2)[..., None, :])  # t₅_t = exp(A₁_t − max_K(A₁_t))
+    t5 = torch.exp(A1_t - A1_t.amax(-2)[..., None, :])  # τ₅_t = exp(A₁_t − max_K(A₁_t))
     W1_t = 16 / t5.sum(-2)[..., None, :] * t5  # W₁_t = 16 softmax_K(A₁_t)
     read_z1 = torch.einsum("...ck,...ckn->...cn", q, W1_t)  # z₁[q]_t = q_t W₁_t
     read_h1 = functional.gelu(read_z1)  # h₁[q]_t = gelu(z₁[q]_t)
     A2_t = beta[..., None, None] * W2[..., None, :, :] - torch.einsum("...cj,...jnv->...cnv", G, h1[..., None] * d2[..., None, :])
-    t6 = torch.exp(A2_t - A2_t.amax(-2)[..., None, :])  # t₆_t = exp(A₂_t − max_N(A₂_t))
+    t6 = torch.exp(A2_t - A2_t.amax(-2)[..., None, :])  # τ₆_t = exp(A₂_t − max_N(A₂_t))
     W2_t = 16 / t6.sum(-2)[..., None, :] * t6  # W₂_t = 16 softmax_N(A₂_t)
     read_f = torch.einsum("...cn,...cnv->...cv", read_h1, W2_t)  # f[q]_t = h₁[q]_t W₂_t
     read_mean = read_f.sum(-1) / dim_v  # f̄[q]_t = mean(f[q]_t)

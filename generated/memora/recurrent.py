@@ -20,9 +20,9 @@ the memory at the key
 the surprise, by reverse mode
   e = u − v
   ∂ℓ/∂u = 2 e
-  t₃ = ∂ℓ/∂u · ln_weight
-  t₄ = ρ t₃ − mean(t₃ · f̃) ρ³ f̃
-  d₂ = t₄ − mean(t₄)
+  τ₃ = ∂ℓ/∂u · ln_weight
+  τ₄ = ρ τ₃ − mean(τ₃ · f̃) ρ³ f̃
+  d₂ = τ₄ − mean(τ₄)
   d₁ = (d₂ W₂[start]ᵀ) · gelu′(z₁)
 
 momentum, retention and mirror map
@@ -95,7 +95,7 @@ def trace_memora(
     cu_seqlens: Tensor | None = None,
     backend: str = "auto",
 ) -> Trace:
-    """What the memory experiences at every token, for the same arguments."""
+    """The measures of the memory at every token, for the same arguments."""
     return _FORM.trace(
         {"q": q, "k": k, "v": v, "log_alpha": log_alpha, "eta": eta},
         {"ln_weight": ln_weight, "ln_bias": ln_bias},
@@ -123,7 +123,7 @@ def step(
     alpha = torch.exp(log_alpha.clamp(min=-60))  # α = exp(max(−60, log_alpha))
 
     # momentum, retention and mirror map
-    t1 = torch.exp(A1_start - A1_start.amax(-2)[..., None, :])  # t₁ = exp(A₁[start] − max_K(A₁[start]))
+    t1 = torch.exp(A1_start - A1_start.amax(-2)[..., None, :])  # τ₁ = exp(A₁[start] − max_K(A₁[start]))
     W1_start = 16 / t1.sum(-2)[..., None, :] * t1  # W₁[start] = 16 softmax_K(A₁[start])
 
     # the memory at the key
@@ -131,7 +131,7 @@ def step(
     h1 = functional.gelu(z1)  # h₁ = gelu(z₁)
 
     # momentum, retention and mirror map
-    t2 = torch.exp(A2_start - A2_start.amax(-2)[..., None, :])  # t₂ = exp(A₂[start] − max_N(A₂[start]))
+    t2 = torch.exp(A2_start - A2_start.amax(-2)[..., None, :])  # τ₂ = exp(A₂[start] − max_N(A₂[start]))
     W2_start = 16 / t2.sum(-2)[..., None, :] * t2  # W₂[start] = 16 softmax_N(A₂[start])
 
     # the memory at the key
@@ -145,17 +145,17 @@ def step(
     # the surprise, by reverse mode
     e = u - v  # e = u − v
     du = 2 * e  # ∂ℓ/∂u = 2 e
-    t3 = du * ln_weight  # t₃ = ∂ℓ/∂u · ln_weight
-    t4 = rstd[..., None] * t3 - (normal * t3).sum(-1)[..., None] * rstd[..., None] / dim_v * normal  # t₄ = ρ t₃ − mean(f̂ · t₃) ρ f̂
-    d2 = t4 - t4.sum(-1)[..., None] / dim_v  # d₂ = t₄ − mean(t₄)
+    t3 = du * ln_weight  # τ₃ = ∂ℓ/∂u · ln_weight
+    t4 = rstd[..., None] * t3 - (normal * t3).sum(-1)[..., None] * rstd[..., None] / dim_v * normal  # τ₄ = ρ τ₃ − mean(f̂ · τ₃) ρ f̂
+    d2 = t4 - t4.sum(-1)[..., None] / dim_v  # d₂ = τ₄ − mean(τ₄)
     d1 = torch.einsum("...v,...nv->...n", d2, W2_start) * gelu_slope(z1)  # d₁ = (d₂ W₂[start]ᵀ) · gelu′(z₁)
 
     # momentum, retention and mirror map
     A1 = alpha[..., None, None] * A1_prev - eta[..., None, None] * d1[..., None, :] * k[..., None]  # A₁ = α A₁[t−1] − η kᵀ ⊗ d₁
-    t5 = torch.exp(A1 - A1.amax(-2)[..., None, :])  # t₅ = exp(A₁ − max_K(A₁))
+    t5 = torch.exp(A1 - A1.amax(-2)[..., None, :])  # τ₅ = exp(A₁ − max_K(A₁))
     W1 = 16 / t5.sum(-2)[..., None, :] * t5  # W₁ = 16 softmax_K(A₁)
     A2 = alpha[..., None, None] * A2_prev - eta[..., None, None] * d2[..., None, :] * h1[..., None]  # A₂ = α A₂[t−1] − η h₁ᵀ ⊗ d₂
-    t6 = torch.exp(A2 - A2.amax(-2)[..., None, :])  # t₆ = exp(A₂ − max_N(A₂))
+    t6 = torch.exp(A2 - A2.amax(-2)[..., None, :])  # τ₆ = exp(A₂ − max_N(A₂))
     W2 = 16 / t6.sum(-2)[..., None, :] * t6  # W₂ = 16 softmax_N(A₂)
 
     # the memory at the query

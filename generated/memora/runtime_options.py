@@ -21,12 +21,12 @@ def asked_backend(backend: str) -> str:
 
 
 def check_flag(name: str, value: object) -> None:
-    """Raises ValueError for what is neither True nor False."""
+    """Raises ValueError for a value that is neither True nor False."""
     if not isinstance(value, bool):
         raise ValueError(f"{name}: expected True or False, got {value!r}")
 
 
 def check_tile(tile: object) -> None:
-    """Raises ValueError for what is no number of tokens."""
+    """Raises ValueError for a value that is no number of tokens."""
     if not isinstance(tile, int) or isinstance(tile, bool) or tile < 1:
         raise ValueError(f"tile: expected at least one token, got {tile!r}")

@@ -1,4 +1,4 @@
-"""One tensor of an argument: what kind it is, its axes, and where it lies."""
+"""One tensor of an argument: its type, its axes, and its device."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ def wide_type(dtype: torch.dtype) -> torch.dtype:
 
 
 def is_dense(x: object) -> bool:
-    """Whether x is a tensor with one shape, all of whose entries are in memory."""
+    """True if x is a tensor with one shape, all of whose entries are in memory."""
     return isinstance(x, Tensor) and not x.is_nested and x.layout == torch.strided
 
 

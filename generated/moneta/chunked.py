@@ -70,8 +70,8 @@ def chunk(
     beta = torch.exp(decay_alpha.cumsum(-1))  # β_t = exp(Σ_{l≤t} log α_l)
     D_alpha = torch.exp(segment_sums(decay_alpha)).tril()  # Λ[α]_tj = [j ≤ t] exp(Σ_{j<l≤t} log α_l)
     G = eta[..., None, :] * D_alpha  # G_tj = Λ[α]_tj η_j
-    t4 = decay_alpha.sum(-1)  # t₄ = Σ_l log α_l
-    beta_end = torch.exp(t4)  # β[C] = exp(t₄)
+    t4 = decay_alpha.sum(-1)  # τ₄ = Σ_l log α_l
+    beta_end = torch.exp(t4)  # β[C] = exp(τ₄)
     G_end = eta * torch.exp(sum_after(decay_alpha, -1))  # G[C]_t = η_t exp(Σ_{l>t} log α_l)
 
     # the surprises of all tokens
@@ -87,15 +87,15 @@ def chunk(
     u = ln_weight[..., None, :] * normal + ln_bias[..., None, :] + k  # u_t = ln_weight · f̂_t + ln_bias + k_t
     e = u - v  # e_t = u_t − v_t
     du = 3 * (e.square() + 1e-06) * torch.tanh(10 * e)  # ∂ℓ/∂u_t = 3 (e_t² + 1e-06) · tanh(10 e_t)
-    t2 = ln_weight[..., None, :] * du  # t₂_t = ∂ℓ/∂u_t · ln_weight
+    t2 = ln_weight[..., None, :] * du  # τ₂_t = ∂ℓ/∂u_t · ln_weight
     t3 = rstd[..., None] * t2 - (normal * t2).sum(-1)[..., None] * rstd[..., None] / dim_v * normal
-    d2 = t3 - t3.sum(-1)[..., None] / dim_v  # d₂_t = t₃_t − mean(t₃_t)
+    d2 = t3 - t3.sum(-1)[..., None] / dim_v  # d₂_t = τ₃_t − mean(τ₃_t)
     d1 = d2 @ W2_measured.mT * gelu_slope(z1)  # d₁_t = (d₂_t W₂[start]ᵀ) · gelu′(z₁_t)
 
     # the memory at the queries
-    t1 = torch.exp(log_beta)  # t₁ = exp(log_beta[0])
-    W1_path = t1[..., None, None] * (W1_measured - W1_start) + W1  # W₁[0] = t₁ (W₁[start] − A₁[start]) + A₁[0]
-    W2_path = t1[..., None, None] * (W2_measured - W2_start) + W2  # W₂[0] = t₁ (W₂[start] − A₂[start]) + A₂[0]
+    t1 = torch.exp(log_beta)  # τ₁ = exp(log_beta[0])
+    W1_path = t1[..., None, None] * (W1_measured - W1_start) + W1  # W₁[0] = τ₁ (W₁[start] − A₁[start]) + A₁[0]
+    W2_path = t1[..., None, None] * (W2_measured - W2_start) + W2  # W₂[0] = τ₁ (W₂[start] − A₂[start]) + A₂[0]
     P1 = G * (q @ k.mT)  # P₁_tj = G_tj (q_t k_jᵀ)
     read_z1 = beta[..., None] * (q @ W1_path) - P1 @ d1  # z₁[q]_t = β_t (q_t W₁[0]) − Σ_j P₁_tj d₁_j
     read_h1 = functional.gelu(read_z1)  # h₁[q]_t = gelu(z₁[q]_t)
@@ -110,7 +110,7 @@ def chunk(
     # the state behind the tile
     W1_next = beta_end[..., None, None] * W1 - k.mT @ (G_end[..., None] * d1)  # A₁[C] = β[C] A₁[0] − Σ_j k_jᵀ ⊗ (G[C]_j d₁_j)
     W2_next = beta_end[..., None, None] * W2 - h1.mT @ (G_end[..., None] * d2)  # A₂[C] = β[C] A₂[0] − Σ_j h₁_jᵀ ⊗ (G[C]_j d₂_j)
-    log_beta_next = t4 + log_beta  # log β[C] = t₄ + log_beta[0]
+    log_beta_next = t4 + log_beta  # log β[C] = τ₄ + log_beta[0]
     return o, W1_next, W2_next, log_beta_next
 
 

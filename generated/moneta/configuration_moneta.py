@@ -8,7 +8,7 @@ from .runtime_configuration import MemoryConfig
 
 
 class MonetaConfig(MemoryConfig):
-    """Every field has a default: that of the spec. The code of the package has the digest 459d1b8a5b92."""
+    """Every field has a default: that of the spec. The code of the package has the digest bbb6e9b47325."""
 
     model_type = "miras_moneta"
 

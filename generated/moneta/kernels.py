@@ -132,15 +132,15 @@ def main(
         k = load_rows(k_ptr, at_row, row, here, at_k, K)
 
         # the surprises of all tokens
-        t2 = tl.sum(W2_start * W2_start * W2_start * W2_start)  # t₂ = Σ_VN A₂[start]⁴
+        t2 = tl.sum(W2_start * W2_start * W2_start * W2_start)  # τ₂ = Σ_VN A₂[start]⁴
         store_number(t2_ptr, index * H + h, t2)
-        Power0_t2 = power0(t2, -0.5)  # Power0·t₂ = 1 / √(t₂)
-        t1 = tl.sum(W1_start * W1_start * W1_start * W1_start)  # t₁ = Σ_KN A₁[start]⁴
+        Power0_t2 = power0(t2, -0.5)  # Power0·τ₂ = 1 / √(τ₂)
+        t1 = tl.sum(W1_start * W1_start * W1_start * W1_start)  # τ₁ = Σ_KN A₁[start]⁴
         store_number(t1_ptr, index * H + h, t1)
-        z1 = power0(t1, -0.5) * dot_apart(k, W1_start, DOT, T)  # z₁_t = (1 / √(t₁)) (k_t A₁[start])
+        z1 = power0(t1, -0.5) * dot_apart(k, W1_start, DOT, T)  # z₁_t = (1 / √(τ₁)) (k_t A₁[start])
         h1 = gelu(z1)  # h₁_t = gelu(z₁_t)
         v = load_rows(v_ptr, at_row, row, here, at_v, V)
-        f = Power0_t2 * dot_apart(h1, W2_start, DOT, T)  # f_t = Power0·t₂ (h₁_t A₂[start])
+        f = Power0_t2 * dot_apart(h1, W2_start, DOT, T)  # f_t = Power0·τ₂ (h₁_t A₂[start])
         mean = tl.sum(f, 1) / V  # f̄_t = mean(f_t)
         centred = f - mean[:, None]  # f̃_t = f_t − f̄_t
         centred_squared = tl.sum(tl.where((at_v < V)[None, :], centred * centred, 0.0), 1)
@@ -158,7 +158,7 @@ def main(
         )  # fmt: skip
         d2 = rstd_ln_weight_du_and_more - tl.sum(tl.where((at_v < V)[None, :], rstd_ln_weight_du_and_more, 0.0), 1)[:, None] / V
         k = load_rows(k_ptr, at_row, row, here, at_k, K)
-        d1 = Power0_t2 * dot_apart_nt(d2, W2_start, DOT, T) * gelu_slope(z1)  # d₁_t = Power0·t₂ (d₂_t A₂[start]ᵀ) · gelu′(z₁_t)
+        d1 = Power0_t2 * dot_apart_nt(d2, W2_start, DOT, T) * gelu_slope(z1)  # d₁_t = Power0·τ₂ (d₂_t A₂[start]ᵀ) · gelu′(z₁_t)
 
         # decays, and the weights of surprises
         decay_alpha = tl.maximum(-60.0, log_alpha)  # log α_t = max(−60, log_alpha_t)
@@ -207,8 +207,8 @@ def main_wide(
         t = base + i * C
         here = (r >= first - t) & (r < tl.minimum(C, end - t))
         at_row, row = t * H + h, r * H + zero
-        t1 = tl.zeros([], tl.float32)  # t₁ = Σ_KN A₁[start]⁴
-        t2 = tl.zeros([], tl.float32)  # t₂ = Σ_VN A₂[start]⁴
+        t1 = tl.zeros([], tl.float32)  # τ₁ = Σ_KN A₁[start]⁴
+        t2 = tl.zeros([], tl.float32)  # τ₂ = Σ_VN A₂[start]⁴
         for b in tl.range(tl.cdiv(N, BN), disable_licm=True):
             at_n = b * BN + tl.arange(0, BN)
             W2 = load_tile(W2_next_ptr, n * H + h, at_n, at_v, N, V).to(tl.float32)
@@ -228,13 +228,13 @@ def main_wide(
             W1 = load_tile(W1_next_ptr, n * H + h, at_k, at_n, K, N).to(tl.float32)
             W1_start = load_tile(W1_start_ptr, n * H + h, at_k, at_n, K, N) if GRID == "resumed" else W1
             k = load_rows(k_ptr, at_row, row, here, at_k, K)
-            z1 = Power0_t1 * dot_apart(k, W1_start, DOT, T)  # z₁_t = (1 / √(t₁)) (k_t A₁[start])
+            z1 = Power0_t1 * dot_apart(k, W1_start, DOT, T)  # z₁_t = (1 / √(τ₁)) (k_t A₁[start])
             h1 = gelu(z1)  # h₁_t = gelu(z₁_t)
             h1_W2_start += dot_apart(h1, W2_start, DOT, T)
 
         # the surprises of all tokens
-        Power0_t2 = power0(t2, -0.5)  # Power0·t₂ = 1 / √(t₂)
-        f = Power0_t2 * h1_W2_start  # f_t = Power0·t₂ (h₁_t A₂[start])
+        Power0_t2 = power0(t2, -0.5)  # Power0·τ₂ = 1 / √(τ₂)
+        f = Power0_t2 * h1_W2_start  # f_t = Power0·τ₂ (h₁_t A₂[start])
         mean = tl.sum(f, 1) / V  # f̄_t = mean(f_t)
         k = load_rows(k_ptr, at_row, row, here, at_k, K)
         centred = f - mean[:, None]  # f̃_t = f_t − f̄_t
@@ -271,8 +271,8 @@ def main_wide(
                 store_tile(W1_at_ptr, index * H + h, at_k + zero, at_n, K, N, W1)
             if i == tiles - 1:
                 store_tile(W1_last_ptr, n * H + h, at_k, at_n, K, N, W1)
-            z1 = Power0_t1 * dot_apart(k, W1_start, DOT, T)  # z₁_t = (1 / √(t₁)) (k_t A₁[start])
-            d1 = Power0_t2 * dot_apart_nt(d2, W2_start, DOT, T) * gelu_slope(z1)  # d₁_t = Power0·t₂ (d₂_t A₂[start]ᵀ) · gelu′(z₁_t)
+            z1 = Power0_t1 * dot_apart(k, W1_start, DOT, T)  # z₁_t = (1 / √(τ₁)) (k_t A₁[start])
+            d1 = Power0_t2 * dot_apart_nt(d2, W2_start, DOT, T) * gelu_slope(z1)  # d₁_t = Power0·τ₂ (d₂_t A₂[start]ᵀ) · gelu′(z₁_t)
             W1_next = beta_end * W1 - dot_tn(k, G_end[:, None] * d1, DOT)  # A₁[C] = β[C] A₁[0] − Σ_j k_jᵀ ⊗ (G[C]_j d₁_j)
             tl.debug_barrier()
             store_tile(W1_next_ptr, n * H + h, at_k, at_n, K, N, W1_next)
@@ -319,22 +319,22 @@ def read(
     t1 = load_number(t1_ptr, index * H + h)
     log_beta = load_number(log_beta_ptr, n * H + h) if GRID == "resumed" else tl.full([], 0, tl.float32)
     exp_log_beta = exp(log_beta)  # exp·log_beta[0] = exp(log_beta[0])
-    W1_measured = power0(t1, -0.5) * W1_start.to(tl.float32)  # W₁[start] = A₁[start] / √(t₁)
+    W1_measured = power0(t1, -0.5) * W1_start.to(tl.float32)  # W₁[start] = A₁[start] / √(τ₁)
     log_alpha = load_numbers(log_alpha_ptr, at_row, row, here)
     W1_path = (exp_log_beta * (W1_measured - W1_start.to(tl.float32)) + W1.to(tl.float32)).to(DOT)
-    W2_measured = power0(t2, -0.5) * W2_start.to(tl.float32)  # W₂[start] = A₂[start] / √(t₂)
+    W2_measured = power0(t2, -0.5) * W2_start.to(tl.float32)  # W₂[start] = A₂[start] / √(τ₂)
     W2_path = (exp_log_beta * (W2_measured - W2_start.to(tl.float32)) + W2.to(tl.float32)).to(DOT)
     G = load_tile(G_ptr, index * H + h, r, r, C, C)
     q = load_rows(q_ptr, at_row, row, here, at_k, K)
-    z1 = power0(t1, -0.5) * dot(k, W1_start, DOT)  # z₁_t = (1 / √(t₁)) (k_t A₁[start])
-    Power0_t2 = power0(t2, -0.5)  # Power0·t₂ = 1 / √(t₂)
+    z1 = power0(t1, -0.5) * dot(k, W1_start, DOT)  # z₁_t = (1 / √(τ₁)) (k_t A₁[start])
+    Power0_t2 = power0(t2, -0.5)  # Power0·τ₂ = 1 / √(τ₂)
     d2 = load_tile(d2_ptr, index * H + h, r, at_v, C, V)
     W2 = load_tile(W2_at_ptr, index * H + h, at_n, at_v, N, V)
     W2_start = load_tile(W2_start_ptr, n * H + h, at_n, at_v, N, V) if GRID == "resumed" else W2
     P1 = (G.to(tl.float32) * dot_nt(q, k, DOT)).to(DOT)  # P₁_tj = G_tj (q_t k_jᵀ)
     decay_alpha = tl.maximum(-60.0, log_alpha)  # log α_t = max(−60, log_alpha_t)
     beta = exp(tl.cumsum(decay_alpha, 0))  # β_t = exp(Σ_{l≤t} log α_l)
-    d1 = Power0_t2 * dot_nt(d2, W2_start, DOT) * gelu_slope(z1)  # d₁_t = Power0·t₂ (d₂_t A₂[start]ᵀ) · gelu′(z₁_t)
+    d1 = Power0_t2 * dot_nt(d2, W2_start, DOT) * gelu_slope(z1)  # d₁_t = Power0·τ₂ (d₂_t A₂[start]ᵀ) · gelu′(z₁_t)
     G = load_tile(G_ptr, index * H + h, r, r, C, C)
     read_z1 = beta[:, None] * dot(q, W1_path, DOT) - dot(P1, d1, DOT)  # z₁[q]_t = β_t (q_t W₁[0]) − Σ_j P₁_tj d₁_j
     read_h1 = (gelu(read_z1)).to(DOT)  # h₁[q]_t = gelu(z₁[q]_t)
@@ -388,7 +388,7 @@ def read_wide(
     k = load_rows(k_ptr, at_row, row, here, at_k, K)
     q = load_rows(q_ptr, at_row, row, here, at_k, K)
     P1 = (G.to(tl.float32) * dot_nt(q, k, DOT)).to(DOT)  # P₁_tj = G_tj (q_t k_jᵀ)
-    Power0_t2 = power0(t2, -0.5)  # Power0·t₂ = 1 / √(t₂)
+    Power0_t2 = power0(t2, -0.5)  # Power0·τ₂ = 1 / √(τ₂)
     Power0_t1 = power0(t1, -0.5)
     read_h1_W2_path = tl.zeros([BC, BV], tl.float32)
     read_h1_h1 = tl.zeros([BC, BC], tl.float32)
@@ -397,17 +397,17 @@ def read_wide(
         W1 = load_tile(W1_at_ptr, index * H + h, at_k, at_n, K, N)
         W1_start = load_tile(W1_start_ptr, n * H + h, at_k, at_n, K, N) if GRID == "resumed" else W1
         q = load_rows(q_ptr, at_row, row, here, at_k, K)
-        W1_measured = power0(t1, -0.5) * W1_start.to(tl.float32)  # W₁[start] = A₁[start] / √(t₁)
+        W1_measured = power0(t1, -0.5) * W1_start.to(tl.float32)  # W₁[start] = A₁[start] / √(τ₁)
         W1_path = (exp_log_beta * (W1_measured - W1_start.to(tl.float32)) + W1.to(tl.float32)).to(DOT)
         d2 = load_tile(d2_ptr, index * H + h, r, at_v, C, V)
         k = load_rows(k_ptr, at_row, row, here, at_k, K)
         W2 = load_tile(W2_at_ptr, index * H + h, at_n, at_v, N, V)
         W2_start = load_tile(W2_start_ptr, n * H + h, at_n, at_v, N, V) if GRID == "resumed" else W2
-        z1 = Power0_t1 * dot(k, W1_start, DOT)  # z₁_t = (1 / √(t₁)) (k_t A₁[start])
-        d1 = Power0_t2 * dot_nt(d2, W2_start, DOT) * gelu_slope(z1)  # d₁_t = Power0·t₂ (d₂_t A₂[start]ᵀ) · gelu′(z₁_t)
+        z1 = Power0_t1 * dot(k, W1_start, DOT)  # z₁_t = (1 / √(τ₁)) (k_t A₁[start])
+        d1 = Power0_t2 * dot_nt(d2, W2_start, DOT) * gelu_slope(z1)  # d₁_t = Power0·τ₂ (d₂_t A₂[start]ᵀ) · gelu′(z₁_t)
         read_z1 = beta[:, None] * dot(q, W1_path, DOT) - dot(P1, d1, DOT)  # z₁[q]_t = β_t (q_t W₁[0]) − Σ_j P₁_tj d₁_j
         read_h1 = (gelu(read_z1)).to(DOT)  # h₁[q]_t = gelu(z₁[q]_t)
-        W2_measured = power0(t2, -0.5) * W2_start.to(tl.float32)  # W₂[start] = A₂[start] / √(t₂)
+        W2_measured = power0(t2, -0.5) * W2_start.to(tl.float32)  # W₂[start] = A₂[start] / √(τ₂)
         W2_path = (exp_log_beta * (W2_measured - W2_start.to(tl.float32)) + W2.to(tl.float32)).to(DOT)
         read_h1_W2_path += dot(read_h1, W2_path, DOT)
         h1 = gelu(z1)  # h₁_t = gelu(z₁_t)
@@ -461,22 +461,22 @@ def pre(
     t1 = load_number(t1_ptr, index * H + h)
 
     # the surprises of all tokens
-    Power0_t1 = power0(t1, -0.5)  # Power0·t₁ = 1 / √(t₁)
+    Power0_t1 = power0(t1, -0.5)  # Power0·τ₁ = 1 / √(τ₁)
     k = load_rows(k_ptr, at_row, row, here, at_k, K)
     W1 = load_tile(W1_at_ptr, index * H + h, at_k, at_n, K, N)
     W1_start = load_tile(W1_start_ptr, n * H + h, at_k, at_n, K, N) if GRID == "resumed" else W1
-    z1 = Power0_t1 * dot(k, W1_start, DOT)  # z₁_t = Power0·t₁ (k_t A₁[start])
+    z1 = Power0_t1 * dot(k, W1_start, DOT)  # z₁_t = Power0·τ₁ (k_t A₁[start])
     store_tile(z1_ptr, own * H + h, r, at_n, C, N, z1)
-    Power0_t2 = power0(t2, -0.5)  # Power0·t₂ = 1 / √(t₂)
+    Power0_t2 = power0(t2, -0.5)  # Power0·τ₂ = 1 / √(τ₂)
     W2 = load_tile(W2_at_ptr, index * H + h, at_n, at_v, N, V)
     W2_start = load_tile(W2_start_ptr, n * H + h, at_n, at_v, N, V) if GRID == "resumed" else W2
     d2 = load_tile(d2_ptr, index * H + h, r, at_v, C, V)
-    Power0_t2_d2_W2_start = Power0_t2 * dot_nt(d2, W2_start, DOT)  # Power0·t₂·d₂·A₂[start]_t = Power0·t₂ (d₂_t A₂[start]ᵀ)
+    Power0_t2_d2_W2_start = Power0_t2 * dot_nt(d2, W2_start, DOT)  # Power0·τ₂·d₂·A₂[start]_t = Power0·τ₂ (d₂_t A₂[start]ᵀ)
     store_tile(Power0_t2_d2_W2_start_ptr, own * H + h, r, at_n, C, N, Power0_t2_d2_W2_start)
-    d1 = Power0_t2_d2_W2_start * gelu_slope(z1)  # d₁_t = Power0·t₂·d₂·A₂[start]_t · gelu′(z₁_t)
+    d1 = Power0_t2_d2_W2_start * gelu_slope(z1)  # d₁_t = Power0·τ₂·d₂·A₂[start]_t · gelu′(z₁_t)
     h1 = gelu(z1)  # h₁_t = gelu(z₁_t)
     store_tile(h1_ptr, own * H + h, r, at_n, C, N, h1)
-    f = Power0_t2 * dot(h1, W2_start, DOT)  # f_t = Power0·t₂ (h₁_t A₂[start])
+    f = Power0_t2 * dot(h1, W2_start, DOT)  # f_t = Power0·τ₂ (h₁_t A₂[start])
     mean = tl.sum(f, 1) / V  # f̄_t = mean(f_t)
     centred = f - mean[:, None]  # f̃_t = f_t − f̄_t
     store_tile(centred_ptr, own * H + h, r, at_v, C, V, centred)
@@ -496,7 +496,7 @@ def pre(
     W2 = load_tile(W2_at_ptr, index * H + h, at_n, at_v, N, V)
     W2_start = load_tile(W2_start_ptr, n * H + h, at_n, at_v, N, V) if GRID == "resumed" else W2
     exp_log_beta = exp(log_beta)  # exp·log_beta[0] = exp(log_beta[0])
-    W2_measured = power0(t2, -0.5) * W2_start.to(tl.float32)  # W₂[start] = A₂[start] / √(t₂)
+    W2_measured = power0(t2, -0.5) * W2_start.to(tl.float32)  # W₂[start] = A₂[start] / √(τ₂)
     W2_path = (exp_log_beta * (W2_measured - W2_start.to(tl.float32)) + W2.to(tl.float32)).to(DOT)
     eta = load_numbers(eta_ptr, at_row, row, here)
     decay_alpha = tl.maximum(-60.0, log_alpha)  # log α_t = max(−60, log_alpha_t)
@@ -504,7 +504,7 @@ def pre(
     W1 = load_tile(W1_at_ptr, index * H + h, at_k, at_n, K, N)
     W1_start = load_tile(W1_start_ptr, n * H + h, at_k, at_n, K, N) if GRID == "resumed" else W1
     q = load_rows(q_ptr, at_row, row, here, at_k, K)
-    W1_measured = power0(t1, -0.5) * W1_start.to(tl.float32)  # W₁[start] = A₁[start] / √(t₁)
+    W1_measured = power0(t1, -0.5) * W1_start.to(tl.float32)  # W₁[start] = A₁[start] / √(τ₁)
     W1_path = (exp_log_beta * (W1_measured - W1_start.to(tl.float32)) + W1.to(tl.float32)).to(DOT)
     k = load_rows(k_ptr, at_row, row, here, at_k, K)
     q_W1_path = dot(q, W1_path, DOT)  # q·W₁[0]_t = q_t W₁[0]
@@ -647,8 +647,8 @@ def pre_wide(
     q_k = dot_nt(q, k, DOT)  # q·k_tj = q_t k_jᵀ
     P1 = (G * q_k).to(DOT)  # P₁_tj = G_tj q·k_tj
     log_beta = load_number(log_beta_ptr, n * H + h) if GRID == "resumed" else tl.full([], 0, tl.float32)
-    Power0_t2 = power0(t2, -0.5)  # Power0·t₂ = 1 / √(t₂)
-    Power0_t1 = power0(t1, -0.5)  # Power0·t₁ = 1 / √(t₁)
+    Power0_t2 = power0(t2, -0.5)  # Power0·τ₂ = 1 / √(τ₂)
+    Power0_t1 = power0(t1, -0.5)  # Power0·τ₁ = 1 / √(τ₁)
     exp_log_beta = exp(log_beta)  # exp·log_beta[0] = exp(log_beta[0])
     h1_W2_start = tl.zeros([BC, BV], tl.float32)
     read_h1_W2_path = tl.zeros([BC, BV], tl.float32)  # h₁[q]·W₂[0]_t = h₁[q]_t W₂[0]
@@ -657,22 +657,22 @@ def pre_wide(
         at_n = b * BN + tl.arange(0, BN)
         W1 = load_tile(W1_at_ptr, index * H + h, at_k, at_n, K, N)
         W1_start = load_tile(W1_start_ptr, n * H + h, at_k, at_n, K, N) if GRID == "resumed" else W1
-        W1_measured = power0(t1, -0.5) * W1_start.to(tl.float32)  # W₁[start] = A₁[start] / √(t₁)
+        W1_measured = power0(t1, -0.5) * W1_start.to(tl.float32)  # W₁[start] = A₁[start] / √(τ₁)
         k = load_rows(k_ptr, at_row, row, here, at_k, K)
         W1_path = (exp_log_beta * (W1_measured - W1_start.to(tl.float32)) + W1.to(tl.float32)).to(DOT)
 
         # the surprises of all tokens
-        z1 = Power0_t1 * dot(k, W1_start, DOT)  # z₁_t = Power0·t₁ (k_t A₁[start])
+        z1 = Power0_t1 * dot(k, W1_start, DOT)  # z₁_t = Power0·τ₁ (k_t A₁[start])
         store_tile(z1_ptr, own * H + h, r, at_n, C, N, z1)
         W2 = load_tile(W2_at_ptr, index * H + h, at_n, at_v, N, V)
         W2_start = load_tile(W2_start_ptr, n * H + h, at_n, at_v, N, V) if GRID == "resumed" else W2
         d2 = load_tile(d2_ptr, index * H + h, r, at_v, C, V)
-        Power0_t2_d2_W2_start = Power0_t2 * dot_nt(d2, W2_start, DOT)  # Power0·t₂·d₂·A₂[start]_t = Power0·t₂ (d₂_t A₂[start]ᵀ)
+        Power0_t2_d2_W2_start = Power0_t2 * dot_nt(d2, W2_start, DOT)  # Power0·τ₂·d₂·A₂[start]_t = Power0·τ₂ (d₂_t A₂[start]ᵀ)
         store_tile(Power0_t2_d2_W2_start_ptr, own * H + h, r, at_n, C, N, Power0_t2_d2_W2_start)
-        d1 = Power0_t2_d2_W2_start * gelu_slope(z1)  # d₁_t = Power0·t₂·d₂·A₂[start]_t · gelu′(z₁_t)
+        d1 = Power0_t2_d2_W2_start * gelu_slope(z1)  # d₁_t = Power0·τ₂·d₂·A₂[start]_t · gelu′(z₁_t)
         h1 = gelu(z1)  # h₁_t = gelu(z₁_t)
         h1_W2_start += dot(h1, W2_start, DOT)
-        W2_measured = power0(t2, -0.5) * W2_start.to(tl.float32)  # W₂[start] = A₂[start] / √(t₂)
+        W2_measured = power0(t2, -0.5) * W2_start.to(tl.float32)  # W₂[start] = A₂[start] / √(τ₂)
         q = load_rows(q_ptr, at_row, row, here, at_k, K)
 
         # the memory at the queries
@@ -705,7 +705,7 @@ def pre_wide(
     d_read_f = d_read_centred - tl.sum(tl.where((at_v < V)[None, :], d_read_centred, 0.0), 1)[:, None] / V
 
     # the surprises of all tokens
-    f = Power0_t2 * h1_W2_start  # f_t = Power0·t₂ (h₁_t A₂[start])
+    f = Power0_t2 * h1_W2_start  # f_t = Power0·τ₂ (h₁_t A₂[start])
     mean = tl.sum(f, 1) / V  # f̄_t = mean(f_t)
     centred = f - mean[:, None]  # f̃_t = f_t − f̄_t
     store_tile(centred_ptr, own * H + h, r, at_v, C, V, centred)
@@ -757,14 +757,14 @@ def pre_wide(
         d2 = load_tile(d2_ptr, index * H + h, r, at_v, C, V)
 
         # the surprises of all tokens
-        Power0_t2_d2_W2_start = Power0_t2 * dot_nt(d2, W2_start, DOT)  # Power0·t₂·d₂·A₂[start]_t = Power0·t₂ (d₂_t A₂[start]ᵀ)
+        Power0_t2_d2_W2_start = Power0_t2 * dot_nt(d2, W2_start, DOT)  # Power0·τ₂·d₂·A₂[start]_t = Power0·τ₂ (d₂_t A₂[start]ᵀ)
         k = load_rows(k_ptr, at_row, row, here, at_k, K)
         W1 = load_tile(W1_at_ptr, index * H + h, at_k, at_n, K, N)
         W1_start = load_tile(W1_start_ptr, n * H + h, at_k, at_n, K, N) if GRID == "resumed" else W1
-        z1 = Power0_t1 * dot(k, W1_start, DOT)  # z₁_t = Power0·t₁ (k_t A₁[start])
-        d1 = Power0_t2_d2_W2_start * gelu_slope(z1)  # d₁_t = Power0·t₂·d₂·A₂[start]_t · gelu′(z₁_t)
+        z1 = Power0_t1 * dot(k, W1_start, DOT)  # z₁_t = Power0·τ₁ (k_t A₁[start])
+        d1 = Power0_t2_d2_W2_start * gelu_slope(z1)  # d₁_t = Power0·τ₂·d₂·A₂[start]_t · gelu′(z₁_t)
         q = load_rows(q_ptr, at_row, row, here, at_k, K)
-        W1_measured = power0(t1, -0.5) * W1_start.to(tl.float32)  # W₁[start] = A₁[start] / √(t₁)
+        W1_measured = power0(t1, -0.5) * W1_start.to(tl.float32)  # W₁[start] = A₁[start] / √(τ₁)
 
         # the memory at the queries
         W1_path = (exp_log_beta * (W1_measured - W1_start.to(tl.float32)) + W1.to(tl.float32)).to(DOT)
@@ -776,7 +776,7 @@ def pre_wide(
         W2 = load_tile(W2_at_ptr, index * H + h, at_n, at_v, N, V)
         W2_start = load_tile(W2_start_ptr, n * H + h, at_n, at_v, N, V) if GRID == "resumed" else W2
         d_W2_path = dot_tn(read_h1, d_read_h1_W2_path, DOT)  # ∂W₂[0] = Σ_l h₁[q]_lᵀ ⊗ (β_l ∂f[q]_l)
-        W2_measured = power0(t2, -0.5) * W2_start.to(tl.float32)  # W₂[start] = A₂[start] / √(t₂)
+        W2_measured = power0(t2, -0.5) * W2_start.to(tl.float32)  # W₂[start] = A₂[start] / √(τ₂)
         d_t1_from_W2_path += tl.sum(d_W2_path * (W2_measured - W2_start.to(tl.float32)))
         store_tile(d_W2_path_ptr, own * H + h, at_n, at_v, N, V, d_W2_path)
         W2_path = (exp_log_beta * (W2_measured - W2_start.to(tl.float32)) + W2.to(tl.float32)).to(DOT)
@@ -875,14 +875,14 @@ def seq(
         d2 = load_tile(d2_ptr, index * H + h, r + zero, at_v, C, V)
         d_d2_W2_measured_W2_start = dot_apart(d_d2_W2_measured, W2_start, DOT, T)  # ∂d₂·W₂[start]·A₂[start]_t = ∂d₂·W₂[start]_t A₂[start]
         store_tile(d_d2_W2_measured_W2_start_ptr, own * H + h, r + zero, at_v, C, V, d_d2_W2_measured_W2_start)
-        Power0_t2 = power0(t2, -0.5)  # Power0·t₂ = 1 / √(t₂)
+        Power0_t2 = power0(t2, -0.5)  # Power0·τ₂ = 1 / √(τ₂)
         d_d2 = Power0_t2 * d_d2_W2_measured_W2_start + (G_end[:, None] * d_G_end_d2 - P2_d_read_f.to(tl.float32))
-        d_t3 = d_d2 - tl.sum(d_d2, 1)[:, None] / V  # ∂t₃_t = ∂d₂_t − mean(∂d₂_t)
+        d_t3 = d_d2 - tl.sum(d_d2, 1)[:, None] / V  # ∂τ₃_t = ∂d₂_t − mean(∂d₂_t)
         rstd = tl.rsqrt(tl.sum(square(centred.to(tl.float32)), 1) / V + 1e-06)  # ρ_t = 1 / √(mean(f̃_t²) + 1e-06)
 
         # back through the surprises of all tokens
-        d_t2_centred = -tl.sum(d_t3 * centred.to(tl.float32), 1) * (rstd * rstd * rstd) / V  # ∂t₂·f̃_t = −mean(∂t₃_t · f̃_t) ρ_t³
-        d_t2 = rstd[:, None] * d_t3 + d_t2_centred[:, None] * centred.to(tl.float32)  # ∂t₂_t = ρ_t ∂t₃_t + ∂t₂·f̃_t f̃_t
+        d_t2_centred = -tl.sum(d_t3 * centred.to(tl.float32), 1) * (rstd * rstd * rstd) / V  # ∂τ₂·f̃_t = −mean(∂τ₃_t · f̃_t) ρ_t³
+        d_t2 = rstd[:, None] * d_t3 + d_t2_centred[:, None] * centred.to(tl.float32)  # ∂τ₂_t = ρ_t ∂τ₃_t + ∂τ₂·f̃_t f̃_t
         d_e = (
             ln_weight[None, :]
             * d_t2
@@ -1030,16 +1030,16 @@ def seq_wide(
         d_G_end_d2 = -h1_d_W2  # ∂G[C]·d₂_t = −h₁_t d_W2
         centred = load_tile(centred_ptr, own * H + h, r + zero, at_v, C, V)
         store_tile(d_G_end_d2_ptr, own * H + h, r + zero, at_v, C, V, d_G_end_d2)
-        Power0_t2 = power0(t2, -0.5)  # Power0·t₂ = 1 / √(t₂)
+        Power0_t2 = power0(t2, -0.5)  # Power0·τ₂ = 1 / √(τ₂)
         d_d2 = Power0_t2 * d_d2_W2_measured_W2_start + (G_end[:, None] * d_G_end_d2 - P2_d_read_f.to(tl.float32))
         e = load_tile(e_ptr, own * H + h, r + zero, at_v, C, V)
-        d_t3 = d_d2 - tl.sum(d_d2, 1)[:, None] / V  # ∂t₃_t = ∂d₂_t − mean(∂d₂_t)
+        d_t3 = d_d2 - tl.sum(d_d2, 1)[:, None] / V  # ∂τ₃_t = ∂d₂_t − mean(∂d₂_t)
         rstd = tl.rsqrt(tl.sum(square(centred.to(tl.float32)), 1) / V + 1e-06)  # ρ_t = 1 / √(mean(f̃_t²) + 1e-06)
         ln_weight_du = load_tile(ln_weight_du_ptr, own * H + h, r + zero, at_v, C, V)
 
         # back through the surprises of all tokens
-        d_t2_centred = -tl.sum(d_t3 * centred.to(tl.float32), 1) * (rstd * rstd * rstd) / V  # ∂t₂·f̃_t = −mean(∂t₃_t · f̃_t) ρ_t³
-        d_t2 = rstd[:, None] * d_t3 + d_t2_centred[:, None] * centred.to(tl.float32)  # ∂t₂_t = ρ_t ∂t₃_t + ∂t₂·f̃_t f̃_t
+        d_t2_centred = -tl.sum(d_t3 * centred.to(tl.float32), 1) * (rstd * rstd * rstd) / V  # ∂τ₂·f̃_t = −mean(∂τ₃_t · f̃_t) ρ_t³
+        d_t2 = rstd[:, None] * d_t3 + d_t2_centred[:, None] * centred.to(tl.float32)  # ∂τ₂_t = ρ_t ∂τ₃_t + ∂τ₂·f̃_t f̃_t
         d_e = (
             ln_weight[None, :]
             * d_t2
@@ -1223,7 +1223,7 @@ def post(
     G_end = load_row(G_end_ptr, index * H + h, r, C)
 
     # the surprises of all tokens
-    Power0_t2 = power0(t2, -0.5)  # Power0·t₂ = 1 / √(t₂)
+    Power0_t2 = power0(t2, -0.5)  # Power0·τ₂ = 1 / √(τ₂)
     d_ln_weight_early = load_row(d_ln_weight_early_ptr, own * H + h, at_v, V)
     G_end_d_G_end_d2_and_more = (
         Power0_t2 * d_d2_W2_measured_W2_start.to(tl.float32)
@@ -1256,7 +1256,7 @@ def post(
     d_G_end = tl.sum(d_G_end_d2.to(tl.float32) * d2.to(tl.float32), 1) + tl.sum(d_G_end_d1 * d1.to(tl.float32), 1)
     store_row(d_ln_weight_ptr, index * H + h, at_v, V, d_ln_weight_early_and_more)
     store_row(d_ln_bias_ptr, index * H + h, at_v, V, d_ln_bias_early + tl.sum(x25, 0))
-    Power0_t1 = power0(t1, -0.5)  # Power0·t₁ = 1 / √(t₁)
+    Power0_t1 = power0(t1, -0.5)  # Power0·τ₁ = 1 / √(τ₁)
     d_k_early = load_tile(d_k_early_ptr, own * H + h, r, at_k, C, K)
     W2 = load_tile(W2_at_ptr, index * H + h, at_n, at_v, N, V)
     d_W2_at = load_tile(d_W2_at_ptr, own * H + h, at_n, at_v, N, V)
@@ -1313,7 +1313,7 @@ def post_wide(
     G_end = load_row(G_end_ptr, index * H + h, r, C)
 
     # the surprises of all tokens
-    Power0_t2 = power0(t2, -0.5)  # Power0·t₂ = 1 / √(t₂)
+    Power0_t2 = power0(t2, -0.5)  # Power0·τ₂ = 1 / √(τ₂)
     d_G_end_d2 = load_tile(d_G_end_d2_ptr, own * H + h, r, at_v, C, V)
     d_d2_W2_measured_W2_start = load_tile(d_d2_W2_measured_W2_start_ptr, own * H + h, r, at_v, C, V)
     G_end_d_G_end_d2_and_more = (
@@ -1375,7 +1375,7 @@ def post_wide(
     d_log_alpha_early = load_row(d_log_alpha_early_ptr, own * H + h, r, C)
     store_numbers(d_eta_ptr, at_row, row, here, d_eta)
     d_k_early = load_tile(d_k_early_ptr, own * H + h, r, at_k, C, K)
-    Power0_t1 = power0(t1, -0.5)  # Power0·t₁ = 1 / √(t₁)
+    Power0_t1 = power0(t1, -0.5)  # Power0·τ₁ = 1 / √(τ₁)
     d_k_early_and_more = d_k_early.to(tl.float32) + (Power0_t1 * d_z1_W1_start + x15 + -G_end[:, None] * d1_d_W1_at)
     store_rows(d_k_ptr, at_row, row, here, at_k, K, d_k_early_and_more)
     decay_alpha_sum = tl.sum(decay_alpha, 0)  # log α·sum = Σ_l log α_l

@@ -1,4 +1,4 @@
-"""The cache of a layer: what it remembers of the tokens so far."""
+"""The cache of a layer: its memory of the tokens so far."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ class LayerCache(NamedTuple):
 def read_cache(past_key_values: object, number: int, sequences: int, tails: Mapping[str, tuple[int, int]]) -> LayerCache | None:
     """The cache of layer `number`, for so many sequences; None where it has none yet.
 
-    `tails` are tokens and channels of `conv_state`, by name. Raises ValueError for what no layer of this kind returned.
+    `tails` are tokens and channels of `conv_state`, by name. Raises ValueError for a value that no layer of this kind returned.
     """
     if past_key_values is None:
         return None

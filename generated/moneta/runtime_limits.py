@@ -1,4 +1,4 @@
-"""How large the tiles of a program may be, and the widths that would fit where they are larger; the compiler asks, too."""
+"""The limits of the tiles of a program, and the widths that would fit where they are larger; the compiler asks, too."""
 
 from __future__ import annotations
 
@@ -6,7 +6,7 @@ import math
 from collections.abc import Mapping, Sequence
 
 LARGEST = 1 << 16  # numbers of a tile: more do not fit into the registers of a processor
-MOST = 1 << 17  # numbers of all tiles that are carried: with more, kernels take minutes to compile and live in what registers spill to
+MOST = 1 << 17  # numbers of all tiles that are carried: with more, kernels take minutes to compile and live in spilled registers
 LEAST = 16  # entries of a width that a program holds at least
 BYTES = 4
 
@@ -17,12 +17,12 @@ def power_of_two(n: int) -> int:
 
 
 def numbers(tiles: Sequence[str], blocks: Mapping[str, int]) -> list[int]:
-    """How many numbers each tile has; a tile is the letters of its widths, `blocks` are the padded lengths by letter."""
+    """The number of entries of each tile; a tile is the letters of its widths, `blocks` are the padded lengths by letter."""
     return [math.prod(blocks[width] for width in widths) for widths in tiles]
 
 
 def fits(tiles: Sequence[str], blocks: Mapping[str, int], together: bool) -> bool:
-    """Whether a program can hold these tiles, one at a time or all `together`."""
+    """True if a program can hold these tiles, one at a time or all `together`."""
     found = numbers(tiles, blocks)
     return max(found, default=0) <= LARGEST and not (together and sum(found) > MOST)
 

@@ -8,7 +8,7 @@ from .runtime_configuration import MemoryConfig
 
 
 class MonetaMirrorConfig(MemoryConfig):
-    """Every field has a default: that of the spec. The code of the package has the digest 8609a7c527fe."""
+    """Every field has a default: that of the spec. The code of the package has the digest 2011e3972498."""
 
     model_type = "miras_moneta_mirror"
 

@@ -139,13 +139,13 @@ def step_adjoint(
     d_read_normal = d_o * ln_weight  # ∂f̂[q] = d_o · ln_weight
     alpha = exp(tl.maximum(-60.0, log_alpha))  # α = exp(max(−60, log_alpha))
     x18 = tl.sum(tl.where((at_k < K)[:, None], fourth(tl.abs(A1_start)), 0.0), 0)
-    t2 = tl.sum(tl.where(at_n < N, x18, 0.0), 0)  # t₂ = Σ_KN A₁[start]⁴
-    W1_start = 0.3333333333333333 * power0(t2, -0.5) * cube(tl.abs(A1_start)) * sign(A1_start)  # W₁[start] = A₁[start]³ / (3 √(t₂))
+    t2 = tl.sum(tl.where(at_n < N, x18, 0.0), 0)  # τ₂ = Σ_KN A₁[start]⁴
+    W1_start = 0.3333333333333333 * power0(t2, -0.5) * cube(tl.abs(A1_start)) * sign(A1_start)  # W₁[start] = A₁[start]³ / (3 √(τ₂))
     z1 = tl.sum(k[:, None] * W1_start, 0)  # z₁ = k W₁[start]
     h1 = gelu(z1)  # h₁ = gelu(z₁)
     x23 = tl.sum(tl.where((at_n < N)[:, None], fourth(tl.abs(A2_start)), 0.0), 0)
-    t3 = tl.sum(tl.where(at_v < V, x23, 0.0), 0)  # t₃ = Σ_NV A₂[start]⁴
-    W2_start = 0.3333333333333333 * power0(t3, -0.5) * cube(tl.abs(A2_start)) * sign(A2_start)  # W₂[start] = A₂[start]³ / (3 √(t₃))
+    t3 = tl.sum(tl.where(at_v < V, x23, 0.0), 0)  # τ₃ = Σ_NV A₂[start]⁴
+    W2_start = 0.3333333333333333 * power0(t3, -0.5) * cube(tl.abs(A2_start)) * sign(A2_start)  # W₂[start] = A₂[start]³ / (3 √(τ₃))
     f = tl.sum(tl.where((at_n < N)[:, None], h1[:, None] * W2_start, 0.0), 0)  # f = h₁ W₂[start]
     mean = tl.sum(tl.where(at_v < V, f, 0.0), 0) / V  # f̄ = mean(f)
     centred = f - mean  # f̃ = f − f̄
@@ -163,14 +163,14 @@ def step_adjoint(
     d1 = d2_W2_start * gelu_slope(z1)  # d₁ = d₂·W₂[start] · gelu′(z₁)
     A1 = alpha * A1_prev - eta * d1[None, :] * k[:, None]  # A₁ = α A₁[t−1] − η kᵀ ⊗ d₁
     x42 = tl.sum(tl.where((at_k < K)[:, None], fourth(tl.abs(A1)), 0.0), 0)
-    t6 = tl.sum(tl.where(at_n < N, x42, 0.0), 0)  # t₆ = Σ_KN A₁⁴
-    W1 = 0.3333333333333333 * power0(t6, -0.5) * cube(tl.abs(A1)) * sign(A1)  # W₁ = A₁³ / (3 √(t₆))
+    t6 = tl.sum(tl.where(at_n < N, x42, 0.0), 0)  # τ₆ = Σ_KN A₁⁴
+    W1 = 0.3333333333333333 * power0(t6, -0.5) * cube(tl.abs(A1)) * sign(A1)  # W₁ = A₁³ / (3 √(τ₆))
     read_z1 = tl.sum(q[:, None] * W1, 0)  # z₁[q] = q W₁
     read_h1 = gelu(read_z1)  # h₁[q] = gelu(z₁[q])
     A2 = alpha * A2_prev - eta * d2[None, :] * h1[:, None]  # A₂ = α A₂[t−1] − η h₁ᵀ ⊗ d₂
     x48 = tl.sum(tl.where((at_n < N)[:, None], fourth(tl.abs(A2)), 0.0), 0)
-    t7 = tl.sum(tl.where(at_v < V, x48, 0.0), 0)  # t₇ = Σ_NV A₂⁴
-    W2 = 0.3333333333333333 * power0(t7, -0.5) * cube(tl.abs(A2)) * sign(A2)  # W₂ = A₂³ / (3 √(t₇))
+    t7 = tl.sum(tl.where(at_v < V, x48, 0.0), 0)  # τ₇ = Σ_NV A₂⁴
+    W2 = 0.3333333333333333 * power0(t7, -0.5) * cube(tl.abs(A2)) * sign(A2)  # W₂ = A₂³ / (3 √(τ₇))
     read_f = tl.sum(tl.where((at_n < N)[:, None], read_h1[:, None] * W2, 0.0), 0)  # f[q] = h₁[q] W₂
     read_mean = tl.sum(tl.where(at_v < V, read_f, 0.0), 0) / V  # f̄[q] = mean(f[q])
     read_centred = read_f - read_mean  # f̃[q] = f[q] − f̄[q]

@@ -20,9 +20,9 @@ the memory at the key
 the surprise, by reverse mode
   e = u − v
   ∂ℓ/∂u = 3 (e² + 1e-06) · tanh(10 e)
-  t₁ = ∂ℓ/∂u · ln_weight
-  t₂ = ρ t₁ − mean(t₁ · f̃) ρ³ f̃
-  d₂ = t₂ − mean(t₂)
+  τ₁ = ∂ℓ/∂u · ln_weight
+  τ₂ = ρ τ₁ − mean(τ₁ · f̃) ρ³ f̃
+  d₂ = τ₂ − mean(τ₂)
   d₁ = (d₂ W₂[start]ᵀ) · gelu′(z₁)
 
 momentum, retention and mirror map
@@ -95,7 +95,7 @@ def trace_moneta_mirror(
     cu_seqlens: Tensor | None = None,
     backend: str = "auto",
 ) -> Trace:
-    """What the memory experiences at every token, for the same arguments."""
+    """The measures of the memory at every token, for the same arguments."""
     return _FORM.trace(
         {"q": q, "k": k, "v": v, "log_alpha": log_alpha, "eta": eta},
         {"ln_weight": ln_weight, "ln_bias": ln_bias},
@@ -145,9 +145,9 @@ def step(
     # the surprise, by reverse mode
     e = u - v  # e = u − v
     du = 3 * (e.square() + 1e-06) * torch.tanh(10 * e)  # ∂ℓ/∂u = 3 (e² + 1e-06) · tanh(10 e)
-    t1 = du * ln_weight  # t₁ = ∂ℓ/∂u · ln_weight
-    t2 = rstd[..., None] * t1 - (normal * t1).sum(-1)[..., None] * rstd[..., None] / dim_v * normal  # t₂ = ρ t₁ − mean(f̂ · t₁) ρ f̂
-    d2 = t2 - t2.sum(-1)[..., None] / dim_v  # d₂ = t₂ − mean(t₂)
+    t1 = du * ln_weight  # τ₁ = ∂ℓ/∂u · ln_weight
+    t2 = rstd[..., None] * t1 - (normal * t1).sum(-1)[..., None] * rstd[..., None] / dim_v * normal  # τ₂ = ρ τ₁ − mean(f̂ · τ₁) ρ f̂
+    d2 = t2 - t2.sum(-1)[..., None] / dim_v  # d₂ = τ₂ − mean(τ₂)
     d1 = torch.einsum("...v,...nv->...n", d2, W2_start) * gelu_slope(z1)  # d₁ = (d₂ W₂[start]ᵀ) · gelu′(z₁)
 
     # momentum, retention and mirror map

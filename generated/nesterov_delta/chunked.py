@@ -59,19 +59,19 @@ def chunk(
     # decays, and the weights of surprises
     decay_alpha = log_alpha.clamp(min=-60)  # log α_t = max(−60, log_alpha_t)
     beta = torch.exp(decay_alpha.cumsum(-1))  # β_t = exp(Σ_{l≤t} log α_l)
-    t1 = torch.exp(segment_sums(decay_alpha))  # t₁_tj = exp(Σ_{j<l≤t} log α_l)
-    D_alpha = t1.tril()  # Λ[α]_tj = [j ≤ t] t₁_tj
-    t2 = valid[..., None, :] * D_alpha  # t₂_tj = Λ[α]_tj valid_j
+    t1 = torch.exp(segment_sums(decay_alpha))  # τ₁_tj = exp(Σ_{j<l≤t} log α_l)
+    D_alpha = t1.tril()  # Λ[α]_tj = [j ≤ t] τ₁_tj
+    t2 = valid[..., None, :] * D_alpha  # τ₂_tj = Λ[α]_tj valid_j
     decay_mu = log_mu.clamp(min=-60)  # log μ_t = max(−60, log_mu_t)
     m = torch.exp(decay_mu.cumsum(-1))  # m_t = exp(Σ_{l≤t} log μ_l)
-    reach = torch.einsum("...ci,...i->...c", t2, m)  # ω_t = Σ_i t₂_ti m_i
+    reach = torch.einsum("...ci,...i->...c", t2, m)  # ω_t = Σ_i τ₂_ti m_i
     D_mu = torch.exp(segment_sums(decay_mu)).tril()  # Λ[μ]_tj = [j ≤ t] exp(Σ_{j<l≤t} log μ_l)
-    G = eta[..., None, :] * (t2 @ D_mu)  # G_tj = (Σ_i t₂_ti Λ[μ]_ij) η_j
-    D_alpha_decayed = t1.tril(-1)  # Λ[α, decayed]_tj = [j < t] t₁_tj
-    t3 = valid[..., None, :] * D_alpha_decayed  # t₃_tj = Λ[α, decayed]_tj valid_j
+    G = eta[..., None, :] * (t2 @ D_mu)  # G_tj = (Σ_i τ₂_ti Λ[μ]_ij) η_j
+    D_alpha_decayed = t1.tril(-1)  # Λ[α, decayed]_tj = [j < t] τ₁_tj
+    t3 = valid[..., None, :] * D_alpha_decayed  # τ₃_tj = Λ[α, decayed]_tj valid_j
     D_mu_decayed = torch.exp(segment_sums(decay_mu)).tril(-1)  # Λ[μ, decayed]_tj = [j < t] exp(Σ_{j<l≤t} log μ_l)
-    G_decayed_ahead = eta[..., None, :] * (t3 @ D_mu + D_mu_decayed)  # G[decayed, ahead]_tj = η_j (Σ_i t₃_ti Λ[μ]_ij + Λ[μ, decayed]_tj)
-    reach_decayed_ahead = torch.einsum("...ci,...i->...c", t3, m) + m  # ω[decayed, ahead]_t = Σ_i t₃_ti m_i + m_t
+    G_decayed_ahead = eta[..., None, :] * (t3 @ D_mu + D_mu_decayed)  # G[decayed, ahead]_tj = η_j (Σ_i τ₃_ti Λ[μ]_ij + Λ[μ, decayed]_tj)
+    reach_decayed_ahead = torch.einsum("...ci,...i->...c", t3, m) + m  # ω[decayed, ahead]_t = Σ_i τ₃_ti m_i + m_t
     beta_end = torch.exp(decay_alpha.sum(-1))  # β[C] = exp(Σ_l log α_l)
     D_end = valid * torch.exp(sum_after(decay_alpha, -1))  # Λ[C]_t = valid_t exp(Σ_{l>t} log α_l)
     reach_end = (D_end * m).sum(-1)  # ω[C] = Σ_i Λ[C]_i m_i

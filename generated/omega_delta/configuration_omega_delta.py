@@ -8,7 +8,7 @@ from .runtime_configuration import MemoryConfig
 
 
 class OmegaDeltaConfig(MemoryConfig):
-    """Every field has a default: that of the spec. The code of the package has the digest 0057f799cf6e."""
+    """Every field has a default: that of the spec. The code of the package has the digest b3ffedfd5667."""
 
     model_type = "miras_omega_delta"
 

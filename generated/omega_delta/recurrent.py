@@ -16,8 +16,8 @@ the surprise, by reverse mode
   e = u − v
 
 momentum, retention and mirror map
-  t₁ = Σ_j k_jᵀ ⊗ d̄_j
-  W = α W[t−1] − η t₁
+  τ₁ = Σ_j k_jᵀ ⊗ d̄_j
+  W = α W[t−1] − η τ₁
 
 the memory at the query
   y = q W
@@ -69,7 +69,7 @@ def trace_omega_delta(
     cu_seqlens: Tensor | None = None,
     backend: str = "auto",
 ) -> Trace:
-    """What the memory experiences at every token, for the same arguments."""
+    """The measures of the memory at every token, for the same arguments."""
     return _FORM.trace({"q": q, "k": k, "v": v, "log_alpha": log_alpha, "eta": eta, "gamma": gamma}, {}, initial_state, cu_seqlens)
 
 
@@ -99,8 +99,8 @@ def step(
     e = u - v  # e = u − v
 
     # momentum, retention and mirror map
-    t1 = k_rows.mT @ window_d  # t₁ = Σ_j k_jᵀ ⊗ d̄_j
-    W = alpha[..., None, None] * W_prev - eta[..., None, None] * t1  # W = α W[t−1] − η t₁
+    t1 = k_rows.mT @ window_d  # τ₁ = Σ_j k_jᵀ ⊗ d̄_j
+    W = alpha[..., None, None] * W_prev - eta[..., None, None] * t1  # W = α W[t−1] − η τ₁
 
     # the memory at the query
     o = torch.einsum("...k,...kv->...v", q, W)  # y = q W
@@ -108,7 +108,7 @@ def step(
     # measures
     loss = e.square().sum(-1)  # ℓ = ‖e‖²
     norm_error = torch.sqrt(loss)  # ‖e‖ = √(ℓ)
-    norm_surprise = torch.sqrt(t1.square().sum(-2).sum(-1))  # ‖g‖ = ‖t₁‖
+    norm_surprise = torch.sqrt(t1.square().sum(-2).sum(-1))  # ‖g‖ = ‖τ₁‖
     norm_state = torch.sqrt(W.square().sum(-2).sum(-1))  # ‖A‖ = ‖W‖
     return o, W, loss, norm_error, norm_surprise, norm_state
 

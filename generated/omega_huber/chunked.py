@@ -67,10 +67,10 @@ def chunk(
     beta = torch.exp(decay_alpha.cumsum(-2))  # β_t = exp(Σ_{l≤t} log α_l)
     gamma_of_token = gamma_rows[..., None, :] * owner  # Γ_ts = owner_ts γ_s
     G = eta[..., None, :] * log_alpha.new_full((dim_c, dim_j), 1).tril() @ gamma_of_token  # G_ts = Σ_j ([j ≤ t] η_j) Γ_js
-    t1 = torch.exp(segment_sums(decay_alpha.mT).movedim(-3, -1))  # t₁_tj = exp(Σ_{j<l≤t} log α_l)
-    D_alpha = t1.movedim(-1, -3).tril().movedim(-3, -1)  # Λ[α]_tj = [j ≤ t] t₁_tj
+    t1 = torch.exp(segment_sums(decay_alpha.mT).movedim(-3, -1))  # τ₁_tj = exp(Σ_{j<l≤t} log α_l)
+    D_alpha = t1.movedim(-1, -3).tril().movedim(-3, -1)  # Λ[α]_tj = [j ≤ t] τ₁_tj
     G_decayed = eta[..., None, :] * log_alpha.new_full((dim_c, dim_j), 1).tril(-1) @ gamma_of_token
-    D_alpha_decayed = t1.movedim(-1, -3).tril(-1).movedim(-3, -1)  # Λ[α, decayed]_tj = [j < t] t₁_tj
+    D_alpha_decayed = t1.movedim(-1, -3).tril(-1).movedim(-3, -1)  # Λ[α, decayed]_tj = [j < t] τ₁_tj
     beta_end = torch.exp(decay_alpha.sum(-2))  # β[C] = exp(Σ_l log α_l)
     G_end = torch.einsum("...j,...js->...s", eta, gamma_of_token)  # G[C]_r = Σ_j η_j Γ_jr
 

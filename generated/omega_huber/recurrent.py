@@ -17,8 +17,8 @@ the surprise, by reverse mode
   e = u − v
 
 momentum, retention and mirror map
-  t₁ = Σ_j k_jᵀ ⊗ d̄_j
-  W = αᵀ · W[t−1] − η t₁
+  τ₁ = Σ_j k_jᵀ ⊗ d̄_j
+  W = αᵀ · W[t−1] − η τ₁
 
 the memory at the query
   y = q W
@@ -72,7 +72,7 @@ def trace_omega_huber(
     cu_seqlens: Tensor | None = None,
     backend: str = "auto",
 ) -> Trace:
-    """What the memory experiences at every token, for the same arguments."""
+    """The measures of the memory at every token, for the same arguments."""
     return _FORM.trace(
         {"q": q, "k": k, "v": v, "log_alpha": log_alpha, "eta": eta, "gamma": gamma, "delta": delta},
         {},
@@ -112,8 +112,8 @@ def step(
     e = u - v  # e = u − v
 
     # momentum, retention and mirror map
-    t1 = k_rows.mT @ window_d  # t₁ = Σ_j k_jᵀ ⊗ d̄_j
-    W = alpha[..., None] * W_prev - eta[..., None, None] * t1  # W = αᵀ · W[t−1] − η t₁
+    t1 = k_rows.mT @ window_d  # τ₁ = Σ_j k_jᵀ ⊗ d̄_j
+    W = alpha[..., None] * W_prev - eta[..., None, None] * t1  # W = αᵀ · W[t−1] − η τ₁
 
     # the memory at the query
     o = torch.einsum("...k,...kv->...v", q, W)  # y = q W
@@ -124,7 +124,7 @@ def step(
     )
     loss = x22.sum(-1)  # ℓ = Σ_V (δ (|e| − δ / 2) if |e| > δ else e² / 2)
     norm_error = torch.sqrt(e.square().sum(-1))  # ‖e‖
-    norm_surprise = torch.sqrt(t1.square().sum(-2).sum(-1))  # ‖g‖ = ‖t₁‖
+    norm_surprise = torch.sqrt(t1.square().sum(-2).sum(-1))  # ‖g‖ = ‖τ₁‖
     norm_state = torch.sqrt(W.square().sum(-2).sum(-1))  # ‖A‖ = ‖W‖
     return o, W, loss, norm_error, norm_surprise, norm_state
 

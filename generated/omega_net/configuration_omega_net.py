@@ -8,7 +8,7 @@ from .runtime_configuration import MemoryConfig
 
 
 class OmegaNetConfig(MemoryConfig):
-    """Every field has a default: that of the spec. The code of the package has the digest 9f9c19ceb047."""
+    """Every field has a default: that of the spec. The code of the package has the digest 55533a33154a."""
 
     model_type = "miras_omega_net"
 

@@ -23,10 +23,10 @@ the surprise, by reverse mode
   e = u − v
 
 momentum, retention and mirror map
-  t₁ = Σ_j φ(k_j)ᵀ ⊗ d̄₁_j
-  W₁ = α W₁[t−1] − η t₁
-  t₂ = Σ_j h₁_jᵀ ⊗ d̄₂_j
-  W₂ = α W₂[t−1] − η t₂
+  τ₁ = Σ_j φ(k_j)ᵀ ⊗ d̄₁_j
+  W₁ = α W₁[t−1] − η τ₁
+  τ₂ = Σ_j h₁_jᵀ ⊗ d̄₂_j
+  W₂ = α W₂[t−1] − η τ₂
 
 the memory at the query
   z₁[q] = φ(q) W₁
@@ -84,7 +84,7 @@ def trace_omega_net(
     cu_seqlens: Tensor | None = None,
     backend: str = "auto",
 ) -> Trace:
-    """What the memory experiences at every token, for the same arguments."""
+    """The measures of the memory at every token, for the same arguments."""
     return _FORM.trace(
         {"q": q, "k": k, "v": v, "log_alpha": log_alpha, "eta": eta, "gamma": gamma},
         {"feature_coefficients": feature_coefficients},
@@ -132,10 +132,10 @@ def step(
     e = u - v  # e = u − v
 
     # momentum, retention and mirror map
-    t1 = k_rows_phi.mT @ window_d1  # t₁ = Σ_j φ(k_j)ᵀ ⊗ d̄₁_j
-    W1 = alpha[..., None, None] * W1_prev - eta[..., None, None] * t1  # W₁ = α W₁[t−1] − η t₁
-    t2 = window_h1.mT @ window_d2  # t₂ = Σ_j h₁_jᵀ ⊗ d̄₂_j
-    W2 = alpha[..., None, None] * W2_prev - eta[..., None, None] * t2  # W₂ = α W₂[t−1] − η t₂
+    t1 = k_rows_phi.mT @ window_d1  # τ₁ = Σ_j φ(k_j)ᵀ ⊗ d̄₁_j
+    W1 = alpha[..., None, None] * W1_prev - eta[..., None, None] * t1  # W₁ = α W₁[t−1] − η τ₁
+    t2 = window_h1.mT @ window_d2  # τ₂ = Σ_j h₁_jᵀ ⊗ d̄₂_j
+    W2 = alpha[..., None, None] * W2_prev - eta[..., None, None] * t2  # W₂ = α W₂[t−1] − η τ₂
 
     # the memory at the query
     read_z1 = torch.einsum("...k,...kn->...n", q_phi, W1)  # z₁[q] = φ(q) W₁
@@ -146,7 +146,7 @@ def step(
     # measures
     loss = e.square().sum(-1)  # ℓ = ‖e‖²
     norm_error = torch.sqrt(loss)  # ‖e‖ = √(ℓ)
-    norm_surprise = torch.sqrt(t1.square().sum(-2).sum(-1) + t2.square().sum(-2).sum(-1))  # ‖g‖ = √(‖t₁‖² + ‖t₂‖²)
+    norm_surprise = torch.sqrt(t1.square().sum(-2).sum(-1) + t2.square().sum(-2).sum(-1))  # ‖g‖ = √(‖τ₁‖² + ‖τ₂‖²)
     norm_state = torch.sqrt(W1.square().sum(-2).sum(-1) + W2.square().sum(-2).sum(-1))  # ‖A‖ = √(‖W₁‖² + ‖W₂‖²)
     return o, W1, W2, loss, norm_error, norm_surprise, norm_state
 

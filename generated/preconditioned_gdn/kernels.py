@@ -30,7 +30,7 @@ from .runtime_device_memory import (
     store_rows,
     store_tile,
 )
-from .runtime_device_products import dot, dot_nt, dot_tn, exact_dot
+from .runtime_device_products import dot, dot_nt, dot_tn, solve_dot
 from .runtime_device_sums import segment_gradient, segment_sums, sum_after, sum_before
 from .runtime_device_tiles import sequence_of, span, walked
 from .runtime_kernels import ChunkKernels
@@ -154,7 +154,7 @@ def main(
         Inv = inverse(L, r, LEVELS, DOT)  # (I + L)⁻¹
         seen = beta[:, None] * dot(k, W, DOT)  # u[0]_t = β_t (k_t W[0])
         R = seen - v.to(tl.float32)  # R_t = u[0]_t − v_t
-        U = exact_dot(Inv, R, DOT)  # U_t = Σ_l (I + L)⁻¹_tl R_l
+        U = solve_dot(Inv, R, DOT)  # U_t = Σ_l (I + L)⁻¹_tl R_l
         store_tile(U_ptr, index * H + h, r + zero, at_v, C, V, U)
         W_next = beta_end * W - dot_tn(written_key, G_end[:, None] * U, DOT)  # W[C] = β[C] W[0] − Σ_j k̃_jᵀ ⊗ (G[C]_j U_j)
         preconditioner_next = exp_decay_alpha_d_sum_2 * preconditioner + s1  # D[C] = exp·log α_d·sum D[0] + s₁
@@ -328,7 +328,7 @@ def seq(
         d_written_key_from_q_written_key = load_tile(d_written_key_from_q_written_key_ptr, own * H + h, r + zero, at_k, C, K)
 
         # back through the surprises of all tokens
-        d_R = exact_dot(tl.trans(Inv), G_end[:, None] * d_G_end_U - P_d_o.to(tl.float32), DOT)
+        d_R = solve_dot(tl.trans(Inv), G_end[:, None] * d_G_end_U - P_d_o.to(tl.float32), DOT)
         beta = load_row(beta_ptr, index * H + h, r, C)
         beta_end = load_number(beta_end_ptr, index * H + h)
         gain = load_tile(gain_ptr, own * H + h, r + zero, at_k, C, K)
@@ -551,7 +551,7 @@ launch_main = Launch(
     makes={
         "W_next": Buffer("sequences", "KV"), "preconditioner_next": Buffer("sequences", "K"),
         "written_key": Buffer("slots", "CK", narrow=True), "U": Buffer("slots", "CV", narrow=True),
-        "W_at": Buffer("slots", "KV", narrow=True), "preconditioner_at": Buffer("slots", "K", narrow=True),
+        "W_at": Buffer("slots", "KV", narrow=True), "preconditioner_at": Buffer("slots", "K"),
     },
 )  # fmt: skip
 launch_read = Launch(
@@ -572,7 +572,7 @@ launch_seq = Launch(
     makes={
         "d_W_next": Buffer("sequences", "KV"), "d_preconditioner_next": Buffer("sequences", "K"),
         "d_R": Buffer("slots", "CV", narrow=True), "d_D": Buffer("slots", "CK", narrow=True),
-        "d_W_at": Buffer("slots", "KV", narrow=True), "d_preconditioner_at": Buffer("slots", "K", narrow=True),
+        "d_W_at": Buffer("slots", "KV", narrow=True), "d_preconditioner_at": Buffer("slots", "K"),
     },
 )  # fmt: skip
 launch_post = Launch(

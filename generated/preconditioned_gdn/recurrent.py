@@ -16,8 +16,8 @@ the surprise, by reverse mode
   m = exp(−log(3/2) (log(D + 1e-06) + 0.2) / (|log(D + 1e-06) + 0.2| + 1))
 
 momentum, retention and mirror map
-  t₁ = m · k
-  W = α W[t−1] − η t₁ᵀ ⊗ e
+  τ₁ = m · k
+  W = α W[t−1] − η τ₁ᵀ ⊗ e
 
 the memory at the query
   y = q W
@@ -71,7 +71,7 @@ def trace_preconditioned_gdn(
     cu_seqlens: Tensor | None = None,
     backend: str = "auto",
 ) -> Trace:
-    """What the memory experiences at every token, for the same arguments."""
+    """The measures of the memory at every token, for the same arguments."""
     return _FORM.trace(
         {"q": q, "k": k, "v": v, "log_alpha": log_alpha, "eta": eta, "log_alpha_d": log_alpha_d, "eta_d": eta_d},
         {},
@@ -112,17 +112,17 @@ def step(
     gain = torch.exp(-0.4054651081081644 * (torch.log(D + 1e-06) + 0.2) / (torch.abs(torch.log(D + 1e-06) + 0.2) + 1))
 
     # momentum, retention and mirror map
-    t1 = gain * k  # t₁ = m · k
-    W = alpha[..., None, None] * W_prev - eta[..., None, None] * e[..., None, :] * t1[..., None]  # W = α W[t−1] − η t₁ᵀ ⊗ e
+    t1 = gain * k  # τ₁ = m · k
+    W = alpha[..., None, None] * W_prev - eta[..., None, None] * e[..., None, :] * t1[..., None]  # W = α W[t−1] − η τ₁ᵀ ⊗ e
 
     # the memory at the query
     o = torch.einsum("...k,...kv->...v", q, W)  # y = q W
 
     # measures
-    t2 = e.square().sum(-1)  # t₂ = ‖e‖²
-    loss = 0.5 * t2  # ℓ = t₂ / 2
-    norm_error = torch.sqrt(t2)  # ‖e‖ = √(t₂)
-    norm_surprise = torch.sqrt(t1.square().sum(-1) * t2)  # ‖g‖ = √(‖t₁‖² t₂)
+    t2 = e.square().sum(-1)  # τ₂ = ‖e‖²
+    loss = 0.5 * t2  # ℓ = τ₂ / 2
+    norm_error = torch.sqrt(t2)  # ‖e‖ = √(τ₂)
+    norm_surprise = torch.sqrt(t1.square().sum(-1) * t2)  # ‖g‖ = √(‖τ₁‖² τ₂)
     norm_state = torch.sqrt(W.square().sum(-2).sum(-1))  # ‖A‖ = ‖W‖
     return o, W, D, loss, norm_error, norm_surprise, norm_state
 

@@ -8,7 +8,7 @@ from .runtime_configuration import MemoryConfig
 
 
 class PredictiveDeltaConfig(MemoryConfig):
-    """Every field has a default: that of the spec. The code of the package has the digest ccf7630a9220."""
+    """Every field has a default: that of the spec. The code of the package has the digest f83bd091ef21."""
 
     model_type = "miras_predictive_delta"
 

@@ -96,19 +96,20 @@ def sum_after(x: Tensor, dim: int) -> Tensor:
 
 
 def inverse(a: Tensor) -> Tensor:
-    """w with F'(w) = a: bisection on the image of the real line, then one Newton step, through which derivatives flow."""
+    """w with F'(w) = a: bisection over t, then one Newton step, through which derivatives flow."""
     with torch.no_grad():
-        high = torch.full_like(a, torch.finfo(a.dtype).max).log()
+        far = torch.full_like(a, torch.finfo(a.dtype).max).log()
+        high = 2 * far
         low = -high
         for _ in range(64):
             t = (low + high) / 2
-            w = torch.sinh(t)
+            w = torch.sign(t) * torch.exp(torch.abs(t) - far)
             slope = w**3 + w
             below = torch.where(slope.isnan(), t < 0, slope < a)  # no number: too far out
             low, high = torch.where(below, t, low), torch.where(below, high, t)
         t = torch.where(low > 0, low, high)  # the nearer to 0 of the two
-        w = torch.sinh(t)
-    return w - (w**3 + w - a) / (3 * w.square() + 1)
+        w = torch.sign(t) * torch.exp(torch.abs(t) - far)
+    return w - (w**3 + w - a) * 1 / (3 * w.square() + 1)
 
 
 _FORM = TileForm(CONTRACT, chunk, takes=("q", "k", "v", "log_alpha", "eta", "W", "W_start"), gives=("W",))

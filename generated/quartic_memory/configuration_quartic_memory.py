@@ -8,7 +8,7 @@ from .runtime_configuration import MemoryConfig
 
 
 class QuarticMemoryConfig(MemoryConfig):
-    """Every field has a default: that of the spec. The code of the package has the digest 43a7a81db64e."""
+    """Every field has a default: that of the spec. The code of the package has the digest 5ff0fb4ed934."""
 
     model_type = "miras_quartic_memory"
 

@@ -16,7 +16,7 @@ import triton.language as tl
 from torch import Tensor
 
 from .contract import CONTRACT
-from .runtime_device_functions import exp, sinh
+from .runtime_device_functions import exp, sign
 from .runtime_device_memory import load_number, load_row, load_tile, store_number, store_row, store_tile
 from .runtime_launch import ANY, Buffer, LaunchTable, Row
 from .runtime_operator import Differentiable
@@ -32,19 +32,19 @@ TABLE.options["walk_backward"] = (Row(32, warps=4), Row(64, warps=8), Row(ANY, w
 
 @triton.jit
 def newton_inverse(a):
-    """w with F'(w) = a: bisection on the image of the real line, then one Newton step."""
-    high = tl.full(a.shape, 88.0, tl.float32)
+    """w with F'(w) = a: bisection over t, then one Newton step."""
+    high = tl.full(a.shape, 176.0, tl.float32)
     low = -high
     for _ in range(32):
         t = 0.5 * (low + high)
-        w = sinh(t)
+        w = sign(t) * exp(tl.abs(t) - 88.0)
         slope = w * w * w + w
         below = tl.where(slope == slope, slope < a, t < 0)  # no number: too far out
         low = tl.where(below, t, low)
         high = tl.where(below, high, t)
     t = tl.where(low > 0, low, high)  # the nearer to 0 of the two
-    w = sinh(t)
-    return w - (w * w * w + w - a) / (3 * (w * w) + 1)
+    w = sign(t) * exp(tl.abs(t) - 88.0)
+    return w - (w * w * w + w - a) * 1 / (3 * (w * w) + 1)
 
 
 @triton.jit

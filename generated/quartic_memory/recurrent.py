@@ -61,7 +61,7 @@ def trace_quartic_memory(
     cu_seqlens: Tensor | None = None,
     backend: str = "auto",
 ) -> Trace:
-    """What the memory experiences at every token, for the same arguments."""
+    """The measures of the memory at every token, for the same arguments."""
     return _FORM.trace({"q": q, "k": k, "v": v, "log_alpha": log_alpha, "eta": eta}, {}, initial_state, cu_seqlens)
 
 
@@ -95,28 +95,29 @@ def step(
     o = torch.einsum("...k,...kv->...v", q, W)  # y = q W
 
     # measures
-    t1 = e.square().sum(-1)  # t₁ = ‖e‖²
-    loss = 0.5 * t1  # ℓ = t₁ / 2
-    norm_error = torch.sqrt(t1)  # ‖e‖ = √(t₁)
-    norm_surprise = torch.sqrt(k.square().sum(-1) * t1)  # ‖g‖ = √(‖k‖² t₁)
+    t1 = e.square().sum(-1)  # τ₁ = ‖e‖²
+    loss = 0.5 * t1  # ℓ = τ₁ / 2
+    norm_error = torch.sqrt(t1)  # ‖e‖ = √(τ₁)
+    norm_surprise = torch.sqrt(k.square().sum(-1) * t1)  # ‖g‖ = √(‖k‖² τ₁)
     norm_state = torch.sqrt(A.square().sum(-2).sum(-1))  # ‖A‖
     return o, A, loss, norm_error, norm_surprise, norm_state
 
 
 def inverse(a: Tensor) -> Tensor:
-    """w with F'(w) = a: bisection on the image of the real line, then one Newton step, through which derivatives flow."""
+    """w with F'(w) = a: bisection over t, then one Newton step, through which derivatives flow."""
     with torch.no_grad():
-        high = torch.full_like(a, torch.finfo(a.dtype).max).log()
+        far = torch.full_like(a, torch.finfo(a.dtype).max).log()
+        high = 2 * far
         low = -high
         for _ in range(64):
             t = (low + high) / 2
-            w = torch.sinh(t)
+            w = torch.sign(t) * torch.exp(torch.abs(t) - far)
             slope = w**3 + w
             below = torch.where(slope.isnan(), t < 0, slope < a)  # no number: too far out
             low, high = torch.where(below, t, low), torch.where(below, high, t)
         t = torch.where(low > 0, low, high)  # the nearer to 0 of the two
-        w = torch.sinh(t)
-    return w - (w**3 + w - a) / (3 * w.square() + 1)
+        w = torch.sign(t) * torch.exp(torch.abs(t) - far)
+    return w - (w**3 + w - a) * 1 / (3 * w.square() + 1)
 
 
 _FORM = TokenForm(CONTRACT, step, takes=("q", "k", "v", "log_alpha", "eta", "W", "W_start"), gives=("W",))

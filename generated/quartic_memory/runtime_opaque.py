@@ -1,7 +1,7 @@
 """A form as one operator of PyTorch, for torch.compile and torch.export: one node of their graphs for any number of tokens.
 
 They would unroll a loop over tokens, into another graph for every length, and cannot read the borders of packed sequences. The operator
-returns, beside the results, a tensor that stands for what its backward pass needs.
+returns, beside the results, a tensor that stands for the inputs of its backward pass.
 """
 
 from __future__ import annotations
@@ -25,7 +25,7 @@ def _dispatch_keys() -> tuple[Any, Any]:
     return torch._C._dispatch_tls_local_include_set(), torch._C._dispatch_tls_local_exclude_set()
 
 
-with ThreadPoolExecutor(1) as fresh:  # a new thread has what PyTorch starts with, whatever is switched on or off in this one
+with ThreadPoolExecutor(1) as fresh:  # a new thread has PyTorch's initial settings, whatever is switched on or off in this one
     KEYS = fresh.submit(_dispatch_keys).result()
 
 

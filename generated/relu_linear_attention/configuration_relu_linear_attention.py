@@ -8,7 +8,7 @@ from .runtime_configuration import MemoryConfig
 
 
 class ReluLinearAttentionConfig(MemoryConfig):
-    """Every field has a default: that of the spec. The code of the package has the digest 70e050c88e01."""
+    """Every field has a default: that of the spec. The code of the package has the digest 7f47ba34565b."""
 
     model_type = "miras_relu_linear_attention"
 

@@ -1,7 +1,7 @@
 # mypy: disable-error-code="import-not-found, import-untyped, no-untyped-call, no-untyped-def, untyped-decorator"
 """Device functions that load and store: rows of tokens, and the tiles, rows and numbers of buffers.
 
-Widths are padded to powers of two: `at`, `rows` and `columns` count up to the padded length, and what lies behind the true length is loaded
+Widths are padded to powers of two: `at`, `rows` and `columns` count up to the padded length, and entries behind the true length are loaded
 as 0 and not stored. Token tensors are [tokens · heads, WIDTH]: a tile's row 0 is row `at_row` of the tensor, its row r is `row[r]` further.
 Buffers hold one tile, row or number at every `index`.
 """

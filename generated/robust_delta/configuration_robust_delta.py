@@ -8,7 +8,7 @@ from .runtime_configuration import MemoryConfig
 
 
 class RobustDeltaConfig(MemoryConfig):
-    """Every field has a default: that of the spec. The code of the package has the digest 955c8754a85f."""
+    """Every field has a default: that of the spec. The code of the package has the digest 280edff29521."""
 
     model_type = "miras_robust_delta"
 

@@ -11,8 +11,8 @@ the memory at the key
 
 the surprise, by reverse mode
   e = u − v
-  t₁ = ‖e‖²
-  ∂ℓ/∂u = 0.1 e / √(t₁) + e
+  τ₁ = ‖e‖²
+  ∂ℓ/∂u = 0.1 e / √(τ₁) + e
 
 momentum, retention and mirror map
   W = α W[t−1] − η kᵀ ⊗ ∂ℓ/∂u
@@ -58,7 +58,7 @@ def trace_robust_delta(
     cu_seqlens: Tensor | None = None,
     backend: str = "auto",
 ) -> Trace:
-    """What the memory experiences at every token, for the same arguments."""
+    """The measures of the memory at every token, for the same arguments."""
     return _FORM.trace({"q": q, "k": k, "v": v, "log_alpha": log_alpha, "eta": eta}, {}, initial_state, cu_seqlens)
 
 
@@ -82,8 +82,8 @@ def step(
 
     # the surprise, by reverse mode
     e = u - v  # e = u − v
-    t1 = e.square().sum(-1)  # t₁ = ‖e‖²
-    du = 0.1 * e / divisor0(t1[..., None], 0.5) + e  # ∂ℓ/∂u = 0.1 e / √(t₁) + e
+    t1 = e.square().sum(-1)  # τ₁ = ‖e‖²
+    du = 0.1 * e / divisor0(t1[..., None], 0.5) + e  # ∂ℓ/∂u = 0.1 e / √(τ₁) + e
 
     # momentum, retention and mirror map
     W = alpha[..., None, None] * W_prev - eta[..., None, None] * du[..., None, :] * k[..., None]  # W = α W[t−1] − η kᵀ ⊗ ∂ℓ/∂u
@@ -92,8 +92,8 @@ def step(
     o = torch.einsum("...k,...kv->...v", q, W)  # y = q W
 
     # measures
-    loss = 0.5 * t1 + 0.1 * power0(t1, 0.5) + 0.005  # ℓ = t₁ / 2 + 0.1 √(t₁) + 0.005
-    norm_error = torch.sqrt(t1)  # ‖e‖ = √(t₁)
+    loss = 0.5 * t1 + 0.1 * power0(t1, 0.5) + 0.005  # ℓ = τ₁ / 2 + 0.1 √(τ₁) + 0.005
+    norm_error = torch.sqrt(t1)  # ‖e‖ = √(τ₁)
     norm_surprise = torch.sqrt(k.square().sum(-1) * du.square().sum(-1))  # ‖g‖ = √(‖k‖² ‖∂ℓ/∂u‖²)
     norm_state = torch.sqrt(W.square().sum(-2).sum(-1))  # ‖A‖ = ‖W‖
     return o, W, loss, norm_error, norm_surprise, norm_state

@@ -73,7 +73,7 @@ def chunk(
 
     # the surprises of all tokens
     seen = erase_key * beta_before @ W  # u[0]_t = (κ_t · β[before]_t) W[0]
-    t2 = -v  # t₂_t = −v_t
+    t2 = -v  # τ₂_t = −v_t
     kk = (erase_key[..., None, :] * erase_write_key[..., None, :, :] * D_alpha_before).sum(-1)  # c_tj = Σ_K κ_t · b_j · Λ[α, before]_tj
     L = (eta[..., None, :] * kk).tril(-1)  # L_tj = [j < t] c_tj η_j
 
@@ -86,10 +86,10 @@ def chunk(
 
     # the memory at the queries
     Pb = (eta[..., None, :] * (q[..., None, :] * k[..., None, :, :] * D_alpha).sum(-1)).tril()
-    o = q * beta @ W - Pa @ U - Pb @ t2  # y_t = (q_t · β_t) W[0] − Σ_j P[erase]_tj U_j − Σ_j P[write]_tj t₂_j
+    o = q * beta @ W - Pa @ U - Pb @ t2  # y_t = (q_t · β_t) W[0] − Σ_j P[erase]_tj U_j − Σ_j P[write]_tj τ₂_j
 
     # the state behind the tile
-    t3 = torch.exp(sum_after(decay_alpha, -2))  # t₃_t = exp(Σ_{l>t} log α_l)
+    t3 = torch.exp(sum_after(decay_alpha, -2))  # τ₃_t = exp(Σ_{l>t} log α_l)
     W_next = beta_end[..., None] * W - (erase_write_key * t3).mT @ (eta[..., None] * U) - (k * t3).mT @ (eta[..., None] * t2)
     return o, W_next
 

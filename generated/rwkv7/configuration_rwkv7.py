@@ -8,7 +8,7 @@ from .runtime_configuration import MemoryConfig
 
 
 class Rwkv7Config(MemoryConfig):
-    """Every field has a default: that of the spec. The code of the package has the digest 620a19c0b111."""
+    """Every field has a default: that of the spec. The code of the package has the digest 905754a09439."""
 
     model_type = "miras_rwkv7"
 

@@ -12,8 +12,8 @@ the surprise, by reverse mode
   e = u − v
 
 momentum, retention and mirror map
-  t₁ = −v
-  W = αᵀ · W[t−1] − η bᵀ ⊗ u − η kᵀ ⊗ t₁
+  τ₁ = −v
+  W = αᵀ · W[t−1] − η bᵀ ⊗ u − η kᵀ ⊗ τ₁
 
 the memory at the query
   y = q W
@@ -75,7 +75,7 @@ def trace_rwkv7(
     cu_seqlens: Tensor | None = None,
     backend: str = "auto",
 ) -> Trace:
-    """What the memory experiences at every token, for the same arguments."""
+    """The measures of the memory at every token, for the same arguments."""
     return _FORM.trace(
         {
             "q": q,
@@ -113,7 +113,7 @@ def step(
     e = u - v  # e = u − v
 
     # momentum, retention and mirror map
-    t1 = -v  # t₁ = −v
+    t1 = -v  # τ₁ = −v
     W = (
         alpha[..., None] * W_prev
         - eta[..., None, None] * u[..., None, :] * erase_write_key[..., None]
@@ -124,9 +124,9 @@ def step(
     o = torch.einsum("...k,...kv->...v", q, W)  # y = q W
 
     # measures
-    t2 = e.square().sum(-1)  # t₂ = ‖e‖²
-    loss = 0.5 * t2  # ℓ = t₂ / 2
-    norm_error = torch.sqrt(t2)  # ‖e‖ = √(t₂)
+    t2 = e.square().sum(-1)  # τ₂ = ‖e‖²
+    loss = 0.5 * t2  # ℓ = τ₂ / 2
+    norm_error = torch.sqrt(t2)  # ‖e‖ = √(τ₂)
     norm_surprise = torch.sqrt((u[..., None, :] * erase_write_key[..., None] + t1[..., None, :] * k[..., None]).square().sum(-2).sum(-1))
     norm_state = torch.sqrt(W.square().sum(-2).sum(-1))  # ‖A‖ = ‖W‖
     return o, W, loss, norm_error, norm_surprise, norm_state

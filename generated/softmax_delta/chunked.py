@@ -43,9 +43,9 @@ def chunk(
 ) -> tuple[Tensor, ...]:
     """C tokens of every sequence and head, [N, H, C, ...]: their outputs, and the state behind them."""
     # measures
-    t1 = torch.exp(q - q.amax(-1)[..., None])  # t₁_t = exp(q_t − max(q_t))
+    t1 = torch.exp(q - q.amax(-1)[..., None])  # τ₁_t = exp(q_t − max(q_t))
     q_phi = t1 / t1.sum(-1)[..., None]  # φ(q_t) = softmax(q_t)
-    t2 = torch.exp(k - k.amax(-1)[..., None])  # t₂_t = exp(k_t − max(k_t))
+    t2 = torch.exp(k - k.amax(-1)[..., None])  # τ₂_t = exp(k_t − max(k_t))
     k_phi = t2 / t2.sum(-1)[..., None]  # φ(k_t) = softmax(k_t)
 
     # the surprises of all tokens

@@ -8,7 +8,7 @@ from .runtime_configuration import MemoryConfig
 
 
 class SoftmaxDeltaConfig(MemoryConfig):
-    """Every field has a default: that of the spec. The code of the package has the digest 53060214d0d3."""
+    """Every field has a default: that of the spec. The code of the package has the digest a84e6f4ba396."""
 
     model_type = "miras_softmax_delta"
 

@@ -19,7 +19,7 @@ from .contract import CONTRACT
 from .runtime_device_functions import exp
 from .runtime_device_inverse import inverse
 from .runtime_device_memory import load_numbers, load_row, load_rows, load_tile, store_numbers, store_row, store_rows, store_tile
-from .runtime_device_products import dot, dot_nt, dot_tn, exact_dot
+from .runtime_device_products import dot, dot_nt, dot_tn, solve_dot
 from .runtime_device_tiles import sequence_of, span, walked
 from .runtime_kernels import ChunkKernels
 from .runtime_launch import ANY, JUST_NUMBERS, Buffer, Launch, LaunchTable, Row
@@ -118,7 +118,7 @@ def main(
         # the surprises of all tokens
         seen = exp_k_and_more_sum_inverse[:, None] * dot(exp_k_and_more, W, DOT)
         R = seen - v.to(tl.float32)  # R_t = u[0]_t − v_t
-        U = exact_dot(Inv, R, DOT)  # U_t = Σ_l (I + L)⁻¹_tl R_l
+        U = solve_dot(Inv, R, DOT)  # U_t = Σ_l (I + L)⁻¹_tl R_l
         k_phi = exp_k_and_more.to(tl.float32) / exp_k_and_more_sum[:, None]  # φ(k_t) = exp·k·and_more_t / exp·k·and_more·sum_t
         W_next = W - dot_tn(k_phi, eta[:, None] * U, DOT)  # W[C] = W[0] − Σ_j φ(k_j)ᵀ ⊗ (η_j U_j)
         store_tile(U_ptr, index * H + h, r + zero, at_v, C, V, U)
@@ -219,9 +219,9 @@ def pre(
     step_q_and_more = 1 - tl.where(q_max[:, None] > q.to(tl.float32), 1.0, 0.0)  # step·q·and_more_t = 1 − [q·max_t > q_t]
     step_q_and_more_sum = tl.sum(tl.where((at_k < K)[None, :], step_q_and_more, 0.0), 1)
     d_q = d_q_from_t1 - d_q_from_t1_sum[:, None] / step_q_and_more_sum[:, None] * step_q_and_more
-    t8 = exp_q_and_more_k_phi / exp_q_and_more_sum[:, None]  # t₈_tj = exp·q·and_more_t φ(k_j)ᵀ / exp·q·and_more·sum_t
-    d_eta_from_eta_q_phi_k_phi = tl.sum(d_eta_q_phi_k_phi * t8, 0)  # ∂η(η·φ(q)·φ(k)_t) = Σ_l ∂η·φ(q)·φ(k_lt) t₈_lt
-    P_d_o = dot_tn(tl.where(causal, eta[None, :] * t8, 0.0), d_o, DOT)  # P·d_o_t = Σ_l ([t ≤ l] t₈_lt η_t) d_o_l
+    t8 = exp_q_and_more_k_phi / exp_q_and_more_sum[:, None]  # τ₈_tj = exp·q·and_more_t φ(k_j)ᵀ / exp·q·and_more·sum_t
+    d_eta_from_eta_q_phi_k_phi = tl.sum(d_eta_q_phi_k_phi * t8, 0)  # ∂η(η·φ(q)·φ(k)_t) = Σ_l ∂η·φ(q)·φ(k_lt) τ₈_lt
+    P_d_o = dot_tn(tl.where(causal, eta[None, :] * t8, 0.0), d_o, DOT)  # P·d_o_t = Σ_l ([t ≤ l] τ₈_lt η_t) d_o_l
     store_tile(P_d_o_ptr, own * H + h, r, at_v, C, V, P_d_o)
     store_tile(step_k_and_more_ptr, own * H + h, r, at_k, C, K, step_k_and_more)
     store_rows(d_q_ptr, at_row, row, here, at_k, K, d_q)
@@ -259,7 +259,7 @@ def seq(
         P_d_o = load_tile(P_d_o_ptr, own * H + h, r + zero, at_v, C, V)
         eta = load_numbers(eta_ptr, at_row, row, here)
         d_eta_U = -dot(k_phi, d_W, DOT)  # ∂η·U_t = −φ(k_t) d_W
-        d_R = exact_dot(tl.trans(Inv), eta[:, None] * d_eta_U - P_d_o.to(tl.float32), DOT)  # ∂R_t = Σ_j (I + L)⁻¹_jt (η_j ∂η·U_j − P·d_o_j)
+        d_R = solve_dot(tl.trans(Inv), eta[:, None] * d_eta_U - P_d_o.to(tl.float32), DOT)  # ∂R_t = Σ_j (I + L)⁻¹_jt (η_j ∂η·U_j − P·d_o_j)
         d_W_next = d_W_from_q_phi_W.to(tl.float32) + d_W + dot_tn(k_phi, d_R, DOT)
         store_tile(d_R_ptr, own * H + h, r + zero, at_v, C, V, d_R)
         d_W = d_W_next

@@ -52,7 +52,7 @@ def trace_softmax_delta(
     cu_seqlens: Tensor | None = None,
     backend: str = "auto",
 ) -> Trace:
-    """What the memory experiences at every token, for the same arguments."""
+    """The measures of the memory at every token, for the same arguments."""
     return _FORM.trace({"q": q, "k": k, "v": v, "eta": eta}, {}, initial_state, cu_seqlens)
 
 
@@ -65,9 +65,9 @@ def step(
 ) -> tuple[Tensor, ...]:
     """One token of every sequence and head, [B, H, ...]: the output, the next state, and ℓ, ‖e‖, ‖g‖, ‖A‖."""
     # measures
-    t1 = torch.exp(q - q.amax(-1)[..., None])  # t₁ = exp(q − max(q))
+    t1 = torch.exp(q - q.amax(-1)[..., None])  # τ₁ = exp(q − max(q))
     q_phi = t1 / t1.sum(-1)[..., None]  # φ(q) = softmax(q)
-    t2 = torch.exp(k - k.amax(-1)[..., None])  # t₂ = exp(k − max(k))
+    t2 = torch.exp(k - k.amax(-1)[..., None])  # τ₂ = exp(k − max(k))
     k_phi = t2 / t2.sum(-1)[..., None]  # φ(k) = softmax(k)
 
     # the memory at the key
@@ -83,10 +83,10 @@ def step(
     o = torch.einsum("...k,...kv->...v", q_phi, W)  # y = φ(q) W
 
     # measures
-    t3 = e.square().sum(-1)  # t₃ = ‖e‖²
-    loss = 0.5 * t3  # ℓ = t₃ / 2
-    norm_error = torch.sqrt(t3)  # ‖e‖ = √(t₃)
-    norm_surprise = torch.sqrt(k_phi.square().sum(-1) * t3)  # ‖g‖ = √(‖φ(k)‖² t₃)
+    t3 = e.square().sum(-1)  # τ₃ = ‖e‖²
+    loss = 0.5 * t3  # ℓ = τ₃ / 2
+    norm_error = torch.sqrt(t3)  # ‖e‖ = √(τ₃)
+    norm_surprise = torch.sqrt(k_phi.square().sum(-1) * t3)  # ‖g‖ = √(‖φ(k)‖² τ₃)
     norm_state = torch.sqrt(W.square().sum(-2).sum(-1))  # ‖A‖ = ‖W‖
     return o, W, loss, norm_error, norm_surprise, norm_state
 

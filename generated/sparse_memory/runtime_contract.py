@@ -1,6 +1,6 @@
 """Arguments of operators: which tensors a package takes, and every check before anything is computed.
 
-An error is a ValueError that names the argument, says what was expected, and what was given.
+An error is a ValueError that names the argument, the expectation, and the value.
 """
 
 from __future__ import annotations
@@ -77,7 +77,7 @@ class Segments(Protocol):
 
 @dataclass(frozen=True)
 class Contract:
-    """What the operators of one package take and keep. Axes are letters: B batch, T tokens, H heads, K and V widths."""
+    """The arguments and the state of the operators of one package. Axes are letters: B batch, T tokens, H heads, K and V widths."""
 
     name: str  # that of the package, and the digest of its spec
     tokens: Mapping[str, str]  # axes by argument
@@ -102,7 +102,7 @@ class Contract:
 
     @property
     def period(self) -> int:
-        """How far positions count."""
+        """The number of tokens after which positions begin again."""
         return self.chunk if self.segments is None else self.segments.length
 
     @property

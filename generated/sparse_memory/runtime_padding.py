@@ -13,7 +13,7 @@ from .runtime_values import holds, may_look
 
 
 class Packing(NamedTuple):
-    """Where the tokens of a padded batch [B, T] stand in one row of B · T: those of all sequences first, then the padding."""
+    """The places of the tokens of a padded batch [B, T] in one row of B · T: those of all sequences first, then the padding."""
 
     keep: Tensor  # [B, T]: where there is a token
     place: Tensor  # [B · T]
@@ -33,7 +33,7 @@ class Packing(NamedTuple):
 def packing(attention_mask: Tensor, x: Tensor) -> Packing | None:
     """The packing of x [B, T, D] by a mask of 0 and 1 [B, ≥ T], whose last T columns count; None if no padding is seen.
 
-    Values are looked at on the CPU, and those of floating-point masks everywhere: an additive mask is not what it seems. Raises
+    Values are checked on the CPU, and those of floating-point masks everywhere: an additive mask means the opposite. Raises
     ValueError for another shape and for other values.
     """
     batch, length = x.shape[:2]

@@ -13,12 +13,12 @@ from torch._subclasses import FakeTensor
 
 
 def may_look(x: Tensor) -> bool:
-    """Whether values of x are checked: on the CPU always; on a GPU, which would have to wait, only under MIRAS_DEBUG=1."""
+    """True if values of x are checked: on the CPU always; on a GPU, which would have to wait, only under MIRAS_DEBUG=1."""
     return not torch.compiler.is_compiling() and (x.device.type == "cpu" or os.environ.get("MIRAS_DEBUG") == "1")
 
 
 def holds(condition: Tensor) -> bool:
-    """Whether a condition on values is seen to hold; False where its value cannot be read."""
+    """True if a condition on values is seen to hold; False where its value cannot be read."""
     try:
         return bool(condition)
     except RuntimeError:  # of vmap, of the meta device, of a fake tensor
@@ -36,5 +36,5 @@ def numbers(x: Tensor) -> list[int] | None:
 
 
 def is_empty(x: Tensor) -> bool:
-    """Whether x has a shape and no values: on the meta device, and in fake tensors."""
+    """True if x has a shape and no values: on the meta device, and in fake tensors."""
     return x.device.type == "meta" or isinstance(x, FakeTensor)

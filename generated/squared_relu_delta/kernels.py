@@ -30,7 +30,7 @@ from .runtime_device_memory import (
     store_rows,
     store_tile,
 )
-from .runtime_device_products import dot, dot_nt, dot_tn, exact_dot
+from .runtime_device_products import dot, dot_nt, dot_tn, solve_dot
 from .runtime_device_sums import segment_gradient, segment_sums, sum_after, sum_before
 from .runtime_device_tiles import sequence_of, span, walked
 from .runtime_kernels import ChunkKernels
@@ -140,7 +140,7 @@ def main(
         # the surprises of all tokens
         seen = beta[:, None] * dot(k_phi, W, DOT)  # u[0]_t = β_t (φ(k_t) W[0])
         R = seen - v.to(tl.float32)  # R_t = u[0]_t − v_t
-        U = exact_dot(Inv, R, DOT)  # U_t = Σ_l (I + L)⁻¹_tl R_l
+        U = solve_dot(Inv, R, DOT)  # U_t = Σ_l (I + L)⁻¹_tl R_l
         store_tile(U_ptr, index * H + h, r + zero, at_v, C, V, U)
         W_next = beta_end * W - dot_tn(k_phi, G_end[:, None] * U, DOT)  # W[C] = β[C] W[0] − Σ_j φ(k_j)ᵀ ⊗ (G[C]_j U_j)
         W = W_next
@@ -228,7 +228,7 @@ def pre(
     k = load_rows(k_ptr, at_row, row, here, at_k, K)
     q = load_rows(q_ptr, at_row, row, here, at_k, K)
     d_k_phi_from_q_phi_k_phi = dot_tn(d_q_phi_k_phi, q_phi, DOT)
-    t3 = tl.sum(fourth(tl.maximum(k.to(tl.float32), 0.0)), 1)  # t₃_t = Σ_K max(k_t, 0)⁴
+    t3 = tl.sum(fourth(tl.maximum(k.to(tl.float32), 0.0)), 1)  # τ₃_t = Σ_K max(k_t, 0)⁴
     x21 = tl.sum(d_k_phi_from_q_phi_k_phi * square(tl.maximum(k.to(tl.float32), 0.0)), 1)
     x23 = -0.5 * x21 * power0(t3, -0.5) * power0(tl.sqrt(tl.maximum(t3, 0.0)) + 0.1, -2)
     d_k_early = (
@@ -241,7 +241,7 @@ def pre(
     )  # fmt: skip
     store_tile(d_k_early_ptr, own * H + h, r, at_k, C, K, d_k_early)
     d_q_phi_larger_q_squared = tl.sum(d_q_phi * square(tl.maximum(q.to(tl.float32), 0.0)), 1)
-    t2 = tl.sum(fourth(tl.maximum(q.to(tl.float32), 0.0)), 1)  # t₂_t = Σ_K max(q_t, 0)⁴
+    t2 = tl.sum(fourth(tl.maximum(q.to(tl.float32), 0.0)), 1)  # τ₂_t = Σ_K max(q_t, 0)⁴
     x33 = -0.5 * d_q_phi_larger_q_squared * power0(t2, -0.5) * power0(tl.sqrt(tl.maximum(t2, 0.0)) + 0.1, -2)
     d_q = (
         2
@@ -287,7 +287,7 @@ def seq(
         P_d_o = load_tile(P_d_o_ptr, own * H + h, r + zero, at_v, C, V)
         G_end = load_row(G_end_ptr, index * H + h, r, C)
         d_G_end_U = -dot(k_phi, d_W, DOT)  # ∂G[C]·U_t = −φ(k_t) d_W
-        d_R = exact_dot(tl.trans(Inv), G_end[:, None] * d_G_end_U - P_d_o.to(tl.float32), DOT)
+        d_R = solve_dot(tl.trans(Inv), G_end[:, None] * d_G_end_U - P_d_o.to(tl.float32), DOT)
         d_W_2 = beta_end * d_W + d_W_from_q_phi_W.to(tl.float32) + dot_tn(k_phi, beta[:, None] * d_R, DOT)
         store_tile(d_R_ptr, own * H + h, r + zero, at_v, C, V, d_R)
         d_W = d_W_2
@@ -360,7 +360,7 @@ def post(
     )  # fmt: skip
     x27 = tl.sum(d_k_phi_from_kk_and_more_2 * square(tl.maximum(k.to(tl.float32), 0.0)), 1)
     d_log_alpha_early = load_row(d_log_alpha_early_ptr, own * H + h, r, C)
-    t3 = tl.sum(fourth(tl.maximum(k.to(tl.float32), 0.0)), 1)  # t₃_t = Σ_K max(k_t, 0)⁴
+    t3 = tl.sum(fourth(tl.maximum(k.to(tl.float32), 0.0)), 1)  # τ₃_t = Σ_K max(k_t, 0)⁴
     x28 = -0.5 * x27 * power0(t3, -0.5) * power0(tl.sqrt(tl.maximum(t3, 0.0)) + 0.1, -2)
     d_k_late = (
         2

@@ -92,12 +92,12 @@ def chunk(
     normal = rstd[..., None] * centred  # f̂_t = ρ_t f̃_t
     u = ln_weight[..., None, :] * normal + ln_bias[..., None, :] + k  # u_t = ln_weight · f̂_t + ln_bias + k_t
     e = u - v  # e_t = u_t − v_t
-    t1 = ln_weight[..., None, :] * e  # t₁_t = e_t · ln_weight
+    t1 = ln_weight[..., None, :] * e  # τ₁_t = e_t · ln_weight
     t2 = rstd[..., None] * t1 - (normal * t1).sum(-1)[..., None] * rstd[..., None] / dim_v * normal
-    d2 = t2 - t2.sum(-1)[..., None] / dim_v  # d₂_t = t₂_t − mean(t₂_t)
-    t3 = d2 @ W2_start.mT  # t₃_t = d₂_t W₂[start]ᵀ
-    d1 = t3 * z3 * silu_slope(z1)  # d₁_t = t₃_t · z₃_t · silu′(z₁_t)
-    d3 = t3 * functional.silu(z1)  # d₃_t = t₃_t · silu(z₁_t)
+    d2 = t2 - t2.sum(-1)[..., None] / dim_v  # d₂_t = τ₂_t − mean(τ₂_t)
+    t3 = d2 @ W2_start.mT  # τ₃_t = d₂_t W₂[start]ᵀ
+    d1 = t3 * z3 * silu_slope(z1)  # d₁_t = τ₃_t · z₃_t · silu′(z₁_t)
+    d3 = t3 * functional.silu(z1)  # d₃_t = τ₃_t · silu(z₁_t)
 
     # the memory at the queries
     read_z1 = q @ W1_start  # z₁[q]_t = q_t W₁[start]

@@ -790,12 +790,12 @@ def seq(
         # back through the surprises of all tokens
         d_t3 = (d_d1 * z3.to(tl.float32) * silu_slope(z1.to(tl.float32)) + d_d3 * silu(z1.to(tl.float32))).to(DOT)
         d_d2 = (n_end[:, None] * d_n_end_d2 + G_end[:, None] * d_G_end_d2) + dot_apart(d_t3, W2_start, DOT, T)
-        d_t2 = d_d2 - tl.sum(d_d2, 1)[:, None] / V  # ∂t₂_t = ∂d₂_t − mean(∂d₂_t)
-        d_t1_centred = -tl.sum(d_t2 * centred.to(tl.float32), 1) * (rstd * rstd * rstd) / V  # ∂t₁·f̃_t = −mean(∂t₂_t · f̃_t) ρ_t³
+        d_t2 = d_d2 - tl.sum(d_d2, 1)[:, None] / V  # ∂τ₂_t = ∂d₂_t − mean(∂d₂_t)
+        d_t1_centred = -tl.sum(d_t2 * centred.to(tl.float32), 1) * (rstd * rstd * rstd) / V  # ∂τ₁·f̃_t = −mean(∂τ₂_t · f̃_t) ρ_t³
         ln_weight_e = load_tile(ln_weight_e_ptr, own * H + h, r + zero, at_v, C, V)
-        d_t1 = rstd[:, None] * d_t2 + d_t1_centred[:, None] * centred.to(tl.float32)  # ∂t₁_t = ρ_t ∂t₂_t + ∂t₁·f̃_t f̃_t
+        d_t1 = rstd[:, None] * d_t2 + d_t1_centred[:, None] * centred.to(tl.float32)  # ∂τ₁_t = ρ_t ∂τ₂_t + ∂τ₁·f̃_t f̃_t
         store_tile(d_t1_ptr, own * H + h, r + zero, at_v, C, V, d_t1)
-        d_e = ln_weight[None, :] * d_t1  # ∂e_t = ∂t₁_t · ln_weight
+        d_e = ln_weight[None, :] * d_t1  # ∂e_t = ∂τ₁_t · ln_weight
         d_normal = ln_weight[None, :] * d_e  # ∂f̂_t = ∂e_t · ln_weight
         ln_weight_e_centred = tl.sum(ln_weight_e.to(tl.float32) * centred.to(tl.float32), 1)  # ln_weight·e·f̃_t = ln_weight·e_t f̃_tᵀ
         d2 = load_tile(d2_ptr, own * H + h, r + zero, at_v, C, V)
@@ -961,18 +961,18 @@ def seq_wide(
         d_G_end_d2 = -h_d_W2  # ∂G[C]·d₂_t = −h_t d_W2
         store_tile(d_G_end_d2_ptr, own * H + h, r + zero, at_v, C, V, d_G_end_d2)
         d_d2 = (n_end[:, None] * d_n_end_d2 + G_end[:, None] * d_G_end_d2) + d_d2_from_t3
-        d_t2 = d_d2 - tl.sum(d_d2, 1)[:, None] / V  # ∂t₂_t = ∂d₂_t − mean(∂d₂_t)
+        d_t2 = d_d2 - tl.sum(d_d2, 1)[:, None] / V  # ∂τ₂_t = ∂d₂_t − mean(∂d₂_t)
         rstd = tl.rsqrt(tl.sum(square(centred.to(tl.float32)), 1) / V + 1e-06)  # ρ_t = 1 / √(mean(f̃_t²) + 1e-06)
 
         # back through the surprises of all tokens
-        d_t1_centred = -tl.sum(d_t2 * centred.to(tl.float32), 1) * (rstd * rstd * rstd) / V  # ∂t₁·f̃_t = −mean(∂t₂_t · f̃_t) ρ_t³
+        d_t1_centred = -tl.sum(d_t2 * centred.to(tl.float32), 1) * (rstd * rstd * rstd) / V  # ∂τ₁·f̃_t = −mean(∂τ₂_t · f̃_t) ρ_t³
         ln_weight_e = load_tile(ln_weight_e_ptr, own * H + h, r + zero, at_v, C, V)
-        d_t1 = rstd[:, None] * d_t2 + d_t1_centred[:, None] * centred.to(tl.float32)  # ∂t₁_t = ρ_t ∂t₂_t + ∂t₁·f̃_t f̃_t
+        d_t1 = rstd[:, None] * d_t2 + d_t1_centred[:, None] * centred.to(tl.float32)  # ∂τ₁_t = ρ_t ∂τ₂_t + ∂τ₁·f̃_t f̃_t
         beta_end = load_number(beta_end_ptr, index * H + h)
         m_end = load_number(m_end_ptr, index * H + h)
         reach_end = load_number(reach_end_ptr, index * H + h)
         store_tile(d_t1_ptr, own * H + h, r + zero, at_v, C, V, d_t1)
-        d_e = ln_weight[None, :] * d_t1  # ∂e_t = ∂t₁_t · ln_weight
+        d_e = ln_weight[None, :] * d_t1  # ∂e_t = ∂τ₁_t · ln_weight
         d_normal = ln_weight[None, :] * d_e  # ∂f̂_t = ∂e_t · ln_weight
         ln_weight_e_centred = tl.sum(ln_weight_e.to(tl.float32) * centred.to(tl.float32), 1)  # ln_weight·e·f̃_t = ln_weight·e_t f̃_tᵀ
         d2 = load_tile(d2_ptr, own * H + h, r + zero, at_v, C, V)
@@ -1130,7 +1130,7 @@ def post(
     u = ln_weight[None, :] * normal + ln_bias[None, :] + k.to(tl.float32)  # u_t = ln_weight · f̂_t + ln_bias + k_t
     d_t1 = load_tile(d_t1_ptr, own * H + h, r, at_v, C, V)
     e = u - v.to(tl.float32)  # e_t = u_t − v_t
-    d_e = ln_weight[None, :] * d_t1.to(tl.float32)  # ∂e_t = ∂t₁_t · ln_weight
+    d_e = ln_weight[None, :] * d_t1.to(tl.float32)  # ∂e_t = ∂τ₁_t · ln_weight
     d_o = load_rows(d_o_ptr, at_row, row, here, at_v, V)
     d_ln_weight_from_o_and_more = d_ln_weight_from_o + tl.sum(d_t1.to(tl.float32) * e + d_e * normal, 0)
     d_o_and_more = ln_weight[None, :] * d_t1.to(tl.float32) + d_o.to(tl.float32)
@@ -1291,7 +1291,7 @@ def post_wide(
     u = ln_weight[None, :] * normal + ln_bias[None, :] + k.to(tl.float32)  # u_t = ln_weight · f̂_t + ln_bias + k_t
     d_t1 = load_tile(d_t1_ptr, own * H + h, r, at_v, C, V)
     e = u - v.to(tl.float32)  # e_t = u_t − v_t
-    d_e = ln_weight[None, :] * d_t1.to(tl.float32)  # ∂e_t = ∂t₁_t · ln_weight
+    d_e = ln_weight[None, :] * d_t1.to(tl.float32)  # ∂e_t = ∂τ₁_t · ln_weight
     d_o = load_rows(d_o_ptr, at_row, row, here, at_v, V)
     d_ln_weight_from_o_and_more = d_ln_weight_from_o + tl.sum(d_t1.to(tl.float32) * e + d_e * normal, 0)
     d_o_and_more = ln_weight[None, :] * d_t1.to(tl.float32) + d_o.to(tl.float32)

@@ -19,12 +19,12 @@ the memory at the key
 
 the surprise, by reverse mode
   e = u − v
-  t₁ = e · ln_weight
-  t₂ = ρ t₁ − mean(t₁ · f̃) ρ³ f̃
-  d₂ = t₂ − mean(t₂)
-  t₃ = d₂ W₂[start]ᵀ
-  d₁ = t₃ · z₃ · silu′(z₁)
-  d₃ = t₃ · silu(z₁)
+  τ₁ = e · ln_weight
+  τ₂ = ρ τ₁ − mean(τ₁ · f̃) ρ³ f̃
+  d₂ = τ₂ − mean(τ₂)
+  τ₃ = d₂ W₂[start]ᵀ
+  d₁ = τ₃ · z₃ · silu′(z₁)
+  d₃ = τ₃ · silu(z₁)
 
 momentum, retention and mirror map
   S₁ = μ S₁[t−1] − η kᵀ ⊗ d₁
@@ -97,7 +97,7 @@ def trace_swiglu_delta(
     cu_seqlens: Tensor | None = None,
     backend: str = "auto",
 ) -> Trace:
-    """What the memory experiences at every token, for the same arguments."""
+    """The measures of the memory at every token, for the same arguments."""
     return _FORM.trace(
         {"q": q, "k": k, "v": v, "log_alpha": log_alpha, "eta": eta, "log_mu": log_mu},
         {"ln_weight": ln_weight, "ln_bias": ln_bias},
@@ -144,12 +144,12 @@ def step(
 
     # the surprise, by reverse mode
     e = u - v  # e = u − v
-    t1 = e * ln_weight  # t₁ = e · ln_weight
-    t2 = rstd[..., None] * t1 - (normal * t1).sum(-1)[..., None] * rstd[..., None] / dim_v * normal  # t₂ = ρ t₁ − mean(f̂ · t₁) ρ f̂
-    d2 = t2 - t2.sum(-1)[..., None] / dim_v  # d₂ = t₂ − mean(t₂)
-    t3 = torch.einsum("...v,...nv->...n", d2, W2_start)  # t₃ = d₂ W₂[start]ᵀ
-    d1 = t3 * z3 * silu_slope(z1)  # d₁ = t₃ · z₃ · silu′(z₁)
-    d3 = t3 * functional.silu(z1)  # d₃ = t₃ · silu(z₁)
+    t1 = e * ln_weight  # τ₁ = e · ln_weight
+    t2 = rstd[..., None] * t1 - (normal * t1).sum(-1)[..., None] * rstd[..., None] / dim_v * normal  # τ₂ = ρ τ₁ − mean(f̂ · τ₁) ρ f̂
+    d2 = t2 - t2.sum(-1)[..., None] / dim_v  # d₂ = τ₂ − mean(τ₂)
+    t3 = torch.einsum("...v,...nv->...n", d2, W2_start)  # τ₃ = d₂ W₂[start]ᵀ
+    d1 = t3 * z3 * silu_slope(z1)  # d₁ = τ₃ · z₃ · silu′(z₁)
+    d3 = t3 * functional.silu(z1)  # d₃ = τ₃ · silu(z₁)
 
     # momentum, retention and mirror map
     S1 = mu[..., None, None] * S1_prev - eta[..., None, None] * d1[..., None, :] * k[..., None]  # S₁ = μ S₁[t−1] − η kᵀ ⊗ d₁
@@ -171,9 +171,9 @@ def step(
     o = ln_weight * read_normal + ln_bias + q  # y = ln_weight · f̂[q] + ln_bias + q
 
     # measures
-    t4 = e.square().sum(-1)  # t₄ = ‖e‖²
-    loss = 0.5 * t4  # ℓ = t₄ / 2
-    norm_error = torch.sqrt(t4)  # ‖e‖ = √(t₄)
+    t4 = e.square().sum(-1)  # τ₄ = ‖e‖²
+    loss = 0.5 * t4  # ℓ = τ₄ / 2
+    norm_error = torch.sqrt(t4)  # ‖e‖ = √(τ₄)
     x53 = d1.square().sum(-1)
     x54 = d2.square().sum(-1)
     norm_surprise = torch.sqrt(k.square().sum(-1) * x53 + k.square().sum(-1) * d3.square().sum(-1) + h.square().sum(-1) * x54)

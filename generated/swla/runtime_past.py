@@ -15,7 +15,7 @@ def with_past(x: Tensor, window: Tensor, cu_seqlens: Tensor | None) -> Tensor:
 
 
 def places(tokens: int, past: int, cu_seqlens: Tensor) -> Tensor:
-    """Where every row of packed sequences with their windows in front stands among the tokens and the rows of windows behind them."""
+    """The place of every row of packed sequences with their windows in front, among the tokens and the rows of windows behind them."""
     members = cu_seqlens.shape[0] - 1
     begins = cu_seqlens[:-1] + past * torch.arange(members, device=cu_seqlens.device)
     row = torch.arange(tokens + past * members, device=cu_seqlens.device)

@@ -60,7 +60,7 @@ def trace_taylor_linear_attention(
     cu_seqlens: Tensor | None = None,
     backend: str = "auto",
 ) -> Trace:
-    """What the memory experiences at every token, for the same arguments."""
+    """The measures of the memory at every token, for the same arguments."""
     return _FORM.trace({"q": q, "k": k, "v": v, "eta": eta}, {"feature_coefficients": feature_coefficients}, initial_state, cu_seqlens)
 
 

@@ -1,4 +1,4 @@
-"""What the forms in PyTorch have in common: a call is read, computed without autocast, and one operator for torch.compile."""
+"""The base of the forms in PyTorch: a call is read, computed without autocast, and one operator for torch.compile."""
 
 from __future__ import annotations
 
@@ -26,7 +26,9 @@ Names = tuple[Iterable[str], Iterable[str], Iterable[str] | None]  # of tokens, 
 
 @dataclass(frozen=True)
 class Form(Computes):
-    """A rule as a loop around a function, which takes what `takes` names, and returns the outputs, what `gives` names, and maybe more."""
+    """A rule as a loop around a function, which takes the values that `takes` names, and returns the outputs, the values that `gives`
+    names, and maybe more.
+    """
 
     function: Callable[..., tuple[Tensor, ...]]
     takes: tuple[str, ...]

@@ -8,7 +8,7 @@ from .runtime_configuration import MemoryConfig
 
 
 class TitansExactConfig(MemoryConfig):
-    """Every field has a default: that of the spec. The code of the package has the digest 509efd9f80ab."""
+    """Every field has a default: that of the spec. The code of the package has the digest 894cb37c6461."""
 
     model_type = "miras_titans_exact"
 

@@ -8,7 +8,7 @@ from .runtime_configuration import MemoryConfig
 
 
 class TitansLinearConfig(MemoryConfig):
-    """Every field has a default: that of the spec. The code of the package has the digest b2b4e3ed89a7."""
+    """Every field has a default: that of the spec. The code of the package has the digest 4ec431347b3f."""
 
     model_type = "miras_titans_linear"
 

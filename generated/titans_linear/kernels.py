@@ -30,7 +30,7 @@ from .runtime_device_memory import (
     store_rows,
     store_tile,
 )
-from .runtime_device_products import dot, dot_nt, dot_tn, exact_dot
+from .runtime_device_products import dot, dot_nt, dot_tn, exact_dot, solve_dot
 from .runtime_device_sums import segment_gradient, segment_sums, sum_after, sum_before, sums_after, sums_before
 from .runtime_device_tiles import sequence_of, span, walked
 from .runtime_kernels import ChunkKernels
@@ -161,7 +161,7 @@ def main(
         # the surprises of all tokens
         seen = beta_before[:, None] * dot(k, W, DOT) + reach_before[:, None] * dot(k, W_momentum, DOT)
         R = 2 * seen - 2 * v.to(tl.float32)  # R_t = 2 u[0]_t − 2 v_t
-        U = exact_dot(Inv, R, DOT)  # U_t = Σ_l (I + L)⁻¹_tl R_l
+        U = solve_dot(Inv, R, DOT)  # U_t = Σ_l (I + L)⁻¹_tl R_l
         store_tile(U_ptr, index * H + h, r + zero, at_v, C, V, U)
         W_next = beta_end * W + reach_end * W_momentum - dot_tn(k, G_end[:, None] * U, DOT)
         W_momentum_next = m_end * W_momentum - dot_tn(k, n_end[:, None] * U, DOT)  # S[C] = m[C] S[0] − Σ_j k_jᵀ ⊗ (n[C]_j U_j)
@@ -374,7 +374,7 @@ def seq(
 
         # back through the surprises of all tokens
         d_U = n_end[:, None] * d_n_end_U + G_end[:, None] * d_G_end_U - P_d_o.to(tl.float32)
-        d_R = exact_dot(tl.trans(Inv), d_U, DOT)  # ∂R_t = Σ_j (I + L)⁻¹_jt (n[C]_j ∂n[C]·U_j + G[C]_j ∂G[C]·U_j − P·d_o_j)
+        d_R = solve_dot(tl.trans(Inv), d_U, DOT)  # ∂R_t = Σ_j (I + L)⁻¹_jt (n[C]_j ∂n[C]·U_j + G[C]_j ∂G[C]·U_j − P·d_o_j)
         d_seen = 2 * d_R  # ∂u[0]_t = 2 ∂R_t
         d_W_momentum_2 = (
             m_end * d_W_momentum

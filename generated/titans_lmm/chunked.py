@@ -70,12 +70,12 @@ def chunk(
     decay_alpha = log_alpha.clamp(min=-60)  # log α_t = max(−60, log_alpha_t)
     beta = torch.exp(decay_alpha.cumsum(-1))  # β_t = exp(Σ_{l≤t} log α_l)
     D_alpha = torch.exp(segment_sums(decay_alpha)).tril()  # Λ[α]_tj = [j ≤ t] exp(Σ_{j<l≤t} log α_l)
-    t1 = valid[..., None, :] * D_alpha  # t₁_tj = Λ[α]_tj valid_j
+    t1 = valid[..., None, :] * D_alpha  # τ₁_tj = Λ[α]_tj valid_j
     decay_mu = log_mu.clamp(min=-60)  # log μ_t = max(−60, log_mu_t)
     m = torch.exp(decay_mu.cumsum(-1))  # m_t = exp(Σ_{l≤t} log μ_l)
-    reach = torch.einsum("...ci,...i->...c", t1, m)  # ω_t = Σ_i t₁_ti m_i
+    reach = torch.einsum("...ci,...i->...c", t1, m)  # ω_t = Σ_i τ₁_ti m_i
     D_mu = torch.exp(segment_sums(decay_mu)).tril()  # Λ[μ]_tj = [j ≤ t] exp(Σ_{j<l≤t} log μ_l)
-    G = eta[..., None, :] * (t1 @ D_mu)  # G_tj = (Σ_i t₁_ti Λ[μ]_ij) η_j
+    G = eta[..., None, :] * (t1 @ D_mu)  # G_tj = (Σ_i τ₁_ti Λ[μ]_ij) η_j
     beta_end = torch.exp(decay_alpha.sum(-1))  # β[C] = exp(Σ_l log α_l)
     D_end = valid * torch.exp(sum_after(decay_alpha, -1))  # Λ[C]_t = valid_t exp(Σ_{l>t} log α_l)
     reach_end = (D_end * m).sum(-1)  # ω[C] = Σ_i Λ[C]_i m_i
@@ -94,9 +94,9 @@ def chunk(
     u = ln_weight[..., None, :] * normal + ln_bias[..., None, :] + k  # u_t = ln_weight · f̂_t + ln_bias + k_t
     e = u - v  # e_t = u_t − v_t
     du = 2 * e  # ∂ℓ/∂u_t = 2 e_t
-    t2 = ln_weight[..., None, :] * du  # t₂_t = ∂ℓ/∂u_t · ln_weight
+    t2 = ln_weight[..., None, :] * du  # τ₂_t = ∂ℓ/∂u_t · ln_weight
     t3 = rstd[..., None] * t2 - (normal * t2).sum(-1)[..., None] * rstd[..., None] / dim_v * normal
-    d2 = t3 - t3.sum(-1)[..., None] / dim_v  # d₂_t = t₃_t − mean(t₃_t)
+    d2 = t3 - t3.sum(-1)[..., None] / dim_v  # d₂_t = τ₃_t − mean(τ₃_t)
     d1 = d2 @ W2_start.mT * gelu_slope(z1)  # d₁_t = (d₂_t W₂[start]ᵀ) · gelu′(z₁_t)
 
     # the memory at the queries

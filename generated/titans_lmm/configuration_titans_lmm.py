@@ -8,7 +8,7 @@ from .runtime_configuration import MemoryConfig
 
 
 class TitansLmmConfig(MemoryConfig):
-    """Every field has a default: that of the spec. The code of the package has the digest d02419a0548e."""
+    """Every field has a default: that of the spec. The code of the package has the digest b6fcc7ae9d5e."""
 
     model_type = "miras_titans_lmm"
 

@@ -1,4 +1,4 @@
-"""Which form of an operator runs where: Triton kernels on a GPU where they can be launched, PyTorch elsewhere."""
+"""The choice between the forms of an operator: Triton kernels on a GPU where they can be launched, PyTorch elsewhere."""
 
 from __future__ import annotations
 
@@ -46,12 +46,12 @@ class Inputs:
 
     @property
     def are_tensors(self) -> bool:
-        """Whether all are dense tensors; an operator refuses what is none."""
+        """True if all are dense tensors; an operator refuses others."""
         return all(is_dense(x) for x in self.tensors)
 
     @property
     def want_gradients(self) -> bool:
-        """Whether the results are differentiated."""
+        """True if the results are differentiated."""
         return torch.is_grad_enabled() and any(x.requires_grad for x in self.tensors)
 
     @property
@@ -107,7 +107,7 @@ class Dispatch:
         return self.kernels.recurrent if few and self.kernels.recurrent is not None else self.kernels.chunk
 
     def uses_kernels(self, backend: str, inputs: Inputs, few: bool) -> bool:
-        """Whether kernels run; raises ValueError where they are asked for and cannot."""
+        """True if kernels run; raises ValueError where they are asked for and cannot."""
         q = inputs.tokens["q"]
         on_gpu = isinstance(q, Tensor) and q.is_cuda
         if backend == "torch" or (backend == "auto" and (self.kernels is None or not on_gpu or q.dtype == torch.float64)):
@@ -122,9 +122,9 @@ class Dispatch:
         return backend == "triton" or is_transformed or self.can_launch(inputs, few)
 
     def can_launch(self, inputs: Inputs, few: bool) -> bool:
-        """Whether the kernels run on this GPU for such inputs, the backward pass too where gradients are wanted.
+        """True if the kernels run on this GPU for such inputs, the backward pass too where gradients are wanted.
 
-        Tried once, on zeros of two tiles; where they do not, one warning says why. Raises ValueError for what is no input.
+        Tried once, on zeros of two tiles; where they do not, one warning says why. Raises ValueError for a value that is no input.
         """
         if not inputs.are_tensors:
             return True

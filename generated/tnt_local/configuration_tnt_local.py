@@ -8,7 +8,7 @@ from .runtime_configuration import MemoryConfig
 
 
 class TntLocalConfig(MemoryConfig):
-    """Every field has a default: that of the spec. The code of the package has the digest 0b9a9e3569d9."""
+    """Every field has a default: that of the spec. The code of the package has the digest c623332cbc27."""
 
     model_type = "miras_tnt_local"
 

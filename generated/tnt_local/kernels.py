@@ -923,11 +923,11 @@ def seq(
         d_d2_from_d2_W2_start = dot_apart(d_d2_W2_start, W2_start, DOT, T)  # ∂d₂(d₂·W₂[start]_t) = ∂d₂·W₂[start]_t W₂[start]
         store_tile(d_d2_from_d2_W2_start_ptr, own * H + h, r + zero, at_v, C, V, d_d2_from_d2_W2_start)
         d_d2_2 = d_d2 + d_d2_from_d2_W2_start  # ∂d₂_t = (n[C]_t ∂n[C]·d₂_t + G[C]_t ∂G[C]·d₂_t − Σ_l P₂_lt ∂f[q]_l) + ∂d₂(d₂·W₂[start]_t)
-        d_t3 = d_d2_2 - tl.sum(d_d2_2, 1)[:, None] / V  # ∂t₃_t = ∂d₂_t − mean(∂d₂_t)
+        d_t3 = d_d2_2 - tl.sum(d_d2_2, 1)[:, None] / V  # ∂τ₃_t = ∂d₂_t − mean(∂d₂_t)
         rstd = tl.rsqrt(tl.sum(square(centred.to(tl.float32)), 1) / V + 1e-06)  # ρ_t = 1 / √(mean(f̃_t²) + 1e-06)
-        d_t2_centred = -tl.sum(d_t3 * centred.to(tl.float32), 1) * (rstd * rstd * rstd) / V  # ∂t₂·f̃_t = −mean(∂t₃_t · f̃_t) ρ_t³
-        d_t2 = rstd[:, None] * d_t3 + d_t2_centred[:, None] * centred.to(tl.float32)  # ∂t₂_t = ρ_t ∂t₃_t + ∂t₂·f̃_t f̃_t
-        d_du = ln_weight[None, :] * d_t2  # ∂∂ℓ/∂u_t = ∂t₂_t · ln_weight
+        d_t2_centred = -tl.sum(d_t3 * centred.to(tl.float32), 1) * (rstd * rstd * rstd) / V  # ∂τ₂·f̃_t = −mean(∂τ₃_t · f̃_t) ρ_t³
+        d_t2 = rstd[:, None] * d_t3 + d_t2_centred[:, None] * centred.to(tl.float32)  # ∂τ₂_t = ρ_t ∂τ₃_t + ∂τ₂·f̃_t f̃_t
+        d_du = ln_weight[None, :] * d_t2  # ∂∂ℓ/∂u_t = ∂τ₂_t · ln_weight
         d_e = 2 * d_du  # ∂e_t = 2 ∂∂ℓ/∂u_t
         d_normal = ln_weight[None, :] * d_e  # ∂f̂_t = ∂e_t · ln_weight
         ln_weight_du_centred = tl.sum(ln_weight_du.to(tl.float32) * centred.to(tl.float32), 1)
@@ -1080,11 +1080,11 @@ def seq_wide(
         # back through the surprises of all tokens
         d_d2 = n_end[:, None] * d_n_end_d2 + G_end[:, None] * d_G_end_d2 - dot_tn(P2, d_read_f, DOT)
         d_d2_2 = d_d2 + d_d2_from_d2_W2_start  # ∂d₂_t = (n[C]_t ∂n[C]·d₂_t + G[C]_t ∂G[C]·d₂_t − Σ_l P₂_lt ∂f[q]_l) + ∂d₂(d₂·W₂[start]_t)
-        d_t3 = d_d2_2 - tl.sum(d_d2_2, 1)[:, None] / V  # ∂t₃_t = ∂d₂_t − mean(∂d₂_t)
-        d_t2_centred = -tl.sum(d_t3 * centred.to(tl.float32), 1) * (rstd * rstd * rstd) / V  # ∂t₂·f̃_t = −mean(∂t₃_t · f̃_t) ρ_t³
+        d_t3 = d_d2_2 - tl.sum(d_d2_2, 1)[:, None] / V  # ∂τ₃_t = ∂d₂_t − mean(∂d₂_t)
+        d_t2_centred = -tl.sum(d_t3 * centred.to(tl.float32), 1) * (rstd * rstd * rstd) / V  # ∂τ₂·f̃_t = −mean(∂τ₃_t · f̃_t) ρ_t³
         ln_weight_du = load_tile(ln_weight_du_ptr, own * H + h, r + zero, at_v, C, V)
-        d_t2 = rstd[:, None] * d_t3 + d_t2_centred[:, None] * centred.to(tl.float32)  # ∂t₂_t = ρ_t ∂t₃_t + ∂t₂·f̃_t f̃_t
-        d_du = ln_weight[None, :] * d_t2  # ∂∂ℓ/∂u_t = ∂t₂_t · ln_weight
+        d_t2 = rstd[:, None] * d_t3 + d_t2_centred[:, None] * centred.to(tl.float32)  # ∂τ₂_t = ρ_t ∂τ₃_t + ∂τ₂·f̃_t f̃_t
+        d_du = ln_weight[None, :] * d_t2  # ∂∂ℓ/∂u_t = ∂τ₂_t · ln_weight
         d_e = 2 * d_du  # ∂e_t = 2 ∂∂ℓ/∂u_t
         d_normal = ln_weight[None, :] * d_e  # ∂f̂_t = ∂e_t · ln_weight
         reach = load_row(reach_ptr, index * H + h, r, C)

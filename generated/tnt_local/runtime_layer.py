@@ -1,6 +1,6 @@
 """The forward pass that all layers share: hidden states, padding, and the cache.
 
-A layer of a package is a `TokenMixer` that says what lies between hidden states in and hidden states out: its `mix`.
+A layer of a package is a `TokenMixer` that defines the map from hidden states to hidden states: its `mix`.
 """
 
 from __future__ import annotations
@@ -45,11 +45,11 @@ class TokenMixer(nn.Module):
     ) -> tuple[Tensor, None, Mapping[int, LayerCache] | None]:
         """The outputs [B, T, hidden], no attention weights, and the caches of all layers.
 
-        `attention_mask` [B, ≥ T] is 1 at tokens and 0 at padding, on any side, its last T columns count: padding is left out, as if it
-        were not there, and its outputs are 0. `cu_seqlens` int32 [N+1] are the borders of sequences packed into one row. With
-        `past_key_values` the sequences go on where the cache of this layer ends; with `use_cache` a new mapping, in which that cache is
-        replaced, is returned: nothing is changed in place, and a row without tokens keeps its cache. Raises ValueError, which names the
-        argument, for what has no meaning.
+        `attention_mask` [B, ≥ T] is 1 at tokens and 0 at padding, on any side, its last T columns count: padding is left out, as if it were
+        not there, and its outputs are 0. `cu_seqlens` int32 [N+1] are the borders of sequences packed into one row. With `past_key_values`
+        the sequences go on where the cache of this layer ends; with `use_cache` a new mapping, in which that cache is replaced, is
+        returned: nothing is changed in place, and a row without tokens keeps its cache. Raises ValueError, which names the argument, for a
+        value without a meaning.
         """
         self._check_hidden(hidden_states)
         padded = None if attention_mask is None else packing(attention_mask, hidden_states)
@@ -89,7 +89,7 @@ class TokenMixer(nn.Module):
         return LayerCache(self.initial_state(sequences), {})
 
     def _state_name(self, past_key_values: Mapping[int, LayerCache] | None) -> str:
-        """What the caller of the layer knows the operator's `initial_state` by."""
+        """The name by which the layer's caller knows the operator's `initial_state`."""
         given = past_key_values is not None and self.cache_key() in past_key_values
         return f"past_key_values[{self.layer_idx}].recurrent_state" if given else "initial_state"
 

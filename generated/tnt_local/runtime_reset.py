@@ -1,6 +1,6 @@
 """Memories that begin anew: at every n-th token of a sequence the state before it is the initial one.
 
-What lies between two resets is a sequence of its own, which knows nothing of the others: all of them run side by side, as packed
+The tokens between two resets are a sequence of their own, which knows nothing of the others: all of them run side by side, as packed
 sequences do, and so at the cost of a sequence as long as they are.
 """
 
@@ -28,7 +28,7 @@ class Reset:
     length: int
 
     def inside(self, contract: Contract) -> Contract:
-        """The contract of what lies between two resets: it has no initial state to return to, and positions in chunks alone."""
+        """The contract of the tokens between two resets: it has no initial state to return to, and positions in chunks alone."""
         kept = {name: axes for name, axes in contract.state.items() if not name.endswith(INITIAL)}
         if contract.chunk == 1:
             del kept["position"]
@@ -81,7 +81,7 @@ class Reset:
 class Pieces:
     """The stretches of sequences between resets: their `number`, and their `borders` in one row of all tokens.
 
-    There are as many as there can be in so many tokens: what is not needed has no token. No number is read from a tensor.
+    There are as many as there can be in so many tokens: sequences that are not needed have no token. No number is read from a tensor.
     """
 
     def __init__(

@@ -89,7 +89,7 @@ class Attention(nn.Module):
         return x.unfold(1, size, step).movedim(-1, 2).flatten(0, 1)
 
     def mask(self, q: Tensor, count: int, blocks: int, size: int, width: int, seen: Tensor | None, prefix: int) -> Tensor:
-        """Which keys of its block a query sees: [N · blocks, size, width + size]."""
+        """The keys of its block that a query sees: [N · blocks, size, width + size]."""
         query = torch.arange(size, device=q.device)[:, None]
         key = torch.arange(width + size, device=q.device) - width
         seeing = key <= query

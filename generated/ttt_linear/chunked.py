@@ -64,9 +64,9 @@ def chunk(
     normal = rstd[..., None] * centred  # f̂_t = ρ_t f̃_t
     u = ln_weight[..., None, :] * normal + ln_bias[..., None, :] + k  # u_t = ln_weight · f̂_t + ln_bias + k_t
     e = u - v  # e_t = u_t − v_t
-    t1 = ln_weight[..., None, :] * e  # t₁_t = e_t · ln_weight
+    t1 = ln_weight[..., None, :] * e  # τ₁_t = e_t · ln_weight
     t2 = rstd[..., None] * t1 - (normal * t1).sum(-1)[..., None] * rstd[..., None] / dim_v * normal
-    d = t2 - t2.sum(-1)[..., None] / dim_v  # d_t = t₂_t − mean(t₂_t)
+    d = t2 - t2.sum(-1)[..., None] / dim_v  # d_t = τ₂_t − mean(τ₂_t)
 
     # the memory at the queries
     P = (eta[..., None, :] * (q @ k.mT)).tril()  # P_tj = [j ≤ t] (q_t k_jᵀ) η_j

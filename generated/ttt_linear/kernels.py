@@ -284,13 +284,13 @@ def seq(
         d_W_from_q_W = load_tile(d_W_from_q_W_ptr, own * H + h, at_k + zero, at_v, K, V)
         d_eta_d = -dot(k, d_W, DOT)  # ∂η·d_t = −k_t d_W
         d_d = eta[:, None] * d_eta_d - P_d_read_f.to(tl.float32)
-        d_t2 = d_d - tl.sum(d_d, 1)[:, None] / V  # ∂t₂_t = (η_t ∂η·d_t − P·∂f[q]_t) − mean(η_t ∂η·d_t − P·∂f[q]_t)
+        d_t2 = d_d - tl.sum(d_d, 1)[:, None] / V  # ∂τ₂_t = (η_t ∂η·d_t − P·∂f[q]_t) − mean(η_t ∂η·d_t − P·∂f[q]_t)
         rstd = tl.rsqrt(tl.sum(square(centred.to(tl.float32)), 1) / V + 1e-06)  # ρ_t = 1 / √(mean(f̃_t²) + 1e-06)
 
         # back through the surprises of all tokens
-        d_t1_centred = -tl.sum(d_t2 * centred.to(tl.float32), 1) * (rstd * rstd * rstd) / V  # ∂t₁·f̃_t = −mean(∂t₂_t · f̃_t) ρ_t³
-        d_t1 = rstd[:, None] * d_t2 + d_t1_centred[:, None] * centred.to(tl.float32)  # ∂t₁_t = ρ_t ∂t₂_t + ∂t₁·f̃_t f̃_t
-        d_e = ln_weight[None, :] * d_t1  # ∂e_t = ∂t₁_t · ln_weight
+        d_t1_centred = -tl.sum(d_t2 * centred.to(tl.float32), 1) * (rstd * rstd * rstd) / V  # ∂τ₁·f̃_t = −mean(∂τ₂_t · f̃_t) ρ_t³
+        d_t1 = rstd[:, None] * d_t2 + d_t1_centred[:, None] * centred.to(tl.float32)  # ∂τ₁_t = ρ_t ∂τ₂_t + ∂τ₁·f̃_t f̃_t
+        d_e = ln_weight[None, :] * d_t1  # ∂e_t = ∂τ₁_t · ln_weight
         d_normal = ln_weight[None, :] * d_e  # ∂f̂_t = ∂e_t · ln_weight
         ln_weight_e_centred = tl.sum(ln_weight_e.to(tl.float32) * centred.to(tl.float32), 1)  # ln_weight·e·f̃_t = ln_weight·e_t f̃_tᵀ
         d_t2_ln_weight_e_and_more = (

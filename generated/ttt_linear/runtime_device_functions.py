@@ -1,5 +1,5 @@
 # mypy: disable-error-code="import-not-found, import-untyped, no-untyped-call, no-untyped-def, untyped-decorator"
-"""Device functions of one argument, entry by entry in float32: exp, and what Triton's own language lacks or has in a slow form."""
+"""Device functions of one argument, entry by entry in float32: exp, and functions that Triton lacks or has in a slow form."""
 
 from __future__ import annotations
 

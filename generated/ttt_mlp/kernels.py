@@ -642,11 +642,11 @@ def seq(
         d_d2_from_d2_W2_start = dot_apart(d_d2_W2_start, W2_start, DOT, T)  # ∂d₂(d₂·W₂[start]_t) = ∂d₂·W₂[start]_t W₂[start]
         store_tile(d_d2_from_d2_W2_start_ptr, own * H + h, r + zero, at_v, C, V, d_d2_from_d2_W2_start)
         d_d2 = (eta[:, None] * d_eta_d2 - P2_d_read_f.to(tl.float32)) + d_d2_from_d2_W2_start
-        d_t2 = d_d2 - tl.sum(d_d2, 1)[:, None] / V  # ∂t₂_t = ∂d₂_t − mean(∂d₂_t)
+        d_t2 = d_d2 - tl.sum(d_d2, 1)[:, None] / V  # ∂τ₂_t = ∂d₂_t − mean(∂d₂_t)
         rstd = tl.rsqrt(tl.sum(square(centred.to(tl.float32)), 1) / V + 1e-06)  # ρ_t = 1 / √(mean(f̃_t²) + 1e-06)
-        d_t1_centred = -tl.sum(d_t2 * centred.to(tl.float32), 1) * (rstd * rstd * rstd) / V  # ∂t₁·f̃_t = −mean(∂t₂_t · f̃_t) ρ_t³
-        d_t1 = rstd[:, None] * d_t2 + d_t1_centred[:, None] * centred.to(tl.float32)  # ∂t₁_t = ρ_t ∂t₂_t + ∂t₁·f̃_t f̃_t
-        d_e = ln_weight[None, :] * d_t1  # ∂e_t = ∂t₁_t · ln_weight
+        d_t1_centred = -tl.sum(d_t2 * centred.to(tl.float32), 1) * (rstd * rstd * rstd) / V  # ∂τ₁·f̃_t = −mean(∂τ₂_t · f̃_t) ρ_t³
+        d_t1 = rstd[:, None] * d_t2 + d_t1_centred[:, None] * centred.to(tl.float32)  # ∂τ₁_t = ρ_t ∂τ₂_t + ∂τ₁·f̃_t f̃_t
+        d_e = ln_weight[None, :] * d_t1  # ∂e_t = ∂τ₁_t · ln_weight
         d_normal = ln_weight[None, :] * d_e  # ∂f̂_t = ∂e_t · ln_weight
         ln_weight_e_centred = tl.sum(ln_weight_e.to(tl.float32) * centred.to(tl.float32), 1)  # ln_weight·e·f̃_t = ln_weight·e_t f̃_tᵀ
         d_t2_ln_weight_e_and_more = (
@@ -759,14 +759,14 @@ def seq_wide(
         d_eta_d2 = -h1_d_W2  # ∂η·d₂_t = −h₁_t d_W2
         store_tile(d_eta_d2_ptr, own * H + h, r + zero, at_v, C, V, d_eta_d2)
         d_d2 = (eta[:, None] * d_eta_d2 - P2_d_read_f.to(tl.float32)) + d_d2_from_d2_W2_start
-        d_t2 = d_d2 - tl.sum(d_d2, 1)[:, None] / V  # ∂t₂_t = ∂d₂_t − mean(∂d₂_t)
+        d_t2 = d_d2 - tl.sum(d_d2, 1)[:, None] / V  # ∂τ₂_t = ∂d₂_t − mean(∂d₂_t)
         rstd = tl.rsqrt(tl.sum(square(centred.to(tl.float32)), 1) / V + 1e-06)  # ρ_t = 1 / √(mean(f̃_t²) + 1e-06)
         ln_weight_e = load_tile(ln_weight_e_ptr, own * H + h, r + zero, at_v, C, V)
 
         # back through the surprises of all tokens
-        d_t1_centred = -tl.sum(d_t2 * centred.to(tl.float32), 1) * (rstd * rstd * rstd) / V  # ∂t₁·f̃_t = −mean(∂t₂_t · f̃_t) ρ_t³
-        d_t1 = rstd[:, None] * d_t2 + d_t1_centred[:, None] * centred.to(tl.float32)  # ∂t₁_t = ρ_t ∂t₂_t + ∂t₁·f̃_t f̃_t
-        d_e = ln_weight[None, :] * d_t1  # ∂e_t = ∂t₁_t · ln_weight
+        d_t1_centred = -tl.sum(d_t2 * centred.to(tl.float32), 1) * (rstd * rstd * rstd) / V  # ∂τ₁·f̃_t = −mean(∂τ₂_t · f̃_t) ρ_t³
+        d_t1 = rstd[:, None] * d_t2 + d_t1_centred[:, None] * centred.to(tl.float32)  # ∂τ₁_t = ρ_t ∂τ₂_t + ∂τ₁·f̃_t f̃_t
+        d_e = ln_weight[None, :] * d_t1  # ∂e_t = ∂τ₁_t · ln_weight
         d_normal = ln_weight[None, :] * d_e  # ∂f̂_t = ∂e_t · ln_weight
         ln_weight_e_centred = tl.sum(ln_weight_e.to(tl.float32) * centred.to(tl.float32), 1)  # ln_weight·e·f̃_t = ln_weight·e_t f̃_tᵀ
         d_t2_ln_weight_e_and_more = (

@@ -112,8 +112,8 @@ def row_surprise(z: Tensor, k: Tensor, ln_bias: Tensor, ln_weight: Tensor, v: Te
     normal = rstd[..., None] * centred  # f̂ = ρ f̃
     u = ln_weight * normal + ln_bias + k  # u = ln_weight · f̂ + ln_bias + k
     du = u - v  # ∂ℓ/∂u = u − v
-    t1 = du * ln_weight  # t₁ = ∂ℓ/∂u · ln_weight
-    t2 = rstd[..., None] * t1 - (normal * t1).sum(-1)[..., None] * rstd[..., None] / dim_v * normal  # t₂ = ρ t₁ − mean(f̂ · t₁) ρ f̂
+    t1 = du * ln_weight  # τ₁ = ∂ℓ/∂u · ln_weight
+    t2 = rstd[..., None] * t1 - (normal * t1).sum(-1)[..., None] * rstd[..., None] / dim_v * normal  # τ₂ = ρ τ₁ − mean(f̂ · τ₁) ρ f̂
     return t2 - t2.sum(-1)[..., None] / dim_v
 
 

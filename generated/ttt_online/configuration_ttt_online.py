@@ -8,7 +8,7 @@ from .runtime_configuration import MemoryConfig
 
 
 class TttOnlineConfig(MemoryConfig):
-    """Every field has a default: that of the spec. The code of the package has the digest 6ad56d7a86b6."""
+    """Every field has a default: that of the spec. The code of the package has the digest fe553222c894."""
 
     model_type = "miras_ttt_online"
 

@@ -12,9 +12,9 @@ the memory at the key
 
 the surprise, by reverse mode
   e = u − v
-  t₁ = e · ln_weight
-  t₂ = ρ t₁ − mean(t₁ · f̃) ρ³ f̃
-  d = t₂ − mean(t₂)
+  τ₁ = e · ln_weight
+  τ₂ = ρ τ₁ − mean(τ₁ · f̃) ρ³ f̃
+  d = τ₂ − mean(τ₂)
 
 momentum, retention and mirror map
   W = W[t−1] − η kᵀ ⊗ d
@@ -74,7 +74,7 @@ def trace_ttt_online(
     cu_seqlens: Tensor | None = None,
     backend: str = "auto",
 ) -> Trace:
-    """What the memory experiences at every token, for the same arguments."""
+    """The measures of the memory at every token, for the same arguments."""
     return _FORM.trace({"q": q, "k": k, "v": v, "eta": eta}, {"ln_weight": ln_weight, "ln_bias": ln_bias}, initial_state, cu_seqlens)
 
 
@@ -99,9 +99,9 @@ def step(
 
     # the surprise, by reverse mode
     e = u - v  # e = u − v
-    t1 = e * ln_weight  # t₁ = e · ln_weight
-    t2 = rstd[..., None] * t1 - (normal * t1).sum(-1)[..., None] * rstd[..., None] / dim_v * normal  # t₂ = ρ t₁ − mean(f̂ · t₁) ρ f̂
-    d = t2 - t2.sum(-1)[..., None] / dim_v  # d = t₂ − mean(t₂)
+    t1 = e * ln_weight  # τ₁ = e · ln_weight
+    t2 = rstd[..., None] * t1 - (normal * t1).sum(-1)[..., None] * rstd[..., None] / dim_v * normal  # τ₂ = ρ τ₁ − mean(f̂ · τ₁) ρ f̂
+    d = t2 - t2.sum(-1)[..., None] / dim_v  # d = τ₂ − mean(τ₂)
 
     # momentum, retention and mirror map
     W = W_prev - eta[..., None, None] * d[..., None, :] * k[..., None]  # W = W[t−1] − η kᵀ ⊗ d
@@ -115,9 +115,9 @@ def step(
     o = ln_weight * read_normal + ln_bias + q  # y = ln_weight · f̂[q] + ln_bias + q
 
     # measures
-    t3 = e.square().sum(-1)  # t₃ = ‖e‖²
-    loss = 0.5 * t3  # ℓ = t₃ / 2
-    norm_error = torch.sqrt(t3)  # ‖e‖ = √(t₃)
+    t3 = e.square().sum(-1)  # τ₃ = ‖e‖²
+    loss = 0.5 * t3  # ℓ = τ₃ / 2
+    norm_error = torch.sqrt(t3)  # ‖e‖ = √(τ₃)
     norm_surprise = torch.sqrt(k.square().sum(-1) * d.square().sum(-1))  # ‖g‖ = √(‖k‖² ‖d‖²)
     norm_state = torch.sqrt(W.square().sum(-2).sum(-1))  # ‖A‖ = ‖W‖
     return o, W, loss, norm_error, norm_surprise, norm_state

@@ -70,7 +70,7 @@ def chunk(
 
     # the memory at the queries
     P = (q @ k.mT).tril(-1)  # P_tj = [j < t] q_t k_jᵀ
-    t1 = U * eta  # t₁_t = U_t · η_t
+    t1 = U * eta  # τ₁_t = U_t · η_t
     o = q @ W * beta_before - (P[..., None] * t1[..., None, :, :] * D_alpha_before).sum(-2)
 
     # the state behind the tile

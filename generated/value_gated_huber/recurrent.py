@@ -65,7 +65,7 @@ def trace_value_gated_huber(
     cu_seqlens: Tensor | None = None,
     backend: str = "auto",
 ) -> Trace:
-    """What the memory experiences at every token, for the same arguments."""
+    """The measures of the memory at every token, for the same arguments."""
     return _FORM.trace({"q": q, "k": k, "v": v, "log_alpha": log_alpha, "eta": eta, "delta": delta}, {}, initial_state, cu_seqlens)
 
 

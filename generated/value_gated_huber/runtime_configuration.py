@@ -1,4 +1,4 @@
-"""What the configurations of all packages share: their fields, and the checks on them."""
+"""The base of the configurations of all packages: their fields, and the checks on them."""
 
 from __future__ import annotations
 
@@ -56,7 +56,7 @@ class MemoryConfig(PreTrainedConfig):
 
     @property
     def takes_values(self) -> bool:
-        """Whether the input is values, not tokens."""
+        """True if the input is values, not tokens."""
         return hasattr(self, "patch")
 
     def check(self) -> None:

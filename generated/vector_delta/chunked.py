@@ -55,9 +55,9 @@ def chunk(
     # decays, and the weights of surprises
     decay_alpha = log_alpha.clamp(min=-60)  # log α_t = max(−60, log_alpha_t)
     beta = torch.exp(decay_alpha.cumsum(-1))  # β_t = exp(Σ_{l≤t} log α_l)
-    t1 = torch.exp(segment_sums(decay_alpha))  # t₁_tj = exp(Σ_{j<l≤t} log α_l)
-    D_alpha = t1.tril()  # Λ[α]_tj = [j ≤ t] t₁_tj
-    D_alpha_decayed = t1.tril(-1)  # Λ[α, decayed]_tj = [j < t] t₁_tj
+    t1 = torch.exp(segment_sums(decay_alpha))  # τ₁_tj = exp(Σ_{j<l≤t} log α_l)
+    D_alpha = t1.tril()  # Λ[α]_tj = [j ≤ t] τ₁_tj
+    D_alpha_decayed = t1.tril(-1)  # Λ[α, decayed]_tj = [j < t] τ₁_tj
     beta_end = torch.exp(decay_alpha.sum(-1))  # β[C] = exp(Σ_l log α_l)
     G_end = torch.exp(sum_after(decay_alpha, -1))  # G[C]_t = exp(Σ_{l>t} log α_l)
 
@@ -70,11 +70,11 @@ def chunk(
 
     # the memory at the queries
     P = D_alpha[..., None] * q[..., None, :] * k[..., None, :, :]  # P_tj = Λ[α]_tj q_t · k_j
-    t2 = U * eta  # t₂_t = U_t · η_t
-    o = beta[..., None] * W[..., None, :] * q - torch.einsum("...cjv,...jv->...cv", P, t2)  # y_t = β_t W[0] · q_t − Σ_j P_tj · t₂_j
+    t2 = U * eta  # τ₂_t = U_t · η_t
+    o = beta[..., None] * W[..., None, :] * q - torch.einsum("...cjv,...jv->...cv", P, t2)  # y_t = β_t W[0] · q_t − Σ_j P_tj · τ₂_j
 
     # the state behind the tile
-    W_next = beta_end[..., None] * W - (G_end[..., None] * k * t2).sum(-2)  # W[C] = β[C] W[0] − Σ_j G[C]_j k_j · t₂_j
+    W_next = beta_end[..., None] * W - (G_end[..., None] * k * t2).sum(-2)  # W[C] = β[C] W[0] − Σ_j G[C]_j k_j · τ₂_j
     return o, W_next
 
 

@@ -8,7 +8,7 @@ from .runtime_configuration import MemoryConfig
 
 
 class VectorDeltaConfig(MemoryConfig):
-    """Every field has a default: that of the spec. The code of the package has the digest 0d1715e6a3e5."""
+    """Every field has a default: that of the spec. The code of the package has the digest 122c667212e2."""
 
     model_type = "miras_vector_delta"
 

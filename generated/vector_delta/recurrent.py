@@ -56,7 +56,7 @@ def trace_vector_delta(
     cu_seqlens: Tensor | None = None,
     backend: str = "auto",
 ) -> Trace:
-    """What the memory experiences at every token, for the same arguments."""
+    """The measures of the memory at every token, for the same arguments."""
     return _FORM.trace({"q": q, "k": k, "v": v, "log_alpha": log_alpha, "eta": eta}, {}, initial_state, cu_seqlens)
 
 
@@ -88,9 +88,9 @@ def step(
     o = W * q  # y = W · q
 
     # measures
-    t1 = e.square().sum(-1)  # t₁ = ‖e‖²
-    loss = 0.5 * t1  # ℓ = t₁ / 2
-    norm_error = torch.sqrt(t1)  # ‖e‖ = √(t₁)
+    t1 = e.square().sum(-1)  # τ₁ = ‖e‖²
+    loss = 0.5 * t1  # ℓ = τ₁ / 2
+    norm_error = torch.sqrt(t1)  # ‖e‖ = √(τ₁)
     norm_surprise = torch.sqrt((e.square() * k.square()).sum(-1))  # ‖g‖ = √(Σ_V e² · k²)
     norm_state = torch.sqrt(W.square().sum(-1))  # ‖A‖ = ‖W‖
     return o, W, loss, norm_error, norm_surprise, norm_state

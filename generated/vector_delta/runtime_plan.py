@@ -18,19 +18,19 @@ class Piece(Protocol):
 
     @property
     def members(self) -> slice:
-        """Which of the sequences that have tokens left, in the order of the plan."""
+        """The sequences that have tokens left, in the order of the plan."""
 
     @property
     def goes_on(self) -> bool:
-        """Whether these sequences have tokens behind the tile."""
+        """True if these sequences have tokens behind the tile."""
 
     @property
     def begins(self) -> Condition:
-        """Where a chunk begins with the tile."""
+        """A mask of the sequences in which a chunk begins with the tile."""
 
     @property
     def fills(self) -> Condition:
-        """Where a chunk is full behind it."""
+        """A mask of the sequences whose chunk is full behind the tile."""
 
     def take(self, x: Tensor) -> Tensor:
         """[B, T, H, ...] to [N, H, C, ...], 0 where there is no token."""
@@ -61,7 +61,7 @@ class Plan(Protocol):
         """[N, H, C, V] of every tile to [B, T, H, V]; 0 at tokens of no sequence."""
 
     def ends_chunk(self) -> Condition:
-        """Where a sequence that has tokens ends with its chunk."""
+        """A mask of the sequences with tokens that end with their chunk."""
 
     def line(self, x: Tensor, past: Tensor) -> Tensor:
         """Tokens [B, T, H, ...] behind those before each sequence [N, H, L, ...], as `Piece.rows` reads them."""
@@ -74,7 +74,7 @@ class Plan(Protocol):
 
 
 def cut(position: int, length: int, chunk: int, tile: int) -> list[int]:
-    """Where the tiles of a sequence end that begins `position` tokens into a chunk; a chunk of 1 cuts nothing."""
+    """The ends of the tiles of a sequence that begins `position` tokens into a chunk; a chunk of 1 cuts nothing."""
     ends, first = [], 0
     while first < length:
         inside = (position + first) % chunk if chunk > 1 else 0

@@ -36,7 +36,7 @@ class TokenForm(Form):
         initial_state: Mapping[str, Tensor] | None,
         cu_seqlens: Tensor | None,
     ) -> Trace:
-        """What the memory experiences at every token; ℓ, ‖e‖ and ‖g‖ at every write, where a token has several."""
+        """The measures of the memory at every token; ℓ, ‖e‖ and ‖g‖ at every write, where a token has several."""
         writes = 1 if self.contract.writes is None else self.contract.writes.number
 
         def measures(

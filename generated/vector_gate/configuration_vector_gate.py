@@ -8,7 +8,7 @@ from .runtime_configuration import MemoryConfig
 
 
 class VectorGateConfig(MemoryConfig):
-    """Every field has a default: that of the spec. The code of the package has the digest ca1d94a13b01."""
+    """Every field has a default: that of the spec. The code of the package has the digest d54efb9e862d."""
 
     model_type = "miras_vector_gate"
 

@@ -8,7 +8,7 @@ from .runtime_configuration import MemoryConfig
 
 
 class VectorHuberConfig(MemoryConfig):
-    """Every field has a default: that of the spec. The code of the package has the digest a12febe364c8."""
+    """Every field has a default: that of the spec. The code of the package has the digest 0538c5a484db."""
 
     model_type = "miras_vector_huber"
 

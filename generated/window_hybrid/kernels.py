@@ -30,7 +30,7 @@ from .runtime_device_memory import (
     store_rows,
     store_tile,
 )
-from .runtime_device_products import dot, dot_nt, dot_tn, exact_dot
+from .runtime_device_products import dot, dot_nt, dot_tn, solve_dot
 from .runtime_device_sums import segment_gradient, segment_sums, sum_after, sum_before
 from .runtime_device_tiles import sequence_of, span, walked
 from .runtime_kernels import ChunkKernels
@@ -132,7 +132,7 @@ def main(
         # the surprises of all tokens
         seen = beta[:, None] * dot(k, W, DOT)  # u[0]_t = β_t (k_t W[0])
         R = seen - v.to(tl.float32)  # R_t = u[0]_t − v_t
-        U = exact_dot(Inv, R, DOT)  # U_t = Σ_l (I + L)⁻¹_tl R_l
+        U = solve_dot(Inv, R, DOT)  # U_t = Σ_l (I + L)⁻¹_tl R_l
         store_tile(U_ptr, index * H + h, r + zero, at_v, C, V, U)
         W_next = beta_end * W - dot_tn(k, G_end[:, None] * U, DOT)  # W[C] = β[C] W[0] − Σ_j k_jᵀ ⊗ (G[C]_j U_j)
         W = W_next
@@ -258,7 +258,7 @@ def seq(
         P_d_o = load_tile(P_d_o_ptr, own * H + h, r + zero, at_v, C, V)
         G_end = load_row(G_end_ptr, index * H + h, r, C)
         d_G_end_U = -dot(k, d_W, DOT)  # ∂G[C]·U_t = −k_t d_W
-        d_R = exact_dot(tl.trans(Inv), G_end[:, None] * d_G_end_U - P_d_o.to(tl.float32), DOT)
+        d_R = solve_dot(tl.trans(Inv), G_end[:, None] * d_G_end_U - P_d_o.to(tl.float32), DOT)
         d_W_2 = beta_end * d_W + d_W_from_q_W.to(tl.float32) + dot_tn(k, beta[:, None] * d_R, DOT)
         store_tile(d_R_ptr, own * H + h, r + zero, at_v, C, V, d_R)
         d_W = d_W_2

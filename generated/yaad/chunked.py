@@ -82,9 +82,9 @@ def chunk(
     u = ln_weight[..., None, :] * normal + ln_bias[..., None, :] + k  # u_t = ln_weight · f̂_t + ln_bias + k_t
     e = u - v  # e_t = u_t − v_t
     du = torch.where(power0(e.square().sum(-1)[..., None], 0.5) > delta[..., None], delta[..., None] * torch.sign(e), 2 * e)
-    t1 = ln_weight[..., None, :] * du  # t₁_t = ∂ℓ/∂u_t · ln_weight
+    t1 = ln_weight[..., None, :] * du  # τ₁_t = ∂ℓ/∂u_t · ln_weight
     t2 = rstd[..., None] * t1 - (normal * t1).sum(-1)[..., None] * rstd[..., None] / dim_v * normal
-    d2 = t2 - t2.sum(-1)[..., None] / dim_v  # d₂_t = t₂_t − mean(t₂_t)
+    d2 = t2 - t2.sum(-1)[..., None] / dim_v  # d₂_t = τ₂_t − mean(τ₂_t)
     d1 = d2 @ W2_start.mT * gelu_slope(z1)  # d₁_t = (d₂_t W₂[start]ᵀ) · gelu′(z₁_t)
 
     # the memory at the queries

@@ -8,7 +8,7 @@ from .runtime_configuration import MemoryConfig
 
 
 class YaadConfig(MemoryConfig):
-    """Every field has a default: that of the spec. The code of the package has the digest 6bbf77680955."""
+    """Every field has a default: that of the spec. The code of the package has the digest dc29d063be6c."""
 
     model_type = "miras_yaad"
 

@@ -770,11 +770,11 @@ def seq(
         delta = load_numbers(delta_ptr, at_row, row, here)
         store_tile(d_d2_from_d2_W2_start_ptr, own * H + h, r + zero, at_v, C, V, d_d2_from_d2_W2_start)
         d_d2 = (G_end[:, None] * d_G_end_d2 - P2_d_read_f.to(tl.float32)) + d_d2_from_d2_W2_start
-        d_t2 = d_d2 - tl.sum(d_d2, 1)[:, None] / V  # ∂t₂_t = ∂d₂_t − mean(∂d₂_t)
+        d_t2 = d_d2 - tl.sum(d_d2, 1)[:, None] / V  # ∂τ₂_t = ∂d₂_t − mean(∂d₂_t)
         rstd = tl.rsqrt(tl.sum(square(centred.to(tl.float32)), 1) / V + 1e-06)  # ρ_t = 1 / √(mean(f̃_t²) + 1e-06)
-        d_t1_centred = -tl.sum(d_t2 * centred.to(tl.float32), 1) * (rstd * rstd * rstd) / V  # ∂t₁·f̃_t = −mean(∂t₂_t · f̃_t) ρ_t³
-        d_t1 = rstd[:, None] * d_t2 + d_t1_centred[:, None] * centred.to(tl.float32)  # ∂t₁_t = ρ_t ∂t₂_t + ∂t₁·f̃_t f̃_t
-        d_du = ln_weight[None, :] * d_t1  # ∂∂ℓ/∂u_t = ∂t₁_t · ln_weight
+        d_t1_centred = -tl.sum(d_t2 * centred.to(tl.float32), 1) * (rstd * rstd * rstd) / V  # ∂τ₁·f̃_t = −mean(∂τ₂_t · f̃_t) ρ_t³
+        d_t1 = rstd[:, None] * d_t2 + d_t1_centred[:, None] * centred.to(tl.float32)  # ∂τ₁_t = ρ_t ∂τ₂_t + ∂τ₁·f̃_t f̃_t
+        d_du = ln_weight[None, :] * d_t1  # ∂∂ℓ/∂u_t = ∂τ₁_t · ln_weight
         e_squared = tl.sum(e_squared_2.to(tl.float32), 1)  # e·squared_t = Σ_V e·squared_t
         d_e = tl.where(tl.sqrt(tl.maximum(e_squared[:, None], 0.0)) > delta[:, None], 0, 2) * d_du
         d_normal = ln_weight[None, :] * d_e  # ∂f̂_t = ∂e_t · ln_weight
@@ -893,15 +893,15 @@ def seq_wide(
         store_tile(d_G_end_d2_ptr, own * H + h, r + zero, at_v, C, V, d_G_end_d2)
         delta = load_numbers(delta_ptr, at_row, row, here)
         d_d2 = (G_end[:, None] * d_G_end_d2 - P2_d_read_f.to(tl.float32)) + d_d2_from_d2_W2_start
-        d_t2 = d_d2 - tl.sum(d_d2, 1)[:, None] / V  # ∂t₂_t = ∂d₂_t − mean(∂d₂_t)
+        d_t2 = d_d2 - tl.sum(d_d2, 1)[:, None] / V  # ∂τ₂_t = ∂d₂_t − mean(∂d₂_t)
         e_squared_2 = load_tile(e_squared_2_ptr, own * H + h, r + zero, at_v, C, V)
         rstd = tl.rsqrt(tl.sum(square(centred.to(tl.float32)), 1) / V + 1e-06)  # ρ_t = 1 / √(mean(f̃_t²) + 1e-06)
 
         # back through the surprises of all tokens
-        d_t1_centred = -tl.sum(d_t2 * centred.to(tl.float32), 1) * (rstd * rstd * rstd) / V  # ∂t₁·f̃_t = −mean(∂t₂_t · f̃_t) ρ_t³
-        d_t1 = rstd[:, None] * d_t2 + d_t1_centred[:, None] * centred.to(tl.float32)  # ∂t₁_t = ρ_t ∂t₂_t + ∂t₁·f̃_t f̃_t
+        d_t1_centred = -tl.sum(d_t2 * centred.to(tl.float32), 1) * (rstd * rstd * rstd) / V  # ∂τ₁·f̃_t = −mean(∂τ₂_t · f̃_t) ρ_t³
+        d_t1 = rstd[:, None] * d_t2 + d_t1_centred[:, None] * centred.to(tl.float32)  # ∂τ₁_t = ρ_t ∂τ₂_t + ∂τ₁·f̃_t f̃_t
         ln_weight_du = load_tile(ln_weight_du_ptr, own * H + h, r + zero, at_v, C, V)
-        d_du = ln_weight[None, :] * d_t1  # ∂∂ℓ/∂u_t = ∂t₁_t · ln_weight
+        d_du = ln_weight[None, :] * d_t1  # ∂∂ℓ/∂u_t = ∂τ₁_t · ln_weight
         e_squared = tl.sum(e_squared_2.to(tl.float32), 1)  # e·squared_t = Σ_V e·squared_t
         log_alpha = load_numbers(log_alpha_ptr, at_row, row, here)
         d_e = tl.where(tl.sqrt(tl.maximum(e_squared[:, None], 0.0)) > delta[:, None], 0, 2) * d_du

@@ -17,11 +17,11 @@ the memory at the key
 
 the surprise, by reverse mode
   e = u − v
-  t₁ = ‖e‖²
-  ∂ℓ/∂u = (δ sign(e) if √(t₁) > δ else 2 e)
-  t₂ = ∂ℓ/∂u · ln_weight
-  t₃ = ρ t₂ − mean(t₂ · f̃) ρ³ f̃
-  d₂ = t₃ − mean(t₃)
+  τ₁ = ‖e‖²
+  ∂ℓ/∂u = (δ sign(e) if √(τ₁) > δ else 2 e)
+  τ₂ = ∂ℓ/∂u · ln_weight
+  τ₃ = ρ τ₂ − mean(τ₂ · f̃) ρ³ f̃
+  d₂ = τ₃ − mean(τ₃)
   d₁ = (d₂ W₂[start]ᵀ) · gelu′(z₁)
 
 momentum, retention and mirror map
@@ -90,7 +90,7 @@ def trace_yaad(
     cu_seqlens: Tensor | None = None,
     backend: str = "auto",
 ) -> Trace:
-    """What the memory experiences at every token, for the same arguments."""
+    """The measures of the memory at every token, for the same arguments."""
     return _FORM.trace(
         {"q": q, "k": k, "v": v, "log_alpha": log_alpha, "eta": eta, "delta": delta},
         {"ln_weight": ln_weight, "ln_bias": ln_bias},
@@ -130,11 +130,11 @@ def step(
 
     # the surprise, by reverse mode
     e = u - v  # e = u − v
-    t1 = e.square().sum(-1)  # t₁ = ‖e‖²
+    t1 = e.square().sum(-1)  # τ₁ = ‖e‖²
     du = torch.where(power0(t1[..., None], 0.5) > delta[..., None], delta[..., None] * torch.sign(e), 2 * e)
-    t2 = du * ln_weight  # t₂ = ∂ℓ/∂u · ln_weight
-    t3 = rstd[..., None] * t2 - (normal * t2).sum(-1)[..., None] * rstd[..., None] / dim_v * normal  # t₃ = ρ t₂ − mean(f̂ · t₂) ρ f̂
-    d2 = t3 - t3.sum(-1)[..., None] / dim_v  # d₂ = t₃ − mean(t₃)
+    t2 = du * ln_weight  # τ₂ = ∂ℓ/∂u · ln_weight
+    t3 = rstd[..., None] * t2 - (normal * t2).sum(-1)[..., None] * rstd[..., None] / dim_v * normal  # τ₃ = ρ τ₂ − mean(f̂ · τ₂) ρ f̂
+    d2 = t3 - t3.sum(-1)[..., None] / dim_v  # d₂ = τ₃ − mean(τ₃)
     d1 = torch.einsum("...v,...nv->...n", d2, W2_start) * gelu_slope(z1)  # d₁ = (d₂ W₂[start]ᵀ) · gelu′(z₁)
 
     # momentum, retention and mirror map
@@ -152,8 +152,8 @@ def step(
     o = ln_weight * read_normal + ln_bias + q  # y = ln_weight · f̂[q] + ln_bias + q
 
     # measures
-    loss = torch.where(power0(t1, 0.5) > delta, delta * torch.abs(e).sum(-1), t1)  # ℓ = (δ (Σ_V |e|) if √(t₁) > δ else t₁)
-    norm_error = torch.sqrt(t1)  # ‖e‖ = √(t₁)
+    loss = torch.where(power0(t1, 0.5) > delta, delta * torch.abs(e).sum(-1), t1)  # ℓ = (δ (Σ_V |e|) if √(τ₁) > δ else τ₁)
+    norm_error = torch.sqrt(t1)  # ‖e‖ = √(τ₁)
     norm_surprise = torch.sqrt(k.square().sum(-1) * d1.square().sum(-1) + h1.square().sum(-1) * d2.square().sum(-1))
     norm_state = torch.sqrt(W1.square().sum(-2).sum(-1) + W2.square().sum(-2).sum(-1))  # ‖A‖ = √(‖W₁‖² + ‖W₂‖²)
     return o, W1, W2, loss, norm_error, norm_surprise, norm_state
