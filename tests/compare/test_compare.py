@@ -340,6 +340,7 @@ def test_a_package_is_shown_as_it_lies_there_and_what_does_not_fit_is_said(tmp_p
     assert "the package has no spec.yaml" in lost.problems[0]
 
 
+@pytest.mark.slow
 def test_a_run_brings_its_learning_curve_and_its_scores(tmp_path: Path) -> None:
     run = tmp_path / "first"
     package = compile_spec(load_spec("delta_net")).write(tmp_path)
