@@ -16,7 +16,7 @@ from typing import NamedTuple, TextIO
 NARROWEST = 6  # columns that a cell needs
 
 
-class Row(NamedTuple):
+class PrintedRow(NamedTuple):
     """A row of a table; `good` is False for a failure and None for neither good nor bad. `note` is a sentence about the row."""
 
     cells: Sequence[str]
@@ -48,7 +48,7 @@ def wrapped(text: str, width: int | None, indent: str = "") -> list[str]:
     return textwrap.wrap(text, width, initial_indent=indent, subsequent_indent=indent, break_on_hyphens=False) or [""]
 
 
-def show_table(title: str, columns: Sequence[str], rows: Sequence[Row]) -> None:
+def show_table(title: str, columns: Sequence[str], rows: Sequence[PrintedRow]) -> None:
     """A table under a title. In plain text columns are two spaces apart, and a row's note stands below it."""
     if is_plain(sys.stdout):
         print("\n".join(_plain_lines(title, columns, rows, page_width())))
@@ -67,7 +67,7 @@ def show_table(title: str, columns: Sequence[str], rows: Sequence[Row]) -> None:
     Console().print(table)
 
 
-def _plain_lines(title: str, columns: Sequence[str], rows: Sequence[Row], width: int | None) -> Iterator[str]:
+def _plain_lines(title: str, columns: Sequence[str], rows: Sequence[PrintedRow], width: int | None) -> Iterator[str]:
     lines = list(zip(columns, *(row.cells for row in rows), strict=True))
     widths = [max(map(_width, column)) for column in lines]
     if width is not None:
@@ -75,7 +75,7 @@ def _plain_lines(title: str, columns: Sequence[str], rows: Sequence[Row], width:
         widths = _narrowed(widths, words, width - 2 * (len(widths) - 1))
     if title:
         yield from wrapped(title, width)
-    for row in (Row(columns), *rows):
+    for row in (PrintedRow(columns), *rows):
         cells = [_folded(cell, space) for cell, space in zip(row.cells, widths, strict=True)]
         for parts in zip_longest(*cells, fillvalue=""):
             yield "  ".join(part + " " * (space - _width(part)) for part, space in zip(parts, widths, strict=True)).rstrip()

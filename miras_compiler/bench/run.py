@@ -14,7 +14,7 @@ from miras_compiler.bench.machine import Machine
 from miras_compiler.bench.peers import installed_peers
 from miras_compiler.bench.tables import CHECKED, COMPARED, TUNED, check_rows, figure_row, tuned_row
 from miras_compiler.bench.tune import TILES, Candidate, Journal, Outcome, Search, Tuned, table_row, tune
-from miras_compiler.console import Row, counting, show_json, show_table
+from miras_compiler.console import PrintedRow, counting, show_json, show_table
 from miras_compiler.errors import CheckFailed
 from miras_compiler.gpus import gpu_class
 from miras_compiler.gpus.launch_table import FILE, read_table, table_text, with_row
@@ -73,7 +73,7 @@ class Bench:
         if self.results is not None:
             write_file(self.results, self.record.text())
 
-    def show(self, title: str, columns: tuple[str, ...], rows: list[Row]) -> None:
+    def show(self, title: str, columns: tuple[str, ...], rows: list[PrintedRow]) -> None:
         if not self.as_json:
             show_table(title, columns, rows)
 

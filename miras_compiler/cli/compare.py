@@ -8,7 +8,7 @@ from typing import Annotated
 import typer
 
 from miras_compiler.cli.options import Json
-from miras_compiler.console import Row, busy, show_json, show_table
+from miras_compiler.console import PrintedRow, busy, show_json, show_table
 
 FEWEST, MOST = 2, 8
 
@@ -58,7 +58,7 @@ def compare(
         })  # fmt: skip
     else:
         columns = ("", "what", *(subject.label for subject in subjects))
-        show_table("", columns, [Row(("≠" if row.differs else "", row.what, *row.values)) for row in rows])
+        show_table("", columns, [PrintedRow(("≠" if row.differs else "", row.what, *row.values)) for row in rows])
         print(f"wrote {output}")
     if problems:
         raise InputError("\n".join(dict.fromkeys(problems)))

@@ -5,7 +5,7 @@ from __future__ import annotations
 from pathlib import Path
 
 from miras_compiler.cli.options import Json, OutputFolder, Settings, SpecFiles
-from miras_compiler.console import Row, busy, show_json, show_table
+from miras_compiler.console import PrintedRow, busy, show_json, show_table
 
 
 def compile_packages(specs: SpecFiles, output: OutputFolder = Path("generated"), settings: Settings = None, as_json: Json = False) -> None:
@@ -38,4 +38,4 @@ def compile_packages(specs: SpecFiles, output: OutputFolder = Path("generated"),
         show_json(results)
     else:
         columns = ("folder", "form", "files", "lines")
-        show_table("", columns, [Row([str(result[column]) for column in columns], note=str(result["reason"])) for result in results])
+        show_table("", columns, [PrintedRow([str(result[column]) for column in columns], note=str(result["reason"])) for result in results])

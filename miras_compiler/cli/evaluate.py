@@ -9,7 +9,7 @@ import typer
 
 from miras_compiler.cli.libraries import prepare_libraries
 from miras_compiler.cli.options import Device, Json, Runs
-from miras_compiler.console import Row, busy, show_json, show_table
+from miras_compiler.console import PrintedRow, busy, show_json, show_table
 
 
 def evaluate(
@@ -89,7 +89,7 @@ def evaluate(
 
         scores = {path: scores_of(sections).numbers for path, sections in found.items()}
         names = list(dict.fromkeys(name for each in scores.values() for name in each))
-        rows_ = [Row((name, *(f"{each[name]:.6g}" if name in each else "–" for each in scores.values()))) for name in names]
+        rows_ = [PrintedRow((name, *(f"{each[name]:.6g}" if name in each else "–" for each in scores.values()))) for name in names]
         show_table("", ("measure", *(Path(path).name for path in scores)), rows_)
         print("\n".join(f"wrote {path}/eval.json" for path in found))
     if problems:

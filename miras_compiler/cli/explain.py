@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 import typer
 
 from miras_compiler.cli.options import Json, Settings
-from miras_compiler.console import Row, busy, page_width, show_json, show_table
+from miras_compiler.console import PrintedRow, busy, page_width, show_json, show_table
 
 if TYPE_CHECKING:
     from miras_compiler.compiler import Compilation
@@ -58,11 +58,11 @@ def explain(
         print(compilation.update_rule.latex())
     else:
         print("\n".join(folded(compilation.explain(kernels=kernels), page_width())) + "\n")
-        rows = [Row((name, f"{value:,}", unit)) for name, value, unit in compilation.cost]
+        rows = [PrintedRow((name, f"{value:,}", unit)) for name, value, unit in compilation.cost]
         show_table("cost", ("what", "value", "unit"), rows)
         if ledger:
             print()
-            entries = [Row((entry.equation, entry.status), note=entry.note) for entry in compilation.spec.ledger]
+            entries = [PrintedRow((entry.equation, entry.status), note=entry.note) for entry in compilation.spec.ledger]
             show_table("ledger", ("equation", "status"), entries)
 
 

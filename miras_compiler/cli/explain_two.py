@@ -13,7 +13,7 @@ from miras_compiler.cli.explain import facts
 from miras_compiler.compare.alignment import merged
 from miras_compiler.compare.fields import ABSENT, differing_fields, value_text
 from miras_compiler.compiler import Compilation
-from miras_compiler.console import Row, is_plain, page_width, show_json, show_table
+from miras_compiler.console import PrintedRow, is_plain, page_width, show_json, show_table
 from miras_compiler.derive.statements import bias_statements, retention_statements, statement_lines
 from miras_compiler.spec import Spec
 
@@ -30,7 +30,7 @@ def explain_two(one: Compilation, other: Compilation, *, as_json: bool) -> None:
         show_json({"specs": [facts(one), facts(other)], "differing": [{"field": key, "values": values} for key, values in fields]})
         return
     names = _names(one.spec, other.spec)
-    rows = [Row((key, *map(value_text, values))) for key, values in fields] or [Row(("all", "the same", "the same"))]
+    rows = [PrintedRow((key, *map(value_text, values))) for key, values in fields] or [PrintedRow(("all", "the same", "the same"))]
     show_table("fields that differ", ("field", *names), rows)
     print()
     show_table("rule", ("", *names), [_marked(pair) for pair in _rule(one, other)])
@@ -46,8 +46,8 @@ def _names(one: Spec, other: Spec) -> Pair:
     return pair if one.name != other.name else (one.location or one.name, other.location or other.name)
 
 
-def _marked(pair: Pair) -> Row:
-    return Row((DIFFERS if pair[0] != pair[1] else "", *pair))
+def _marked(pair: Pair) -> PrintedRow:
+    return PrintedRow((DIFFERS if pair[0] != pair[1] else "", *pair))
 
 
 def _rule(one: Compilation, other: Compilation) -> Iterator[Pair]:
@@ -86,19 +86,19 @@ def _aligned(left: list[str], right: list[str]) -> Iterator[Pair]:
             yield from (("", line) for line in right[c:d])
 
 
-def _form(one: Compilation, other: Compilation) -> Iterator[Row]:
+def _form(one: Compilation, other: Compilation) -> Iterator[PrintedRow]:
     """The kind, the reason (which names the spec's file, and so always differs) and the axes that can be split."""
     forms = [compilation.parallel_form for compilation in (one, other)]
     yield _marked((forms[0].kind.replace("_", " "), forms[1].kind.replace("_", " ")))
     width = WIDTH if is_plain(sys.stdout) and page_width() is None else sys.maxsize  # elsewhere the table folds
     for lines in zip_longest(*(textwrap.wrap(form.reason, width) for form in forms), fillvalue=""):
-        yield Row(("", *lines))
+        yield PrintedRow(("", *lines))
     axes = [", ".join(separable_axes(compilation.update_rule)).upper() or "none" for compilation in (one, other)]
     yield _marked((f"separable axes: {axes[0]}", f"separable axes: {axes[1]}"))
 
 
-def _cost(one: Compilation, other: Compilation) -> Iterator[Row]:
+def _cost(one: Compilation, other: Compilation) -> Iterator[PrintedRow]:
     units = {what: unit for compilation in (one, other) for what, _, unit in compilation.cost}
     values = [{what: f"{value:,}" for what, value, _ in compilation.cost} for compilation in (one, other)]
     for what, unit in units.items():
-        yield Row((what, values[0].get(what, ABSENT), values[1].get(what, ABSENT), unit))
+        yield PrintedRow((what, values[0].get(what, ABSENT), values[1].get(what, ABSENT), unit))

@@ -7,7 +7,7 @@ from typing import Annotated
 import typer
 
 from miras_compiler.cli.options import Json
-from miras_compiler.console import Row, busy, page_width, show_json, show_table, wrapped
+from miras_compiler.console import PrintedRow, busy, page_width, show_json, show_table, wrapped
 
 
 def list_elements(
@@ -59,7 +59,7 @@ def _show_families(families: list[str], as_json: bool) -> None:
     for number, family in enumerate(families):
         if number:
             print()
-        rows = [Row((kind, element.formula, element.citation)) for kind, element in KINDS[family].items()]
+        rows = [PrintedRow((kind, element.formula, element.citation)) for kind, element in KINDS[family].items()]
         show_table(family, ("kind", "formula", "source"), rows)
 
 
@@ -89,7 +89,7 @@ def _show_kinds(kind: str, families: list[str], as_json: bool) -> None:
         for line in (f"{family}: {kind}", element.formula, said, f"source: {element.citation}"):
             print("\n".join(wrapped(line, page_width(), "" if line.startswith(f"{family}:") else "  ")))
         print()
-        rows = [Row((each.name, each.values, each.default, each.description)) for each in parameters(element)]
+        rows = [PrintedRow((each.name, each.values, each.default, each.description)) for each in parameters(element)]
         if rows:
             show_table("", ("parameter", "values", "default", "meaning"), rows)
             print()

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from miras_compiler.console import Row, page_width, show_json, show_table, wrapped
+from miras_compiler.console import PrintedRow, page_width, show_json, show_table, wrapped
 from miras_compiler.spec.stability import CHANGE, TOKENS, Sensitivity
 from miras_compiler.spec.zoo import Shipped, read_zoo
 
@@ -19,7 +19,8 @@ def show_specs(as_json: bool) -> None:
         show_json([{"name": name, **entry._asdict(), "grows": _sensitivity(entry).grows} for name, entry in read_zoo().items()])
         return
     rows = [
-        Row(cells(name, entry), not _sensitivity(entry).grows, f"{elements(entry)} · {entry.paper}") for name, entry in read_zoo().items()
+        PrintedRow(cells(name, entry), not _sensitivity(entry).grows, f"{elements(entry)} · {entry.paper}")
+        for name, entry in read_zoo().items()
     ]
     show_table("", COLUMNS, rows)
     print("\n" + "\n".join(wrapped(LEGEND, page_width())))

@@ -10,7 +10,7 @@ import typer
 
 from miras_compiler.cli.libraries import prepare_libraries
 from miras_compiler.cli.options import Device, Json, RunPath
-from miras_compiler.console import Row, busy, show_json, show_table
+from miras_compiler.console import PrintedRow, busy, show_json, show_table
 
 
 def surprise(
@@ -66,6 +66,6 @@ def surprise(
     for layer in found.layers:
         most = int(layer.measures["surprise"].mean(1).argmax())
         means = [f"{float(layer.measures[name].mean()):.4g}" for name in measures]
-        rows.append(Row((str(layer.layer), *means, f"{most} {pieces[most]!r}")))
+        rows.append(PrintedRow((str(layer.layer), *means, f"{most} {pieces[most]!r}")))
     show_table("means over tokens and heads", ("layer", *measures, "most surprising token"), rows)
     print(f"wrote {folder}/surprise.html, surprise.png, surprise.json")

@@ -14,7 +14,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 import typer
 
 from miras_compiler.cli.libraries import prepare_libraries
-from miras_compiler.console import Row, busy, is_plain, show_table
+from miras_compiler.console import PrintedRow, busy, is_plain, show_table
 
 if TYPE_CHECKING:
     from miras_compiler.sweep.grid import Grid
@@ -93,7 +93,7 @@ def _show(grid: Grid, entries: Sequence[Entry]) -> None:
     keys = [axis.key for axis in grid.axes]
     done = [entry for entry in entries if entry.state == DONE]
     rows = [
-        Row((
+        PrintedRow((
             f"{rank}{' ◆' if entry.front else ''}",
             entry.point,
             *(entry.values[key] for key in keys),
@@ -108,7 +108,9 @@ def _show(grid: Grid, entries: Sequence[Entry]) -> None:
         rows,
     )
     nothing = [
-        Row((entry.point, entry.state, entry.label), False, entry.reason) for entry in entries if entry.state in ("skipped", "failed")
+        PrintedRow((entry.point, entry.state, entry.label), False, entry.reason)
+        for entry in entries
+        if entry.state in ("skipped", "failed")
     ]
     if nothing:
         show_table("skipped and failed", ("point", "", "values"), nothing)

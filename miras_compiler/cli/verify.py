@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from miras_compiler.cli.options import Json, OutputFolder, Settings, SpecFiles
-from miras_compiler.console import Row, busy, page_width, show_json, show_table, wrapped
+from miras_compiler.console import PrintedRow, busy, page_width, show_json, show_table, wrapped
 
 if TYPE_CHECKING:
     from miras_compiler import verify as verification
@@ -68,7 +68,7 @@ def _tell(say: Callable[[str], None], name: str, row: verification.Finding) -> N
 
 def _show(report: verification.Report) -> None:
     rows = [
-        Row((
+        PrintedRow((
             row.result,
             row.check,
             row.subject,

@@ -23,7 +23,7 @@ from pygments.lexers.special import TextLexer
 from pygments.token import Comment, Keyword, Name, Number, String, _TokenType
 
 from miras_compiler.compare.links import Link, ProgramLinks
-from miras_compiler.compare.subjects import Subject
+from miras_compiler.compare.subjects import Compared
 
 LEXERS: dict[str, type[Lexer]] = {
     "py": PythonLexer, "json": JsonLexer, "yaml": YamlLexer, "dot": GraphvizLexer, "md": MarkdownLexer,
@@ -51,7 +51,7 @@ class CodeFile:
         """True if a file of the runtime is the same wherever it is."""
         return self.path.startswith("runtime_") and len(self.variants) == 1
 
-    def lacking(self, subjects: Sequence[Subject]) -> list[str]:
+    def lacking(self, subjects: Sequence[Compared]) -> list[str]:
         """The labels of those that have no such file."""
         return [subject.label for subject, variant in zip(subjects, self.variant_of, strict=True) if variant is None]
 
@@ -67,7 +67,7 @@ class CodeFile:
         return text.replace("<", "\\u003c"), False
 
 
-def code_files(subjects: Sequence[Subject]) -> list[CodeFile]:
+def code_files(subjects: Sequence[Compared]) -> list[CodeFile]:
     """All files but pictures, in the order to read them."""
     paths = {path for subject in subjects for path in subject.files if not path.endswith(".svg")}
     return [code_file(path, subjects) for path in sorted(paths, key=reading_order)]
@@ -78,7 +78,7 @@ def reading_order(path: str) -> tuple[bool, int, str]:
     return path.startswith("runtime_"), FIRST.index(path) if path in FIRST else len(FIRST), path
 
 
-def code_file(path: str, subjects: Sequence[Subject]) -> CodeFile:
+def code_file(path: str, subjects: Sequence[Compared]) -> CodeFile:
     """One file, as it is in every package."""
     variants: dict[str, dict[str, Any]] = {}
     variant_of: list[int | None] = []
@@ -141,7 +141,7 @@ def _class_of(token: _TokenType) -> str:
     return next((name for group, name in CLASSES if token in group), "")
 
 
-def _ties(path: str, text: str, subject: Subject) -> Iterator[tuple[int, str, str]]:
+def _ties(path: str, text: str, subject: Compared) -> Iterator[tuple[int, str, str]]:
     """Lines (from 0) of the statements of Python that compute a value, with its node and the keys that it comes from."""
     if not path.endswith(".py"):
         return
@@ -167,6 +167,6 @@ def _ties(path: str, text: str, subject: Subject) -> Iterator[tuple[int, str, st
             yield line, node, found
 
 
-def index_of(files: Sequence[CodeFile], subjects: Sequence[Subject]) -> Mapping[str, Any]:
+def index_of(files: Sequence[CodeFile], subjects: Sequence[Compared]) -> Mapping[str, Any]:
     """The facts about files that the page's script needs."""
     return {"labels": [subject.label for subject in subjects], "files": [file.entry() for file in files]}

@@ -7,7 +7,7 @@ from typing import NamedTuple
 
 from miras_compiler.analysis import CostLine, estimate_cost
 from miras_compiler.compare.plot import Axis, Series, plot
-from miras_compiler.compare.subjects import Subject
+from miras_compiler.compare.subjects import Compared
 from miras_compiler.gpus import GPUS
 
 LENGTHS = tuple(2**n for n in range(7, 21))  # tokens
@@ -33,7 +33,7 @@ class CostRow(NamedTuple):
         return tuple(f"{value / first:.2f} ×" if value and first and value != first else "" for value in self.values)
 
 
-def costs_of(subject: Subject) -> tuple[CostLine, ...]:
+def costs_of(subject: Compared) -> tuple[CostLine, ...]:
     """The costs of a token and head, with the roofline on every GPU that is known."""
     made = subject.compilation
     rule = made.update_rule
@@ -46,7 +46,7 @@ def cost_rows(costs: Sequence[Sequence[CostLine]]) -> list[CostRow]:
     return [CostRow(what, unit, tuple(each.get(what) for each in values)) for what, unit in units.items()]
 
 
-def cost_plots(subjects: Sequence[Subject], costs: Sequence[Sequence[CostLine]]) -> list[tuple[str, str]]:
+def cost_plots(subjects: Sequence[Compared], costs: Sequence[Sequence[CostLine]]) -> list[tuple[str, str]]:
     """Titles and plots over T, of one sequence with all heads of a layer: a token's cost times T; the state does not grow."""
     named = [{line.what: line.value for line in lines} for lines in costs]
     heads = [subject.compilation.spec.layer.heads for subject in subjects]

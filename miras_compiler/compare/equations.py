@@ -43,7 +43,7 @@ class Cell(NamedTuple):
     remark: str
 
 
-class Row(NamedTuple):
+class EquationRow(NamedTuple):
     """The same value in every spec, None where a spec has none; `differs` says whether they agree."""
 
     title: str
@@ -51,12 +51,12 @@ class Row(NamedTuple):
     differs: bool
 
 
-def rule_rows(compilations: Sequence[Compilation]) -> list[Row]:
+def rule_rows(compilations: Sequence[Compilation]) -> list[EquationRow]:
     """The equations of the choices, of one token, and of the state unrolled over a chunk."""
     return _rows([list(_rule_lines(each)) for each in compilations])
 
 
-def tile_rows(compilations: Sequence[Compilation]) -> list[Row]:
+def tile_rows(compilations: Sequence[Compilation]) -> list[EquationRow]:
     """The tile of many tokens, of those that run in parallel."""
     return _rows([list(_tile_lines(each)) for each in compilations])
 
@@ -88,7 +88,7 @@ def _tile_lines(compilation: Compilation) -> Iterator[Line]:
         yield Line(each.title, each.left, each.right, *links.link(each.node))
 
 
-def _rows(all_lines: Sequence[Sequence[Line]]) -> list[Row]:
+def _rows(all_lines: Sequence[Sequence[Line]]) -> list[EquationRow]:
     placed = [_placed(lines) for lines in all_lines]
     titles = merged([list(dict.fromkeys(place[0] for place in each)) for each in placed])
     return [
@@ -107,13 +107,13 @@ def _placed(lines: Sequence[Line]) -> dict[Place, Line]:
     return found
 
 
-def _row(title: str, lines: Sequence[Line | None]) -> Row:
+def _row(title: str, lines: Sequence[Line | None]) -> EquationRow:
     terms = [Counter(terms_of(line.right)) if line else Counter[Term]() for line in lines]
     shared = terms[0]
     for each in terms[1:]:
         shared &= each
     differs = any(line is None or line.right != lines[0].right for line in lines) if lines[0] else True
-    return Row(title, tuple(_cell(line, shared) if line else None for line in lines), differs)
+    return EquationRow(title, tuple(_cell(line, shared) if line else None for line in lines), differs)
 
 
 def _cell(line: Line, shared: Counter[Term]) -> Cell:

@@ -8,7 +8,7 @@ from typing import NamedTuple
 from miras_compiler.analysis import separable_axes
 from miras_compiler.analysis.parallel_form import EXPLANATION
 from miras_compiler.compare.links import spec_lines
-from miras_compiler.compare.subjects import Subject
+from miras_compiler.compare.subjects import Compared
 
 
 class FormFacts(NamedTuple):
@@ -25,7 +25,7 @@ class FormFacts(NamedTuple):
     keys: tuple[str, ...]
 
 
-def form_of(subject: Subject) -> FormFacts:
+def form_of(subject: Compared) -> FormFacts:
     made = subject.compilation
     form, location = made.parallel_form, made.spec.location
     lines = spec_lines(subject.text, made.spec.source)

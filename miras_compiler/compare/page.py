@@ -12,7 +12,7 @@ import jinja2
 
 from miras_compiler.compare.code import code_files, index_of
 from miras_compiler.compare.costs import cost_plots, cost_rows, costs_of
-from miras_compiler.compare.equations import Row, rule_rows, tile_rows
+from miras_compiler.compare.equations import EquationRow, rule_rows, tile_rows
 from miras_compiler.compare.fields import differing_fields, fields_of
 from miras_compiler.compare.fields import value_text as field_text
 from miras_compiler.compare.forms import form_of
@@ -21,7 +21,7 @@ from miras_compiler.compare.links import spec_lines
 from miras_compiler.compare.quality import run_plots, score_rows
 from miras_compiler.compare.results import ERRORS, SPEEDS, read_results
 from miras_compiler.compare.results import value_text as result_text
-from miras_compiler.compare.subjects import Subject, Unread
+from miras_compiler.compare.subjects import Compared, Unread
 from miras_compiler.compare.summary import summary
 from miras_compiler.spec.stability import CHANGE
 from miras_compiler.version import __version__
@@ -35,7 +35,7 @@ def _environment() -> jinja2.Environment:
     )  # fmt: skip
 
 
-def page(subjects: Sequence[Subject], unread: Sequence[Unread], results: Path | None = None) -> str:
+def page(subjects: Sequence[Compared], unread: Sequence[Unread], results: Path | None = None) -> str:
     """HTML of the comparison; InputError if there are no results at the place `results`."""
     made = [subject.compilation for subject in subjects]
     specs = [each.spec for each in made]
@@ -73,7 +73,7 @@ def page(subjects: Sequence[Subject], unread: Sequence[Unread], results: Path | 
     return _environment().get_template("page.html.jinja").render(holes)
 
 
-def _by_title(rows: Sequence[Row]) -> list[tuple[str, list[Row]]]:
+def _by_title(rows: Sequence[EquationRow]) -> list[tuple[str, list[EquationRow]]]:
     return [(title, list(group)) for title, group in groupby(rows, key=lambda row: row.title)]
 
 

@@ -7,7 +7,7 @@ from typing import NamedTuple
 
 from miras_compiler.compare.alignment import merged
 from miras_compiler.compare.plot import Axis, Series, plot
-from miras_compiler.compare.subjects import Subject
+from miras_compiler.compare.subjects import Compared
 from miras_compiler.evaluate.scores import Point
 
 MEASURES = {"loss": "loss", "grad_norm": "norm of the gradient", "tokens_per_second": "tokens per second", "lr": "learning rate"}
@@ -23,7 +23,7 @@ class ScoreRow(NamedTuple):
     values: tuple[float | None, ...]
 
 
-def run_plots(subjects: Sequence[Subject]) -> list[tuple[str, str]]:
+def run_plots(subjects: Sequence[Compared]) -> list[tuple[str, str]]:
     """Titles and plots: columns of metrics.jsonl over the steps, then the curves of eval.json."""
     runs = [(index, subject.label, subject.run) for index, subject in enumerate(subjects) if subject.run]
     found = []
@@ -42,6 +42,6 @@ def thinned(points: Sequence[Point]) -> Sequence[Point]:
     return points if step < 2 else [*points[:-1:step], points[-1]]
 
 
-def score_rows(subjects: Sequence[Subject]) -> list[ScoreRow]:
+def score_rows(subjects: Sequence[Compared]) -> list[ScoreRow]:
     scores = [subject.run.scores if subject.run else {} for subject in subjects]
     return [ScoreRow(name, tuple(each.get(name) for each in scores)) for name in merged([list(each) for each in scores])]

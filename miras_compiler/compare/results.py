@@ -8,7 +8,7 @@ from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any, NamedTuple
 
-from miras_compiler.compare.subjects import Subject
+from miras_compiler.compare.subjects import Compared
 from miras_compiler.errors import InputError
 from miras_compiler.records import Record, Result, read_record
 
@@ -43,7 +43,7 @@ class Results(NamedTuple):
     ignored: tuple[str, ...]
 
 
-def read_results(subjects: Sequence[Subject], place: Path | None) -> Results:
+def read_results(subjects: Sequence[Compared], place: Path | None) -> Results:
     """The results in a file, or in all of a folder; without `place` in benchmarks/results, where there is such a folder."""
     if place is not None and not place.exists():
         raise InputError(f"{place}: there are no results; name a file or a folder that `miras bench --results` has written")
@@ -59,7 +59,7 @@ def read_results(subjects: Sequence[Subject], place: Path | None) -> Results:
     return Results(tuple(figures), tuple(ignored))
 
 
-def _of_subject(subject: Subject, records: Mapping[str, Record], ignored: dict[str, None]) -> Iterator[Figure]:
+def _of_subject(subject: Compared, records: Mapping[str, Record], ignored: dict[str, None]) -> Iterator[Figure]:
     name = subject.compilation.spec.name
     for source, record in records.items():
         used: list[Result] = []
@@ -79,7 +79,7 @@ def _of_subject(subject: Subject, records: Mapping[str, Record], ignored: dict[s
         yield from _checks(source, record.origin.device, [each for each in used if "contender" not in each.about])
 
 
-def _same_widths(result: Result, subject: Subject) -> bool:
+def _same_widths(result: Result, subject: Compared) -> bool:
     """Tells whether a result without a digest was measured at the widths of the spec, and at its chunk length where it says one."""
     spec, about = subject.compilation.spec, result.about
     if "label" in about:

@@ -24,7 +24,7 @@ LARGEST = 4 * 2**20  # bytes of a file of a package that is shown
 
 
 @dataclass(frozen=True)
-class Subject:
+class Compared:
     """One of the things compared.
 
     `label` names it and no other on a page; `text` is the spec as written; `files` are the texts of the package by their names, as they lie
@@ -51,9 +51,9 @@ class Unread:
     problems: tuple[str, ...]
 
 
-def read_subjects(paths: Sequence[Path]) -> tuple[list[Subject], list[Unread]]:
+def read_subjects(paths: Sequence[Path]) -> tuple[list[Compared], list[Unread]]:
     """The paths that can be compared, under different labels, and the others, with the reasons."""
-    subjects: list[Subject] = []
+    subjects: list[Compared] = []
     unread: list[Unread] = []
     for path in paths:
         try:
@@ -63,7 +63,7 @@ def read_subjects(paths: Sequence[Path]) -> tuple[list[Subject], list[Unread]]:
     return labelled(subjects), unread
 
 
-def read_subject(path: Path) -> Subject:
+def read_subject(path: Path) -> Compared:
     """A spec file, a shipped spec's name, a package's folder or a run's; InputError where it is none, or cannot be compiled."""
     if not path.is_dir():
         spec = load_spec(path)
@@ -78,13 +78,13 @@ def read_subject(path: Path) -> Subject:
     raise InputError(f"{path}: is neither a package (no {MANIFEST}) nor a run (no {ABOUT}); name a spec, a package or a run")
 
 
-def subject_of(spec: Spec, text: str, path: Path) -> Subject:
+def subject_of(spec: Spec, text: str, path: Path) -> Compared:
     """A spec with the files that the compiler writes of it; SpecError where it cannot be compiled."""
     compilation = compile_spec(spec)
-    return Subject(spec.name, path, compilation, digest(spec), text, {file.path: file.text for file in compilation.files})
+    return Compared(spec.name, path, compilation, digest(spec), text, {file.path: file.text for file in compilation.files})
 
 
-def _of_package(folder: Path) -> Subject:
+def _of_package(folder: Path) -> Compared:
     if not (folder / SPEC).is_file():
         raise InputError(f"{folder}: the package has no {SPEC}; compile its spec again")
     manifest = _read_object(folder / MANIFEST)
@@ -96,7 +96,7 @@ def _of_package(folder: Path) -> Subject:
         remarks.append(f"{folder} was written by compiler {manifest.get('compiler_version')}; the rule shown is derived by {__version__}")
     checks = _checks_of(folder / REPORT, mark, remarks) if (folder / REPORT).is_file() else ()
     text = (folder / SPEC).read_text(encoding="utf-8-sig")
-    return Subject(folder.name, folder, compilation, mark, text, _files_below(folder), checks, remarks=tuple(remarks))
+    return Compared(folder.name, folder, compilation, mark, text, _files_below(folder), checks, remarks=tuple(remarks))
 
 
 def _checks_of(path: Path, mark: str, remarks: list[str]) -> tuple[Result, ...]:
@@ -135,7 +135,7 @@ def _read_object(path: Path) -> dict[str, Any]:
     return value
 
 
-def labelled(subjects: Sequence[Subject]) -> list[Subject]:
+def labelled(subjects: Sequence[Compared]) -> list[Compared]:
     """The subjects with their paths behind labels that are not their own alone, and numbers where that is not enough."""
     labels = [subject.label for subject in subjects]
     full = [each.label if labels.count(each.label) == 1 else f"{each.label} ({each.path})" for each in subjects]

@@ -6,7 +6,7 @@ from collections.abc import Sequence
 from typing import NamedTuple
 
 from miras_compiler.compare.costs import ROOFLINE, STATE
-from miras_compiler.compare.subjects import Subject
+from miras_compiler.compare.subjects import Compared
 from miras_compiler.elements.kinds import KINDS
 from miras_compiler.gpus import H200
 
@@ -20,13 +20,13 @@ class SummaryRow(NamedTuple):
         return len(set(self.values)) > 1
 
 
-def summary(subjects: Sequence[Subject]) -> list[SummaryRow]:
+def summary(subjects: Sequence[Compared]) -> list[SummaryRow]:
     """One row a fact, a value for every spec."""
     columns = [_facts(subject) for subject in subjects]
     return [SummaryRow(what, tuple(column[what] for column in columns)) for what in columns[0]]
 
 
-def _facts(subject: Subject) -> dict[str, str]:
+def _facts(subject: Compared) -> dict[str, str]:
     made = subject.compilation
     spec, form = made.spec, made.parallel_form
     cost = {line.what: line.value for line in made.cost}

@@ -10,7 +10,7 @@ from miras_compiler.advice import warnings_of
 from miras_compiler.compare import page, read_subjects
 from miras_compiler.compare.code import code_file, reading_order
 from miras_compiler.compare.graphs import picture_of
-from miras_compiler.compare.subjects import Subject, Unread, labelled, subject_of
+from miras_compiler.compare.subjects import Compared, Unread, labelled, subject_of
 from miras_compiler.compiler import Compilation
 from miras_compiler.elements.kinds import KINDS
 from miras_compiler.emit.package import READABLE, emit_readable
@@ -81,7 +81,7 @@ def _shown(compilation: Compilation, file: str, path: str, files: Mapping[str, s
     if path not in files:
         raise InputError(f"'{path[:100]}' is no file of this package")
     spec = compilation.spec
-    subject = Subject(spec.name, Path(file), compilation, digest(spec), "", {path: files[path]})
+    subject = Compared(spec.name, Path(file), compilation, digest(spec), "", {path: files[path]})
     return {"path": path, "files": names, **code_file(path, [subject]).variants[0]}
 
 

@@ -11,12 +11,12 @@ from pathlib import Path
 from typing import Any
 
 from miras_compiler.compare.costs import BOTH, STATE, cost_plots, cost_rows, costs_of
-from miras_compiler.compare.equations import Row, rule_rows, tile_rows
+from miras_compiler.compare.equations import EquationRow, rule_rows, tile_rows
 from miras_compiler.compare.forms import form_of
 from miras_compiler.compare.graphs import picture_of
 from miras_compiler.compare.links import spec_lines
 from miras_compiler.compare.plot import amount
-from miras_compiler.compare.subjects import Subject
+from miras_compiler.compare.subjects import Compared
 from miras_compiler.compiler import Compilation, compile_spec
 from miras_compiler.errors import MAX_SHOWN, Problem, SpecError
 from miras_compiler.spec import digest, parse_spec
@@ -40,7 +40,7 @@ def look(text: str, file: str) -> dict[str, Any]:
         problems = [problem_of(each) for each in error.problems[:MAX_SHOWN]]
         return {"valid": False, "problems": problems, "more": len(error.problems) - len(problems), "choices": choices_of(text)}
     spec, form = compilation.spec, compilation.parallel_form
-    subject = Subject(spec.name, Path(file), compilation, digest(spec), text, {})
+    subject = Compared(spec.name, Path(file), compilation, digest(spec), text, {})
     assert spec.source is not None  # it has been read
     return {
         "valid": True,
@@ -62,7 +62,7 @@ def cost(text: str, file: str) -> dict[str, Any]:
     """The cost of a token, and of a sequence over its length."""
     compilation = compiled(text, file)
     spec = compilation.spec
-    subject = Subject(spec.name, Path(file), compilation, digest(spec), text, {})
+    subject = Compared(spec.name, Path(file), compilation, digest(spec), text, {})
     costs = costs_of(subject)
     return {
         "cost": [{"what": row.what, "value": row.texts[0], "unit": row.unit} for row in cost_rows([costs])],
@@ -86,7 +86,7 @@ def problem_of(problem: Problem) -> dict[str, Any]:
     return {"line": line, "column": column, "what": problem.what, "why": problem.why, "remedy": problem.remedy, "text": str(problem)}
 
 
-def _groups(rows: Sequence[Row]) -> list[dict[str, Any]]:
+def _groups(rows: Sequence[EquationRow]) -> list[dict[str, Any]]:
     """Equations under their headings."""
     return [
         {"title": title, "rows": [cell._asdict() for row in group for cell in row.cells if cell]}

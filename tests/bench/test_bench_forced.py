@@ -80,6 +80,7 @@ def test_only_values_of_small_residuals_change() -> None:
     torch.testing.assert_close(residual[1:3] - moved[1:3], torch.tensor([-0.1, 0.1], dtype=torch.float64), rtol=0.01, atol=0.0)
 
 
+@pytest.mark.slow
 def test_chunks_start_where_the_one_before_ends(subject: Subject, given: Forced) -> None:
     length = SHAPE.tokens
     start = {name: x[:1] for name, x in given.state.items()}

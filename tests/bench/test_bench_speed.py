@@ -75,6 +75,7 @@ def test_a_right_result_passes_at_a_small_shape_and_at_the_one_that_is_timed(sub
     assert all(0 < verdict.error <= verdict.limit for _, verdict in found)
 
 
+@pytest.mark.slow
 def test_one_wrong_head_ends_the_verification(subject: Subject, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(subject, "operator", spoiled(subject, of_last_head))
     assert [verdict.passed for _, verdict in verdicts(subject, subject.shape(2, 11), torch.float32, **TORCH)] == [False]

@@ -16,7 +16,7 @@ import pytest
 from miras_compiler import __version__
 from miras_compiler.cli import main
 from miras_compiler.cli.app import COMMANDS
-from miras_compiler.console import Row, show_table
+from miras_compiler.console import PrintedRow, show_table
 from miras_compiler.elements.kinds import KINDS
 from miras_compiler.spec.source import read_source
 
@@ -182,7 +182,7 @@ def test_help_in_a_terminal_keeps_the_lines_of_examples(verb: str) -> None:
 def test_columns_of_a_plain_table_are_aligned_under_combining_marks(monkeypatch: pytest.MonkeyPatch) -> None:
     printed = io.StringIO()
     monkeypatch.setattr(sys, "stdout", printed)
-    show_table("title", ("a", "b"), [Row(("k\u0302", "x")), Row(("long", "y"))])
+    show_table("title", ("a", "b"), [PrintedRow(("k\u0302", "x")), PrintedRow(("long", "y"))])
     assert printed.getvalue() == "title\na     b\nk\u0302     x\nlong  y\n"
 
 
@@ -190,13 +190,13 @@ def test_a_plain_table_is_folded_to_the_columns_that_there_are(monkeypatch: pyte
     printed = io.StringIO()
     monkeypatch.setattr(sys, "stdout", printed)
     monkeypatch.setenv("COLUMNS", "24")
-    show_table("", ("a", "words"), [Row(("1", "some words that go on and on"), note="a note that is long, too, and folded")])
+    show_table("", ("a", "words"), [PrintedRow(("1", "some words that go on and on"), note="a note that is long, too, and folded")])
     assert printed.getvalue() == ("a  words\n1  some words that go on\n   and on\n    a note that is long,\n    too, and folded\n")
 
 
 def test_square_brackets_in_a_table_are_text() -> None:
     """Rich reads [x] as markup; a domain such as [0, 1] and a list must survive."""
-    script = "from miras_compiler.console import *; show_table('[t]', ('c',), [Row(('[red]',))])"
+    script = "from miras_compiler.console import *; show_table('[t]', ('c',), [PrintedRow(('[red]',))])"
     ours, theirs = pty.openpty()
     with subprocess.Popen([sys.executable, "-c", script], stdout=theirs, env={**os.environ, "TERM": "xterm", "NO_COLOR": ""}):
         os.close(theirs)

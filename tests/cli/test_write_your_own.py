@@ -52,6 +52,7 @@ def matches(printed: list[str], page: list[str]) -> bool:
     return bool(printed) and printed[0] == page[0] and matches(printed[1:], page[1:])
 
 
+@pytest.mark.slow
 def test_every_command_of_the_page_prints_what_the_page_says(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:

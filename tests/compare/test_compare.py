@@ -16,7 +16,7 @@ import pytest
 
 from miras_compiler import compile_spec, load_spec
 from miras_compiler.cli import main
-from miras_compiler.compare import Subject, page, read_subjects
+from miras_compiler.compare import Compared, page, read_subjects
 from miras_compiler.compare.alignment import merged
 from miras_compiler.compare.equations import rule_rows, tile_rows
 from miras_compiler.compare.fields import differing_fields
@@ -36,12 +36,12 @@ LARGEST = 3 * 10**6  # bytes of a page
 
 
 @pytest.fixture(scope="module")
-def subjects() -> list[Subject]:
+def subjects() -> list[Compared]:
     return read_subjects([Path(name) for name in NAMES])[0]
 
 
 @pytest.fixture(scope="module")
-def text(subjects: list[Subject], tmp_path_factory: pytest.TempPathFactory) -> str:
+def text(subjects: list[Compared], tmp_path_factory: pytest.TempPathFactory) -> str:
     return page(subjects, [], tmp_path_factory.mktemp("results"))
 
 
@@ -86,7 +86,7 @@ def test_the_page_loads_nothing(text: str) -> None:
     assert len(text.encode()) < LARGEST
 
 
-def test_choices_that_differ_are_marked_and_no_others(text: str, subjects: list[Subject]) -> None:
+def test_choices_that_differ_are_marked_and_no_others(text: str, subjects: list[Compared]) -> None:
     table = rows(section(text, "choices"))
     marked = {key for key, (differs, _) in table.items() if differs}
     assert marked == {field.key for field in differing_fields([subject.compilation.spec for subject in subjects])}
@@ -115,7 +115,7 @@ def test_terms_are_cut_outside_of_brackets_only() -> None:
     assert terms_of("-60") == [Term("+", "-60")]
 
 
-def test_terms_that_not_every_spec_has_are_marked(subjects: list[Subject]) -> None:
+def test_terms_that_not_every_spec_has_are_marked(subjects: list[Compared]) -> None:
     table = rule_rows([subjects[1].compilation, subjects[2].compilation])
     cells = [row.cells for row in table if row.differs and all(cell and cell.node == "W" for cell in row.cells)]
     ((plain_step, momentum),) = cells
@@ -152,7 +152,7 @@ def test_every_equation_is_tied_to_a_key_of_its_spec(name: str) -> None:
         assert set(cell.keys) <= keys
 
 
-def test_values_of_a_graph_are_marked_where_their_equations_differ(subjects: list[Subject]) -> None:
+def test_values_of_a_graph_are_marked_where_their_equations_differ(subjects: list[Compared]) -> None:
     made = [subject.compilation for subject in subjects]
     texts = [{node["id"]: node["text"] for node in json.loads(subject.files["graph.json"])["nodes"]} for subject in subjects]
     for picture, mine in zip(graph_pictures(made), texts, strict=True):
@@ -165,7 +165,7 @@ def test_values_of_a_graph_are_marked_where_their_equations_differ(subjects: lis
         assert ' id="' not in picture.boxed + picture.expanded  # several pictures on a page
 
 
-def test_a_spec_line_its_equations_values_and_code_have_one_key(text: str, subjects: list[Subject]) -> None:
+def test_a_spec_line_its_equations_values_and_code_have_one_key(text: str, subjects: list[Compared]) -> None:
     lines = spec_lines(subjects[2].text)
     keys = node_keys(subjects[2].compilation.spec, subjects[2].compilation.graph)
     (optimizer,) = [line for line in lines if line.text.startswith("optimizer")]
@@ -190,7 +190,7 @@ def test_a_spec_of_one_line_a_key_and_a_spec_of_blocks_have_the_same_keys() -> N
     assert set(spec_lines("name: x\ngates: {alpha: {}, eta: {}}\n")[1].keys) == {"gates", "gates.alpha", "gates.eta"}
 
 
-def test_every_file_of_every_package_is_in_the_page_and_none_twice(text: str, subjects: list[Subject]) -> None:
+def test_every_file_of_every_package_is_in_the_page_and_none_twice(text: str, subjects: list[Compared]) -> None:
     files = code(text)
     for index, subject in enumerate(subjects):
         for path, written in subject.files.items():
@@ -211,7 +211,7 @@ def test_words_of_a_spec_are_words_on_the_page(tmp_path: Path) -> None:
     assert "<script>alert" not in page([subject, other], [])
 
 
-def test_costs_are_those_of_the_compilations(text: str, subjects: list[Subject]) -> None:
+def test_costs_are_those_of_the_compilations(text: str, subjects: list[Compared]) -> None:
     table = rows(section(text, "cost"))
     for line in subjects[0].compilation.cost:
         said = re.split(r" +", table[line.what][1][0])[0].replace(",", "")
@@ -220,13 +220,13 @@ def test_costs_are_those_of_the_compilations(text: str, subjects: list[Subject])
     assert section(text, "cost").count('class="plot"') == 6
 
 
-def test_forms_come_with_their_reasons_and_stability_with_its_sentences(text: str, subjects: list[Subject]) -> None:
+def test_forms_come_with_their_reasons_and_stability_with_its_sentences(text: str, subjects: list[Compared]) -> None:
     for subject in subjects:
         assert html.escape(subject.compilation.parallel_form.reason, quote=False) in section(text, "form").replace("&#39;", "'")
         assert all(html.escape(line) in section(text, "stability") for line in subject.compilation.stability())
 
 
-def test_only_results_of_this_digest_are_used_and_others_are_named(subjects: list[Subject], tmp_path: Path) -> None:
+def test_only_results_of_this_digest_are_used_and_others_are_named(subjects: list[Compared], tmp_path: Path) -> None:
     delta = subjects[0]
 
     def speed(name: str, label: str, digest: str, ms: float) -> Result:
@@ -254,7 +254,7 @@ def test_only_results_of_this_digest_are_used_and_others_are_named(subjects: lis
     assert "c.json: holds no results" in part
 
 
-def test_of_several_results_of_a_check_the_worst_is_shown(subjects: list[Subject], tmp_path: Path) -> None:
+def test_of_several_results_of_a_check_the_worst_is_shown(subjects: list[Compared], tmp_path: Path) -> None:
     delta = subjects[0]
     about = {"dtype": "float32"}
     results = [Result("calm", "delta_net", delta.digest, error, 1e-5, about=about) for error in (1e-6, 2e-5)]
@@ -340,6 +340,7 @@ def test_a_package_is_shown_as_it_lies_there_and_what_does_not_fit_is_said(tmp_p
     assert "the package has no spec.yaml" in lost.problems[0]
 
 
+@pytest.mark.slow
 def test_a_run_brings_its_learning_curve_and_its_scores(tmp_path: Path) -> None:
     run = tmp_path / "first"
     package = compile_spec(load_spec("delta_net")).write(tmp_path)
@@ -364,6 +365,6 @@ def test_a_run_brings_its_learning_curve_and_its_scores(tmp_path: Path) -> None:
     assert "has a run.json, but no package/manifest.json" in lost.problems[0]
 
 
-def test_results_that_are_not_there_are_wrong_input(subjects: list[Subject], tmp_path: Path) -> None:
+def test_results_that_are_not_there_are_wrong_input(subjects: list[Compared], tmp_path: Path) -> None:
     with pytest.raises(InputError, match="there are no results"):
         page(subjects, [], tmp_path / "nothing")

@@ -59,6 +59,7 @@ def test_a_line_of_the_spec_marks_what_comes_from_it_and_a_second_click_clears(o
     assert opened.locator(".hit").count() == 0
 
 
+@pytest.mark.slow
 def test_an_equation_marks_its_line_its_value_and_its_code_and_escape_clears(opened: Page) -> None:
     opened.click("#tab-rule")
     opened.click('#rule td[data-node="du"] >> nth=1')
@@ -120,6 +121,7 @@ def test_an_address_leads_back_to_what_is_shown(opened: Page, browser: Browser) 
     again.close()
 
 
+@pytest.mark.slow
 def test_light_and_dark_follow_the_system_and_the_button(opened: Page) -> None:
     def paper() -> str:
         return str(opened.evaluate("getComputedStyle(document.body).backgroundColor"))

@@ -11,7 +11,7 @@ from miras_compiler.emit.triton.body import RESUMED, BodyPrinter, bytes_of
 from miras_compiler.emit.triton.device_functions import device_functions
 from miras_compiler.emit.triton.expression import TritonPrinter
 from miras_compiler.emit.triton.head import INDENT, describe, function_head
-from miras_compiler.emit.triton.memory import OF_SEQUENCE, ZERO, Memory, last_name, result_name
+from miras_compiler.emit.triton.memory import OF_SEQUENCE, ZERO, TileMemory, last_name, result_name
 from miras_compiler.emit.triton.order import ROOM, arrange, with_early_loads
 from miras_compiler.emit.triton.statement import Reading, make_statement
 from miras_compiler.emit.triton.steps import ordered, with_headings
@@ -58,8 +58,8 @@ class KernelPrinter:
         self.memory = self.make_memory()
         self.body = BodyPrinter(self.program, self.printer, self.load_in_tile, self.memory.is_narrow, taken, self.kernel.inverses)
 
-    def make_memory(self) -> Memory:
-        return Memory(self.kernel)
+    def make_memory(self) -> TileMemory:
+        return TileMemory(self.kernel)
 
     @property
     def walks(self) -> bool:

@@ -12,7 +12,7 @@ LOADERS = ("load_number", "load_row", "load_tile")  # by the number of axes
 STORERS = ("store_number", "store_row", "store_tile")
 
 
-class Memory:
+class TileMemory:
     """The tensors of a kernel. Those `in_place` are carried tiles that stay in the tensor of the result."""
 
     def __init__(self, kernel: Kernel, in_place: frozenset[str] = frozenset()) -> None:

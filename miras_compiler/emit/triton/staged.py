@@ -12,7 +12,7 @@ from miras_compiler.emit.triton.blocks import split_axis
 from miras_compiler.emit.triton.body import source
 from miras_compiler.emit.triton.expression import TritonPrinter
 from miras_compiler.emit.triton.kernel import Carried, KernelPrinter
-from miras_compiler.emit.triton.memory import OF_SEQUENCE, Memory, last_name, result_name, shape
+from miras_compiler.emit.triton.memory import OF_SEQUENCE, TileMemory, last_name, result_name, shape
 from miras_compiler.emit.triton.stages import HIDDEN, Stages, can_be_staged, is_hidden
 from miras_compiler.emit.triton.statement import Reading, make_statement
 from miras_compiler.emit.triton.tile import block, place, width
@@ -60,9 +60,9 @@ class StagedPrinter(KernelPrinter):
         self.blocked = HIDDEN
         self.stages = Stages(self.program)
 
-    def make_memory(self) -> Memory:
+    def make_memory(self) -> TileMemory:
         names = self.kernel.leaves("carried")
-        return Memory(self.kernel, frozenset(name for name in names if is_hidden(self.found[name])))
+        return TileMemory(self.kernel, frozenset(name for name in names if is_hidden(self.found[name])))
 
     def is_loaded_in_tile(self, leaf: Leaf) -> bool:
         return is_hidden(leaf) or super().is_loaded_in_tile(leaf)
