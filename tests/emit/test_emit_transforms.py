@@ -163,6 +163,17 @@ def test_one_graph_without_a_break_serves_every_length(name: str, form: str) -> 
     assert counter.frame_count <= 2  # the first is for one length
 
 
+@pytest.mark.parametrize("form", FORMS)
+def test_polynomial_features_are_part_of_that_graph(form: str) -> None:
+    torch._dynamo.reset()
+    counter = CompileCounter()
+    run = torch.compile(operator("taylor_linear_attention", form), fullgraph=True, backend=counter)
+    for tokens in (5, 7):
+        given = arguments("taylor_linear_attention", tokens=tokens)
+        torch.testing.assert_close(run(**given)[0], operator("taylor_linear_attention", form)(**given)[0])
+    assert counter.frame_count <= 2
+
+
 @pytest.mark.parametrize("name", NAMES)
 def test_compiled_gradients_and_packed_sequences_are_those_of_eager_calls(name: str) -> None:
     torch._dynamo.reset()

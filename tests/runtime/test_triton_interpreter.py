@@ -113,10 +113,17 @@ def test_what_a_random_spec_has_found_of_kernels_stays_found(
     assert broken(sections, widths, tmp_path, rows) == []
 
 
-def test_the_gated_delta_rule_solves_in_bfloat16_as_well_as_products_allow(tmp_path: Path) -> None:
-    """Inputs on which the error of d log_alpha is above its limit where the inverse and its right side are rounded to bfloat16."""
-    package = compilation("gated_delta_net").write(tmp_path)
-    command = [sys.executable, "tests/kit/bf16_interpreter.py", str(package), "48", "14"]
+CORRELATED = {
+    "d log_alpha, where the inverse and its right side are rounded to bfloat16": ("gated_delta_net", "48", "14"),
+    "d v, where the last step of the inverse is quadratic, and operands of tf32 are cut off": ("titans_linear", "16", "0"),
+}
+
+
+@pytest.mark.parametrize(("name", "width", "seed"), [pytest.param(*case, id=wrong) for wrong, case in CORRELATED.items()])
+def test_correlated_keys_are_solved_in_bfloat16_as_well_as_products_allow(name: str, width: str, seed: str, tmp_path: Path) -> None:
+    """Inputs on which an error is above its limit, where kernels round what the test says."""
+    package = compilation(name).write(tmp_path)
+    command = [sys.executable, "tests/kit/bf16_interpreter.py", str(package), width, seed]
     environment = {**os.environ, "TRITON_INTERPRET": "1", "PYTHONPATH": "."}
     done = subprocess.run(command, capture_output=True, text=True, env=environment, check=False)
     assert done.returncode == 0, done.stderr

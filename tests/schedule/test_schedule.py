@@ -75,6 +75,16 @@ def test_a_solve_keeps_digits_that_other_products_lose() -> None:
     assert solves == {"prep": 0, "main": 1, "read": 0, "pre": 0, "seq": 1, "post": 0}
 
 
+def test_a_state_of_one_axis_is_saved_in_float32_and_a_matrix_in_the_type_of_the_tokens() -> None:
+    """A preconditioner is read by functions, which take over its error; and the gradient of its decay sums it up with its own gradient."""
+    kernels = by_name(schedule_of("preconditioned_gdn")[1])
+    assert {name: name in kernels["main"].narrow for name in kernels["main"].entries.values()} == {"W_at": True, "preconditioner_at": False}
+    assert {name: name in kernels["seq"].narrow for name in kernels["seq"].entries.values()} == {
+        "d_W_at": True,
+        "d_preconditioner_at": False,
+    }
+
+
 @pytest.mark.slow
 def test_what_a_layernorm_reads_is_not_rounded_by_a_buffer() -> None:
     """The reads of the weights and the momentum of the chunk's start: a rest of either would stay in the gradient of its decay."""
