@@ -50,18 +50,18 @@ def record(run: Run, tensors: Sequence[Tensor], wanted: Sequence[bool]) -> Graph
         return Graph(run(leaves), leaves)
 
 
-class Memory(bytearray):
+class Bytes(bytearray):
     """The memory of a tensor that stands for a graph: the graph is freed with it."""
 
     graph: Graph
 
 
-_memories: WeakValueDictionary[int, Memory] = WeakValueDictionary()
+_memories: WeakValueDictionary[int, Bytes] = WeakValueDictionary()
 
 
 def keep(graph: Graph) -> Tensor:
     """A tensor [1] that stands for the graph, and may be kept for the backward pass as any other."""
-    memory = Memory(8)
+    memory = Bytes(8)
     memory.graph = graph
     token = torch.frombuffer(memory, dtype=torch.int64)
     _memories[token.data_ptr()] = memory

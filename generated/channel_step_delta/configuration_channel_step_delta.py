@@ -8,7 +8,7 @@ from .runtime_configuration import MemoryConfig
 
 
 class ChannelStepDeltaConfig(MemoryConfig):
-    """Every field has a default: that of the spec. The code of the package has the digest 6d2c6dab3584."""
+    """Every field has a default: that of the spec. The code of the package has the digest 9604747ea512."""
 
     model_type = "miras_channel_step_delta"
 

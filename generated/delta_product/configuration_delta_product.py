@@ -8,7 +8,7 @@ from .runtime_configuration import MemoryConfig
 
 
 class DeltaProductConfig(MemoryConfig):
-    """Every field has a default: that of the spec. The code of the package has the digest 57a1cddbb419."""
+    """Every field has a default: that of the spec. The code of the package has the digest 2b2842436ac7."""
 
     model_type = "miras_delta_product"
 

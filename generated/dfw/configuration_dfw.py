@@ -8,7 +8,7 @@ from .runtime_configuration import MemoryConfig
 
 
 class DfwConfig(MemoryConfig):
-    """Every field has a default: that of the spec. The code of the package has the digest 1aed15731b51."""
+    """Every field has a default: that of the spec. The code of the package has the digest 2b0f464b9789."""
 
     model_type = "miras_dfw"
 

@@ -8,7 +8,7 @@ from .runtime_configuration import MemoryConfig
 
 
 class DlaConfig(MemoryConfig):
-    """Every field has a default: that of the spec. The code of the package has the digest 7069609528b9."""
+    """Every field has a default: that of the spec. The code of the package has the digest 1675c61af399."""
 
     model_type = "miras_dla"
 

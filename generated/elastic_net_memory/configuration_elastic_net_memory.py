@@ -8,7 +8,7 @@ from .runtime_configuration import MemoryConfig
 
 
 class ElasticNetMemoryConfig(MemoryConfig):
-    """Every field has a default: that of the spec. The code of the package has the digest 843ada308951."""
+    """Every field has a default: that of the spec. The code of the package has the digest 5eff2a40d94c."""
 
     model_type = "miras_elastic_net_memory"
 

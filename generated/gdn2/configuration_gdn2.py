@@ -8,7 +8,7 @@ from .runtime_configuration import MemoryConfig
 
 
 class Gdn2Config(MemoryConfig):
-    """Every field has a default: that of the spec. The code of the package has the digest 43458d59ba0b."""
+    """Every field has a default: that of the spec. The code of the package has the digest 9a57cf582e1b."""
 
     model_type = "miras_gdn2"
 

@@ -8,7 +8,7 @@ from .runtime_configuration import MemoryConfig
 
 
 class LactConfig(MemoryConfig):
-    """Every field has a default: that of the spec. The code of the package has the digest 8248f3d76d67."""
+    """Every field has a default: that of the spec. The code of the package has the digest d5517ea63869."""
 
     model_type = "miras_lact"
 

@@ -8,7 +8,7 @@ from .runtime_configuration import MemoryConfig
 
 
 class LightningConfig(MemoryConfig):
-    """Every field has a default: that of the spec. The code of the package has the digest c39c35e2d51e."""
+    """Every field has a default: that of the spec. The code of the package has the digest 1f70c5c471d7."""
 
     model_type = "miras_lightning"
 

@@ -8,7 +8,7 @@ from .runtime_configuration import MemoryConfig
 
 
 class LogCoshDeltaConfig(MemoryConfig):
-    """Every field has a default: that of the spec. The code of the package has the digest ba8ab1ddf9e2."""
+    """Every field has a default: that of the spec. The code of the package has the digest ad4edd5011cb."""
 
     model_type = "miras_log_cosh_delta"
 

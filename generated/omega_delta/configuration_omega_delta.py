@@ -8,7 +8,7 @@ from .runtime_configuration import MemoryConfig
 
 
 class OmegaDeltaConfig(MemoryConfig):
-    """Every field has a default: that of the spec. The code of the package has the digest b3ffedfd5667."""
+    """Every field has a default: that of the spec. The code of the package has the digest 1f4e83cbc48e."""
 
     model_type = "miras_omega_delta"
 

@@ -8,7 +8,7 @@ from .runtime_configuration import MemoryConfig
 
 
 class SparseMemoryConfig(MemoryConfig):
-    """Every field has a default: that of the spec. The code of the package has the digest 483ffd7be49e."""
+    """Every field has a default: that of the spec. The code of the package has the digest 9645fd4fb32a."""
 
     model_type = "miras_sparse_memory"
 

@@ -8,7 +8,7 @@ from .runtime_configuration import MemoryConfig
 
 
 class TaylorLinearAttentionConfig(MemoryConfig):
-    """Every field has a default: that of the spec. The code of the package has the digest fd97a7a24659."""
+    """Every field has a default: that of the spec. The code of the package has the digest 731df8bcb335."""
 
     model_type = "miras_taylor_linear_attention"
 

@@ -8,7 +8,7 @@ from .runtime_configuration import MemoryConfig
 
 
 class TitansExactConfig(MemoryConfig):
-    """Every field has a default: that of the spec. The code of the package has the digest 740ebe830047."""
+    """Every field has a default: that of the spec. The code of the package has the digest 99f12c33cbae."""
 
     model_type = "miras_titans_exact"
 

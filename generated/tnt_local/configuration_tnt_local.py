@@ -8,7 +8,7 @@ from .runtime_configuration import MemoryConfig
 
 
 class TntLocalConfig(MemoryConfig):
-    """Every field has a default: that of the spec. The code of the package has the digest 9b0248373186."""
+    """Every field has a default: that of the spec. The code of the package has the digest 29e08ba7e707."""
 
     model_type = "miras_tnt_local"
 

@@ -8,7 +8,7 @@ from .runtime_configuration import MemoryConfig
 
 
 class TransformerConfig(MemoryConfig):
-    """Every field has a default: that of the spec. The code of the package has the digest b9bcbb718ace."""
+    """Every field has a default: that of the spec. The code of the package has the digest 175c9f7e3eca."""
 
     model_type = "miras_transformer"
 

@@ -15,7 +15,7 @@ def inverse(L, r, LEVELS: tl.constexpr, DOT: tl.constexpr):
 
     Inverted blocks on the diagonal are doubled: X ← X − X L[w] X, where L[w] joins neighbouring blocks of width w = 2^level. This is
     stable for keys that point the same way; the product of I + (−L)^(2^i) is not. Where DOT is narrower than float32, the products are of
-    bfloat16. Their relative error reaches 0.1 where surprises that momentum adds up meet keys at cosine .9, or steps that mirror memories;
+    bfloat16. Their relative error reaches 0.1 where keys at cosine .9 meet surprises that momentum adds up, or steps that mirror memories;
     one step X ← X (I + E + E²) with E = I − (I + L) X, computed to twice as many digits, leaves an error near that of tf32, to which the
     result is rounded.
     """

@@ -8,7 +8,7 @@ from .runtime_configuration import MemoryConfig
 
 
 class ValueGatedHuberConfig(MemoryConfig):
-    """Every field has a default: that of the spec. The code of the package has the digest 5aafb6ad00b6."""
+    """Every field has a default: that of the spec. The code of the package has the digest 03bc4ddcfdfb."""
 
     model_type = "miras_value_gated_huber"
 

@@ -8,7 +8,7 @@ from .runtime_configuration import MemoryConfig
 
 
 class VectorDeltaConfig(MemoryConfig):
-    """Every field has a default: that of the spec. The code of the package has the digest 122c667212e2."""
+    """Every field has a default: that of the spec. The code of the package has the digest 2e65196bf8eb."""
 
     model_type = "miras_vector_delta"
 

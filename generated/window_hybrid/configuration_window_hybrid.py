@@ -8,7 +8,7 @@ from .runtime_configuration import MemoryConfig
 
 
 class WindowHybridConfig(MemoryConfig):
-    """Every field has a default: that of the spec. The code of the package has the digest 88b6b4027920."""
+    """Every field has a default: that of the spec. The code of the package has the digest 1c885f93f71b."""
 
     model_type = "miras_window_hybrid"
 

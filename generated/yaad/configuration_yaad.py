@@ -8,7 +8,7 @@ from .runtime_configuration import MemoryConfig
 
 
 class YaadConfig(MemoryConfig):
-    """Every field has a default: that of the spec. The code of the package has the digest 89ab63b88c16."""
+    """Every field has a default: that of the spec. The code of the package has the digest 527cfd7baf94."""
 
     model_type = "miras_yaad"
 
