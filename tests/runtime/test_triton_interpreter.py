@@ -121,7 +121,7 @@ CORRELATED = {
 
 @pytest.mark.parametrize(("name", "width", "seed"), [pytest.param(*case, id=wrong) for wrong, case in CORRELATED.items()])
 def test_correlated_keys_are_solved_in_bfloat16_as_well_as_products_allow(name: str, width: str, seed: str, tmp_path: Path) -> None:
-    """Inputs on which an error is above its limit, where kernels round what the test says."""
+    """Inputs on which an error is above its limit where kernels round as the test does."""
     package = compilation(name).write(tmp_path)
     command = [sys.executable, "tests/kit/bf16_interpreter.py", str(package), width, seed]
     environment = {**os.environ, "TRITON_INTERPRET": "1", "PYTHONPATH": "."}
