@@ -43,6 +43,7 @@ def test_fields_that_differ_are_shown_with_both_values(lines: list[str]) -> None
     assert not {"memory.kind", "retention.kind", "chunk.gradient", "name", "paper", "ledger"} & set(rows)
 
 
+@pytest.mark.slow
 def test_the_rule_marks_what_differs_and_puts_the_same_value_at_one_height(lines: list[str]) -> None:
     rule = section(lines, "rule")
     (state,) = [row for row in rule if "W = α W[t−1]" in row]

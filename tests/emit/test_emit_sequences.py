@@ -14,6 +14,7 @@ from torch import Tensor
 from kit.forms import FORMS, NAMES, arguments, by_token, compiled, operator
 
 BORDERS = torch.tensor([0, 4, 4, 7, 7, 7], dtype=torch.int32)
+MODELS = [pytest.param(name, marks=[pytest.mark.slow] * (name == "titans_lmm")) for name in NAMES]
 
 
 def packed(name: str, tokens: int = 9, sequences: int = 5) -> dict[str, Any]:
@@ -29,7 +30,7 @@ def part(x: Tensor, first: int, end: int) -> Tensor:
 
 @pytest.mark.slow
 @pytest.mark.parametrize("form", FORMS)
-@pytest.mark.parametrize("name", NAMES)
+@pytest.mark.parametrize("name", MODELS)
 def test_a_call_without_tokens_hands_the_state_on(name: str, form: str) -> None:
     given = arguments(name)
     o, state = operator(name, form)(**by_token(given, lambda x: x[:, :0]), output_final_state=True)
@@ -38,7 +39,7 @@ def test_a_call_without_tokens_hands_the_state_on(name: str, form: str) -> None:
 
 
 @pytest.mark.parametrize("form", FORMS)
-@pytest.mark.parametrize("name", NAMES)
+@pytest.mark.parametrize("name", MODELS)
 def test_packed_sequences_may_be_empty_and_end_before_the_row(name: str, form: str) -> None:
     """Outputs and gradients are 0 behind the last border, states of empty sequences as they were, the others as if alone."""
     given = packed(name)
@@ -57,7 +58,7 @@ def test_packed_sequences_may_be_empty_and_end_before_the_row(name: str, form: s
 
 
 @pytest.mark.parametrize("form", FORMS)
-@pytest.mark.parametrize("name", NAMES)
+@pytest.mark.parametrize("name", MODELS)
 def test_views_of_arguments_are_read_as_they_are(name: str, form: str) -> None:
     given = packed(name)
 
@@ -70,6 +71,7 @@ def test_views_of_arguments_are_read_as_they_are(name: str, form: str) -> None:
     torch.testing.assert_close(operator(name, form)(**views, cu_seqlens=spread(BORDERS), output_final_state=True), expected)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("lengths", [[1] * 1024, [500, *[1] * 524]], ids=["alike", "one long"])
 def test_the_work_of_packed_sequences_follows_their_tokens(lengths: list[int], monkeypatch: pytest.MonkeyPatch) -> None:
     """Rows that tiles have, at most twice as many as there are tokens, in few calls."""

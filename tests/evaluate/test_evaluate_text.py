@@ -29,6 +29,7 @@ def loss_of_transformers(model: Any, rows: torch.Tensor) -> float:
         return float(model(rows, labels=rows).loss)
 
 
+@pytest.mark.slow
 def test_losses_are_those_of_the_language_model(model: Any) -> None:
     rows = tokens(3, 11)
     losses = next_token_losses(model, rows)
@@ -80,6 +81,7 @@ def test_losses_that_are_no_numbers_are_refused(model: Any) -> None:
             weight.copy_(kept)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     ("name", "settings"),
     [("gated_delta_net", {}), ("gated_delta_net", {"wiring": "mag", "persistent": 2, "attention": "{heads: 2, window: 5}"})],

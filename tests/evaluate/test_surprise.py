@@ -44,6 +44,7 @@ def test_state_and_momentum_end_where_the_cache_does(settings: dict[str, object]
             torch.testing.assert_close(layer.measures[measure][-1].double(), norm, rtol=1e-5, atol=1e-6)
 
 
+@pytest.mark.slow
 def test_measures_are_those_of_the_rule_token_by_token() -> None:
     """titans_linear by hand: u = k W, ℓ = ‖u − v‖², g = 2 kᵀ ⊗ e, S = μ S − η g, W = α W + S."""
     model, row = language_model("titans_linear", {"num_hidden_layers": 1}), tokens(1, LENGTH)

@@ -18,6 +18,8 @@ import pytest
 from miras_compiler.explore.guard import BODY
 from miras_compiler.spec.shipped import shipped_specs
 
+pytestmark = pytest.mark.slow
+
 TEXT = shipped_specs()["delta_net"].path.read_text(encoding="utf-8")
 
 
