@@ -37,6 +37,7 @@ def costs(name: str, gpu: GPU = H100, **overrides: object) -> dict[str, CostLine
     return {line.what: line for line in estimate_cost(describe_rule(spec), *programs(name), gpus=(gpu,))}
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("name", NAMES)
 def test_costs_are_positive_and_the_backward_pass_costs_more(name: str) -> None:
     found = costs(name)

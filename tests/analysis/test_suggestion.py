@@ -36,6 +36,7 @@ def told(name: str, overrides: dict[str, Any]) -> ParallelForm:
     return with_suggestion(rule, graph, classify_parallel_form(rule, graph))
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("case", CASES)
 def test_what_is_suggested_makes_it_parallel(case: str) -> None:
     name, overrides, key = CASES[case]

@@ -141,6 +141,7 @@ def test_a_reader_that_stops_early_is_no_error() -> None:
     assert child.returncode == 141
 
 
+@pytest.mark.slow
 def test_a_terminal_without_greek_letters_gets_question_marks() -> None:
     environment = {**os.environ, "PYTHONIOENCODING": "ascii"}
     child = subprocess.run([*MIRAS, "list"], env=environment, capture_output=True, text=True, check=False)

@@ -140,6 +140,7 @@ def reported(passed: bool) -> Report:
     return Report("gated_delta_net", "0" * 12, (good, other), Origin("miras verify", "cpu", {}, 0))
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(("passed", "code"), [(True, 0), (False, 1)])
 def test_verify_prints_a_table_writes_the_report_and_says_it_by_its_code(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str], passed: bool, code: int
@@ -157,6 +158,7 @@ def test_verify_prints_a_table_writes_the_report_and_says_it_by_its_code(
     assert json.loads((tmp_path / "gated_delta_net" / "verification.json").read_text()) == reported(passed).as_dict()
 
 
+@pytest.mark.slow
 def test_verify_as_json_prints_every_report(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]) -> None:
     monkeypatch.setattr(miras_compiler.verified, "verify_package", lambda *_, **__: reported(False))
     assert main(["verify", DELTA, "-o", str(tmp_path), "--json"]) == 1

@@ -66,6 +66,7 @@ def test_forms_and_costs_stand_side_by_side(lines: list[str]) -> None:
         assert row.endswith(unit)
 
 
+@pytest.mark.slow
 def test_json_holds_both_and_the_fields_that_differ(capsys: pytest.CaptureFixture[str]) -> None:
     assert main(["explain", LINEAR, "--json"]) == 0
     alone = json.loads(capsys.readouterr().out)

@@ -39,6 +39,7 @@ def test_a_model_becomes_the_simpler_one_at_its_limit(identity: str, name: str, 
     assert row.passed, row.note
 
 
+@pytest.mark.slow
 def test_every_identity_holds_on_a_spec_of_the_zoo_or_is_tried_here() -> None:
     tried = {identity for identity, _, _ in CASES}
     for path in SPECS.glob("*.yaml"):

@@ -112,6 +112,7 @@ def test_what_sympy_simplifies_stays_in_the_grammar() -> None:
 
 
 @given(FORMULAS)
+@pytest.mark.slow
 def test_the_text_of_a_formula_reads_back_as_the_same_formula(text: str) -> None:
     expr = parsed(text, "u", "v", "beta")
     assert parse_formula(formula_text(expr), ("u", "v", "beta")) == expr

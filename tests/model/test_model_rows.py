@@ -11,6 +11,8 @@ from torch import Tensor
 from kit.layer_package import distance
 from kit.model_package import language_model, padded, tokens
 
+pytestmark = pytest.mark.slow
+
 pytest.importorskip("transformers")
 
 MODELS: dict[str, tuple[str, dict[str, object]]] = {

@@ -25,6 +25,8 @@ from miras_compiler.runtime.runtime_triton import CannotLaunch, TooLarge
 triton = pytest.importorskip("triton")
 from miras_compiler.runtime.runtime_launch import Buffer, Launch, Row, Sizes  # noqa: E402
 
+pytestmark = pytest.mark.slow
+
 NAMES = ("gated_delta_net", "titans_lmm")
 TOO_MUCH = triton.OutOfResources(300000, 232448, "shared memory")
 

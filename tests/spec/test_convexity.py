@@ -83,6 +83,7 @@ LOSSES = st.builds("{}(u*0 + {})".format, st.sampled_from(["sum", "norm"]), PART
 
 @settings(max_examples=200)
 @given(LOSSES, st.integers(0, 2**32 - 1))
+@pytest.mark.slow
 def test_no_loss_that_is_proven_convex_bends_the_other_way(text: str, seed: int) -> None:
     """The rules against points that the compiler has not tried."""
     try:

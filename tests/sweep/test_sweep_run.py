@@ -170,6 +170,7 @@ def test_points_of_dead_workers_wait_again_with_what_was_drawn_until_they_have_k
     assert [state.user_attrs[WORKER] for state in counted.values() if MEASURED in state.user_attrs] == ["w"]
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("storage", ["journal", "sqlite"])
 def test_two_workers_never_get_one_point_and_points_are_listed_once(place: Path, storage: str) -> None:
     grid = load_grid(place / "grid.yaml")
