@@ -106,8 +106,11 @@ class Case:
         return run(self.subject.operator, lowered(inputs, self.dtype), state, cu_seqlens, backend="triton")
 
     def compared(self, inputs: Tensors, state: Tensors, cu_seqlens: Tensor | None = None) -> Verdict:
-        expected = run(self.subject.reference, inputs, state, cu_seqlens)
-        own = own_error_of(self.subject, inputs, state, self.dtype, cu_seqlens)
+        """Kernels against the PyTorch form, which takes packed sequences, all of one length, as a batch: some take token after token."""
+        sequences = len(inputs["q"]) if cu_seqlens is None else len(cu_seqlens) - 1
+        apart = self.subject.members(inputs, sequences)
+        results = run(self.subject.reference, apart, state), own_error_of(self.subject, apart, state, self.dtype)
+        expected, own = (self.subject.members(found, len(inputs["q"])) for found in results)
         return compare(self.ours(inputs, state, cu_seqlens), expected, own, self.dtype)
 
     def free_running(self) -> Iterator[Deviation]:
@@ -123,12 +126,13 @@ class Case:
         def sense(drawn: tuple[Tensors, Tensors]) -> float:
             return sensitivity(self.subject, *drawn)
 
-        samples = {
-            "calm": steady(draw, sense, Regime(self.eta)),
-            "correlated keys, no decay": steady(draw, sense, Regime(0.02 if self.subject.deep else 1.0, 0.0, 0.3)),
-            "strong decay": (strong := draw(Regime(self.eta, 6.0)), sense(strong)),  # not calmed: it would be strong no more
+        regimes = {
+            "calm": (Regime(self.eta), True),
+            "correlated keys, no decay": (Regime(0.02 if self.subject.deep else 1.0, 0.0, 0.3), True),
+            "strong decay": (Regime(self.eta, 6.0), False),  # not calmed: it would be strong no more
         }
-        for label, ((inputs, state), sensed) in samples.items():
+        for label, (regime, calms) in regimes.items():
+            (inputs, state), sensed = steady(draw, sense, regime, calms=calms)
             if amplification(self.subject, inputs, state) <= CALM:
                 if not sensed <= STEADY:
                     yield Deviation(f"free-running, {label}{SENSITIVE}", "", sensed, math.inf)
@@ -139,7 +143,7 @@ class Case:
 
         The growth of rounding in a run that is not forced is reported, without a limit.
         """
-        shape = self.shape._replace(batch=1, tokens=self.forced)
+        shape = self.shape._replace(batch=1, tokens=self.forced, heads=MEMBERS[self.subject.device][1])
         if self.forced >= 2 * THOUSAND:
             growth = rounding_growth(self.subject, self.subject.inputs(shape, Regime(self.eta), self.dtype), self.subject.state(1, shape))
             yield Deviation(f"free-running, T {self.forced}, float32: growth of rounding per 1,000 tokens", "o", growth, math.inf)

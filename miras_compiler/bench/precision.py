@@ -183,8 +183,12 @@ def is_bounded(results: Mapping[str, Tensor]) -> bool:
     return all(bool((x.abs() < LARGEST).all()) for x in results.values() if x.is_floating_point())
 
 
-def steady(draw: Callable[[Regime, int], Drawn], sense: Callable[[Drawn], float], regime: Regime) -> tuple[Drawn, float]:
+def steady(
+    draw: Callable[[Regime, int], Drawn], sense: Callable[[Drawn], float], regime: Regime, *, calms: bool = True
+) -> tuple[Drawn, float]:
     """Draws in the regime, with smaller steps and decays until changes grow no more than STEADY or they are least; and that growth.
+
+    Where `calms` is false the regime stays as it is, and only other seeds are tried.
 
     A memory with LayerNorm has chunks whose gradients multiply a change of the weights by hundreds. One of them makes nearly all of the
     error of all, and that of the form that kernels are measured by: both are draws of luck then, and a limit says nothing. So it is where
@@ -194,7 +198,7 @@ def steady(draw: Callable[[Regime, int], Drawn], sense: Callable[[Drawn], float]
     while True:
         drawn = draw(regime, 0)
         sensed = sense(drawn)
-        if regime.eta < LEAST or sensed <= STEADY:
+        if not calms or regime.eta < LEAST or sensed <= STEADY:
             break
         regime = regime.calmer()
     if not sensed <= STEADY:

@@ -26,6 +26,12 @@ def test_where_smaller_steps_do_not_help_another_draw_does() -> None:
     assert (found, sensed) == ((0.5, 3), 1.0)
 
 
+def test_a_regime_that_is_not_to_be_calmed_stays_what_it_is() -> None:
+    found, sensed = steady(draw, lambda drawn: 1.0 if drawn[1] == 3 or drawn[0] < 0.1 else RAGGED, Regime(0.5), calms=False)
+    assert (found, sensed) == ((0.5, 3), 1.0)
+    assert steady(draw, lambda drawn: RAGGED, Regime(0.5), calms=False) == ((0.5, 0), RAGGED)
+
+
 @pytest.mark.parametrize("told", [RAGGED, float("inf"), float("nan")])
 def test_where_nothing_is_steady_the_calmest_draw_is_taken_and_says_how_much_it_is_not(told: float) -> None:
     found, sensed = steady(draw, lambda drawn: told, Regime(0.5))
