@@ -42,7 +42,11 @@ def forced(subject: Subject, shape: Shape, dtype: torch.dtype, regime: Regime) -
     def draw(regime: Regime, seed: int) -> tuple[Tensors, Tensors]:
         return in_chunks(subject, subject.inputs(shape, regime, dtype, seed), subject.state(1, shape, seed + 1), dtype)
 
-    drawn, _ = steady(draw, lambda drawn: sensitivity(subject, *drawn, cu_seqlens), regime)
+    def sense(drawn: tuple[Tensors, Tensors]) -> float:
+        inputs, state = drawn
+        return sensitivity(subject, subject.members(inputs, len(cu_seqlens) - 1), state)
+
+    drawn, _ = steady(draw, sense, regime)
     return Forced(*drawn, cu_seqlens)
 
 

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from typing import Any, NamedTuple, TypeVar
 
 import torch
@@ -145,6 +145,20 @@ def compare(actual: Mapping[str, Tensor], expected: Mapping[str, Tensor], own: M
     return worst
 
 
+def nudged(state: Tensors, dtype: torch.dtype, seed: int) -> Tensors:
+    """The state with every number moved by at most the part of itself that rounding to `dtype` may take; seed 0 moves none."""
+    if seed == 0:
+        return state
+    unit = torch.finfo(dtype).eps / 2
+    return {name: x + unit * x * noise(x, seed).clamp(-1, 1) if x.is_floating_point() else x for name, x in state.items()}
+
+
+def worst(found: Sequence[Tensors], expected: Tensors) -> Tensors:
+    """Of every result the one that is furthest from the expected one."""
+    floating = [name for name, x in expected.items() if x.is_floating_point()]
+    return {name: max((each[name] for each in found), key=lambda x: rms(x, expected[name])) for name in floating}
+
+
 def amplification(subject: Subject, inputs: Tensors, state: Tensors) -> float:
     """Relative change of the output per relative change of v, in float64."""
     v = inputs["v"]
@@ -183,8 +197,12 @@ def is_bounded(results: Mapping[str, Tensor]) -> bool:
     return all(bool((x.abs() < LARGEST).all()) for x in results.values() if x.is_floating_point())
 
 
-def steady(draw: Callable[[Regime, int], Drawn], sense: Callable[[Drawn], float], regime: Regime) -> tuple[Drawn, float]:
+def steady(
+    draw: Callable[[Regime, int], Drawn], sense: Callable[[Drawn], float], regime: Regime, *, calms: bool = True
+) -> tuple[Drawn, float]:
     """Draws in the regime, with smaller steps and decays until changes grow no more than STEADY or they are least; and that growth.
+
+    Where `calms` is false the regime stays as it is, and only other seeds are tried.
 
     A memory with LayerNorm has chunks whose gradients multiply a change of the weights by hundreds. One of them makes nearly all of the
     error of all, and that of the form that kernels are measured by: both are draws of luck then, and a limit says nothing. So it is where
@@ -194,7 +212,7 @@ def steady(draw: Callable[[Regime, int], Drawn], sense: Callable[[Drawn], float]
     while True:
         drawn = draw(regime, 0)
         sensed = sense(drawn)
-        if regime.eta < LEAST or sensed <= STEADY:
+        if not calms or regime.eta < LEAST or sensed <= STEADY:
             break
         regime = regime.calmer()
     if not sensed <= STEADY:
@@ -205,8 +223,8 @@ def steady(draw: Callable[[Regime, int], Drawn], sense: Callable[[Drawn], float]
     return drawn, sensed
 
 
-def noise(x: Tensor) -> Tensor:
-    return torch.randn(x.shape, generator=torch.Generator().manual_seed(2), dtype=DOUBLE).to(x.device)
+def noise(x: Tensor, seed: int = 2) -> Tensor:
+    return torch.randn(x.shape, generator=torch.Generator().manual_seed(seed), dtype=DOUBLE).to(x.device)
 
 
 def calm_inputs(subject: Subject, shape: Shape, dtype: torch.dtype, heads: list[int]) -> tuple[Tensors, Tensors, float]:

@@ -147,13 +147,22 @@ class Subject:
 
     def tokens(self, inputs: dict[str, Tensor], first: int, end: int | None = None) -> dict[str, Tensor]:
         """The inputs of some tokens; inputs without rows of tokens as they are."""
-        writes = self.contract.writes
-        rows = {"T": 1, "R": writes.number if writes is not None else 1}
         found = {}
         for name, x in inputs.items():
-            number = next((rows[axis] for axis in self.axes[name] if axis in rows), 0)
+            number = self.rows(name)
             found[name] = x[:, number * first : None if end is None else number * end] if number else x
         return found
+
+    def rows(self, name: str) -> int:
+        """How many rows of a tensor belong to one token; 0 where it has no axis of tokens."""
+        writes = self.contract.writes
+        rows = {"T": 1, "R": writes.number if writes is not None else 1}
+        return next((rows[axis] for axis in self.axes.get(name, "") if axis in rows), 0)
+
+    def members(self, tensors: dict[str, Tensor], number: int) -> dict[str, Tensor]:
+        """Packed sequences of one length as the `number` members of a batch, or back. Names are those of inputs, outputs and gradients."""
+        has_rows = {name for name in tensors if self.rows(name.removeprefix("d "))}
+        return {name: x.reshape(number, -1, *x.shape[2:]) if name in has_rows else x for name, x in tensors.items()}
 
     def of_heads(self, tensors: dict[str, Tensor], heads: list[int]) -> dict[str, Tensor]:
         """The part of some heads, which no other head has an influence on. Names are those of inputs, states and outputs."""

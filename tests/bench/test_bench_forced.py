@@ -35,6 +35,17 @@ def signed(subject: Subject, given: Forced) -> torch.Tensor:
     return torch.cat([x.flatten() for x in signs.found])
 
 
+def test_sequences_of_one_length_give_as_a_batch_what_they_give_packed(subject: Subject) -> None:
+    """Outputs, final states and every gradient, for the same random gradients of outputs."""
+    shape, number = SHAPE._replace(tokens=64), 2
+    inputs, state = subject.inputs(shape, STEEP, torch.float64), subject.state(number, shape)
+    packed = run(subject.reference, inputs, state, torch.tensor([0, 32, 64], dtype=torch.int32))
+    batch = subject.members(run(subject.reference, subject.members(inputs, number), state), 1)
+    assert packed.keys() == batch.keys()
+    for name, x in packed.items():
+        torch.testing.assert_close(batch[name], x)
+
+
 @pytest.mark.slow
 def test_gradients_are_steady(subject: Subject, given: Forced) -> None:
     assert sensitivity(subject, *given) <= STEADY
