@@ -252,6 +252,15 @@ def test_a_power_does_not_make_a_number_of_what_is_none(exponent: sp.Rational) -
         assert result[1] == 0
 
 
+def test_a_quotient_stays_within_the_floats_that_its_factors_stay_in() -> None:
+    """Found by a random spec: x³/(1 + x²)² is 1/x where x is large, and (1 + x²)² leaves float32 at 10¹⁰, x³ at 10¹³."""
+    x = torch.tensor([1e3, 1e12, 1e13], requires_grad=True)
+    found = printed(X * Y**2 * Power0(1 + X**2, -2), {X: x, Y: x.detach()})
+    torch.testing.assert_close(found, 1 / x)
+    (slope,) = torch.autograd.grad(found.sum(), x)
+    torch.testing.assert_close(slope, -3 / x**2, rtol=1e-4, atol=0)
+
+
 TIES = {
     "a number behind": larger(X, sp.Integer(0)), "a number before": larger(sp.Integer(0), X), "the smaller": smaller(X, sp.Integer(1)),
     "the smaller, a number before": smaller(sp.Integer(1), X), "two variables": larger(X, Y),

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from abc import ABC, abstractmethod
 from collections.abc import Mapping, Sequence
+from itertools import zip_longest
 from typing import ClassVar, NamedTuple
 
 import sympy as sp
@@ -19,6 +20,12 @@ class divisor0(RealFunction):
     """`divisor0(base, exponent)`: the divisor of a quotient in place of a factor Power0(base, −exponent)."""
 
     nargs = 2
+
+
+def divided_by(divisor: divisor0) -> list[divisor0]:
+    """What to divide by in turn: by x twice in place of x², which leaves the floats before x does."""
+    base, exponent = divisor.args
+    return [divisor0(base, sp.Integer(1))] * int(exponent) if exponent.is_Integer else [divisor]
 
 
 class Code(NamedTuple):
@@ -98,8 +105,8 @@ class ExpressionPrinter(ABC):
                 divisors.append(divisor)
             else:
                 factors.append(factor)
-        singular = [divisor for divisor in divisors if isinstance(divisor, divisor0)]
-        denominators = [each for each in (sp.Mul(*(divisor for divisor in divisors if divisor not in singular)), *singular) if each != 1]
+        singular = [each for divisor in divisors if isinstance(divisor, divisor0) for each in divided_by(divisor)]
+        denominator = sp.Mul(*(divisor for divisor in divisors if not isinstance(divisor, divisor0)))
         negative = constant.could_extract_minus_sign()
         constant = -constant if negative else constant
         codes = sorted((self.expression(factor, bound) for factor in factors), key=lambda code: code.size)
@@ -109,15 +116,18 @@ class ExpressionPrinter(ABC):
         size = max((code.size for code in codes), default=0)
         large = sum(code.size == size for code in codes)
         small = [" * ".join(parts[: len(parts) - large])] if len(parts) > large else []  # multiplied, and divided, before the large ones
-        last = ""
-        for denominator in denominators:  # one by one: the derivative of a product with one that is infinite is 0 · ∞
+        # one by one, each behind a factor: the derivative of a product with one that is infinite is 0 · ∞, and products leave the floats
+        by = [f" / {self.expression(each, bound).at_least(UNARY)}" for each in singular]
+        body = [f"{part}{divided}" for part, divided in zip_longest(parts[len(parts) - large :], by[:large], fillvalue="")]
+        rest = "".join(by[large:])
+        if denominator != 1:
             code = self.expression(denominator, bound)
-            if small and code.size < size and denominator not in singular:
+            if small and code.size < size:
                 small[0] += f" / {code.at_least(UNARY)}"
             else:
-                last += f" / {code.at_least(UNARY)}"
-        text = " * ".join([*small, *parts[len(parts) - large :]]) + last
-        several = len(parts) > 1 or bool(denominators)
+                rest = f" / {code.at_least(UNARY)}{rest}"
+        text = " * ".join([*small, *body]) + rest
+        several = len(parts) > 1 or denominator != 1 or bool(singular)
         if negative:
             code = Code(text if several else codes[0].at_least(UNARY), PRODUCT if several else UNARY, size)
             return Code(code.text[1:], PRODUCT, size) if code.text.startswith("-") else Code(f"-{code.text}", code.strength, size)
