@@ -1,16 +1,21 @@
-"""Warnings that are no errors: a loss that may not be convex, a memory that is not stable or can become so."""
+"""Warnings that are no errors: a loss that may not be convex, a memory that is not stable or can become so.
+
+The analyses are imported where a spec needs one: a shipped spec is checked without them, in half the time.
+"""
 
 from __future__ import annotations
 
 import math
 from collections.abc import Iterator
+from typing import TYPE_CHECKING
 
-from miras_compiler.analysis.convexity import Convexity, classify_convexity
-from miras_compiler.analysis.sensitivity import measured
 from miras_compiler.elements.bias import FormulaBias
 from miras_compiler.errors import Problem
 from miras_compiler.spec import Spec
-from miras_compiler.spec.stability import contraction, sensitivity_of, stable_sibling
+from miras_compiler.spec.stability import Sensitivity, contraction, sensitivity_of, stable_sibling
+
+if TYPE_CHECKING:
+    from miras_compiler.analysis.convexity import Convexity
 
 
 def warnings_of(spec: Spec) -> Iterator[Problem]:
@@ -30,6 +35,8 @@ def _of_loss(spec: Spec, loss: str) -> Iterator[Problem]:
 
 def convexity_of(spec: Spec) -> Convexity:
     """The verdict on a spec's attentional bias, with its gates wherever the layer can take them."""
+    from miras_compiler.analysis.convexity import classify_convexity
+
     bias = spec.attentional_bias
     ranges = {name: spec.gate_range(name) for name in bias.gates() if name in spec.gates}
     return classify_convexity(bias.loss(), {name: (own.low, own.high) for name, own in ranges.items()})
@@ -56,7 +63,7 @@ def _of_stability(spec: Spec) -> Iterator[Problem]:
             why = f"{beyond}, and {reach.parametrization} has no such end"
             yield Problem(spec.where("gates.eta"), what, why, _keeping_eta_below(step.largest))
         return
-    sensitivity = sensitivity_of(spec, lambda: measured(spec))
+    sensitivity = sensitivity_of(spec, lambda: _measured(spec))
     if sensitivity.grows:
         sibling = stable_sibling(spec)
         what = "warning: the memory is chaotic at the gates as the layer starts them"
@@ -64,3 +71,9 @@ def _of_stability(spec: Spec) -> Iterator[Problem]:
         if sibling:
             remedy = f"{sibling} has the same kinds of memory and attentional bias, and is stable"
         yield Problem(spec.where("retention"), what, sensitivity.text(), remedy)
+
+
+def _measured(spec: Spec) -> Sensitivity:
+    from miras_compiler.analysis.sensitivity import measured
+
+    return measured(spec)

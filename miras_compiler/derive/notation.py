@@ -142,8 +142,11 @@ class TileWriter(ExpressionWriter):
         return self.defined(node)
 
     def placed(self, node: Node) -> Text:
-        """A tile inside an entrywise expression: a row that runs along the rows of the result stands upright."""
-        text, own = self.tile(node), channels(node.axes)
+        """A tile inside an entrywise expression."""
+        return self.upright(self.tile(node), channels(node.axes))
+
+    def upright(self, text: Text, own: Axes) -> Text:
+        """A row that runs along the rows of the result stands upright."""
         if len(self.context) == 2 and own == self.context[:1]:
             return self.dialect.transposed(self.at_least(text, ATOM)), POWER
         return text
@@ -194,7 +197,7 @@ class TileWriter(ExpressionWriter):
         """The equation that a multiplier solves."""
         axes = tuple(dict.fromkeys((*node.over, *node.axes)))
         with self.inside(tuple(sorted(axes, key="crknv".find)), {placeholder(i): arg for i, arg in enumerate(node.args)}):
-            self.letters = {"zeta": self.root_name(node)}
+            self.letters = {"zeta": self.upright((self.root_name(node), ATOM), channels(node.axes))[0]}
             text = self.at_least(self.expression(node.expr), BIG_SUM)
         return f"{self.dialect.total(_uppercase(node.over), text)} = {self.number_text(node.total)[0]}"
 

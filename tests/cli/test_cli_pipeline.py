@@ -187,3 +187,13 @@ print(gated_delta_net.chunk_gated_delta_net(q, q, q, log_alpha=-gate, eta=gate)[
     environment = {**os.environ, "PYTHONPATH": str(tmp_path)}
     child = subprocess.run([sys.executable, "-c", script], env=environment, capture_output=True, text=True, check=False)
     assert child.stdout == "torch.Size([1, 3, 2, 64])\n", child.stderr
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize(("verb", "heavy"), [("check", "networkx numpy torch rich"), ("explain", "numpy torch rich")])
+def test_a_shipped_spec_is_looked_at_without_what_takes_long_to_import(verb: str, heavy: str) -> None:
+    """So that `check` costs no twice of `import sympy`, and `explain` no three times of it."""
+    code = f"import sys; from miras_compiler.cli import main; main(['{verb}', 'yaad']); print(*sys.modules, file=sys.stderr)"
+    loaded = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True).stderr.split()
+    assert "sympy" in loaded
+    assert not set(heavy.split()) & set(loaded)

@@ -21,7 +21,7 @@ pytestmark = pytest.mark.slow
 
 NAME = "gated_delta_net"
 LAYER = ("forward_and_gradients", "starts", "defaults", "cache", "padding_and_packing")
-FORMS = ("literal_forward", "recurrent_gradients", "parallel_form", "chunk_gradients", "packing")
+FORMS = ("literal_forward", "recurrent_gradients", "parallel_form", "chunk_gradients", "packing", "least_decay", "boundaries")
 TRITON = ("single_precision", "decoding")
 
 
@@ -51,6 +51,8 @@ def test_a_damaged_layer_is_seen(file: str, old: str, new: str, row: str) -> Non
     [
         ("recurrent.py", "e = u - v", "e = u + v", "literal_forward"),
         ("chunked.py", "seen - v", "seen + v", "parallel_form"),
+        ("chunked.py", "min=-60", "min=-61", "least_decay"),
+        ("chunked.py", "output_final_state: bool = False", "output_final_state: bool = True", "boundaries"),
         ("ops.py", "cu_seqlens,\n        backend,", "None,\n        backend,", "packing"),
         ("contract.py", '"eta": "BTH"', '"eta": "BTHK"', "literal_forward"),
     ],

@@ -17,7 +17,10 @@ from miras_compiler.verify.subject import Subject, call
 
 def _operators(subject: Subject) -> dict[str, Operator]:
     package = subject.package
-    return {"recurrent": package.naive_recurrent, "chunk": package.chunk, "fused_recurrent": package.fused_recurrent}
+    return {
+        "recurrent": package.naive_recurrent, "torch_chunk": package.torch_chunk, "chunk": package.chunk,
+        "fused_recurrent": package.fused_recurrent,
+    }  # fmt: skip
 
 
 def boundaries(subject: Subject, tally: Tally) -> None:

@@ -91,6 +91,35 @@ def has_decay(subject: Subject) -> bool:
     return bool(set(DECAYS) & set(subject.fields["gates"]))
 
 
+def is_linear_in_its_state(subject: Subject) -> bool:
+    plain = subject.fields["memory"]["kind"] in ("matrix", "vector") and subject.fields["memory"]["norm"] == "none"
+    return has_decay(subject) and plain and subject.fields["retention"]["kind"] == "l2" and subject.fields["optimizer"]["kind"] != "muon"
+
+
+def least_decay(subject: Subject, tally: Tally) -> None:
+    """Log decays below −60 are read as −60: of a state of e^60 something is left, and no step is taken that would hide it.
+
+    A loss that has no numbers at such a prediction is tried with a state as it is.
+    """
+    for exponent in (60.0, 0.0):
+        inputs = _decayed_once(subject, exponent)
+        (output, state), gradients = pull_back(subject.literal_run, inputs)
+        if all(bool(x.isfinite().all()) for x in (output, *state.values(), *gradients.values())):
+            break
+        tally.remark(f"a state of e^{exponent:g}: no numbers in the literal model itself")
+    _against_the_literal_model(subject, tally, inputs)
+
+
+def _decayed_once(subject: Subject, exponent: float) -> Inputs:
+    inputs = subject.inputs(3, seed=35, position=subject.border - 4)
+    gates = {**inputs.gates, "eta": torch.zeros_like(inputs.gates["eta"])}
+    for name in (gate_keyword(name) for name in DECAYS if name in subject.fields["gates"]):
+        gates[name] = torch.zeros_like(gates[name])
+        gates[name][:, 0] = -70.0
+    state = {name: tensor * math.exp(exponent) if tensor.is_floating_point() else tensor for name, tensor in inputs.state.items()}
+    return replace(inputs, gates=gates, state=state)
+
+
 def zero_residual(subject: Subject, tally: Tally) -> None:
     """e = 0 to the bit at every second write (k = 0, so u is ln_bias or 0), and at the first token of a memory of zeros."""
     inputs = subject.inputs(6, seed=33, position=subject.border - 3)
@@ -109,5 +138,6 @@ def zero_residual(subject: Subject, tally: Tally) -> None:
 EDGE = (
     Check("edge", "keys at cosine ≥ 0.9, full step, alpha 1", 1e-9, correlated_keys),
     Check("edge", "log decays −∞, −60, 0", 1e-9, extreme_decays, has_decay),
+    Check("edge", "log decays below −60 are read as −60", 1e-9, least_decay, is_linear_in_its_state),
     Check("edge", "zero residual: finite values and gradients", 1e-9, zero_residual),
 )
