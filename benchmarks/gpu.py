@@ -6,6 +6,7 @@ import argparse
 import sys
 from pathlib import Path
 
+from miras_compiler.bench.comparison import Wanted
 from miras_compiler.bench.machine import find_gpu
 from miras_compiler.bench.run import Bench
 from miras_compiler.errors import CheckFailed, InputError
@@ -17,6 +18,7 @@ def main() -> int:
     parser.add_argument("packages", nargs="+", type=Path, metavar="PACKAGE")
     parser.add_argument("--batch", type=int, default=8)
     parser.add_argument("--tokens", type=int, default=4096)
+    parser.add_argument("--shape", action="append", default=[], metavar="'B2 T8192 H16 D128'")
     parser.add_argument("--cases", type=int, default=5)
     parser.add_argument("--limit", type=float, default=300)
     parser.add_argument("--processes", type=int, default=8)
@@ -24,7 +26,8 @@ def main() -> int:
     parser.add_argument("--journal", type=Path, default=Path(".tune"))
     given = vars(parser.parse_args())
     try:
-        Bench(packages=tuple(given.pop("packages")), machine=find_gpu(), command=" ".join(["python", *sys.argv]), **given).run()
+        shapes, command = tuple(map(Wanted.read, given.pop("shape"))), " ".join(["python", *sys.argv])
+        Bench(packages=tuple(given.pop("packages")), machine=find_gpu(), shapes=shapes, command=command, **given).run()
     except CheckFailed as failed:
         print(failed, file=sys.stderr)
         return 1

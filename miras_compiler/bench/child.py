@@ -15,6 +15,7 @@ from miras_compiler.bench.clock import CudaClock
 from miras_compiler.bench.contender import Setting
 from miras_compiler.bench.subject import Shape, Subject
 from miras_compiler.gpus import GPUS, gpu_class
+from miras_compiler.gpus.launch_table import Launch
 
 Rows = Iterator[dict[str, Any]]
 OURS = {"backend": "triton"}  # never the PyTorch form, which "auto" falls back to
@@ -53,12 +54,19 @@ def warm_pytorch(given: Mapping[str, Any]) -> Rows:
 
 
 def verify(given: Mapping[str, Any]) -> Rows:
-    """Verdicts of float64 on the kernels, at a small shape and at the one that is given; ends after a bad one."""
+    """Verdicts of float64 on the kernels, at a small shape and at the one that is given; ends after a bad one.
+
+    With `launches` of their own, kernels of a chunk in progress, which are launched alike, are held against it, too.
+    """
+    from miras_compiler.bench.checks import Case
     from miras_compiler.bench.speed import verdicts
 
     subject, shape, dtype = _subject(given)
     for at, verdict in verdicts(subject, shape, dtype, **OURS):
         yield {"verified": str(at), "passed": verdict.passed, **verdict._asdict()}
+    if verdict.passed and subject.frozen and "launches" in given:
+        row = Case(subject, dtype, shape, 0).split()
+        yield {"verified": row.check, "passed": row.passed, "entry": row.entry, "error": row.error, "limit": row.limit}
 
 
 def speed(given: Mapping[str, Any]) -> Rows:
@@ -94,12 +102,21 @@ def peer(given: Mapping[str, Any]) -> Rows:
     yield measure_peer(PEERS[given["peer"]], _setting(given), CudaClock())
 
 
-def candidate(given: Mapping[str, Any]) -> Rows:
-    """The verdicts on a choice of launches, and the time of every kernel under it."""
-    from miras_compiler.bench.candidate import try_launches
+def compile_candidates(given: Mapping[str, Any]) -> Rows:
+    """Compiles a `share` of the launches that are worth a try."""
+    from miras_compiler.bench.tuning import compile_candidates
 
     subject, shape, dtype = _subject(given)
-    yield from try_launches(subject, shape, dtype, CudaClock(), given["whole"], **OURS)
+    yield from compile_candidates(subject, shape, dtype, given["share"], **OURS)
+
+
+def try_candidates(given: Mapping[str, Any]) -> Rows:
+    """What every kernel takes with each of the launches that are `ready`, and whether it is right."""
+    from miras_compiler.bench.tuning import try_candidates
+
+    ready = {name: [Launch(*each) for each in launches] for name, launches in given["ready"].items()}
+    subject, shape, dtype = _subject(given)
+    yield from try_candidates(subject, shape, dtype, CudaClock(), ready, **OURS)
 
 
 def device(given: Mapping[str, Any]) -> Rows:
@@ -109,7 +126,7 @@ def device(given: Mapping[str, Any]) -> Rows:
 
 def _subject(given: Mapping[str, Any]) -> tuple[Subject, Shape, torch.dtype]:
     subject = Subject(Path(given["package"]))
-    subject.set_launches(given.get("launches", {}), given.get("tile"))
+    subject.set_launches(given.get("launches", {}))
     return subject, Shape(*given["shape"]), getattr(torch, given["dtype"])
 
 
@@ -122,7 +139,8 @@ def _short(subject: Subject, shape: Shape) -> Shape:
 
 
 TASKS: Mapping[str, Callable[[Mapping[str, Any]], Rows]] = {
-    task.__name__: task for task in (check, warm, verify, speed, warm_peer, peer, warm_pytorch, pytorch, candidate, device)
+    task.__name__: task
+    for task in (check, warm, verify, speed, warm_peer, peer, warm_pytorch, pytorch, compile_candidates, try_candidates, device)
 }
 
 

@@ -2,18 +2,37 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from typing import Any, NamedTuple
 
 from miras_compiler.bench.children import Answer, run_child
+from miras_compiler.errors import InputError
 from miras_compiler.models import read_manifest
 from miras_compiler.records import Result
 
 AT_ONCE = 3  # verifications that share the memory of a GPU
 VERDICTS = 2  # one at a small shape, one at the shape itself
 Runner = Callable[[str, Mapping[str, object], float], Answer]
+
+
+class Wanted(NamedTuple):
+    """A shape that is asked for: sequences and tokens, and heads and the width of keys and values where they are not the package's own."""
+
+    batch: int
+    tokens: int
+    heads: int = 0
+    width: int = 0
+
+    @classmethod
+    def read(cls, text: str) -> Wanted:
+        """Of "B2 T8192 H16 D128". InputError for anything else."""
+        found = re.fullmatch(r"B(\d+) ?T(\d+) ?H(\d+) ?D(\d+)", text.strip())
+        if found is None or not all(map(int, found.groups())):
+            raise InputError(f"--shape {text!r}: expected sequences, tokens, heads and their width, such as 'B2 T8192 H16 D128'")
+        return cls(*map(int, found.groups()))
 
 
 class Job(NamedTuple):
@@ -23,11 +42,12 @@ class Job(NamedTuple):
     shape: tuple[int, int, int, int, int, int]
     chunk: int
     peers: tuple[str, ...]  # their names
+    at: str = ""  # the shape, where it is one of several
 
     @property
     def label(self) -> str:
         hidden = f" N{self.shape[5]}" if self.shape[5] else ""
-        return f"{self.package.name} D{self.shape[3]}{hidden} chunk {self.chunk}"
+        return f"{self.package.name} {self.at or f'D{self.shape[3]}'}{hidden} chunk {self.chunk}"
 
 
 UNITS = {"forward": "ms", "both": "ms", "peak_gib": "GiB", "roofline_forward": "ms", "roofline_both": "ms", "error": ""}
@@ -66,12 +86,14 @@ class Figure(NamedTuple):
         return found
 
 
-def job_of(package: Path, batch: int, tokens: int, peers: Mapping[str, tuple[str, ...]]) -> Job:
-    """A package at its own widths; `peers` are the names of peers by the name of a package."""
+def job_of(package: Path, wanted: Wanted, peers: Mapping[str, tuple[str, ...]]) -> Job:
+    """A package at a shape, the hidden width of a deep one as many times the width as in its own; `peers` are their names by its name."""
     manifest = read_manifest(package)
-    dims = manifest["dims"]
-    shape = (batch, tokens, dims["H"], dims["K"], dims["V"], dims.get("N", 0))
-    return Job(package, shape, manifest["chunk"]["size"], peers.get(manifest["name"], ()))
+    dims, (batch, tokens, heads, width) = manifest["dims"], wanted
+    hidden = dims.get("N", 0) * (width or dims["K"]) // dims["K"]
+    shape = (batch, tokens, heads or dims["H"], width or dims["K"], width or dims["V"], hidden)
+    at = f"B{batch} T{tokens} H{heads} D{width}" if width else ""
+    return Job(package, shape, manifest["chunk"]["size"], peers.get(manifest["name"], ()), at)
 
 
 def compare_packages(

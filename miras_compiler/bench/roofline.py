@@ -39,7 +39,7 @@ def bytes_moved(subject: Subject, function: Callable[[], object]) -> int:
     """
     total = 0.0
 
-    def add(name: str, sizes: Any, tensors: Sequence[Any], launch: Callable[[], None]) -> None:
+    def add(kernel: Any, sizes: Any, tensors: Sequence[Any], launch: Callable[[], None]) -> None:
         nonlocal total
         slots = sizes.high - sizes.low
         for x in tensors:
@@ -53,15 +53,15 @@ def bytes_moved(subject: Subject, function: Callable[[], object]) -> int:
 
 
 @contextmanager
-def around_launches(subject: Subject, wrap: Callable[[str, Any, Sequence[Any], Callable[[], None]], object]) -> Iterator[None]:
-    """Every launch within goes through `wrap`, with the kernel's name, the sizes of the call, its tensors, and the function that launches
-    it.
+def around_launches(subject: Subject, wrap: Callable[[Any, Any, Sequence[Any], Callable[[], None]], object]) -> Iterator[None]:
+    """Every launch within goes through `wrap`, with the kernel's `Launch`, the sizes of the call, its tensors, and the function that
+    launches it.
     """
     kind = subject.launching.Launch
     original = kind.__call__
 
     def call(this: Any, sizes: Any, tensors: Sequence[Any]) -> None:
-        wrap(this.name, sizes, tensors, lambda: original(this, sizes, tensors))
+        wrap(this, sizes, tensors, lambda: original(this, sizes, tensors))
 
     kind.__call__ = call
     try:

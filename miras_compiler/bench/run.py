@@ -2,18 +2,20 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field, replace
+from datetime import date
+from hashlib import sha256
 from pathlib import Path
 from typing import Literal
 
 from miras_compiler.bench.children import run_child, stopped_with_us
-from miras_compiler.bench.comparison import Figure, compare_packages, job_of
+from miras_compiler.bench.comparison import Figure, Job, Wanted, compare_packages, job_of
 from miras_compiler.bench.correctness import CaseResult, check_packages
 from miras_compiler.bench.machine import Machine
 from miras_compiler.bench.peers import installed_peers
 from miras_compiler.bench.tables import CHECKED, COMPARED, TUNED, check_rows, figure_row, tuned_row
-from miras_compiler.bench.tune import TILES, Candidate, Journal, Outcome, Search, Tuned, table_row, tune
+from miras_compiler.bench.tune import Journal, Search, Tuned, Unit, table_row
 from miras_compiler.console import PrintedRow, counting, show_json, show_table
 from miras_compiler.errors import CheckFailed
 from miras_compiler.gpus import gpu_class
@@ -41,6 +43,7 @@ class Bench:
     machine: Machine
     batch: int = 8
     tokens: int = 4096
+    shapes: tuple[Wanted, ...] = ()  # in place of the packages' own widths
     cases: int = 5
     limit: float = 300.0
     processes: int = 8
@@ -107,9 +110,10 @@ class Bench:
     def compare(self, manifests: Manifests) -> Missed:
         """The kernels, and with "peers" the PyTorch form and the peers that are installed."""
         others = self.kind == "peers"
-        jobs = [job_of(package, self.batch, self.tokens, installed_peers() if others else {}) for package in manifests]
+        jobs = self.jobs(manifests, installed_peers() if others else {})
         figures: list[Figure] = []
-        title = f"B{self.batch} T{self.tokens}, bfloat16; medians; errors against float64 (of titans-pytorch: its own)"
+        at = "" if self.shapes else f"B{self.batch} T{self.tokens}, "
+        title = f"{at}bfloat16; medians; errors against float64 (of titans-pytorch: its own)"
         try:
             with counting("measuring", sum(1 + others + len(job.peers) for job in jobs)) as tell:
                 for figure in compare_packages(jobs, "bfloat16", others, self.limit, self.processes):
@@ -121,32 +125,42 @@ class Bench:
         return [f"{each.label} ({each.problem})" for each in figures if each.contender == "kernels" and each.problem]
 
     def tune(self, manifests: Manifests) -> Missed:
-        """The best launches of every package, entered into the launch table; launches that were tried before stand in the journal."""
+        """The best launches of every package by width, entered into the launch table; what was tried before stands in the journal."""
+        gpu = gpu_class(self.machine.device)
         missed: Missed = []
-        found: list[Tuned] = []
-        for package, manifest in manifests.items():
-            job, gpu = job_of(package, self.batch, self.tokens, {}), gpu_class(self.machine.device)
-            name = f"{manifest['digest']}_{gpu}_B{self.batch}_T{self.tokens}.jsonl".replace(" ", "_")
-            with counting(f"tuning {package.name}", None) as tell:
-
-                def hear(candidate: Candidate, outcome: Outcome, tell: Callable[[str], None] = tell) -> None:
-                    tell(f"{candidate}: {outcome.problem or f'{outcome.both:.3f} ms'}")
-
-                journal = Journal(self.journal / name)
-                search = Search(job, "bfloat16", journal, run_child, hear, self.limit, self.processes)
-                best = tune(search, (None,) if has_own_tile(manifest) else TILES)
-            if best is None:
-                missed.append(f"{package.name} (no launches that are right)")
-                continue
-            candidate, outcome = best
-            row = table_row(candidate, job, gpu, manifest["kernels"]["form"])
-            write_file(FILE, table_text(with_row(read_table(FILE.read_text(encoding="utf-8")), row)))
-            found.append(Tuned(package, row, outcome))
-            self.save([result for each in found for result in each.recorded(manifests[each.package]["digest"])])
-        self.show(f"entered into {FILE.name}; compile the specs again", TUNED, [tuned_row(each) for each in found])
+        tuned: list[Tuned] = []
+        measured = f"{self.machine.device}, torch {self.machine.torch}, Triton {self.machine.triton}, {date.today().isoformat()}"
+        units = units_of(self.jobs(manifests, {}))
+        with counting("tuning", None) as tell:
+            search = Search(units, "bfloat16", Journal(self.journal / f"{gpu}.jsonl"), run_child, tell, self.limit, self.processes)
+            for found in search.results():
+                manifest = manifests[found.unit.package]
+                if found.problem:
+                    missed.append(f"{found.unit.jobs[0].label} ({found.problem})")
+                    continue
+                tile = manifest["chunk"]["size"] if manifest["chunk"]["gradient"] == "chunk_start" else None
+                row = table_row(found, gpu, manifest["kernels"]["form"], tile, measured)
+                write_file(FILE, table_text(with_row(read_table(FILE.read_text(encoding="utf-8")), row)))
+                tuned.append(Tuned(row, found))
+                self.save([result for each in tuned for result in each.recorded(manifests[each.found.unit.package]["digest"])])
+        self.show(f"entered into {FILE.name}; compile the specs again", TUNED, [tuned_row(each) for each in tuned])
         return missed
 
+    def jobs(self, manifests: Manifests, peers: Mapping[str, tuple[str, ...]]) -> list[Job]:
+        """Every package at every shape."""
+        shapes = self.shapes or (Wanted(self.batch, self.tokens),)
+        return [job_of(package, wanted, peers) for package in manifests for wanted in shapes]
 
-def has_own_tile(manifest: Manifest) -> bool:
-    """Tells whether kernels have no tile length to choose: a chunk of the spec sets it, or they walk over tokens."""
-    return bool(manifest["chunk"]["gradient"] == "chunk_start" or manifest["kernels"]["schedule"] == "walk")
+
+def units_of(jobs: Sequence[Job]) -> list[Unit]:
+    """The jobs by package and widths, those of wide heads last."""
+    found: dict[tuple[Path, tuple[int, ...]], list[Job]] = {}
+    for job in jobs:
+        found.setdefault((job.package, job.shape[3:]), []).append(job)
+    ordered = sorted(found.items(), key=lambda item: item[0][1])
+    return [Unit(package, kernels_digest(package), tuple(each)) for (package, _), each in ordered]
+
+
+def kernels_digest(package: Path) -> str:
+    """A digest of a package's kernels: the compiler may print others from the same spec."""
+    return sha256((package / "kernels.py").read_bytes()).hexdigest()[:12]

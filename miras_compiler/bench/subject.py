@@ -169,13 +169,11 @@ class Subject:
         index = torch.tensor(heads, device=self.device)
         return {name: x.index_select(self.axes[name].index("H"), index) if "H" in self.axes[name] else x for name, x in tensors.items()}
 
-    def set_launches(self, launches: dict[str, Any], tile: int | None = None) -> None:
+    def set_launches(self, launches: dict[str, Any]) -> None:
         """Every kernel that is named is launched as said, whatever its widths: warps, stages, block, registers."""
         for name, launch in launches.items():
             if name in self.kernels.TABLE.options:
                 self.kernels.TABLE.options[name] = (self.kernels.Row(self.kernels.ANY, *launch),)
-        if tile and not self.frozen:
-            self.kernels.TABLE.tile = tile
 
 
 def _unit(x: Tensor) -> Tensor:

@@ -7,12 +7,12 @@ from collections.abc import Iterator
 from miras_compiler.bench.checks import REFUSED
 from miras_compiler.bench.comparison import Figure
 from miras_compiler.bench.correctness import CaseResult
-from miras_compiler.bench.tune import Tuned
+from miras_compiler.bench.tune import Tuned, told
 from miras_compiler.console import PrintedRow
 
 CHECKED = ("result", "package", "tokens", "widths", "check", "error", "limit", "entry")
 COMPARED = ("package", "what", "forward ms", "both ms", "ns / token", "GiB", "error", "of its roofline", "remark")
-TUNED = ("package", "both ms", "form", "width", "tile", "launches")
+TUNED = ("package", "form", "width", "tile", "kernels as shipped, ms", "as found", "launches")
 
 
 def check_rows(result: CaseResult) -> Iterator[PrintedRow]:
@@ -37,7 +37,8 @@ def figure_row(figure: Figure) -> PrintedRow:
 
 
 def tuned_row(tuned: Tuned) -> PrintedRow:
-    """The launches that were found for one package."""
-    row = tuned.row
-    launches = ", ".join(f"{name} {tuple(launch)}" for name, launch in row.kernels.items()) or "as shipped"
-    return PrintedRow((tuned.package.name, f"{tuned.outcome.both:.3f}", row.form, str(row.width), str(row.tile), launches))
+    """The launches that were found for one package; milliseconds are those of all kernels, each launched once, shape by shape."""
+    found, row = tuned.found, tuned.row
+    totals = [found.total(shape) for shape in range(len(found.unit.jobs))]
+    shipped, best = (", ".join(f"{each[which]:.3f}" for each in totals) for which in (0, 1))
+    return PrintedRow((found.unit.package.name, row.form, str(row.width), str(row.tile), shipped, best, told(row.kernels)))

@@ -1,178 +1,219 @@
-"""The search for launches: candidates tried one by one, each in a process of its own, verified before they are timed.
+"""The search for launches: every kernel by itself, on the tensors of a real call, then all winners together against float64.
 
-All kernels are tried with one launch at a time. Where such a candidate dies or is wrong, each kernel is tried with that launch alone. The
-fastest launch of every kernel makes the last candidate. Until then verdicts are over a small shape, which takes seconds; the answer is the
-fastest candidate that is right at the whole shape, too.
+Candidates are compiled first, many at once, and tried one after another as soon as those of a package are ready. Who tries them is a
+process of its own, and another one goes on behind a candidate that killed it. A package at one width is tuned for several shapes together:
+the best launch is that with the least product of its times. Winners that are wrong at a shape give way, one kernel at a time, to what is
+shipped.
 """
 
 from __future__ import annotations
 
 import json
+import math
+import threading
 from collections.abc import Callable, Iterator, Mapping, Sequence
-from concurrent.futures import ThreadPoolExecutor
+from concurrent.futures import ThreadPoolExecutor, as_completed
 from dataclasses import dataclass, field
-from itertools import product
 from pathlib import Path
 from typing import Any, NamedTuple
 
-from miras_compiler.bench.comparison import Job, Runner
+from miras_compiler.bench.comparison import AT_ONCE, Job, Runner
 from miras_compiler.gpus.launch_table import Launch, TableRow
 from miras_compiler.records import Result
 
-LAUNCHES = tuple(
-    Launch(*each)
-    for each in (
-        (4, 1, 64, 255), (8, 1, 64, 255), (4, 2, 64, 255), (4, 3, 64, 255), (8, 2, 64, 255), (4, 1, 64, 168), (4, 1, 64, 128),
-        (8, 1, 64, 168), (8, 1, 32, 255), (4, 2, 32, 255),
-    )
-)  # fmt: skip
-TILES = (64, 32)  # tile lengths, where the chunk of the spec does not say
+SHARES = 5  # processes that compile the candidates of one shape
+DEATHS = 8  # candidates that may kill the process that tries them
+GAIN = 0.98  # share of its time that a kernel takes with another launch at most, else it keeps the shipped one
+Launches = dict[str, Launch]
 
 
-class Candidate(NamedTuple):
-    """A tile length (None: that of the package) and launches by kernel; a kernel that is not named is launched as shipped.
+class Unit(NamedTuple):
+    """A package, at shapes of the same widths; `digest` is that of its kernels."""
 
-    `whole`: verified at the whole shape, not at a small one alone.
+    package: Path
+    digest: str
+    jobs: tuple[Job, ...]
+
+
+class Found(NamedTuple):
+    """The launches of a unit that are right at all its shapes, by kernel; none for a kernel that is fastest as shipped.
+
+    `times` are milliseconds by kernel and shape, as shipped and as found; `problem` says why there are no launches, or "".
     """
 
-    tile: int | None
-    launches: tuple[tuple[str, Launch], ...]
-    whole: bool = False
-
-    @property
-    def key(self) -> str:
-        return json.dumps([self.tile, {name: list(launch) for name, launch in self.launches}, self.whole], sort_keys=True)
-
-    def __str__(self) -> str:
-        said = {launch for _, launch in self.launches}
-        how = (
-            f"all {tuple(said.pop())}"
-            if len(said) == 1 and len(self.launches) > 1
-            else ", ".join(f"{n} {tuple(x)}" for n, x in self.launches)
-        )
-        return (f"tile {self.tile}, " if self.tile else "") + (how or "as shipped")
-
-
-class Outcome(NamedTuple):
-    """The outcome of a candidate: milliseconds of a forward and backward pass and of every kernel, or the problem with it."""
-
-    both: float
-    kernels: Mapping[str, float]
+    unit: Unit
+    launches: Launches
+    times: Mapping[str, Sequence[tuple[float, float]]]
     problem: str
+
+    def total(self, shape: int) -> tuple[float, float]:
+        """Milliseconds of all kernels at a shape, as shipped and as found."""
+        return sum(each[shape][0] for each in self.times.values()), sum(each[shape][1] for each in self.times.values())
 
 
 class Tuned(NamedTuple):
-    """The row of the launch table for a package, and the times under its launches."""
+    """The row of the launch table for a unit, and what was found for it."""
 
-    package: Path
     row: TableRow
-    outcome: Outcome
+    found: Found
 
     def recorded(self, digest: str) -> list[Result]:
-        about = {"row": json.loads(self.row.text())}
-        times = {"both": self.outcome.both, **{f"kernel {name}": ms for name, ms in self.outcome.kernels.items()}}
-        return [Result(what, self.package.name, digest, ms, unit="ms", about=about) for what, ms in times.items()]
+        """Milliseconds of every kernel at every shape, as shipped and as found."""
+        unit, about = self.found.unit, {"row": json.loads(self.row.text())}
+        return [
+            Result(f"kernel {kernel}", unit.package.name, digest, ms, unit="ms", about=about | {"label": job.label, "launch": launch})
+            for kernel, pairs in self.found.times.items()
+            for job, pair in zip(unit.jobs, pairs, strict=True)
+            for launch, ms in zip(("shipped", "found"), pair, strict=True)
+        ]
 
 
 @dataclass
 class Journal:
-    """Outcomes by candidate, kept in a file, so that a search that was interrupted goes on where it was."""
+    """What children told, kept in a file, so that a search that was interrupted goes on where it was."""
 
     file: Path
-    known: dict[str, Outcome] = field(default_factory=dict)
+    known: dict[str, dict[str, Any]] = field(default_factory=dict)
+    lock: threading.Lock = field(default_factory=threading.Lock)
 
     def __post_init__(self) -> None:
         text = self.file.read_text(encoding="utf-8") if self.file.exists() else ""
-        whole, _, half = text.rpartition("\n")  # a search that was killed left half a line
+        whole, _, half = text.rpartition("\n")  # whoever was killed left half a line
         if half:
             self.file.write_text(f"{whole}\n" if whole else "", encoding="utf-8")
         for line in whole.splitlines():
-            entry = json.loads(line)
-            self.known[entry["candidate"]] = Outcome(**{name: entry[name] for name in Outcome._fields})
+            key, value = json.loads(line)
+            self.known[json.dumps(key)] = value
 
-    def add(self, candidate: Candidate, outcome: Outcome) -> None:
-        self.known[candidate.key] = outcome
-        self.file.parent.mkdir(parents=True, exist_ok=True)
-        with self.file.open("a", encoding="utf-8") as file:
-            file.write(json.dumps({"candidate": candidate.key, **outcome._asdict()}) + "\n")
+    def add(self, key: Sequence[object], value: Mapping[str, Any]) -> None:
+        with self.lock:
+            self.known[json.dumps(key)] = dict(value)
+            self.file.parent.mkdir(parents=True, exist_ok=True)
+            with self.file.open("a", encoding="utf-8") as file:
+                file.write(json.dumps([key, value]) + "\n")
+
+    def of(self, key: Sequence[object]) -> dict[str, Any] | None:
+        return self.known.get(json.dumps(key))
 
 
 @dataclass
 class Search:
-    """A search for one package; `tell` hears of every candidate and its outcome, `limit` are the seconds that one may take."""
+    """A search for several units; `tell` hears what goes on, `limit` are the seconds that one child may take."""
 
-    job: Job
+    units: Sequence[Unit]
     dtype: str
     journal: Journal
     run: Runner
-    tell: Callable[[Candidate, Outcome], None]
+    tell: Callable[[str], None]
     limit: float
     processes: int = 1
 
-    def arguments(self, candidate: Candidate) -> dict[str, object]:
-        launches = {name: list(launch) for name, launch in candidate.launches}
-        shape = {"package": str(self.job.package), "shape": self.job.shape, "dtype": self.dtype}
-        return {**shape, "launches": launches, "tile": candidate.tile, "whole": candidate.whole}
-
-    def warm(self, candidates: Sequence[Candidate]) -> None:
-        """Compiles the candidates, many at once; a failure is reported when the candidate is tried."""
-        new = [each for each in candidates if each.key not in self.journal.known]
+    def results(self) -> Iterator[Found]:
+        """What was found, unit by unit, as it is verified."""
         with ThreadPoolExecutor(self.processes) as pool:
-            list(pool.map(lambda each: self.run("warm", self.arguments(each), self.limit), new))
+            waiting = {
+                unit: [pool.submit(self.compile, unit, job, share) for job in unit.jobs for share in range(SHARES)] for unit in self.units
+            }
+            for unit, compiled in waiting.items():
+                rows = [each.result() for each in compiled]
+                for index, job in enumerate(unit.jobs):
+                    self.try_all(unit, job, [row for share in rows[index * SHARES : (index + 1) * SHARES] for row in share])
+        with ThreadPoolExecutor(AT_ONCE) as pool:
+            for verified in as_completed([pool.submit(self.verified, unit) for unit in self.units]):
+                yield verified.result()
 
-    def outcome(self, candidate: Candidate) -> Outcome:
-        if candidate.key not in self.journal.known:
-            self.journal.add(candidate, self.tried(candidate))
-        found = self.journal.known[candidate.key]
-        self.tell(candidate, found)
-        return found
+    def arguments(self, job: Job, **more: object) -> dict[str, object]:
+        return {"package": str(job.package), "shape": job.shape, "dtype": self.dtype, **more}
 
-    def tried(self, candidate: Candidate) -> Outcome:
-        rows, problem = self.run("candidate", self.arguments(candidate), self.limit)
-        wrong = [row for row in rows if "passed" in row and not row["passed"]]
-        if wrong:
-            problem = f"{wrong[0]['entry']} is off by {wrong[0]['error']:.1e} of {wrong[0]['limit']:.1e} at {wrong[0]['verified']}"
-        timed: dict[str, Any] = next((row for row in rows if "kernels" in row), {})
-        if not timed:
-            return Outcome(0.0, {}, problem or "it ended without a word")
-        return Outcome(timed["both"], timed["kernels"], problem)
+    def compile(self, unit: Unit, job: Job, share: int) -> list[dict[str, Any]]:
+        """The candidates of a share that compile; none where they have been tried before."""
+        if self.journal.of(["tried", unit.digest, job.shape]):
+            return []
+        answer = self.run("compile_candidates", self.arguments(job, share=[share, SHARES]), self.limit)
+        rows = [row for row in answer.rows if not row["problem"]]
+        told = f"{answer.problem}; " if answer.problem else ""
+        self.tell(f"{job.label}, share {share + 1} of {SHARES}: {told}{len(rows)} of {len(answer.rows)} launches compile")
+        return rows
+
+    def try_all(self, unit: Unit, job: Job, compiled: Sequence[Mapping[str, Any]]) -> None:
+        """Tries what has not been tried yet; a candidate that killed the process has a problem, which says so."""
+        at = [unit.digest, job.shape]
+        for _ in range(DEATHS):
+            if self.journal.of(["tried", *at]):
+                return
+            left: dict[str, list[list[int]]] = {}
+            for row in compiled:
+                if self.journal.of([*at, row["kernel"], row["launch"]]) is None:
+                    left.setdefault(row["kernel"], []).append(row["launch"])
+            answer = self.run("try_candidates", self.arguments(job, ready=left), self.limit)
+            trying = None
+            for row in answer.rows:
+                if row.get("trying"):
+                    trying = row
+                else:
+                    trying = None
+                    self.journal.add([*at, row["kernel"], row["launch"]], {"ms": row["ms"], "problem": row["problem"]})
+            self.tell(f"{job.label}: {len(answer.rows) // 2} launches tried{f'; {answer.problem}' if answer.problem else ''}")
+            if trying is not None:
+                self.journal.add(
+                    [*at, trying["kernel"], trying["launch"]], {"ms": 0.0, "problem": answer.problem or "it ended the process"}
+                )
+            elif answer.problem:
+                return
+            else:
+                self.journal.add(["tried", *at], {"launches": len(compiled)})
+
+    def times(self, unit: Unit) -> dict[str, dict[Launch | None, list[float]]]:
+        """Milliseconds by kernel and launch, shape by shape, of launches that are right at all shapes; None is the shipped one."""
+        found: dict[str, dict[Launch | None, list[float]]] = {}
+        for key, value in self.journal.known.items():
+            digest, shape, *rest = json.loads(key)
+            if digest == unit.digest and rest and not value["problem"]:
+                kernel, launch = rest
+                at = next((index for index, job in enumerate(unit.jobs) if list(job.shape) == shape), None)
+                if at is not None:
+                    row = found.setdefault(kernel, {}).setdefault(Launch(*launch) if launch else None, [0.0] * len(unit.jobs))
+                    row[at] = value["ms"]
+        return {kernel: {launch: row for launch, row in rows.items() if all(row)} for kernel, rows in found.items()}
+
+    def verified(self, unit: Unit) -> Found:
+        """The winners, held against float64 at every shape, at last what is shipped."""
+        times = self.times(unit)
+        best = winners(times)
+        problem = "nothing was tried to its end"
+        for launches in (best, *({name: each for name, each in best.items() if name != left} for left in best), {}) if times else ():
+            problem = next(filter(None, (self.wrong(job, launches) for job in unit.jobs)), "")
+            self.tell(f"{unit.jobs[0].label}: {told(launches)}: {problem or 'right at every shape'}")
+            if not problem:
+                pairs = {name: list(zip(rows[None], rows[launches.get(name)], strict=True)) for name, rows in times.items() if None in rows}
+                return Found(unit, launches, pairs, "")
+        return Found(unit, {}, {}, problem)
+
+    def wrong(self, job: Job, launches: Launches) -> str:
+        """What float64 says against these launches at a shape; "" where they are right."""
+        rows, problem = self.run("verify", self.arguments(job, launches={name: list(each) for name, each in launches.items()}), self.limit)
+        for row in rows:
+            if not row["passed"]:
+                return f"{row['entry']} is off by {row['error']:.1e} of {row['limit']:.1e} at {row['verified']}"
+        return problem or ("" if len(rows) > 1 else "it ended without a word")
 
 
-def tune(search: Search, tiles: Sequence[int | None]) -> tuple[Candidate, Outcome] | None:
-    """The fastest candidate that is right at the whole shape, or None where not even the shipped launches are."""
-    tried = {candidate: search.outcome(candidate) for candidate in (Candidate(tile, ()) for tile in tiles)}
-    names = next((tuple(outcome.kernels) for outcome in tried.values() if not outcome.problem), ())
-    uniform = [Candidate(tile, tuple((name, launch) for name in names)) for tile, launch in product(tiles, LAUNCHES) if names]
-    search.warm(uniform)
-    for candidate in uniform:
-        tried[candidate] = search.outcome(candidate)
-        if tried[candidate].problem:
-            for name, launch in candidate.launches:
-                alone = Candidate(candidate.tile, ((name, launch),))
-                tried[alone] = search.outcome(alone)
-    for tile in tiles:
-        best = Candidate(tile, tuple(sorted(fastest(tried, tile))))
-        tried[best] = search.outcome(best)
-    right = [candidate for candidate, outcome in tried.items() if not outcome.problem]
-    for candidate in sorted(right, key=lambda each: tried[each].both):
-        outcome = search.outcome(candidate._replace(whole=True))
-        if not outcome.problem:
-            return candidate, outcome
-    return None
+def winners(times: Mapping[str, Mapping[Launch | None, Sequence[float]]]) -> Launches:
+    """By kernel the launch with the least product of its times, where it gains something."""
+    best: Launches = {}
+    for kernel, rows in times.items():
+        shares = {launch: math.prod(row) ** (1 / len(row)) for launch, row in rows.items() if launch is not None}
+        fastest = min(shares, key=lambda launch: shares[launch], default=None)
+        shipped = math.prod(rows[None]) ** (1 / len(rows[None])) if None in rows else math.inf
+        if fastest is not None and shares[fastest] < GAIN * shipped:
+            best[kernel] = fastest
+    return best
 
 
-def fastest(tried: Mapping[Candidate, Outcome], tile: int | None) -> Iterator[tuple[str, Launch]]:
-    """The fastest launch of every kernel among the candidates that were right; none for a kernel that is fastest as shipped."""
-    best: dict[str, tuple[float, Launch | None]] = {}
-    for candidate, outcome in tried.items():
-        if candidate.tile == tile and not outcome.problem:
-            launches = dict(candidate.launches)
-            for name, ms in outcome.kernels.items():
-                if name not in best or ms < best[name][0]:
-                    best[name] = (ms, launches.get(name))
-    return ((name, launch) for name, (_, launch) in best.items() if launch is not None)
+def told(launches: Mapping[str, Launch]) -> str:
+    return ", ".join(f"{name} {tuple(launch)}" for name, launch in launches.items()) or "as shipped"
 
 
-def table_row(candidate: Candidate, job: Job, gpu: str, form: str) -> TableRow:
-    """The row of the launch table for a candidate."""
-    return TableRow(gpu, form, max(job.shape[3:]), candidate.tile or job.chunk, dict(candidate.launches))
+def table_row(found: Found, gpu: str, form: str, tile: int | None, measured: str) -> TableRow:
+    """The row of the launch table that says what was found."""
+    return TableRow(gpu, form, max(found.unit.jobs[0].shape[3:]), tile, found.launches, measured)

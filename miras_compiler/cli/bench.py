@@ -29,6 +29,10 @@ def bench(
     settings: Settings = None,
     batch: Annotated[int, typer.Option("--batch", "-B", min=1, metavar="NUMBER", help="Sequences.")] = 8,
     tokens: Annotated[int, typer.Option("--tokens", "-T", min=1, metavar="NUMBER", help="Tokens of a sequence.")] = 4096,
+    shape: Annotated[
+        list[str] | None,
+        typer.Option("--shape", metavar="SHAPE", help="Such as 'B2 T8192 H16 D128', in place of the package's own widths."),
+    ] = None,
     cases: Annotated[int, typer.Option("--cases", min=1, metavar="NUMBER", help="Of --check: how many widths of each package.")] = 5,
     limit: Annotated[float, typer.Option("--limit", min=1, metavar="SECONDS", help="What one measurement may take.")] = 300,
     processes: Annotated[int, typer.Option("--processes", min=1, metavar="NUMBER", help="How many compile kernels at a time.")] = 8,
@@ -44,6 +48,7 @@ def bench(
 
     Everything runs in processes of its own: a kernel that dies ends nothing else.
     """
+    from miras_compiler.bench.comparison import Wanted
     from miras_compiler.bench.machine import find_gpu
     from miras_compiler.errors import InputError
 
@@ -51,13 +56,14 @@ def bench(
     chosen = [kind for kind, is_so in wanted.items() if is_so]
     if len(chosen) > 1:
         raise InputError(f"--{' and --'.join(chosen)} are different runs; choose one")
+    shapes = tuple(map(Wanted.read, shape or ()))
     machine = find_gpu()
     packages = tuple(package_of(path, output, settings) for path in specs)
 
     from miras_compiler.bench.run import Bench
 
     kind: Kind = chosen[0] if chosen else "kernels"
-    Bench(kind, packages, machine, batch, tokens, cases, limit, processes, results, journal, as_json).run()
+    Bench(kind, packages, machine, batch, tokens, shapes, cases, limit, processes, results, journal, as_json).run()
 
 
 def package_of(path: Path, output: Path, settings: Sequence[str] | None) -> Path:

@@ -1,16 +1,16 @@
 """The launches of kernels: `launch_table.json`, the rows that measurements on a GPU filled.
 
-A row holds for one class of GPU, one form and widths up to its own: the tile length (null where it is the chunk of the spec), and by kernel
-its warps, stages, the block of a width that is split over programs, and registers. Every row was checked against float64 on that GPU before
-it entered. The form of a row is a rule ("mlp l2 momentum": memory, attentional bias, optimizer), or "matrix" or "deep" for rows that hold
-for all such memories. Some launches that look as good as others die with an illegal access or give wrong results on an H100 with Triton
-3.6: 32 columns of a split value axis with 4 warps, and 8 warps on 64×32 results.
+A row was measured on one class of GPU; it holds for one form and widths up to its own: the tile length (null for any), and by
+kernel its warps, stages, the block of a width of which a program holds a part, and registers. `measured` is the device and the date. Every
+row was checked against float64 on that GPU before it entered. The form of a row is a rule ("mlp l2 l2 momentum": memory, attentional bias,
+retention, optimizer), or "matrix" or "deep" for what holds for all such memories.
 """
 
 from __future__ import annotations
 
 import json
 from collections.abc import Iterable, Mapping
+from itertools import product
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, NamedTuple
 
@@ -19,6 +19,7 @@ if TYPE_CHECKING:
 
 ANY = 1 << 30  # a width that no memory reaches
 FULL = 255
+GPUS_TUNED = ("H100", "H200")  # whose kernels are the same: a row holds for both
 
 
 class Launch(NamedTuple):
@@ -39,6 +40,7 @@ class TableRow(NamedTuple):
     width: int | None  # None: any
     tile: int | None  # None: any
     kernels: Mapping[str, Launch]
+    measured: str
 
     @property
     def limit(self) -> int:
@@ -55,7 +57,7 @@ def read_table(text: str) -> tuple[TableRow, ...]:
 
 def _row(row: Mapping[str, Any]) -> TableRow:
     kernels = {name: Launch(*launch) for name, launch in row["kernels"].items()}
-    return TableRow(row["gpu"], row["form"], row["width"], row["tile"], kernels)
+    return TableRow(row["gpu"], row["form"], row["width"], row["tile"], kernels, row["measured"])
 
 
 def table_text(rows: Iterable[TableRow]) -> str:
@@ -77,16 +79,16 @@ def launches(
     kernel: str,
     forms: tuple[str, str],
     tile: int,
-    gpu: str = "H100",
     table: Iterable[TableRow] = TABLE,
     default: Mapping[int, Launch] = DEFAULT,
 ) -> dict[int, Launch]:
     """The launch of a kernel by the largest width it holds for, narrow ones first; `forms` are the rule and the kind of memory.
 
-    A row for the rule goes before one for the kind of memory. A kernel without a row has the default.
+    A row for the rule goes before one for the kind of memory, and one of a later GPU before one of an earlier. What no row holds for has
+    the default.
     """
     found = dict(default)
-    for form in reversed(forms):
+    for form, gpu in product(reversed(forms), GPUS_TUNED):
         rows = [row for row in table if row.gpu == gpu and row.form == form and row.tile in (None, tile)]
         found |= {row.limit: row.kernels[kernel] for row in rows if kernel in row.kernels}
     return dict(sorted(found.items()))
@@ -94,12 +96,5 @@ def launches(
 
 def forms_of(spec: Spec) -> tuple[str, str]:
     """The forms that rows for a spec are keyed by: its rule, and the kind of its memory."""
-    rule = f"{spec.memory.kind} {spec.attentional_bias.kind} {spec.optimizer.kind}"
+    rule = f"{spec.memory.kind} {spec.attentional_bias.kind} {spec.retention.kind} {spec.optimizer.kind}"
     return rule, "deep" if spec.memory.deep else "matrix"
-
-
-def tuned_tile(spec: Spec, gpu: str = "H100", table: Iterable[TableRow] = TABLE) -> int | None:
-    """The tile length of the narrowest row for the rule of a spec that is wide enough for it; None where there is no such row."""
-    width = max(spec.key_dim, spec.value_dim, spec.hidden_dim or 0)
-    rows = [row for row in table if row.gpu == gpu and row.form == forms_of(spec)[0] and row.tile and row.limit >= width]
-    return min(rows, key=lambda row: row.limit).tile if rows else None

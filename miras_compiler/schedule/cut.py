@@ -20,6 +20,7 @@ from miras_compiler.passes.enter import START
 from miras_compiler.passes.invert import TriangularInverse, invert_triangles
 from miras_compiler.passes.merge import merge_reductions
 from miras_compiler.passes.part import part_sums
+from miras_compiler.passes.regroup import regroup_sums
 from miras_compiler.passes.scale import pull_scalings
 from miras_compiler.passes.spell import spell
 from miras_compiler.passes.substitute import substitute
@@ -40,6 +41,7 @@ from miras_compiler.schedule.roles import (
 
 FORWARD = (invert_triangles, pull_scalings, *PASSES, merge_reductions)
 BACKWARD = (*FORWARD, part_sums)
+ROWS = ("q", "k", "v", "d_o")  # in the type that operands of products are rounded to, as are narrow buffers
 RATHER_LOADED = 2.0  # factor by which late kernels discount loads: they are short of registers
 
 
@@ -162,6 +164,8 @@ class _Pass:
         results: dict[str, Result] = {output: self.results.get(output, "saved") for output in outputs}
         narrow = {name for node, name in self.buffers.names.items() if node in self.prices.narrow}
         narrow |= {leaf.name + AT for leaf in carried_leaves(self.program) if leaf in self.prices.narrow}
+        exact = [leaf for leaf in leaves_of(cut) if leaf.name in {*ROWS, *narrow}]
+        cut = run_passes(cut, [partial(regroup_sums, exact=exact)])
         inverses = {name for node, name in self.buffers.names.items() if isinstance(node, TriangularInverse)}
         return Kernel(
             name,

@@ -5,7 +5,6 @@ from __future__ import annotations
 from collections.abc import Mapping
 
 from miras_compiler.derive.rule import Rule
-from miras_compiler.gpus.launch_table import tuned_tile
 from miras_compiler.ir.nodes import TOKEN_AXES, Axes
 from miras_compiler.runtime.runtime_limits import power_of_two, refusal, shared_out
 
@@ -15,8 +14,8 @@ LEAST = 16  # lengths are padded to powers of two from here
 
 
 def tile_length(rule: Rule) -> int:
-    """Tokens of a tile: a chunk where all its surprises are taken at one state, else the fastest length, 64 where nothing was measured."""
-    return rule.chunk.size if rule.chunk.has_grid else tuned_tile(rule.spec) or TILE
+    """Tokens of a tile: a chunk where all its surprises are taken at one state, else 64."""
+    return rule.chunk.size if rule.chunk.has_grid else TILE
 
 
 def letter_of(axis: str) -> str:

@@ -151,10 +151,17 @@ def test_what_tuning_finds_enters_the_table(
     table = tmp_path / "table.json"
     table.write_text("[]")
     monkeypatch.setattr(bench_run, "FILE", table)
-    answering(monkeypatch, {"candidate": Answer([{"kernels": {"main": 1.0}, "both": 2.0}], "")})
+    launch, shipped = [8, 1, 64, 255], {"kernel": "main", "launch": None, "ms": 2.0, "problem": ""}
+    answers = {
+        "compile_candidates": Answer([{"kernel": "main", "launch": launch, "problem": ""}], ""),
+        "try_candidates": Answer([shipped, shipped | {"launch": launch, "ms": 1.0}], ""),
+        "verify": Answer([GOOD, GOOD], ""),
+    }
+    answering(monkeypatch, answers)
     arguments = ["bench", str(package), "--tune", "--journal", str(tmp_path / "journal")]
     assert main(arguments) == 0
     (row,) = json.loads(table.read_text())
-    assert (row["gpu"], row["form"], row["width"], row["tile"]) == ("H100", "matrix l2 gradient_descent", 64, 64)
+    assert (row["gpu"], row["form"], row["width"], row["tile"]) == ("H100", "matrix l2 l2 gradient_descent", 64, None)
+    assert (row["kernels"], row["measured"][:35]) == ({"main": launch}, "NVIDIA H100 80GB HBM3, torch 2.11.0")
     assert "entered into table.json; compile the specs again" in capsys.readouterr().out
     assert len(list((tmp_path / "journal").iterdir())) == 1

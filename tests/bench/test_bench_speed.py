@@ -13,7 +13,6 @@ import torch
 from torch import Tensor
 
 from miras_compiler import compile_spec, load_spec
-from miras_compiler.bench.candidate import try_launches
 from miras_compiler.bench.contender import Contender, Peer, Setting, measure_peer
 from miras_compiler.bench.precision import CALM, amplification, calm_inputs, rounding_growth, verify_shape
 from miras_compiler.bench.roofline import BOTH, FORWARD, bytes_moved, roofline
@@ -105,21 +104,6 @@ def test_a_verdict_sees_numbers_and_gradients_that_are_missing(subject: Subject,
         subject.operator = operator
     assert right.passed
     assert not wrong.passed
-
-
-@pytest.mark.slow
-@pytest.mark.parametrize(("whole", "shapes"), [(True, 2), (False, 1)])
-def test_a_candidate_is_verified_at_a_shape_or_two_and_in_cuts_of_chunks_before_it_is_timed(
-    whole: bool, shapes: int, subject: Subject, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    right = subject.operator
-    monkeypatch.setattr(subject, "operator", lambda **given: right(**given | TORCH))
-    *verified, timed = try_launches(subject, subject.shape(1, 9), torch.float32, TestClock(4.0), whole)
-    assert all(row["passed"] for row in verified)
-    assert len(verified) == shapes + subject.frozen
-    assert timed == {"kernels": {}, "both": 4.0}
-    monkeypatch.setattr(subject, "operator", spoiled(subject, of_last_head))
-    assert [row["passed"] for row in try_launches(subject, subject.shape(1, 9), torch.float32, TestClock(), whole)] == [False]
 
 
 def test_a_launch_is_set_for_the_kernel_of_its_name(subject: Subject, monkeypatch: pytest.MonkeyPatch) -> None:

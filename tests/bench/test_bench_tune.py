@@ -15,126 +15,152 @@ import pytest
 
 from miras_compiler import compile_spec, load_spec
 from miras_compiler.bench.children import Answer, run_child
-from miras_compiler.bench.comparison import Job
-from miras_compiler.bench.tune import LAUNCHES, Candidate, Journal, Outcome, Search, table_row, tune
+from miras_compiler.bench.comparison import Job, Wanted, job_of
+from miras_compiler.bench.run import units_of
+from miras_compiler.bench.tune import Found, Journal, Search, Unit, table_row
+from miras_compiler.errors import InputError
 from miras_compiler.gpus import gpu_class
-from miras_compiler.gpus.launch_table import (
-    ANY,
-    FILE,
-    TABLE,
-    Launch,
-    TableRow,
-    forms_of,
-    launches,
-    read_table,
-    table_text,
-    tuned_tile,
-    with_row,
-)
+from miras_compiler.gpus.launch_table import ANY, FILE, TABLE, Launch, TableRow, forms_of, launches, read_table, table_text, with_row
 
-FAST, SLOW, DEAD, WRONG = LAUNCHES[1], LAUNCHES[0], LAUNCHES[2], LAUNCHES[3]
-JOB = Job(Path("generated/some"), (8, 4096, 16, 64, 64, 256), 16, ())
+FAST, SLOW, DEAD, WRONG = Launch(8, 1, 64, 255), Launch(4, 1, 64, 255), Launch(4, 2, 64, 255), Launch(4, 3, 64, 255)
+PACKAGE = Path("generated/some")
+SHORT, LONG = (Job(PACKAGE, (8, tokens, 16, 64, 64, 256), 16, ()) for tokens in (512, 4096))
+UNIT = Unit(PACKAGE, "abc", (SHORT, LONG))
+MS: dict[str, dict[Launch | None, float]] = {"main": {None: 2.0, FAST: 1.0, SLOW: 2.0, DEAD: 1.5}, "seq": {None: 3.0, FAST: 9.0, SLOW: 3.0}}
 
 
 class Machine:
-    """Runs candidates: FAST makes `main` faster and `seq` slower; DEAD kills the process in `seq`; WRONG is wrong in `main`."""
+    """Runs candidates: FAST makes `main` faster and `seq` slower; DEAD kills the process in `seq`; WRONG writes something else."""
 
-    def __init__(self, interrupt_after: int = 1 << 30) -> None:
-        self.tried: list[Any] = []
-        self.warmed = 0
-        self.left = interrupt_after
+    def __init__(self, interrupt_at: str = "", after: int = 0) -> None:
+        self.tried: list[tuple[str, Launch | None]] = []
+        self.verified: list[Mapping[str, Any]] = []
+        self.tasks: list[str] = []
+        self.interrupt_at, self.after = interrupt_at, after
 
     def __call__(self, task: str, given: Mapping[str, Any], limit: float) -> Answer:
-        if task == "warm":
-            self.warmed += 1
-            return Answer([{"ready": True}], "")
-        if not self.left:
+        self.tasks.append(task)
+        if task == self.interrupt_at and self.tasks.count(task) > self.after:
             raise KeyboardInterrupt
-        self.left -= 1
-        self.tried.append((given["tile"], given["launches"]))
-        launch = {name: Launch(*each) for name, each in given["launches"].items()}
-        if launch.get("seq") == DEAD:
-            return Answer([{"verified": "small", "passed": True}], "an illegal memory access was encountered (exit code 1)")
-        if launch.get("main") == WRONG:
-            return Answer([{"verified": "B2", "passed": False, "entry": "d k", "error": 0.5, "limit": 0.01}], "")
-        main = {FAST: 1.0, DEAD: 0.5}.get(launch.get("main"), 2.0)  # type: ignore[arg-type]
-        seq = {FAST: 9.0, WRONG: 2.0}.get(launch.get("seq"), 3.0)  # type: ignore[arg-type]
-        slower = 2 if given["tile"] == 32 else 1
-        kernels = {"main": slower * main, "seq": slower * seq}
-        return Answer([{"kernels": kernels, "both": sum(kernels.values())}], "")
+        return getattr(self, task)(given)  # type: ignore[no-any-return]
+
+    def compile_candidates(self, given: Mapping[str, Any]) -> Answer:
+        number, shares = given["share"]
+        found = [(name, each) for each in (FAST, SLOW, DEAD, WRONG) for name in MS][number::shares]
+        rows = [{"kernel": name, "launch": list(each), "problem": ""} for name, each in found]
+        return Answer([*rows, {"kernel": "main", "launch": [16, 1, 64, 255], "problem": "out of registers"}], "")
+
+    def try_candidates(self, given: Mapping[str, Any]) -> Answer:
+        rows: list[dict[str, Any]] = []
+        for name in MS:
+            for launch in (None, *(Launch(*each) for each in given["ready"].get(name, ()))):
+                self.tried.append((name, launch))
+                about = {"kernel": name, "launch": launch and list(launch)}
+                rows.append(about | {"trying": True})
+                if (name, launch) == ("seq", DEAD):
+                    return Answer(rows, "an illegal memory access was encountered (exit code 1)")
+                problem = "U differs by 5.0e-01" if launch == WRONG else ""
+                rows.append(about | {"ms": 0.0 if problem else MS[name].get(launch, 5.0), "problem": problem})
+        return Answer(rows, "")
+
+    def verify(self, given: Mapping[str, Any]) -> Answer:
+        self.verified.append(given["launches"])
+        return Answer([{"verified": "B2", "passed": True}, {"verified": "B8", "passed": True}], "")
 
 
-def search(machine: Machine, journal: Path, heard: list[tuple[Candidate, Outcome]] | None = None) -> Search:
+def search(machine: Machine, journal: Path, heard: list[str] | None = None) -> list[Found]:
     told = heard if heard is not None else []
-    return Search(JOB, "bfloat16", Journal(journal), machine, lambda *each: told.append(each), 60.0, 2)
+    return list(Search([UNIT], "bfloat16", Journal(journal), machine, told.append, 60.0, 2).results())
 
 
-def test_the_best_launch_of_every_kernel_is_found_though_some_die_or_are_wrong(tmp_path: Path) -> None:
-    heard: list[tuple[Candidate, Outcome]] = []
-    found = tune(search(Machine(), tmp_path / "journal", heard), (None,))
-    assert found is not None
-    candidate, outcome = found
-    assert dict(candidate.launches) == {"main": DEAD, "seq": WRONG}  # each is right alone, and so are both together
-    assert outcome.both == 2.5
-    problems = {str(each): told.problem for each, told in heard if told.problem}
-    assert problems[f"all {tuple(DEAD)}"].startswith("an illegal memory access")
-    assert problems[f"main {tuple(WRONG)}"] == "d k is off by 5.0e-01 of 1.0e-02 at B2"
-
-
-def test_a_launch_is_shipped_only_if_it_was_right_together_with_the_others(tmp_path: Path) -> None:
-    class Jealous(Machine):
-        def __call__(self, task: str, given: Mapping[str, Any], limit: float) -> Answer:
-            if task == "candidate" and set(map(tuple, given["launches"].values())) == {DEAD, WRONG}:
-                return Answer([], "no end within 60 s")
-            return super().__call__(task, given, limit)
-
-    found = tune(search(Jealous(), tmp_path / "journal"), (None,))
-    assert found is not None
-    assert found[1].both == 3.5  # main as DEAD has it, seq as shipped
-
-
-def test_what_is_wrong_at_the_whole_shape_alone_gives_way_to_the_next(tmp_path: Path) -> None:
-    class WrongAtLength(Machine):
-        def __call__(self, task: str, given: Mapping[str, Any], limit: float) -> Answer:
-            if task == "candidate" and given["whole"] and list(DEAD) in given["launches"].values():
-                return Answer([{"verified": "B8", "passed": False, "entry": "d k", "error": 0.5, "limit": 0.01}], "")
-            return super().__call__(task, given, limit)
-
-    heard: list[tuple[Candidate, Outcome]] = []
-    found = tune(search(WrongAtLength(), tmp_path / "journal", heard), (None,))
-    assert found is not None
-    assert found[1].both == 4.0  # the fastest without DEAD: seq as WRONG has it, which is right alone
-    assert [told.problem == "" for each, told in heard if each.whole] == [False] * (sum(each.whole for each, _ in heard) - 1) + [True]
-
-
-def test_tile_lengths_are_tried_too(tmp_path: Path) -> None:
+def test_the_best_launch_of_every_kernel_is_found_though_some_kill_the_process_or_are_wrong(tmp_path: Path) -> None:
+    heard: list[str] = []
     machine = Machine()
-    found = tune(search(machine, tmp_path / "journal"), (64, 32))
-    assert found is not None
-    assert found[0].tile == 64
-    assert {tile for tile, _ in machine.tried} == {64, 32}
+    (found,) = search(machine, tmp_path / "journal", heard)
+    assert found.launches == {"main": FAST}  # `seq` gains nothing
+    assert (found.total(0), found.total(1), found.problem) == ((5.0, 4.0), (5.0, 4.0), "")
+    assert machine.verified == [{"main": list(FAST)}] * 2  # at both shapes
+    assert any("an illegal memory access" in each for each in heard)
+    assert [16, 1, 64, 255] not in [list(launch) for _, launch in machine.tried if launch]  # it does not compile
+    assert machine.tried.count(("seq", DEAD)) == 2  # once a shape: who goes on behind it does not try it again
+    assert machine.tried.count(("main", FAST)) == 2
 
 
-def test_nothing_is_found_where_not_even_what_is_shipped_is_right(tmp_path: Path) -> None:
-    def broken(task: str, given: Mapping[str, Any], limit: float) -> Answer:
-        return Answer([], "Triton is broken")
+def test_a_launch_has_to_be_right_at_every_shape_and_fast_on_the_whole(tmp_path: Path) -> None:
+    class ByShape(Machine):
+        def try_candidates(self, given: Mapping[str, Any]) -> Answer:
+            rows, problem = super().try_candidates(given)
+            for row in rows:
+                if "ms" in row and row["kernel"] == "main" and given["shape"] == LONG.shape:
+                    wrong = row["launch"] == list(FAST)
+                    row |= {"problem": "W differs"} if wrong else {"ms": 0.2} if row["launch"] == list(DEAD) else {}
+            return Answer(rows, problem)
 
-    found = tune(Search(JOB, "bfloat16", Journal(tmp_path / "journal"), broken, lambda *each: None, 1.0), (None,))
-    assert found is None
+    (found,) = search(ByShape(), tmp_path / "journal")
+    assert found.launches == {"main": DEAD}
+    assert found.times["main"] == [(2.0, 1.5), (2.0, 0.2)]
+
+
+def test_winners_that_float64_contradicts_give_way_to_what_is_shipped(tmp_path: Path) -> None:
+    class Contradicted(Machine):
+        def verify(self, given: Mapping[str, Any]) -> Answer:
+            found = super().verify(given)
+            wrong = {"verified": "B8", "passed": False, "entry": "d k", "error": 0.5, "limit": 0.01}
+            return Answer([found.rows[0], wrong], "") if self.is_wrong(given["launches"]) else found
+
+        def is_wrong(self, launches: Mapping[str, Any]) -> bool:
+            return "main" in launches
+
+    class Never(Contradicted):
+        def is_wrong(self, launches: Mapping[str, Any]) -> bool:
+            return True
+
+    (found,) = search(Contradicted(), tmp_path / "journal")
+    assert (found.launches, found.total(0), found.problem) == ({}, (5.0, 5.0), "")
+    (found,) = search(Never(), tmp_path / "other")
+    assert (found.launches, found.problem) == ({}, "d k is off by 5.0e-01 of 1.0e-02 at B8")
+
+
+def test_nothing_is_found_where_not_even_what_is_shipped_runs(tmp_path: Path) -> None:
+    class Broken(Machine):
+        def try_candidates(self, given: Mapping[str, Any]) -> Answer:
+            return Answer([], "Triton is broken")
+
+    machine = Broken()
+    (found,) = search(machine, tmp_path / "journal")
+    assert (found.launches, found.problem) == ({}, "nothing was tried to its end")
+    assert machine.tasks.count("try_candidates") == 2  # once a shape
 
 
 def test_a_search_goes_on_where_it_was_interrupted(tmp_path: Path) -> None:
     with pytest.raises(KeyboardInterrupt):
-        tune(search(Machine(interrupt_after=5), tmp_path / "journal"), (None,))
+        search(Machine("try_candidates", after=1), tmp_path / "journal")
     with (tmp_path / "journal").open("a") as file:
-        file.write('{"candidate": "[nu')  # killed while it wrote
+        file.write('[["abc", [8')  # killed while it wrote
     second, whole = Machine(), Machine()
-    found = tune(search(second, tmp_path / "journal"), (None,))
-    assert found == tune(search(whole, tmp_path / "other"), (None,))
-    assert len(second.tried) == len(whole.tried) - 5
+    assert search(second, tmp_path / "journal") == search(whole, tmp_path / "other")
+    assert len(second.tried) < len(whole.tried)
+    assert second.tried.count(("seq", DEAD)) == 1  # what killed the process before the interrupt is known
     third = Machine()
-    assert tune(search(third, tmp_path / "journal"), (None,)) == found
-    assert (third.tried, third.warmed) == ([], 0)
+    assert search(third, tmp_path / "journal") == search(Machine(), tmp_path / "other")
+    assert set(third.tasks) == {"verify"}
+
+
+def test_shapes_of_a_package_are_tuned_together_by_width(tmp_path: Path) -> None:
+    package = tmp_path / "deep"
+    package.mkdir()
+    (package / "kernels.py").write_text("")
+    manifest = {"name": "deep", "dims": {"H": 16, "K": 64, "V": 64, "N": 256}, "chunk": {"size": 16}}
+    (package / "manifest.json").write_text(json.dumps(manifest))
+    jobs = [job_of(package, Wanted.read(each), {}) for each in ("B8 T2048 H32 D256", "B2 T8192 H16 D128", "B1T8192H96D128")]
+    units = units_of(jobs)
+    assert [[job.shape for job in unit.jobs] for unit in units] == [
+        [(2, 8192, 16, 128, 128, 512), (1, 8192, 96, 128, 128, 512)],
+        [(8, 2048, 32, 256, 256, 1024)],
+    ]
+    assert units[1].jobs[0].label == "deep B8 T2048 H32 D256 N1024 chunk 16"
+    with pytest.raises(InputError, match="--shape 'B2 T0 H1 D8': expected sequences, tokens, heads and their width"):
+        Wanted.read("B2 T0 H1 D8")
 
 
 @pytest.mark.slow
@@ -169,12 +195,14 @@ with children.stopped_with_us():
     assert time.perf_counter() - began < 30
 
 
-ROW = TableRow("H100", "mlp l2 momentum", 256, 16, {"main": FAST})
+MEASURED = "NVIDIA H100 80GB HBM3, torch 2.11.0, Triton 3.6.0, 2026-11-30"
+ROW = TableRow("H100", "mlp l2 l2 momentum", 256, 16, {"main": FAST}, MEASURED)
 
 
-def test_what_was_found_is_a_row_of_the_table() -> None:
-    row = table_row(Candidate(None, (("main", FAST),)), JOB, gpu_class("NVIDIA H100 80GB HBM3"), "mlp l2 momentum")
-    assert row == ROW
+def test_what_was_found_is_a_row_of_the_table_that_says_where_and_when() -> None:
+    found = Found(UNIT, {"main": FAST}, {}, "")
+    assert table_row(found, gpu_class("NVIDIA H100 80GB HBM3"), "mlp l2 l2 momentum", 16, MEASURED) == ROW
+    assert all(row.measured for row in TABLE)
 
 
 def test_the_table_reads_back_as_it_was_written_and_a_row_takes_the_place_of_the_old_one() -> None:
@@ -183,29 +211,30 @@ def test_the_table_reads_back_as_it_was_written_and_a_row_takes_the_place_of_the
     twice = with_row(once, ROW._replace(kernels={"seq": SLOW}))
     assert len(once) == len(twice) == len(TABLE) + 1
     assert read_table(table_text(twice)) == twice
-    assert all(len(json.loads(line.strip().rstrip(","))) == 5 for line in table_text(twice).splitlines()[1:-1])
+    assert all(len(json.loads(line.strip().rstrip(","))) == 6 for line in table_text(twice).splitlines()[1:-1])
 
 
 def test_a_row_of_the_rule_goes_before_one_of_the_kind_of_memory_and_no_row_holds_for_other_tiles_or_gpus() -> None:
-    forms, default = ("mlp l2 momentum", "deep"), launches("main", ("", ""), 64, table=())
-    kind = TableRow("H100", "deep", 256, None, {"main": SLOW})
-    table = [ROW, kind, ROW._replace(gpu="A100", width=64), ROW._replace(form="mlp huber momentum", width=64)]
+    forms, default = ("mlp l2 l2 momentum", "deep"), launches("main", ("", ""), 64, table=())
+    kind = TableRow("H100", "deep", 256, None, {"main": SLOW}, MEASURED)
+    table = [ROW, kind, ROW._replace(gpu="A100", width=64), ROW._replace(form="mlp huber l2 momentum", width=64)]
     assert launches("main", forms, 16, table=table) == default | {256: FAST}
     assert launches("main", forms, 64, table=table) == default | {256: SLOW}
     assert launches("seq", forms, 16, table=table) == default
     assert list(launches("main", forms, 16, table=table)) == [64, 256, ANY]
+    later = [ROW._replace(gpu="H200", kernels={"main": DEAD}), *table]
+    assert launches("main", forms, 16, table=later) == default | {256: DEAD}
 
 
-def test_an_exact_rule_runs_in_the_tile_length_that_was_fastest_for_its_widths() -> None:
-    spec = load_spec("specs/gated_delta_net.yaml")
-    rows = [TableRow("H100", forms_of(spec)[0], width, tile, {}) for width, tile in ((32, 128), (64, 32), (128, 64))]
-    assert tuned_tile(spec, table=rows) == 32
-    assert tuned_tile(spec, table=()) is None
+def test_rules_that_kernels_of_their_own_are_printed_for_have_rows_of_their_own() -> None:
+    forms = [forms_of(load_spec(f"specs/{name}.yaml")) for name in ("gated_delta_net", "delta_net", "mamba2", "linear_attention")]
+    assert len({rule for rule, _ in forms}) == len(forms)
+    assert {kind for _, kind in forms} == {"matrix"}
 
 
 def test_packages_are_launched_as_the_table_says(monkeypatch: pytest.MonkeyPatch) -> None:
     spec = load_spec("specs/gated_delta_net.yaml")
-    row = TableRow("H100", forms_of(spec)[0], 64, 64, {"main": Launch(2, 5, 16, 99)})
+    row = TableRow("H100", forms_of(spec)[0], 64, 64, {"main": Launch(2, 5, 16, 99)}, MEASURED)
     monkeypatch.setattr("miras_compiler.emit.triton.options.launches", partial(launches, table=(*TABLE, row)))
     kernels = next(file.text for file in compile_spec(spec).files if file.path == "kernels.py")
     assert '"main": (Row(64, warps=2, stages=5, part=16, registers=99), ' in kernels

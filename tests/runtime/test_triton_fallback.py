@@ -23,7 +23,7 @@ from miras_compiler import Compilation
 from miras_compiler.runtime.runtime_triton import CannotLaunch, TooLarge
 
 triton = pytest.importorskip("triton")
-from miras_compiler.runtime.runtime_launch import Buffer, Launch, Row, Sizes  # noqa: E402
+from miras_compiler.runtime.runtime_launch import Buffer, Launch, LaunchTable, Row, Sizes  # noqa: E402
 
 pytestmark = pytest.mark.slow
 
@@ -103,6 +103,27 @@ def test_a_launch_that_fails_gives_way_to_the_next_with_one_warning(kernels: Mod
     assert kernel.tried == [4, 2]
     launch(kernels, kernel)  # knows by now, and says nothing
     assert kernel.tried == [4, 2, 2]
+
+
+@pytest.mark.parametrize(
+    ("dtype", "values", "expected"),
+    [(torch.bfloat16, 128, (8, 1)), (torch.bfloat16, 32, (4, 2)), (torch.bfloat16, 16, (4, 2)), (torch.float32, 32, (4, 1))],
+)
+def test_a_walk_over_narrow_values_loads_a_tile_ahead_whatever_its_row_says(
+    dtype: torch.dtype, values: int, expected: tuple[int, int]
+) -> None:
+    found: list[tuple[int, int]] = []
+
+    class Noting:
+        arg_names = ()
+
+        def __getitem__(self, grid: object) -> Callable[..., None]:
+            return lambda *tensors, num_warps, num_stages, **more: found.append((num_warps, num_stages))
+
+    table = LaunchTable("some", "0", tile=64, least=16, options={"main": (Row(1 << 30, 8),)})
+    sizes = Sizes(table, torch.zeros(1, 5, 2, 128, dtype=dtype), {"K": 128, "V": values}, None, None, "whole")
+    Launch(table, Noting(), "main", walks=True, widths="KV", split="V")(sizes, ())
+    assert found == [expected]
 
 
 FAILURES = (RuntimeError("PassManager::run failed"), CalledProcessError(1, ["gcc"]), AttributeError("no such intrinsic"))

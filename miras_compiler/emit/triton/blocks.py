@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 
-from miras_compiler.emit.triton.stages import HIDDEN, can_be_staged
+from miras_compiler.emit.triton.stages import HIDDEN, VALUES, staged_axis
 from miras_compiler.schedule.kernel import Kernel
 from miras_compiler.schedule.separable import is_separable
 from miras_compiler.schedule.tile import BLOCK
@@ -12,13 +12,23 @@ from miras_compiler.schedule.tile import BLOCK
 
 def blocks_of(kernel: Kernel, lengths: Mapping[str, int]) -> dict[str, int]:
     """The block of each axis that is longer than one: split over programs, or taken by one program block after block."""
-    split = split_axis(kernel)
-    blocked = [split] if split else [HIDDEN] if can_be_staged(kernel.program) else []
-    return {axis: BLOCK for axis in blocked if lengths[axis] > BLOCK}
+    axis = split_axis(kernel) or blocked_axis(kernel)
+    return {axis: BLOCK} if axis and lengths[axis] > BLOCK else {}
 
 
 def split_axis(kernel: Kernel) -> str:
-    """The axis of a walk that programs may share out: nothing sums over it, and every output has it."""
-    if kernel.walk == "each":
-        return ""
-    return next((axis for axis in ("v", "n") if is_separable(kernel.program, axis)), "")
+    """The axis that programs may share out: nothing sums over it, and every output has it; "" for none.
+
+    The hidden width only of a walk, of which there are few programs.
+    """
+    axes = (VALUES,) if kernel.walk == "each" else (VALUES, HIDDEN)
+    return next((axis for axis in axes if is_separable(kernel.program, axis)), "")
+
+
+def blocked_axis(kernel: Kernel) -> str:
+    """The axis that one program may take block after block, "" for none.
+
+    A walk takes the hidden width alone so: it carries a state of key and value from tile to tile in registers.
+    """
+    axis = staged_axis(kernel.program)
+    return "" if axis == split_axis(kernel) or (axis == VALUES and kernel.walk != "each") else axis

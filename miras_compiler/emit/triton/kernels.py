@@ -14,7 +14,7 @@ from miras_compiler.emit.triton.operation import Operation
 from miras_compiler.emit.triton.options import launch_options
 from miras_compiler.emit.triton.staged import make_printers
 from miras_compiler.schedule import Schedule
-from miras_compiler.schedule.tile import BLOCK, tile_length
+from miras_compiler.schedule.tile import tile_length
 from miras_compiler.spec import digest
 
 
@@ -37,7 +37,6 @@ def emit_kernels(rule: Rule, schedule: Schedule, interface: Interface) -> str:
         "has_grid": rule.chunk.has_grid,
         "tile": tile_length(rule),
         "least": 64 if any(axis.startswith("n") for each in printed for axis in each.axes) else 16,
-        "block": BLOCK,
         "options": launch_options(rule, variants),
         "functions": functions,
         "imports": device_imports("\n".join(functions)),

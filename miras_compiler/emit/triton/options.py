@@ -2,16 +2,22 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Mapping, Sequence
 
 from miras_compiler.derive.rule import Rule
 from miras_compiler.emit.triton.kernel import KernelPrinter
+from miras_compiler.emit.triton.stages import HIDDEN
 from miras_compiler.gpus.launch_table import ANY, FULL, Launch, forms_of, launches
+from miras_compiler.ir.nodes import TOKEN_AXES
 from miras_compiler.schedule.tile import tile_length
 
 HALF_A_FILE = 88 * 1024  # bytes of tiles that about half the registers of a processor, 4 warps, can hold
 THIRD_OF_A_FILE = 56 * 1024
 THIRD = 168  # registers of a thread with which three programs of 4 warps share a processor
+TWICE = 128
+MUCH = 64 * 1024  # bytes of tiles that live at once, of half the width
+MOST_SUMS = 96 * 128  # numbers that loops may sum up in 4 warps
 
 
 def launch_options(rule: Rule, variants: Sequence[Sequence[KernelPrinter]]) -> str:
@@ -19,7 +25,8 @@ def launch_options(rule: Rule, variants: Sequence[Sequence[KernelPrinter]]) -> s
     rows = {}
     for printed in variants:
         name = printed[0].kernel.name
-        rows[name] = launches(name, forms_of(rule.spec), tile_length(rule), default=estimated(printed))
+        default = estimated(printed) | ({} if rule.spec.memory.deep else twice(printed[-1]))
+        rows[name] = launches(name, forms_of(rule.spec), tile_length(rule), default=default)
     return "{\n" + "\n".join(f'    "{name}": {rows_text(found)},' for name, found in rows.items()) + "\n}"
 
 
@@ -43,9 +50,25 @@ def estimated(variants: Sequence[KernelPrinter]) -> dict[int, Launch]:
     stages = 2 if narrow.walks and not narrow.blocked else 1  # a walk loads the next tile while it computes one
     registers = THIRD if not narrow.walks and narrow.peak <= THIRD_OF_A_FILE else FULL
     found = {64: Launch(warps(narrow), stages, 64, registers), ANY: Launch(8, 1, 64, FULL)}
-    return found | ({256: Launch(warps(wide), 1, 64, FULL)} if wide.blocked else {})
+    return found | ({256: Launch(warps(wide), 1, 64, FULL)} if wide.blocked == HIDDEN else {})
 
 
 def warps(printed: KernelPrinter) -> int:
     """More for a walk, of which there is one program on a processor anyway; of other kernels two small programs are faster than one."""
     return 8 if printed.walks and printed.peak > HALF_A_FILE else 4
+
+
+def twice(printed: KernelPrinter) -> dict[int, Launch]:
+    """The launch of a kernel of a linear memory for widths of up to twice 64, where it differs from that of still wider ones.
+
+    With 8 warps, two of them do the same rows of a tile of 64 tokens where a product goes into another one; so there are 4, unless tiles
+    take too many registers of so few.
+    """
+    if printed.walks and printed.split:
+        return {TWICE: Launch(4, 2 if printed.peak <= MUCH else 1, 64, FULL)}
+    if printed.blocked:
+        numbers = sum(math.prod(64 if axis in TOKEN_AXES else TWICE for axis in node.axes) for node in printed.body.sums)
+        return {TWICE: Launch(4 if numbers <= MOST_SUMS else 8, 2, 64, FULL)}
+    if printed.split:
+        return {TWICE: Launch(4, 1, TWICE, FULL)}
+    return {TWICE: Launch(4, 1, 64, THIRD)} if printed.peak <= MUCH and not printed.walks else {}
