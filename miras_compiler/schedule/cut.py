@@ -164,7 +164,8 @@ class _Pass:
         results: dict[str, Result] = {output: self.results.get(output, "saved") for output in outputs}
         narrow = {name for node, name in self.buffers.names.items() if node in self.prices.narrow}
         narrow |= {leaf.name + AT for leaf in carried_leaves(self.program) if leaf in self.prices.narrow}
-        exact = [leaf for leaf in leaves_of(cut) if leaf.name in {*ROWS, *narrow}]
+        states = {entering[leaf.name] for leaf in leaves_of(self.program) if leaf.name in entering and leaf in self.prices.narrow}
+        exact = [leaf for leaf in leaves_of(cut) if leaf.name in {*ROWS, *narrow, *states}]
         cut = run_passes(cut, [partial(regroup_sums, exact=exact)])
         inverses = {name for node, name in self.buffers.names.items() if isinstance(node, TriangularInverse)}
         return Kernel(

@@ -146,12 +146,12 @@ def test_a_search_goes_on_where_it_was_interrupted(tmp_path: Path) -> None:
     assert set(third.tasks) == {"verify"}
 
 
-def test_shapes_of_a_package_are_tuned_together_by_width(tmp_path: Path) -> None:
+def test_shapes_of_a_package_are_tuned_together_by_width(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     package = tmp_path / "deep"
     package.mkdir()
     (package / "kernels.py").write_text("")
     manifest = {"name": "deep", "dims": {"H": 16, "K": 64, "V": 64, "N": 256}, "chunk": {"size": 16}}
-    (package / "manifest.json").write_text(json.dumps(manifest))
+    monkeypatch.setattr("miras_compiler.bench.comparison.read_manifest", lambda folder: manifest)
     jobs = [job_of(package, Wanted.read(each), {}) for each in ("B8 T2048 H32 D256", "B2 T8192 H16 D128", "B1T8192H96D128")]
     units = units_of(jobs)
     assert [[job.shape for job in unit.jobs] for unit in units] == [
