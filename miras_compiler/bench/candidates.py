@@ -64,5 +64,5 @@ def why_untried(kernel: Any, sizes: Any, launch: Launch, row: Any) -> str:
 
 
 def programs(warps: int, registers: int) -> int:
-    """How many programs share a processor."""
+    """The number of programs that share a processor."""
     return FILE // (min(registers, 2048 // warps) * THREADS * warps)

@@ -111,7 +111,7 @@ def compile_candidates(given: Mapping[str, Any]) -> Rows:
 
 
 def try_candidates(given: Mapping[str, Any]) -> Rows:
-    """What every kernel takes with each of the launches that are `ready`, and whether it is right."""
+    """The time of every kernel with each of the launches that are `ready`, and its fault if it has one."""
     from miras_compiler.bench.tuning import try_candidates
 
     ready = {name: [Launch(*each) for each in launches] for name, launches in given["ready"].items()}

@@ -125,7 +125,7 @@ class Bench:
         return [f"{each.label} ({each.problem})" for each in figures if each.contender == "kernels" and each.problem]
 
     def tune(self, manifests: Manifests) -> Missed:
-        """The best launches of every package by width, entered into the launch table; what was tried before stands in the journal."""
+        """The best launches of every package by width, entered into the launch table; earlier tries stand in the journal."""
         gpu = gpu_class(self.machine.device)
         missed: Missed = []
         tuned: list[Tuned] = []

@@ -154,7 +154,7 @@ class Subject:
         return found
 
     def rows(self, name: str) -> int:
-        """How many rows of a tensor belong to one token; 0 where it has no axis of tokens."""
+        """The rows of a tensor that belong to one token; 0 where it has no axis of tokens."""
         writes = self.contract.writes
         rows = {"T": 1, "R": writes.number if writes is not None else 1}
         return next((rows[axis] for axis in self.axes.get(name, "") if axis in rows), 0)

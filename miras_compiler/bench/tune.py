@@ -1,9 +1,9 @@
 """The search for launches: every kernel by itself, on the tensors of a real call, then all winners together against float64.
 
-Candidates are compiled first, many at once, and tried one after another as soon as those of a package are ready. Who tries them is a
-process of its own, and another one goes on behind a candidate that killed it. A package at one width is tuned for several shapes together:
-the best launch is that with the least product of its times. Winners that are wrong at a shape give way, one kernel at a time, to what is
-shipped.
+Candidates are compiled first, many at once, and tried one after another as soon as those of a package are ready. A process of its own
+tries them, and another one goes on behind a candidate that killed it. A package at one width is tuned for several shapes together:
+the best launch is that with the least product of its times. Winners that are wrong at a shape give way, one kernel at a time, to the
+launches that are shipped.
 """
 
 from __future__ import annotations
@@ -52,7 +52,7 @@ class Found(NamedTuple):
 
 
 class Tuned(NamedTuple):
-    """The row of the launch table for a unit, and what was found for it."""
+    """The row of the launch table for a unit, and the winner for it."""
 
     row: TableRow
     found: Found
@@ -70,7 +70,7 @@ class Tuned(NamedTuple):
 
 @dataclass
 class Journal:
-    """What children told, kept in a file, so that a search that was interrupted goes on where it was."""
+    """The reports of children, kept in a file, so that a search that was interrupted goes on where it was."""
 
     file: Path
     known: dict[str, dict[str, Any]] = field(default_factory=dict)
@@ -78,7 +78,7 @@ class Journal:
 
     def __post_init__(self) -> None:
         text = self.file.read_text(encoding="utf-8") if self.file.exists() else ""
-        whole, _, half = text.rpartition("\n")  # whoever was killed left half a line
+        whole, _, half = text.rpartition("\n")  # a child that was killed left half a line
         if half:
             self.file.write_text(f"{whole}\n" if whole else "", encoding="utf-8")
         for line in whole.splitlines():
@@ -98,7 +98,7 @@ class Journal:
 
 @dataclass
 class Search:
-    """A search for several units; `tell` hears what goes on, `limit` are the seconds that one child may take."""
+    """A search for several units; `tell` hears of progress, `limit` are the seconds that one child may take."""
 
     units: Sequence[Unit]
     dtype: str
@@ -109,7 +109,7 @@ class Search:
     processes: int = 1
 
     def results(self) -> Iterator[Found]:
-        """What was found, unit by unit, as it is verified."""
+        """The winners, unit by unit, as they are verified."""
         with ThreadPoolExecutor(self.processes) as pool:
             waiting = {
                 unit: [pool.submit(self.compile, unit, job, share) for job in unit.jobs for share in range(SHARES)] for unit in self.units
@@ -136,7 +136,7 @@ class Search:
         return rows
 
     def try_all(self, unit: Unit, job: Job, compiled: Sequence[Mapping[str, Any]]) -> None:
-        """Tries what has not been tried yet; a candidate that killed the process has a problem, which says so."""
+        """Tries all that has not been tried yet; a candidate that killed the process has a problem, which says so."""
         at = [unit.digest, job.shape]
         for _ in range(DEATHS):
             if self.journal.of(["tried", *at]):
@@ -177,7 +177,7 @@ class Search:
         return {kernel: {launch: row for launch, row in rows.items() if all(row)} for kernel, rows in found.items()}
 
     def verified(self, unit: Unit) -> Found:
-        """The winners, held against float64 at every shape, at last what is shipped."""
+        """The winners, held against float64 at every shape, at last the launches that are shipped."""
         times = self.times(unit)
         best = winners(times)
         problem = "nothing was tried to its end"
@@ -190,7 +190,7 @@ class Search:
         return Found(unit, {}, {}, problem)
 
     def wrong(self, job: Job, launches: Launches) -> str:
-        """What float64 says against these launches at a shape; "" where they are right."""
+        """The fault of these launches against float64 at a shape; "" where they are right."""
         rows, problem = self.run("verify", self.arguments(job, launches={name: list(each) for name, each in launches.items()}), self.limit)
         for row in rows:
             if not row["passed"]:
@@ -215,5 +215,5 @@ def told(launches: Mapping[str, Launch]) -> str:
 
 
 def table_row(found: Found, gpu: str, form: str, tile: int | None, measured: str) -> TableRow:
-    """The row of the launch table that says what was found."""
+    """The row of the launch table for the winners."""
     return TableRow(gpu, form, max(found.unit.jobs[0].shape[3:]), tile, found.launches, measured)

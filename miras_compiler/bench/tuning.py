@@ -1,7 +1,7 @@
-"""What a child of a search for launches does: it compiles candidates ahead, and tries them on the tensors of a real call.
+"""The work of a child of a search for launches: it compiles candidates ahead, and tries them on the tensors of a real call.
 
-The tensors are those that each kernel gets in one forward and backward pass. A candidate is right where it writes what the launch that is
-shipped writes, twice; whether that is right itself is for float64 to say.
+The tensors are those that each kernel gets in one forward and backward pass. A candidate is right where it writes, twice, the same as the
+launch that is shipped; float64 judges that one.
 """
 
 from __future__ import annotations
@@ -22,7 +22,7 @@ from miras_compiler.bench.speed import Work
 from miras_compiler.bench.subject import Shape, Subject
 from miras_compiler.gpus.launch_table import Launch
 
-CLOSE = 1e-2  # largest relative RMS difference of what two launches write: they add up in another order
+CLOSE = 1e-2  # largest relative RMS difference between the results of two launches: they add up in another order
 POISON = 7808.0  # stands where nothing has been written; bfloat16 holds it exactly
 REPEATS, ENOUGH = (4, 20), 20.0  # how often a candidate is timed: as often as takes so many milliseconds, between two numbers
 WARM = 300.0  # milliseconds of calls before the first that counts
@@ -51,7 +51,7 @@ class Call:
     kernel: Any
     sizes: Any
     tensors: Sequence[Any]
-    sums: dict[str, Tensor] = field(init=False)  # what kernels add to, as it was
+    sums: dict[str, Tensor] = field(init=False)  # tensors that kernels add to, as they were
 
     def __post_init__(self) -> None:
         self.sums = {name: x.clone() for name, x in self.written.items() if self.kernel.makes[name].kind in ("totals", "shares", "sums")}
@@ -73,7 +73,7 @@ class Call:
             kernel.start(self.sizes, self.tensors, self.subject.kernels.Row(self.subject.kernels.ANY, *launch))
 
     def results(self, launch: Launch | None) -> dict[str, Tensor]:
-        """What a launch writes, where nothing was."""
+        """The tensors that a launch writes, into empty ones."""
         for name, x in self.written.items():
             if name in self.sums:
                 x.copy_(self.sums[name])
@@ -83,13 +83,13 @@ class Call:
         return {name: x.detach().clone() for name, x in self.written.items()}
 
     def tried(self, launch: Launch | None, expected: Mapping[str, Tensor], clock: Clock) -> tuple[float, str]:
-        """Milliseconds, and what is wrong."""
+        """Milliseconds, and the fault."""
         try:
             if not (problem := difference(self.results(launch), expected)):
                 ms = _milliseconds(clock, lambda: self.start(launch))
                 if not (problem := difference(self.results(launch), expected)):
                     return ms, ""
-        except Exception as failure:  # of Triton, or of what it calls
+        except Exception as failure:  # of Triton, or of a library under it
             problem = first_line(failure)
             torch.ones(1, device=self.subject.device).cpu()  # raises where the GPU takes no more work: then this process has to end
         return 0.0, problem
@@ -131,9 +131,9 @@ def compile_candidates(
 def try_candidates(
     subject: Subject, shape: Shape, dtype: torch.dtype, clock: Clock, ready: Mapping[str, Sequence[Launch]], **options: Any
 ) -> Iterator[dict[str, Any]]:
-    """What every kernel takes with the shipped launch, None, and with each that is `ready`, at a shape.
+    """The time of every kernel with the shipped launch, None, and with each that is `ready`, at a shape.
 
-    A row says what is about to be tried, too: an illegal access ends the process.
+    A row names the next candidate, too: an illegal access ends the process.
     """
     work = Work(subject, shape, dtype, subject.operator, **options)
     work.both()
@@ -156,7 +156,7 @@ def _milliseconds(clock: Clock, function: Callable[[], object]) -> float:
 
 
 def difference(written: Mapping[str, Tensor], expected: Mapping[str, Tensor]) -> str:
-    """What differs from what is expected, where anything is; "" where nothing does."""
+    """The tensor that differs from its expected values, and by how much; "" where none does."""
     for name, x in written.items():
         right, found = (each.detach().float() for each in (expected[name], x))
         error = float((found - right).norm() / (torch.where(right == POISON, 0.0, right).norm() + 1e-30))

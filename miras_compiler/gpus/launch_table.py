@@ -3,7 +3,7 @@
 A row was measured on one class of GPU; it holds for one form and widths up to its own: the tile length (null for any), and by
 kernel its warps, stages, the block of a width of which a program holds a part, and registers. `measured` is the device and the date. Every
 row was checked against float64 on that GPU before it entered. The form of a row is a rule ("mlp l2 l2 momentum": memory, attentional bias,
-retention, optimizer), or "matrix" or "deep" for what holds for all such memories.
+retention, optimizer), or "matrix" or "deep" for all such memories.
 """
 
 from __future__ import annotations
@@ -84,8 +84,8 @@ def launches(
 ) -> dict[int, Launch]:
     """The launch of a kernel by the largest width it holds for, narrow ones first; `forms` are the rule and the kind of memory.
 
-    A row for the rule goes before one for the kind of memory, and one of a later GPU before one of an earlier. What no row holds for has
-    the default.
+    A row for the rule goes before one for the kind of memory, and one of a later GPU before one of an earlier. Where no row holds, the
+    default does.
     """
     found = dict(default)
     for form, gpu in product(reversed(forms), GPUS_TUNED):

@@ -1,4 +1,4 @@
-"""Which launches are tried of a kernel, and how a try goes: in Triton's interpreter, at values that no program holds at once."""
+"""The launches that are tried of a kernel, and their tries: in Triton's interpreter, at values that no program holds at once."""
 
 from __future__ import annotations
 
@@ -46,7 +46,9 @@ def test_a_launch_is_tried_once_and_where_its_tiles_fit() -> None:
     assert why_untried(kernel(False, blocked="V"), None, Launch(8, 2, 128, 255), row) == "no loop loads ahead"
     found = candidates(walk, None, row)
     assert len(set(found)) == len(found)
-    assert [each.block <= 32 for each in found] == sorted(each.block <= 32 for each in found)  # what may kill the process comes last
+    assert [each.block <= 32 for each in found] == sorted(
+        each.block <= 32 for each in found
+    )  # launches that may kill the process come last
 
 
 def test_programs_share_a_processor_by_their_registers() -> None:

@@ -140,7 +140,7 @@ def test_a_search_goes_on_where_it_was_interrupted(tmp_path: Path) -> None:
     second, whole = Machine(), Machine()
     assert search(second, tmp_path / "journal") == search(whole, tmp_path / "other")
     assert len(second.tried) < len(whole.tried)
-    assert second.tried.count(("seq", DEAD)) == 1  # what killed the process before the interrupt is known
+    assert second.tried.count(("seq", DEAD)) == 1  # the candidate that killed the process before the interrupt is known
     third = Machine()
     assert search(third, tmp_path / "journal") == search(Machine(), tmp_path / "other")
     assert set(third.tasks) == {"verify"}

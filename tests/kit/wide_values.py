@@ -1,4 +1,4 @@
-"""A package of a linear memory in Triton's interpreter, at values wider than a program holds at once: what float64 says, as JSON.
+"""A package of a linear memory in Triton's interpreter, at values wider than a program holds at once: its errors against float64, as JSON.
 
 `python tests/kit/wide_values.py FOLDER`. Launches are then tried like on a GPU, on the tensors of a call: one that is right, and one of a
 kernel that leaves out a block.

@@ -12,7 +12,7 @@ from hypothesis import strategies as st
 from kit.paths import SPEC_FILES, SPECS
 from kit.spec_texts import SPEC, edited, told
 from miras_compiler.elements.bias import FormulaBias, YaadSwitchBias
-from miras_compiler.elements.memory import MatrixMemory, MLPMemory
+from miras_compiler.elements.memory import MatrixMemory, MemoryInit, MLPMemory
 from miras_compiler.elements.retention import L2Retention
 from miras_compiler.errors import SpecError
 from miras_compiler.spec import (
@@ -115,10 +115,10 @@ def test_a_spec_built_in_python_equals_the_one_in_a_file() -> None:
     built = Spec(
         name="yaad",
         paper=yaad.paper,
-        memory=MLPMemory(layers=2, expansion=4, activation="gelu", residual=True, norm="layer"),
+        memory=MLPMemory(layers=2, expansion=4, activation="gelu", residual=True, norm="layer", init=MemoryInit(std=0.3)),
         attentional_bias=YaadSwitchBias(scale=2, delta="delta"),
         retention=L2Retention(order="after_gradient"),
-        gates={"delta": Gate(init=12), "eta": Gate(), "alpha": Gate(init=0.999)},
+        gates={"delta": Gate(init=12), "eta": Gate(init=0.002), "alpha": Gate(init=0.999)},
         chunk=Chunk(size=16, gradient="chunk_start"),
         ledger=tuple(LedgerEntry(**entry.model_dump()) for entry in yaad.ledger),
     )

@@ -23,7 +23,7 @@ class divisor0(RealFunction):
 
 
 def divided_by(divisor: divisor0) -> list[divisor0]:
-    """What to divide by in turn: by x twice in place of x², which leaves the floats before x does."""
+    """The divisors in turn: x twice in place of x², which leaves the floats before x does."""
     base, exponent = divisor.args
     return [divisor0(base, sp.Integer(1))] * int(exponent) if exponent.is_Integer else [divisor]
 

@@ -18,7 +18,7 @@ from miras_compiler.ir.words import Words
 def gather_sums(program: Program, axis: str) -> Program:
     """The program with one tile in place of several that stand in a sum and that were summed up over the axis.
 
-    They take registers until the last of them is read. What is added to them in one go frees all but one.
+    They take registers until the last of them is read. A sum that is added to them in one go frees all but one.
     """
     uses, words = use_counts(program), Words(program)
     single = {node for node in nodes_of(program) if uses[node] == 1 and node not in program.labels}

@@ -62,7 +62,7 @@ class StagedPrinter(KernelPrinter):
         self.stages = Stages(self.program, self.blocked)
 
     def has_axis(self, node: Node) -> bool:
-        """Whether blocks of the axis are parts of a tile."""
+        """Returns true where blocks of the axis are parts of a tile."""
         return self.blocked in node.axes
 
     def emit_loop(self, depth: int) -> None:
@@ -125,7 +125,7 @@ class StagedPrinter(KernelPrinter):
         return carried
 
     def summed(self) -> dict[str, int]:
-        """The bytes of what loops have summed up."""
+        """The bytes of the sums of loops."""
         return {name: bytes_of(node, False) for (node, _), name in self.body.names.items() if node in self.body.sums}
 
     def is_computed_again(self, node: Node) -> bool:
@@ -135,7 +135,7 @@ class StagedPrinter(KernelPrinter):
 
     @property
     def is_lean(self) -> bool:
-        """Whether what loops have summed up takes so many registers that nothing else is kept beside it.
+        """Returns true where the sums of loops take so many registers that nothing else is kept beside them.
 
         With the hidden width in blocks, kernels were measured with the rest kept.
         """
