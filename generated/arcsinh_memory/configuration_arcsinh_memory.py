@@ -8,7 +8,7 @@ from .runtime_configuration import MemoryConfig
 
 
 class ArcsinhMemoryConfig(MemoryConfig):
-    """Every field has a default: that of the spec. The code of the package has the digest 06b6d3db4bbe."""
+    """Every field has a default: that of the spec. The code of the package has the digest 610b580ddfec."""
 
     model_type = "miras_arcsinh_memory"
 

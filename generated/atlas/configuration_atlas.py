@@ -8,7 +8,7 @@ from .runtime_configuration import MemoryConfig
 
 
 class AtlasConfig(MemoryConfig):
-    """Every field has a default: that of the spec. The code of the package has the digest 55b3fe6f27fa."""
+    """Every field has a default: that of the spec. The code of the package has the digest 887c9dee407f."""
 
     model_type = "miras_atlas"
 

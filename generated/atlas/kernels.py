@@ -27,7 +27,7 @@ from .runtime_walk import JUST_NUMBERS, Kept, Sums, WalkKernels, WalkLaunch, Wal
 # Axes: B batch, T tokens, H heads, K key width, V value width, N hidden width, W tokens of a window, L tokens before it, F features, D
 # degrees.
 TILE = 64  # tokens from one checkpoint to the next
-TABLE = LaunchTable("atlas", "c0b9858c5dfb", tile=TILE, block=0, least=16, options={})
+TABLE = LaunchTable("atlas", "c0b9858c5dfb", tile=TILE, least=16, options={})
 # how each kernel is launched, for widths up to that of the row
 TABLE.options["walk_forward"] = (Row(32, warps=4), Row(ANY, warps=16))
 TABLE.options["walk_backward"] = (Row(16, warps=4), Row(32, warps=8), Row(ANY, warps=16))

@@ -8,7 +8,7 @@ from .runtime_configuration import MemoryConfig
 
 
 class CombaConfig(MemoryConfig):
-    """Every field has a default: that of the spec. The code of the package has the digest 26c296b6ed37."""
+    """Every field has a default: that of the spec. The code of the package has the digest ca8da75c4524."""
 
     model_type = "miras_comba"
 

@@ -47,7 +47,7 @@ OPTIONS: dict[str, tuple[Row, ...]] = {
     "seq": (Row(64, warps=8, stages=2), Row(ANY, warps=8)),
     "post": (Row(64, warps=4), Row(ANY, warps=8)),
 }  # by kernel, for widths up to that of the row
-TABLE = LaunchTable("deep_rms_memory", "6bc6076d7a41", tile=TILE, block=64, least=64, options=OPTIONS)
+TABLE = LaunchTable("deep_rms_memory", "6bc6076d7a41", tile=TILE, least=64, options=OPTIONS)
 
 
 @triton.jit(do_not_specialize=JUST_NUMBERS)

@@ -27,14 +27,14 @@ from .runtime_operator import Differentiable, Operator
 # Axes: B batch, T tokens, H heads, K key width, V value width.
 TILE = 64  # tokens that are computed at once
 OPTIONS: dict[str, tuple[Row, ...]] = {
-    "prep": (Row(64, warps=4, registers=168), Row(ANY, warps=8)),
-    "main": (Row(64, warps=4, stages=2), Row(ANY, warps=8)),
-    "read": (Row(64, warps=4, registers=168), Row(ANY, warps=8)),
-    "pre": (Row(64, warps=4), Row(ANY, warps=8)),
-    "seq": (Row(64, warps=4, stages=2), Row(ANY, warps=8)),
-    "post": (Row(64, warps=4), Row(ANY, warps=8)),
+    "prep": (Row(64, warps=4, registers=168), Row(128, warps=4, registers=168), Row(ANY, warps=8)),
+    "main": (Row(64, warps=4, stages=2), Row(128, warps=4, stages=2), Row(ANY, warps=8)),
+    "read": (Row(64, warps=4, registers=168), Row(128, warps=4, part=128), Row(ANY, warps=8)),
+    "pre": (Row(64, warps=4), Row(128, warps=4, stages=2), Row(ANY, warps=8)),
+    "seq": (Row(64, warps=4, stages=2), Row(128, warps=4), Row(ANY, warps=8)),
+    "post": (Row(64, warps=4), Row(128, warps=8, stages=2), Row(ANY, warps=8)),
 }  # by kernel, for widths up to that of the row
-TABLE = LaunchTable("delta_net", "c127c7c6cb79", tile=TILE, block=64, least=16, options=OPTIONS)
+TABLE = LaunchTable("delta_net", "c127c7c6cb79", tile=TILE, least=16, options=OPTIONS)
 
 
 @triton.jit(do_not_specialize=JUST_NUMBERS)
@@ -123,7 +123,7 @@ def read(
         return
     r = tl.arange(0, BC)
     at_k = tl.arange(0, BK)
-    at_v = tl.arange(0, BV)
+    at_v = tl.program_id(1) * BV + tl.arange(0, BV)
     t = base + i * C
     here = (r >= first - t) & (r < tl.minimum(C, end - t))
     at_row, row = t * H + h, r * H
@@ -175,6 +175,59 @@ def pre(
     P = (tl.where(causal, eta[None, :] * q_k, 0.0)).to(DOT)  # P_tj = [j ≤ t] q·k_tj η_j
     P_d_o = dot_tn(P, d_o, DOT)  # P·d_o_t = Σ_l P_lt d_o_l
     store_tile(P_d_o_ptr, own * H + h, r, at_v, C, V, P_d_o)
+    store_row(d_eta_from_eta_q_k_ptr, own * H + h, r, C, d_eta_from_eta_q_k)
+
+
+@triton.jit(do_not_specialize=JUST_NUMBERS)
+def pre_wide(
+    U_ptr, W_at_ptr, d_o_ptr, eta_ptr, k_ptr, q_ptr, d_W_from_q_W_ptr, P_d_o_ptr, d_eta_from_eta_q_k_ptr,
+    eta_d_eta_q_k_q_ptr, d_q_ptr, position_ptr, cu_ptr, T, members, low, high,
+    H: tl.constexpr, K: tl.constexpr, V: tl.constexpr, C: tl.constexpr, BK: tl.constexpr, BV: tl.constexpr, BC: tl.constexpr,
+    DOT: tl.constexpr, GRID: tl.constexpr, PACKED: tl.constexpr, SAVE: tl.constexpr,
+):  # fmt: skip
+    """d_W_from_q_W, P_d_o, d_eta_from_eta_q_k, eta_d_eta_q_k_q, d_q: every tile on its own."""
+    index, h = low + (tl.program_id(0) // H).to(tl.int64), tl.program_id(0) % H
+    n = sequence_of(index, cu_ptr, members, C, GRID, PACKED)
+    first, end, base, tiles, slot, step = span(n, position_ptr, cu_ptr, T, members, C, GRID, PACKED)
+    i = (index - slot) // step
+    if i >= tiles:
+        return
+    own = index - low
+    r = tl.arange(0, BC)
+    at_k = tl.arange(0, BK)
+    causal = r[:, None] >= r[None, :]
+    t = base + i * C
+    here = (r >= first - t) & (r < tl.minimum(C, end - t))
+    at_row, row = t * H + h, r * H
+    eta = load_numbers(eta_ptr, at_row, row, here)
+    k = load_rows(k_ptr, at_row, row, here, at_k, K)
+    q = load_rows(q_ptr, at_row, row, here, at_k, K)
+    q_k = dot_nt(q, k, DOT)  # q·k_tj = q_t k_jᵀ
+    P = (tl.where(causal, eta[None, :] * q_k, 0.0)).to(DOT)  # P_tj = [j ≤ t] q·k_tj η_j
+    d_o_U = tl.zeros([BC, BC], tl.float32)
+    d_q_from_q_W = tl.zeros([BC, BK], tl.float32)
+    for b in tl.range(tl.cdiv(V, BV), disable_licm=True):
+        at_v = b * BV + tl.arange(0, BV)
+        U = load_tile(U_ptr, index * H + h, r, at_v, C, V)
+        d_o = load_rows(d_o_ptr, at_row, row, here, at_v, V)
+        W = load_tile(W_at_ptr, index * H + h, at_k, at_v, K, V)
+        d_o_U += dot_nt(d_o, U, DOT)
+        q = load_rows(q_ptr, at_row, row, here, at_k, K)
+        d_q_from_q_W += dot_nt(d_o, W, DOT)
+        d_W_from_q_W = dot_tn(q, d_o, DOT)  # ∂W[0](q·W[0]) = Σ_l q_lᵀ ⊗ d_o_l
+        store_tile(d_W_from_q_W_ptr, own * H + h, at_k, at_v, K, V, d_W_from_q_W)
+        P_d_o = dot_tn(P, d_o, DOT)  # P·d_o_t = Σ_l P_lt d_o_l
+        store_tile(P_d_o_ptr, own * H + h, r, at_v, C, V, P_d_o)
+    eta = load_numbers(eta_ptr, at_row, row, here)
+    k = load_rows(k_ptr, at_row, row, here, at_k, K)
+    d_eta_q_k = tl.where(causal, -d_o_U, 0.0)  # ∂η·q·k_tj = [j ≤ t] (−d_o_t U_jᵀ)
+    d_q = dot(eta[None, :] * d_eta_q_k, k, DOT) + d_q_from_q_W
+    q = load_rows(q_ptr, at_row, row, here, at_k, K)
+    store_rows(d_q_ptr, at_row, row, here, at_k, K, d_q)
+    q_k = dot_nt(q, k, DOT)  # q·k_tj = q_t k_jᵀ
+    d_eta_from_eta_q_k = tl.sum(d_eta_q_k * q_k, 0)  # ∂η(η·q·k_t) = Σ_l ∂η·q·k_lt q·k_lt
+    eta_d_eta_q_k_q = eta[:, None] * dot_tn(d_eta_q_k, q, DOT)  # η·∂η·q·k·q_t = η_t (Σ_l ∂η·q·k_lt q_l)
+    store_tile(eta_d_eta_q_k_q_ptr, own * H + h, r, at_k, C, K, eta_d_eta_q_k_q)
     store_row(d_eta_from_eta_q_k_ptr, own * H + h, r, C, d_eta_from_eta_q_k)
 
 
@@ -239,24 +292,75 @@ def post(
     t = base + i * C
     here = (r >= first - t) & (r < tl.minimum(C, end - t))
     at_row, row = t * H + h, r * H
+    d_eta_from_eta_q_k = load_row(d_eta_from_eta_q_k_ptr, own * H + h, r, C)
+    U = load_tile(U_ptr, index * H + h, r, at_v, C, V)
+    d_W_at = load_tile(d_W_at_ptr, own * H + h, at_k, at_v, K, V)
     eta = load_numbers(eta_ptr, at_row, row, here)
     d_R = load_tile(d_R_ptr, own * H + h, r, at_v, C, V)
-    U = load_tile(U_ptr, index * H + h, r, at_v, C, V)
+    U_d_W_at = dot_nt(U, d_W_at, DOT)
     k = load_rows(k_ptr, at_row, row, here, at_k, K)
-    d_W_at = load_tile(d_W_at_ptr, own * H + h, at_k, at_v, K, V)
     d_eta_kk = tl.where(strict, -tl.where(strict, dot_nt(d_R, U, DOT), 0.0), 0.0)  # ∂η·c_tj = [j < t] (−[j < t] ∂R_t U_jᵀ)
-    d_eta_U = -dot(k, d_W_at, DOT)  # ∂η·U_t = −k_t d_W_at
     kk = dot_nt(k, k, DOT)  # c_tj = k_t k_jᵀ
-    d_eta_from_eta_kk_and_more = tl.sum(d_eta_kk * kk, 0) + tl.sum(d_eta_U * U.to(tl.float32), 1)
-    d_eta_from_eta_q_k = load_row(d_eta_from_eta_q_k_ptr, own * H + h, r, C)
+    d_eta_from_eta_kk_and_more = tl.sum(d_eta_kk * kk, 0) + -tl.sum(k.to(tl.float32) * U_d_W_at, 1)
+    d_eta = d_eta_from_eta_q_k + d_eta_from_eta_kk_and_more
+    store_numbers(d_eta_ptr, at_row, row, here, d_eta)
     W = load_tile(W_at_ptr, index * H + h, at_k, at_v, K, V)
-    eta_d_eta_kk_k_and_more = eta[:, None] * dot_tn(d_eta_kk, k, DOT) - eta[:, None] * dot_nt(U, d_W_at, DOT)
+    d_R = load_tile(d_R_ptr, own * H + h, r, at_v, C, V)
+    eta_d_eta_kk_k_and_more = eta[:, None] * dot_tn(d_eta_kk, k, DOT) - eta[:, None] * U_d_W_at
     eta_d_eta_q_k_q = load_tile(eta_d_eta_q_k_q_ptr, own * H + h, r, at_k, C, K)
     d_k_late = dot_nt(d_R, W, DOT) + dot(eta[None, :] * d_eta_kk, k, DOT) + eta_d_eta_kk_k_and_more
     d_k = eta_d_eta_q_k_q.to(tl.float32) + d_k_late
     store_rows(d_k_ptr, at_row, row, here, at_k, K, d_k)
     d_v = -d_R.to(tl.float32)
     store_rows(d_v_ptr, at_row, row, here, at_v, V, d_v)
+
+
+@triton.jit(do_not_specialize=JUST_NUMBERS)
+def post_wide(
+    U_ptr, W_at_ptr, d_R_ptr, d_W_at_ptr, d_eta_from_eta_q_k_ptr, eta_ptr, eta_d_eta_q_k_q_ptr, k_ptr, d_eta_ptr, d_k_ptr,
+    d_v_ptr, position_ptr, cu_ptr, T, members, low, high,
+    H: tl.constexpr, K: tl.constexpr, V: tl.constexpr, C: tl.constexpr, BK: tl.constexpr, BV: tl.constexpr, BC: tl.constexpr,
+    DOT: tl.constexpr, GRID: tl.constexpr, PACKED: tl.constexpr, SAVE: tl.constexpr,
+):  # fmt: skip
+    """d_eta, d_k, d_v: every tile on its own."""
+    index, h = low + (tl.program_id(0) // H).to(tl.int64), tl.program_id(0) % H
+    n = sequence_of(index, cu_ptr, members, C, GRID, PACKED)
+    first, end, base, tiles, slot, step = span(n, position_ptr, cu_ptr, T, members, C, GRID, PACKED)
+    i = (index - slot) // step
+    if i >= tiles:
+        return
+    own = index - low
+    r = tl.arange(0, BC)
+    at_k = tl.arange(0, BK)
+    strict = r[:, None] > r[None, :]
+    t = base + i * C
+    here = (r >= first - t) & (r < tl.minimum(C, end - t))
+    at_row, row = t * H + h, r * H
+    d_R_U = tl.zeros([BC, BC], tl.float32)
+    U_d_W_at = tl.zeros([BC, BK], tl.float32)
+    d_k_from_seen = tl.zeros([BC, BK], tl.float32)
+    for b in tl.range(tl.cdiv(V, BV), disable_licm=True):
+        at_v = b * BV + tl.arange(0, BV)
+        U = load_tile(U_ptr, index * H + h, r, at_v, C, V)
+        d_R = load_tile(d_R_ptr, own * H + h, r, at_v, C, V)
+        d_W_at = load_tile(d_W_at_ptr, own * H + h, at_k, at_v, K, V)
+        d_R_U += dot_nt(d_R, U, DOT)
+        W = load_tile(W_at_ptr, index * H + h, at_k, at_v, K, V)
+        U_d_W_at += dot_nt(U, d_W_at, DOT)
+        d_k_from_seen += dot_nt(d_R, W, DOT)
+        d_v = -d_R.to(tl.float32)
+        store_rows(d_v_ptr, at_row, row, here, at_v, V, d_v)
+    eta = load_numbers(eta_ptr, at_row, row, here)
+    d_eta_kk = tl.where(strict, -tl.where(strict, d_R_U, 0.0), 0.0)  # ∂η·c_tj = [j < t] (−[j < t] ∂R_t U_jᵀ)
+    d_eta_from_eta_q_k = load_row(d_eta_from_eta_q_k_ptr, own * H + h, r, C)
+    k = load_rows(k_ptr, at_row, row, here, at_k, K)
+    d_k_late_summed = d_k_from_seen - eta[:, None] * U_d_W_at  # d_k(late)(summed_t) = ∂R_t W[0]ᵀ − η_t (U_t d_W_atᵀ)
+    d_k_late = eta[:, None] * dot_tn(d_eta_kk, k, DOT) + d_k_late_summed + dot(eta[None, :] * d_eta_kk, k, DOT)
+    kk = dot_nt(k, k, DOT)  # c_tj = k_t k_jᵀ
+    eta_d_eta_q_k_q = load_tile(eta_d_eta_q_k_q_ptr, own * H + h, r, at_k, C, K)
+    d_eta_from_eta_kk_and_more = tl.sum(d_eta_kk * kk, 0) + -tl.sum(k.to(tl.float32) * U_d_W_at, 1)
+    d_k = eta_d_eta_q_k_q.to(tl.float32) + d_k_late
+    store_rows(d_k_ptr, at_row, row, here, at_k, K, d_k)
     d_eta = d_eta_from_eta_q_k + d_eta_from_eta_kk_and_more
     store_numbers(d_eta_ptr, at_row, row, here, d_eta)
 
@@ -272,11 +376,11 @@ launch_main = Launch(
     },
 )  # fmt: skip
 launch_read = Launch(
-    TABLE, read, "read", walks=False, widths="KV",
+    TABLE, read, "read", walks=False, widths="KV", split="V",
     makes={"o": Buffer("rows", "V")},
 )  # fmt: skip
 launch_pre = Launch(
-    TABLE, pre, "pre", walks=False, widths="KV",
+    TABLE, pre, "pre", walks=False, widths="KV", blocked="V", wide=pre_wide,
     makes={
         "d_W_from_q_W": Buffer("slots", "KV", narrow=True), "P_d_o": Buffer("slots", "CV", narrow=True),
         "d_eta_from_eta_q_k": Buffer("slots", "C"), "eta_d_eta_q_k_q": Buffer("slots", "CK", narrow=True),
@@ -291,7 +395,7 @@ launch_seq = Launch(
     },
 )  # fmt: skip
 launch_post = Launch(
-    TABLE, post, "post", walks=False, widths="KV",
+    TABLE, post, "post", walks=False, widths="KV", blocked="V", wide=post_wide,
     makes={"d_eta": Buffer("rows", "", like="eta"), "d_k": Buffer("rows", "K"), "d_v": Buffer("rows", "V")},
 )  # fmt: skip
 

@@ -8,7 +8,7 @@ from .runtime_configuration import MemoryConfig
 
 
 class DfwConfig(MemoryConfig):
-    """Every field has a default: that of the spec. The code of the package has the digest 2b0f464b9789."""
+    """Every field has a default: that of the spec. The code of the package has the digest 6f735fb027cf."""
 
     model_type = "miras_dfw"
 

@@ -8,7 +8,7 @@ from .runtime_configuration import MemoryConfig
 
 
 class ElasticNetMemoryConfig(MemoryConfig):
-    """Every field has a default: that of the spec. The code of the package has the digest 5eff2a40d94c."""
+    """Every field has a default: that of the spec. The code of the package has the digest 41a6c080406e."""
 
     model_type = "miras_elastic_net_memory"
 

@@ -24,7 +24,7 @@ from .runtime_walk import JUST_NUMBERS, Kept, Shares, WalkKernels, WalkLaunch, W
 
 # Axes: B batch, T tokens, H heads, K key width, V value width.
 TILE = 64  # tokens from one checkpoint to the next
-TABLE = LaunchTable("elastic_net_memory", "5c339ad53da7", tile=TILE, block=0, least=16, options={})
+TABLE = LaunchTable("elastic_net_memory", "5c339ad53da7", tile=TILE, least=16, options={})
 # how each kernel is launched, for widths up to that of the row
 TABLE.options["walk_forward"] = (Row(64, warps=4), Row(128, warps=8), Row(ANY, warps=16))
 TABLE.options["walk_backward"] = (Row(64, warps=4), Row(ANY, warps=16))

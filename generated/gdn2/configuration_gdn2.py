@@ -8,7 +8,7 @@ from .runtime_configuration import MemoryConfig
 
 
 class Gdn2Config(MemoryConfig):
-    """Every field has a default: that of the spec. The code of the package has the digest 9a57cf582e1b."""
+    """Every field has a default: that of the spec. The code of the package has the digest c8a0f545d7fa."""
 
     model_type = "miras_gdn2"
 

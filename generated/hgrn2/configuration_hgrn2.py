@@ -8,7 +8,7 @@ from .runtime_configuration import MemoryConfig
 
 
 class Hgrn2Config(MemoryConfig):
-    """Every field has a default: that of the spec. The code of the package has the digest 6f71bb6852d1."""
+    """Every field has a default: that of the spec. The code of the package has the digest 582164e635ee."""
 
     model_type = "miras_hgrn2"
 

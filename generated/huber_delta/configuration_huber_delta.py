@@ -8,7 +8,7 @@ from .runtime_configuration import MemoryConfig
 
 
 class HuberDeltaConfig(MemoryConfig):
-    """Every field has a default: that of the spec. The code of the package has the digest d8f79482036d."""
+    """Every field has a default: that of the spec. The code of the package has the digest 4455bfa4d174."""
 
     model_type = "miras_huber_delta"
 

@@ -8,7 +8,7 @@ from .runtime_configuration import MemoryConfig
 
 
 class LactConfig(MemoryConfig):
-    """Every field has a default: that of the spec. The code of the package has the digest d5517ea63869."""
+    """Every field has a default: that of the spec. The code of the package has the digest f6bee8de64b6."""
 
     model_type = "miras_lact"
 

@@ -25,7 +25,7 @@ from .runtime_walk import JUST_NUMBERS, Kept, WalkKernels, WalkLaunch, WalkOpera
 
 # Axes: B batch, T tokens, H heads, K key width, V value width, N hidden width.
 TILE = 64  # tokens from one checkpoint to the next
-TABLE = LaunchTable("lact", "4eef5c0f7d32", tile=TILE, block=0, least=16, options={})
+TABLE = LaunchTable("lact", "4eef5c0f7d32", tile=TILE, least=16, options={})
 # how each kernel is launched, for widths up to that of the row
 TABLE.options["walk_forward"] = (Row(16, warps=4), Row(32, warps=8), Row(ANY, warps=16))
 TABLE.options["walk_backward"] = (Row(16, warps=4), Row(ANY, warps=16))

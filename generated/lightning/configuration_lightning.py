@@ -8,7 +8,7 @@ from .runtime_configuration import MemoryConfig
 
 
 class LightningConfig(MemoryConfig):
-    """Every field has a default: that of the spec. The code of the package has the digest 1f70c5c471d7."""
+    """Every field has a default: that of the spec. The code of the package has the digest e08100e6eba3."""
 
     model_type = "miras_lightning"
 

@@ -39,14 +39,14 @@ from .runtime_operator import Differentiable, Operator
 # Axes: B batch, T tokens, H heads, K key width, V value width.
 TILE = 64  # tokens that are computed at once
 OPTIONS: dict[str, tuple[Row, ...]] = {
-    "prep": (Row(64, warps=4, registers=168), Row(ANY, warps=8)),
-    "main": (Row(64, warps=4, stages=2), Row(ANY, warps=8)),
-    "read": (Row(64, warps=4, registers=168), Row(ANY, warps=8)),
-    "pre": (Row(64, warps=4), Row(ANY, warps=8)),
-    "seq": (Row(64, warps=4, stages=2), Row(ANY, warps=8)),
-    "post": (Row(64, warps=4), Row(ANY, warps=8)),
+    "prep": (Row(64, warps=4, registers=168), Row(128, warps=4, stages=2), Row(ANY, warps=8)),
+    "main": (Row(64, warps=4, stages=2), Row(128, warps=4, stages=2), Row(ANY, warps=8)),
+    "read": (Row(64, warps=4, registers=168), Row(128, warps=4, part=128), Row(ANY, warps=8)),
+    "pre": (Row(64, warps=4), Row(128, warps=4, stages=2), Row(ANY, warps=8)),
+    "seq": (Row(64, warps=4, stages=2), Row(128, warps=4, stages=2), Row(ANY, warps=8)),
+    "post": (Row(64, warps=4), Row(128, warps=4, stages=2), Row(ANY, warps=8)),
 }  # by kernel, for widths up to that of the row
-TABLE = LaunchTable("lightning", "d3393e1e0856", tile=TILE, block=64, least=16, options=OPTIONS)
+TABLE = LaunchTable("lightning", "d3393e1e0856", tile=TILE, least=16, options=OPTIONS)
 
 
 @triton.jit(do_not_specialize=JUST_NUMBERS)
@@ -95,6 +95,53 @@ def prep(
 
 
 @triton.jit(do_not_specialize=JUST_NUMBERS)
+def prep_wide(
+    eta_ptr, k_ptr, log_alpha_ptr, q_ptr, v_ptr, beta_end_ptr, k_G_end_du_ptr, beta_ptr, P_du_ptr, position_ptr, cu_ptr, T,
+    members, low, high,
+    H: tl.constexpr, K: tl.constexpr, V: tl.constexpr, C: tl.constexpr, BK: tl.constexpr, BV: tl.constexpr, BC: tl.constexpr,
+    DOT: tl.constexpr, GRID: tl.constexpr, PACKED: tl.constexpr, SAVE: tl.constexpr,
+):  # fmt: skip
+    """beta_end, k_G_end_du, beta, P_du: every tile on its own."""
+    index, h = low + (tl.program_id(0) // H).to(tl.int64), tl.program_id(0) % H
+    n = sequence_of(index, cu_ptr, members, C, GRID, PACKED)
+    first, end, base, tiles, slot, step = span(n, position_ptr, cu_ptr, T, members, C, GRID, PACKED)
+    i = (index - slot) // step
+    if i >= tiles:
+        return
+    r = tl.arange(0, BC)
+    at_k = tl.arange(0, BK)
+    causal = r[:, None] >= r[None, :]
+    strict = r[:, None] > r[None, :]
+    t = base + i * C
+    here = (r >= first - t) & (r < tl.minimum(C, end - t))
+    at_row, row = t * H + h, r * H
+    eta = load_numbers(eta_ptr, at_row, row, here)
+    log_alpha = load_numbers(log_alpha_ptr, at_row, row, here)
+
+    # decays, and the weights of surprises
+    decay_alpha = tl.maximum(-60.0, log_alpha)  # log α_t = max(−60, log_alpha_t)
+    beta_end = exp(tl.sum(decay_alpha, 0))  # β[C] = exp(Σ_l log α_l)
+    store_number(beta_end_ptr, index * H + h, beta_end)
+    beta = exp(tl.cumsum(decay_alpha, 0))  # β_t = exp(Σ_{l≤t} log α_l)
+    store_row(beta_ptr, index * H + h, r, C, beta)
+    G_end = eta * exp(sum_after(decay_alpha, r, DOT))  # G[C]_t = η_t exp(Σ_{l>t} log α_l)
+    D_alpha = tl.where(causal, exp(segment_sums(decay_alpha, strict)), 0.0)  # Λ[α]_tj = [j ≤ t] exp(Σ_{j<l≤t} log α_l)
+    G = eta[None, :] * D_alpha  # G_tj = Λ[α]_tj η_j
+    k = load_rows(k_ptr, at_row, row, here, at_k, K)
+    q = load_rows(q_ptr, at_row, row, here, at_k, K)
+    P = (G * dot_nt(q, k, DOT)).to(DOT)  # P_tj = G_tj (q_t k_jᵀ)
+    for b in tl.range(tl.cdiv(V, BV), disable_licm=True):
+        at_v = b * BV + tl.arange(0, BV)
+        v = load_rows(v_ptr, at_row, row, here, at_v, V)
+        k = load_rows(k_ptr, at_row, row, here, at_k, K)
+        du = -v.to(tl.float32)  # ∂ℓ/∂u_t = −v_t
+        k_G_end_du = dot_tn(k, G_end[:, None] * du, DOT)  # k·G[C]·∂ℓ/∂u = Σ_j k_jᵀ ⊗ (G[C]_j ∂ℓ/∂u_j)
+        store_tile(k_G_end_du_ptr, index * H + h, at_k, at_v, K, V, k_G_end_du)
+        P_du = dot(P, du, DOT)  # P·∂ℓ/∂u_t = Σ_j P_tj ∂ℓ/∂u_j
+        store_tile(P_du_ptr, index * H + h, r, at_v, C, V, P_du)
+
+
+@triton.jit(do_not_specialize=JUST_NUMBERS)
 def main(
     W_ptr, beta_end_ptr, k_G_end_du_ptr, W_next_ptr, W_at_ptr, position_ptr, cu_ptr, T, members, low, high,
     H: tl.constexpr, K: tl.constexpr, V: tl.constexpr, C: tl.constexpr, BK: tl.constexpr, BV: tl.constexpr, BC: tl.constexpr,
@@ -134,7 +181,7 @@ def read(
         return
     r = tl.arange(0, BC)
     at_k = tl.arange(0, BK)
-    at_v = tl.arange(0, BV)
+    at_v = tl.program_id(1) * BV + tl.arange(0, BV)
     t = base + i * C
     here = (r >= first - t) & (r < tl.minimum(C, end - t))
     at_row, row = t * H + h, r * H
@@ -181,6 +228,7 @@ def pre(
     exp_decay_alpha_before = exp(segment_sums(decay_alpha, strict))  # exp·log α·before_tj = exp(Σ_{j<l≤t} log α_l)
     d_o = load_rows(d_o_ptr, at_row, row, here, at_v, V)
     q_k = dot_nt(q, k, DOT)  # q·k_tj = q_t k_jᵀ
+    q = load_rows(q_ptr, at_row, row, here, at_k, K)
     d_G = d_P * q_k  # ∂G_tj = ∂P_tj q·k_tj
     d_decay_alpha_from_decay_alpha = segment_gradient(tl.where(causal, eta[None, :] * d_G, 0.0) * exp_decay_alpha_before, strict, DOT)
     D_alpha = tl.where(causal, exp_decay_alpha_before, 0.0)  # Λ[α]_tj = [j ≤ t] exp·log α·before_tj
@@ -189,21 +237,99 @@ def pre(
     d_q_k = (d_P * G).to(DOT)  # ∂q·k_tj = ∂P_tj G_tj
     P = (G * q_k).to(DOT)  # P_tj = G_tj q·k_tj
     beta = exp(tl.cumsum(decay_alpha, 0))  # β_t = exp(Σ_{l≤t} log α_l)
+    W = load_tile(W_at_ptr, index * H + h, at_k, at_v, K, V)
     d_W_from_q_W = dot_tn(q, beta[:, None] * d_o.to(tl.float32), DOT)  # ∂W[0](q·W[0]) = Σ_l q_lᵀ ⊗ (β_l d_o_l)
     store_tile(d_W_from_q_W_ptr, own * H + h, at_k, at_v, K, V, d_W_from_q_W)
-    W = load_tile(W_at_ptr, index * H + h, at_k, at_v, K, V)
+    d_o_W = dot_nt(d_o, W, DOT)
+    d_decay_alpha_from_decay_alpha_before = tl.cumsum(tl.sum(q.to(tl.float32) * d_o_W, 1) * beta, 0, reverse=True)
+    d_q = beta[:, None] * d_o_W + dot(d_q_k, k, DOT)
     d_k_from_q_k = dot_tn(d_q_k, q, DOT)  # ∂k(q·k_t) = Σ_l ∂q·k_lt q_l
     store_tile(d_k_from_q_k_ptr, own * H + h, r, at_k, C, K, d_k_from_q_k)
-    d_decay_alpha_before = tl.sum(d_o.to(tl.float32) * dot(q, W, DOT), 1) * beta
-    d_q = beta[:, None] * dot_nt(d_o, W, DOT) + dot(d_q_k, k, DOT)
     d_v_early = dot_tn(P, d_o, DOT)  # d_v(early_t) = −(−Σ_l P_lt d_o_l)
     store_tile(d_v_early_ptr, own * H + h, r, at_v, C, V, d_v_early)
     store_rows(d_q_ptr, at_row, row, here, at_k, K, d_q)
     d_log_alpha_early = (
-        (1 - tl.where(log_alpha + 60 < 0, 1.0, 0.0))
-        * (d_decay_alpha_from_decay_alpha + tl.cumsum(d_decay_alpha_before, 0, reverse=True))
+        (1 - tl.where(log_alpha + 60 < 0, 1.0, 0.0)) * (d_decay_alpha_from_decay_alpha + d_decay_alpha_from_decay_alpha_before)
     )  # fmt: skip
     store_row(d_log_alpha_early_ptr, own * H + h, r, C, d_log_alpha_early)
+    store_row(d_eta_from_G_ptr, own * H + h, r, C, d_eta_from_G)
+
+
+@triton.jit(do_not_specialize=JUST_NUMBERS)
+def pre_wide(
+    W_at_ptr, d_o_ptr, eta_ptr, k_ptr, log_alpha_ptr, q_ptr, v_ptr, d_W_from_q_W_ptr, d_eta_from_G_ptr, d_k_from_q_k_ptr,
+    d_log_alpha_early_ptr, d_v_early_ptr, d_q_ptr, position_ptr, cu_ptr, T, members, low, high,
+    H: tl.constexpr, K: tl.constexpr, V: tl.constexpr, C: tl.constexpr, BK: tl.constexpr, BV: tl.constexpr, BC: tl.constexpr,
+    DOT: tl.constexpr, GRID: tl.constexpr, PACKED: tl.constexpr, SAVE: tl.constexpr,
+):  # fmt: skip
+    """d_W_from_q_W, d_eta_from_G, d_k_from_q_k, d_log_alpha_early, d_v_early, d_q: every tile on its own."""
+    index, h = low + (tl.program_id(0) // H).to(tl.int64), tl.program_id(0) % H
+    n = sequence_of(index, cu_ptr, members, C, GRID, PACKED)
+    first, end, base, tiles, slot, step = span(n, position_ptr, cu_ptr, T, members, C, GRID, PACKED)
+    i = (index - slot) // step
+    if i >= tiles:
+        return
+    own = index - low
+    r = tl.arange(0, BC)
+    at_k = tl.arange(0, BK)
+    causal = r[:, None] >= r[None, :]
+    strict = r[:, None] > r[None, :]
+    t = base + i * C
+    here = (r >= first - t) & (r < tl.minimum(C, end - t))
+    at_row, row = t * H + h, r * H
+    eta = load_numbers(eta_ptr, at_row, row, here)
+    log_alpha = load_numbers(log_alpha_ptr, at_row, row, here)
+
+    # decays, and the weights of surprises
+    decay_alpha = tl.maximum(-60.0, log_alpha)  # log α_t = max(−60, log_alpha_t)
+    beta = exp(tl.cumsum(decay_alpha, 0))  # β_t = exp(Σ_{l≤t} log α_l)
+    exp_decay_alpha_before = exp(segment_sums(decay_alpha, strict))  # exp·log α·before_tj = exp(Σ_{j<l≤t} log α_l)
+    D_alpha = tl.where(causal, exp_decay_alpha_before, 0.0)  # Λ[α]_tj = [j ≤ t] exp·log α·before_tj
+    G = eta[None, :] * D_alpha  # G_tj = Λ[α]_tj η_j
+    k = load_rows(k_ptr, at_row, row, here, at_k, K)
+    q = load_rows(q_ptr, at_row, row, here, at_k, K)
+    q_k = dot_nt(q, k, DOT)  # q·k_tj = q_t k_jᵀ
+    P = (G * q_k).to(DOT)  # P_tj = G_tj q·k_tj
+    d_o_du = tl.zeros([BC, BC], tl.float32)
+    d_o_W = tl.zeros([BC, BK], tl.float32)
+    for b in tl.range(tl.cdiv(V, BV), disable_licm=True):
+        at_v = b * BV + tl.arange(0, BV)
+        v = load_rows(v_ptr, at_row, row, here, at_v, V)
+        d_o = load_rows(d_o_ptr, at_row, row, here, at_v, V)
+        du = -v.to(tl.float32)  # ∂ℓ/∂u_t = −v_t
+        W = load_tile(W_at_ptr, index * H + h, at_k, at_v, K, V)
+        d_o_du += dot_nt(d_o, du, DOT)
+        q = load_rows(q_ptr, at_row, row, here, at_k, K)
+        d_o_W += dot_nt(d_o, W, DOT)
+        d_W_from_q_W = dot_tn(q, beta[:, None] * d_o.to(tl.float32), DOT)  # ∂W[0](q·W[0]) = Σ_l q_lᵀ ⊗ (β_l d_o_l)
+        store_tile(d_W_from_q_W_ptr, own * H + h, at_k, at_v, K, V, d_W_from_q_W)
+        d_v_early = dot_tn(P, d_o, DOT)  # d_v(early_t) = −(−Σ_l P_lt d_o_l)
+        store_tile(d_v_early_ptr, own * H + h, r, at_v, C, V, d_v_early)
+    log_alpha = load_numbers(log_alpha_ptr, at_row, row, here)
+    d_P = -d_o_du  # ∂P_tj = −d_o_t ∂ℓ/∂u_jᵀ
+    eta = load_numbers(eta_ptr, at_row, row, here)
+    q = load_rows(q_ptr, at_row, row, here, at_k, K)
+    k = load_rows(k_ptr, at_row, row, here, at_k, K)
+    q_k = dot_nt(q, k, DOT)  # q·k_tj = q_t k_jᵀ
+    d_G = d_P * q_k  # ∂G_tj = ∂P_tj q·k_tj
+    decay_alpha = tl.maximum(-60.0, log_alpha)  # log α_t = max(−60, log_alpha_t)
+    beta = exp(tl.cumsum(decay_alpha, 0))  # β_t = exp(Σ_{l≤t} log α_l)
+    d_decay_alpha_from_decay_alpha_before = tl.cumsum(tl.sum(q.to(tl.float32) * d_o_W, 1) * beta, 0, reverse=True)
+    exp_decay_alpha_before = exp(segment_sums(decay_alpha, strict))  # exp·log α·before_tj = exp(Σ_{j<l≤t} log α_l)
+    d_decay_alpha_from_decay_alpha = segment_gradient(tl.where(causal, eta[None, :] * d_G, 0.0) * exp_decay_alpha_before, strict, DOT)
+    d_log_alpha_early = (
+        (1 - tl.where(log_alpha + 60 < 0, 1.0, 0.0)) * (d_decay_alpha_from_decay_alpha + d_decay_alpha_from_decay_alpha_before)
+    )  # fmt: skip
+    store_row(d_log_alpha_early_ptr, own * H + h, r, C, d_log_alpha_early)
+    D_alpha = tl.where(causal, exp_decay_alpha_before, 0.0)  # Λ[α]_tj = [j ≤ t] exp·log α·before_tj
+    d_eta_from_G = tl.sum(d_G * D_alpha, 0)  # ∂η(G_t) = Σ_l ∂G_lt Λ[α]_lt
+    G = eta[None, :] * D_alpha  # G_tj = Λ[α]_tj η_j
+    q = load_rows(q_ptr, at_row, row, here, at_k, K)
+    d_q_k = (d_P * G).to(DOT)  # ∂q·k_tj = ∂P_tj G_tj
+    d_k_from_q_k = dot_tn(d_q_k, q, DOT)  # ∂k(q·k_t) = Σ_l ∂q·k_lt q_l
+    store_tile(d_k_from_q_k_ptr, own * H + h, r, at_k, C, K, d_k_from_q_k)
+    d_q = beta[:, None] * d_o_W + dot(d_q_k, k, DOT)
+    store_rows(d_q_ptr, at_row, row, here, at_k, K, d_q)
     store_row(d_eta_from_G_ptr, own * H + h, r, C, d_eta_from_G)
 
 
@@ -293,8 +419,77 @@ def post(
     store_numbers(d_log_alpha_ptr, at_row, row, here, d_log_alpha)
 
 
+@triton.jit(do_not_specialize=JUST_NUMBERS)
+def post_wide(
+    W_at_ptr, d_W_at_ptr, d_eta_from_G_ptr, d_k_from_q_k_ptr, d_log_alpha_early_ptr, d_v_early_ptr, eta_ptr, k_ptr,
+    log_alpha_ptr, v_ptr, d_eta_ptr, d_k_ptr, d_log_alpha_ptr, d_v_ptr, position_ptr, cu_ptr, T, members, low, high,
+    H: tl.constexpr, K: tl.constexpr, V: tl.constexpr, C: tl.constexpr, BK: tl.constexpr, BV: tl.constexpr, BC: tl.constexpr,
+    DOT: tl.constexpr, GRID: tl.constexpr, PACKED: tl.constexpr, SAVE: tl.constexpr,
+):  # fmt: skip
+    """d_eta, d_k, d_log_alpha, d_v: every tile on its own."""
+    index, h = low + (tl.program_id(0) // H).to(tl.int64), tl.program_id(0) % H
+    n = sequence_of(index, cu_ptr, members, C, GRID, PACKED)
+    first, end, base, tiles, slot, step = span(n, position_ptr, cu_ptr, T, members, C, GRID, PACKED)
+    i = (index - slot) // step
+    if i >= tiles:
+        return
+    own = index - low
+    r = tl.arange(0, BC)
+    at_k = tl.arange(0, BK)
+    t = base + i * C
+    here = (r >= first - t) & (r < tl.minimum(C, end - t))
+    at_row, row = t * H + h, r * H
+    eta = load_numbers(eta_ptr, at_row, row, here)
+    log_alpha = load_numbers(log_alpha_ptr, at_row, row, here)
+    k = load_rows(k_ptr, at_row, row, here, at_k, K)
+
+    # decays, and the weights of surprises
+    decay_alpha = tl.maximum(-60.0, log_alpha)  # log α_t = max(−60, log_alpha_t)
+    decay_alpha_behind = sum_after(decay_alpha, r, DOT)  # log α·behind_t = Σ_{l>t} log α_l
+    G_end = eta * exp(decay_alpha_behind)  # G[C]_t = η_t exp(log α·behind_t)
+    d_G_end = tl.zeros([BC], tl.float32)  # ∂G[C]_t = ∂G[C]·∂ℓ/∂u_t ∂ℓ/∂u_tᵀ
+    du_d_W_at = tl.zeros([BC, BK], tl.float32)
+    d_beta_end = tl.zeros([], tl.float32)
+    for b in tl.range(tl.cdiv(V, BV), disable_licm=True):
+        at_v = b * BV + tl.arange(0, BV)
+        d_W_at = load_tile(d_W_at_ptr, own * H + h, at_k, at_v, K, V)
+        k = load_rows(k_ptr, at_row, row, here, at_k, K)
+        v = load_rows(v_ptr, at_row, row, here, at_v, V)
+        d_G_end_du = -dot(k, d_W_at, DOT)  # ∂G[C]·∂ℓ/∂u_t = −k_t d_W_at
+        du = -v.to(tl.float32)  # ∂ℓ/∂u_t = −v_t
+        d_G_end += tl.sum(d_G_end_du * du, 1)
+        W = load_tile(W_at_ptr, index * H + h, at_k, at_v, K, V)
+        du_d_W_at += dot_nt(du, d_W_at, DOT)
+        d_v_early = load_tile(d_v_early_ptr, own * H + h, r, at_v, C, V)
+        d_beta_end += tl.sum(d_W_at.to(tl.float32) * W.to(tl.float32))
+        d_v = d_v_early.to(tl.float32) + -(G_end[:, None] * d_G_end_du)
+        store_rows(d_v_ptr, at_row, row, here, at_v, V, d_v)
+    eta = load_numbers(eta_ptr, at_row, row, here)
+    d_eta_from_G = load_row(d_eta_from_G_ptr, own * H + h, r, C)
+    log_alpha = load_numbers(log_alpha_ptr, at_row, row, here)
+    d_log_alpha_early = load_row(d_log_alpha_early_ptr, own * H + h, r, C)
+
+    # decays, and the weights of surprises
+    decay_alpha = tl.maximum(-60.0, log_alpha)  # log α_t = max(−60, log_alpha_t)
+    decay_alpha_behind = sum_after(decay_alpha, r, DOT)  # log α·behind_t = Σ_{l>t} log α_l
+    d_eta = d_eta_from_G + d_G_end * exp(decay_alpha_behind)
+    store_numbers(d_eta_ptr, at_row, row, here, d_eta)
+    G_end = eta * exp(decay_alpha_behind)  # G[C]_t = η_t exp(log α·behind_t)
+    beta_end = exp(tl.sum(decay_alpha, 0))  # β[C] = exp(Σ_l log α_l)
+    d_decay_alpha = sum_before(d_G_end * G_end, r, DOT)
+    d_log_alpha_late = (
+        d_beta_end * beta_end * (1 - tl.where(log_alpha + 60 < 0, 1.0, 0.0))
+        + d_decay_alpha * (1 - tl.where(log_alpha + 60 < 0, 1.0, 0.0))
+    )  # fmt: skip
+    d_log_alpha = d_log_alpha_early + d_log_alpha_late
+    d_k_from_q_k = load_tile(d_k_from_q_k_ptr, own * H + h, r, at_k, C, K)
+    store_numbers(d_log_alpha_ptr, at_row, row, here, d_log_alpha)
+    d_k = d_k_from_q_k.to(tl.float32) + -G_end[:, None] * du_d_W_at
+    store_rows(d_k_ptr, at_row, row, here, at_k, K, d_k)
+
+
 launch_prep = Launch(
-    TABLE, prep, "prep", walks=False, widths="KV",
+    TABLE, prep, "prep", walks=False, widths="KV", blocked="V", wide=prep_wide,
     makes={
         "beta_end": Buffer("slots", ""), "k_G_end_du": Buffer("slots", "KV", narrow=True), "beta": Buffer("slots", "C"),
         "P_du": Buffer("slots", "CV", narrow=True),
@@ -305,11 +500,11 @@ launch_main = Launch(
     makes={"W_next": Buffer("sequences", "KV"), "W_at": Buffer("slots", "KV", narrow=True)},
 )  # fmt: skip
 launch_read = Launch(
-    TABLE, read, "read", walks=False, widths="KV",
+    TABLE, read, "read", walks=False, widths="KV", split="V",
     makes={"o": Buffer("rows", "V")},
 )  # fmt: skip
 launch_pre = Launch(
-    TABLE, pre, "pre", walks=False, widths="KV",
+    TABLE, pre, "pre", walks=False, widths="KV", blocked="V", wide=pre_wide,
     makes={
         "d_W_from_q_W": Buffer("slots", "KV", narrow=True), "d_eta_from_G": Buffer("slots", "C"),
         "d_k_from_q_k": Buffer("slots", "CK", narrow=True), "d_log_alpha_early": Buffer("slots", "C"),
@@ -321,7 +516,7 @@ launch_seq = Launch(
     makes={"d_W_next": Buffer("sequences", "KV"), "d_W_at": Buffer("slots", "KV", narrow=True)},
 )  # fmt: skip
 launch_post = Launch(
-    TABLE, post, "post", walks=False, widths="KV",
+    TABLE, post, "post", walks=False, widths="KV", blocked="V", wide=post_wide,
     makes={
         "d_eta": Buffer("rows", "", like="eta"), "d_k": Buffer("rows", "K"), "d_log_alpha": Buffer("rows", "", like="log_alpha"),
         "d_v": Buffer("rows", "V"),

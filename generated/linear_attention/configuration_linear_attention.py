@@ -8,7 +8,7 @@ from .runtime_configuration import MemoryConfig
 
 
 class LinearAttentionConfig(MemoryConfig):
-    """Every field has a default: that of the spec. The code of the package has the digest 276d35d1f88c."""
+    """Every field has a default: that of the spec. The code of the package has the digest 41bbe28f4020."""
 
     model_type = "miras_linear_attention"
 

@@ -26,14 +26,14 @@ from .runtime_operator import Differentiable, Operator
 # Axes: B batch, T tokens, H heads, K key width, V value width.
 TILE = 64  # tokens that are computed at once
 OPTIONS: dict[str, tuple[Row, ...]] = {
-    "prep": (Row(64, warps=4, registers=168), Row(ANY, warps=8)),
-    "main": (Row(64, warps=4, stages=2), Row(ANY, warps=8)),
-    "read": (Row(64, warps=4, registers=168), Row(ANY, warps=8)),
-    "pre": (Row(64, warps=4), Row(ANY, warps=8)),
-    "seq": (Row(64, warps=4, stages=2), Row(ANY, warps=8)),
-    "post": (Row(64, warps=4), Row(ANY, warps=8)),
+    "prep": (Row(64, warps=4, registers=168), Row(128, warps=4, part=128), Row(ANY, warps=8)),
+    "main": (Row(64, warps=4, stages=2), Row(128, warps=4, stages=2), Row(ANY, warps=8)),
+    "read": (Row(64, warps=4, registers=168), Row(128, warps=4, part=128), Row(ANY, warps=8)),
+    "pre": (Row(64, warps=4), Row(128, warps=4, stages=2), Row(ANY, warps=8)),
+    "seq": (Row(64, warps=4, stages=2), Row(128, warps=4, stages=2), Row(ANY, warps=8)),
+    "post": (Row(64, warps=4), Row(128, warps=4, stages=2), Row(ANY, warps=8)),
 }  # by kernel, for widths up to that of the row
-TABLE = LaunchTable("linear_attention", "211bab56aea2", tile=TILE, block=64, least=16, options=OPTIONS)
+TABLE = LaunchTable("linear_attention", "211bab56aea2", tile=TILE, least=16, options=OPTIONS)
 
 
 @triton.jit(do_not_specialize=JUST_NUMBERS)
@@ -51,7 +51,7 @@ def prep(
         return
     r = tl.arange(0, BC)
     at_k = tl.arange(0, BK)
-    at_v = tl.arange(0, BV)
+    at_v = tl.program_id(1) * BV + tl.arange(0, BV)
     causal = r[:, None] >= r[None, :]
     t = base + i * C
     here = (r >= first - t) & (r < tl.minimum(C, end - t))
@@ -107,7 +107,7 @@ def read(
         return
     r = tl.arange(0, BC)
     at_k = tl.arange(0, BK)
-    at_v = tl.arange(0, BV)
+    at_v = tl.program_id(1) * BV + tl.arange(0, BV)
     t = base + i * C
     here = (r >= first - t) & (r < tl.minimum(C, end - t))
     at_row, row = t * H + h, r * H
@@ -159,6 +159,60 @@ def pre(
     P = (tl.where(causal, eta[None, :] * q_k, 0.0)).to(DOT)  # P_tj = [j ≤ t] q·k_tj η_j
     d_v_early = dot_tn(P, d_o, DOT)  # d_v(early_t) = −(−Σ_l P_lt d_o_l)
     store_tile(d_v_early_ptr, own * H + h, r, at_v, C, V, d_v_early)
+    store_row(d_eta_from_eta_q_k_ptr, own * H + h, r, C, d_eta_from_eta_q_k)
+
+
+@triton.jit(do_not_specialize=JUST_NUMBERS)
+def pre_wide(
+    W_at_ptr, d_o_ptr, eta_ptr, k_ptr, q_ptr, v_ptr, d_W_from_q_W_ptr, d_eta_from_eta_q_k_ptr, eta_d_eta_q_k_q_ptr,
+    d_v_early_ptr, d_q_ptr, position_ptr, cu_ptr, T, members, low, high,
+    H: tl.constexpr, K: tl.constexpr, V: tl.constexpr, C: tl.constexpr, BK: tl.constexpr, BV: tl.constexpr, BC: tl.constexpr,
+    DOT: tl.constexpr, GRID: tl.constexpr, PACKED: tl.constexpr, SAVE: tl.constexpr,
+):  # fmt: skip
+    """d_W_from_q_W, d_eta_from_eta_q_k, eta_d_eta_q_k_q, d_v_early, d_q: every tile on its own."""
+    index, h = low + (tl.program_id(0) // H).to(tl.int64), tl.program_id(0) % H
+    n = sequence_of(index, cu_ptr, members, C, GRID, PACKED)
+    first, end, base, tiles, slot, step = span(n, position_ptr, cu_ptr, T, members, C, GRID, PACKED)
+    i = (index - slot) // step
+    if i >= tiles:
+        return
+    own = index - low
+    r = tl.arange(0, BC)
+    at_k = tl.arange(0, BK)
+    causal = r[:, None] >= r[None, :]
+    t = base + i * C
+    here = (r >= first - t) & (r < tl.minimum(C, end - t))
+    at_row, row = t * H + h, r * H
+    eta = load_numbers(eta_ptr, at_row, row, here)
+    k = load_rows(k_ptr, at_row, row, here, at_k, K)
+    q = load_rows(q_ptr, at_row, row, here, at_k, K)
+    q_k = dot_nt(q, k, DOT)  # q·k_tj = q_t k_jᵀ
+    P = (tl.where(causal, eta[None, :] * q_k, 0.0)).to(DOT)  # P_tj = [j ≤ t] q·k_tj η_j
+    d_o_du = tl.zeros([BC, BC], tl.float32)
+    d_q_from_q_W = tl.zeros([BC, BK], tl.float32)
+    for b in tl.range(tl.cdiv(V, BV), disable_licm=True):
+        at_v = b * BV + tl.arange(0, BV)
+        v = load_rows(v_ptr, at_row, row, here, at_v, V)
+        d_o = load_rows(d_o_ptr, at_row, row, here, at_v, V)
+        du = -v.to(tl.float32)  # ∂ℓ/∂u_t = −v_t
+        W = load_tile(W_at_ptr, index * H + h, at_k, at_v, K, V)
+        d_o_du += dot_nt(d_o, du, DOT)
+        q = load_rows(q_ptr, at_row, row, here, at_k, K)
+        d_q_from_q_W += dot_nt(d_o, W, DOT)
+        d_W_from_q_W = dot_tn(q, d_o, DOT)  # ∂W[0](q·W[0]) = Σ_l q_lᵀ ⊗ d_o_l
+        store_tile(d_W_from_q_W_ptr, own * H + h, at_k, at_v, K, V, d_W_from_q_W)
+        d_v_early = dot_tn(P, d_o, DOT)  # d_v(early_t) = −(−Σ_l P_lt d_o_l)
+        store_tile(d_v_early_ptr, own * H + h, r, at_v, C, V, d_v_early)
+    eta = load_numbers(eta_ptr, at_row, row, here)
+    k = load_rows(k_ptr, at_row, row, here, at_k, K)
+    d_eta_q_k = tl.where(causal, -d_o_du, 0.0)  # ∂η·q·k_tj = [j ≤ t] (−d_o_t ∂ℓ/∂u_jᵀ)
+    d_q = dot(eta[None, :] * d_eta_q_k, k, DOT) + d_q_from_q_W
+    q = load_rows(q_ptr, at_row, row, here, at_k, K)
+    store_rows(d_q_ptr, at_row, row, here, at_k, K, d_q)
+    q_k = dot_nt(q, k, DOT)  # q·k_tj = q_t k_jᵀ
+    d_eta_from_eta_q_k = tl.sum(d_eta_q_k * q_k, 0)  # ∂η(η·q·k_t) = Σ_l ∂η·q·k_lt q·k_lt
+    eta_d_eta_q_k_q = eta[:, None] * dot_tn(d_eta_q_k, q, DOT)  # η·∂η·q·k·q_t = η_t (Σ_l ∂η·q·k_lt q_l)
+    store_tile(eta_d_eta_q_k_q_ptr, own * H + h, r, at_k, C, K, eta_d_eta_q_k_q)
     store_row(d_eta_from_eta_q_k_ptr, own * H + h, r, C, d_eta_from_eta_q_k)
 
 
@@ -227,8 +281,53 @@ def post(
     store_numbers(d_eta_ptr, at_row, row, here, d_eta)
 
 
+@triton.jit(do_not_specialize=JUST_NUMBERS)
+def post_wide(
+    d_W_at_ptr, d_eta_from_eta_q_k_ptr, d_v_early_ptr, eta_ptr, eta_d_eta_q_k_q_ptr, k_ptr, v_ptr, d_eta_ptr, d_k_ptr,
+    d_v_ptr, position_ptr, cu_ptr, T, members, low, high,
+    H: tl.constexpr, K: tl.constexpr, V: tl.constexpr, C: tl.constexpr, BK: tl.constexpr, BV: tl.constexpr, BC: tl.constexpr,
+    DOT: tl.constexpr, GRID: tl.constexpr, PACKED: tl.constexpr, SAVE: tl.constexpr,
+):  # fmt: skip
+    """d_eta, d_k, d_v: every tile on its own."""
+    index, h = low + (tl.program_id(0) // H).to(tl.int64), tl.program_id(0) % H
+    n = sequence_of(index, cu_ptr, members, C, GRID, PACKED)
+    first, end, base, tiles, slot, step = span(n, position_ptr, cu_ptr, T, members, C, GRID, PACKED)
+    i = (index - slot) // step
+    if i >= tiles:
+        return
+    own = index - low
+    r = tl.arange(0, BC)
+    at_k = tl.arange(0, BK)
+    t = base + i * C
+    here = (r >= first - t) & (r < tl.minimum(C, end - t))
+    at_row, row = t * H + h, r * H
+    eta = load_numbers(eta_ptr, at_row, row, here)
+    k = load_rows(k_ptr, at_row, row, here, at_k, K)
+    d_eta_from_eta_du = tl.zeros([BC], tl.float32)
+    du_d_W_at = tl.zeros([BC, BK], tl.float32)
+    for b in tl.range(tl.cdiv(V, BV), disable_licm=True):
+        at_v = b * BV + tl.arange(0, BV)
+        d_W_at = load_tile(d_W_at_ptr, own * H + h, at_k, at_v, K, V)
+        k = load_rows(k_ptr, at_row, row, here, at_k, K)
+        v = load_rows(v_ptr, at_row, row, here, at_v, V)
+        d_eta_du = -dot(k, d_W_at, DOT)  # ∂η·∂ℓ/∂u_t = −k_t d_W_at
+        du = -v.to(tl.float32)  # ∂ℓ/∂u_t = −v_t
+        d_eta_from_eta_du += tl.sum(d_eta_du * du, 1)
+        d_v_early = load_tile(d_v_early_ptr, own * H + h, r, at_v, C, V)
+        du_d_W_at += dot_nt(du, d_W_at, DOT)
+        d_v = d_v_early.to(tl.float32) + -(eta[:, None] * d_eta_du)
+        store_rows(d_v_ptr, at_row, row, here, at_v, V, d_v)
+    eta = load_numbers(eta_ptr, at_row, row, here)
+    d_eta_from_eta_q_k = load_row(d_eta_from_eta_q_k_ptr, own * H + h, r, C)
+    d_eta = d_eta_from_eta_q_k + d_eta_from_eta_du
+    store_numbers(d_eta_ptr, at_row, row, here, d_eta)
+    eta_d_eta_q_k_q = load_tile(eta_d_eta_q_k_q_ptr, own * H + h, r, at_k, C, K)
+    d_k = eta_d_eta_q_k_q.to(tl.float32) + -eta[:, None] * du_d_W_at
+    store_rows(d_k_ptr, at_row, row, here, at_k, K, d_k)
+
+
 launch_prep = Launch(
-    TABLE, prep, "prep", walks=False, widths="KV",
+    TABLE, prep, "prep", walks=False, widths="KV", split="V",
     makes={"k_eta_du": Buffer("slots", "KV", narrow=True), "P_du": Buffer("slots", "CV", narrow=True)},
 )  # fmt: skip
 launch_main = Launch(
@@ -236,11 +335,11 @@ launch_main = Launch(
     makes={"W_next": Buffer("sequences", "KV"), "W_at": Buffer("slots", "KV", narrow=True)},
 )  # fmt: skip
 launch_read = Launch(
-    TABLE, read, "read", walks=False, widths="KV",
+    TABLE, read, "read", walks=False, widths="KV", split="V",
     makes={"o": Buffer("rows", "V")},
 )  # fmt: skip
 launch_pre = Launch(
-    TABLE, pre, "pre", walks=False, widths="KV",
+    TABLE, pre, "pre", walks=False, widths="KV", blocked="V", wide=pre_wide,
     makes={
         "d_W_from_q_W": Buffer("slots", "KV", narrow=True), "d_eta_from_eta_q_k": Buffer("slots", "C"),
         "eta_d_eta_q_k_q": Buffer("slots", "CK", narrow=True), "d_v_early": Buffer("slots", "CV", narrow=True),
@@ -252,7 +351,7 @@ launch_seq = Launch(
     makes={"d_W_next": Buffer("sequences", "KV"), "d_W_at": Buffer("slots", "KV", narrow=True)},
 )  # fmt: skip
 launch_post = Launch(
-    TABLE, post, "post", walks=False, widths="KV",
+    TABLE, post, "post", walks=False, widths="KV", blocked="V", wide=post_wide,
     makes={"d_eta": Buffer("rows", "", like="eta"), "d_k": Buffer("rows", "K"), "d_v": Buffer("rows", "V")},
 )  # fmt: skip
 

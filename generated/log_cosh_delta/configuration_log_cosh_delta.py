@@ -8,7 +8,7 @@ from .runtime_configuration import MemoryConfig
 
 
 class LogCoshDeltaConfig(MemoryConfig):
-    """Every field has a default: that of the spec. The code of the package has the digest ad4edd5011cb."""
+    """Every field has a default: that of the spec. The code of the package has the digest 46b46e2a8630."""
 
     model_type = "miras_log_cosh_delta"
 

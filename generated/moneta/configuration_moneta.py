@@ -8,7 +8,7 @@ from .runtime_configuration import MemoryConfig
 
 
 class MonetaConfig(MemoryConfig):
-    """Every field has a default: that of the spec. The code of the package has the digest 84de74552e59."""
+    """Every field has a default: that of the spec. The code of the package has the digest 9bba87730a47."""
 
     model_type = "miras_moneta"
 

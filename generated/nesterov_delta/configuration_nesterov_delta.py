@@ -8,7 +8,7 @@ from .runtime_configuration import MemoryConfig
 
 
 class NesterovDeltaConfig(MemoryConfig):
-    """Every field has a default: that of the spec. The code of the package has the digest 6f6a5e3125a8."""
+    """Every field has a default: that of the spec. The code of the package has the digest 47b275c04747."""
 
     model_type = "miras_nesterov_delta"
 

@@ -41,15 +41,15 @@ from .runtime_operator import Differentiable, Operator
 TILE = 64  # tokens that are computed at once
 OPTIONS: dict[str, tuple[Row, ...]] = {
     "prep": (Row(64, warps=4, registers=168), Row(ANY, warps=8)),
-    "main": (Row(64, warps=4, stages=2), Row(ANY, warps=8)),
-    "read": (Row(64, warps=4), Row(ANY, warps=8)),
-    "pre": (Row(64, warps=4), Row(ANY, warps=8)),
-    "pre2": (Row(64, warps=4), Row(ANY, warps=8)),
-    "seq": (Row(64, warps=4, stages=2), Row(ANY, warps=8)),
-    "post": (Row(64, warps=4), Row(ANY, warps=8)),
-    "post2": (Row(64, warps=4), Row(ANY, warps=8)),
+    "main": (Row(64, warps=4, stages=2), Row(128, warps=4), Row(ANY, warps=8)),
+    "read": (Row(64, warps=4), Row(128, warps=4, part=128), Row(ANY, warps=8)),
+    "pre": (Row(64, warps=4), Row(128, warps=4, stages=2), Row(ANY, warps=8)),
+    "pre2": (Row(64, warps=4), Row(128, warps=8, stages=2), Row(ANY, warps=8)),
+    "seq": (Row(64, warps=4, stages=2), Row(128, warps=4), Row(ANY, warps=8)),
+    "post": (Row(64, warps=4), Row(128, warps=4, stages=2), Row(ANY, warps=8)),
+    "post2": (Row(64, warps=4), Row(128, warps=8, stages=2), Row(ANY, warps=8)),
 }  # by kernel, for widths up to that of the row
-TABLE = LaunchTable("nesterov_delta", "740aa892264a", tile=TILE, block=64, least=16, options=OPTIONS)
+TABLE = LaunchTable("nesterov_delta", "740aa892264a", tile=TILE, least=16, options=OPTIONS)
 
 
 @triton.jit(do_not_specialize=JUST_NUMBERS)
@@ -187,7 +187,7 @@ def read(
         return
     r = tl.arange(0, BC)
     at_k = tl.arange(0, BK)
-    at_v = tl.arange(0, BV)
+    at_v = tl.program_id(1) * BV + tl.arange(0, BV)
     t = base + i * C
     here = (r >= first - t) & (r < tl.minimum(C, end - t))
     at_row, row = t * H + h, r * H
@@ -248,6 +248,52 @@ def pre(
 
 
 @triton.jit(do_not_specialize=JUST_NUMBERS)
+def pre_wide(
+    P_ptr, d_o_ptr, log_alpha_ptr, log_mu_ptr, q_ptr, d_W_from_q_W_ptr, P_d_o_ptr, D_end_D_mu_ptr, position_ptr, cu_ptr, T,
+    members, low, high,
+    H: tl.constexpr, K: tl.constexpr, V: tl.constexpr, C: tl.constexpr, BK: tl.constexpr, BV: tl.constexpr, BC: tl.constexpr,
+    DOT: tl.constexpr, GRID: tl.constexpr, PACKED: tl.constexpr, SAVE: tl.constexpr,
+):  # fmt: skip
+    """d_W_from_q_W, P_d_o, D_end_D_mu: every tile on its own."""
+    index, h = low + (tl.program_id(0) // H).to(tl.int64), tl.program_id(0) % H
+    n = sequence_of(index, cu_ptr, members, C, GRID, PACKED)
+    first, end, base, tiles, slot, step = span(n, position_ptr, cu_ptr, T, members, C, GRID, PACKED)
+    i = (index - slot) // step
+    if i >= tiles:
+        return
+    own = index - low
+    r = tl.arange(0, BC)
+    at_k = tl.arange(0, BK)
+    causal = r[:, None] >= r[None, :]
+    strict = r[:, None] > r[None, :]
+    t = base + i * C
+    here = (r >= first - t) & (r < tl.minimum(C, end - t))
+    at_row, row = t * H + h, r * H
+    log_mu = load_numbers(log_mu_ptr, at_row, row, here)
+    log_alpha = load_numbers(log_alpha_ptr, at_row, row, here)
+
+    # decays, and the weights of surprises
+    decay_alpha = tl.maximum(-60.0, log_alpha)  # log α_t = max(−60, log_alpha_t)
+    beta = exp(tl.cumsum(decay_alpha, 0))  # β_t = exp(Σ_{l≤t} log α_l)
+    valid = tl.where(here, 1.0, 0.0)
+    D_end = valid * exp(sum_after(decay_alpha, r, DOT))  # Λ[C]_t = valid_t exp(Σ_{l>t} log α_l)
+    decay_mu = tl.maximum(-60.0, log_mu)  # log μ_t = max(−60, log_mu_t)
+    exp_decay_mu_before = exp(segment_sums(decay_mu, strict))  # exp·log μ·before_tj = exp(Σ_{j<l≤t} log μ_l)
+    D_mu = tl.where(causal, exp_decay_mu_before, 0.0)  # Λ[μ]_tj = [j ≤ t] exp·log μ·before_tj
+    D_end_D_mu = tl.sum(D_end[:, None] * D_mu, 0)  # Λ[C]·Λ[μ]_t = Σ_i Λ[C]_i Λ[μ]_it
+    store_row(D_end_D_mu_ptr, own * H + h, r, C, D_end_D_mu)
+    for b in tl.range(tl.cdiv(V, BV), disable_licm=True):
+        at_v = b * BV + tl.arange(0, BV)
+        d_o = load_rows(d_o_ptr, at_row, row, here, at_v, V)
+        q = load_rows(q_ptr, at_row, row, here, at_k, K)
+        d_W_from_q_W = dot_tn(q, beta[:, None] * d_o.to(tl.float32), DOT)  # ∂W[0](q·W[0]) = Σ_l q_lᵀ ⊗ (β_l d_o_l)
+        P = load_tile(P_ptr, index * H + h, r, r, C, C)
+        store_tile(d_W_from_q_W_ptr, own * H + h, at_k, at_v, K, V, d_W_from_q_W)
+        P_d_o = dot_tn(P, d_o, DOT)  # P·d_o_t = Σ_l P_lt d_o_l
+        store_tile(P_d_o_ptr, own * H + h, r, at_v, C, V, P_d_o)
+
+
+@triton.jit(do_not_specialize=JUST_NUMBERS)
 def pre2(
     U_ptr, W_at_ptr, W_momentum_at_ptr, d_o_ptr, eta_ptr, k_ptr, log_alpha_ptr, log_mu_ptr, q_ptr, reach_ptr,
     d_W_momentum_from_q_W_momentum_ptr, d_eta_from_G_ptr, d_k_from_q_k_ptr, d_log_alpha_early_ptr, d_log_mu_early_ptr,
@@ -291,33 +337,121 @@ def pre2(
     valid_eta_D_alpha_d_G = valid[:, None] * eta[None, :] * dot_tn(D_alpha, d_G, DOT)
     decay_mu = tl.maximum(-60.0, log_mu)  # log μ_t = max(−60, log_mu_t)
     exp_decay_mu_before = exp(segment_sums(decay_mu, strict))  # exp·log μ·before_tj = exp(Σ_{j<l≤t} log μ_l)
-    x35 = segment_gradient(tl.where(causal, valid_eta_D_alpha_d_G, 0.0) * exp_decay_mu_before, strict, DOT)
+    x37 = segment_gradient(tl.where(causal, valid_eta_D_alpha_d_G, 0.0) * exp_decay_mu_before, strict, DOT)
     D_mu = tl.where(causal, exp_decay_mu_before, 0.0)  # Λ[μ]_tj = [j ≤ t] exp·log μ·before_tj
     m = exp(tl.cumsum(decay_mu, 0))  # m_t = exp(Σ_{l≤t} log μ_l)
     d_o = load_rows(d_o_ptr, at_row, row, here, at_v, V)
     W_momentum = load_tile(W_momentum_at_ptr, index * H + h, at_k, at_v, K, V)
-    d_reach = tl.sum(d_o.to(tl.float32) * dot(q, W_momentum, DOT), 1)  # ∂ω_t = d_o_t (q_t S[0])ᵀ
+    q = load_rows(q_ptr, at_row, row, here, at_k, K)
+    d_o_W_momentum = dot_nt(d_o, W_momentum, DOT)
+    d_reach = tl.sum(q.to(tl.float32) * d_o_W_momentum, 1)  # ∂ω_t = q_t (d_o_t S[0]ᵀ)ᵀ
     d_m_from_m_t2_m_behind = tl.cumsum(tl.sum(d_reach[:, None] * valid_D_alpha, 0) * m, 0, reverse=True)
-    d_log_mu_early = (1 - tl.where(log_mu + 60 < 0, 1.0, 0.0)) * (x35 + d_m_from_m_t2_m_behind)
-    reach = load_row(reach_ptr, index * H + h, r, C)
+    d_log_mu_early = (1 - tl.where(log_mu + 60 < 0, 1.0, 0.0)) * (x37 + d_m_from_m_t2_m_behind)
     store_row(d_log_mu_early_ptr, own * H + h, r, C, d_log_mu_early)
+    reach = load_row(reach_ptr, index * H + h, r, C)
     d_D_alpha = valid[None, :] * (d_reach[:, None] * m[None, :] + dot_nt(eta[None, :] * d_G, D_mu, DOT))
-    x29 = segment_gradient(tl.where(causal, d_D_alpha, 0.0) * exp_decay_alpha_before, strict, DOT)
+    x30 = segment_gradient(tl.where(causal, d_D_alpha, 0.0) * exp_decay_alpha_before, strict, DOT)
     valid_D_alpha_D_mu = exact_dot(valid_D_alpha, D_mu, DOT)  # valid·Λ[α]·Λ[μ]_tj = Σ_i valid·Λ[α]_ti Λ[μ]_ij
     d_eta_from_G = tl.sum(d_G * valid_D_alpha_D_mu, 0)  # ∂η(G_t) = Σ_l ∂G_lt valid·Λ[α]·Λ[μ]_lt
     G = eta[None, :] * valid_D_alpha_D_mu  # G_tj = valid·Λ[α]·Λ[μ]_tj η_j
-    d_o = load_rows(d_o_ptr, at_row, row, here, at_v, V)
     d_q_k = (d_P * G).to(DOT)  # ∂q·k_tj = ∂P_tj G_tj
+    d_o = load_rows(d_o_ptr, at_row, row, here, at_v, V)
+    q = load_rows(q_ptr, at_row, row, here, at_k, K)
     d_W_momentum_from_q_W_momentum = dot_tn(q, reach[:, None] * d_o.to(tl.float32), DOT)  # ∂S[0](q·S[0]) = Σ_l q_lᵀ ⊗ (ω_l d_o_l)
     store_tile(d_W_momentum_from_q_W_momentum_ptr, own * H + h, at_k, at_v, K, V, d_W_momentum_from_q_W_momentum)
     W = load_tile(W_at_ptr, index * H + h, at_k, at_v, K, V)
     beta = exp(tl.cumsum(decay_alpha, 0))  # β_t = exp(Σ_{l≤t} log α_l)
-    d_q = reach[:, None] * dot_nt(d_o, W_momentum, DOT) + beta[:, None] * dot_nt(d_o, W, DOT) + dot(d_q_k, k, DOT)
-    d_beta_from_o_beta = tl.sum(d_o.to(tl.float32) * dot(q, W, DOT), 1) * beta
+    d_o_W = dot_nt(d_o, W, DOT)
+    d_q = reach[:, None] * d_o_W_momentum + beta[:, None] * d_o_W + dot(d_q_k, k, DOT)
+    d_beta_from_o_beta_behind = tl.cumsum(tl.sum(q.to(tl.float32) * d_o_W, 1) * beta, 0, reverse=True)
     d_k_from_q_k = dot_tn(d_q_k, q, DOT)  # ∂k(q·k_t) = Σ_l ∂q·k_lt q_l
     store_tile(d_k_from_q_k_ptr, own * H + h, r, at_k, C, K, d_k_from_q_k)
     store_rows(d_q_ptr, at_row, row, here, at_k, K, d_q)
-    d_log_alpha_early = (1 - tl.where(log_alpha + 60 < 0, 1.0, 0.0)) * (x29 + tl.cumsum(d_beta_from_o_beta, 0, reverse=True))
+    d_log_alpha_early = (1 - tl.where(log_alpha + 60 < 0, 1.0, 0.0)) * (x30 + d_beta_from_o_beta_behind)
+    store_row(d_log_alpha_early_ptr, own * H + h, r, C, d_log_alpha_early)
+    store_row(d_eta_from_G_ptr, own * H + h, r, C, d_eta_from_G)
+
+
+@triton.jit(do_not_specialize=JUST_NUMBERS)
+def pre2_wide(
+    U_ptr, W_at_ptr, W_momentum_at_ptr, d_o_ptr, eta_ptr, k_ptr, log_alpha_ptr, log_mu_ptr, q_ptr, reach_ptr,
+    d_W_momentum_from_q_W_momentum_ptr, d_eta_from_G_ptr, d_k_from_q_k_ptr, d_log_alpha_early_ptr, d_log_mu_early_ptr,
+    d_q_ptr, position_ptr, cu_ptr, T, members, low, high,
+    H: tl.constexpr, K: tl.constexpr, V: tl.constexpr, C: tl.constexpr, BK: tl.constexpr, BV: tl.constexpr, BC: tl.constexpr,
+    DOT: tl.constexpr, GRID: tl.constexpr, PACKED: tl.constexpr, SAVE: tl.constexpr,
+):  # fmt: skip
+    """d_W_momentum_from_q_W_momentum, d_eta_from_G, d_k_from_q_k, d_log_alpha_early, …: every tile on its own."""
+    index, h = low + (tl.program_id(0) // H).to(tl.int64), tl.program_id(0) % H
+    n = sequence_of(index, cu_ptr, members, C, GRID, PACKED)
+    first, end, base, tiles, slot, step = span(n, position_ptr, cu_ptr, T, members, C, GRID, PACKED)
+    i = (index - slot) // step
+    if i >= tiles:
+        return
+    own = index - low
+    r = tl.arange(0, BC)
+    at_k = tl.arange(0, BK)
+    causal = r[:, None] >= r[None, :]
+    strict = r[:, None] > r[None, :]
+    t = base + i * C
+    here = (r >= first - t) & (r < tl.minimum(C, end - t))
+    at_row, row = t * H + h, r * H
+    reach = load_row(reach_ptr, index * H + h, r, C)
+    d_o_U = tl.zeros([BC, BC], tl.float32)
+    d_o_W_momentum = tl.zeros([BC, BK], tl.float32)
+    d_o_W = tl.zeros([BC, BK], tl.float32)
+    for b in tl.range(tl.cdiv(V, BV), disable_licm=True):
+        at_v = b * BV + tl.arange(0, BV)
+        U = load_tile(U_ptr, index * H + h, r, at_v, C, V)
+        d_o = load_rows(d_o_ptr, at_row, row, here, at_v, V)
+        W_momentum = load_tile(W_momentum_at_ptr, index * H + h, at_k, at_v, K, V)
+        d_o_U += dot_nt(d_o, U, DOT)
+        W = load_tile(W_at_ptr, index * H + h, at_k, at_v, K, V)
+        d_o_W_momentum += dot_nt(d_o, W_momentum, DOT)
+        q = load_rows(q_ptr, at_row, row, here, at_k, K)
+        d_o_W += dot_nt(d_o, W, DOT)
+        d_W_momentum_from_q_W_momentum = dot_tn(q, reach[:, None] * d_o.to(tl.float32), DOT)  # ∂S[0](q·S[0]) = Σ_l q_lᵀ ⊗ (ω_l d_o_l)
+        store_tile(d_W_momentum_from_q_W_momentum_ptr, own * H + h, at_k, at_v, K, V, d_W_momentum_from_q_W_momentum)
+    reach = load_row(reach_ptr, index * H + h, r, C)
+    log_alpha = load_numbers(log_alpha_ptr, at_row, row, here)
+    decay_alpha = tl.maximum(-60.0, log_alpha)  # log α_t = max(−60, log_alpha_t)
+    q = load_rows(q_ptr, at_row, row, here, at_k, K)
+    beta = exp(tl.cumsum(decay_alpha, 0))  # β_t = exp(Σ_{l≤t} log α_l)
+    d_beta_from_o_beta_behind = tl.cumsum(tl.sum(q.to(tl.float32) * d_o_W, 1) * beta, 0, reverse=True)
+    d_q_summed = reach[:, None] * d_o_W_momentum + beta[:, None] * d_o_W  # ∂q(summed_t) = ω_t (d_o_t S[0]ᵀ) + β_t (d_o_t W[0]ᵀ)
+    d_reach = tl.sum(q.to(tl.float32) * d_o_W_momentum, 1)  # ∂ω_t = q_t (d_o_t S[0]ᵀ)ᵀ
+    eta = load_numbers(eta_ptr, at_row, row, here)
+    k = load_rows(k_ptr, at_row, row, here, at_k, K)
+    log_mu = load_numbers(log_mu_ptr, at_row, row, here)
+    d_P = -d_o_U  # ∂P_tj = −d_o_t U_jᵀ
+    q_k = dot_nt(q, k, DOT)  # q·k_tj = q_t k_jᵀ
+    d_G = d_P * q_k  # ∂G_tj = ∂P_tj q·k_tj
+    valid = tl.where(here, 1.0, 0.0)
+
+    # decays, and the weights of surprises
+    exp_decay_alpha_before = exp(segment_sums(decay_alpha, strict))  # exp·log α·before_tj = exp(Σ_{j<l≤t} log α_l)
+    D_alpha = tl.where(causal, exp_decay_alpha_before, 0.0)  # Λ[α]_tj = [j ≤ t] exp·log α·before_tj
+    valid_D_alpha = valid[None, :] * D_alpha  # valid·Λ[α]_tj = Λ[α]_tj valid_j
+    valid_eta_D_alpha_d_G = valid[:, None] * eta[None, :] * dot_tn(D_alpha, d_G, DOT)
+    decay_mu = tl.maximum(-60.0, log_mu)  # log μ_t = max(−60, log_mu_t)
+    exp_decay_mu_before = exp(segment_sums(decay_mu, strict))  # exp·log μ·before_tj = exp(Σ_{j<l≤t} log μ_l)
+    x32 = segment_gradient(tl.where(causal, valid_eta_D_alpha_d_G, 0.0) * exp_decay_mu_before, strict, DOT)
+    m = exp(tl.cumsum(decay_mu, 0))  # m_t = exp(Σ_{l≤t} log μ_l)
+    D_mu = tl.where(causal, exp_decay_mu_before, 0.0)  # Λ[μ]_tj = [j ≤ t] exp·log μ·before_tj
+    d_D_alpha = valid[None, :] * (d_reach[:, None] * m[None, :] + dot_nt(eta[None, :] * d_G, D_mu, DOT))
+    x27 = segment_gradient(tl.where(causal, d_D_alpha, 0.0) * exp_decay_alpha_before, strict, DOT)
+    valid_D_alpha_D_mu = exact_dot(valid_D_alpha, D_mu, DOT)  # valid·Λ[α]·Λ[μ]_tj = Σ_i valid·Λ[α]_ti Λ[μ]_ij
+    d_eta_from_G = tl.sum(d_G * valid_D_alpha_D_mu, 0)  # ∂η(G_t) = Σ_l ∂G_lt valid·Λ[α]·Λ[μ]_lt
+    G = eta[None, :] * valid_D_alpha_D_mu  # G_tj = valid·Λ[α]·Λ[μ]_tj η_j
+    d_q_k = (d_P * G).to(DOT)  # ∂q·k_tj = ∂P_tj G_tj
+    q = load_rows(q_ptr, at_row, row, here, at_k, K)
+    d_m_from_m_t2_m_behind = tl.cumsum(tl.sum(d_reach[:, None] * valid_D_alpha, 0) * m, 0, reverse=True)
+    d_k_from_q_k = dot_tn(d_q_k, q, DOT)  # ∂k(q·k_t) = Σ_l ∂q·k_lt q_l
+    store_tile(d_k_from_q_k_ptr, own * H + h, r, at_k, C, K, d_k_from_q_k)
+    d_q = d_q_summed + dot(d_q_k, k, DOT)
+    store_rows(d_q_ptr, at_row, row, here, at_k, K, d_q)
+    d_log_alpha_early = (1 - tl.where(log_alpha + 60 < 0, 1.0, 0.0)) * (x27 + d_beta_from_o_beta_behind)
+    d_log_mu_early = (1 - tl.where(log_mu + 60 < 0, 1.0, 0.0)) * (x32 + d_m_from_m_t2_m_behind)
+    store_row(d_log_mu_early_ptr, own * H + h, r, C, d_log_mu_early)
     store_row(d_log_alpha_early_ptr, own * H + h, r, C, d_log_alpha_early)
     store_row(d_eta_from_G_ptr, own * H + h, r, C, d_eta_from_G)
 
@@ -473,6 +607,105 @@ def post(
 
 
 @triton.jit(do_not_specialize=JUST_NUMBERS)
+def post_wide(
+    D_end_D_mu_ptr, U_ptr, W_at_ptr, W_momentum_at_ptr, d_R_ptr, d_W_at_ptr, d_W_momentum_at_ptr, d_eta_from_G_ptr, eta_ptr,
+    k_ptr, log_alpha_ptr, log_mu_ptr, d_eta_ptr, d_v_ptr, d_kk_ptr, d_D_end_D_mu_ptr, d_reach_end_ptr, d_decay_alpha_ptr,
+    d_beta_end_ptr, d_decay_mu_ptr, d_m_end_ptr, d_decay_mu_from_decay_mu_ptr, position_ptr, cu_ptr, T, members, low, high,
+    H: tl.constexpr, K: tl.constexpr, V: tl.constexpr, C: tl.constexpr, BK: tl.constexpr, BV: tl.constexpr, BC: tl.constexpr,
+    DOT: tl.constexpr, GRID: tl.constexpr, PACKED: tl.constexpr, SAVE: tl.constexpr,
+):  # fmt: skip
+    """d_eta, d_v, d_kk, d_D_end_D_mu, d_reach_end, d_decay_alpha, d_beta_end, d_decay_mu, …: every tile on its own."""
+    index, h = low + (tl.program_id(0) // H).to(tl.int64), tl.program_id(0) % H
+    n = sequence_of(index, cu_ptr, members, C, GRID, PACKED)
+    first, end, base, tiles, slot, step = span(n, position_ptr, cu_ptr, T, members, C, GRID, PACKED)
+    i = (index - slot) // step
+    if i >= tiles:
+        return
+    own = index - low
+    r = tl.arange(0, BC)
+    at_k = tl.arange(0, BK)
+    causal = r[:, None] >= r[None, :]
+    strict = r[:, None] > r[None, :]
+    t = base + i * C
+    here = (r >= first - t) & (r < tl.minimum(C, end - t))
+    at_row, row = t * H + h, r * H
+    k = load_rows(k_ptr, at_row, row, here, at_k, K)
+    d_n_end = tl.zeros([BC], tl.float32)  # ∂n[C]_t = ∂n[C]·U_t U_tᵀ
+    d_G_end = tl.zeros([BC], tl.float32)  # ∂G[C]_t = ∂G[C]·U_t U_tᵀ
+    d_R_U = tl.zeros([BC, BC], tl.float32)
+    d_reach_end = tl.zeros([], tl.float32)  # ∂ω[C] = Σ_KV d_W_at · S[0]
+    d_beta_end = tl.zeros([], tl.float32)  # ∂β[C] = Σ_KV d_W_at · W[0]
+    d_m_end = tl.zeros([], tl.float32)  # ∂m[C] = Σ_KV d_W_momentum_at · S[0]
+    for b in tl.range(tl.cdiv(V, BV), disable_licm=True):
+        at_v = b * BV + tl.arange(0, BV)
+        d_W_momentum_at = load_tile(d_W_momentum_at_ptr, own * H + h, at_k, at_v, K, V)
+        W_momentum = load_tile(W_momentum_at_ptr, index * H + h, at_k, at_v, K, V)
+        d_W_momentum_at_W_momentum = d_W_momentum_at.to(tl.float32) * W_momentum.to(tl.float32)
+        k = load_rows(k_ptr, at_row, row, here, at_k, K)
+        d_m_end += tl.sum(d_W_momentum_at_W_momentum)
+        U = load_tile(U_ptr, index * H + h, r, at_v, C, V)
+        d_n_end_U = -dot(k, d_W_momentum_at, DOT)  # ∂n[C]·U_t = −k_t d_W_momentum_at
+        d_W_at = load_tile(d_W_at_ptr, own * H + h, at_k, at_v, K, V)
+        d_n_end += tl.sum(d_n_end_U * U.to(tl.float32), 1)
+        d_reach_end += tl.sum(d_W_at.to(tl.float32) * W_momentum.to(tl.float32))
+        d_G_end_U = -dot(k, d_W_at, DOT)  # ∂G[C]·U_t = −k_t d_W_at
+        d_R = load_tile(d_R_ptr, own * H + h, r, at_v, C, V)
+        d_G_end += tl.sum(d_G_end_U * U.to(tl.float32), 1)
+        d_R_U += dot_nt(d_R, U, DOT)
+        d_v = -d_R.to(tl.float32)
+        W = load_tile(W_at_ptr, index * H + h, at_k, at_v, K, V)
+        store_rows(d_v_ptr, at_row, row, here, at_v, V, d_v)
+        d_beta_end += tl.sum(d_W_at.to(tl.float32) * W.to(tl.float32))
+    eta = load_numbers(eta_ptr, at_row, row, here)
+    log_alpha = load_numbers(log_alpha_ptr, at_row, row, here)
+    log_mu = load_numbers(log_mu_ptr, at_row, row, here)
+    store_number(d_beta_end_ptr, own * H + h, d_beta_end)
+    store_number(d_m_end_ptr, own * H + h, d_m_end)
+
+    # decays, and the weights of surprises
+    decay_mu = tl.maximum(-60.0, log_mu)  # log μ_t = max(−60, log_mu_t)
+    exp_decay_mu_before = exp(segment_sums(decay_mu, strict))  # exp·log μ·before_tj = exp(Σ_{j<l≤t} log μ_l)
+    D_mu = tl.where(causal, exp_decay_mu_before, 0.0)  # Λ[μ]_tj = [j ≤ t] exp·log μ·before_tj
+    d_D_end_D_mu = d_G_end * eta  # ∂Λ[C]·Λ[μ]_t = ∂G[C]_t η_t
+    store_row(d_D_end_D_mu_ptr, own * H + h, r, C, d_D_end_D_mu)
+    decay_alpha = tl.maximum(-60.0, log_alpha)  # log α_t = max(−60, log_alpha_t)
+    valid = tl.where(here, 1.0, 0.0)
+    D_end = valid * exp(sum_after(decay_alpha, r, DOT))  # Λ[C]_t = valid_t exp(Σ_{l>t} log α_l)
+    m = exp(tl.cumsum(decay_mu, 0))  # m_t = exp(Σ_{l≤t} log μ_l)
+    d_decay_alpha = sum_before(D_end * (d_reach_end * m + tl.sum(d_D_end_D_mu[None, :] * D_mu, 1)), r, DOT)
+    store_row(d_decay_alpha_ptr, own * H + h, r, C, d_decay_alpha)
+    store_number(d_reach_end_ptr, own * H + h, d_reach_end)
+    exp_decay_alpha_before = exp(segment_sums(decay_alpha, strict))  # exp·log α·before_tj = exp(Σ_{j<l≤t} log α_l)
+    D_alpha_decayed = tl.where(strict, exp_decay_alpha_before, 0.0)  # Λ[α, decayed]_tj = [j < t] exp·log α·before_tj
+    valid_D_alpha_decayed = valid[None, :] * D_alpha_decayed  # valid·Λ[α, decayed]_tj = Λ[α, decayed]_tj valid_j
+    valid_D_alpha_decayed_D_mu = exact_dot(valid_D_alpha_decayed, D_mu, DOT)
+    k = load_rows(k_ptr, at_row, row, here, at_k, K)
+    D_end_D_mu = load_row(D_end_D_mu_ptr, own * H + h, r, C)
+    d_L = -tl.where(strict, d_R_U, 0.0)  # ∂L_tj = −[j < t] ∂R_t U_jᵀ
+    kk = dot_nt(k, k, DOT)  # c_tj = k_t k_jᵀ
+    d_G_decayed_ahead = d_L * kk  # ∂G[decayed, ahead]_tj = ∂L_tj c_tj
+    exp_decay_mu_before_2 = exp(segment_sums(decay_mu, strict))  # exp·log μ·before_tj = exp(Σ_{j<l≤t} log μ_l)
+    d_D_mu_decayed = eta[None, :] * d_G_decayed_ahead  # ∂Λ[μ, decayed]_tj = ∂G[decayed, ahead]_tj η_j
+    d_decay_mu_from_decay_mu = segment_gradient(tl.where(strict, d_D_mu_decayed, 0.0) * exp_decay_mu_before_2, strict, DOT)
+    D_mu_decayed = tl.where(strict, exp_decay_mu_before_2, 0.0)  # Λ[μ, decayed]_tj = [j < t] exp·log μ·before_tj
+    decay_mu_behind = sum_after(decay_mu, r, DOT)  # log μ·behind_t = Σ_{l>t} log μ_l
+    d_eta_from_G = load_row(d_eta_from_G_ptr, own * H + h, r, C)
+    x26 = (
+        (d_n_end * exp(decay_mu_behind) + d_G_end * D_end_D_mu)
+        + tl.sum(d_G_decayed_ahead * (valid_D_alpha_decayed_D_mu + D_mu_decayed), 0)
+    )  # fmt: skip
+    G_decayed_ahead = eta[None, :] * (valid_D_alpha_decayed_D_mu + D_mu_decayed)
+    d_kk = d_L * G_decayed_ahead  # ∂c_tj = ∂L_tj G[decayed, ahead]_tj
+    store_tile(d_kk_ptr, own * H + h, r, r, C, C, d_kk)
+    store_row(d_decay_mu_from_decay_mu_ptr, own * H + h, r, C, d_decay_mu_from_decay_mu)
+    n_end = eta * exp(decay_mu_behind)  # n[C]_t = η_t exp(log μ·behind_t)
+    d_decay_mu = sum_before(d_n_end * n_end, r, DOT)  # ∂log μ_t = Σ_{l<t} ∂n[C]_l n[C]_l
+    store_row(d_decay_mu_ptr, own * H + h, r, C, d_decay_mu)
+    d_eta = d_eta_from_G + x26
+    store_numbers(d_eta_ptr, at_row, row, here, d_eta)
+
+
+@triton.jit(do_not_specialize=JUST_NUMBERS)
 def post2(
     G_end_ptr, U_ptr, W_at_ptr, W_momentum_at_ptr, d_D_end_D_mu_ptr, d_R_ptr, d_W_at_ptr, d_W_momentum_at_ptr,
     d_beta_end_ptr, d_decay_alpha_ptr, d_decay_mu_ptr, d_decay_mu_from_decay_mu_ptr, d_k_from_q_k_ptr, d_kk_ptr,
@@ -497,43 +730,40 @@ def post2(
     t = base + i * C
     here = (r >= first - t) & (r < tl.minimum(C, end - t))
     at_row, row = t * H + h, r * H
-    log_mu = load_numbers(log_mu_ptr, at_row, row, here)
-    d_R = load_tile(d_R_ptr, own * H + h, r, at_v, C, V)
-    eta = load_numbers(eta_ptr, at_row, row, here)
-    U = load_tile(U_ptr, index * H + h, r, at_v, C, V)
-    k = load_rows(k_ptr, at_row, row, here, at_k, K)
-    d_L = -tl.where(strict, dot_nt(d_R, U, DOT), 0.0)  # ∂L_tj = −[j < t] ∂R_t U_jᵀ
-    G_end = load_row(G_end_ptr, index * H + h, r, C)
-    d_W_at = load_tile(d_W_at_ptr, own * H + h, at_k, at_v, K, V)
-    d_W_momentum_at = load_tile(d_W_momentum_at_ptr, own * H + h, at_k, at_v, K, V)
     d_kk = load_tile(d_kk_ptr, own * H + h, r, r, C, C)
-    kk = dot_nt(k, k, DOT)  # c_tj = k_t k_jᵀ
-    d_G_decayed_ahead = d_L * kk  # ∂G[decayed, ahead]_tj = ∂L_tj c_tj
+    k = load_rows(k_ptr, at_row, row, here, at_k, K)
+    U = load_tile(U_ptr, index * H + h, r, at_v, C, V)
+    d_W_momentum_at = load_tile(d_W_momentum_at_ptr, own * H + h, at_k, at_v, K, V)
     log_alpha = load_numbers(log_alpha_ptr, at_row, row, here)
+    d_W_at = load_tile(d_W_at_ptr, own * H + h, at_k, at_v, K, V)
+    log_mu = load_numbers(log_mu_ptr, at_row, row, here)
+    eta = load_numbers(eta_ptr, at_row, row, here)
+    G_end = load_row(G_end_ptr, index * H + h, r, C)
 
     # decays, and the weights of surprises
     decay_mu = tl.maximum(-60.0, log_mu)  # log μ_t = max(−60, log_mu_t)
     decay_mu_behind = sum_after(decay_mu, r, DOT)  # log μ·behind_t = Σ_{l>t} log μ_l
     n_end = eta * exp(decay_mu_behind)  # n[C]_t = η_t exp(log μ·behind_t)
-    W_momentum = load_tile(W_momentum_at_ptr, index * H + h, at_k, at_v, K, V)
+    W = load_tile(W_at_ptr, index * H + h, at_k, at_v, K, V)
+    d_R = load_tile(d_R_ptr, own * H + h, r, at_v, C, V)
     d_k_from_kk_and_more = (
         dot_tn(d_kk, k, DOT)
         - n_end[:, None] * dot_nt(U, d_W_momentum_at, DOT)
         - G_end[:, None] * dot_nt(U, d_W_at, DOT)
     )  # fmt: skip
-    d_R = load_tile(d_R_ptr, own * H + h, r, at_v, C, V)
-    W = load_tile(W_at_ptr, index * H + h, at_k, at_v, K, V)
-    k_W_momentum = dot(k, W_momentum, DOT)  # k·S[0]_t = k_t S[0]
     reach_decayed_ahead = load_row(reach_decayed_ahead_ptr, index * H + h, r, C)
-    d_reach_decayed_ahead = tl.sum(d_R.to(tl.float32) * k_W_momentum, 1)  # ∂ω[decayed, ahead]_t = ∂R_t k·S[0]_tᵀ
     decay_alpha = tl.maximum(-60.0, log_alpha)  # log α_t = max(−60, log_alpha_t)
     beta = exp(tl.cumsum(decay_alpha, 0))  # β_t = exp(Σ_{l≤t} log α_l)
-    k_W = dot(k, W, DOT)  # k·W[0]_t = k_t W[0]
-    d_beta_from_seen_beta_behind = tl.cumsum(tl.sum(d_R.to(tl.float32) * k_W, 1) * beta, 0, reverse=True)
-    d_k_from_kk = dot(d_kk, k, DOT)
-    d_R_W_momentum = dot_nt(d_R, W_momentum, DOT)
+    W_momentum = load_tile(W_momentum_at_ptr, index * H + h, at_k, at_v, K, V)
     d_R_W = dot_nt(d_R, W, DOT)
-    d_k_late = reach_decayed_ahead[:, None] * d_R_W_momentum + beta[:, None] * d_R_W + d_k_from_kk + d_k_from_kk_and_more
+    k = load_rows(k_ptr, at_row, row, here, at_k, K)
+    d_R_W_momentum = dot_nt(d_R, W_momentum, DOT)
+    d_k_late = reach_decayed_ahead[:, None] * d_R_W_momentum + beta[:, None] * d_R_W + dot(d_kk, k, DOT) + d_k_from_kk_and_more
+    d_beta_from_seen_beta_behind = tl.cumsum(tl.sum(k.to(tl.float32) * d_R_W, 1) * beta, 0, reverse=True)
+    d_reach_decayed_ahead = tl.sum(k.to(tl.float32) * d_R_W_momentum, 1)  # ∂ω[decayed, ahead]_t = k_t (∂R_t S[0]ᵀ)ᵀ
+    d_L = -tl.where(strict, dot_nt(d_R, U, DOT), 0.0)  # ∂L_tj = −[j < t] ∂R_t U_jᵀ
+    kk = dot_nt(k, k, DOT)  # c_tj = k_t k_jᵀ
+    d_G_decayed_ahead = d_L * kk  # ∂G[decayed, ahead]_tj = ∂L_tj c_tj
     d_D_mu_decayed = (eta[None, :] * d_G_decayed_ahead).to(DOT)  # ∂Λ[μ, decayed]_tj = ∂G[decayed, ahead]_tj η_j
     valid = tl.where(here, 1.0, 0.0)
     d_D_end_D_mu = load_row(d_D_end_D_mu_ptr, own * H + h, r, C)
@@ -543,17 +773,17 @@ def post2(
     d_reach_end = load_number(d_reach_end_ptr, own * H + h)
     d_D_alpha_decayed = valid[None, :] * (d_reach_decayed_ahead[:, None] * m[None, :] + dot_nt(d_D_mu_decayed, D_mu, DOT))
     exp_decay_alpha_before = exp(segment_sums(decay_alpha, strict))  # exp·log α·before_tj = exp(Σ_{j<l≤t} log α_l)
-    x41 = segment_gradient(tl.where(strict, d_D_alpha_decayed, 0.0) * exp_decay_alpha_before, strict, DOT)
+    x39 = segment_gradient(tl.where(strict, d_D_alpha_decayed, 0.0) * exp_decay_alpha_before, strict, DOT)
     D_alpha_decayed = tl.where(strict, exp_decay_alpha_before, 0.0)  # Λ[α, decayed]_tj = [j < t] exp·log α·before_tj
     D_end = valid * exp(sum_after(decay_alpha, r, DOT))  # Λ[C]_t = valid_t exp(Σ_{l>t} log α_l)
     d_k_from_q_k = load_tile(d_k_from_q_k_ptr, own * H + h, r, at_k, C, K)
     d_decay_alpha = load_row(d_decay_alpha_ptr, own * H + h, r, C)
     d_beta_end = load_number(d_beta_end_ptr, own * H + h)
-    x54 = (
+    x51 = (
         valid[:, None] * eta[None, :] * dot_tn(D_alpha_decayed, d_G_decayed_ahead, DOT)
         + d_D_end_D_mu[None, :] * D_end[:, None]
     )  # fmt: skip
-    x55 = segment_gradient(tl.where(causal, x54, 0.0) * exp_decay_mu_before, strict, DOT)
+    x52 = segment_gradient(tl.where(causal, x51, 0.0) * exp_decay_mu_before, strict, DOT)
     valid_D_alpha_decayed = valid[None, :] * D_alpha_decayed  # valid·Λ[α, decayed]_tj = Λ[α, decayed]_tj valid_j
     m_d_reach_decayed_ahead_and_more = (
         m * (d_reach_decayed_ahead + (d_reach_end * D_end + tl.sum(d_reach_decayed_ahead[:, None] * valid_D_alpha_decayed, 0)))
@@ -568,13 +798,127 @@ def post2(
     beta_end = exp(tl.sum(decay_alpha, 0))  # β[C] = exp(Σ_l log α_l)
     d_log_alpha_late = (
         d_beta_end * beta_end * (1 - tl.where(log_alpha + 60 < 0, 1.0, 0.0))
-        + (1 - tl.where(log_alpha + 60 < 0, 1.0, 0.0)) * (d_decay_alpha + x41 + d_beta_from_seen_beta_behind)
+        + (1 - tl.where(log_alpha + 60 < 0, 1.0, 0.0)) * (d_decay_alpha + x39 + d_beta_from_seen_beta_behind)
     )  # fmt: skip
-    x59 = tl.cumsum(m_d_reach_decayed_ahead_and_more, 0, reverse=True)
+    x56 = tl.cumsum(m_d_reach_decayed_ahead_and_more, 0, reverse=True)
     m_end = exp(tl.sum(decay_mu, 0))  # m[C] = exp(Σ_l log μ_l)
     d_log_mu_late = (
         d_m_end * m_end * (1 - tl.where(log_mu + 60 < 0, 1.0, 0.0))
-        + (1 - tl.where(log_mu + 60 < 0, 1.0, 0.0)) * (d_decay_mu + d_decay_mu_from_decay_mu + x55 + x59)
+        + (1 - tl.where(log_mu + 60 < 0, 1.0, 0.0)) * (d_decay_mu + d_decay_mu_from_decay_mu + x52 + x56)
+    )  # fmt: skip
+    d_log_alpha = d_log_alpha_early + d_log_alpha_late
+    store_numbers(d_log_alpha_ptr, at_row, row, here, d_log_alpha)
+    d_log_mu = d_log_mu_early + d_log_mu_late
+    store_numbers(d_log_mu_ptr, at_row, row, here, d_log_mu)
+
+
+@triton.jit(do_not_specialize=JUST_NUMBERS)
+def post2_wide(
+    G_end_ptr, U_ptr, W_at_ptr, W_momentum_at_ptr, d_D_end_D_mu_ptr, d_R_ptr, d_W_at_ptr, d_W_momentum_at_ptr,
+    d_beta_end_ptr, d_decay_alpha_ptr, d_decay_mu_ptr, d_decay_mu_from_decay_mu_ptr, d_k_from_q_k_ptr, d_kk_ptr,
+    d_log_alpha_early_ptr, d_log_mu_early_ptr, d_m_end_ptr, d_reach_end_ptr, eta_ptr, k_ptr, log_alpha_ptr, log_mu_ptr,
+    reach_decayed_ahead_ptr, d_k_ptr, d_log_alpha_ptr, d_log_mu_ptr, position_ptr, cu_ptr, T, members, low, high,
+    H: tl.constexpr, K: tl.constexpr, V: tl.constexpr, C: tl.constexpr, BK: tl.constexpr, BV: tl.constexpr, BC: tl.constexpr,
+    DOT: tl.constexpr, GRID: tl.constexpr, PACKED: tl.constexpr, SAVE: tl.constexpr,
+):  # fmt: skip
+    """d_k, d_log_alpha, d_log_mu: every tile on its own."""
+    index, h = low + (tl.program_id(0) // H).to(tl.int64), tl.program_id(0) % H
+    n = sequence_of(index, cu_ptr, members, C, GRID, PACKED)
+    first, end, base, tiles, slot, step = span(n, position_ptr, cu_ptr, T, members, C, GRID, PACKED)
+    i = (index - slot) // step
+    if i >= tiles:
+        return
+    own = index - low
+    r = tl.arange(0, BC)
+    at_k = tl.arange(0, BK)
+    causal = r[:, None] >= r[None, :]
+    strict = r[:, None] > r[None, :]
+    t = base + i * C
+    here = (r >= first - t) & (r < tl.minimum(C, end - t))
+    at_row, row = t * H + h, r * H
+    d_R_W_momentum = tl.zeros([BC, BK], tl.float32)
+    d_R_W = tl.zeros([BC, BK], tl.float32)
+    U_d_W_momentum_at = tl.zeros([BC, BK], tl.float32)
+    U_d_W_at = tl.zeros([BC, BK], tl.float32)
+    d_R_U = tl.zeros([BC, BC], tl.float32)
+    for b in tl.range(tl.cdiv(V, BV), disable_licm=True):
+        at_v = b * BV + tl.arange(0, BV)
+        W_momentum = load_tile(W_momentum_at_ptr, index * H + h, at_k, at_v, K, V)
+        d_R = load_tile(d_R_ptr, own * H + h, r, at_v, C, V)
+        W = load_tile(W_at_ptr, index * H + h, at_k, at_v, K, V)
+        d_R_W_momentum += dot_nt(d_R, W_momentum, DOT)
+        d_R_W += dot_nt(d_R, W, DOT)
+        d_W_momentum_at = load_tile(d_W_momentum_at_ptr, own * H + h, at_k, at_v, K, V)
+        U = load_tile(U_ptr, index * H + h, r, at_v, C, V)
+        d_W_at = load_tile(d_W_at_ptr, own * H + h, at_k, at_v, K, V)
+        U_d_W_momentum_at += dot_nt(U, d_W_momentum_at, DOT)
+        U_d_W_at += dot_nt(U, d_W_at, DOT)
+        d_R_U += dot_nt(d_R, U, DOT)
+    log_alpha = load_numbers(log_alpha_ptr, at_row, row, here)
+    G_end = load_row(G_end_ptr, index * H + h, r, C)
+    log_mu = load_numbers(log_mu_ptr, at_row, row, here)
+    eta = load_numbers(eta_ptr, at_row, row, here)
+    reach_decayed_ahead = load_row(reach_decayed_ahead_ptr, index * H + h, r, C)
+
+    # decays, and the weights of surprises
+    decay_mu = tl.maximum(-60.0, log_mu)  # log μ_t = max(−60, log_mu_t)
+    decay_mu_behind = sum_after(decay_mu, r, DOT)  # log μ·behind_t = Σ_{l>t} log μ_l
+    n_end = eta * exp(decay_mu_behind)  # n[C]_t = η_t exp(log μ·behind_t)
+    d_k_from_kk_and_more_summed_2 = -n_end[:, None] * U_d_W_momentum_at - G_end[:, None] * U_d_W_at
+    decay_alpha = tl.maximum(-60.0, log_alpha)  # log α_t = max(−60, log_alpha_t)
+    k = load_rows(k_ptr, at_row, row, here, at_k, K)
+    beta = exp(tl.cumsum(decay_alpha, 0))  # β_t = exp(Σ_{l≤t} log α_l)
+    d_beta_from_seen_beta_behind = tl.cumsum(tl.sum(k.to(tl.float32) * d_R_W, 1) * beta, 0, reverse=True)
+    d_k_from_kk_and_more_summed = reach_decayed_ahead[:, None] * d_R_W_momentum + beta[:, None] * d_R_W
+    d_reach_decayed_ahead = tl.sum(k.to(tl.float32) * d_R_W_momentum, 1)  # ∂ω[decayed, ahead]_t = k_t (∂R_t S[0]ᵀ)ᵀ
+    d_k_from_q_k = load_tile(d_k_from_q_k_ptr, own * H + h, r, at_k, C, K)
+    d_kk = load_tile(d_kk_ptr, own * H + h, r, r, C, C)
+    d_k_early_and_more = (
+        d_k_from_q_k.to(tl.float32)
+        + (d_k_from_kk_and_more_summed + dot(d_kk, k, DOT) + d_k_from_kk_and_more_summed_2 + dot_tn(d_kk, k, DOT))
+    )  # fmt: skip
+    d_L = -tl.where(strict, d_R_U, 0.0)  # ∂L_tj = −[j < t] ∂R_t U_jᵀ
+    kk = dot_nt(k, k, DOT)  # c_tj = k_t k_jᵀ
+    d_G_decayed_ahead = d_L * kk  # ∂G[decayed, ahead]_tj = ∂L_tj c_tj
+    d_D_mu_decayed = (eta[None, :] * d_G_decayed_ahead).to(DOT)  # ∂Λ[μ, decayed]_tj = ∂G[decayed, ahead]_tj η_j
+    valid = tl.where(here, 1.0, 0.0)
+    d_D_end_D_mu = load_row(d_D_end_D_mu_ptr, own * H + h, r, C)
+    m = exp(tl.cumsum(decay_mu, 0))  # m_t = exp(Σ_{l≤t} log μ_l)
+    exp_decay_mu_before = exp(segment_sums(decay_mu, strict))  # exp·log μ·before_tj = exp(Σ_{j<l≤t} log μ_l)
+    D_mu = tl.where(causal, exp_decay_mu_before, 0.0)  # Λ[μ]_tj = [j ≤ t] exp·log μ·before_tj
+    d_reach_end = load_number(d_reach_end_ptr, own * H + h)
+    d_D_alpha_decayed = valid[None, :] * (d_reach_decayed_ahead[:, None] * m[None, :] + dot_nt(d_D_mu_decayed, D_mu, DOT))
+    exp_decay_alpha_before = exp(segment_sums(decay_alpha, strict))  # exp·log α·before_tj = exp(Σ_{j<l≤t} log α_l)
+    x36 = segment_gradient(tl.where(strict, d_D_alpha_decayed, 0.0) * exp_decay_alpha_before, strict, DOT)
+    D_alpha_decayed = tl.where(strict, exp_decay_alpha_before, 0.0)  # Λ[α, decayed]_tj = [j < t] exp·log α·before_tj
+    d_decay_alpha = load_row(d_decay_alpha_ptr, own * H + h, r, C)
+    d_beta_end = load_number(d_beta_end_ptr, own * H + h)
+    D_end = valid * exp(sum_after(decay_alpha, r, DOT))  # Λ[C]_t = valid_t exp(Σ_{l>t} log α_l)
+    x48 = (
+        valid[:, None] * eta[None, :] * dot_tn(D_alpha_decayed, d_G_decayed_ahead, DOT)
+        + d_D_end_D_mu[None, :] * D_end[:, None]
+    )  # fmt: skip
+    x49 = segment_gradient(tl.where(causal, x48, 0.0) * exp_decay_mu_before, strict, DOT)
+    valid_D_alpha_decayed = valid[None, :] * D_alpha_decayed  # valid·Λ[α, decayed]_tj = Λ[α, decayed]_tj valid_j
+    d_decay_mu = load_row(d_decay_mu_ptr, own * H + h, r, C)
+    d_m_end = load_number(d_m_end_ptr, own * H + h)
+    d_log_alpha_early = load_row(d_log_alpha_early_ptr, own * H + h, r, C)
+    d_decay_mu_from_decay_mu = load_row(d_decay_mu_from_decay_mu_ptr, own * H + h, r, C)
+    m_d_reach_decayed_ahead_and_more = (
+        m * (d_reach_decayed_ahead + (d_reach_end * D_end + tl.sum(d_reach_decayed_ahead[:, None] * valid_D_alpha_decayed, 0)))
+    )  # fmt: skip
+    d_log_mu_early = load_row(d_log_mu_early_ptr, own * H + h, r, C)
+    store_rows(d_k_ptr, at_row, row, here, at_k, K, d_k_early_and_more)
+    beta_end = exp(tl.sum(decay_alpha, 0))  # β[C] = exp(Σ_l log α_l)
+    d_log_alpha_late = (
+        d_beta_end * beta_end * (1 - tl.where(log_alpha + 60 < 0, 1.0, 0.0))
+        + (1 - tl.where(log_alpha + 60 < 0, 1.0, 0.0)) * (d_decay_alpha + x36 + d_beta_from_seen_beta_behind)
+    )  # fmt: skip
+    x53 = tl.cumsum(m_d_reach_decayed_ahead_and_more, 0, reverse=True)
+    m_end = exp(tl.sum(decay_mu, 0))  # m[C] = exp(Σ_l log μ_l)
+    d_log_mu_late = (
+        d_m_end * m_end * (1 - tl.where(log_mu + 60 < 0, 1.0, 0.0))
+        + (1 - tl.where(log_mu + 60 < 0, 1.0, 0.0)) * (d_decay_mu + d_decay_mu_from_decay_mu + x49 + x53)
     )  # fmt: skip
     d_log_alpha = d_log_alpha_early + d_log_alpha_late
     store_numbers(d_log_alpha_ptr, at_row, row, here, d_log_alpha)
@@ -600,18 +944,18 @@ launch_main = Launch(
     },
 )  # fmt: skip
 launch_read = Launch(
-    TABLE, read, "read", walks=False, widths="KV",
+    TABLE, read, "read", walks=False, widths="KV", split="V",
     makes={"o": Buffer("rows", "V")},
 )  # fmt: skip
 launch_pre = Launch(
-    TABLE, pre, "pre", walks=False, widths="KV",
+    TABLE, pre, "pre", walks=False, widths="KV", blocked="V", wide=pre_wide,
     makes={
         "d_W_from_q_W": Buffer("slots", "KV", narrow=True), "P_d_o": Buffer("slots", "CV", narrow=True),
         "D_end_D_mu": Buffer("slots", "C"),
     },
 )  # fmt: skip
 launch_pre2 = Launch(
-    TABLE, pre2, "pre2", walks=False, widths="KV",
+    TABLE, pre2, "pre2", walks=False, widths="KV", blocked="V", wide=pre2_wide,
     makes={
         "d_W_momentum_from_q_W_momentum": Buffer("slots", "KV", narrow=True), "d_eta_from_G": Buffer("slots", "C"),
         "d_k_from_q_k": Buffer("slots", "CK", narrow=True), "d_log_alpha_early": Buffer("slots", "C"),
@@ -627,7 +971,7 @@ launch_seq = Launch(
     },
 )  # fmt: skip
 launch_post = Launch(
-    TABLE, post, "post", walks=False, widths="KV",
+    TABLE, post, "post", walks=False, widths="KV", blocked="V", wide=post_wide,
     makes={
         "d_eta": Buffer("rows", "", like="eta"), "d_v": Buffer("rows", "V"), "d_kk": Buffer("slots", "CC", narrow=True),
         "d_D_end_D_mu": Buffer("slots", "C"), "d_reach_end": Buffer("slots", ""), "d_decay_alpha": Buffer("slots", "C"),
@@ -636,7 +980,7 @@ launch_post = Launch(
     },
 )  # fmt: skip
 launch_post2 = Launch(
-    TABLE, post2, "post2", walks=False, widths="KV",
+    TABLE, post2, "post2", walks=False, widths="KV", blocked="V", wide=post2_wide,
     makes={
         "d_k": Buffer("rows", "K"), "d_log_alpha": Buffer("rows", "", like="log_alpha"),
         "d_log_mu": Buffer("rows", "", like="log_mu"),

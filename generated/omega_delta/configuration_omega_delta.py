@@ -8,7 +8,7 @@ from .runtime_configuration import MemoryConfig
 
 
 class OmegaDeltaConfig(MemoryConfig):
-    """Every field has a default: that of the spec. The code of the package has the digest 1f4e83cbc48e."""
+    """Every field has a default: that of the spec. The code of the package has the digest 67f23f32cb64."""
 
     model_type = "miras_omega_delta"
 

@@ -40,15 +40,15 @@ from .runtime_operator import Differentiable, Operator
 # Axes: B batch, T tokens, H heads, K key width, V value width.
 TILE = 64  # tokens that are computed at once
 OPTIONS: dict[str, tuple[Row, ...]] = {
-    "prep": (Row(64, warps=4, registers=168), Row(ANY, warps=8)),
+    "prep": (Row(64, warps=4, registers=168), Row(128, warps=4, registers=168), Row(ANY, warps=8)),
     "main": (Row(64, warps=4, stages=2), Row(ANY, warps=8)),
-    "read": (Row(64, warps=4, registers=168), Row(ANY, warps=8)),
-    "pre": (Row(64, warps=4), Row(ANY, warps=8)),
+    "read": (Row(64, warps=4, registers=168), Row(128, warps=4, part=128), Row(ANY, warps=8)),
+    "pre": (Row(64, warps=4), Row(128, warps=4, stages=2), Row(ANY, warps=8)),
     "seq": (Row(64, warps=4, stages=2), Row(ANY, warps=8)),
-    "post": (Row(64, warps=4), Row(ANY, warps=8)),
-    "post2": (Row(64, warps=4), Row(ANY, warps=8)),
+    "post": (Row(64, warps=4), Row(128, warps=4, stages=2), Row(ANY, warps=8)),
+    "post2": (Row(64, warps=4), Row(128, warps=8, stages=2), Row(ANY, warps=8)),
 }  # by kernel, for widths up to that of the row
-TABLE = LaunchTable("preconditioned_gdn", "15de17ea1226", tile=TILE, block=64, least=16, options=OPTIONS)
+TABLE = LaunchTable("preconditioned_gdn", "15de17ea1226", tile=TILE, least=16, options=OPTIONS)
 
 
 @triton.jit(do_not_specialize=JUST_NUMBERS)
@@ -180,7 +180,7 @@ def read(
         return
     r = tl.arange(0, BC)
     at_k = tl.arange(0, BK)
-    at_v = tl.arange(0, BV)
+    at_v = tl.program_id(1) * BV + tl.arange(0, BV)
     t = base + i * C
     here = (r >= first - t) & (r < tl.minimum(C, end - t))
     at_row, row = t * H + h, r * H
@@ -223,8 +223,8 @@ def pre(
     at_row, row = t * H + h, r * H
     log_alpha_d = load_numbers(log_alpha_d_ptr, at_row, row, here)
     log_alpha = load_numbers(log_alpha_ptr, at_row, row, here)
-    eta = load_numbers(eta_ptr, at_row, row, here)
     preconditioner = load_row(preconditioner_at_ptr, index * H + h, at_k, K)
+    eta = load_numbers(eta_ptr, at_row, row, here)
 
     # decays, and the weights of surprises
     decay_alpha = tl.maximum(-60.0, log_alpha)  # log α_t = max(−60, log_alpha_t)
@@ -232,12 +232,13 @@ def pre(
     D_alpha_decayed = tl.where(strict, exp_decay_alpha_before, 0.0)  # Λ[α, decayed]_tj = [j < t] exp·log α·before_tj
     G_decayed = eta[None, :] * D_alpha_decayed  # G[decayed]_tj = Λ[α, decayed]_tj η_j
     decay_alpha_d = tl.maximum(-60.0, log_alpha_d)  # log α_d_t = max(−60, log_alpha_d_t)
-    beta_d = exp(tl.cumsum(decay_alpha_d, 0))  # β_d_t = exp(Σ_{l≤t} log α_d_l)
     D_alpha_d_eta_d_k_squared = load_tile(D_alpha_d_eta_d_k_squared_ptr, index * H + h, r, at_k, C, K)
-    k = load_rows(k_ptr, at_row, row, here, at_k, K)
+    beta_d = exp(tl.cumsum(decay_alpha_d, 0))  # β_d_t = exp(Σ_{l≤t} log α_d_l)
 
     # the surprises of all tokens
     D = beta_d[:, None] * preconditioner[None, :] + D_alpha_d_eta_d_k_squared.to(tl.float32)
+    store_tile(D_ptr, own * H + h, r, at_k, C, K, D)
+    k = load_rows(k_ptr, at_row, row, here, at_k, K)
     gain = exp(-0.4054651081081644 * (tl.log(D + 1e-06) + 0.2) / (tl.abs(tl.log(D + 1e-06) + 0.2) + 1))
     written_key = gain * k.to(tl.float32)  # k̃_t = m_t · k_t
     kk = dot_nt(k, written_key, DOT)  # c_tj = k_t k̃_jᵀ
@@ -258,30 +259,148 @@ def pre(
     d_q_written_key = (d_P * G).to(DOT)  # ∂q·k̃_tj = ∂P_tj G_tj
     k = load_rows(k_ptr, at_row, row, here, at_k, K)
     d_written_key_from_q_written_key = dot_tn(d_q_written_key, q, DOT)  # ∂k̃(q·k̃_t) = Σ_l ∂q·k̃_lt q_l
-    x37 = (
+    x38 = (
         d_written_key_from_q_written_key
         * k.to(tl.float32)
         * gain
         * (0.4054651081081644 * (tl.log(D + 1e-06) + 0.2) * sign(tl.log(D + 1e-06) + 0.2) / (square(tl.abs(tl.log(D + 1e-06) + 0.2) + 1) * (D + 1e-06)) - 0.4054651081081644 / ((tl.abs(tl.log(D + 1e-06) + 0.2) + 1) * (D + 1e-06)))  # noqa: E501
     )  # fmt: skip
-    x38 = tl.cumsum(tl.sum(preconditioner[None, :] * x37, 1) * beta_d, 0, reverse=True)
-    store_tile(D_ptr, own * H + h, r, at_k, C, K, D)
+    x39 = tl.cumsum(tl.sum(preconditioner[None, :] * x38, 1) * beta_d, 0, reverse=True)
     store_tile(gain_ptr, own * H + h, r, at_k, C, K, gain)
-    d_o = load_rows(d_o_ptr, at_row, row, here, at_v, V)
     beta = exp(tl.cumsum(decay_alpha, 0))  # β_t = exp(Σ_{l≤t} log α_l)
-    d_W_from_q_W = dot_tn(q, beta[:, None] * d_o.to(tl.float32), DOT)  # ∂W[0](q·W[0]) = Σ_l q_lᵀ ⊗ (β_l d_o_l)
+    d_o = load_rows(d_o_ptr, at_row, row, here, at_v, V)
     W = load_tile(W_at_ptr, index * H + h, at_k, at_v, K, V)
+    d_o_W = dot_nt(d_o, W, DOT)
+    d_q = beta[:, None] * d_o_W + dot(d_q_written_key, written_key, DOT)
+    d_beta_from_o_beta_behind = tl.cumsum(tl.sum(q.to(tl.float32) * d_o_W, 1) * beta, 0, reverse=True)
+    d_W_from_q_W = dot_tn(q, beta[:, None] * d_o.to(tl.float32), DOT)  # ∂W[0](q·W[0]) = Σ_l q_lᵀ ⊗ (β_l d_o_l)
     store_tile(d_W_from_q_W_ptr, own * H + h, at_k, at_v, K, V, d_W_from_q_W)
-    d_q = beta[:, None] * dot_nt(d_o, W, DOT) + dot(d_q_written_key, written_key, DOT)
-    d_beta_from_o_beta = tl.sum(d_o.to(tl.float32) * dot(q, W, DOT), 1) * beta
     P_d_o = dot_tn(P, d_o, DOT)  # P·d_o_t = Σ_l P_lt d_o_l
     store_tile(P_d_o_ptr, own * H + h, r, at_v, C, V, P_d_o)
     store_tile(d_written_key_from_q_written_key_ptr, own * H + h, r, at_k, C, K, d_written_key_from_q_written_key)
     store_rows(d_q_ptr, at_row, row, here, at_k, K, d_q)
-    d_log_alpha_early = (1 - tl.where(log_alpha + 60 < 0, 1.0, 0.0)) * (x33 + tl.cumsum(d_beta_from_o_beta, 0, reverse=True))
-    d_log_alpha_d_early = x38 * (1 - tl.where(log_alpha_d + 60 < 0, 1.0, 0.0))
+    d_log_alpha_early = (1 - tl.where(log_alpha + 60 < 0, 1.0, 0.0)) * (x33 + d_beta_from_o_beta_behind)
+    d_log_alpha_d_early = x39 * (1 - tl.where(log_alpha_d + 60 < 0, 1.0, 0.0))
     store_row(d_log_alpha_d_early_ptr, own * H + h, r, C, d_log_alpha_d_early)
     store_row(d_log_alpha_early_ptr, own * H + h, r, C, d_log_alpha_early)
+    store_row(d_eta_from_G_ptr, own * H + h, r, C, d_eta_from_G)
+
+
+@triton.jit(do_not_specialize=JUST_NUMBERS)
+def pre_wide(
+    D_alpha_d_eta_d_k_squared_ptr, U_ptr, W_at_ptr, d_o_ptr, eta_ptr, k_ptr, log_alpha_ptr, log_alpha_d_ptr,
+    preconditioner_at_ptr, q_ptr, d_W_from_q_W_ptr, D_ptr, gain_ptr, Inv_ptr, P_d_o_ptr,
+    d_written_key_from_q_written_key_ptr, d_eta_from_G_ptr, d_log_alpha_early_ptr, d_log_alpha_d_early_ptr, d_q_ptr,
+    position_ptr, cu_ptr, T, members, low, high,
+    H: tl.constexpr, K: tl.constexpr, V: tl.constexpr, C: tl.constexpr, BK: tl.constexpr, BV: tl.constexpr, BC: tl.constexpr,
+    DOT: tl.constexpr, GRID: tl.constexpr, PACKED: tl.constexpr, SAVE: tl.constexpr,
+):  # fmt: skip
+    """d_W_from_q_W, D, gain, Inv, P_d_o, d_written_key_from_q_written_key, d_eta_from_G, …: every tile on its own."""
+    index, h = low + (tl.program_id(0) // H).to(tl.int64), tl.program_id(0) % H
+    n = sequence_of(index, cu_ptr, members, C, GRID, PACKED)
+    first, end, base, tiles, slot, step = span(n, position_ptr, cu_ptr, T, members, C, GRID, PACKED)
+    i = (index - slot) // step
+    if i >= tiles:
+        return
+    own = index - low
+    r = tl.arange(0, BC)
+    at_k = tl.arange(0, BK)
+    LEVELS: tl.constexpr = BC.bit_length() - 1
+    causal = r[:, None] >= r[None, :]
+    strict = r[:, None] > r[None, :]
+    t = base + i * C
+    here = (r >= first - t) & (r < tl.minimum(C, end - t))
+    at_row, row = t * H + h, r * H
+    log_alpha_d = load_numbers(log_alpha_d_ptr, at_row, row, here)
+    eta = load_numbers(eta_ptr, at_row, row, here)
+    log_alpha = load_numbers(log_alpha_ptr, at_row, row, here)
+
+    # decays, and the weights of surprises
+    decay_alpha = tl.maximum(-60.0, log_alpha)  # log α_t = max(−60, log_alpha_t)
+    preconditioner = load_row(preconditioner_at_ptr, index * H + h, at_k, K)
+    exp_decay_alpha_before = exp(segment_sums(decay_alpha, strict))  # exp·log α·before_tj = exp(Σ_{j<l≤t} log α_l)
+    D_alpha = tl.where(causal, exp_decay_alpha_before, 0.0)  # Λ[α]_tj = [j ≤ t] exp·log α·before_tj
+    D_alpha_decayed = tl.where(strict, exp_decay_alpha_before, 0.0)  # Λ[α, decayed]_tj = [j < t] exp·log α·before_tj
+    G = eta[None, :] * D_alpha  # G_tj = Λ[α]_tj η_j
+    G_decayed = eta[None, :] * D_alpha_decayed  # G[decayed]_tj = Λ[α, decayed]_tj η_j
+    decay_alpha_d = tl.maximum(-60.0, log_alpha_d)  # log α_d_t = max(−60, log_alpha_d_t)
+    D_alpha_d_eta_d_k_squared = load_tile(D_alpha_d_eta_d_k_squared_ptr, index * H + h, r, at_k, C, K)
+    beta_d = exp(tl.cumsum(decay_alpha_d, 0))  # β_d_t = exp(Σ_{l≤t} log α_d_l)
+
+    # the surprises of all tokens
+    D = beta_d[:, None] * preconditioner[None, :] + D_alpha_d_eta_d_k_squared.to(tl.float32)
+    store_tile(D_ptr, own * H + h, r, at_k, C, K, D)
+    gain = exp(-0.4054651081081644 * (tl.log(D + 1e-06) + 0.2) / (tl.abs(tl.log(D + 1e-06) + 0.2) + 1))
+    k = load_rows(k_ptr, at_row, row, here, at_k, K)
+    store_tile(gain_ptr, own * H + h, r, at_k, C, K, gain)
+    written_key = gain * k.to(tl.float32)  # k̃_t = m_t · k_t
+    kk = dot_nt(k, written_key, DOT)  # c_tj = k_t k̃_jᵀ
+    q = load_rows(q_ptr, at_row, row, here, at_k, K)
+    L = G_decayed * kk  # L_tj = G[decayed]_tj c_tj
+    q_written_key = dot_nt(q, written_key, DOT)  # q·k̃_tj = q_t k̃_jᵀ
+    P = (G * q_written_key).to(DOT)  # P_tj = G_tj q·k̃_tj
+    Inv = inverse(L, r, LEVELS, DOT)  # (I + L)⁻¹
+    store_tile(Inv_ptr, own * H + h, r, r, C, C, Inv)
+    beta = exp(tl.cumsum(decay_alpha, 0))  # β_t = exp(Σ_{l≤t} log α_l)
+    d_o_U = tl.zeros([BC, BC], tl.float32)
+    d_o_W = tl.zeros([BC, BK], tl.float32)
+    for b in tl.range(tl.cdiv(V, BV), disable_licm=True):
+        at_v = b * BV + tl.arange(0, BV)
+        U = load_tile(U_ptr, index * H + h, r, at_v, C, V)
+        d_o = load_rows(d_o_ptr, at_row, row, here, at_v, V)
+        W = load_tile(W_at_ptr, index * H + h, at_k, at_v, K, V)
+        d_o_U += dot_nt(d_o, U, DOT)
+        q = load_rows(q_ptr, at_row, row, here, at_k, K)
+        d_o_W += dot_nt(d_o, W, DOT)
+        d_W_from_q_W = dot_tn(q, beta[:, None] * d_o.to(tl.float32), DOT)  # ∂W[0](q·W[0]) = Σ_l q_lᵀ ⊗ (β_l d_o_l)
+        store_tile(d_W_from_q_W_ptr, own * H + h, at_k, at_v, K, V, d_W_from_q_W)
+        P_d_o = dot_tn(P, d_o, DOT)  # P·d_o_t = Σ_l P_lt d_o_l
+        store_tile(P_d_o_ptr, own * H + h, r, at_v, C, V, P_d_o)
+    preconditioner = load_row(preconditioner_at_ptr, index * H + h, at_k, K)
+    log_alpha_d = load_numbers(log_alpha_d_ptr, at_row, row, here)
+    d_P = -d_o_U  # ∂P_tj = −d_o_t U_jᵀ
+    decay_alpha_d = tl.maximum(-60.0, log_alpha_d)  # log α_d_t = max(−60, log_alpha_d_t)
+    beta_d = exp(tl.cumsum(decay_alpha_d, 0))  # β_d_t = exp(Σ_{l≤t} log α_d_l)
+    log_alpha = load_numbers(log_alpha_ptr, at_row, row, here)
+    q = load_rows(q_ptr, at_row, row, here, at_k, K)
+    D_alpha_d_eta_d_k_squared = load_tile(D_alpha_d_eta_d_k_squared_ptr, index * H + h, r, at_k, C, K)
+    k = load_rows(k_ptr, at_row, row, here, at_k, K)
+
+    # the surprises of all tokens
+    D = beta_d[:, None] * preconditioner[None, :] + D_alpha_d_eta_d_k_squared.to(tl.float32)
+    eta = load_numbers(eta_ptr, at_row, row, here)
+    gain = exp(-0.4054651081081644 * (tl.log(D + 1e-06) + 0.2) / (tl.abs(tl.log(D + 1e-06) + 0.2) + 1))
+    written_key = gain * k.to(tl.float32)  # k̃_t = m_t · k_t
+    q_written_key = dot_nt(q, written_key, DOT)  # q·k̃_tj = q_t k̃_jᵀ
+    d_G = d_P * q_written_key  # ∂G_tj = ∂P_tj q·k̃_tj
+
+    # decays, and the weights of surprises
+    decay_alpha = tl.maximum(-60.0, log_alpha)  # log α_t = max(−60, log_alpha_t)
+    beta = exp(tl.cumsum(decay_alpha, 0))  # β_t = exp(Σ_{l≤t} log α_l)
+    d_beta_from_o_beta_behind = tl.cumsum(tl.sum(q.to(tl.float32) * d_o_W, 1) * beta, 0, reverse=True)
+    exp_decay_alpha_before = exp(segment_sums(decay_alpha, strict))  # exp·log α·before_tj = exp(Σ_{j<l≤t} log α_l)
+    x24 = segment_gradient(tl.where(causal, eta[None, :] * d_G, 0.0) * exp_decay_alpha_before, strict, DOT)
+    d_log_alpha_early = (1 - tl.where(log_alpha + 60 < 0, 1.0, 0.0)) * (x24 + d_beta_from_o_beta_behind)
+    store_row(d_log_alpha_early_ptr, own * H + h, r, C, d_log_alpha_early)
+    D_alpha = tl.where(causal, exp_decay_alpha_before, 0.0)  # Λ[α]_tj = [j ≤ t] exp·log α·before_tj
+    d_eta_from_G = tl.sum(d_G * D_alpha, 0)  # ∂η(G_t) = Σ_l ∂G_lt Λ[α]_lt
+    G = eta[None, :] * D_alpha  # G_tj = Λ[α]_tj η_j
+    d_q_written_key = (d_P * G).to(DOT)  # ∂q·k̃_tj = ∂P_tj G_tj
+    q = load_rows(q_ptr, at_row, row, here, at_k, K)
+    d_q = beta[:, None] * d_o_W + dot(d_q_written_key, written_key, DOT)
+    k = load_rows(k_ptr, at_row, row, here, at_k, K)
+    d_written_key_from_q_written_key = dot_tn(d_q_written_key, q, DOT)  # ∂k̃(q·k̃_t) = Σ_l ∂q·k̃_lt q_l
+    x28 = (
+        d_written_key_from_q_written_key
+        * k.to(tl.float32)
+        * gain
+        * (0.4054651081081644 * (tl.log(D + 1e-06) + 0.2) * sign(tl.log(D + 1e-06) + 0.2) / (square(tl.abs(tl.log(D + 1e-06) + 0.2) + 1) * (D + 1e-06)) - 0.4054651081081644 / ((tl.abs(tl.log(D + 1e-06) + 0.2) + 1) * (D + 1e-06)))  # noqa: E501
+    )  # fmt: skip
+    x29 = tl.cumsum(tl.sum(preconditioner[None, :] * x28, 1) * beta_d, 0, reverse=True)
+    store_tile(d_written_key_from_q_written_key_ptr, own * H + h, r, at_k, C, K, d_written_key_from_q_written_key)
+    store_rows(d_q_ptr, at_row, row, here, at_k, K, d_q)
+    d_log_alpha_d_early = x29 * (1 - tl.where(log_alpha_d + 60 < 0, 1.0, 0.0))
+    store_row(d_log_alpha_d_early_ptr, own * H + h, r, C, d_log_alpha_d_early)
     store_row(d_eta_from_G_ptr, own * H + h, r, C, d_eta_from_G)
 
 
@@ -432,6 +551,81 @@ def post(
 
 
 @triton.jit(do_not_specialize=JUST_NUMBERS)
+def post_wide(
+    U_ptr, W_at_ptr, d_R_ptr, d_W_at_ptr, d_eta_from_G_ptr, d_preconditioner_at_ptr, eta_ptr, eta_d_ptr, k_ptr,
+    log_alpha_ptr, log_alpha_d_ptr, written_key_ptr, d_eta_ptr, d_v_ptr, d_kk_ptr, d_decay_alpha_ptr, d_beta_end_ptr, s2_ptr,
+    d_decay_alpha_d_ptr, position_ptr, cu_ptr, T, members, low, high,
+    H: tl.constexpr, K: tl.constexpr, V: tl.constexpr, C: tl.constexpr, BK: tl.constexpr, BV: tl.constexpr, BC: tl.constexpr,
+    DOT: tl.constexpr, GRID: tl.constexpr, PACKED: tl.constexpr, SAVE: tl.constexpr,
+):  # fmt: skip
+    """d_eta, d_v, d_kk, d_decay_alpha, d_beta_end, s2, d_decay_alpha_d: every tile on its own."""
+    index, h = low + (tl.program_id(0) // H).to(tl.int64), tl.program_id(0) % H
+    n = sequence_of(index, cu_ptr, members, C, GRID, PACKED)
+    first, end, base, tiles, slot, step = span(n, position_ptr, cu_ptr, T, members, C, GRID, PACKED)
+    i = (index - slot) // step
+    if i >= tiles:
+        return
+    own = index - low
+    r = tl.arange(0, BC)
+    at_k = tl.arange(0, BK)
+    strict = r[:, None] > r[None, :]
+    t = base + i * C
+    here = (r >= first - t) & (r < tl.minimum(C, end - t))
+    at_row, row = t * H + h, r * H
+    log_alpha_d = load_numbers(log_alpha_d_ptr, at_row, row, here)
+    eta_d = load_numbers(eta_d_ptr, at_row, row, here)
+    d_preconditioner_at = load_row(d_preconditioner_at_ptr, own * H + h, at_k, K)
+    k = load_rows(k_ptr, at_row, row, here, at_k, K)
+    written_key = load_tile(written_key_ptr, index * H + h, r, at_k, C, K)
+    x4 = d_preconditioner_at[None, :] * (eta_d[:, None] * square(k.to(tl.float32)))
+    decay_alpha_d = tl.maximum(-60.0, log_alpha_d)  # log α_d_t = max(−60, log_alpha_d_t)
+    exp_decay_alpha_d_behind = exp(sum_after(decay_alpha_d, r, DOT))  # exp·log α_d·behind_t = exp(Σ_{l>t} log α_d_l)
+    d_decay_alpha_d = sum_before(tl.sum(x4, 1) * exp_decay_alpha_d_behind, r, DOT)
+    store_row(d_decay_alpha_d_ptr, own * H + h, r, C, d_decay_alpha_d)
+    d_G_end = tl.zeros([BC], tl.float32)  # ∂G[C]_t = ∂G[C]·U_t U_tᵀ
+    d_R_U = tl.zeros([BC, BC], tl.float32)
+    d_beta_end = tl.zeros([], tl.float32)  # ∂β[C] = Σ_KV d_W_at · W[0]
+    for b in tl.range(tl.cdiv(V, BV), disable_licm=True):
+        at_v = b * BV + tl.arange(0, BV)
+        d_W_at = load_tile(d_W_at_ptr, own * H + h, at_k, at_v, K, V)
+        written_key = load_tile(written_key_ptr, index * H + h, r, at_k, C, K)
+        U = load_tile(U_ptr, index * H + h, r, at_v, C, V)
+        d_G_end_U = -dot(written_key, d_W_at, DOT)  # ∂G[C]·U_t = −k̃_t d_W_at
+        d_R = load_tile(d_R_ptr, own * H + h, r, at_v, C, V)
+        d_G_end += tl.sum(d_G_end_U * U.to(tl.float32), 1)
+        W = load_tile(W_at_ptr, index * H + h, at_k, at_v, K, V)
+        d_R_U += dot_nt(d_R, U, DOT)
+        d_beta_end += tl.sum(d_W_at.to(tl.float32) * W.to(tl.float32))
+        d_v = -d_R.to(tl.float32)
+        store_rows(d_v_ptr, at_row, row, here, at_v, V, d_v)
+    log_alpha = load_numbers(log_alpha_ptr, at_row, row, here)
+    eta = load_numbers(eta_ptr, at_row, row, here)
+    store_number(d_beta_end_ptr, own * H + h, d_beta_end)
+    d_L = -tl.where(strict, d_R_U, 0.0)  # ∂L_tj = −[j < t] ∂R_t U_jᵀ
+    k = load_rows(k_ptr, at_row, row, here, at_k, K)
+    written_key = load_tile(written_key_ptr, index * H + h, r, at_k, C, K)
+    d_eta_from_G = load_row(d_eta_from_G_ptr, own * H + h, r, C)
+    kk = dot_nt(k, written_key, DOT)  # c_tj = k_t k̃_jᵀ
+    d_G_decayed = d_L * kk  # ∂G[decayed]_tj = ∂L_tj c_tj
+
+    # decays, and the weights of surprises
+    decay_alpha = tl.maximum(-60.0, log_alpha)  # log α_t = max(−60, log_alpha_t)
+    exp_decay_alpha_before = exp(segment_sums(decay_alpha, strict))  # exp·log α·before_tj = exp(Σ_{j<l≤t} log α_l)
+    s2 = segment_gradient(tl.where(strict, eta[None, :] * d_G_decayed, 0.0) * exp_decay_alpha_before, strict, DOT)
+    store_row(s2_ptr, own * H + h, r, C, s2)
+    D_alpha_decayed = tl.where(strict, exp_decay_alpha_before, 0.0)  # Λ[α, decayed]_tj = [j < t] exp·log α·before_tj
+    decay_alpha_behind = sum_after(decay_alpha, r, DOT)  # log α·behind_t = Σ_{l>t} log α_l
+    d_eta_early_and_more = d_eta_from_G + (d_G_end * exp(decay_alpha_behind) + tl.sum(d_G_decayed * D_alpha_decayed, 0))
+    G_decayed = eta[None, :] * D_alpha_decayed  # G[decayed]_tj = Λ[α, decayed]_tj η_j
+    d_kk = d_L * G_decayed  # ∂c_tj = ∂L_tj G[decayed]_tj
+    store_tile(d_kk_ptr, own * H + h, r, r, C, C, d_kk)
+    G_end = eta * exp(decay_alpha_behind)  # G[C]_t = η_t exp(log α·behind_t)
+    d_decay_alpha = sum_before(d_G_end * G_end, r, DOT)  # ∂log α_t = Σ_{l<t} ∂G[C]_l G[C]_l
+    store_row(d_decay_alpha_ptr, own * H + h, r, C, d_decay_alpha)
+    store_numbers(d_eta_ptr, at_row, row, here, d_eta_early_and_more)
+
+
+@triton.jit(do_not_specialize=JUST_NUMBERS)
 def post2(
     G_end_ptr, U_ptr, W_at_ptr, d_D_ptr, d_R_ptr, d_W_at_ptr, d_beta_end_ptr, d_decay_alpha_ptr, d_decay_alpha_d_ptr,
     d_kk_ptr, d_log_alpha_d_early_ptr, d_log_alpha_early_ptr, d_preconditioner_at_ptr, d_written_key_from_q_written_key_ptr,
@@ -485,39 +679,45 @@ def post2(
     d_decay_alpha_d = load_row(d_decay_alpha_d_ptr, own * H + h, r, C)
     D = beta_d[:, None] * preconditioner[None, :] + D_alpha_d_eta_d_k_squared  # D_t = β_d_t D[0] + Λ[α_d]·η_d·k·squared_t
     d_log_alpha_d_early = load_row(d_log_alpha_d_early_ptr, own * H + h, r, C)
-    x46 = (
+    x45 = (
         d_written_key_from_kk_and_more
         * k.to(tl.float32)
         * gain.to(tl.float32)
         * (0.4054651081081644 * (tl.log(D + 1e-06) + 0.2) * sign(tl.log(D + 1e-06) + 0.2) / (square(tl.abs(tl.log(D + 1e-06) + 0.2) + 1) * (D + 1e-06)) - 0.4054651081081644 / ((tl.abs(tl.log(D + 1e-06) + 0.2) + 1) * (D + 1e-06)))  # noqa: E501
     )  # fmt: skip
-    x47 = tl.cumsum(tl.sum(preconditioner[None, :] * x46, 1) * beta_d, 0, reverse=True)
-    log_alpha = load_numbers(log_alpha_ptr, at_row, row, here)
+    x46 = tl.cumsum(tl.sum(preconditioner[None, :] * x45, 1) * beta_d, 0, reverse=True)
     written_key = gain.to(tl.float32) * k.to(tl.float32)  # k̃_t = m_t · k_t
     W = load_tile(W_at_ptr, index * H + h, at_k, at_v, K, V)
-    k = load_rows(k_ptr, at_row, row, here, at_k, K)
+    d_R = load_tile(d_R_ptr, own * H + h, r, at_v, C, V)
+    log_alpha = load_numbers(log_alpha_ptr, at_row, row, here)
     d_k_from_kk = dot(d_kk, written_key, DOT)
-    x48 = d_preconditioner_at * preconditioner
-    d_exp_decay_alpha_d_sum = tl.sum(x48, 0)
+    x47 = d_preconditioner_at * preconditioner
+    d_exp_decay_alpha_d_sum = tl.sum(x47, 0)
     exp_decay_alpha_d_sum_2 = exp(tl.sum(decay_alpha_d, 0))  # exp·log α_d·sum = exp(Σ_l log α_d_l)
     d_log_alpha_d_late = (
         d_exp_decay_alpha_d_sum * exp_decay_alpha_d_sum_2 * (1 - tl.where(log_alpha_d + 60 < 0, 1.0, 0.0))
-        + (1 - tl.where(log_alpha_d + 60 < 0, 1.0, 0.0)) * (d_decay_alpha_d + d_decay_alpha_d_from_decay_alpha_d + x47)
+        + (1 - tl.where(log_alpha_d + 60 < 0, 1.0, 0.0)) * (d_decay_alpha_d + d_decay_alpha_d_from_decay_alpha_d + x46)
     )  # fmt: skip
     d_log_alpha_d = d_log_alpha_d_early + d_log_alpha_d_late
     store_numbers(d_log_alpha_d_ptr, at_row, row, here, d_log_alpha_d)
-    decay_alpha = tl.maximum(-60.0, log_alpha)  # log α_t = max(−60, log_alpha_t)
-    beta = exp(tl.cumsum(decay_alpha, 0))  # β_t = exp(Σ_{l≤t} log α_l)
-    d_R = load_tile(d_R_ptr, own * H + h, r, at_v, C, V)
-    k_W = dot(k, W, DOT)  # k·W[0]_t = k_t W[0]
-    d_beta_from_seen_beta_behind = tl.cumsum(tl.sum(d_R.to(tl.float32) * k_W, 1) * beta, 0, reverse=True)
-    gain = load_tile(gain_ptr, own * H + h, r, at_k, C, K)
-    d_written_key_from_q_written_key = load_tile(d_written_key_from_q_written_key_ptr, own * H + h, r, at_k, C, K)
     d_decay_alpha = load_row(d_decay_alpha_ptr, own * H + h, r, C)
     d_beta_end = load_number(d_beta_end_ptr, own * H + h)
-    s2 = load_row(s2_ptr, own * H + h, r, C)
     d_log_alpha_early = load_row(d_log_alpha_early_ptr, own * H + h, r, C)
+    s2 = load_row(s2_ptr, own * H + h, r, C)
+    k = load_rows(k_ptr, at_row, row, here, at_k, K)
+    gain = load_tile(gain_ptr, own * H + h, r, at_k, C, K)
+    d_written_key_from_q_written_key = load_tile(d_written_key_from_q_written_key_ptr, own * H + h, r, at_k, C, K)
     d_R_W = dot_nt(d_R, W, DOT)
+    decay_alpha = tl.maximum(-60.0, log_alpha)  # log α_t = max(−60, log_alpha_t)
+    beta = exp(tl.cumsum(decay_alpha, 0))  # β_t = exp(Σ_{l≤t} log α_l)
+    beta_end = exp(tl.sum(decay_alpha, 0))  # β[C] = exp(Σ_l log α_l)
+    d_beta_from_seen_beta_behind = tl.cumsum(tl.sum(k.to(tl.float32) * d_R_W, 1) * beta, 0, reverse=True)
+    d_log_alpha_late = (
+        d_beta_end * beta_end * (1 - tl.where(log_alpha + 60 < 0, 1.0, 0.0))
+        + (1 - tl.where(log_alpha + 60 < 0, 1.0, 0.0)) * (d_decay_alpha + s2 + d_beta_from_seen_beta_behind)
+    )  # fmt: skip
+    d_log_alpha = d_log_alpha_early + d_log_alpha_late
+    store_numbers(d_log_alpha_ptr, at_row, row, here, d_log_alpha)
     d_k_late = (
         2 * eta_d[:, None] * d_eta_d_k_squared * k.to(tl.float32)
         + beta[:, None] * d_R_W
@@ -527,14 +727,125 @@ def post2(
     d_eta_d = tl.sum(d_eta_d_k_squared * square(k.to(tl.float32)), 1)
     d_k = d_written_key_from_q_written_key.to(tl.float32) * gain.to(tl.float32) + d_k_late
     store_rows(d_k_ptr, at_row, row, here, at_k, K, d_k)
+    store_numbers(d_eta_d_ptr, at_row, row, here, d_eta_d)
+
+
+@triton.jit(do_not_specialize=JUST_NUMBERS)
+def post2_wide(
+    G_end_ptr, U_ptr, W_at_ptr, d_D_ptr, d_R_ptr, d_W_at_ptr, d_beta_end_ptr, d_decay_alpha_ptr, d_decay_alpha_d_ptr,
+    d_kk_ptr, d_log_alpha_d_early_ptr, d_log_alpha_early_ptr, d_preconditioner_at_ptr, d_written_key_from_q_written_key_ptr,
+    eta_d_ptr, gain_ptr, k_ptr, log_alpha_ptr, log_alpha_d_ptr, preconditioner_at_ptr, s2_ptr, d_eta_d_ptr, d_k_ptr,
+    d_log_alpha_ptr, d_log_alpha_d_ptr, position_ptr, cu_ptr, T, members, low, high,
+    H: tl.constexpr, K: tl.constexpr, V: tl.constexpr, C: tl.constexpr, BK: tl.constexpr, BV: tl.constexpr, BC: tl.constexpr,
+    DOT: tl.constexpr, GRID: tl.constexpr, PACKED: tl.constexpr, SAVE: tl.constexpr,
+):  # fmt: skip
+    """d_eta_d, d_k, d_log_alpha, d_log_alpha_d: every tile on its own."""
+    index, h = low + (tl.program_id(0) // H).to(tl.int64), tl.program_id(0) % H
+    n = sequence_of(index, cu_ptr, members, C, GRID, PACKED)
+    first, end, base, tiles, slot, step = span(n, position_ptr, cu_ptr, T, members, C, GRID, PACKED)
+    i = (index - slot) // step
+    if i >= tiles:
+        return
+    own = index - low
+    r = tl.arange(0, BC)
+    at_k = tl.arange(0, BK)
+    causal = r[:, None] >= r[None, :]
+    strict = r[:, None] > r[None, :]
+    t = base + i * C
+    here = (r >= first - t) & (r < tl.minimum(C, end - t))
+    at_row, row = t * H + h, r * H
+    log_alpha_d = load_numbers(log_alpha_d_ptr, at_row, row, here)
+    d_preconditioner_at = load_row(d_preconditioner_at_ptr, own * H + h, at_k, K)
+
+    # decays, and the weights of surprises
+    decay_alpha_d = tl.maximum(-60.0, log_alpha_d)  # log α_d_t = max(−60, log_alpha_d_t)
+    exp_decay_alpha_d_behind = exp(sum_after(decay_alpha_d, r, DOT))  # exp·log α_d·behind_t = exp(Σ_{l>t} log α_d_l)
+    exp_decay_alpha_d_before = exp(segment_sums(decay_alpha_d, strict))  # exp·log α_d·before_tj = exp(Σ_{j<l≤t} log α_d_l)
+    d_D = load_tile(d_D_ptr, own * H + h, r, at_k, C, K)
+    D_alpha_d = tl.where(causal, exp_decay_alpha_d_before, 0.0)  # Λ[α_d]_tj = [j ≤ t] exp·log α_d·before_tj
+    k = load_rows(k_ptr, at_row, row, here, at_k, K)
+    d_eta_d_k_squared = d_preconditioner_at[None, :] * exp_decay_alpha_d_behind[:, None] + dot_tn(D_alpha_d, d_D, DOT)
+    d_eta_d = tl.sum(d_eta_d_k_squared * square(k.to(tl.float32)), 1)
+    store_numbers(d_eta_d_ptr, at_row, row, here, d_eta_d)
+    d_R_W = tl.zeros([BC, BK], tl.float32)
+    U_d_W_at = tl.zeros([BC, BK], tl.float32)
+    for b in tl.range(tl.cdiv(V, BV), disable_licm=True):
+        at_v = b * BV + tl.arange(0, BV)
+        W = load_tile(W_at_ptr, index * H + h, at_k, at_v, K, V)
+        d_R = load_tile(d_R_ptr, own * H + h, r, at_v, C, V)
+        d_R_W += dot_nt(d_R, W, DOT)
+        d_W_at = load_tile(d_W_at_ptr, own * H + h, at_k, at_v, K, V)
+        U = load_tile(U_ptr, index * H + h, r, at_v, C, V)
+        U_d_W_at += dot_nt(U, d_W_at, DOT)
+    log_alpha_d = load_numbers(log_alpha_d_ptr, at_row, row, here)
+    eta_d = load_numbers(eta_d_ptr, at_row, row, here)
+    decay_alpha_d = tl.maximum(-60.0, log_alpha_d)  # log α_d_t = max(−60, log_alpha_d_t)
+    d_preconditioner_at = load_row(d_preconditioner_at_ptr, own * H + h, at_k, K)
+    d_D = load_tile(d_D_ptr, own * H + h, r, at_k, C, K)
+    k = load_rows(k_ptr, at_row, row, here, at_k, K)
+    exp_decay_alpha_d_before = exp(segment_sums(decay_alpha_d, strict))  # exp·log α_d·before_tj = exp(Σ_{j<l≤t} log α_d_l)
+    G_end = load_row(G_end_ptr, index * H + h, r, C)
+    eta_d_k_squared = eta_d[:, None] * square(k.to(tl.float32))
+    d_decay_alpha_d_from_decay_alpha_d = (
+        segment_gradient(tl.where(causal, dot_nt(d_D, eta_d_k_squared, DOT), 0.0) * exp_decay_alpha_d_before, strict, DOT)
+    )  # fmt: skip
+    preconditioner = load_row(preconditioner_at_ptr, index * H + h, at_k, K)
+
+    # decays, and the weights of surprises
+    D_alpha_d = tl.where(causal, exp_decay_alpha_d_before, 0.0)  # Λ[α_d]_tj = [j ≤ t] exp·log α_d·before_tj
+    D_alpha_d_eta_d_k_squared = dot(D_alpha_d, eta_d_k_squared, DOT)  # Λ[α_d]·η_d·k·squared_t = Σ_j Λ[α_d]_tj (η_d_j k_j²)
+    exp_decay_alpha_d_behind = exp(sum_after(decay_alpha_d, r, DOT))  # exp·log α_d·behind_t = exp(Σ_{l>t} log α_d_l)
+    d_eta_d_k_squared = d_preconditioner_at[None, :] * exp_decay_alpha_d_behind[:, None] + dot_tn(D_alpha_d, d_D, DOT)
+    k = load_rows(k_ptr, at_row, row, here, at_k, K)
+    d_kk = load_tile(d_kk_ptr, own * H + h, r, r, C, C)
+    log_alpha = load_numbers(log_alpha_ptr, at_row, row, here)
+    d_written_key_from_kk_and_more = dot_tn(d_kk, k, DOT) - G_end[:, None] * U_d_W_at
+    beta_d = exp(tl.cumsum(decay_alpha_d, 0))  # β_d_t = exp(Σ_{l≤t} log α_d_l)
+    gain = load_tile(gain_ptr, own * H + h, r, at_k, C, K)
+    D = beta_d[:, None] * preconditioner[None, :] + D_alpha_d_eta_d_k_squared  # D_t = β_d_t D[0] + Λ[α_d]·η_d·k·squared_t
+    x41 = (
+        d_written_key_from_kk_and_more
+        * k.to(tl.float32)
+        * gain.to(tl.float32)
+        * (0.4054651081081644 * (tl.log(D + 1e-06) + 0.2) * sign(tl.log(D + 1e-06) + 0.2) / (square(tl.abs(tl.log(D + 1e-06) + 0.2) + 1) * (D + 1e-06)) - 0.4054651081081644 / ((tl.abs(tl.log(D + 1e-06) + 0.2) + 1) * (D + 1e-06)))  # noqa: E501
+    )  # fmt: skip
+    x42 = tl.cumsum(tl.sum(preconditioner[None, :] * x41, 1) * beta_d, 0, reverse=True)
+    written_key = gain.to(tl.float32) * k.to(tl.float32)  # k̃_t = m_t · k_t
+    d_k_from_kk = dot(d_kk, written_key, DOT)
+    decay_alpha = tl.maximum(-60.0, log_alpha)  # log α_t = max(−60, log_alpha_t)
+    beta = exp(tl.cumsum(decay_alpha, 0))  # β_t = exp(Σ_{l≤t} log α_l)
+    d_decay_alpha_d = load_row(d_decay_alpha_d_ptr, own * H + h, r, C)
+    d_k_late = (
+        2 * eta_d[:, None] * d_eta_d_k_squared * k.to(tl.float32)
+        + beta[:, None] * d_R_W
+        + d_written_key_from_kk_and_more * gain.to(tl.float32)
+        + d_k_from_kk
+    )  # fmt: skip
+    d_written_key_from_q_written_key = load_tile(d_written_key_from_q_written_key_ptr, own * H + h, r, at_k, C, K)
+    d_beta_from_seen_beta_behind = tl.cumsum(tl.sum(k.to(tl.float32) * d_R_W, 1) * beta, 0, reverse=True)
+    d_k = d_written_key_from_q_written_key.to(tl.float32) * gain.to(tl.float32) + d_k_late
+    d_decay_alpha = load_row(d_decay_alpha_ptr, own * H + h, r, C)
+    d_beta_end = load_number(d_beta_end_ptr, own * H + h)
+    d_log_alpha_early = load_row(d_log_alpha_early_ptr, own * H + h, r, C)
+    s2 = load_row(s2_ptr, own * H + h, r, C)
+    store_rows(d_k_ptr, at_row, row, here, at_k, K, d_k)
+    d_log_alpha_d_early = load_row(d_log_alpha_d_early_ptr, own * H + h, r, C)
+    x43 = d_preconditioner_at * preconditioner
+    d_exp_decay_alpha_d_sum = tl.sum(x43, 0)
+    exp_decay_alpha_d_sum_2 = exp(tl.sum(decay_alpha_d, 0))  # exp·log α_d·sum = exp(Σ_l log α_d_l)
+    d_log_alpha_d_late = (
+        d_exp_decay_alpha_d_sum * exp_decay_alpha_d_sum_2 * (1 - tl.where(log_alpha_d + 60 < 0, 1.0, 0.0))
+        + (1 - tl.where(log_alpha_d + 60 < 0, 1.0, 0.0)) * (d_decay_alpha_d + d_decay_alpha_d_from_decay_alpha_d + x42)
+    )  # fmt: skip
     beta_end = exp(tl.sum(decay_alpha, 0))  # β[C] = exp(Σ_l log α_l)
     d_log_alpha_late = (
         d_beta_end * beta_end * (1 - tl.where(log_alpha + 60 < 0, 1.0, 0.0))
         + (1 - tl.where(log_alpha + 60 < 0, 1.0, 0.0)) * (d_decay_alpha + s2 + d_beta_from_seen_beta_behind)
     )  # fmt: skip
-    store_numbers(d_eta_d_ptr, at_row, row, here, d_eta_d)
     d_log_alpha = d_log_alpha_early + d_log_alpha_late
     store_numbers(d_log_alpha_ptr, at_row, row, here, d_log_alpha)
+    d_log_alpha_d = d_log_alpha_d_early + d_log_alpha_d_late
+    store_numbers(d_log_alpha_d_ptr, at_row, row, here, d_log_alpha_d)
 
 
 launch_prep = Launch(
@@ -555,11 +866,11 @@ launch_main = Launch(
     },
 )  # fmt: skip
 launch_read = Launch(
-    TABLE, read, "read", walks=False, widths="KV",
+    TABLE, read, "read", walks=False, widths="KV", split="V",
     makes={"o": Buffer("rows", "V")},
 )  # fmt: skip
 launch_pre = Launch(
-    TABLE, pre, "pre", walks=False, widths="KV",
+    TABLE, pre, "pre", walks=False, widths="KV", blocked="V", wide=pre_wide,
     makes={
         "d_W_from_q_W": Buffer("slots", "KV", narrow=True), "D": Buffer("slots", "CK", narrow=True),
         "gain": Buffer("slots", "CK", narrow=True), "Inv": Buffer("slots", "CC"), "P_d_o": Buffer("slots", "CV", narrow=True),
@@ -576,7 +887,7 @@ launch_seq = Launch(
     },
 )  # fmt: skip
 launch_post = Launch(
-    TABLE, post, "post", walks=False, widths="KV",
+    TABLE, post, "post", walks=False, widths="KV", blocked="V", wide=post_wide,
     makes={
         "d_eta": Buffer("rows", "", like="eta"), "d_v": Buffer("rows", "V"), "d_kk": Buffer("slots", "CC", narrow=True),
         "d_decay_alpha": Buffer("slots", "C"), "d_beta_end": Buffer("slots", ""), "s2": Buffer("slots", "C"),
@@ -584,7 +895,7 @@ launch_post = Launch(
     },
 )  # fmt: skip
 launch_post2 = Launch(
-    TABLE, post2, "post2", walks=False, widths="KV",
+    TABLE, post2, "post2", walks=False, widths="KV", blocked="V", wide=post2_wide,
     makes={
         "d_eta_d": Buffer("rows", "", like="eta_d"), "d_k": Buffer("rows", "K"),
         "d_log_alpha": Buffer("rows", "", like="log_alpha"), "d_log_alpha_d": Buffer("rows", "", like="log_alpha_d"),

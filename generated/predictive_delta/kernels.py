@@ -40,14 +40,14 @@ from .runtime_operator import Differentiable, Operator
 # Axes: B batch, T tokens, H heads, K key width, V value width.
 TILE = 64  # tokens that are computed at once
 OPTIONS: dict[str, tuple[Row, ...]] = {
-    "prep": (Row(64, warps=4, registers=168), Row(ANY, warps=8)),
-    "main": (Row(64, warps=4, stages=2), Row(ANY, warps=8)),
-    "read": (Row(64, warps=4, registers=168), Row(ANY, warps=8)),
-    "pre": (Row(64, warps=4), Row(ANY, warps=8)),
-    "seq": (Row(64, warps=4, stages=2), Row(ANY, warps=8)),
-    "post": (Row(64, warps=4), Row(ANY, warps=8)),
+    "prep": (Row(64, warps=4, registers=168), Row(128, warps=4, registers=168), Row(ANY, warps=8)),
+    "main": (Row(64, warps=4, stages=2), Row(128, warps=4, stages=2), Row(ANY, warps=8)),
+    "read": (Row(64, warps=4, registers=168), Row(128, warps=4, part=128), Row(ANY, warps=8)),
+    "pre": (Row(64, warps=4), Row(128, warps=4, stages=2), Row(ANY, warps=8)),
+    "seq": (Row(64, warps=4, stages=2), Row(128, warps=4), Row(ANY, warps=8)),
+    "post": (Row(64, warps=4), Row(128, warps=8, stages=2), Row(ANY, warps=8)),
 }  # by kernel, for widths up to that of the row
-TABLE = LaunchTable("predictive_delta", "440c7274cd1b", tile=TILE, block=64, least=16, options=OPTIONS)
+TABLE = LaunchTable("predictive_delta", "440c7274cd1b", tile=TILE, least=16, options=OPTIONS)
 
 
 @triton.jit(do_not_specialize=JUST_NUMBERS)
@@ -158,7 +158,7 @@ def read(
         return
     r = tl.arange(0, BC)
     at_k = tl.arange(0, BK)
-    at_v = tl.arange(0, BV)
+    at_v = tl.program_id(1) * BV + tl.arange(0, BV)
     t = base + i * C
     here = (r >= first - t) & (r < tl.minimum(C, end - t))
     at_row, row = t * H + h, r * H
@@ -219,17 +219,101 @@ def pre(
     d_t1_from_t1_before = sums_after(tl.where(strict, eta[None, :] * d_G_before, 0.0) * exp_decay_alpha_2_before_2, r, DOT)
     W = load_tile(W_at_ptr, index * H + h, at_k, at_v, K, V)
     beta_before = exp(sum_before(decay_alpha, r, DOT))  # β[before]_t = exp(Σ_{l<t} log α_l)
-    d_decay_alpha_before = tl.sum(d_o.to(tl.float32) * dot(q, W, DOT), 1) * beta_before
+    q = load_rows(q_ptr, at_row, row, here, at_k, K)
+    d_o_W = dot_nt(d_o, W, DOT)
+    d_decay_alpha_from_decay_alpha_before = sum_after(tl.sum(q.to(tl.float32) * d_o_W, 1) * beta_before, r, DOT)
     d_log_alpha_early = (
         (1 - tl.where(log_alpha + 60 < 0, 1.0, 0.0))
-        * (tl.sum(tl.where(strict, d_t1_from_t1_before, 0.0), 1) + sum_after(d_decay_alpha_before, r, DOT))
+        * (tl.sum(tl.where(strict, d_t1_from_t1_before, 0.0), 1) + d_decay_alpha_from_decay_alpha_before)
     )  # fmt: skip
     d_W_from_q_W = dot_tn(q, beta_before[:, None] * d_o.to(tl.float32), DOT)  # ∂W[0](q·W[0]) = Σ_l q_lᵀ ⊗ (β[before]_l d_o_l)
     store_tile(d_W_from_q_W_ptr, own * H + h, at_k, at_v, K, V, d_W_from_q_W)
-    d_q = beta_before[:, None] * dot_nt(d_o, W, DOT) + dot(d_q_k, k, DOT)
+    d_q = beta_before[:, None] * d_o_W + dot(d_q_k, k, DOT)
     d_k_from_q_k = dot_tn(d_q_k, q, DOT)  # ∂k(q·k_t) = Σ_l ∂q·k_lt q_l
     store_tile(d_k_from_q_k_ptr, own * H + h, r, at_k, C, K, d_k_from_q_k)
     store_rows(d_q_ptr, at_row, row, here, at_k, K, d_q)
+    store_row(d_log_alpha_early_ptr, own * H + h, r, C, d_log_alpha_early)
+    store_row(d_eta_from_G_before_ptr, own * H + h, r, C, d_eta_from_G_before)
+
+
+@triton.jit(do_not_specialize=JUST_NUMBERS)
+def pre_wide(
+    U_ptr, W_at_ptr, d_o_ptr, eta_ptr, k_ptr, log_alpha_ptr, q_ptr, d_W_from_q_W_ptr, P_d_o_ptr, d_eta_from_G_before_ptr,
+    d_k_from_q_k_ptr, d_log_alpha_early_ptr, d_q_ptr, position_ptr, cu_ptr, T, members, low, high,
+    H: tl.constexpr, K: tl.constexpr, V: tl.constexpr, C: tl.constexpr, BK: tl.constexpr, BV: tl.constexpr, BC: tl.constexpr,
+    DOT: tl.constexpr, GRID: tl.constexpr, PACKED: tl.constexpr, SAVE: tl.constexpr,
+):  # fmt: skip
+    """d_W_from_q_W, P_d_o, d_eta_from_G_before, d_k_from_q_k, d_log_alpha_early, d_q: every tile on its own."""
+    index, h = low + (tl.program_id(0) // H).to(tl.int64), tl.program_id(0) % H
+    n = sequence_of(index, cu_ptr, members, C, GRID, PACKED)
+    first, end, base, tiles, slot, step = span(n, position_ptr, cu_ptr, T, members, C, GRID, PACKED)
+    i = (index - slot) // step
+    if i >= tiles:
+        return
+    own = index - low
+    r = tl.arange(0, BC)
+    at_k = tl.arange(0, BK)
+    strict = r[:, None] > r[None, :]
+    t = base + i * C
+    here = (r >= first - t) & (r < tl.minimum(C, end - t))
+    at_row, row = t * H + h, r * H
+    eta = load_numbers(eta_ptr, at_row, row, here)
+    log_alpha = load_numbers(log_alpha_ptr, at_row, row, here)
+
+    # decays, and the weights of surprises
+    decay_alpha = tl.maximum(-60.0, log_alpha)  # log α_t = max(−60, log_alpha_t)
+    beta_before = exp(sum_before(decay_alpha, r, DOT))  # β[before]_t = exp(Σ_{l<t} log α_l)
+    decay_alpha_2 = tl.where(strict, decay_alpha[:, None], 0.0)  # log α_tj = [j < t] log α_t
+    exp_decay_alpha_2_before_2 = exp(sums_before(decay_alpha_2, r, DOT))  # exp·log α·before_tj = exp(Σ_{j<l<t} log α_l)
+    D_alpha_before = tl.where(strict, exp_decay_alpha_2_before_2, 0.0)  # Λ[α, before]_tj = [j < t] exp·log α·before_tj
+    G_before = eta[None, :] * D_alpha_before  # G[before]_tj = Λ[α, before]_tj η_j
+    k = load_rows(k_ptr, at_row, row, here, at_k, K)
+    q = load_rows(q_ptr, at_row, row, here, at_k, K)
+    q_k = dot_nt(q, k, DOT)  # q·k_tj = q_t k_jᵀ
+    P = (G_before * q_k).to(DOT)  # P_tj = G[before]_tj q·k_tj
+    d_o_U = tl.zeros([BC, BC], tl.float32)
+    d_o_W = tl.zeros([BC, BK], tl.float32)
+    for b in tl.range(tl.cdiv(V, BV), disable_licm=True):
+        at_v = b * BV + tl.arange(0, BV)
+        U = load_tile(U_ptr, index * H + h, r, at_v, C, V)
+        d_o = load_rows(d_o_ptr, at_row, row, here, at_v, V)
+        W = load_tile(W_at_ptr, index * H + h, at_k, at_v, K, V)
+        d_o_U += dot_nt(d_o, U, DOT)
+        q = load_rows(q_ptr, at_row, row, here, at_k, K)
+        d_o_W += dot_nt(d_o, W, DOT)
+        d_W_from_q_W = dot_tn(q, beta_before[:, None] * d_o.to(tl.float32), DOT)  # ∂W[0](q·W[0]) = Σ_l q_lᵀ ⊗ (β[before]_l d_o_l)
+        store_tile(d_W_from_q_W_ptr, own * H + h, at_k, at_v, K, V, d_W_from_q_W)
+        P_d_o = dot_tn(P, d_o, DOT)  # P·d_o_t = Σ_l P_lt d_o_l
+        store_tile(P_d_o_ptr, own * H + h, r, at_v, C, V, P_d_o)
+    eta = load_numbers(eta_ptr, at_row, row, here)
+    log_alpha = load_numbers(log_alpha_ptr, at_row, row, here)
+    d_P = -d_o_U  # ∂P_tj = −d_o_t U_jᵀ
+
+    # decays, and the weights of surprises
+    decay_alpha = tl.maximum(-60.0, log_alpha)  # log α_t = max(−60, log_alpha_t)
+    decay_alpha_2 = tl.where(strict, decay_alpha[:, None], 0.0)  # log α_tj = [j < t] log α_t
+    exp_decay_alpha_2_before_2 = exp(sums_before(decay_alpha_2, r, DOT))  # exp·log α·before_tj = exp(Σ_{j<l<t} log α_l)
+    D_alpha_before = tl.where(strict, exp_decay_alpha_2_before_2, 0.0)  # Λ[α, before]_tj = [j < t] exp·log α·before_tj
+    G_before = eta[None, :] * D_alpha_before  # G[before]_tj = Λ[α, before]_tj η_j
+    d_q_k = (d_P * G_before).to(DOT)  # ∂q·k_tj = ∂P_tj G[before]_tj
+    k = load_rows(k_ptr, at_row, row, here, at_k, K)
+    beta_before = exp(sum_before(decay_alpha, r, DOT))  # β[before]_t = exp(Σ_{l<t} log α_l)
+    d_q = beta_before[:, None] * d_o_W + dot(d_q_k, k, DOT)
+    q = load_rows(q_ptr, at_row, row, here, at_k, K)
+    store_rows(d_q_ptr, at_row, row, here, at_k, K, d_q)
+
+    # back through decays, and the weights of surprises
+    d_decay_alpha_from_decay_alpha_before = sum_after(tl.sum(q.to(tl.float32) * d_o_W, 1) * beta_before, r, DOT)
+    d_k_from_q_k = dot_tn(d_q_k, q, DOT)  # ∂k(q·k_t) = Σ_l ∂q·k_lt q_l
+    store_tile(d_k_from_q_k_ptr, own * H + h, r, at_k, C, K, d_k_from_q_k)
+    q_k = dot_nt(q, k, DOT)  # q·k_tj = q_t k_jᵀ
+    d_G_before = d_P * q_k  # ∂G[before]_tj = ∂P_tj q·k_tj
+    d_eta_from_G_before = tl.sum(d_G_before * D_alpha_before, 0)  # ∂η(G[before]_t) = Σ_l ∂G[before]_lt Λ[α, before]_lt
+    d_t1_from_t1_before = sums_after(tl.where(strict, eta[None, :] * d_G_before, 0.0) * exp_decay_alpha_2_before_2, r, DOT)
+    d_log_alpha_early = (
+        (1 - tl.where(log_alpha + 60 < 0, 1.0, 0.0))
+        * (tl.sum(tl.where(strict, d_t1_from_t1_before, 0.0), 1) + d_decay_alpha_from_decay_alpha_before)
+    )  # fmt: skip
     store_row(d_log_alpha_early_ptr, own * H + h, r, C, d_log_alpha_early)
     store_row(d_eta_from_G_before_ptr, own * H + h, r, C, d_eta_from_G_before)
 
@@ -306,31 +390,32 @@ def post(
     d_W_at = load_tile(d_W_at_ptr, own * H + h, at_k, at_v, K, V)
     kk = dot_nt(k, k, DOT)  # c_tj = k_t k_jᵀ
     d_G_decayed = d_L * kk  # ∂G[decayed]_tj = ∂L_tj c_tj
+    d_eta_from_G_before = load_row(d_eta_from_G_before_ptr, own * H + h, r, C)
 
     # decays, and the weights of surprises
     decay_alpha = tl.maximum(-60.0, log_alpha)  # log α_t = max(−60, log_alpha_t)
     exp_decay_alpha_2_before = exp(segment_sums(decay_alpha, strict))  # exp·log α·before_tj = exp(Σ_{j<l≤t} log α_l)
-    d_eta_from_G_before = load_row(d_eta_from_G_before_ptr, own * H + h, r, C)
     d_t1_from_t1_before_sum = (
         segment_gradient(tl.where(strict, eta[None, :] * d_G_decayed, 0.0) * exp_decay_alpha_2_before, strict, DOT)
     )  # fmt: skip
     D_alpha_decayed = tl.where(strict, exp_decay_alpha_2_before, 0.0)  # Λ[α, decayed]_tj = [j < t] exp·log α·before_tj
-    G_decayed = eta[None, :] * D_alpha_decayed  # G[decayed]_tj = Λ[α, decayed]_tj η_j
-    d_kk = (d_L * G_decayed).to(DOT)  # ∂c_tj = ∂L_tj G[decayed]_tj
-    U = load_tile(U_ptr, index * H + h, r, at_v, C, V)
-    d_G_end_U = -dot(k, d_W_at, DOT)  # ∂G[C]·U_t = −k_t d_W_at
-    d_G_end = tl.sum(d_G_end_U * U.to(tl.float32), 1)  # ∂G[C]_t = ∂G[C]·U_t U_tᵀ
-    decay_alpha_behind = sum_after(decay_alpha, r, DOT)  # log α·behind_t = Σ_{l>t} log α_l
-    d_eta_early_and_more = d_eta_from_G_before + (d_G_end * exp(decay_alpha_behind) + tl.sum(d_G_decayed * D_alpha_decayed, 0))
-    G_end = eta * exp(decay_alpha_behind)  # G[C]_t = η_t exp(log α·behind_t)
-    beta = exp(tl.cumsum(decay_alpha, 0))  # β_t = exp(Σ_{l≤t} log α_l)
+    k = load_rows(k_ptr, at_row, row, here, at_k, K)
     W = load_tile(W_at_ptr, index * H + h, at_k, at_v, K, V)
     d_R = load_tile(d_R_ptr, own * H + h, r, at_v, C, V)
-    d_k_from_kk_and_more = dot_tn(d_kk, k, DOT) - G_end[:, None] * dot_nt(U, d_W_at, DOT)
-    d_k_late = beta[:, None] * dot_nt(d_R, W, DOT) + dot(d_kk, k, DOT) + d_k_from_kk_and_more
+    U_d_W_at = dot_nt(U, d_W_at, DOT)
+    decay_alpha_behind = sum_after(decay_alpha, r, DOT)  # log α·behind_t = Σ_{l>t} log α_l
+    d_G_end = -tl.sum(k.to(tl.float32) * U_d_W_at, 1)  # ∂G[C]_t = −k_t (U_t d_W_atᵀ)ᵀ
+    d_eta_early_and_more = d_eta_from_G_before + (d_G_end * exp(decay_alpha_behind) + tl.sum(d_G_decayed * D_alpha_decayed, 0))
+    G_decayed = eta[None, :] * D_alpha_decayed  # G[decayed]_tj = Λ[α, decayed]_tj η_j
+    d_kk = (d_L * G_decayed).to(DOT)  # ∂c_tj = ∂L_tj G[decayed]_tj
+    G_end = eta * exp(decay_alpha_behind)  # G[C]_t = η_t exp(log α·behind_t)
+    beta = exp(tl.cumsum(decay_alpha, 0))  # β_t = exp(Σ_{l≤t} log α_l)
+    d_R_W = dot_nt(d_R, W, DOT)
+    d_W_at = load_tile(d_W_at_ptr, own * H + h, at_k, at_v, K, V)
     d_k_from_q_k = load_tile(d_k_from_q_k_ptr, own * H + h, r, at_k, C, K)
-    k_W = dot(k, W, DOT)  # k·W[0]_t = k_t W[0]
-    d_decay_alpha_from_decay_alpha_before = tl.cumsum(tl.sum(d_R.to(tl.float32) * k_W, 1) * beta, 0, reverse=True)
+    d_R = load_tile(d_R_ptr, own * H + h, r, at_v, C, V)
+    d_k_late = beta[:, None] * d_R_W + dot(d_kk, k, DOT) + (dot_tn(d_kk, k, DOT) - G_end[:, None] * U_d_W_at)
+    d_decay_alpha_from_decay_alpha_before = tl.cumsum(tl.sum(k.to(tl.float32) * d_R_W, 1) * beta, 0, reverse=True)
     d_decay_alpha = sum_before(d_G_end * G_end, r, DOT)
     d_log_alpha_early = load_row(d_log_alpha_early_ptr, own * H + h, r, C)
     beta_end = exp(tl.sum(decay_alpha, 0))  # β[C] = exp(Σ_l log α_l)
@@ -349,6 +434,84 @@ def post(
     store_numbers(d_log_alpha_ptr, at_row, row, here, d_log_alpha)
 
 
+@triton.jit(do_not_specialize=JUST_NUMBERS)
+def post_wide(
+    U_ptr, W_at_ptr, d_R_ptr, d_W_at_ptr, d_eta_from_G_before_ptr, d_k_from_q_k_ptr, d_log_alpha_early_ptr, eta_ptr, k_ptr,
+    log_alpha_ptr, d_eta_ptr, d_k_ptr, d_log_alpha_ptr, d_v_ptr, position_ptr, cu_ptr, T, members, low, high,
+    H: tl.constexpr, K: tl.constexpr, V: tl.constexpr, C: tl.constexpr, BK: tl.constexpr, BV: tl.constexpr, BC: tl.constexpr,
+    DOT: tl.constexpr, GRID: tl.constexpr, PACKED: tl.constexpr, SAVE: tl.constexpr,
+):  # fmt: skip
+    """d_eta, d_k, d_log_alpha, d_v: every tile on its own."""
+    index, h = low + (tl.program_id(0) // H).to(tl.int64), tl.program_id(0) % H
+    n = sequence_of(index, cu_ptr, members, C, GRID, PACKED)
+    first, end, base, tiles, slot, step = span(n, position_ptr, cu_ptr, T, members, C, GRID, PACKED)
+    i = (index - slot) // step
+    if i >= tiles:
+        return
+    own = index - low
+    r = tl.arange(0, BC)
+    at_k = tl.arange(0, BK)
+    strict = r[:, None] > r[None, :]
+    t = base + i * C
+    here = (r >= first - t) & (r < tl.minimum(C, end - t))
+    at_row, row = t * H + h, r * H
+    U_d_W_at = tl.zeros([BC, BK], tl.float32)
+    d_R_U = tl.zeros([BC, BC], tl.float32)
+    d_R_W = tl.zeros([BC, BK], tl.float32)
+    d_beta_end = tl.zeros([], tl.float32)
+    for b in tl.range(tl.cdiv(V, BV), disable_licm=True):
+        at_v = b * BV + tl.arange(0, BV)
+        d_W_at = load_tile(d_W_at_ptr, own * H + h, at_k, at_v, K, V)
+        U = load_tile(U_ptr, index * H + h, r, at_v, C, V)
+        d_R = load_tile(d_R_ptr, own * H + h, r, at_v, C, V)
+        U_d_W_at += dot_nt(U, d_W_at, DOT)
+        W = load_tile(W_at_ptr, index * H + h, at_k, at_v, K, V)
+        d_R_U += dot_nt(d_R, U, DOT)
+        d_R_W += dot_nt(d_R, W, DOT)
+        d_beta_end += tl.sum(d_W_at.to(tl.float32) * W.to(tl.float32))
+        d_v = -d_R.to(tl.float32)
+        store_rows(d_v_ptr, at_row, row, here, at_v, V, d_v)
+    eta = load_numbers(eta_ptr, at_row, row, here)
+    log_alpha = load_numbers(log_alpha_ptr, at_row, row, here)
+    decay_alpha = tl.maximum(-60.0, log_alpha)  # log α_t = max(−60, log_alpha_t)
+    k = load_rows(k_ptr, at_row, row, here, at_k, K)
+    beta = exp(tl.cumsum(decay_alpha, 0))  # β_t = exp(Σ_{l≤t} log α_l)
+    d_decay_alpha_from_decay_alpha_before = tl.cumsum(tl.sum(k.to(tl.float32) * d_R_W, 1) * beta, 0, reverse=True)
+    decay_alpha_behind = sum_after(decay_alpha, r, DOT)  # log α·behind_t = Σ_{l>t} log α_l
+    G_end = eta * exp(decay_alpha_behind)  # G[C]_t = η_t exp(log α·behind_t)
+    d_k_late_summed = beta[:, None] * d_R_W - G_end[:, None] * U_d_W_at  # d_k(late)(summed_t) = β_t (∂R_t W[0]ᵀ) − G[C]_t (U_t d_W_atᵀ)
+    d_G_end = -tl.sum(k.to(tl.float32) * U_d_W_at, 1)  # ∂G[C]_t = −k_t (U_t d_W_atᵀ)ᵀ
+    d_log_alpha_early = load_row(d_log_alpha_early_ptr, own * H + h, r, C)
+    d_L = -tl.where(strict, d_R_U, 0.0)  # ∂L_tj = −[j < t] ∂R_t U_jᵀ
+    kk = dot_nt(k, k, DOT)  # c_tj = k_t k_jᵀ
+    d_G_decayed = d_L * kk  # ∂G[decayed]_tj = ∂L_tj c_tj
+    d_eta_from_G_before = load_row(d_eta_from_G_before_ptr, own * H + h, r, C)
+    d_decay_alpha = sum_before(d_G_end * G_end, r, DOT)
+
+    # decays, and the weights of surprises
+    beta_end = exp(tl.sum(decay_alpha, 0))  # β[C] = exp(Σ_l log α_l)
+    exp_decay_alpha_2_before = exp(segment_sums(decay_alpha, strict))  # exp·log α·before_tj = exp(Σ_{j<l≤t} log α_l)
+    d_t1_from_t1_before_sum = (
+        segment_gradient(tl.where(strict, eta[None, :] * d_G_decayed, 0.0) * exp_decay_alpha_2_before, strict, DOT)
+    )  # fmt: skip
+    d_log_alpha_late = (
+        d_beta_end * beta_end * (1 - tl.where(log_alpha + 60 < 0, 1.0, 0.0))
+        + (1 - tl.where(log_alpha + 60 < 0, 1.0, 0.0))
+        * (d_decay_alpha + d_decay_alpha_from_decay_alpha_before + d_t1_from_t1_before_sum)
+    )  # fmt: skip
+    d_log_alpha = d_log_alpha_early + d_log_alpha_late
+    store_numbers(d_log_alpha_ptr, at_row, row, here, d_log_alpha)
+    D_alpha_decayed = tl.where(strict, exp_decay_alpha_2_before, 0.0)  # Λ[α, decayed]_tj = [j < t] exp·log α·before_tj
+    d_eta_early_and_more = d_eta_from_G_before + (d_G_end * exp(decay_alpha_behind) + tl.sum(d_G_decayed * D_alpha_decayed, 0))
+    G_decayed = eta[None, :] * D_alpha_decayed  # G[decayed]_tj = Λ[α, decayed]_tj η_j
+    d_kk = (d_L * G_decayed).to(DOT)  # ∂c_tj = ∂L_tj G[decayed]_tj
+    k = load_rows(k_ptr, at_row, row, here, at_k, K)
+    d_k_from_q_k = load_tile(d_k_from_q_k_ptr, own * H + h, r, at_k, C, K)
+    d_k_early_and_more = d_k_from_q_k.to(tl.float32) + (d_k_late_summed + dot(d_kk, k, DOT) + dot_tn(d_kk, k, DOT))
+    store_rows(d_k_ptr, at_row, row, here, at_k, K, d_k_early_and_more)
+    store_numbers(d_eta_ptr, at_row, row, here, d_eta_early_and_more)
+
+
 launch_prep = Launch(
     TABLE, prep, "prep", walks=False, widths="K",
     makes={
@@ -363,11 +526,11 @@ launch_main = Launch(
     },
 )  # fmt: skip
 launch_read = Launch(
-    TABLE, read, "read", walks=False, widths="KV",
+    TABLE, read, "read", walks=False, widths="KV", split="V",
     makes={"o": Buffer("rows", "V")},
 )  # fmt: skip
 launch_pre = Launch(
-    TABLE, pre, "pre", walks=False, widths="KV",
+    TABLE, pre, "pre", walks=False, widths="KV", blocked="V", wide=pre_wide,
     makes={
         "d_W_from_q_W": Buffer("slots", "KV", narrow=True), "P_d_o": Buffer("slots", "CV", narrow=True),
         "d_eta_from_G_before": Buffer("slots", "C"), "d_k_from_q_k": Buffer("slots", "CK", narrow=True),
@@ -382,7 +545,7 @@ launch_seq = Launch(
     },
 )  # fmt: skip
 launch_post = Launch(
-    TABLE, post, "post", walks=False, widths="KV",
+    TABLE, post, "post", walks=False, widths="KV", blocked="V", wide=post_wide,
     makes={
         "d_eta": Buffer("rows", "", like="eta"), "d_k": Buffer("rows", "K"), "d_log_alpha": Buffer("rows", "", like="log_alpha"),
         "d_v": Buffer("rows", "V"),

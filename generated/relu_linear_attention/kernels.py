@@ -26,14 +26,14 @@ from .runtime_operator import Differentiable, Operator
 # Axes: B batch, T tokens, H heads, K key width, V value width.
 TILE = 64  # tokens that are computed at once
 OPTIONS: dict[str, tuple[Row, ...]] = {
-    "prep": (Row(64, warps=4, registers=168), Row(ANY, warps=8)),
-    "main": (Row(64, warps=4, stages=2), Row(ANY, warps=8)),
-    "read": (Row(64, warps=4, registers=168), Row(ANY, warps=8)),
-    "pre": (Row(64, warps=4), Row(ANY, warps=8)),
-    "seq": (Row(64, warps=4, stages=2), Row(ANY, warps=8)),
-    "post": (Row(64, warps=4), Row(ANY, warps=8)),
+    "prep": (Row(64, warps=4, registers=168), Row(128, warps=4, stages=2), Row(ANY, warps=8)),
+    "main": (Row(64, warps=4, stages=2), Row(128, warps=4, stages=2), Row(ANY, warps=8)),
+    "read": (Row(64, warps=4, registers=168), Row(128, warps=4, part=128), Row(ANY, warps=8)),
+    "pre": (Row(64, warps=4), Row(128, warps=4, stages=2), Row(ANY, warps=8)),
+    "seq": (Row(64, warps=4, stages=2), Row(128, warps=4, stages=2), Row(ANY, warps=8)),
+    "post": (Row(64, warps=4), Row(128, warps=4, stages=2), Row(ANY, warps=8)),
 }  # by kernel, for widths up to that of the row
-TABLE = LaunchTable("relu_linear_attention", "4e3a1f6ac1ee", tile=TILE, block=64, least=16, options=OPTIONS)
+TABLE = LaunchTable("relu_linear_attention", "4e3a1f6ac1ee", tile=TILE, least=16, options=OPTIONS)
 
 
 @triton.jit(do_not_specialize=JUST_NUMBERS)
@@ -70,6 +70,43 @@ def prep(
     store_tile(k_phi_eta_du_ptr, index * H + h, at_k, at_v, K, V, k_phi_eta_du)
     P_du = dot(P, du, DOT)  # P·∂ℓ/∂u_t = Σ_j P_tj ∂ℓ/∂u_j
     store_tile(P_du_ptr, index * H + h, r, at_v, C, V, P_du)
+
+
+@triton.jit(do_not_specialize=JUST_NUMBERS)
+def prep_wide(
+    eta_ptr, k_ptr, q_ptr, v_ptr, k_phi_eta_du_ptr, q_phi_ptr, P_du_ptr, position_ptr, cu_ptr, T, members, low, high,
+    H: tl.constexpr, K: tl.constexpr, V: tl.constexpr, C: tl.constexpr, BK: tl.constexpr, BV: tl.constexpr, BC: tl.constexpr,
+    DOT: tl.constexpr, GRID: tl.constexpr, PACKED: tl.constexpr, SAVE: tl.constexpr,
+):  # fmt: skip
+    """k_phi_eta_du, q_phi, P_du: every tile on its own."""
+    index, h = low + (tl.program_id(0) // H).to(tl.int64), tl.program_id(0) % H
+    n = sequence_of(index, cu_ptr, members, C, GRID, PACKED)
+    first, end, base, tiles, slot, step = span(n, position_ptr, cu_ptr, T, members, C, GRID, PACKED)
+    i = (index - slot) // step
+    if i >= tiles:
+        return
+    r = tl.arange(0, BC)
+    at_k = tl.arange(0, BK)
+    causal = r[:, None] >= r[None, :]
+    t = base + i * C
+    here = (r >= first - t) & (r < tl.minimum(C, end - t))
+    at_row, row = t * H + h, r * H
+    eta = load_numbers(eta_ptr, at_row, row, here)
+    q = load_rows(q_ptr, at_row, row, here, at_k, K)
+    q_phi = tl.maximum(q.to(tl.float32), 0.0)  # φ(q_t) = relu(q_t)
+    k = load_rows(k_ptr, at_row, row, here, at_k, K)
+    store_tile(q_phi_ptr, index * H + h, r, at_k, C, K, q_phi)
+    k_phi = tl.maximum(k.to(tl.float32), 0.0)  # φ(k_t) = relu(k_t)
+    q_phi_k_phi = dot_nt(q_phi, tl.where((at_k < K)[None, :], k_phi, 0.0), DOT)
+    P = (tl.where(causal, eta[None, :] * q_phi_k_phi, 0.0)).to(DOT)  # P_tj = [j ≤ t] (φ(q_t) φ(k_j)ᵀ) η_j
+    for b in tl.range(tl.cdiv(V, BV), disable_licm=True):
+        at_v = b * BV + tl.arange(0, BV)
+        v = load_rows(v_ptr, at_row, row, here, at_v, V)
+        du = -v.to(tl.float32)  # ∂ℓ/∂u_t = −v_t
+        k_phi_eta_du = dot_tn(k_phi, eta[:, None] * du, DOT)  # φ(k)·η·∂ℓ/∂u = Σ_j φ(k_j)ᵀ ⊗ (η_j ∂ℓ/∂u_j)
+        store_tile(k_phi_eta_du_ptr, index * H + h, at_k, at_v, K, V, k_phi_eta_du)
+        P_du = dot(P, du, DOT)  # P·∂ℓ/∂u_t = Σ_j P_tj ∂ℓ/∂u_j
+        store_tile(P_du_ptr, index * H + h, r, at_v, C, V, P_du)
 
 
 @triton.jit(do_not_specialize=JUST_NUMBERS)
@@ -111,7 +148,7 @@ def read(
         return
     r = tl.arange(0, BC)
     at_k = tl.arange(0, BK)
-    at_v = tl.arange(0, BV)
+    at_v = tl.program_id(1) * BV + tl.arange(0, BV)
     t = base + i * C
     here = (r >= first - t) & (r < tl.minimum(C, end - t))
     at_row, row = t * H + h, r * H
@@ -167,6 +204,63 @@ def pre(
     store_tile(d_v_early_ptr, own * H + h, r, at_v, C, V, d_v_early)
     d_q = (dot(eta[None, :] * d_eta_q_phi_k_phi, k_phi, DOT) + dot_nt(d_o, W, DOT)) * tl.where(q.to(tl.float32) > 0, 1.0, 0.0)
     store_rows(d_q_ptr, at_row, row, here, at_k, K, d_q)
+
+
+@triton.jit(do_not_specialize=JUST_NUMBERS)
+def pre_wide(
+    W_at_ptr, d_o_ptr, eta_ptr, k_ptr, q_ptr, v_ptr, d_W_from_q_phi_W_ptr, d_eta_from_eta_q_phi_k_phi_ptr, d_k_early_ptr,
+    d_v_early_ptr, d_q_ptr, position_ptr, cu_ptr, T, members, low, high,
+    H: tl.constexpr, K: tl.constexpr, V: tl.constexpr, C: tl.constexpr, BK: tl.constexpr, BV: tl.constexpr, BC: tl.constexpr,
+    DOT: tl.constexpr, GRID: tl.constexpr, PACKED: tl.constexpr, SAVE: tl.constexpr,
+):  # fmt: skip
+    """d_W_from_q_phi_W, d_eta_from_eta_q_phi_k_phi, d_k_early, d_v_early, d_q: every tile on its own."""
+    index, h = low + (tl.program_id(0) // H).to(tl.int64), tl.program_id(0) % H
+    n = sequence_of(index, cu_ptr, members, C, GRID, PACKED)
+    first, end, base, tiles, slot, step = span(n, position_ptr, cu_ptr, T, members, C, GRID, PACKED)
+    i = (index - slot) // step
+    if i >= tiles:
+        return
+    own = index - low
+    r = tl.arange(0, BC)
+    at_k = tl.arange(0, BK)
+    causal = r[:, None] >= r[None, :]
+    t = base + i * C
+    here = (r >= first - t) & (r < tl.minimum(C, end - t))
+    at_row, row = t * H + h, r * H
+    eta = load_numbers(eta_ptr, at_row, row, here)
+    q = load_rows(q_ptr, at_row, row, here, at_k, K)
+    k = load_rows(k_ptr, at_row, row, here, at_k, K)
+    q_phi = (tl.maximum(q.to(tl.float32), 0.0)).to(DOT)  # φ(q_t) = relu(q_t)
+    k_phi = tl.maximum(k.to(tl.float32), 0.0)  # φ(k_t) = relu(k_t)
+    q_phi_k_phi = dot_nt(q_phi, tl.where((at_k < K)[None, :], k_phi, 0.0), DOT)  # φ(q)·φ(k_tj) = φ(q_t) φ(k_j)ᵀ
+    P = (tl.where(causal, eta[None, :] * q_phi_k_phi, 0.0)).to(DOT)  # P_tj = [j ≤ t] φ(q)·φ(k_tj) η_j
+    d_o_du = tl.zeros([BC, BC], tl.float32)
+    d_q_phi_from_q_phi_W = tl.zeros([BC, BK], tl.float32)
+    for b in tl.range(tl.cdiv(V, BV), disable_licm=True):
+        at_v = b * BV + tl.arange(0, BV)
+        v = load_rows(v_ptr, at_row, row, here, at_v, V)
+        d_o = load_rows(d_o_ptr, at_row, row, here, at_v, V)
+        du = -v.to(tl.float32)  # ∂ℓ/∂u_t = −v_t
+        W = load_tile(W_at_ptr, index * H + h, at_k, at_v, K, V)
+        d_o_du += dot_nt(d_o, du, DOT)
+        d_q_phi_from_q_phi_W += dot_nt(d_o, W, DOT)
+        d_W_from_q_phi_W = dot_tn(q_phi, d_o, DOT)  # ∂W[0](φ(q)·W[0]) = Σ_l φ(q_l)ᵀ ⊗ d_o_l
+        store_tile(d_W_from_q_phi_W_ptr, own * H + h, at_k, at_v, K, V, d_W_from_q_phi_W)
+        d_v_early = dot_tn(P, d_o, DOT)  # d_v(early_t) = −(−Σ_l P_lt d_o_l)
+        store_tile(d_v_early_ptr, own * H + h, r, at_v, C, V, d_v_early)
+    eta = load_numbers(eta_ptr, at_row, row, here)
+    d_eta_q_phi_k_phi = tl.where(causal, -d_o_du, 0.0)  # ∂η·φ(q)·φ(k_tj) = [j ≤ t] (−d_o_t ∂ℓ/∂u_jᵀ)
+    k = load_rows(k_ptr, at_row, row, here, at_k, K)
+    q = load_rows(q_ptr, at_row, row, here, at_k, K)
+    k_phi = tl.maximum(k.to(tl.float32), 0.0)  # φ(k_t) = relu(k_t)
+    d_q = (dot(eta[None, :] * d_eta_q_phi_k_phi, k_phi, DOT) + d_q_phi_from_q_phi_W) * tl.where(q.to(tl.float32) > 0, 1.0, 0.0)
+    q_phi = (tl.maximum(q.to(tl.float32), 0.0)).to(DOT)  # φ(q_t) = relu(q_t)
+    q_phi_k_phi = dot_nt(q_phi, tl.where((at_k < K)[None, :], k_phi, 0.0), DOT)  # φ(q)·φ(k_tj) = φ(q_t) φ(k_j)ᵀ
+    d_eta_from_eta_q_phi_k_phi = tl.sum(d_eta_q_phi_k_phi * q_phi_k_phi, 0)  # ∂η(η·φ(q)·φ(k)_t) = Σ_l ∂η·φ(q)·φ(k_lt) φ(q)·φ(k_lt)
+    d_k_early = eta[:, None] * dot_tn(d_eta_q_phi_k_phi, q_phi, DOT) * tl.where(k.to(tl.float32) > 0, 1.0, 0.0)
+    store_tile(d_k_early_ptr, own * H + h, r, at_k, C, K, d_k_early)
+    store_rows(d_q_ptr, at_row, row, here, at_k, K, d_q)
+    store_row(d_eta_from_eta_q_phi_k_phi_ptr, own * H + h, r, C, d_eta_from_eta_q_phi_k_phi)
 
 
 @triton.jit(do_not_specialize=JUST_NUMBERS)
@@ -237,8 +331,55 @@ def post(
     store_numbers(d_eta_ptr, at_row, row, here, d_eta)
 
 
+@triton.jit(do_not_specialize=JUST_NUMBERS)
+def post_wide(
+    d_W_at_ptr, d_eta_from_eta_q_phi_k_phi_ptr, d_k_early_ptr, d_v_early_ptr, eta_ptr, k_ptr, v_ptr, d_eta_ptr, d_k_ptr,
+    d_v_ptr, position_ptr, cu_ptr, T, members, low, high,
+    H: tl.constexpr, K: tl.constexpr, V: tl.constexpr, C: tl.constexpr, BK: tl.constexpr, BV: tl.constexpr, BC: tl.constexpr,
+    DOT: tl.constexpr, GRID: tl.constexpr, PACKED: tl.constexpr, SAVE: tl.constexpr,
+):  # fmt: skip
+    """d_eta, d_k, d_v: every tile on its own."""
+    index, h = low + (tl.program_id(0) // H).to(tl.int64), tl.program_id(0) % H
+    n = sequence_of(index, cu_ptr, members, C, GRID, PACKED)
+    first, end, base, tiles, slot, step = span(n, position_ptr, cu_ptr, T, members, C, GRID, PACKED)
+    i = (index - slot) // step
+    if i >= tiles:
+        return
+    own = index - low
+    r = tl.arange(0, BC)
+    at_k = tl.arange(0, BK)
+    t = base + i * C
+    here = (r >= first - t) & (r < tl.minimum(C, end - t))
+    at_row, row = t * H + h, r * H
+    eta = load_numbers(eta_ptr, at_row, row, here)
+    k = load_rows(k_ptr, at_row, row, here, at_k, K)
+    k_phi = tl.maximum(k.to(tl.float32), 0.0)  # φ(k_t) = relu(k_t)
+    d_eta_from_eta_du = tl.zeros([BC], tl.float32)
+    du_d_W_at = tl.zeros([BC, BK], tl.float32)
+    for b in tl.range(tl.cdiv(V, BV), disable_licm=True):
+        at_v = b * BV + tl.arange(0, BV)
+        v = load_rows(v_ptr, at_row, row, here, at_v, V)
+        d_W_at = load_tile(d_W_at_ptr, own * H + h, at_k, at_v, K, V)
+        du = -v.to(tl.float32)  # ∂ℓ/∂u_t = −v_t
+        du_d_W_at += dot_nt(du, d_W_at, DOT)
+        d_eta_du = -dot(k_phi, d_W_at, DOT)  # ∂η·∂ℓ/∂u_t = −φ(k_t) d_W_at
+        d_v_early = load_tile(d_v_early_ptr, own * H + h, r, at_v, C, V)
+        d_eta_from_eta_du += tl.sum(d_eta_du * du, 1)
+        d_v = d_v_early.to(tl.float32) + -(eta[:, None] * d_eta_du)
+        store_rows(d_v_ptr, at_row, row, here, at_v, V, d_v)
+    eta = load_numbers(eta_ptr, at_row, row, here)
+    d_eta_from_eta_q_phi_k_phi = load_row(d_eta_from_eta_q_phi_k_phi_ptr, own * H + h, r, C)
+    d_eta = d_eta_from_eta_q_phi_k_phi + d_eta_from_eta_du
+    k = load_rows(k_ptr, at_row, row, here, at_k, K)
+    store_numbers(d_eta_ptr, at_row, row, here, d_eta)
+    d_k_early = load_tile(d_k_early_ptr, own * H + h, r, at_k, C, K)
+    d_k_late = -eta[:, None] * du_d_W_at * tl.where(k.to(tl.float32) > 0, 1.0, 0.0)
+    d_k = d_k_early.to(tl.float32) + d_k_late
+    store_rows(d_k_ptr, at_row, row, here, at_k, K, d_k)
+
+
 launch_prep = Launch(
-    TABLE, prep, "prep", walks=False, widths="KV",
+    TABLE, prep, "prep", walks=False, widths="KV", blocked="V", wide=prep_wide,
     makes={
         "k_phi_eta_du": Buffer("slots", "KV", narrow=True), "q_phi": Buffer("slots", "CK", narrow=True),
         "P_du": Buffer("slots", "CV", narrow=True),
@@ -249,11 +390,11 @@ launch_main = Launch(
     makes={"W_next": Buffer("sequences", "KV"), "W_at": Buffer("slots", "KV", narrow=True)},
 )  # fmt: skip
 launch_read = Launch(
-    TABLE, read, "read", walks=False, widths="KV",
+    TABLE, read, "read", walks=False, widths="KV", split="V",
     makes={"o": Buffer("rows", "V")},
 )  # fmt: skip
 launch_pre = Launch(
-    TABLE, pre, "pre", walks=False, widths="KV",
+    TABLE, pre, "pre", walks=False, widths="KV", blocked="V", wide=pre_wide,
     makes={
         "d_W_from_q_phi_W": Buffer("slots", "KV", narrow=True), "d_eta_from_eta_q_phi_k_phi": Buffer("slots", "C"),
         "d_k_early": Buffer("slots", "CK", narrow=True), "d_v_early": Buffer("slots", "CV", narrow=True),
@@ -265,7 +406,7 @@ launch_seq = Launch(
     makes={"d_W_next": Buffer("sequences", "KV"), "d_W_at": Buffer("slots", "KV", narrow=True)},
 )  # fmt: skip
 launch_post = Launch(
-    TABLE, post, "post", walks=False, widths="KV",
+    TABLE, post, "post", walks=False, widths="KV", blocked="V", wide=post_wide,
     makes={"d_eta": Buffer("rows", "", like="eta"), "d_k": Buffer("rows", "K"), "d_v": Buffer("rows", "V")},
 )  # fmt: skip
 

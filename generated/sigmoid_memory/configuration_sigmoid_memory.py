@@ -8,7 +8,7 @@ from .runtime_configuration import MemoryConfig
 
 
 class SigmoidMemoryConfig(MemoryConfig):
-    """Every field has a default: that of the spec. The code of the package has the digest 6972bfd99e3d."""
+    """Every field has a default: that of the spec. The code of the package has the digest 52ad9775c921."""
 
     model_type = "miras_sigmoid_memory"
 

@@ -28,14 +28,14 @@ from .runtime_operator import Differentiable, Operator
 # Axes: B batch, T tokens, H heads, K key width, V value width.
 TILE = 64  # tokens that are computed at once
 OPTIONS: dict[str, tuple[Row, ...]] = {
-    "prep": (Row(64, warps=4, registers=168), Row(ANY, warps=8)),
-    "main": (Row(64, warps=4, stages=2), Row(ANY, warps=8)),
-    "read": (Row(64, warps=4, registers=168), Row(ANY, warps=8)),
-    "pre": (Row(64, warps=4), Row(ANY, warps=8)),
-    "seq": (Row(64, warps=4, stages=2), Row(ANY, warps=8)),
-    "post": (Row(64, warps=4), Row(ANY, warps=8)),
+    "prep": (Row(64, warps=4, registers=168), Row(128, warps=4, registers=168), Row(ANY, warps=8)),
+    "main": (Row(64, warps=4, stages=2), Row(128, warps=4), Row(ANY, warps=8)),
+    "read": (Row(64, warps=4, registers=168), Row(128, warps=4, part=128), Row(ANY, warps=8)),
+    "pre": (Row(64, warps=4), Row(128, warps=4, stages=2), Row(ANY, warps=8)),
+    "seq": (Row(64, warps=4, stages=2), Row(128, warps=4), Row(ANY, warps=8)),
+    "post": (Row(64, warps=4), Row(128, warps=8, stages=2), Row(ANY, warps=8)),
 }  # by kernel, for widths up to that of the row
-TABLE = LaunchTable("softmax_delta", "559629305535", tile=TILE, block=64, least=16, options=OPTIONS)
+TABLE = LaunchTable("softmax_delta", "559629305535", tile=TILE, least=16, options=OPTIONS)
 
 
 @triton.jit(do_not_specialize=JUST_NUMBERS)
@@ -143,7 +143,7 @@ def read(
         return
     r = tl.arange(0, BC)
     at_k = tl.arange(0, BK)
-    at_v = tl.arange(0, BV)
+    at_v = tl.program_id(1) * BV + tl.arange(0, BV)
     t = base + i * C
     here = (r >= first - t) & (r < tl.minimum(C, end - t))
     at_row, row = t * H + h, r * H
@@ -229,6 +229,99 @@ def pre(
 
 
 @triton.jit(do_not_specialize=JUST_NUMBERS)
+def pre_wide(
+    U_ptr, W_at_ptr, d_o_ptr, eta_ptr, k_ptr, q_ptr, d_W_from_q_phi_W_ptr, k_phi_ptr, P_d_o_ptr,
+    d_eta_from_eta_q_phi_k_phi_ptr, d_k_early_ptr, step_k_and_more_ptr, d_q_ptr, position_ptr, cu_ptr, T, members, low, high,
+    H: tl.constexpr, K: tl.constexpr, V: tl.constexpr, C: tl.constexpr, BK: tl.constexpr, BV: tl.constexpr, BC: tl.constexpr,
+    DOT: tl.constexpr, GRID: tl.constexpr, PACKED: tl.constexpr, SAVE: tl.constexpr,
+):  # fmt: skip
+    """d_W_from_q_phi_W, k_phi, P_d_o, d_eta_from_eta_q_phi_k_phi, d_k_early, step_k_and_more, …: every tile on its own."""
+    index, h = low + (tl.program_id(0) // H).to(tl.int64), tl.program_id(0) % H
+    n = sequence_of(index, cu_ptr, members, C, GRID, PACKED)
+    first, end, base, tiles, slot, step = span(n, position_ptr, cu_ptr, T, members, C, GRID, PACKED)
+    i = (index - slot) // step
+    if i >= tiles:
+        return
+    own = index - low
+    r = tl.arange(0, BC)
+    at_k = tl.arange(0, BK)
+    causal = r[:, None] >= r[None, :]
+    t = base + i * C
+    here = (r >= first - t) & (r < tl.minimum(C, end - t))
+    at_row, row = t * H + h, r * H
+    k = load_rows(k_ptr, at_row, row, here, at_k, K)
+    k_max = tl.max(tl.where((at_k < K)[None, :], k.to(tl.float32), float("-inf")), 1)  # k·max_t = max(k_t)
+    step_k_and_more = 1 - tl.where(k_max[:, None] > k.to(tl.float32), 1.0, 0.0)  # step·k·and_more_t = 1 − [k·max_t > k_t]
+    store_tile(step_k_and_more_ptr, own * H + h, r, at_k, C, K, step_k_and_more)
+    exp_k_and_more = exp(k.to(tl.float32) - k_max[:, None])  # exp·k·and_more_t = exp(k_t − k·max_t)
+    exp_k_and_more_sum = tl.sum(tl.where((at_k < K)[None, :], exp_k_and_more, 0.0), 1)  # exp·k·and_more·sum_t = Σ_K exp·k·and_more_t
+    k_phi = exp_k_and_more / exp_k_and_more_sum[:, None]  # φ(k_t) = exp·k·and_more_t / exp·k·and_more·sum_t
+    eta = load_numbers(eta_ptr, at_row, row, here)
+    q = load_rows(q_ptr, at_row, row, here, at_k, K)
+    store_tile(k_phi_ptr, own * H + h, r, at_k, C, K, k_phi)
+    q_max = tl.max(tl.where((at_k < K)[None, :], q.to(tl.float32), float("-inf")), 1)  # q·max_t = max(q_t)
+    exp_q_and_more = exp(q.to(tl.float32) - q_max[:, None])  # exp·q·and_more_t = exp(q_t − q·max_t)
+    exp_q_and_more_k_phi = dot_nt(exp_q_and_more, tl.where((at_k < K)[None, :], k_phi, 0.0), DOT)
+    exp_q_and_more_sum = tl.sum(tl.where((at_k < K)[None, :], exp_q_and_more, 0.0), 1)  # exp·q·and_more·sum_t = Σ_K exp·q·and_more_t
+    q_phi = (exp_q_and_more / exp_q_and_more_sum[:, None]).to(DOT)  # φ(q_t) = exp·q·and_more_t / exp·q·and_more·sum_t
+    t8 = exp_q_and_more_k_phi / exp_q_and_more_sum[:, None]  # τ₈_tj = exp·q·and_more_t φ(k_j)ᵀ / exp·q·and_more·sum_t
+    eta_t8 = (tl.where(causal, eta[None, :] * t8, 0.0)).to(DOT)
+    d_o_U = tl.zeros([BC, BC], tl.float32)
+    d_q_phi_from_q_phi_W = tl.zeros([BC, BK], tl.float32)
+    for b in tl.range(tl.cdiv(V, BV), disable_licm=True):
+        at_v = b * BV + tl.arange(0, BV)
+        U = load_tile(U_ptr, index * H + h, r, at_v, C, V)
+        d_o = load_rows(d_o_ptr, at_row, row, here, at_v, V)
+        W = load_tile(W_at_ptr, index * H + h, at_k, at_v, K, V)
+        d_o_U += dot_nt(d_o, U, DOT)
+        d_q_phi_from_q_phi_W += dot_nt(d_o, W, DOT)
+        d_W_from_q_phi_W = dot_tn(q_phi, d_o, DOT)  # ∂W[0](φ(q)·W[0]) = Σ_l φ(q_l)ᵀ ⊗ d_o_l
+        store_tile(d_W_from_q_phi_W_ptr, own * H + h, at_k, at_v, K, V, d_W_from_q_phi_W)
+        P_d_o = dot_tn(eta_t8, d_o, DOT)  # P·d_o_t = Σ_l ([t ≤ l] τ₈_lt η_t) d_o_l
+        store_tile(P_d_o_ptr, own * H + h, r, at_v, C, V, P_d_o)
+    eta = load_numbers(eta_ptr, at_row, row, here)
+    k = load_rows(k_ptr, at_row, row, here, at_k, K)
+    d_eta_q_phi_k_phi = tl.where(causal, -d_o_U, 0.0)  # ∂η·φ(q)·φ(k_tj) = [j ≤ t] (−d_o_t U_jᵀ)
+    k_max = tl.max(tl.where((at_k < K)[None, :], k.to(tl.float32), float("-inf")), 1)  # k·max_t = max(k_t)
+    exp_k_and_more = exp(k.to(tl.float32) - k_max[:, None])  # exp·k·and_more_t = exp(k_t − k·max_t)
+    exp_k_and_more_sum = tl.sum(tl.where((at_k < K)[None, :], exp_k_and_more, 0.0), 1)  # exp·k·and_more·sum_t = Σ_K exp·k·and_more_t
+    k_phi = exp_k_and_more / exp_k_and_more_sum[:, None]  # φ(k_t) = exp·k·and_more_t / exp·k·and_more·sum_t
+    q = load_rows(q_ptr, at_row, row, here, at_k, K)
+    d_q_phi = dot(eta[None, :] * d_eta_q_phi_k_phi, k_phi, DOT) + d_q_phi_from_q_phi_W
+    q_max = tl.max(tl.where((at_k < K)[None, :], q.to(tl.float32), float("-inf")), 1)  # q·max_t = max(q_t)
+    exp_q_and_more = exp(q.to(tl.float32) - q_max[:, None])  # exp·q·and_more_t = exp(q_t − q·max_t)
+    exp_q_and_more_k_phi = dot_nt(exp_q_and_more, tl.where((at_k < K)[None, :], k_phi, 0.0), DOT)
+    exp_q_and_more_sum = tl.sum(tl.where((at_k < K)[None, :], exp_q_and_more, 0.0), 1)  # exp·q·and_more·sum_t = Σ_K exp·q·and_more_t
+    t8 = exp_q_and_more_k_phi / exp_q_and_more_sum[:, None]  # τ₈_tj = exp·q·and_more_t φ(k_j)ᵀ / exp·q·and_more·sum_t
+    d_eta_from_eta_q_phi_k_phi = tl.sum(d_eta_q_phi_k_phi * t8, 0)  # ∂η(η·φ(q)·φ(k)_t) = Σ_l ∂η·φ(q)·φ(k_lt) τ₈_lt
+    q_phi = (exp_q_and_more / exp_q_and_more_sum[:, None]).to(DOT)  # φ(q_t) = exp·q·and_more_t / exp·q·and_more·sum_t
+    eta_d_eta_q_phi_k_phi_q_phi = eta[:, None] * dot_tn(d_eta_q_phi_k_phi, q_phi, DOT)
+    x18 = tl.sum(tl.where((at_k < K)[None, :], eta_d_eta_q_phi_k_phi_q_phi * exp_k_and_more, 0.0), 1)
+    x19 = (
+        exp_k_and_more
+        * (eta_d_eta_q_phi_k_phi_q_phi / exp_k_and_more_sum[:, None] - x18[:, None] / (exp_k_and_more_sum[:, None] * exp_k_and_more_sum[:, None]))  # noqa: E501
+    )  # fmt: skip
+    k = load_rows(k_ptr, at_row, row, here, at_k, K)
+    x21 = tl.sum(tl.where((at_k < K)[None, :], x19, 0.0), 1)
+    step_k_and_more = 1 - tl.where(k_max[:, None] > k.to(tl.float32), 1.0, 0.0)  # step·k·and_more_t = 1 − [k·max_t > k_t]
+    step_k_and_more_sum = tl.sum(tl.where((at_k < K)[None, :], step_k_and_more, 0.0), 1)
+    d_k_early = x19 - x21[:, None] / step_k_and_more_sum[:, None] * step_k_and_more
+    d_q_phi_exp_q_and_more = tl.sum(tl.where((at_k < K)[None, :], d_q_phi * exp_q_and_more, 0.0), 1)
+    d_q_from_t1 = (
+        exp_q_and_more
+        * (d_q_phi / exp_q_and_more_sum[:, None] - d_q_phi_exp_q_and_more[:, None] / (exp_q_and_more_sum[:, None] * exp_q_and_more_sum[:, None]))  # noqa: E501
+    )  # fmt: skip
+    q = load_rows(q_ptr, at_row, row, here, at_k, K)
+    d_q_from_t1_sum = tl.sum(tl.where((at_k < K)[None, :], d_q_from_t1, 0.0), 1)
+    step_q_and_more = 1 - tl.where(q_max[:, None] > q.to(tl.float32), 1.0, 0.0)  # step·q·and_more_t = 1 − [q·max_t > q_t]
+    step_q_and_more_sum = tl.sum(tl.where((at_k < K)[None, :], step_q_and_more, 0.0), 1)
+    d_q = d_q_from_t1 - d_q_from_t1_sum[:, None] / step_q_and_more_sum[:, None] * step_q_and_more
+    store_tile(d_k_early_ptr, own * H + h, r, at_k, C, K, d_k_early)
+    store_rows(d_q_ptr, at_row, row, here, at_k, K, d_q)
+    store_row(d_eta_from_eta_q_phi_k_phi_ptr, own * H + h, r, C, d_eta_from_eta_q_phi_k_phi)
+
+
+@triton.jit(do_not_specialize=JUST_NUMBERS)
 def seq(
     Inv_ptr, P_d_o_ptr, d_W_ptr, d_W_from_q_phi_W_ptr, eta_ptr, k_phi_ptr, d_W_next_ptr, d_R_ptr, d_W_at_ptr, position_ptr,
     cu_ptr, T, members, low, high,
@@ -289,41 +382,108 @@ def post(
     t = base + i * C
     here = (r >= first - t) & (r < tl.minimum(C, end - t))
     at_row, row = t * H + h, r * H
-    d_R = load_tile(d_R_ptr, own * H + h, r, at_v, C, V)
     U = load_tile(U_ptr, index * H + h, r, at_v, C, V)
+    d_W_at = load_tile(d_W_at_ptr, own * H + h, at_k, at_v, K, V)
+    d_eta_from_eta_q_phi_k_phi = load_row(d_eta_from_eta_q_phi_k_phi_ptr, own * H + h, r, C)
     exp_k_and_more = load_tile(exp_k_and_more_ptr, index * H + h, r, at_k, C, K)
+    U_d_W_at = dot_nt(U, d_W_at, DOT)
     eta = load_numbers(eta_ptr, at_row, row, here)
     exp_k_and_more_sum = tl.sum(exp_k_and_more.to(tl.float32), 1)  # exp·k·and_more·sum_t = Σ_K exp·k·and_more_t
     exp_k_and_more_sum_inverse = 1 / exp_k_and_more_sum  # exp·k·and_more·sum·inverse_t = 1 / exp·k·and_more·sum_t
-    d_W_at = load_tile(d_W_at_ptr, own * H + h, at_k, at_v, K, V)
-    d_eta_kk = tl.where(strict, -tl.where(strict, dot_nt(d_R, U, DOT), 0.0), 0.0)  # ∂η·c_tj = [j < t] (−[j < t] ∂R_t U_jᵀ)
     k_phi = exp_k_and_more.to(tl.float32) / exp_k_and_more_sum[:, None]  # φ(k_t) = exp·k·and_more_t / exp·k·and_more·sum_t
-    d_eta_U = -dot(k_phi, d_W_at, DOT)  # ∂η·U_t = −φ(k_t) d_W_at
+    d_R = load_tile(d_R_ptr, own * H + h, r, at_v, C, V)
     kk = exp_k_and_more_sum_inverse[:, None] * dot_nt(exp_k_and_more, k_phi, DOT)
-    d_eta_from_eta_kk_and_more = tl.sum(d_eta_kk * kk, 0) + tl.sum(d_eta_U * U.to(tl.float32), 1)
+    d_eta_kk = tl.where(strict, -tl.where(strict, dot_nt(d_R, U, DOT), 0.0), 0.0)  # ∂η·c_tj = [j < t] (−[j < t] ∂R_t U_jᵀ)
+    d_eta_early_and_more = d_eta_from_eta_q_phi_k_phi + (tl.sum(d_eta_kk * kk, 0) + -tl.sum(k_phi * U_d_W_at, 1))
+    store_numbers(d_eta_ptr, at_row, row, here, d_eta_early_and_more)
     W = load_tile(W_at_ptr, index * H + h, at_k, at_v, K, V)
-    eta_d_eta_kk_k_phi_and_more = eta[:, None] * dot_tn(d_eta_kk, k_phi, DOT) - eta[:, None] * dot_nt(U, d_W_at, DOT)
+    eta_d_eta_kk_k_phi_and_more = eta[:, None] * dot_tn(d_eta_kk, k_phi, DOT) - eta[:, None] * U_d_W_at
+    exp_k_and_more = load_tile(exp_k_and_more_ptr, index * H + h, r, at_k, C, K)
     step_k_and_more = load_tile(step_k_and_more_ptr, own * H + h, r, at_k, C, K)
     d_k_early = load_tile(d_k_early_ptr, own * H + h, r, at_k, C, K)
     d_k_phi_from_seen_and_more = dot_nt(d_R, W, DOT) + dot(eta[None, :] * d_eta_kk, k_phi, DOT) + eta_d_eta_kk_k_phi_and_more
     d_R = load_tile(d_R_ptr, own * H + h, r, at_v, C, V)
-    d_eta_from_eta_q_phi_k_phi = load_row(d_eta_from_eta_q_phi_k_phi_ptr, own * H + h, r, C)
-    x18 = d_k_phi_from_seen_and_more * exp_k_and_more.to(tl.float32)
-    x19 = tl.sum(x18, 1)
-    x20 = (
+    x17 = d_k_phi_from_seen_and_more * exp_k_and_more.to(tl.float32)
+    x18 = tl.sum(x17, 1)
+    x19 = (
         d_k_phi_from_seen_and_more * exp_k_and_more.to(tl.float32) / exp_k_and_more_sum[:, None]
-        - x19[:, None] / (exp_k_and_more_sum[:, None] * exp_k_and_more_sum[:, None]) * exp_k_and_more.to(tl.float32)
+        - x18[:, None] / (exp_k_and_more_sum[:, None] * exp_k_and_more_sum[:, None]) * exp_k_and_more.to(tl.float32)
     )  # fmt: skip
     d_k_late = (
-        x20
-        - tl.sum(x20, 1)[:, None] / tl.sum(step_k_and_more.to(tl.float32), 1)[:, None] * step_k_and_more.to(tl.float32)
+        x19
+        - tl.sum(x19, 1)[:, None] / tl.sum(step_k_and_more.to(tl.float32), 1)[:, None] * step_k_and_more.to(tl.float32)
     )  # fmt: skip
     d_k = d_k_early.to(tl.float32) + d_k_late
     store_rows(d_k_ptr, at_row, row, here, at_k, K, d_k)
     d_v = -d_R.to(tl.float32)
     store_rows(d_v_ptr, at_row, row, here, at_v, V, d_v)
-    d_eta = d_eta_from_eta_q_phi_k_phi + d_eta_from_eta_kk_and_more
-    store_numbers(d_eta_ptr, at_row, row, here, d_eta)
+
+
+@triton.jit(do_not_specialize=JUST_NUMBERS)
+def post_wide(
+    U_ptr, W_at_ptr, d_R_ptr, d_W_at_ptr, d_eta_from_eta_q_phi_k_phi_ptr, d_k_early_ptr, eta_ptr, exp_k_and_more_ptr,
+    step_k_and_more_ptr, d_eta_ptr, d_k_ptr, d_v_ptr, position_ptr, cu_ptr, T, members, low, high,
+    H: tl.constexpr, K: tl.constexpr, V: tl.constexpr, C: tl.constexpr, BK: tl.constexpr, BV: tl.constexpr, BC: tl.constexpr,
+    DOT: tl.constexpr, GRID: tl.constexpr, PACKED: tl.constexpr, SAVE: tl.constexpr,
+):  # fmt: skip
+    """d_eta, d_k, d_v: every tile on its own."""
+    index, h = low + (tl.program_id(0) // H).to(tl.int64), tl.program_id(0) % H
+    n = sequence_of(index, cu_ptr, members, C, GRID, PACKED)
+    first, end, base, tiles, slot, step = span(n, position_ptr, cu_ptr, T, members, C, GRID, PACKED)
+    i = (index - slot) // step
+    if i >= tiles:
+        return
+    own = index - low
+    r = tl.arange(0, BC)
+    at_k = tl.arange(0, BK)
+    strict = r[:, None] > r[None, :]
+    t = base + i * C
+    here = (r >= first - t) & (r < tl.minimum(C, end - t))
+    at_row, row = t * H + h, r * H
+    d_R_U = tl.zeros([BC, BC], tl.float32)
+    U_d_W_at = tl.zeros([BC, BK], tl.float32)
+    d_k_phi_from_seen = tl.zeros([BC, BK], tl.float32)
+    for b in tl.range(tl.cdiv(V, BV), disable_licm=True):
+        at_v = b * BV + tl.arange(0, BV)
+        U = load_tile(U_ptr, index * H + h, r, at_v, C, V)
+        d_R = load_tile(d_R_ptr, own * H + h, r, at_v, C, V)
+        d_W_at = load_tile(d_W_at_ptr, own * H + h, at_k, at_v, K, V)
+        d_R_U += dot_nt(d_R, U, DOT)
+        W = load_tile(W_at_ptr, index * H + h, at_k, at_v, K, V)
+        U_d_W_at += dot_nt(U, d_W_at, DOT)
+        d_k_phi_from_seen += dot_nt(d_R, W, DOT)
+        d_v = -d_R.to(tl.float32)
+        store_rows(d_v_ptr, at_row, row, here, at_v, V, d_v)
+    eta = load_numbers(eta_ptr, at_row, row, here)
+    d_eta_kk = tl.where(strict, -tl.where(strict, d_R_U, 0.0), 0.0)  # ∂η·c_tj = [j < t] (−[j < t] ∂R_t U_jᵀ)
+    exp_k_and_more = load_tile(exp_k_and_more_ptr, index * H + h, r, at_k, C, K)
+    d_k_phi_from_seen_and_more_summed = d_k_phi_from_seen - eta[:, None] * U_d_W_at
+    d_eta_from_eta_q_phi_k_phi = load_row(d_eta_from_eta_q_phi_k_phi_ptr, own * H + h, r, C)
+    exp_k_and_more_sum = tl.sum(exp_k_and_more.to(tl.float32), 1)  # exp·k·and_more·sum_t = Σ_K exp·k·and_more_t
+    k_phi = exp_k_and_more.to(tl.float32) / exp_k_and_more_sum[:, None]  # φ(k_t) = exp·k·and_more_t / exp·k·and_more·sum_t
+    x14 = (
+        eta[:, None] * dot_tn(d_eta_kk, k_phi, DOT)
+        + d_k_phi_from_seen_and_more_summed
+        + dot(eta[None, :] * d_eta_kk, k_phi, DOT)
+    )  # fmt: skip
+    x15 = x14 * exp_k_and_more.to(tl.float32)
+    x16 = tl.sum(x15, 1)
+    x17 = (
+        x14 * exp_k_and_more.to(tl.float32) / exp_k_and_more_sum[:, None]
+        - x16[:, None] / (exp_k_and_more_sum[:, None] * exp_k_and_more_sum[:, None]) * exp_k_and_more.to(tl.float32)
+    )  # fmt: skip
+    exp_k_and_more_sum_inverse = 1 / exp_k_and_more_sum  # exp·k·and_more·sum·inverse_t = 1 / exp·k·and_more·sum_t
+    kk = exp_k_and_more_sum_inverse[:, None] * dot_nt(exp_k_and_more, k_phi, DOT)
+    step_k_and_more = load_tile(step_k_and_more_ptr, own * H + h, r, at_k, C, K)
+    d_eta_early_and_more = d_eta_from_eta_q_phi_k_phi + (tl.sum(d_eta_kk * kk, 0) + -tl.sum(k_phi * U_d_W_at, 1))
+    d_k_early = load_tile(d_k_early_ptr, own * H + h, r, at_k, C, K)
+    d_k_late = (
+        x17
+        - tl.sum(x17, 1)[:, None] / tl.sum(step_k_and_more.to(tl.float32), 1)[:, None] * step_k_and_more.to(tl.float32)
+    )  # fmt: skip
+    d_k = d_k_early.to(tl.float32) + d_k_late
+    store_rows(d_k_ptr, at_row, row, here, at_k, K, d_k)
+    store_numbers(d_eta_ptr, at_row, row, here, d_eta_early_and_more)
 
 
 launch_prep = Launch(
@@ -341,11 +501,11 @@ launch_main = Launch(
     },
 )  # fmt: skip
 launch_read = Launch(
-    TABLE, read, "read", walks=False, widths="KV",
+    TABLE, read, "read", walks=False, widths="KV", split="V",
     makes={"o": Buffer("rows", "V")},
 )  # fmt: skip
 launch_pre = Launch(
-    TABLE, pre, "pre", walks=False, widths="KV",
+    TABLE, pre, "pre", walks=False, widths="KV", blocked="V", wide=pre_wide,
     makes={
         "d_W_from_q_phi_W": Buffer("slots", "KV", narrow=True), "k_phi": Buffer("slots", "CK", narrow=True),
         "P_d_o": Buffer("slots", "CV", narrow=True), "d_eta_from_eta_q_phi_k_phi": Buffer("slots", "C"),
@@ -361,7 +521,7 @@ launch_seq = Launch(
     },
 )  # fmt: skip
 launch_post = Launch(
-    TABLE, post, "post", walks=False, widths="KV",
+    TABLE, post, "post", walks=False, widths="KV", blocked="V", wide=post_wide,
     makes={"d_eta": Buffer("rows", "", like="eta"), "d_k": Buffer("rows", "K"), "d_v": Buffer("rows", "V")},
 )  # fmt: skip
 

@@ -8,7 +8,7 @@ from .runtime_configuration import MemoryConfig
 
 
 class TaylorLinearAttentionConfig(MemoryConfig):
-    """Every field has a default: that of the spec. The code of the package has the digest 731df8bcb335."""
+    """Every field has a default: that of the spec. The code of the package has the digest 38bd15671069."""
 
     model_type = "miras_taylor_linear_attention"
 

@@ -23,7 +23,7 @@ from .runtime_walk import JUST_NUMBERS, Kept, Shares, WalkKernels, WalkLaunch, W
 
 # Axes: B batch, T tokens, H heads, K key width, V value width, F features, D degrees.
 TILE = 64  # tokens from one checkpoint to the next
-TABLE = LaunchTable("taylor_linear_attention", "6fb3d5bdf6ca", tile=TILE, block=0, least=16, options={})
+TABLE = LaunchTable("taylor_linear_attention", "6fb3d5bdf6ca", tile=TILE, least=16, options={})
 # how each kernel is launched, for widths up to that of the row
 TABLE.options["walk_forward"] = (Row(64, warps=4), Row(128, warps=8), Row(ANY, warps=16))
 TABLE.options["walk_backward"] = (Row(64, warps=4), Row(ANY, warps=16))

@@ -41,15 +41,15 @@ from .runtime_operator import Differentiable, Operator
 TILE = 64  # tokens that are computed at once
 OPTIONS: dict[str, tuple[Row, ...]] = {
     "prep": (Row(64, warps=4, registers=168), Row(ANY, warps=8)),
-    "main": (Row(64, warps=4, stages=2), Row(ANY, warps=8)),
-    "read": (Row(64, warps=4), Row(ANY, warps=8)),
-    "pre": (Row(64, warps=4), Row(ANY, warps=8)),
-    "pre2": (Row(64, warps=4), Row(ANY, warps=8)),
-    "seq": (Row(64, warps=4, stages=2), Row(ANY, warps=8)),
-    "post": (Row(64, warps=4), Row(ANY, warps=8)),
-    "post2": (Row(64, warps=4, registers=168), Row(ANY, warps=8)),
+    "main": (Row(64, warps=4, stages=2), Row(128, warps=4), Row(ANY, warps=8)),
+    "read": (Row(64, warps=4), Row(128, warps=4, part=128), Row(ANY, warps=8)),
+    "pre": (Row(64, warps=4), Row(128, warps=4, stages=2), Row(ANY, warps=8)),
+    "pre2": (Row(64, warps=4), Row(128, warps=8, stages=2), Row(ANY, warps=8)),
+    "seq": (Row(64, warps=4, stages=2), Row(128, warps=4), Row(ANY, warps=8)),
+    "post": (Row(64, warps=4), Row(128, warps=8, stages=2), Row(ANY, warps=8)),
+    "post2": (Row(64, warps=4, registers=168), Row(128, warps=4, stages=2), Row(ANY, warps=8)),
 }  # by kernel, for widths up to that of the row
-TABLE = LaunchTable("titans_linear", "7e4e2a2f6a86", tile=TILE, block=64, least=16, options=OPTIONS)
+TABLE = LaunchTable("titans_linear", "7e4e2a2f6a86", tile=TILE, least=16, options=OPTIONS)
 
 
 @triton.jit(do_not_specialize=JUST_NUMBERS)
@@ -188,7 +188,7 @@ def read(
         return
     r = tl.arange(0, BC)
     at_k = tl.arange(0, BK)
-    at_v = tl.arange(0, BV)
+    at_v = tl.program_id(1) * BV + tl.arange(0, BV)
     t = base + i * C
     here = (r >= first - t) & (r < tl.minimum(C, end - t))
     at_row, row = t * H + h, r * H
@@ -252,6 +252,55 @@ def pre(
 
 
 @triton.jit(do_not_specialize=JUST_NUMBERS)
+def pre_wide(
+    P_ptr, d_o_ptr, log_alpha_ptr, log_mu_ptr, q_ptr, d_W_from_q_W_ptr, P_d_o_ptr, D_end_D_mu_ptr,
+    exp_decay_alpha_2_before_ptr, position_ptr, cu_ptr, T, members, low, high,
+    H: tl.constexpr, K: tl.constexpr, V: tl.constexpr, C: tl.constexpr, BK: tl.constexpr, BV: tl.constexpr, BC: tl.constexpr,
+    DOT: tl.constexpr, GRID: tl.constexpr, PACKED: tl.constexpr, SAVE: tl.constexpr,
+):  # fmt: skip
+    """d_W_from_q_W, P_d_o, D_end_D_mu, exp_decay_alpha_2_before: every tile on its own."""
+    index, h = low + (tl.program_id(0) // H).to(tl.int64), tl.program_id(0) % H
+    n = sequence_of(index, cu_ptr, members, C, GRID, PACKED)
+    first, end, base, tiles, slot, step = span(n, position_ptr, cu_ptr, T, members, C, GRID, PACKED)
+    i = (index - slot) // step
+    if i >= tiles:
+        return
+    own = index - low
+    r = tl.arange(0, BC)
+    at_k = tl.arange(0, BK)
+    causal = r[:, None] >= r[None, :]
+    strict = r[:, None] > r[None, :]
+    t = base + i * C
+    here = (r >= first - t) & (r < tl.minimum(C, end - t))
+    at_row, row = t * H + h, r * H
+    log_mu = load_numbers(log_mu_ptr, at_row, row, here)
+    log_alpha = load_numbers(log_alpha_ptr, at_row, row, here)
+
+    # decays, and the weights of surprises
+    decay_alpha = tl.maximum(-60.0, log_alpha)  # log α_t = max(−60, log_alpha_t)
+    beta = exp(tl.cumsum(decay_alpha, 0))  # β_t = exp(Σ_{l≤t} log α_l)
+    valid = tl.where(here, 1.0, 0.0)
+    D_end = valid * exp(sum_after(decay_alpha, r, DOT))  # Λ[C]_t = valid_t exp(Σ_{l>t} log α_l)
+    decay_mu = tl.maximum(-60.0, log_mu)  # log μ_t = max(−60, log_mu_t)
+    exp_decay_mu_before = exp(segment_sums(decay_mu, strict))  # exp·log μ·before_tj = exp(Σ_{j<l≤t} log μ_l)
+    D_mu = tl.where(causal, exp_decay_mu_before, 0.0)  # Λ[μ]_tj = [j ≤ t] exp·log μ·before_tj
+    D_end_D_mu = tl.sum(D_end[:, None] * D_mu, 0)  # Λ[C]·Λ[μ]_t = Σ_i Λ[C]_i Λ[μ]_it
+    store_row(D_end_D_mu_ptr, own * H + h, r, C, D_end_D_mu)
+    decay_alpha_2 = tl.where(strict, decay_alpha[:, None], 0.0)  # log α_tj = [j < t] log α_t
+    exp_decay_alpha_2_before = exp(sums_before(decay_alpha_2, r, DOT))  # exp·log α·before_tj = exp(Σ_{j<l<t} log α_l)
+    store_tile(exp_decay_alpha_2_before_ptr, own * H + h, r, r, C, C, exp_decay_alpha_2_before)
+    for b in tl.range(tl.cdiv(V, BV), disable_licm=True):
+        at_v = b * BV + tl.arange(0, BV)
+        d_o = load_rows(d_o_ptr, at_row, row, here, at_v, V)
+        q = load_rows(q_ptr, at_row, row, here, at_k, K)
+        d_W_from_q_W = dot_tn(q, beta[:, None] * d_o.to(tl.float32), DOT)  # ∂W[0](q·W[0]) = Σ_l q_lᵀ ⊗ (β_l d_o_l)
+        P = load_tile(P_ptr, index * H + h, r, r, C, C)
+        store_tile(d_W_from_q_W_ptr, own * H + h, at_k, at_v, K, V, d_W_from_q_W)
+        P_d_o = dot_tn(P, d_o, DOT)  # P·d_o_t = Σ_l P_lt d_o_l
+        store_tile(P_d_o_ptr, own * H + h, r, at_v, C, V, P_d_o)
+
+
+@triton.jit(do_not_specialize=JUST_NUMBERS)
 def pre2(
     U_ptr, W_at_ptr, W_momentum_at_ptr, d_o_ptr, eta_ptr, k_ptr, log_alpha_ptr, log_mu_ptr, q_ptr, reach_ptr,
     d_W_momentum_from_q_W_momentum_ptr, d_eta_from_G_ptr, d_k_from_q_k_ptr, d_log_alpha_early_ptr, d_log_mu_early_ptr,
@@ -295,36 +344,121 @@ def pre2(
     valid_eta_D_alpha_d_G = valid[:, None] * eta[None, :] * dot_tn(D_alpha, d_G, DOT)
     decay_mu = tl.maximum(-60.0, log_mu)  # log μ_t = max(−60, log_mu_t)
     exp_decay_mu_before = exp(segment_sums(decay_mu, strict))  # exp·log μ·before_tj = exp(Σ_{j<l≤t} log μ_l)
-    x35 = segment_gradient(tl.where(causal, valid_eta_D_alpha_d_G, 0.0) * exp_decay_mu_before, strict, DOT)
+    x37 = segment_gradient(tl.where(causal, valid_eta_D_alpha_d_G, 0.0) * exp_decay_mu_before, strict, DOT)
     D_mu = tl.where(causal, exp_decay_mu_before, 0.0)  # Λ[μ]_tj = [j ≤ t] exp·log μ·before_tj
     m = exp(tl.cumsum(decay_mu, 0))  # m_t = exp(Σ_{l≤t} log μ_l)
     d_o = load_rows(d_o_ptr, at_row, row, here, at_v, V)
     W_momentum = load_tile(W_momentum_at_ptr, index * H + h, at_k, at_v, K, V)
-    d_reach = tl.sum(d_o.to(tl.float32) * dot(q, W_momentum, DOT), 1)  # ∂ω_t = d_o_t (q_t S[0])ᵀ
+    q = load_rows(q_ptr, at_row, row, here, at_k, K)
+    d_o_W_momentum = dot_nt(d_o, W_momentum, DOT)
+    d_reach = tl.sum(q.to(tl.float32) * d_o_W_momentum, 1)  # ∂ω_t = q_t (d_o_t S[0]ᵀ)ᵀ
     d_m_from_m_t2_m_behind = tl.cumsum(tl.sum(d_reach[:, None] * valid_D_alpha, 0) * m, 0, reverse=True)
-    d_log_mu_early = (1 - tl.where(log_mu + 60 < 0, 1.0, 0.0)) * (x35 + d_m_from_m_t2_m_behind)
-    reach = load_row(reach_ptr, index * H + h, r, C)
+    d_log_mu_early = (1 - tl.where(log_mu + 60 < 0, 1.0, 0.0)) * (x37 + d_m_from_m_t2_m_behind)
     store_row(d_log_mu_early_ptr, own * H + h, r, C, d_log_mu_early)
+    reach = load_row(reach_ptr, index * H + h, r, C)
     d_D_alpha = valid[None, :] * (d_reach[:, None] * m[None, :] + dot_nt(eta[None, :] * d_G, D_mu, DOT))
     d_t1_from_t1_before_sum = segment_gradient(tl.where(causal, d_D_alpha, 0.0) * exp_decay_alpha_2_before_2, strict, DOT)
     valid_D_alpha_D_mu = exact_dot(valid_D_alpha, D_mu, DOT)  # valid·Λ[α]·Λ[μ]_tj = Σ_i valid·Λ[α]_ti Λ[μ]_ij
     d_eta_from_G = tl.sum(d_G * valid_D_alpha_D_mu, 0)  # ∂η(G_t) = Σ_l ∂G_lt valid·Λ[α]·Λ[μ]_lt
     G = eta[None, :] * valid_D_alpha_D_mu  # G_tj = valid·Λ[α]·Λ[μ]_tj η_j
-    d_o = load_rows(d_o_ptr, at_row, row, here, at_v, V)
     d_q_k = (d_P * G).to(DOT)  # ∂q·k_tj = ∂P_tj G_tj
+    d_o = load_rows(d_o_ptr, at_row, row, here, at_v, V)
+    q = load_rows(q_ptr, at_row, row, here, at_k, K)
     d_W_momentum_from_q_W_momentum = dot_tn(q, reach[:, None] * d_o.to(tl.float32), DOT)  # ∂S[0](q·S[0]) = Σ_l q_lᵀ ⊗ (ω_l d_o_l)
     store_tile(d_W_momentum_from_q_W_momentum_ptr, own * H + h, at_k, at_v, K, V, d_W_momentum_from_q_W_momentum)
     W = load_tile(W_at_ptr, index * H + h, at_k, at_v, K, V)
     beta = exp(tl.cumsum(decay_alpha, 0))  # β_t = exp(Σ_{l≤t} log α_l)
-    d_q = reach[:, None] * dot_nt(d_o, W_momentum, DOT) + beta[:, None] * dot_nt(d_o, W, DOT) + dot(d_q_k, k, DOT)
-    d_decay_alpha_before = tl.sum(d_o.to(tl.float32) * dot(q, W, DOT), 1) * beta
+    d_o_W = dot_nt(d_o, W, DOT)
+    d_q = reach[:, None] * d_o_W_momentum + beta[:, None] * d_o_W + dot(d_q_k, k, DOT)
+    d_decay_alpha_from_decay_alpha_before = tl.cumsum(tl.sum(q.to(tl.float32) * d_o_W, 1) * beta, 0, reverse=True)
     d_k_from_q_k = dot_tn(d_q_k, q, DOT)  # ∂k(q·k_t) = Σ_l ∂q·k_lt q_l
     store_tile(d_k_from_q_k_ptr, own * H + h, r, at_k, C, K, d_k_from_q_k)
     store_rows(d_q_ptr, at_row, row, here, at_k, K, d_q)
-    d_log_alpha_early = (
-        (1 - tl.where(log_alpha + 60 < 0, 1.0, 0.0))
-        * (d_t1_from_t1_before_sum + tl.cumsum(d_decay_alpha_before, 0, reverse=True))
-    )  # fmt: skip
+    d_log_alpha_early = (1 - tl.where(log_alpha + 60 < 0, 1.0, 0.0)) * (d_t1_from_t1_before_sum + d_decay_alpha_from_decay_alpha_before)
+    store_row(d_log_alpha_early_ptr, own * H + h, r, C, d_log_alpha_early)
+    store_row(d_eta_from_G_ptr, own * H + h, r, C, d_eta_from_G)
+
+
+@triton.jit(do_not_specialize=JUST_NUMBERS)
+def pre2_wide(
+    U_ptr, W_at_ptr, W_momentum_at_ptr, d_o_ptr, eta_ptr, k_ptr, log_alpha_ptr, log_mu_ptr, q_ptr, reach_ptr,
+    d_W_momentum_from_q_W_momentum_ptr, d_eta_from_G_ptr, d_k_from_q_k_ptr, d_log_alpha_early_ptr, d_log_mu_early_ptr,
+    d_q_ptr, position_ptr, cu_ptr, T, members, low, high,
+    H: tl.constexpr, K: tl.constexpr, V: tl.constexpr, C: tl.constexpr, BK: tl.constexpr, BV: tl.constexpr, BC: tl.constexpr,
+    DOT: tl.constexpr, GRID: tl.constexpr, PACKED: tl.constexpr, SAVE: tl.constexpr,
+):  # fmt: skip
+    """d_W_momentum_from_q_W_momentum, d_eta_from_G, d_k_from_q_k, d_log_alpha_early, …: every tile on its own."""
+    index, h = low + (tl.program_id(0) // H).to(tl.int64), tl.program_id(0) % H
+    n = sequence_of(index, cu_ptr, members, C, GRID, PACKED)
+    first, end, base, tiles, slot, step = span(n, position_ptr, cu_ptr, T, members, C, GRID, PACKED)
+    i = (index - slot) // step
+    if i >= tiles:
+        return
+    own = index - low
+    r = tl.arange(0, BC)
+    at_k = tl.arange(0, BK)
+    causal = r[:, None] >= r[None, :]
+    strict = r[:, None] > r[None, :]
+    t = base + i * C
+    here = (r >= first - t) & (r < tl.minimum(C, end - t))
+    at_row, row = t * H + h, r * H
+    reach = load_row(reach_ptr, index * H + h, r, C)
+    d_o_U = tl.zeros([BC, BC], tl.float32)
+    d_o_W_momentum = tl.zeros([BC, BK], tl.float32)
+    d_o_W = tl.zeros([BC, BK], tl.float32)
+    for b in tl.range(tl.cdiv(V, BV), disable_licm=True):
+        at_v = b * BV + tl.arange(0, BV)
+        U = load_tile(U_ptr, index * H + h, r, at_v, C, V)
+        d_o = load_rows(d_o_ptr, at_row, row, here, at_v, V)
+        W_momentum = load_tile(W_momentum_at_ptr, index * H + h, at_k, at_v, K, V)
+        d_o_U += dot_nt(d_o, U, DOT)
+        W = load_tile(W_at_ptr, index * H + h, at_k, at_v, K, V)
+        d_o_W_momentum += dot_nt(d_o, W_momentum, DOT)
+        q = load_rows(q_ptr, at_row, row, here, at_k, K)
+        d_o_W += dot_nt(d_o, W, DOT)
+        d_W_momentum_from_q_W_momentum = dot_tn(q, reach[:, None] * d_o.to(tl.float32), DOT)  # ∂S[0](q·S[0]) = Σ_l q_lᵀ ⊗ (ω_l d_o_l)
+        store_tile(d_W_momentum_from_q_W_momentum_ptr, own * H + h, at_k, at_v, K, V, d_W_momentum_from_q_W_momentum)
+    reach = load_row(reach_ptr, index * H + h, r, C)
+    log_alpha = load_numbers(log_alpha_ptr, at_row, row, here)
+    decay_alpha = tl.maximum(-60.0, log_alpha)  # log α_t = max(−60, log_alpha_t)
+    q = load_rows(q_ptr, at_row, row, here, at_k, K)
+    beta = exp(tl.cumsum(decay_alpha, 0))  # β_t = exp(Σ_{l≤t} log α_l)
+    d_decay_alpha_from_decay_alpha_before = tl.cumsum(tl.sum(q.to(tl.float32) * d_o_W, 1) * beta, 0, reverse=True)
+    d_q_summed = reach[:, None] * d_o_W_momentum + beta[:, None] * d_o_W  # ∂q(summed_t) = ω_t (d_o_t S[0]ᵀ) + β_t (d_o_t W[0]ᵀ)
+    d_reach = tl.sum(q.to(tl.float32) * d_o_W_momentum, 1)  # ∂ω_t = q_t (d_o_t S[0]ᵀ)ᵀ
+    eta = load_numbers(eta_ptr, at_row, row, here)
+    k = load_rows(k_ptr, at_row, row, here, at_k, K)
+    log_mu = load_numbers(log_mu_ptr, at_row, row, here)
+    d_P = -d_o_U  # ∂P_tj = −d_o_t U_jᵀ
+    q_k = dot_nt(q, k, DOT)  # q·k_tj = q_t k_jᵀ
+    d_G = d_P * q_k  # ∂G_tj = ∂P_tj q·k_tj
+    valid = tl.where(here, 1.0, 0.0)
+
+    # decays, and the weights of surprises
+    exp_decay_alpha_2_before_2 = exp(segment_sums(decay_alpha, strict))  # exp·log α·before_tj = exp(Σ_{j<l≤t} log α_l)
+    D_alpha = tl.where(causal, exp_decay_alpha_2_before_2, 0.0)  # Λ[α]_tj = [j ≤ t] exp·log α·before_tj
+    valid_D_alpha = valid[None, :] * D_alpha  # valid·Λ[α]_tj = Λ[α]_tj valid_j
+    valid_eta_D_alpha_d_G = valid[:, None] * eta[None, :] * dot_tn(D_alpha, d_G, DOT)
+    decay_mu = tl.maximum(-60.0, log_mu)  # log μ_t = max(−60, log_mu_t)
+    exp_decay_mu_before = exp(segment_sums(decay_mu, strict))  # exp·log μ·before_tj = exp(Σ_{j<l≤t} log μ_l)
+    x32 = segment_gradient(tl.where(causal, valid_eta_D_alpha_d_G, 0.0) * exp_decay_mu_before, strict, DOT)
+    m = exp(tl.cumsum(decay_mu, 0))  # m_t = exp(Σ_{l≤t} log μ_l)
+    D_mu = tl.where(causal, exp_decay_mu_before, 0.0)  # Λ[μ]_tj = [j ≤ t] exp·log μ·before_tj
+    d_D_alpha = valid[None, :] * (d_reach[:, None] * m[None, :] + dot_nt(eta[None, :] * d_G, D_mu, DOT))
+    d_t1_from_t1_before_sum = segment_gradient(tl.where(causal, d_D_alpha, 0.0) * exp_decay_alpha_2_before_2, strict, DOT)
+    valid_D_alpha_D_mu = exact_dot(valid_D_alpha, D_mu, DOT)  # valid·Λ[α]·Λ[μ]_tj = Σ_i valid·Λ[α]_ti Λ[μ]_ij
+    d_eta_from_G = tl.sum(d_G * valid_D_alpha_D_mu, 0)  # ∂η(G_t) = Σ_l ∂G_lt valid·Λ[α]·Λ[μ]_lt
+    G = eta[None, :] * valid_D_alpha_D_mu  # G_tj = valid·Λ[α]·Λ[μ]_tj η_j
+    d_q_k = (d_P * G).to(DOT)  # ∂q·k_tj = ∂P_tj G_tj
+    q = load_rows(q_ptr, at_row, row, here, at_k, K)
+    d_m_from_m_t2_m_behind = tl.cumsum(tl.sum(d_reach[:, None] * valid_D_alpha, 0) * m, 0, reverse=True)
+    d_k_from_q_k = dot_tn(d_q_k, q, DOT)  # ∂k(q·k_t) = Σ_l ∂q·k_lt q_l
+    store_tile(d_k_from_q_k_ptr, own * H + h, r, at_k, C, K, d_k_from_q_k)
+    d_q = d_q_summed + dot(d_q_k, k, DOT)
+    store_rows(d_q_ptr, at_row, row, here, at_k, K, d_q)
+    d_log_alpha_early = (1 - tl.where(log_alpha + 60 < 0, 1.0, 0.0)) * (d_t1_from_t1_before_sum + d_decay_alpha_from_decay_alpha_before)
+    d_log_mu_early = (1 - tl.where(log_mu + 60 < 0, 1.0, 0.0)) * (x32 + d_m_from_m_t2_m_behind)
+    store_row(d_log_mu_early_ptr, own * H + h, r, C, d_log_mu_early)
     store_row(d_log_alpha_early_ptr, own * H + h, r, C, d_log_alpha_early)
     store_row(d_eta_from_G_ptr, own * H + h, r, C, d_eta_from_G)
 
@@ -419,86 +553,194 @@ def post(
     d_W_momentum_at = load_tile(d_W_momentum_at_ptr, own * H + h, at_k, at_v, K, V)
     W_momentum = load_tile(W_momentum_at_ptr, index * H + h, at_k, at_v, K, V)
     d_W_momentum_at_W_momentum = d_W_momentum_at.to(tl.float32) * W_momentum.to(tl.float32)
-
-    # back through decays, and the weights of surprises
     d_m_end = tl.sum(d_W_momentum_at_W_momentum)  # ∂m[C] = Σ_KV d_W_momentum_at · S[0]
     d_R = load_tile(d_R_ptr, own * H + h, r, at_v, C, V)
     store_number(d_m_end_ptr, own * H + h, d_m_end)
     d_v = -2 * d_R.to(tl.float32)
     store_rows(d_v_ptr, at_row, row, here, at_v, V, d_v)
-    k = load_rows(k_ptr, at_row, row, here, at_k, K)
+    exp_decay_alpha_2_before = load_tile(exp_decay_alpha_2_before_ptr, own * H + h, r, r, C, C)
+    valid = tl.where(here, 1.0, 0.0)
     log_mu = load_numbers(log_mu_ptr, at_row, row, here)
-    U = load_tile(U_ptr, index * H + h, r, at_v, C, V)
-    d_n_end_U = -dot(k, d_W_momentum_at, DOT)  # ∂n[C]·U_t = −k_t d_W_momentum_at
+    D_alpha_before = tl.where(strict, exp_decay_alpha_2_before.to(tl.float32), 0.0)  # Λ[α, before]_tj = [j < t] exp·log α·before_tj
+    valid_D_alpha_before = (valid[None, :] * D_alpha_before).to(DOT)  # valid·Λ[α, before]_tj = Λ[α, before]_tj valid_j
     eta = load_numbers(eta_ptr, at_row, row, here)
-    d_n_end = tl.sum(d_n_end_U * U.to(tl.float32), 1)  # ∂n[C]_t = ∂n[C]·U_t U_tᵀ
-    W_momentum = load_tile(W_momentum_at_ptr, index * H + h, at_k, at_v, K, V)
     d_W_at = load_tile(d_W_at_ptr, own * H + h, at_k, at_v, K, V)
+    W = load_tile(W_at_ptr, index * H + h, at_k, at_v, K, V)
+    d_beta_end = tl.sum(d_W_at.to(tl.float32) * W.to(tl.float32))  # ∂β[C] = Σ_KV d_W_at · W[0]
+    W_momentum = load_tile(W_momentum_at_ptr, index * H + h, at_k, at_v, K, V)
+    store_number(d_beta_end_ptr, own * H + h, d_beta_end)
     d_reach_end = tl.sum(d_W_at.to(tl.float32) * W_momentum.to(tl.float32))  # ∂ω[C] = Σ_KV d_W_at · S[0]
-    d_G_end_U = -dot(k, d_W_at, DOT)  # ∂G[C]·U_t = −k_t d_W_at
-    d_G_end = tl.sum(d_G_end_U * U.to(tl.float32), 1)  # ∂G[C]_t = ∂G[C]·U_t U_tᵀ
 
     # decays, and the weights of surprises
     decay_mu = tl.maximum(-60.0, log_mu)  # log μ_t = max(−60, log_mu_t)
     decay_mu_behind = sum_after(decay_mu, r, DOT)  # log μ·behind_t = Σ_{l>t} log μ_l
     n_end = eta * exp(decay_mu_behind)  # n[C]_t = η_t exp(log μ·behind_t)
-    log_alpha = load_numbers(log_alpha_ptr, at_row, row, here)
+    k = load_rows(k_ptr, at_row, row, here, at_k, K)
+    d_W_momentum_at = load_tile(d_W_momentum_at_ptr, own * H + h, at_k, at_v, K, V)
+    U = load_tile(U_ptr, index * H + h, r, at_v, C, V)
+    U_d_W_momentum_at = dot_nt(U, d_W_momentum_at, DOT)
+
+    # back through decays, and the weights of surprises
+    d_n_end = -tl.sum(k.to(tl.float32) * U_d_W_momentum_at, 1)  # ∂n[C]_t = −k_t (U_t d_W_momentum_atᵀ)ᵀ
     d_decay_mu = sum_before(d_n_end * n_end, r, DOT)  # ∂log μ_t = Σ_{l<t} ∂n[C]_l n[C]_l
+    d_W_at = load_tile(d_W_at_ptr, own * H + h, at_k, at_v, K, V)
     store_row(d_decay_mu_ptr, own * H + h, r, C, d_decay_mu)
+    log_alpha = load_numbers(log_alpha_ptr, at_row, row, here)
+    U_d_W_at = dot_nt(U, d_W_at, DOT)
+    d_G_end = -tl.sum(k.to(tl.float32) * U_d_W_at, 1)  # ∂G[C]_t = −k_t (U_t d_W_atᵀ)ᵀ
     d_D_end_D_mu = d_G_end * eta  # ∂Λ[C]·Λ[μ]_t = ∂G[C]_t η_t
     store_row(d_D_end_D_mu_ptr, own * H + h, r, C, d_D_end_D_mu)
     store_number(d_reach_end_ptr, own * H + h, d_reach_end)
+
+    # decays, and the weights of surprises
     exp_decay_mu_before = exp(segment_sums(decay_mu, strict))  # exp·log μ·before_tj = exp(Σ_{j<l≤t} log μ_l)
     D_mu = tl.where(causal, exp_decay_mu_before, 0.0)  # Λ[μ]_tj = [j ≤ t] exp·log μ·before_tj
     m = exp(tl.cumsum(decay_mu, 0))  # m_t = exp(Σ_{l≤t} log μ_l)
     decay_alpha = tl.maximum(-60.0, log_alpha)  # log α_t = max(−60, log_alpha_t)
+    D_end_D_mu = load_row(D_end_D_mu_ptr, own * H + h, r, C)
+    D_end = valid * exp(sum_after(decay_alpha, r, DOT))  # Λ[C]_t = valid_t exp(Σ_{l>t} log α_l)
+    d_decay_alpha = sum_before(D_end * (d_reach_end * m + tl.sum(d_D_end_D_mu[None, :] * D_mu, 1)), r, DOT)
+    valid_D_alpha_before_D_mu = dot(valid_D_alpha_before, D_mu, DOT)  # valid·Λ[α, before]·Λ[μ]_tj = Σ_i valid·Λ[α, before]_ti Λ[μ]_ij
+    d_R = load_tile(d_R_ptr, own * H + h, r, at_v, C, V)
+    store_row(d_decay_alpha_ptr, own * H + h, r, C, d_decay_alpha)
+    d_L = -tl.where(strict, dot_nt(d_R, U, DOT), 0.0)  # ∂L_tj = −[j < t] ∂R_t U_jᵀ
+    G_before = eta[None, :] * valid_D_alpha_before_D_mu  # G[before]_tj = valid·Λ[α, before]·Λ[μ]_tj η_j
+    d_kk = (2 * d_L * G_before).to(DOT)  # ∂c_tj = 2 ∂L_tj G[before]_tj
+    k = load_rows(k_ptr, at_row, row, here, at_k, K)
+    G_end = D_end_D_mu * eta  # G[C]_t = Λ[C]·Λ[μ]_t η_t
+    reach_before = load_row(reach_before_ptr, index * H + h, r, C)
+    d_k_from_kk_and_more = dot_tn(d_kk, k, DOT) - n_end[:, None] * U_d_W_momentum_at - G_end[:, None] * U_d_W_at
+    W_momentum = load_tile(W_momentum_at_ptr, index * H + h, at_k, at_v, K, V)
+    d_seen = (2 * d_R.to(tl.float32)).to(DOT)  # ∂u[0]_t = 2 ∂R_t
+    d_eta_from_G = load_row(d_eta_from_G_ptr, own * H + h, r, C)
+    W = load_tile(W_at_ptr, index * H + h, at_k, at_v, K, V)
+    d_seen_W_momentum = dot_nt(d_seen, W_momentum, DOT)
+    d_seen_W = dot_nt(d_seen, W, DOT)
+    beta_before = exp(sum_before(decay_alpha, r, DOT))  # β[before]_t = exp(Σ_{l<t} log α_l)
+    d_k_from_kk = dot(d_kk, k, DOT)
+    d_k_late = reach_before[:, None] * d_seen_W_momentum + beta_before[:, None] * d_seen_W + d_k_from_kk + d_k_from_kk_and_more
+    kk = dot_nt(k, k, DOT)  # c_tj = k_t k_jᵀ
+    d_G_before = 2 * d_L * kk  # ∂G[before]_tj = 2 ∂L_tj c_tj
+    d_k_from_q_k = load_tile(d_k_from_q_k_ptr, own * H + h, r, at_k, C, K)
+    d_eta_early_and_more = (
+        d_eta_from_G
+        + ((d_n_end * exp(decay_mu_behind) + d_G_end * D_end_D_mu) + tl.sum(d_G_before * valid_D_alpha_before_D_mu, 0))
+    )  # fmt: skip
+    d_k = d_k_from_q_k.to(tl.float32) + d_k_late
+    store_rows(d_k_ptr, at_row, row, here, at_k, K, d_k)
+    store_tile(d_G_before_ptr, own * H + h, r, r, C, C, d_G_before)
+    store_numbers(d_eta_ptr, at_row, row, here, d_eta_early_and_more)
+
+
+@triton.jit(do_not_specialize=JUST_NUMBERS)
+def post_wide(
+    D_end_D_mu_ptr, U_ptr, W_at_ptr, W_momentum_at_ptr, d_R_ptr, d_W_at_ptr, d_W_momentum_at_ptr, d_eta_from_G_ptr,
+    d_k_from_q_k_ptr, eta_ptr, exp_decay_alpha_2_before_ptr, k_ptr, log_alpha_ptr, log_mu_ptr, reach_before_ptr, d_eta_ptr,
+    d_k_ptr, d_v_ptr, d_D_end_D_mu_ptr, d_reach_end_ptr, d_decay_alpha_ptr, d_beta_end_ptr, d_G_before_ptr, d_decay_mu_ptr,
+    d_m_end_ptr, position_ptr, cu_ptr, T, members, low, high,
+    H: tl.constexpr, K: tl.constexpr, V: tl.constexpr, C: tl.constexpr, BK: tl.constexpr, BV: tl.constexpr, BC: tl.constexpr,
+    DOT: tl.constexpr, GRID: tl.constexpr, PACKED: tl.constexpr, SAVE: tl.constexpr,
+):  # fmt: skip
+    """d_eta, d_k, d_v, d_D_end_D_mu, d_reach_end, d_decay_alpha, d_beta_end, d_G_before, …: every tile on its own."""
+    index, h = low + (tl.program_id(0) // H).to(tl.int64), tl.program_id(0) % H
+    n = sequence_of(index, cu_ptr, members, C, GRID, PACKED)
+    first, end, base, tiles, slot, step = span(n, position_ptr, cu_ptr, T, members, C, GRID, PACKED)
+    i = (index - slot) // step
+    if i >= tiles:
+        return
+    own = index - low
+    r = tl.arange(0, BC)
+    at_k = tl.arange(0, BK)
+    causal = r[:, None] >= r[None, :]
+    strict = r[:, None] > r[None, :]
+    t = base + i * C
+    here = (r >= first - t) & (r < tl.minimum(C, end - t))
+    at_row, row = t * H + h, r * H
+    U_d_W_momentum_at = tl.zeros([BC, BK], tl.float32)
+    U_d_W_at = tl.zeros([BC, BK], tl.float32)
+    d_R_U = tl.zeros([BC, BC], tl.float32)
+    d_seen_W_momentum = tl.zeros([BC, BK], tl.float32)
+    d_seen_W = tl.zeros([BC, BK], tl.float32)
+    d_reach_end = tl.zeros([], tl.float32)  # ∂ω[C] = Σ_KV d_W_at · S[0]
+    d_beta_end = tl.zeros([], tl.float32)  # ∂β[C] = Σ_KV d_W_at · W[0]
+    d_m_end = tl.zeros([], tl.float32)  # ∂m[C] = Σ_KV d_W_momentum_at · S[0]
+    for b in tl.range(tl.cdiv(V, BV), disable_licm=True):
+        at_v = b * BV + tl.arange(0, BV)
+        d_W_momentum_at = load_tile(d_W_momentum_at_ptr, own * H + h, at_k, at_v, K, V)
+        W_momentum = load_tile(W_momentum_at_ptr, index * H + h, at_k, at_v, K, V)
+        d_W_momentum_at_W_momentum = d_W_momentum_at.to(tl.float32) * W_momentum.to(tl.float32)
+        U = load_tile(U_ptr, index * H + h, r, at_v, C, V)
+        d_m_end += tl.sum(d_W_momentum_at_W_momentum)
+        d_W_at = load_tile(d_W_at_ptr, own * H + h, at_k, at_v, K, V)
+        U_d_W_momentum_at += dot_nt(U, d_W_momentum_at, DOT)
+        d_R = load_tile(d_R_ptr, own * H + h, r, at_v, C, V)
+        U_d_W_at += dot_nt(U, d_W_at, DOT)
+        d_R_U += dot_nt(d_R, U, DOT)
+        W_momentum = load_tile(W_momentum_at_ptr, index * H + h, at_k, at_v, K, V)
+        d_seen = (2 * d_R.to(tl.float32)).to(DOT)  # ∂u[0]_t = 2 ∂R_t
+        d_seen_W_momentum += dot_nt(d_seen, W_momentum, DOT)
+        W = load_tile(W_at_ptr, index * H + h, at_k, at_v, K, V)
+        d_reach_end += tl.sum(d_W_at.to(tl.float32) * W_momentum.to(tl.float32))
+        d_seen_W += dot_nt(d_seen, W, DOT)
+        d_beta_end += tl.sum(d_W_at.to(tl.float32) * W.to(tl.float32))
+        d_v = -2 * d_R.to(tl.float32)
+        store_rows(d_v_ptr, at_row, row, here, at_v, V, d_v)
+    reach_before = load_row(reach_before_ptr, index * H + h, r, C)
+    log_mu = load_numbers(log_mu_ptr, at_row, row, here)
+    log_alpha = load_numbers(log_alpha_ptr, at_row, row, here)
+    store_number(d_beta_end_ptr, own * H + h, d_beta_end)
+    eta = load_numbers(eta_ptr, at_row, row, here)
+    D_end_D_mu = load_row(D_end_D_mu_ptr, own * H + h, r, C)
+    store_number(d_m_end_ptr, own * H + h, d_m_end)
+    decay_alpha = tl.maximum(-60.0, log_alpha)  # log α_t = max(−60, log_alpha_t)
+    beta_before = exp(sum_before(decay_alpha, r, DOT))  # β[before]_t = exp(Σ_{l<t} log α_l)
+    k = load_rows(k_ptr, at_row, row, here, at_k, K)
+    d_k_from_kk_and_more_summed = reach_before[:, None] * d_seen_W_momentum + beta_before[:, None] * d_seen_W
+    d_n_end = -tl.sum(k.to(tl.float32) * U_d_W_momentum_at, 1)  # ∂n[C]_t = −k_t (U_t d_W_momentum_atᵀ)ᵀ
+
+    # decays, and the weights of surprises
+    decay_mu = tl.maximum(-60.0, log_mu)  # log μ_t = max(−60, log_mu_t)
+    G_end = D_end_D_mu * eta  # G[C]_t = Λ[C]·Λ[μ]_t η_t
+    decay_mu_behind = sum_after(decay_mu, r, DOT)  # log μ·behind_t = Σ_{l>t} log μ_l
+    n_end = eta * exp(decay_mu_behind)  # n[C]_t = η_t exp(log μ·behind_t)
+    k = load_rows(k_ptr, at_row, row, here, at_k, K)
+    d_k_from_kk_and_more_summed_2 = -n_end[:, None] * U_d_W_momentum_at - G_end[:, None] * U_d_W_at
+    d_G_end = -tl.sum(k.to(tl.float32) * U_d_W_at, 1)  # ∂G[C]_t = −k_t (U_t d_W_atᵀ)ᵀ
+    d_D_end_D_mu = d_G_end * eta  # ∂Λ[C]·Λ[μ]_t = ∂G[C]_t η_t
+    store_row(d_D_end_D_mu_ptr, own * H + h, r, C, d_D_end_D_mu)
+    exp_decay_mu_before = exp(segment_sums(decay_mu, strict))  # exp·log μ·before_tj = exp(Σ_{j<l≤t} log μ_l)
+    D_mu = tl.where(causal, exp_decay_mu_before, 0.0)  # Λ[μ]_tj = [j ≤ t] exp·log μ·before_tj
+    m = exp(tl.cumsum(decay_mu, 0))  # m_t = exp(Σ_{l≤t} log μ_l)
     valid = tl.where(here, 1.0, 0.0)
     D_end = valid * exp(sum_after(decay_alpha, r, DOT))  # Λ[C]_t = valid_t exp(Σ_{l>t} log α_l)
     d_decay_alpha = sum_before(D_end * (d_reach_end * m + tl.sum(d_D_end_D_mu[None, :] * D_mu, 1)), r, DOT)
-    exp_decay_alpha_2_before = load_tile(exp_decay_alpha_2_before_ptr, own * H + h, r, r, C, C)
     store_row(d_decay_alpha_ptr, own * H + h, r, C, d_decay_alpha)
+    d_decay_mu = sum_before(d_n_end * n_end, r, DOT)  # ∂log μ_t = Σ_{l<t} ∂n[C]_l n[C]_l
+    store_row(d_decay_mu_ptr, own * H + h, r, C, d_decay_mu)
+    exp_decay_alpha_2_before = load_tile(exp_decay_alpha_2_before_ptr, own * H + h, r, r, C, C)
+    store_number(d_reach_end_ptr, own * H + h, d_reach_end)
     D_alpha_before = tl.where(strict, exp_decay_alpha_2_before.to(tl.float32), 0.0)  # Λ[α, before]_tj = [j < t] exp·log α·before_tj
-    d_eta_from_G = load_row(d_eta_from_G_ptr, own * H + h, r, C)
-    D_end_D_mu = load_row(D_end_D_mu_ptr, own * H + h, r, C)
     valid_D_alpha_before = (valid[None, :] * D_alpha_before).to(DOT)  # valid·Λ[α, before]_tj = Λ[α, before]_tj valid_j
     valid_D_alpha_before_D_mu = dot(valid_D_alpha_before, D_mu, DOT)  # valid·Λ[α, before]·Λ[μ]_tj = Σ_i valid·Λ[α, before]_ti Λ[μ]_ij
+    d_eta_from_G = load_row(d_eta_from_G_ptr, own * H + h, r, C)
+    d_L = -tl.where(strict, d_R_U, 0.0)  # ∂L_tj = −[j < t] ∂R_t U_jᵀ
+    G_before = eta[None, :] * valid_D_alpha_before_D_mu  # G[before]_tj = valid·Λ[α, before]·Λ[μ]_tj η_j
+    d_kk = (2 * d_L * G_before).to(DOT)  # ∂c_tj = 2 ∂L_tj G[before]_tj
+    k = load_rows(k_ptr, at_row, row, here, at_k, K)
+    d_k_from_q_k = load_tile(d_k_from_q_k_ptr, own * H + h, r, at_k, C, K)
+    d_k_early_and_more = (
+        d_k_from_q_k.to(tl.float32)
+        + (d_k_from_kk_and_more_summed + dot(d_kk, k, DOT) + d_k_from_kk_and_more_summed_2 + dot_tn(d_kk, k, DOT))
+    )  # fmt: skip
     kk = dot_nt(k, k, DOT)  # c_tj = k_t k_jᵀ
-    d_R = load_tile(d_R_ptr, own * H + h, r, at_v, C, V)
-    U = load_tile(U_ptr, index * H + h, r, at_v, C, V)
-    d_L = -tl.where(strict, dot_nt(d_R, U, DOT), 0.0)  # ∂L_tj = −[j < t] ∂R_t U_jᵀ
     d_G_before = 2 * d_L * kk  # ∂G[before]_tj = 2 ∂L_tj c_tj
     d_eta_early_and_more = (
         d_eta_from_G
         + ((d_n_end * exp(decay_mu_behind) + d_G_end * D_end_D_mu) + tl.sum(d_G_before * valid_D_alpha_before_D_mu, 0))
     )  # fmt: skip
-    G_before = eta[None, :] * valid_D_alpha_before_D_mu  # G[before]_tj = valid·Λ[α, before]·Λ[μ]_tj η_j
-    d_kk = (2 * d_L * G_before).to(DOT)  # ∂c_tj = 2 ∂L_tj G[before]_tj
-    G_end = D_end_D_mu * eta  # G[C]_t = Λ[C]·Λ[μ]_t η_t
-    d_W_at = load_tile(d_W_at_ptr, own * H + h, at_k, at_v, K, V)
-    d_W_momentum_at = load_tile(d_W_momentum_at_ptr, own * H + h, at_k, at_v, K, V)
-    d_R = load_tile(d_R_ptr, own * H + h, r, at_v, C, V)
-    reach_before = load_row(reach_before_ptr, index * H + h, r, C)
-    d_k_from_kk_and_more = (
-        dot_tn(d_kk, k, DOT)
-        - n_end[:, None] * dot_nt(U, d_W_momentum_at, DOT)
-        - G_end[:, None] * dot_nt(U, d_W_at, DOT)
-    )  # fmt: skip
-    d_seen = (2 * d_R.to(tl.float32)).to(DOT)  # ∂u[0]_t = 2 ∂R_t
-    d_k_from_kk = dot(d_kk, k, DOT)
-    W = load_tile(W_at_ptr, index * H + h, at_k, at_v, K, V)
-    beta_before = exp(sum_before(decay_alpha, r, DOT))  # β[before]_t = exp(Σ_{l<t} log α_l)
-    W_momentum = load_tile(W_momentum_at_ptr, index * H + h, at_k, at_v, K, V)
-    d_seen_W = dot_nt(d_seen, W, DOT)
-    d_seen_W_momentum = dot_nt(d_seen, W_momentum, DOT)
-    d_k_from_q_k = load_tile(d_k_from_q_k_ptr, own * H + h, r, at_k, C, K)
-    d_k_late = reach_before[:, None] * d_seen_W_momentum + beta_before[:, None] * d_seen_W + d_k_from_kk + d_k_from_kk_and_more
-    d_k = d_k_from_q_k.to(tl.float32) + d_k_late
-    store_rows(d_k_ptr, at_row, row, here, at_k, K, d_k)
-    d_W_at = load_tile(d_W_at_ptr, own * H + h, at_k, at_v, K, V)
+    store_rows(d_k_ptr, at_row, row, here, at_k, K, d_k_early_and_more)
     store_tile(d_G_before_ptr, own * H + h, r, r, C, C, d_G_before)
-    d_beta_end = tl.sum(d_W_at.to(tl.float32) * W.to(tl.float32))  # ∂β[C] = Σ_KV d_W_at · W[0]
     store_numbers(d_eta_ptr, at_row, row, here, d_eta_early_and_more)
-    store_number(d_beta_end_ptr, own * H + h, d_beta_end)
 
 
 @triton.jit(do_not_specialize=JUST_NUMBERS)
@@ -587,6 +829,97 @@ def post2(
     store_numbers(d_log_mu_ptr, at_row, row, here, d_log_mu)
 
 
+@triton.jit(do_not_specialize=JUST_NUMBERS)
+def post2_wide(
+    W_at_ptr, W_momentum_at_ptr, d_D_end_D_mu_ptr, d_G_before_ptr, d_R_ptr, d_beta_end_ptr, d_decay_alpha_ptr,
+    d_decay_mu_ptr, d_log_alpha_early_ptr, d_log_mu_early_ptr, d_m_end_ptr, d_reach_end_ptr, eta_ptr,
+    exp_decay_alpha_2_before_ptr, k_ptr, log_alpha_ptr, log_mu_ptr, d_log_alpha_ptr, d_log_mu_ptr, position_ptr, cu_ptr, T,
+    members, low, high,
+    H: tl.constexpr, K: tl.constexpr, V: tl.constexpr, C: tl.constexpr, BK: tl.constexpr, BV: tl.constexpr, BC: tl.constexpr,
+    DOT: tl.constexpr, GRID: tl.constexpr, PACKED: tl.constexpr, SAVE: tl.constexpr,
+):  # fmt: skip
+    """d_log_alpha, d_log_mu: every tile on its own."""
+    index, h = low + (tl.program_id(0) // H).to(tl.int64), tl.program_id(0) % H
+    n = sequence_of(index, cu_ptr, members, C, GRID, PACKED)
+    first, end, base, tiles, slot, step = span(n, position_ptr, cu_ptr, T, members, C, GRID, PACKED)
+    i = (index - slot) // step
+    if i >= tiles:
+        return
+    own = index - low
+    r = tl.arange(0, BC)
+    at_k = tl.arange(0, BK)
+    causal = r[:, None] >= r[None, :]
+    strict = r[:, None] > r[None, :]
+    t = base + i * C
+    here = (r >= first - t) & (r < tl.minimum(C, end - t))
+    at_row, row = t * H + h, r * H
+    d_beta_before = tl.zeros([BC], tl.float32)
+    d_reach_before = tl.zeros([BC], tl.float32)  # ∂ω[before]_t = ∂u[0]_t k·S[0]_tᵀ
+    for b in tl.range(tl.cdiv(V, BV), disable_licm=True):
+        at_v = b * BV + tl.arange(0, BV)
+        d_R = load_tile(d_R_ptr, own * H + h, r, at_v, C, V)
+        d_seen = 2 * d_R.to(tl.float32)  # ∂u[0]_t = 2 ∂R_t
+        W = load_tile(W_at_ptr, index * H + h, at_k, at_v, K, V)
+        k = load_rows(k_ptr, at_row, row, here, at_k, K)
+        k_W = dot(k, W, DOT)  # k·W[0]_t = k_t W[0]
+        W_momentum = load_tile(W_momentum_at_ptr, index * H + h, at_k, at_v, K, V)
+        d_beta_before += tl.sum(d_seen * k_W, 1)
+        k_W_momentum = dot(k, W_momentum, DOT)  # k·S[0]_t = k_t S[0]
+        d_reach_before += tl.sum(d_seen * k_W_momentum, 1)
+    log_mu = load_numbers(log_mu_ptr, at_row, row, here)
+    log_alpha = load_numbers(log_alpha_ptr, at_row, row, here)
+    d_reach_end = load_number(d_reach_end_ptr, own * H + h)
+
+    # decays, and the weights of surprises
+    decay_alpha = tl.maximum(-60.0, log_alpha)  # log α_t = max(−60, log_alpha_t)
+    valid = tl.where(here, 1.0, 0.0)
+    D_end = valid * exp(sum_after(decay_alpha, r, DOT))  # Λ[C]_t = valid_t exp(Σ_{l>t} log α_l)
+    eta = load_numbers(eta_ptr, at_row, row, here)
+    d_D_end_D_mu = load_row(d_D_end_D_mu_ptr, own * H + h, r, C)
+    decay_mu = tl.maximum(-60.0, log_mu)  # log μ_t = max(−60, log_mu_t)
+    exp_decay_alpha_2_before = load_tile(exp_decay_alpha_2_before_ptr, own * H + h, r, r, C, C)
+    m = exp(tl.cumsum(decay_mu, 0))  # m_t = exp(Σ_{l≤t} log μ_l)
+    D_alpha_before = tl.where(strict, exp_decay_alpha_2_before.to(tl.float32), 0.0)  # Λ[α, before]_tj = [j < t] exp·log α·before_tj
+    valid_D_alpha_before = valid[None, :] * D_alpha_before  # valid·Λ[α, before]_tj = Λ[α, before]_tj valid_j
+    d_G_before = load_tile(d_G_before_ptr, own * H + h, r, r, C, C)
+    x37 = tl.cumsum((d_reach_end * D_end + tl.sum(d_reach_before[:, None] * valid_D_alpha_before, 0)) * m, 0, reverse=True)
+    x33 = valid[:, None] * eta[None, :] * dot_tn(D_alpha_before, d_G_before, DOT) + d_D_end_D_mu[None, :] * D_end[:, None]
+    exp_decay_mu_before = exp(segment_sums(decay_mu, strict))  # exp·log μ·before_tj = exp(Σ_{j<l≤t} log μ_l)
+    x34 = segment_gradient(tl.where(causal, x33, 0.0) * exp_decay_mu_before, strict, DOT)
+    D_mu = tl.where(causal, exp_decay_mu_before, 0.0)  # Λ[μ]_tj = [j ≤ t] exp·log μ·before_tj
+    exp_decay_alpha_2_before = load_tile(exp_decay_alpha_2_before_ptr, own * H + h, r, r, C, C)
+    d_D_alpha_before = (
+        valid[None, :] * (d_reach_before[:, None] * m[None, :] + dot_nt(eta[None, :] * d_G_before.to(tl.float32), D_mu, DOT))
+    )  # fmt: skip
+    d_decay_alpha = load_row(d_decay_alpha_ptr, own * H + h, r, C)
+    d_beta_end = load_number(d_beta_end_ptr, own * H + h)
+    d_t1_from_t1_before = sums_after(tl.where(strict, d_D_alpha_before, 0.0) * exp_decay_alpha_2_before.to(tl.float32), r, DOT)
+    d_t1_from_t1_before_2 = tl.where(strict, d_t1_from_t1_before, 0.0)
+    d_decay_mu = load_row(d_decay_mu_ptr, own * H + h, r, C)
+    d_m_end = load_number(d_m_end_ptr, own * H + h)
+    d_log_alpha_early = load_row(d_log_alpha_early_ptr, own * H + h, r, C)
+    d_t1_from_t1_before_sum = tl.sum(d_t1_from_t1_before_2, 1)
+    beta_before = exp(sum_before(decay_alpha, r, DOT))  # β[before]_t = exp(Σ_{l<t} log α_l)
+    d_log_mu_early = load_row(d_log_mu_early_ptr, own * H + h, r, C)
+    d_decay_alpha_before = d_beta_before * beta_before
+    d_decay_alpha_from_decay_alpha_before = sum_after(d_decay_alpha_before, r, DOT)
+    beta_end = exp(tl.sum(decay_alpha, 0))  # β[C] = exp(Σ_l log α_l)
+    d_log_alpha_late = (
+        d_beta_end * beta_end * (1 - tl.where(log_alpha + 60 < 0, 1.0, 0.0))
+        + (1 - tl.where(log_alpha + 60 < 0, 1.0, 0.0))
+        * (d_decay_alpha + d_decay_alpha_from_decay_alpha_before + d_t1_from_t1_before_sum)
+    )  # fmt: skip
+    m_end = exp(tl.sum(decay_mu, 0))  # m[C] = exp(Σ_l log μ_l)
+    d_log_mu_late = (
+        d_m_end * m_end * (1 - tl.where(log_mu + 60 < 0, 1.0, 0.0))
+        + (1 - tl.where(log_mu + 60 < 0, 1.0, 0.0)) * (d_decay_mu + x34 + x37)
+    )  # fmt: skip
+    d_log_alpha = d_log_alpha_early + d_log_alpha_late
+    store_numbers(d_log_alpha_ptr, at_row, row, here, d_log_alpha)
+    d_log_mu = d_log_mu_early + d_log_mu_late
+    store_numbers(d_log_mu_ptr, at_row, row, here, d_log_mu)
+
+
 launch_prep = Launch(
     TABLE, prep, "prep", walks=False, widths="K",
     makes={
@@ -605,18 +938,18 @@ launch_main = Launch(
     },
 )  # fmt: skip
 launch_read = Launch(
-    TABLE, read, "read", walks=False, widths="KV",
+    TABLE, read, "read", walks=False, widths="KV", split="V",
     makes={"o": Buffer("rows", "V")},
 )  # fmt: skip
 launch_pre = Launch(
-    TABLE, pre, "pre", walks=False, widths="KV",
+    TABLE, pre, "pre", walks=False, widths="KV", blocked="V", wide=pre_wide,
     makes={
         "d_W_from_q_W": Buffer("slots", "KV", narrow=True), "P_d_o": Buffer("slots", "CV", narrow=True),
         "D_end_D_mu": Buffer("slots", "C"), "exp_decay_alpha_2_before": Buffer("slots", "CC"),
     },
 )  # fmt: skip
 launch_pre2 = Launch(
-    TABLE, pre2, "pre2", walks=False, widths="KV",
+    TABLE, pre2, "pre2", walks=False, widths="KV", blocked="V", wide=pre2_wide,
     makes={
         "d_W_momentum_from_q_W_momentum": Buffer("slots", "KV", narrow=True), "d_eta_from_G": Buffer("slots", "C"),
         "d_k_from_q_k": Buffer("slots", "CK", narrow=True), "d_log_alpha_early": Buffer("slots", "C"),
@@ -632,7 +965,7 @@ launch_seq = Launch(
     },
 )  # fmt: skip
 launch_post = Launch(
-    TABLE, post, "post", walks=False, widths="KV",
+    TABLE, post, "post", walks=False, widths="KV", blocked="V", wide=post_wide,
     makes={
         "d_eta": Buffer("rows", "", like="eta"), "d_k": Buffer("rows", "K"), "d_v": Buffer("rows", "V"),
         "d_D_end_D_mu": Buffer("slots", "C"), "d_reach_end": Buffer("slots", ""), "d_decay_alpha": Buffer("slots", "C"),
@@ -641,7 +974,7 @@ launch_post = Launch(
     },
 )  # fmt: skip
 launch_post2 = Launch(
-    TABLE, post2, "post2", walks=False, widths="KV",
+    TABLE, post2, "post2", walks=False, widths="KV", blocked="V", wide=post2_wide,
     makes={"d_log_alpha": Buffer("rows", "", like="log_alpha"), "d_log_mu": Buffer("rows", "", like="log_mu")},
 )  # fmt: skip
 

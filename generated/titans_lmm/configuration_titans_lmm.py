@@ -8,7 +8,7 @@ from .runtime_configuration import MemoryConfig
 
 
 class TitansLmmConfig(MemoryConfig):
-    """Every field has a default: that of the spec. The code of the package has the digest 4766ce67a7f9."""
+    """Every field has a default: that of the spec. The code of the package has the digest fc825243aa35."""
 
     model_type = "miras_titans_lmm"
 

@@ -8,7 +8,7 @@ from .runtime_configuration import MemoryConfig
 
 
 class TransformerConfig(MemoryConfig):
-    """Every field has a default: that of the spec. The code of the package has the digest 175c9f7e3eca."""
+    """Every field has a default: that of the spec. The code of the package has the digest 6abb2483a45d."""
 
     model_type = "miras_transformer"
 

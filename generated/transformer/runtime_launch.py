@@ -24,7 +24,7 @@ ANY = 1 << 30  # a width above all others
 
 
 class Row(NamedTuple):
-    """A launch, for widths up to `width`: warps, stages, the part of an axis that programs share out, registers of a thread at most."""
+    """A launch, for widths up to `width`: warps, stages, the part of an axis that a program holds at once, most registers of a thread."""
 
     width: int
     warps: int
@@ -37,16 +37,15 @@ class Row(NamedTuple):
 class LaunchTable:
     """The launches of the kernels of the package `name`; `digest` is that of its spec.
 
-    `tile` tokens are computed at once, at most a `block` of the hidden width at once; no width is padded to less than `least`. `options`
-    are the rows of every kernel. The backward pass keeps buffers of at most `at_once` bytes for a part of the tiles and
-    goes from the last part to the first, but runs at least `enough` programs at once, so that no processor of a GPU waits for work.
+    `tile` tokens are computed at once; no width is padded to less than `least`. `options` are the rows of every kernel. The backward pass
+    keeps buffers of at most `at_once` bytes for a part of the tiles and goes from the last part to the first, but runs at least `enough`
+    programs at once, so that no processor of a GPU waits for work.
     `failed` are launches that did not work here: the kernel, the largest width, and the width of the row.
     """
 
     name: str
     digest: str
     tile: int
-    block: int
     least: int
     options: dict[str, tuple[Row, ...]]
     at_once: int = 1 << 30
@@ -164,8 +163,8 @@ class Buffer(NamedTuple):
 class Launch:
     """The launch of one kernel.
 
-    It `walks` over the tiles of a sequence, or runs them all at once; it takes `widths`, may share out the axis `split` among programs, and
-    takes the axis `blocked` block after block, by the kernel `wide` where there is more than one. It writes the buffers `makes`.
+    It `walks` over the tiles of a sequence, or runs them all at once; it takes `widths`. Of the axis `split` every program does a part; the
+    axis `blocked` it takes part after part, by the kernel `wide` where there is more than one. It writes the buffers `makes`.
     """
 
     table: LaunchTable
@@ -242,21 +241,21 @@ class Launch:
         """The lengths that a program holds at once of every axis, by the names of the kernel's arguments."""
         table = self.table
         blocks = {f"B{width}": power_of_two(max(table.least, sizes.lengths[width])) for width in self.widths}
-        if self.blocked and sizes.lengths[self.blocked] > table.block:
-            blocks[f"B{self.blocked}"] = table.block
-        if self.split:
-            blocks[f"B{self.split}"] = min(blocks[f"B{self.split}"], row.part)
+        for axis in filter(None, (self.split, self.blocked)):
+            blocks[f"B{axis}"] = min(blocks[f"B{axis}"], row.part)
         return blocks | {"BC": power_of_two(max(16, table.tile))}
 
     def start(self, sizes: Sizes, tensors: Sequence[Tensor | None], row: Row) -> None:
         """Starts the kernel by one row of its table."""
         table, kernel, warps = self.table, self.kernel, row.warps
         lengths, blocks = {width: sizes.lengths[width] for width in self.widths}, self.blocks(sizes, row)
-        if self.blocked and lengths[self.blocked] > table.block:
+        if self.blocked and lengths[self.blocked] > blocks[f"B{self.blocked}"]:
             kernel = self.wide or kernel
         if 32 in blocks.values():
             warps = min(warps, 4)  # with 8 warps and results of 32 columns, Triton 3.6 compiles an illegal access
         stages = 1 if sizes.narrow == torch.float32 else row.stages  # two tiles of float32 at once take more shared memory than there is
+        if self.walks and self.split and blocks[f"B{self.split}"] <= 32 and sizes.narrow != torch.float32:
+            warps, stages = min(warps, 4), max(stages, 2)  # with one stage, Triton 3.6 compiles wrong results of narrow blocks for Hopper
         numbers = sizes.members if self.walks else sizes.high - sizes.low
         parts = quotient(lengths[self.split], row.part) if self.split else 1
         kernel[(numbers * sizes.heads, parts)](

@@ -27,14 +27,14 @@ from .runtime_operator import Differentiable, Operator
 # Axes: B batch, T tokens, H heads, K key width, V value width.
 TILE = CONTRACT.chunk  # tokens that are computed at once
 OPTIONS: dict[str, tuple[Row, ...]] = {
-    "prep": (Row(64, warps=4, registers=168), Row(ANY, warps=8)),
+    "prep": (Row(64, warps=4, registers=168), Row(128, warps=4, registers=168), Row(ANY, warps=8)),
     "main": (Row(64, warps=4, stages=2), Row(ANY, warps=8)),
-    "read": (Row(64, warps=4, registers=168), Row(ANY, warps=8)),
+    "read": (Row(64, warps=4, registers=168), Row(128, warps=4, registers=168), Row(ANY, warps=8)),
     "pre": (Row(64, warps=4), Row(ANY, warps=8)),
     "seq": (Row(64, warps=4, stages=2), Row(ANY, warps=8)),
     "post": (Row(64, warps=4), Row(ANY, warps=8)),
 }  # by kernel, for widths up to that of the row
-TABLE = LaunchTable("ttt_linear", "bfc747840686", tile=TILE, block=64, least=16, options=OPTIONS)
+TABLE = LaunchTable("ttt_linear", "bfc747840686", tile=TILE, least=16, options=OPTIONS)
 
 
 @triton.jit(do_not_specialize=JUST_NUMBERS)

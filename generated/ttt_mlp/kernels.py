@@ -33,7 +33,7 @@ OPTIONS: dict[str, tuple[Row, ...]] = {
     "seq": (Row(64, warps=8, stages=2), Row(256, warps=8), Row(ANY, warps=8)),
     "post": (Row(64, warps=4), Row(256, warps=4), Row(ANY, warps=8)),
 }  # by kernel, for widths up to that of the row
-TABLE = LaunchTable("ttt_mlp", "063cfc8a8448", tile=TILE, block=64, least=64, options=OPTIONS)
+TABLE = LaunchTable("ttt_mlp", "063cfc8a8448", tile=TILE, least=64, options=OPTIONS)
 
 
 @triton.jit

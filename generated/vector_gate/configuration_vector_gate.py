@@ -8,7 +8,7 @@ from .runtime_configuration import MemoryConfig
 
 
 class VectorGateConfig(MemoryConfig):
-    """Every field has a default: that of the spec. The code of the package has the digest 6f40bc5e4c6d."""
+    """Every field has a default: that of the spec. The code of the package has the digest 6be84db119b5."""
 
     model_type = "miras_vector_gate"
 

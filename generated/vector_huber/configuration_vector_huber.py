@@ -8,7 +8,7 @@ from .runtime_configuration import MemoryConfig
 
 
 class VectorHuberConfig(MemoryConfig):
-    """Every field has a default: that of the spec. The code of the package has the digest f876f5d24d86."""
+    """Every field has a default: that of the spec. The code of the package has the digest 4836873384d2."""
 
     model_type = "miras_vector_huber"
 

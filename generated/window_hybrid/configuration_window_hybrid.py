@@ -8,7 +8,7 @@ from .runtime_configuration import MemoryConfig
 
 
 class WindowHybridConfig(MemoryConfig):
-    """Every field has a default: that of the spec. The code of the package has the digest 1c885f93f71b."""
+    """Every field has a default: that of the spec. The code of the package has the digest 1c27f0926b6f."""
 
     model_type = "miras_window_hybrid"
 

@@ -40,14 +40,14 @@ from .runtime_operator import Differentiable, Operator
 # Axes: B batch, T tokens, H heads, K key width, V value width.
 TILE = 64  # tokens that are computed at once
 OPTIONS: dict[str, tuple[Row, ...]] = {
-    "prep": (Row(64, warps=4, registers=168), Row(ANY, warps=8)),
-    "main": (Row(64, warps=4, stages=2), Row(ANY, warps=8)),
-    "read": (Row(64, warps=4, registers=168), Row(ANY, warps=8)),
-    "pre": (Row(64, warps=4), Row(ANY, warps=8)),
-    "seq": (Row(64, warps=4, stages=2), Row(ANY, warps=8)),
-    "post": (Row(64, warps=4), Row(ANY, warps=8)),
+    "prep": (Row(64, warps=4, registers=168), Row(128, warps=4, registers=168), Row(ANY, warps=8)),
+    "main": (Row(64, warps=4, stages=2), Row(128, warps=4, stages=2), Row(ANY, warps=8)),
+    "read": (Row(64, warps=4, registers=168), Row(128, warps=4, part=128), Row(ANY, warps=8)),
+    "pre": (Row(64, warps=4), Row(128, warps=4, stages=2), Row(ANY, warps=8)),
+    "seq": (Row(64, warps=4, stages=2), Row(128, warps=4), Row(ANY, warps=8)),
+    "post": (Row(64, warps=4), Row(128, warps=8, stages=2), Row(ANY, warps=8)),
 }  # by kernel, for widths up to that of the row
-TABLE = LaunchTable("window_hybrid", "ded1aa6b2c4d", tile=TILE, block=64, least=16, options=OPTIONS)
+TABLE = LaunchTable("window_hybrid", "ded1aa6b2c4d", tile=TILE, least=16, options=OPTIONS)
 
 
 @triton.jit(do_not_specialize=JUST_NUMBERS)
@@ -155,7 +155,7 @@ def read(
         return
     r = tl.arange(0, BC)
     at_k = tl.arange(0, BK)
-    at_v = tl.arange(0, BV)
+    at_v = tl.program_id(1) * BV + tl.arange(0, BV)
     t = base + i * C
     here = (r >= first - t) & (r < tl.minimum(C, end - t))
     at_row, row = t * H + h, r * H
@@ -200,6 +200,7 @@ def pre(
     U = load_tile(U_ptr, index * H + h, r, at_v, C, V)
     d_o = load_rows(d_o_ptr, at_row, row, here, at_v, V)
     q_k = dot_nt(q, k, DOT)  # q·k_tj = q_t k_jᵀ
+    q = load_rows(q_ptr, at_row, row, here, at_k, K)
     d_P = -dot_nt(d_o, U, DOT)  # ∂P_tj = −d_o_t U_jᵀ
     d_o = load_rows(d_o_ptr, at_row, row, here, at_v, V)
     d_G = d_P * q_k  # ∂G_tj = ∂P_tj q·k_tj
@@ -215,13 +216,91 @@ def pre(
     W = load_tile(W_at_ptr, index * H + h, at_k, at_v, K, V)
     P_d_o = dot_tn(P, d_o, DOT)  # P·d_o_t = Σ_l P_lt d_o_l
     store_tile(P_d_o_ptr, own * H + h, r, at_v, C, V, P_d_o)
-    d_beta_from_o_beta = tl.sum(d_o.to(tl.float32) * dot(q, W, DOT), 1) * beta
-    d_q = beta[:, None] * dot_nt(d_o, W, DOT) + dot(d_q_k, k, DOT)
+    d_o_W = dot_nt(d_o, W, DOT)
+    d_beta_from_o_beta_behind = tl.cumsum(tl.sum(q.to(tl.float32) * d_o_W, 1) * beta, 0, reverse=True)
+    d_q = beta[:, None] * d_o_W + dot(d_q_k, k, DOT)
     d_k_from_q_k = dot_tn(d_q_k, q, DOT)  # ∂k(q·k_t) = Σ_l ∂q·k_lt q_l
     store_tile(d_k_from_q_k_ptr, own * H + h, r, at_k, C, K, d_k_from_q_k)
     store_rows(d_q_ptr, at_row, row, here, at_k, K, d_q)
-    d_log_alpha_early = (1 - tl.where(log_alpha + 60 < 0, 1.0, 0.0)) * (x20 + tl.cumsum(d_beta_from_o_beta, 0, reverse=True))
+    d_log_alpha_early = (1 - tl.where(log_alpha + 60 < 0, 1.0, 0.0)) * (x20 + d_beta_from_o_beta_behind)
     store_row(d_log_alpha_early_ptr, own * H + h, r, C, d_log_alpha_early)
+    store_row(d_eta_from_G_ptr, own * H + h, r, C, d_eta_from_G)
+
+
+@triton.jit(do_not_specialize=JUST_NUMBERS)
+def pre_wide(
+    U_ptr, W_at_ptr, d_o_ptr, eta_ptr, k_ptr, log_alpha_ptr, q_ptr, d_W_from_q_W_ptr, P_d_o_ptr, d_eta_from_G_ptr,
+    d_k_from_q_k_ptr, d_log_alpha_early_ptr, d_q_ptr, position_ptr, cu_ptr, T, members, low, high,
+    H: tl.constexpr, K: tl.constexpr, V: tl.constexpr, C: tl.constexpr, BK: tl.constexpr, BV: tl.constexpr, BC: tl.constexpr,
+    DOT: tl.constexpr, GRID: tl.constexpr, PACKED: tl.constexpr, SAVE: tl.constexpr,
+):  # fmt: skip
+    """d_W_from_q_W, P_d_o, d_eta_from_G, d_k_from_q_k, d_log_alpha_early, d_q: every tile on its own."""
+    index, h = low + (tl.program_id(0) // H).to(tl.int64), tl.program_id(0) % H
+    n = sequence_of(index, cu_ptr, members, C, GRID, PACKED)
+    first, end, base, tiles, slot, step = span(n, position_ptr, cu_ptr, T, members, C, GRID, PACKED)
+    i = (index - slot) // step
+    if i >= tiles:
+        return
+    own = index - low
+    r = tl.arange(0, BC)
+    at_k = tl.arange(0, BK)
+    causal = r[:, None] >= r[None, :]
+    strict = r[:, None] > r[None, :]
+    t = base + i * C
+    here = (r >= first - t) & (r < tl.minimum(C, end - t))
+    at_row, row = t * H + h, r * H
+    eta = load_numbers(eta_ptr, at_row, row, here)
+    log_alpha = load_numbers(log_alpha_ptr, at_row, row, here)
+
+    # decays, and the weights of surprises
+    decay_alpha = tl.maximum(-60.0, log_alpha)  # log α_t = max(−60, log_alpha_t)
+    beta = exp(tl.cumsum(decay_alpha, 0))  # β_t = exp(Σ_{l≤t} log α_l)
+    exp_decay_alpha_before = exp(segment_sums(decay_alpha, strict))  # exp·log α·before_tj = exp(Σ_{j<l≤t} log α_l)
+    D_alpha = tl.where(causal, exp_decay_alpha_before, 0.0)  # Λ[α]_tj = [j ≤ t] exp·log α·before_tj
+    G = eta[None, :] * D_alpha  # G_tj = Λ[α]_tj η_j
+    k = load_rows(k_ptr, at_row, row, here, at_k, K)
+    q = load_rows(q_ptr, at_row, row, here, at_k, K)
+    q_k = dot_nt(q, k, DOT)  # q·k_tj = q_t k_jᵀ
+    P = (G * q_k).to(DOT)  # P_tj = G_tj q·k_tj
+    d_o_U = tl.zeros([BC, BC], tl.float32)
+    d_o_W = tl.zeros([BC, BK], tl.float32)
+    for b in tl.range(tl.cdiv(V, BV), disable_licm=True):
+        at_v = b * BV + tl.arange(0, BV)
+        U = load_tile(U_ptr, index * H + h, r, at_v, C, V)
+        d_o = load_rows(d_o_ptr, at_row, row, here, at_v, V)
+        W = load_tile(W_at_ptr, index * H + h, at_k, at_v, K, V)
+        d_o_U += dot_nt(d_o, U, DOT)
+        q = load_rows(q_ptr, at_row, row, here, at_k, K)
+        d_o_W += dot_nt(d_o, W, DOT)
+        d_W_from_q_W = dot_tn(q, beta[:, None] * d_o.to(tl.float32), DOT)  # ∂W[0](q·W[0]) = Σ_l q_lᵀ ⊗ (β_l d_o_l)
+        store_tile(d_W_from_q_W_ptr, own * H + h, at_k, at_v, K, V, d_W_from_q_W)
+        P_d_o = dot_tn(P, d_o, DOT)  # P·d_o_t = Σ_l P_lt d_o_l
+        store_tile(P_d_o_ptr, own * H + h, r, at_v, C, V, P_d_o)
+    log_alpha = load_numbers(log_alpha_ptr, at_row, row, here)
+    d_P = -d_o_U  # ∂P_tj = −d_o_t U_jᵀ
+    eta = load_numbers(eta_ptr, at_row, row, here)
+    q = load_rows(q_ptr, at_row, row, here, at_k, K)
+    k = load_rows(k_ptr, at_row, row, here, at_k, K)
+    q_k = dot_nt(q, k, DOT)  # q·k_tj = q_t k_jᵀ
+    d_G = d_P * q_k  # ∂G_tj = ∂P_tj q·k_tj
+
+    # decays, and the weights of surprises
+    decay_alpha = tl.maximum(-60.0, log_alpha)  # log α_t = max(−60, log_alpha_t)
+    beta = exp(tl.cumsum(decay_alpha, 0))  # β_t = exp(Σ_{l≤t} log α_l)
+    d_beta_from_o_beta_behind = tl.cumsum(tl.sum(q.to(tl.float32) * d_o_W, 1) * beta, 0, reverse=True)
+    exp_decay_alpha_before = exp(segment_sums(decay_alpha, strict))  # exp·log α·before_tj = exp(Σ_{j<l≤t} log α_l)
+    x16 = segment_gradient(tl.where(causal, eta[None, :] * d_G, 0.0) * exp_decay_alpha_before, strict, DOT)
+    d_log_alpha_early = (1 - tl.where(log_alpha + 60 < 0, 1.0, 0.0)) * (x16 + d_beta_from_o_beta_behind)
+    store_row(d_log_alpha_early_ptr, own * H + h, r, C, d_log_alpha_early)
+    D_alpha = tl.where(causal, exp_decay_alpha_before, 0.0)  # Λ[α]_tj = [j ≤ t] exp·log α·before_tj
+    d_eta_from_G = tl.sum(d_G * D_alpha, 0)  # ∂η(G_t) = Σ_l ∂G_lt Λ[α]_lt
+    G = eta[None, :] * D_alpha  # G_tj = Λ[α]_tj η_j
+    q = load_rows(q_ptr, at_row, row, here, at_k, K)
+    d_q_k = (d_P * G).to(DOT)  # ∂q·k_tj = ∂P_tj G_tj
+    d_k_from_q_k = dot_tn(d_q_k, q, DOT)  # ∂k(q·k_t) = Σ_l ∂q·k_lt q_l
+    store_tile(d_k_from_q_k_ptr, own * H + h, r, at_k, C, K, d_k_from_q_k)
+    d_q = beta[:, None] * d_o_W + dot(d_q_k, k, DOT)
+    store_rows(d_q_ptr, at_row, row, here, at_k, K, d_q)
     store_row(d_eta_from_G_ptr, own * H + h, r, C, d_eta_from_G)
 
 
@@ -297,29 +376,30 @@ def post(
     d_W_at = load_tile(d_W_at_ptr, own * H + h, at_k, at_v, K, V)
     kk = dot_nt(k, k, DOT)  # c_tj = k_t k_jᵀ
     d_G_decayed = d_L * kk  # ∂G[decayed]_tj = ∂L_tj c_tj
+    d_eta_from_G = load_row(d_eta_from_G_ptr, own * H + h, r, C)
 
     # decays, and the weights of surprises
     decay_alpha = tl.maximum(-60.0, log_alpha)  # log α_t = max(−60, log_alpha_t)
     exp_decay_alpha_before = exp(segment_sums(decay_alpha, strict))  # exp·log α·before_tj = exp(Σ_{j<l≤t} log α_l)
-    d_eta_from_G = load_row(d_eta_from_G_ptr, own * H + h, r, C)
     x28 = segment_gradient(tl.where(strict, eta[None, :] * d_G_decayed, 0.0) * exp_decay_alpha_before, strict, DOT)
     D_alpha_decayed = tl.where(strict, exp_decay_alpha_before, 0.0)  # Λ[α, decayed]_tj = [j < t] exp·log α·before_tj
-    G_decayed = eta[None, :] * D_alpha_decayed  # G[decayed]_tj = Λ[α, decayed]_tj η_j
-    d_kk = (d_L * G_decayed).to(DOT)  # ∂c_tj = ∂L_tj G[decayed]_tj
-    U = load_tile(U_ptr, index * H + h, r, at_v, C, V)
-    d_G_end_U = -dot(k, d_W_at, DOT)  # ∂G[C]·U_t = −k_t d_W_at
-    d_G_end = tl.sum(d_G_end_U * U.to(tl.float32), 1)  # ∂G[C]_t = ∂G[C]·U_t U_tᵀ
-    decay_alpha_behind = sum_after(decay_alpha, r, DOT)  # log α·behind_t = Σ_{l>t} log α_l
-    d_eta_early_and_more = d_eta_from_G + (d_G_end * exp(decay_alpha_behind) + tl.sum(d_G_decayed * D_alpha_decayed, 0))
-    G_end = eta * exp(decay_alpha_behind)  # G[C]_t = η_t exp(log α·behind_t)
-    beta = exp(tl.cumsum(decay_alpha, 0))  # β_t = exp(Σ_{l≤t} log α_l)
+    k = load_rows(k_ptr, at_row, row, here, at_k, K)
     W = load_tile(W_at_ptr, index * H + h, at_k, at_v, K, V)
     d_R = load_tile(d_R_ptr, own * H + h, r, at_v, C, V)
-    d_k_from_kk_and_more = dot_tn(d_kk, k, DOT) - G_end[:, None] * dot_nt(U, d_W_at, DOT)
-    d_k_late = beta[:, None] * dot_nt(d_R, W, DOT) + dot(d_kk, k, DOT) + d_k_from_kk_and_more
+    U_d_W_at = dot_nt(U, d_W_at, DOT)
+    decay_alpha_behind = sum_after(decay_alpha, r, DOT)  # log α·behind_t = Σ_{l>t} log α_l
+    d_G_end = -tl.sum(k.to(tl.float32) * U_d_W_at, 1)  # ∂G[C]_t = −k_t (U_t d_W_atᵀ)ᵀ
+    d_eta_early_and_more = d_eta_from_G + (d_G_end * exp(decay_alpha_behind) + tl.sum(d_G_decayed * D_alpha_decayed, 0))
+    G_decayed = eta[None, :] * D_alpha_decayed  # G[decayed]_tj = Λ[α, decayed]_tj η_j
+    d_kk = (d_L * G_decayed).to(DOT)  # ∂c_tj = ∂L_tj G[decayed]_tj
+    G_end = eta * exp(decay_alpha_behind)  # G[C]_t = η_t exp(log α·behind_t)
+    beta = exp(tl.cumsum(decay_alpha, 0))  # β_t = exp(Σ_{l≤t} log α_l)
+    d_R_W = dot_nt(d_R, W, DOT)
+    d_W_at = load_tile(d_W_at_ptr, own * H + h, at_k, at_v, K, V)
     d_k_from_q_k = load_tile(d_k_from_q_k_ptr, own * H + h, r, at_k, C, K)
-    k_W = dot(k, W, DOT)  # k·W[0]_t = k_t W[0]
-    d_beta_from_seen_beta_behind = tl.cumsum(tl.sum(d_R.to(tl.float32) * k_W, 1) * beta, 0, reverse=True)
+    d_R = load_tile(d_R_ptr, own * H + h, r, at_v, C, V)
+    d_k_late = beta[:, None] * d_R_W + dot(d_kk, k, DOT) + (dot_tn(d_kk, k, DOT) - G_end[:, None] * U_d_W_at)
+    d_beta_from_seen_beta_behind = tl.cumsum(tl.sum(k.to(tl.float32) * d_R_W, 1) * beta, 0, reverse=True)
     d_decay_alpha = sum_before(d_G_end * G_end, r, DOT)
     d_log_alpha_early = load_row(d_log_alpha_early_ptr, own * H + h, r, C)
     beta_end = exp(tl.sum(decay_alpha, 0))  # β[C] = exp(Σ_l log α_l)
@@ -337,6 +417,81 @@ def post(
     store_numbers(d_log_alpha_ptr, at_row, row, here, d_log_alpha)
 
 
+@triton.jit(do_not_specialize=JUST_NUMBERS)
+def post_wide(
+    U_ptr, W_at_ptr, d_R_ptr, d_W_at_ptr, d_eta_from_G_ptr, d_k_from_q_k_ptr, d_log_alpha_early_ptr, eta_ptr, k_ptr,
+    log_alpha_ptr, d_eta_ptr, d_k_ptr, d_log_alpha_ptr, d_v_ptr, position_ptr, cu_ptr, T, members, low, high,
+    H: tl.constexpr, K: tl.constexpr, V: tl.constexpr, C: tl.constexpr, BK: tl.constexpr, BV: tl.constexpr, BC: tl.constexpr,
+    DOT: tl.constexpr, GRID: tl.constexpr, PACKED: tl.constexpr, SAVE: tl.constexpr,
+):  # fmt: skip
+    """d_eta, d_k, d_log_alpha, d_v: every tile on its own."""
+    index, h = low + (tl.program_id(0) // H).to(tl.int64), tl.program_id(0) % H
+    n = sequence_of(index, cu_ptr, members, C, GRID, PACKED)
+    first, end, base, tiles, slot, step = span(n, position_ptr, cu_ptr, T, members, C, GRID, PACKED)
+    i = (index - slot) // step
+    if i >= tiles:
+        return
+    own = index - low
+    r = tl.arange(0, BC)
+    at_k = tl.arange(0, BK)
+    strict = r[:, None] > r[None, :]
+    t = base + i * C
+    here = (r >= first - t) & (r < tl.minimum(C, end - t))
+    at_row, row = t * H + h, r * H
+    U_d_W_at = tl.zeros([BC, BK], tl.float32)
+    d_R_U = tl.zeros([BC, BC], tl.float32)
+    d_R_W = tl.zeros([BC, BK], tl.float32)
+    d_beta_end = tl.zeros([], tl.float32)
+    for b in tl.range(tl.cdiv(V, BV), disable_licm=True):
+        at_v = b * BV + tl.arange(0, BV)
+        d_W_at = load_tile(d_W_at_ptr, own * H + h, at_k, at_v, K, V)
+        U = load_tile(U_ptr, index * H + h, r, at_v, C, V)
+        d_R = load_tile(d_R_ptr, own * H + h, r, at_v, C, V)
+        U_d_W_at += dot_nt(U, d_W_at, DOT)
+        W = load_tile(W_at_ptr, index * H + h, at_k, at_v, K, V)
+        d_R_U += dot_nt(d_R, U, DOT)
+        d_R_W += dot_nt(d_R, W, DOT)
+        d_beta_end += tl.sum(d_W_at.to(tl.float32) * W.to(tl.float32))
+        d_v = -d_R.to(tl.float32)
+        store_rows(d_v_ptr, at_row, row, here, at_v, V, d_v)
+    eta = load_numbers(eta_ptr, at_row, row, here)
+    log_alpha = load_numbers(log_alpha_ptr, at_row, row, here)
+
+    # decays, and the weights of surprises
+    decay_alpha = tl.maximum(-60.0, log_alpha)  # log α_t = max(−60, log_alpha_t)
+    k = load_rows(k_ptr, at_row, row, here, at_k, K)
+    beta = exp(tl.cumsum(decay_alpha, 0))  # β_t = exp(Σ_{l≤t} log α_l)
+    d_beta_from_seen_beta_behind = tl.cumsum(tl.sum(k.to(tl.float32) * d_R_W, 1) * beta, 0, reverse=True)
+    decay_alpha_behind = sum_after(decay_alpha, r, DOT)  # log α·behind_t = Σ_{l>t} log α_l
+    G_end = eta * exp(decay_alpha_behind)  # G[C]_t = η_t exp(log α·behind_t)
+    d_k_late_summed = beta[:, None] * d_R_W - G_end[:, None] * U_d_W_at  # d_k(late)(summed_t) = β_t (∂R_t W[0]ᵀ) − G[C]_t (U_t d_W_atᵀ)
+    d_G_end = -tl.sum(k.to(tl.float32) * U_d_W_at, 1)  # ∂G[C]_t = −k_t (U_t d_W_atᵀ)ᵀ
+    d_log_alpha_early = load_row(d_log_alpha_early_ptr, own * H + h, r, C)
+    d_L = -tl.where(strict, d_R_U, 0.0)  # ∂L_tj = −[j < t] ∂R_t U_jᵀ
+    kk = dot_nt(k, k, DOT)  # c_tj = k_t k_jᵀ
+    d_G_decayed = d_L * kk  # ∂G[decayed]_tj = ∂L_tj c_tj
+    d_eta_from_G = load_row(d_eta_from_G_ptr, own * H + h, r, C)
+    d_decay_alpha = sum_before(d_G_end * G_end, r, DOT)
+    beta_end = exp(tl.sum(decay_alpha, 0))  # β[C] = exp(Σ_l log α_l)
+    exp_decay_alpha_before = exp(segment_sums(decay_alpha, strict))  # exp·log α·before_tj = exp(Σ_{j<l≤t} log α_l)
+    x26 = segment_gradient(tl.where(strict, eta[None, :] * d_G_decayed, 0.0) * exp_decay_alpha_before, strict, DOT)
+    d_log_alpha_late = (
+        d_beta_end * beta_end * (1 - tl.where(log_alpha + 60 < 0, 1.0, 0.0))
+        + (1 - tl.where(log_alpha + 60 < 0, 1.0, 0.0)) * (d_decay_alpha + x26 + d_beta_from_seen_beta_behind)
+    )  # fmt: skip
+    d_log_alpha = d_log_alpha_early + d_log_alpha_late
+    store_numbers(d_log_alpha_ptr, at_row, row, here, d_log_alpha)
+    D_alpha_decayed = tl.where(strict, exp_decay_alpha_before, 0.0)  # Λ[α, decayed]_tj = [j < t] exp·log α·before_tj
+    d_eta_early_and_more = d_eta_from_G + (d_G_end * exp(decay_alpha_behind) + tl.sum(d_G_decayed * D_alpha_decayed, 0))
+    G_decayed = eta[None, :] * D_alpha_decayed  # G[decayed]_tj = Λ[α, decayed]_tj η_j
+    d_kk = (d_L * G_decayed).to(DOT)  # ∂c_tj = ∂L_tj G[decayed]_tj
+    k = load_rows(k_ptr, at_row, row, here, at_k, K)
+    d_k_from_q_k = load_tile(d_k_from_q_k_ptr, own * H + h, r, at_k, C, K)
+    d_k_early_and_more = d_k_from_q_k.to(tl.float32) + (d_k_late_summed + dot(d_kk, k, DOT) + dot_tn(d_kk, k, DOT))
+    store_rows(d_k_ptr, at_row, row, here, at_k, K, d_k_early_and_more)
+    store_numbers(d_eta_ptr, at_row, row, here, d_eta_early_and_more)
+
+
 launch_prep = Launch(
     TABLE, prep, "prep", walks=False, widths="K",
     makes={
@@ -351,11 +506,11 @@ launch_main = Launch(
     },
 )  # fmt: skip
 launch_read = Launch(
-    TABLE, read, "read", walks=False, widths="KV",
+    TABLE, read, "read", walks=False, widths="KV", split="V",
     makes={"o": Buffer("rows", "V")},
 )  # fmt: skip
 launch_pre = Launch(
-    TABLE, pre, "pre", walks=False, widths="KV",
+    TABLE, pre, "pre", walks=False, widths="KV", blocked="V", wide=pre_wide,
     makes={
         "d_W_from_q_W": Buffer("slots", "KV", narrow=True), "P_d_o": Buffer("slots", "CV", narrow=True),
         "d_eta_from_G": Buffer("slots", "C"), "d_k_from_q_k": Buffer("slots", "CK", narrow=True),
@@ -370,7 +525,7 @@ launch_seq = Launch(
     },
 )  # fmt: skip
 launch_post = Launch(
-    TABLE, post, "post", walks=False, widths="KV",
+    TABLE, post, "post", walks=False, widths="KV", blocked="V", wide=post_wide,
     makes={
         "d_eta": Buffer("rows", "", like="eta"), "d_k": Buffer("rows", "K"), "d_log_alpha": Buffer("rows", "", like="log_alpha"),
         "d_v": Buffer("rows", "V"),

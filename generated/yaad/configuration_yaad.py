@@ -8,7 +8,7 @@ from .runtime_configuration import MemoryConfig
 
 
 class YaadConfig(MemoryConfig):
-    """Every field has a default: that of the spec. The code of the package has the digest 527cfd7baf94."""
+    """Every field has a default: that of the spec. The code of the package has the digest a06636183e41."""
 
     model_type = "miras_yaad"
 
