@@ -1,4 +1,4 @@
-"""The dependence of a late output on an early token, at the initial gates of the layer (docs/mathematics.md §11).
+"""The dependence of a late output on an early token, at the initial gates of the layer.
 
 The token step is run in numpy, twice: on random rows such as a fresh layer makes, and with the first token changed by a thousandth. In a
 stable memory the change fades or stays; in a chaotic one it grows from token to token. Widths and chunks that would take long are shorter.

@@ -23,15 +23,17 @@ from miras_compiler import compile_spec, load_spec
 pytestmark = [pytest.mark.slow, pytest.mark.skipif(importlib.util.find_spec("triton") is None, reason="needs Triton")]
 WIDTHS = {"gated_delta_net": (12, 0), "titans_lmm": (12, 20), "preconditioned_gdn": (12, 0)}
 SCRIPT = """
-import importlib, json, sys
+import json, sys
 from pathlib import Path
 import torch
 from miras_compiler.bench.precision import rms
 from miras_compiler.bench.subject import Regime, Shape, Subject
+from miras_compiler.models import open_package, part_of
 package, width, hidden = Path(sys.argv[1]), int(sys.argv[2]), int(sys.argv[3])
 subject = Subject(package, "cpu")
-run = getattr(importlib.import_module(f"{package.name}.decode"), f"triton_recurrent_{package.name}")
-reference = getattr(importlib.import_module(f"{package.name}.ops"), f"naive_recurrent_{package.name}")
+opened = open_package(package)
+run = getattr(part_of(opened, "decode"), f"triton_recurrent_{package.name}")
+reference = getattr(part_of(opened, "ops"), f"naive_recurrent_{package.name}")
 shape = Shape(1, 11, 2, width, width, hidden)
 inputs = subject.inputs(shape, Regime(0.5 if hidden == 0 else 0.1), torch.float32)
 state, borders = subject.state(3, shape), torch.tensor([0, 3, 4, 11], dtype=torch.int32)

@@ -51,7 +51,7 @@ def test_a_package_computes_the_same_whatever_its_gates_are_called(options: str)
 
 @pytest.mark.slow
 def test_functions_that_take_gates_by_name_read_no_name_that_a_gate_may_have() -> None:
-    """Their own arguments, and names that begin with an underscore; in programs no name but that of a gate ends in one."""
+    """Their own arguments, and names that begin with an underscore; in programs only the name of a gate or its gradient ends in one."""
     compilation = compiled(["own"], "chunks")
     for file in compilation.files:
         if not file.path.endswith(".py"):
@@ -59,7 +59,7 @@ def test_functions_that_take_gates_by_name_read_no_name_that_a_gate_may_have() -
         for node in ast.walk(ast.parse(file.text)):
             if isinstance(node, ast.Name | ast.arg):
                 name = node.id if isinstance(node, ast.Name) else node.arg
-                assert not name.endswith("_") or name in ("own_", "_") or name.startswith(("down_", "__")), (file.path, name)
+                assert not name.endswith("_") or name in ("own_", "d_own_", "_") or name.startswith(("down_", "__")), (file.path, name)
             if isinstance(node, ast.FunctionDef) and "own" in [argument.arg for argument in node.args.kwonlyargs]:
                 taken = {argument.arg for argument in (*node.args.args, *node.args.kwonlyargs)}
                 read = {each.id for line in node.body for each in ast.walk(line) if isinstance(each, ast.Name)}
@@ -67,7 +67,7 @@ def test_functions_that_take_gates_by_name_read_no_name_that_a_gate_may_have() -
 
 
 @pytest.mark.parametrize(
-    "name", ["log_x", "window_k", "dim_v", "k_features", "length", "x0", "own_", "q", "backend", "feature_coefficients", "exp"]
+    "name", ["log_x", "d_own", "window_k", "dim_v", "k_features", "length", "x0", "own_", "q", "backend", "feature_coefficients", "exp"]
 )
 def test_a_name_with_a_meaning_of_its_own_is_refused(name: str) -> None:
     text = edited(("{kind: l2}\nretention", f'{{kind: formula, loss: "sum({name} * (u - v)**2)"}}\nretention'), more=f"  {name}: {{}}\n")

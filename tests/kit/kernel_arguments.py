@@ -7,7 +7,6 @@ Kernels are called below the dispatch, which sends calls without tokens to the P
 
 from __future__ import annotations
 
-import importlib
 import json
 import sys
 from collections.abc import Callable, Iterator
@@ -19,6 +18,7 @@ import torch
 from torch import Tensor
 
 from miras_compiler.bench.subject import Regime, Shape, Subject
+from miras_compiler.models import open_package, part_of
 
 WIDTH, HIDDEN = 4, 6
 STRIDED = 3  # entries of a view lie so far apart
@@ -31,7 +31,7 @@ class Kernels:
     def __init__(self, folder: Path) -> None:
         self.subject = subject = Subject(folder, "cpu")
         self.chunk, self.chunk_size = subject.kernels._run, subject.chunk_size if subject.frozen else 0
-        self.tokens = importlib.import_module(f"{folder.name}.decode")._run
+        self.tokens = part_of(open_package(folder), "decode")._run
 
     def draw(self, batch: int, tokens: int, members: int | None = None, heads: int = 1) -> tuple[Tensors, Tensors]:
         """Inputs, and a state in the middle of a chunk where there are chunks."""

@@ -90,13 +90,14 @@ def test_keys_and_queries_have_length_one(monkeypatch: pytest.MonkeyPatch) -> No
 
 
 @pytest.mark.slow
-@pytest.mark.parametrize("name", DEEP)
+@pytest.mark.parametrize("name", [*DEEP, "ttt_mlp"])
 def test_a_deep_memory_starts_at_learned_weights_of_the_declared_spread(name: str) -> None:
     spec = small_spec(name, heads=32, head_dim=32, value_dim=32)
+    assert (spec.memory.init.std == "fan_in") == (name == "ttt_mlp")
     layer = layer_of(package_of(spec), spec)
     for weight in (layer.W1, layer.W2):
         assert isinstance(weight, torch.nn.Parameter)
-        expected = 1.0 if name == "memora" else weight.shape[-2] ** -0.5
+        expected = weight.shape[-2] ** -0.5 if spec.memory.init.std == "fan_in" else spec.memory.init.std
         assert float(weight.detach().std()) == pytest.approx(expected, rel=0.02)
     assert torch.equal(layer.ln_weight, torch.ones(32, 32))
     assert torch.equal(layer.ln_bias, torch.zeros(32, 32))

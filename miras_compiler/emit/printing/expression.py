@@ -118,8 +118,9 @@ class ExpressionPrinter(ABC):
         small = [" * ".join(parts[: len(parts) - large])] if len(parts) > large else []  # multiplied, and divided, before the large ones
         # one by one, each behind a factor: the derivative of a product with one that is infinite is 0 · ∞, and products leave the floats
         by = [f" / {self.expression(each, bound).at_least(UNARY)}" for each in singular]
-        body = [f"{part}{divided}" for part, divided in zip_longest(parts[len(parts) - large :], by[:large], fillvalue="")]
-        rest = "".join(by[large:])
+        early = large if len(by) > 1 else 0  # a single one divides the product, which may be 0 where it is
+        body = [f"{part}{divided}" for part, divided in zip_longest(parts[len(parts) - large :], by[:early], fillvalue="")]
+        rest = "".join(by[early:])
         if denominator != 1:
             code = self.expression(denominator, bound)
             if small and code.size < size:

@@ -25,7 +25,7 @@ def launch_options(rule: Rule, variants: Sequence[Sequence[KernelPrinter]]) -> s
     rows = {}
     for printed in variants:
         name = printed[0].kernel.name
-        default = estimated(printed) | ({} if rule.spec.memory.deep else twice(printed[-1]))
+        default = estimated(printed) | ({} if rule.memory.deep else twice(printed[-1]))
         rows[name] = launches(name, forms_of(rule.spec), tile_length(rule), default=default)
     return "{\n" + "\n".join(f'    "{name}": {rows_text(found)},' for name, found in rows.items()) + "\n}"
 
