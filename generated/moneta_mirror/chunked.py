@@ -74,11 +74,11 @@ def chunk(
 
     # the surprises of all tokens
     x17 = (torch.abs(W1_start) ** 4).sum(-2).sum(-1)
-    W1_measured = 0.3333333333333333 * torch.abs(W1_start) ** 3 / divisor0(x17[..., None, None], 0.5) * torch.sign(W1_start)
+    W1_measured = 0.3333333333333333 * torch.abs(W1_start) ** 3 * torch.sign(W1_start) / divisor0(x17[..., None, None], 0.5)
     z1 = k @ W1_measured  # z₁_t = k_t W₁[start]
     h1 = functional.gelu(z1)  # h₁_t = gelu(z₁_t)
     x21 = (torch.abs(W2_start) ** 4).sum(-2).sum(-1)
-    W2_measured = 0.3333333333333333 * torch.abs(W2_start) ** 3 / divisor0(x21[..., None, None], 0.5) * torch.sign(W2_start)
+    W2_measured = 0.3333333333333333 * torch.abs(W2_start) ** 3 * torch.sign(W2_start) / divisor0(x21[..., None, None], 0.5)
     f = h1 @ W2_measured  # f_t = h₁_t W₂[start]
     mean = f.sum(-1) / dim_v  # f̄_t = mean(f_t)
     centred = f - mean[..., None]  # f̃_t = f_t − f̄_t
@@ -95,12 +95,12 @@ def chunk(
     # the memory at the queries
     A1_t = beta[..., None, None] * W1[..., None, :, :] - torch.einsum("...cj,...jkn->...ckn", G, k[..., None] * d1[..., None, :])
     x36 = (torch.abs(A1_t) ** 4).sum(-2).sum(-1)
-    W1_t = 0.3333333333333333 * torch.abs(A1_t) ** 3 / divisor0(x36[..., None, None], 0.5) * torch.sign(A1_t)
+    W1_t = 0.3333333333333333 * torch.abs(A1_t) ** 3 * torch.sign(A1_t) / divisor0(x36[..., None, None], 0.5)
     read_z1 = torch.einsum("...ck,...ckn->...cn", q, W1_t)  # z₁[q]_t = q_t W₁_t
     read_h1 = functional.gelu(read_z1)  # h₁[q]_t = gelu(z₁[q]_t)
     A2_t = beta[..., None, None] * W2[..., None, :, :] - torch.einsum("...cj,...jnv->...cnv", G, h1[..., None] * d2[..., None, :])
     x41 = (torch.abs(A2_t) ** 4).sum(-2).sum(-1)
-    W2_t = 0.3333333333333333 * torch.abs(A2_t) ** 3 / divisor0(x41[..., None, None], 0.5) * torch.sign(A2_t)
+    W2_t = 0.3333333333333333 * torch.abs(A2_t) ** 3 * torch.sign(A2_t) / divisor0(x41[..., None, None], 0.5)
     read_f = torch.einsum("...cn,...cnv->...cv", read_h1, W2_t)  # f[q]_t = h₁[q]_t W₂_t
     read_mean = read_f.sum(-1) / dim_v  # f̄[q]_t = mean(f[q]_t)
     read_centred = read_f - read_mean[..., None]  # f̃[q]_t = f[q]_t − f̄[q]_t

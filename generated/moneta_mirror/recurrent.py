@@ -124,7 +124,7 @@ def step(
 
     # momentum, retention and mirror map
     x12 = (torch.abs(A1_start) ** 4).sum(-2).sum(-1)
-    W1_start = 0.3333333333333333 * torch.abs(A1_start) ** 3 / divisor0(x12[..., None, None], 0.5) * torch.sign(A1_start)
+    W1_start = 0.3333333333333333 * torch.abs(A1_start) ** 3 * torch.sign(A1_start) / divisor0(x12[..., None, None], 0.5)
 
     # the memory at the key
     z1 = torch.einsum("...k,...kn->...n", k, W1_start)  # z₁ = k W₁[start]
@@ -132,7 +132,7 @@ def step(
 
     # momentum, retention and mirror map
     x16 = (torch.abs(A2_start) ** 4).sum(-2).sum(-1)
-    W2_start = 0.3333333333333333 * torch.abs(A2_start) ** 3 / divisor0(x16[..., None, None], 0.5) * torch.sign(A2_start)
+    W2_start = 0.3333333333333333 * torch.abs(A2_start) ** 3 * torch.sign(A2_start) / divisor0(x16[..., None, None], 0.5)
 
     # the memory at the key
     f = torch.einsum("...n,...nv->...v", h1, W2_start)  # f = h₁ W₂[start]
@@ -152,9 +152,9 @@ def step(
 
     # momentum, retention and mirror map
     A1 = alpha[..., None, None] * A1_prev - eta[..., None, None] * d1[..., None, :] * k[..., None]  # A₁ = α A₁[t−1] − η kᵀ ⊗ d₁
-    W1 = 0.3333333333333333 * torch.abs(A1) ** 3 / divisor0((torch.abs(A1) ** 4).sum(-2).sum(-1)[..., None, None], 0.5) * torch.sign(A1)
+    W1 = 0.3333333333333333 * torch.abs(A1) ** 3 * torch.sign(A1) / divisor0((torch.abs(A1) ** 4).sum(-2).sum(-1)[..., None, None], 0.5)
     A2 = alpha[..., None, None] * A2_prev - eta[..., None, None] * d2[..., None, :] * h1[..., None]  # A₂ = α A₂[t−1] − η h₁ᵀ ⊗ d₂
-    W2 = 0.3333333333333333 * torch.abs(A2) ** 3 / divisor0((torch.abs(A2) ** 4).sum(-2).sum(-1)[..., None, None], 0.5) * torch.sign(A2)
+    W2 = 0.3333333333333333 * torch.abs(A2) ** 3 * torch.sign(A2) / divisor0((torch.abs(A2) ** 4).sum(-2).sum(-1)[..., None, None], 0.5)
 
     # the memory at the query
     read_z1 = torch.einsum("...k,...kn->...n", q, W1)  # z₁[q] = q W₁
