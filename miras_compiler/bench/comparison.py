@@ -99,10 +99,10 @@ def job_of(package: Path, wanted: Wanted, peers: Mapping[str, tuple[str, ...]]) 
 def compare_packages(
     jobs: Sequence[Job], dtype: str, others: bool, limit: float, processes: int, run: Runner = run_child
 ) -> Iterator[Figure]:
-    """Compiles the kernels, verifies them, then measures one by one: the kernels and their peers, with `others` the PyTorch forms too.
+    """Compiles all kernels, then verifies some packages at a time and measures them one by one: the kernels and their peers.
 
-    The PyTorch forms come last of all: compiling one takes minutes. `limit` are the seconds that each step may take. Where kernels are
-    wrong there is no speed of theirs.
+    With `others` the PyTorch forms come last of all: compiling one takes minutes. `limit` are the seconds that each step may take. Where
+    kernels are wrong there is no speed of theirs.
     """
     given = {job: {"package": str(job.package), "shape": job.shape, "dtype": dtype} for job in jobs}
     beside = {(peer, job.shape, job.chunk): peer_arguments(peer, job) for job in jobs for peer in job.peers}
@@ -111,16 +111,18 @@ def compare_packages(
         waiting += [pool.submit(run, "warm", given[job], limit) for job in jobs]
         for each in waiting:
             each.result()
-    with ThreadPoolExecutor(AT_ONCE) as pool:
-        verdicts = dict(zip(jobs, pool.map(lambda job: run("verify", given[job], limit), jobs), strict=True))
     measured: dict[tuple[object, ...], Answer] = {}
-    for job in jobs:
-        yield kernel_figure(job, verdicts[job], run("speed", given[job], limit))
-        for peer in job.peers:
-            key = (peer, job.shape, job.chunk)
-            if key not in measured:
-                measured[key] = run("peer", beside[key], limit)
-            yield peer_figure(job, peer, measured[key])
+    for first in range(0, len(jobs), AT_ONCE):
+        some = jobs[first : first + AT_ONCE]
+        with ThreadPoolExecutor(AT_ONCE) as pool:
+            verdicts = list(pool.map(lambda job: run("verify", given[job], limit), some))
+        for job, verdict in zip(some, verdicts, strict=True):
+            yield kernel_figure(job, verdict, run("speed", given[job], limit))
+            for peer in job.peers:
+                key = (peer, job.shape, job.chunk)
+                if key not in measured:
+                    measured[key] = run("peer", beside[key], limit)
+                yield peer_figure(job, peer, measured[key])
     if others:
         with ThreadPoolExecutor(processes) as pool:
             warmed = list(pool.map(lambda job: run("warm_pytorch", given[job], limit), jobs))
