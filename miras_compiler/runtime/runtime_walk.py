@@ -115,6 +115,10 @@ class WalkLaunch(Launch):
         """The blocks of the widths, and the rows of a window."""
         return {f"B{width}": block for width, block in self.held_at_once(sizes).items()} | {"BC": power_of_two(max(16, self.window))}
 
+    def safe(self, sizes: Sizes, row: Row) -> Row:
+        """The row: it holds a state, not products of tiles of tokens."""
+        return row
+
     def start(self, sizes: Sizes, tensors: Sequence[Tensor | None], row: Row) -> None:
         """Starts the kernel by one row of its table."""
         assert isinstance(sizes, WalkSizes)

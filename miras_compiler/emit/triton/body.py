@@ -155,7 +155,7 @@ class BodyPrinter:
         return name
 
     def enter(self, start: Start) -> None:
-        """A value that entered the chunk has a variable from here on: it is assigned beside the leaf whose place it takes, or the constant."""
+        """Assigns a value that entered the chunk beside the leaf in whose place it stands, or the constant, if it has no variable yet."""
         (otherwise,) = start.args
         if not is_constant(otherwise):
             self.operand(otherwise, otherwise.axes)
