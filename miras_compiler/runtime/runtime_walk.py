@@ -137,7 +137,7 @@ class WalkLaunch(Launch):
 class WalkKernels(Computes):
     """The operator of a package by a walk. `arguments` are the inputs of `operator` in their order, `entries` those of the state.
 
-    A gate of the user's own has a name in code that ends in an underscore.
+    A gate of the user's own has a name in code that ends in underscores.
     """
 
     operator: Operator | Differentiable
@@ -157,7 +157,7 @@ class WalkKernels(Computes):
         given = {**prepared, **parameters, **state}
         if contract.window is not None:
             given |= contract.window.walk_rows(given, cu_seqlens)
-        inputs, position = [given[name.removesuffix("_")] for name in self.arguments], state.get("position")
+        inputs, position = [given[name.rstrip("_")] for name in self.arguments], state.get("position")
         if isinstance(self.operator, Operator):
             o, *following = self.operator(inputs, position, borders, "whole", save=False)
         else:
