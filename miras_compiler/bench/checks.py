@@ -23,8 +23,8 @@ from miras_compiler.bench.precision import (
     compare,
     is_bounded,
     lowered,
-    nudged,
     own_error_of,
+    perturbed,
     rounding_growth,
     run,
     sensitivity,
@@ -116,7 +116,7 @@ class Case:
         sequences = len(inputs["q"]) if cu_seqlens is None else len(cu_seqlens) - 1
         apart = self.subject.members(inputs, sequences)
         exact = run(self.subject.reference, apart, state)
-        own_runs = [own_error_of(self.subject, apart, nudged(state, self.dtype, seed), self.dtype) for seed in range(tries)]
+        own_runs = [own_error_of(self.subject, apart, perturbed(state, self.dtype, seed), self.dtype) for seed in range(tries)]
         expected, own = (self.subject.members(found, len(inputs["q"])) for found in (exact, worst(own_runs, exact)))
         return compare(self.ours(inputs, state, cu_seqlens), expected, own, self.dtype)
 

@@ -145,7 +145,7 @@ def compare(actual: Mapping[str, Tensor], expected: Mapping[str, Tensor], own: M
     return worst
 
 
-def nudged(state: Tensors, dtype: torch.dtype, seed: int) -> Tensors:
+def perturbed(state: Tensors, dtype: torch.dtype, seed: int) -> Tensors:
     """The state with every number moved by at most the part of itself that rounding to `dtype` may take; seed 0 moves none."""
     if seed == 0:
         return state

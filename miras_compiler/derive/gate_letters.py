@@ -19,7 +19,7 @@ def gate_letters(gate: str) -> str:
 
 def leaf_letters(leaf: str) -> str:
     """Of an input of a program: an underscore ends the name of a user's own gate, and nothing else."""
-    return gate_letters(leaf.removesuffix("_")) if leaf.endswith("_") else _written(leaf)
+    return gate_letters(leaf.rstrip("_")) if leaf.endswith("_") else _written(leaf)
 
 
 def _written(name: str) -> str:

@@ -18,7 +18,7 @@ PACKAGES = frozenset(sys.stdlib_module_names) | {"miras_compiler", "numpy", "tes
 ARGUMENTS = frozenset(
     "q k v o u w x t e y a initial_state final_state output_final_state cu_seqlens backend tile position feature_coefficients zeta".split()
 )
-RESERVED = re.compile(r"(d|log|ln|window|erase|dim)_.*|.*_features|length|x\d+|.*_")  # state, features, lengths, gradients, code
+RESERVED = re.compile(r"(log|ln|window|erase|dim)_.*|.*_features|length|x\d+|.*_")  # state, features, lengths, code
 
 
 def _identifier(name: str, role: str, instead: str) -> str:

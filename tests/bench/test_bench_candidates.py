@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import importlib.util
 import json
 import os
 import subprocess
@@ -11,44 +10,68 @@ from types import SimpleNamespace
 from typing import Any
 
 import pytest
+import torch
 
 from kit.paths import ROOT
 from miras_compiler import compile_spec, load_spec
 from miras_compiler.bench.candidates import candidates, programs, why_untried
-from miras_compiler.gpus.launch_table import Launch
+from miras_compiler.gpus.launch_table import ANY, Launch
+
+pytest.importorskip("triton")
+from miras_compiler.runtime import runtime_launch
+from miras_compiler.runtime.runtime_launch import Buffer, LaunchTable, Row
 
 
-def row(width: int, warps: int, stages: int, part: int, registers: int) -> SimpleNamespace:
-    return SimpleNamespace(part=part)
+def of_widths(width: int) -> Any:
+    """The sizes of a call in bfloat16."""
+    return SimpleNamespace(lengths={"K": width, "V": width}, narrow=torch.bfloat16)
 
 
-def kernel(walks: bool, split: str = "", blocked: str = "", width: int = 128) -> Any:
-    """One that holds a tile of key and value."""
-
-    def blocks(sizes: object, row: SimpleNamespace) -> dict[str, int]:
-        axis = split or blocked
-        return {"BK": width, "BV": min(width, row.part) if axis else width, "BC": 64}
-
-    return SimpleNamespace(walks=walks, split=split, blocked=blocked, held=("KV",), blocks=blocks)
+def kernel(walks: bool, split: str = "", blocked: str = "", tile: int = 64) -> Any:
+    """The launch of a kernel that holds a tile of key and value."""
+    table = LaunchTable("some", "", tile, 16, {})
+    return runtime_launch.Launch(table, None, "main", walks, "KV", {"W": Buffer("sequences", "KV")}, split, blocked)
 
 
 def test_a_launch_is_tried_once_and_where_its_tiles_fit() -> None:
-    walk, wide = kernel(True, split="V"), kernel(True, split="V", width=256)
-    assert why_untried(walk, None, Launch(4, 2, 32, 255), row) == ""
-    assert why_untried(walk, None, Launch(4, 1, 32, 255), row) == "wrong on Hopper: a loop over narrow blocks that loads nothing ahead"
-    assert why_untried(walk, None, Launch(4, 2, 128, 255), row) == "a tile does not fit into the registers"
-    assert why_untried(wide, None, Launch(4, 2, 64, 255), row) == "a tile does not fit into the registers"
-    assert why_untried(wide, None, Launch(8, 2, 64, 255), row) == ""
-    assert why_untried(walk, None, Launch(8, 1, 32, 255), row) == "wrong on Hopper: too few rows for so many warps"
-    assert why_untried(walk, None, Launch(8, 1, 64, 168), row) == "no more programs share a processor than with more registers"
-    assert why_untried(kernel(False), None, Launch(8, 1, 128, 255), row) == "no axis is so long"
-    assert why_untried(kernel(False, blocked="V"), None, Launch(8, 2, 64, 255), row) == ""
-    assert why_untried(kernel(False, blocked="V"), None, Launch(8, 2, 128, 255), row) == "no loop loads ahead"
-    found = candidates(walk, None, row)
+    walk, sizes = kernel(True, split="V"), of_widths(128)
+
+    def untried(kernel: Any, *launch: int, width: int = 128) -> str:
+        return why_untried(kernel, of_widths(width), Launch(*launch), Row)
+
+    assert untried(walk, 4, 2, 32, 255) == ""
+    assert untried(walk, 4, 2, 128, 255) == "a tile does not fit into the registers"
+    assert untried(walk, 4, 2, 64, 255, width=256) == "a tile does not fit into the registers"
+    assert untried(walk, 8, 2, 64, 255, width=256) == ""
+    assert untried(walk, 8, 1, 64, 168) == "no more programs share a processor than with more registers"
+    assert untried(walk, 8, 2, 16, 255) == "products of 16 rows keep no more than 4 warps busy"
+    assert untried(kernel(False), 8, 1, 128, 255) == "no axis is so long"
+    assert untried(kernel(False, blocked="V"), 8, 2, 64, 255) == ""
+    assert untried(kernel(False, blocked="V"), 8, 2, 128, 255) == "no loop loads ahead"
+    found = candidates(walk, sizes, Row)
     assert len(set(found)) == len(found)
     assert [each.block <= 32 for each in found] == sorted(
         each.block <= 32 for each in found
     )  # launches that may kill the process come last
+
+
+@pytest.mark.parametrize(
+    ("kernel", "launch", "started"),
+    [
+        (kernel(True, split="V"), (4, 1, 32), (4, 2)),  # a loop over narrow blocks that loads nothing ahead
+        (kernel(True, split="V"), (8, 2, 32), (4, 2)),  # too few rows for so many warps
+        (kernel(False, blocked="V"), (4, 1, 32), (4, 2)),
+        (kernel(False, blocked="V", tile=32), (8, 1, 64), (4, 1)),
+    ],
+)
+def test_launches_that_are_wrong_on_hopper_are_neither_tried_nor_started(
+    kernel: Any, launch: tuple[int, int, int], started: tuple[int, int]
+) -> None:
+    tried = Launch(*launch, registers=255)
+    assert why_untried(kernel, of_widths(128), tried, Row) == "wrong on Hopper: packages launch it with other warps or stages"
+    row = kernel.safe(of_widths(128), Row(ANY, *tried))
+    assert (row.warps, row.stages) == started
+    assert why_untried(kernel, of_widths(128), Launch(*started, *tried[2:]), Row) == ""
 
 
 def test_programs_share_a_processor_by_their_registers() -> None:
@@ -58,8 +81,6 @@ def test_programs_share_a_processor_by_their_registers() -> None:
 
 @pytest.fixture(scope="module")
 def tried(tmp_path_factory: pytest.TempPathFactory) -> dict[str, Any]:
-    if importlib.util.find_spec("triton") is None:
-        pytest.skip("needs Triton")
     package = compile_spec(load_spec("specs/gated_delta_net.yaml")).write(tmp_path_factory.mktemp("packages"))
     environment = {**os.environ, "TRITON_INTERPRET": "1", "PYTHONPATH": str(ROOT), "OMP_NUM_THREADS": "1"}
     command = [sys.executable, str(ROOT / "tests/kit/wide_values.py"), str(package)]

@@ -5,7 +5,7 @@ from __future__ import annotations
 import pytest
 import torch
 
-from miras_compiler.bench.precision import STEADY, noise, nudged, steady, worst
+from miras_compiler.bench.precision import STEADY, noise, perturbed, steady, worst
 from miras_compiler.bench.subject import Regime
 
 Drawn = tuple[float, int]
@@ -41,10 +41,10 @@ def test_where_nothing_is_steady_the_calmest_draw_is_taken_and_says_how_much_it_
 
 
 @pytest.mark.parametrize("dtype", [torch.float32, torch.bfloat16])
-def test_a_nudge_is_no_more_than_rounding_may_take(dtype: torch.dtype) -> None:
+def test_a_perturbation_is_no_more_than_rounding_may_take(dtype: torch.dtype) -> None:
     state = {"W": noise(torch.empty(2, 50)).to(dtype).double(), "position": torch.tensor([3])}
-    assert nudged(state, dtype, 0) is state
-    moved = nudged(state, dtype, 1)
+    assert perturbed(state, dtype, 0) is state
+    moved = perturbed(state, dtype, 1)
     part = float(((moved["W"] - state["W"]) / state["W"]).abs().max())
     assert 0.9 < part / (torch.finfo(dtype).eps / 2) <= 1 + 1e-6
     assert torch.equal(moved["position"], state["position"])

@@ -14,7 +14,7 @@ from miras_compiler.errors import SpecError
 from miras_compiler.verify.inputs import Shape, draw_inputs
 
 # names of tensors, functions, modules, builtins and constants in packages, each of which stands beside a gate in some scope
-TAKEN = "G beta m d2 W W_start mean step chunk CONTRACT Tensor torch tl valid z".split()
+TAKEN = "own d_own d_d_own G beta m d2 W W_start mean step chunk CONTRACT Tensor torch tl valid z".split()
 OPTIONS = {"chunks": "\nchunk: {size: 4, gradient: chunk_start}\n", "window": ""}
 
 
@@ -67,7 +67,7 @@ def test_functions_that_take_gates_by_name_read_no_name_that_a_gate_may_have() -
 
 
 @pytest.mark.parametrize(
-    "name", ["log_x", "d_own", "window_k", "dim_v", "k_features", "length", "x0", "own_", "q", "backend", "feature_coefficients", "exp"]
+    "name", ["log_x", "window_k", "dim_v", "k_features", "length", "x0", "own_", "q", "backend", "feature_coefficients", "exp"]
 )
 def test_a_name_with_a_meaning_of_its_own_is_refused(name: str) -> None:
     text = edited(("{kind: l2}\nretention", f'{{kind: formula, loss: "sum({name} * (u - v)**2)"}}\nretention'), more=f"  {name}: {{}}\n")

@@ -7,12 +7,18 @@ import json
 import os
 import subprocess
 import sys
+from pathlib import Path
 
 import pytest
 
 from kit.paths import GENERATED, ROOT, SPEC_FILES
+from kit.spec_texts import edited, parsed
+from miras_compiler import compile_spec
 
 PACKAGES = sorted(path.parent for path in GENERATED.glob("*/kernels.py"))
+OWN = edited(
+    ("{kind: l2}\nretention", '{kind: formula, loss: "sum((1 + own**2 + d_own) * (u - v)**2)"}\nretention'), more="  own: {}\n  d_own: {}\n"
+)
 SHARES = 3  # processes: each imports PyTorch once
 
 
@@ -24,9 +30,12 @@ def test_every_spec_has_kernels() -> None:
 @pytest.mark.slow
 @pytest.mark.skipif(importlib.util.find_spec("triton") is None, reason="needs Triton")
 @pytest.mark.parametrize("share", range(SHARES))
-def test_kernels_compute_what_the_pytorch_form_does_in_float64(share: int) -> None:
-    """Outputs, final states and the gradients of all inputs and states, for a few packed tokens at small widths."""
-    folders = PACKAGES[share::SHARES]
+def test_kernels_compute_what_the_pytorch_form_does_in_float64(share: int, tmp_path: Path) -> None:
+    """Outputs, final states and the gradients of all inputs and states, for a few packed tokens at small widths.
+
+    A gate may be called like the gradient of another.
+    """
+    folders = [*PACKAGES[share::SHARES], *([compile_spec(parsed(OWN)).write(tmp_path)] if share == 0 else [])]
     command = [sys.executable, "tests/kit/interpret_packages.py", "4", "1+2", *map(str, folders)]
     environment = {**os.environ, "TRITON_INTERPRET": "1", "PYTHONPATH": str(ROOT), "OMP_NUM_THREADS": "1"}
     done = subprocess.run(command, capture_output=True, text=True, env=environment, cwd=ROOT, check=False)

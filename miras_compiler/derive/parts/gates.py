@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from typing import Literal, NamedTuple
 
 from miras_compiler.derive.parts.entry import Entry, per_weight, row_letter
@@ -30,8 +31,14 @@ class RuleGate(NamedTuple):
 
     @property
     def code(self) -> str:
-        """Its name in programs and code. One of the user's own ends in an underscore, and so never meets a name of the code."""
-        return self.name if self.name in GATE_LETTERS else f"{self.name}_"
+        """Its name in programs and code. One of the user's own ends in an underscore, and so never meets a name of the code.
+
+        The gradient of `x_` is `d_x_`; so a gate `d_x` is `d_x__`, and one with more of these prefixes ends in more underscores.
+        """
+        if self.name in GATE_LETTERS:
+            return self.name
+        prefixes = (len(self.name) - len(re.sub(r"^(d_)*", "", self.name))) // 2
+        return self.name + "_" * (1 + prefixes)
 
     @property
     def leaf(self) -> str:

@@ -148,31 +148,27 @@ class BodyPrinter:
         load = self.load(leaf)
         name = self.named(leaf, self.program.label(leaf))
         self.names[leaf, leaf.axes] = name
-        start = self.start(leaf)
+        start = [self.entered(self.starts[leaf], name)] if leaf in self.starts else []  # costs nothing else
         if load:
             size = bytes_of(leaf, self.narrow(leaf))
             self.statements.append(Statement((f"{name} = {load}", *start), name, size, is_load=load.startswith("load_")))
         return name
 
     def enter(self, start: Start) -> None:
-        """A value that entered the chunk, in a chunk that goes on: in place of the leaf that it is otherwise, or beside the constant."""
+        """Assigns a value that entered the chunk beside the leaf in whose place it stands, or the constant, if it has no variable yet."""
         (otherwise,) = start.args
         if not is_constant(otherwise):
             self.operand(otherwise, otherwise.axes)
         elif (start, start.axes) not in self.names:
-            name = self.names[start, start.axes] = self.fresh(start.name)
-            load = f"{self.load(start)} if {RESUMED} else {self.tiles.full(otherwise, otherwise.axes).text}"
-            self.statements.append(Statement((f"{name} = {load}",), name))
+            line = self.entered(start, self.tiles.full(otherwise, otherwise.axes).text)
+            self.statements.append(Statement((line,), self.names[start, start.axes]))
 
-    def start(self, leaf: Leaf) -> list[str]:
-        """The assignment of the leaf that a chunk which goes on has in this one's place, if the program reads it; it costs nothing else."""
-        if leaf not in self.starts:
-            return []
-        start = self.starts[leaf]
+    def entered(self, start: Start, otherwise: str) -> str:
+        """The assignment of a value that entered the chunk: loaded in a chunk that goes on, else the code `otherwise`."""
         if (start, start.axes) not in self.names:
             self.names[start, start.axes] = self.fresh(start.name)
             self.made.add(self.names[start, start.axes])
-        return [f"{self.names[start, start.axes]} = {self.load(start)} if {RESUMED} else {self.names[leaf, leaf.axes]}"]
+        return f"{self.names[start, start.axes]} = {self.load(start)} if {RESUMED} else {otherwise}"
 
     def is_inline(self, node: Node) -> bool:
         return not self.needs_statement(node) and (node, node.axes) not in self.names

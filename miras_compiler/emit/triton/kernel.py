@@ -157,8 +157,9 @@ class KernelPrinter:
             self.emit("t = base + i * C", "here = (r >= first - t) & (r < tl.minimum(C, end - t))", depth=depth)
             self.emit(f"at_row, row = t * H + h, r * H{f' + {ZERO}' if self.walks else ''}", depth=depth)
         for name in self.kernel.leaves("carried"):
-            if not self.is_loaded_in_tile(self.found[name]):
-                self.emit(*self.body.start(self.found[name]), depth=depth)
+            leaf = self.found[name]
+            if not self.is_loaded_in_tile(leaf) and leaf in self.body.starts:
+                self.emit(self.body.entered(self.body.starts[leaf], self.body.names[leaf, leaf.axes]), depth=depth)
         entries = {name: buffer for name, buffer in self.kernel.entries.items() if not self.is_loaded_in_tile(self.found[name])}
         if entries:
             self.emit("if SAVE:", depth=depth)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from dataclasses import replace
 from typing import Any
 
@@ -12,7 +13,7 @@ from miras_compiler.verify.checks.base import Check
 from miras_compiler.verify.inputs import Inputs, Run
 from miras_compiler.verify.measure import Tally, rms_error
 from miras_compiler.verify.poison import PoisonedAllocations
-from miras_compiler.verify.rounding import least_scales, named, rounding_in
+from miras_compiler.verify.rounding import Pulled, least_scales, named, rounding_in
 from miras_compiler.verify.subject import Subject, pull_back
 
 SINGLE, HALF = 1e-5, 5e-3  # RMS of the error over RMS of the reference
@@ -66,25 +67,35 @@ def cast(inputs: Inputs, dtype: torch.dtype, state_dtype: torch.dtype) -> Inputs
 
 
 def compare_precision(subject: Subject, tally: Tally, label: str, run: Run, rounded: Inputs, limit: float) -> None:
-    """A form against the literal model in float64, on the same inputs and cotangents, rounded to the inputs' precision.
-
-    Where the literal model itself, computed in that precision, is off by more than a quarter of the limit, four times its error is the
-    limit for that tensor, and the error entered in the table is scaled accordingly. Its error is the worst of a few inputs that differ in
-    their last bits: one alone may be lucky.
-    """
+    """A form against the literal model in float64, on the same inputs and cotangents, rounded to the inputs' precision."""
     dtype = rounded.q.dtype
-    exact = named(pull_back(subject.literal_run, rounded.map(Tensor.double), dtype))
+
+    def literal(inputs: Inputs) -> Pulled:
+        return pull_back(subject.literal_run, inputs, dtype)
+
+    compare_rounded(tally, f"{label} ", pull_back(run, rounded, dtype), literal, rounded, limit)
+
+
+def compare_rounded(tally: Tally, label: str, found: Pulled, literal: Callable[[Inputs], Pulled], inputs: Inputs, limit: float) -> None:
+    """Results against those of the literal model in float64; integers must be equal.
+
+    Where the literal model itself, computed in the inputs' precision, is off by more than a quarter of the limit, four times its error is
+    the limit for that tensor, and the error entered in the table is scaled accordingly. Its error is the worst of a few inputs that differ
+    in their last bits: one alone may be lucky.
+    """
+    exact = named(literal(inputs.map(Tensor.double)))
     scales = least_scales(exact)
     own: dict[str, float] = {}
-    for entry, tensor in named(pull_back(run, rounded, dtype)).items():
+    for entry, tensor in named(found).items():
         if not tensor.is_floating_point():
+            tally.same_bits(f"{label}{entry}", tensor, exact[entry])
             continue
         error, allowed = rms_error(tensor, exact[entry], scales[entry]), limit
         if error > limit:
-            own = own or rounding_in(lambda given: pull_back(subject.literal_run, given, dtype), rounded, exact)
+            own = own or rounding_in(literal, inputs, exact)
             allowed = max(limit, 4 * own[entry])
             tally.remark(f"the literal model itself: {own[entry]:.1e} ({entry})")
-        tally.add(f"{label} {entry}: {error:.1e} of {allowed:.1e}", error * limit / allowed)
+        tally.add(f"{label}{entry}: {error:.1e} of {allowed:.1e}", error * limit / allowed)
 
 
 def _precision(subject: Subject, tally: Tally, dtype: torch.dtype, limit: float) -> None:

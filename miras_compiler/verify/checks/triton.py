@@ -8,14 +8,12 @@ from __future__ import annotations
 from dataclasses import replace
 
 import torch
-from torch import Tensor
 
 from miras_compiler.verify.checks.base import Check
-from miras_compiler.verify.checks.machine import SINGLE, cast, compare_precision
+from miras_compiler.verify.checks.machine import SINGLE, cast, compare_precision, compare_rounded
 from miras_compiler.verify.checks.sequences import packed_inputs, separately
 from miras_compiler.verify.inputs import Inputs, Result, Run, correlated
-from miras_compiler.verify.measure import Tally, rms_error
-from miras_compiler.verify.rounding import least_scales, named, rounding_in
+from miras_compiler.verify.measure import Tally
 from miras_compiler.verify.subject import BEFORE, CROSSING, Subject, call, pull_back
 
 FEW = 3  # tokens that are decoded one by one where that is slow
@@ -106,17 +104,9 @@ def packing(subject: Subject, tally: Tally) -> None:
 
 
 def _compare(tally: Tally, found: Result, literal: Run, inputs: Inputs) -> None:
-    """Outputs and states; where the literal model's own error in float32 is larger, four times that is the limit."""
+    """Outputs and states."""
     with torch.no_grad():
-        exact = named((literal(inputs.map(Tensor.double)), {}))
-        own = rounding_in(lambda given: (literal(given), {}), inputs, exact)
-    scales = least_scales(exact)
-    for entry, actual in named((found, {})).items():
-        if actual.is_floating_point():
-            error, allowed = rms_error(actual, exact[entry], scales[entry]), max(SINGLE, 4 * own[entry])
-            tally.add(f"{entry}: {error:.1e} of {allowed:.1e}", error * SINGLE / allowed)
-        else:
-            tally.same_bits(entry, actual, exact[entry])
+        compare_rounded(tally, "", (found, {}), lambda given: (literal(given), {}), inputs, SINGLE)
 
 
 def not_run(subject: Subject, tally: Tally) -> None:
