@@ -15,6 +15,7 @@ from miras_compiler.ir.nodes import (
     Axes,
     Contract,
     Cumulate,
+    Decayed,
     ForwardSubstitute,
     Input,
     Leaf,
@@ -27,6 +28,7 @@ from miras_compiler.ir.nodes import (
     Root,
     State,
     TriangularSolve,
+    factors_of,
 )
 from miras_compiler.ir.traverse import topological
 
@@ -150,6 +152,14 @@ def cumulate(node: Node, axis: str, *, reverse: bool = False, exclusive: bool = 
 
 def mask(node: Node, row: str, column: str, low: int) -> Node:
     return node if is_constant(node, 0) else Mask(node.axes, (node,), (row, column, low))
+
+
+def decayed(part: str, factors: Mapping[str, Node], low: int, *, exclusive: bool) -> Node:
+    """The derivative by `part` of a product under decays per channel; see Decayed. `factors` are all four, or those that it has."""
+    (row, channel), column = factors["logs"].axes, factors["columns" if part != "columns" else "scores"].axes[part == "columns"]
+    axes = {"scores": (row, column), "rows": (row, channel), "columns": (column, channel), "logs": (row, channel)}[part]
+    args = tuple(factors[name] for name in factors_of(part))
+    return constant(0, axes) if any(is_constant(arg, 0) for arg in args) else Decayed(axes, args, (part, low, exclusive))
 
 
 def triangular_solve(lower: Node, right: Node) -> Node:

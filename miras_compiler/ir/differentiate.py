@@ -19,6 +19,7 @@ from miras_compiler.ir.build import (
     constant,
     contract,
     cumulate,
+    decayed,
     entrywise,
     forward_substitute,
     input_tile,
@@ -34,6 +35,7 @@ from miras_compiler.ir.build import (
 from miras_compiler.ir.nodes import (
     Contract,
     Cumulate,
+    Decayed,
     ForwardSubstitute,
     Label,
     Leaf,
@@ -46,6 +48,7 @@ from miras_compiler.ir.nodes import (
     Root,
     State,
     TriangularSolve,
+    factors_of,
 )
 from miras_compiler.ir.traverse import dependents, leaves_of, topological
 from miras_compiler.ir.words import Words, gradient
@@ -151,6 +154,11 @@ def _adjoint(node: Node, dy: Node, wanted: Collection[Node]) -> list[Node | None
         return [_d_lower(lower, rows, columns) if lower in wanted else None, d_right if right in wanted else None]
     if isinstance(node, ForwardSubstitute):
         return _substitution_terms(node, dy, wanted)
+    if isinstance(node, Decayed) and node.part != "logs":  # F is linear in every factor but the logs
+        factors = node.factors | {node.part: dy}
+        parts = factors_of(node.part)
+        terms = [decayed(part, factors, node.low, exclusive=node.exclusive) for part in parts]
+        return [term if arg in wanted else None for term, arg in zip(terms, node.args, strict=True)]
     raise InternalError(f"no adjoint for {node!r}")
 
 

@@ -19,6 +19,7 @@ from miras_compiler.ir.build import ZETA, input_tile, length, ordered, placehold
 from miras_compiler.ir.nodes import (
     Contract,
     Cumulate,
+    Decayed,
     ForwardSubstitute,
     Leaf,
     Map,
@@ -91,6 +92,8 @@ def _evaluate(node: Node, args: list[Array], lengths: Mapping[str, int]) -> Arra
         return _substitute(node, args, lengths)
     if isinstance(node, Root):
         return _root(node, args)
+    if isinstance(node, Decayed):
+        return _decayed(node, dict(zip(node.factors, args, strict=True)))
     if isinstance(node, TriangularSolve) and node.batch:
         systems = [
             _evaluate(
@@ -127,6 +130,21 @@ def _substitute(node: ForwardSubstitute, args: list[Array], lengths: Mapping[str
         values["z"] = right[t] - ((lower[t] * result).sum(0) if node.by_channel else lower[t] @ result)
         (result[t],) = interpret(node.phi, values, lengths).values()
     return result
+
+
+def _decayed(node: Decayed, factors: Mapping[str, Array]) -> Array:
+    logs = factors["logs"]
+    count = len(logs)
+    row, column, token = np.ogrid[:count, :count, :count]
+    between = ((column < token) & (token < row + (not node.exclusive))).astype(np.float64)
+    decay = np.exp(between @ logs) * (np.arange(count)[:, None] - np.arange(count) >= node.low)[:, :, None]
+    letters = {"scores": "rc", "rows": "rk", "columns": "ck"}
+    used = [name for name in letters if name in factors]
+    terms = ",".join(letters[name] for name in used)
+    tiles = [factors[name] for name in used]
+    if node.part == "logs":
+        return np.asarray(np.einsum(f"{terms},rck,rcl->lk", *tiles, decay, between))
+    return np.asarray(np.einsum(f"{terms},rck->{letters[node.part]}", *tiles, decay))
 
 
 def _root(node: Root, args: list[Array]) -> Array:

@@ -230,6 +230,42 @@ class ForwardSubstitute(Node):
         return int(self.fields[3])  # type: ignore[call-overload, no-any-return]
 
 
+class Decayed(Node):
+    """One derivative of F = Σ scores[row, column] rows[row, channel] columns[column, channel] D[row, column, channel], by its `part`.
+
+    D is the decay of each channel between two tokens, exp(Σ_{column<l≤row} logs[l, channel]), and 0 where row − column < `low`; where
+    it is `exclusive`, the log of the row itself stays out. Arguments are the factors that the derivative has: all but `part`, and all
+    four for the derivative by the logs. Tiles of three axes stay a matter of printers.
+    """
+
+    __slots__ = ()
+
+    @property
+    def part(self) -> str:
+        return str(self.fields[0])
+
+    @property
+    def low(self) -> int:
+        return int(self.fields[1])  # type: ignore[call-overload, no-any-return]
+
+    @property
+    def exclusive(self) -> bool:
+        return bool(self.fields[2])
+
+    @property
+    def factors(self) -> dict[str, Node]:
+        """The arguments by the names of the factors that they are."""
+        return dict(zip(factors_of(self.part), self.args, strict=True))
+
+
+FACTORS = ("scores", "rows", "columns", "logs")
+
+
+def factors_of(part: str) -> tuple[str, ...]:
+    """The factors that the derivative by one of them has."""
+    return tuple(name for name in FACTORS if name != part or part == "logs")
+
+
 @dataclass(frozen=True)
 class Label:
     """The names of a tile: its name in code, its letters, the part of the program and the spec key that it comes from.

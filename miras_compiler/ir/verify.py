@@ -10,6 +10,7 @@ from miras_compiler.ir.nodes import (
     Axes,
     Contract,
     Cumulate,
+    Decayed,
     ForwardSubstitute,
     Leaf,
     Map,
@@ -20,6 +21,7 @@ from miras_compiler.ir.nodes import (
     Rename,
     Start,
     TriangularSolve,
+    factors_of,
 )
 from miras_compiler.ir.traverse import nodes_of
 
@@ -75,6 +77,11 @@ def _problem(node: Node) -> str:
     elif isinstance(node, Mask):
         if not {node.row, node.column} <= TOKEN_AXES & set(node.axes) or node.axes != node.args[0].axes:
             return "masks axes that are no token axes of the tile"
+    elif isinstance(node, Decayed):
+        if len(node.args) != len(factors_of(node.part)) or any(len(arg.axes) != 2 for arg in node.args):
+            return "is no product of tiles of two axes"
+        if not _fits_decay(node):
+            return "axes are not those of a product under decays"
     elif isinstance(node, TriangularSolve):
         lower, right_side = node.args
         if not set(lower.axes[:2]) <= TOKEN_AXES or not set(node.batch) <= set(right_side.axes):
@@ -93,6 +100,14 @@ def _problem(node: Node) -> str:
         if node.axes != _solution_axes(lower, right_side, node.transposed):
             return "axes are not those of a solution"
     return ""
+
+
+def _fits_decay(node: Decayed) -> bool:
+    """True if the factors of a product under decays, and the product, agree in their axes."""
+    axes = {name: arg.axes for name, arg in node.factors.items()} | {node.part: node.axes}
+    (row, column), channel = axes["scores"], axes["logs"][1]
+    expected = {"scores": (row, column), "rows": (row, channel), "columns": (column, channel), "logs": (row, channel)}
+    return {row, column} <= TOKEN_AXES and channel not in TOKEN_AXES and axes == expected
 
 
 def _solution_axes(lower: Node, right_side: Node, transposed: bool) -> Axes:

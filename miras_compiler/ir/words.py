@@ -11,7 +11,7 @@ from __future__ import annotations
 import sympy as sp
 
 from miras_compiler.ir.build import placeholder
-from miras_compiler.ir.nodes import Contract, Cumulate, Label, Leaf, Map, Mask, Node, Program, Reduce, Rename, Start
+from miras_compiler.ir.nodes import Contract, Cumulate, Decayed, Label, Leaf, Map, Mask, Node, Program, Reduce, Rename, Start
 
 LONGEST = 32  # letters of a name
 POWERS = {2: "squared", 3: "cubed", sp.Rational(1, 2): "root", -1: "inverse"}
@@ -54,6 +54,8 @@ class Words:
                 return self.of(inside)
             case Contract(args=(a, b)):
                 return joined(self.of(a), self.of(b))
+            case Decayed():
+                return joined(*(self.of(arg) for name, arg in node.factors.items() if name != "logs"))
             case Reduce(args=(inside,)):
                 found = self.of(inside)
                 is_product = isinstance(inside, Map) and isinstance(inside.expr, sp.Mul | sp.Pow) and inside not in self.program.labels

@@ -9,7 +9,7 @@ import sympy as sp
 
 from miras_compiler.expressions.symbols import letter
 from miras_compiler.ir.build import add, cumulate, entrywise, mask, placeholder, rename, total
-from miras_compiler.ir.nodes import Contract, Cumulate, Label, Map, Mask, Node, Program, Reduce, Rename
+from miras_compiler.ir.nodes import Contract, Cumulate, Decayed, Label, Map, Mask, Node, Program, Reduce, Rename
 from miras_compiler.ir.traverse import carried_leaves, topological
 from miras_compiler.ir.words import part
 from miras_compiler.passes.enter import START
@@ -78,7 +78,7 @@ class _Splitter:
             names | {renamed[x].name: parts[0] for x, parts in split.items()},
             node.axes,
         )
-        if not any(isinstance(each, Contract) for each in topological([early])):
+        if not any(isinstance(each, Contract | Decayed) for each in topological([early])):
             return None
         rest = sp.Add(*(slope * sp.Add(*(x for x in late if slopes[x] == slope)) for slope in dict.fromkeys(slopes.values())))
         return early, entrywise(rest, names | {x.name: parts[1] for x, parts in split.items()}, node.axes)

@@ -7,10 +7,12 @@ import sympy as sp
 from miras_compiler.analysis.cost import axis_lengths
 from miras_compiler.derive.rule import Rule
 from miras_compiler.ir.build import placeholder
+from miras_compiler.ir.differentiate import differentiate
 from miras_compiler.ir.nodes import (
     TOKEN_AXES,
     Contract,
     Cumulate,
+    Decayed,
     Input,
     Leaf,
     Map,
@@ -23,7 +25,9 @@ from miras_compiler.ir.nodes import (
     TriangularSolve,
 )
 from miras_compiler.ir.traverse import leaves_of, nodes_of
+from miras_compiler.ir.verify import verify_program
 from miras_compiler.passes import PASSES, run_passes
+from miras_compiler.passes.decays import contract_decays
 from miras_compiler.passes.enter import START, enter_chunk
 from miras_compiler.schedule.cut import build_cut
 from miras_compiler.schedule.kernel import Schedule
@@ -36,6 +40,9 @@ def build_schedule(rule: Rule, program: Program, adjoint: Program) -> Schedule |
     """The schedule of a chunk program; None for one that cannot be printed (see `why_not`)."""
     if why_not(rule, program):
         return None
+    contracted = run_passes(program, [contract_decays])
+    if contracted.outputs != program.outputs:
+        program, adjoint = contracted, verify_program(differentiate(contracted))
     starts = tuple(leaf.name.removesuffix(START) for leaf in leaves_of(program) if is_start(leaf))
     reason = (
         "Cut by dependence on the state: what does not depend on it runs for all tiles at once, before and after the walk that carries it."
@@ -49,7 +56,7 @@ def is_start(leaf: Leaf) -> bool:
     return isinstance(leaf, State) and leaf.name.endswith(START)
 
 
-PRINTED = (Leaf, Map, Contract, Rename, Reduce, Cumulate, Mask, TriangularSolve)
+PRINTED = (Leaf, Map, Contract, Rename, Reduce, Cumulate, Mask, TriangularSolve, Decayed)
 
 
 def _three_axes(rule: Rule) -> str:
@@ -70,14 +77,12 @@ def why_not(rule: Rule, program: Program) -> str:
         return "the state changes at the end of a full chunk (optimizer.apply: chunk_end)"
     if rule.surprise.weighed:
         return "a surprise measures the tokens of a window (attentional_bias.window)"
-    if rule.update.erases:
-        return "it erases along a key of its own (optimizer.erase_key)"
     if rule.chunk.has_grid and not any(is_start(leaf) for leaf in leaves_of(program)):
         return "nothing reads the state that entered the chunk, which the final state holds"
     if not any("c" in leaf.axes for leaf in leaves_of(program)):
         return "the rule runs token by token"
     tile = tile_length(rule)
-    for node in nodes_of(program):
+    for node in nodes_of(contract_decays(program)):
         if not isinstance(node, PRINTED):
             return f"the attentional bias {rule.kinds['attentional_bias']} makes every surprise of a tile wait for the one before it"
         if len(node.axes) > 2:

@@ -10,7 +10,7 @@ from collections.abc import Callable, Collection, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import NamedTuple
 
-from miras_compiler.ir.nodes import Contract, Leaf, Node, Program
+from miras_compiler.ir.nodes import Contract, Decayed, Leaf, Node, Program
 from miras_compiler.ir.traverse import leaves_of, topological
 from miras_compiler.schedule.buffers import Buffers
 from miras_compiler.schedule.frontier import find_frontier, price_loads
@@ -102,6 +102,6 @@ def product_stages(roots: Iterable[Node], stops: Collection[Node]) -> dict[Node,
         if node in stops:
             stage[node] = 0
             continue
-        products += isinstance(node, Contract)
-        stage[node] = max([products if isinstance(node, Contract) else 0, *(stage[arg] for arg in node.args)])
+        products += isinstance(node, Contract | Decayed)
+        stage[node] = max([products if isinstance(node, Contract | Decayed) else 0, *(stage[arg] for arg in node.args)])
     return stage

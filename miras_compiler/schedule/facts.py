@@ -6,7 +6,7 @@ import math
 from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass
 
-from miras_compiler.ir.nodes import Contract, Leaf, Node, Program, Start
+from miras_compiler.ir.nodes import Contract, Decayed, Leaf, Node, Program, Start
 from miras_compiler.ir.traverse import leaves_of, nodes_of
 from miras_compiler.passes.invert import TriangularInverse
 from miras_compiler.schedule.kernel import Kernel, Schedule, Walk
@@ -65,7 +65,7 @@ def kernel_facts(
             KernelFacts(
                 kernel.name,
                 kernel.walk,
-                sum(isinstance(node, Contract | TriangularInverse) for node in nodes_of(kernel.program)),
+                sum(isinstance(node, Contract | Decayed | TriangularInverse) for node in nodes_of(kernel.program)),
                 loads,
                 saves,
                 kernel.outputs("token", "carried", "start", "total"),

@@ -12,13 +12,14 @@ from collections.abc import Iterable, Mapping
 from itertools import accumulate
 from typing import NamedTuple
 
-from miras_compiler.ir.nodes import Contract, Leaf, Node
+from miras_compiler.ir.nodes import Contract, Decayed, Leaf, Node
 from miras_compiler.ir.traverse import nodes_of
 from miras_compiler.passes.invert import TriangularInverse, is_solve
 from miras_compiler.schedule.kernel import Kernel
 from miras_compiler.schedule.price import is_free
 from miras_compiler.schedule.tile import padded
 
+WITHIN = 3  # tiles that live while a product under decays is computed
 SINGLE, HALF = 4, 2  # bytes of a number in registers, and as an operand of a product
 OVERHEAD = (1.2, 2.3)
 REGISTER_FILE = 256 * 1024  # bytes of registers of one processor of an H100
@@ -122,6 +123,7 @@ class _Tiles:
             start = -1 if tile in self.first else 2 * step[tile] + 1
             end = 2 * len(order) + 1 if tile in self.kept else 2 * max(read) + 1 if read else start + 1
             spans.append((start, end, self.registers(tile)))
+        spans += [(2 * at, 2 * at + 1, WITHIN * self.registers(node)) for node, at in step.items() if isinstance(node, Decayed)]
         return peak(spans)
 
     def shared(self, order: list[Node]) -> int:

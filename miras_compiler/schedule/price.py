@@ -11,7 +11,7 @@ from collections.abc import Collection, Mapping
 import sympy as sp
 
 from miras_compiler.ir.build import placeholder
-from miras_compiler.ir.nodes import TOKEN_AXES, Contract, Cumulate, Leaf, Map, Mask, Node, Program, Reduce, Rename, Start
+from miras_compiler.ir.nodes import TOKEN_AXES, Contract, Cumulate, Decayed, Leaf, Map, Mask, Node, Program, Reduce, Rename, Start
 from miras_compiler.ir.traverse import nodes_of
 from miras_compiler.passes.invert import TriangularInverse
 from miras_compiler.schedule.segments import segments_of
@@ -48,6 +48,9 @@ class Prices:
         match node:
             case Contract():
                 return 2 * size * math.prod(self.lengths[axis] for axis in node.over) / PRODUCTS[way]
+            case Decayed():
+                cube = self.lengths["c"] * self.size(node.factors["logs"])
+                return 6 * math.log2(self.lengths["c"]) * cube / PRODUCTS[way]
             case TriangularInverse():
                 return 4 * math.log2(self.lengths["c"]) * size * self.lengths["c"] / PRODUCTS[way] * 2
             case Cumulate():
@@ -70,7 +73,8 @@ class Prices:
 def narrow_tiles(*programs: Program) -> set[Node]:
     """Tiles that are stored in the type of the tokens.
 
-    Those with an axis of the memory: whatever sums them up averages the errors. Of those between tokens, which may be coefficients of gates
+    Those with an axis of the memory: whatever sums them up averages the errors; but no logarithms, whose errors an exponential makes
+    relative ones. Of those between tokens, which may be coefficients of gates
     that multiply one another, only tiles that products round anyway, and no inverse (see `is_solve`).
     """
     readers: dict[Node, set[Node]] = {}
@@ -78,6 +82,7 @@ def narrow_tiles(*programs: Program) -> set[Node]:
     for node in nodes:
         for arg in node.args:
             readers.setdefault(arg, set()).add(node)
+    logarithms = exponents(nodes)
     outputs = {node for program in programs for node in program.outputs.values()}
 
     def is_rounded(node: Node) -> bool:
@@ -100,11 +105,25 @@ def narrow_tiles(*programs: Program) -> set[Node]:
     def is_narrow(node: Node) -> bool:
         if isinstance(node, Leaf):
             return True
-        if isinstance(node, TriangularInverse) or node in outputs:
+        if isinstance(node, TriangularInverse) or node in outputs or node in logarithms:
             return False
         return not TOKEN_AXES.issuperset(node.axes) or is_rounded(node)
 
     return {node for node in nodes if len(node.axes) == 2 and is_narrow(node)}
+
+
+def exponents(nodes: Collection[Node]) -> set[Node]:
+    """Tiles that exponentials read, entry by entry or as sums."""
+    found: set[Node] = set()
+    for node in reversed(list(nodes)):
+        if isinstance(node, Decayed):
+            found.add(node.factors["logs"])
+        elif isinstance(node, Map):
+            inside = {symbol for each in node.expr.atoms(sp.exp) for symbol in each.free_symbols}
+            found.update(arg for i, arg in enumerate(node.args) if placeholder(i) in inside or node in found)
+        elif node in found and isinstance(node, Rename | Reduce | Cumulate | Mask):
+            found.update(node.args)
+    return found
 
 
 def is_term(reader: Node, node: Node) -> bool:

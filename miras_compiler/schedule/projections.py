@@ -32,7 +32,7 @@ def projections(*programs: Program) -> set[Node]:
     found: set[Node] = set()
     for node in {node: None for program in programs for node in nodes_of(program)}:
         if isinstance(node, Map):
-            tiles = {arg for arg in node.args if len(arg.axes) == 2}
+            tiles = {arg for i, arg in enumerate(node.args) if len(arg.axes) == 2 and node.expr.diff(placeholder(i)) != 0}
             for arg in node.args:
                 rows = {row for row in rows_behind(arg) if not tiles.isdisjoint(entries_of(row))}
                 found |= rows.union(*(scaled_products(tile) for tile in tiles if any(tile in entries_of(row) for row in rows)))

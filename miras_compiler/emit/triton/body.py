@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import re
 from collections import Counter
-from collections.abc import Callable, Collection, Iterator
+from collections.abc import Callable, Collection, Iterator, Mapping
+from dataclasses import replace
 
 from miras_compiler.derive.notation import equation
 from miras_compiler.emit.printing.expression import Code
@@ -14,7 +15,7 @@ from miras_compiler.emit.triton.statement import Reading, Recorder, Statement, m
 from miras_compiler.emit.triton.tile import TilePrinter, is_broadcast, is_product, spans
 from miras_compiler.errors import InternalError
 from miras_compiler.ir.build import is_constant
-from miras_compiler.ir.nodes import Axes, Contract, Leaf, Map, Node, Program, Rename, Start
+from miras_compiler.ir.nodes import FACTORS, Axes, Contract, Decayed, Leaf, Map, Node, Program, Rename, Start
 from miras_compiler.ir.traverse import dependents, leaves_of, nodes_of
 from miras_compiler.ir.words import Words
 from miras_compiler.passes.invert import is_inverse, is_solve
@@ -45,6 +46,7 @@ class BodyPrinter:
         self.starts = {node.args[0]: node for node in nodes_of(program) if isinstance(node, Start)}  # by leaf
         self.sums: set[Node] = set()  # summed up by loops
         self.uses = effective_uses(program)
+        self.together = derivatives_together(program)
         data = [leaf for leaf in leaves_of(program) if len(leaf.axes) > 1 or leaf.axes not in (("c",), ())]
         self.data = dependents(program.outputs.values(), data)
         self.inverses = inverses
@@ -176,12 +178,29 @@ class BodyPrinter:
     def needs_statement(self, node: Node) -> bool:
         if is_broadcast(node) or (isinstance(node, Map) and not node.args):
             return False
-        return node in self.program.labels or self.uses[node] > 1
+        return node in self.program.labels or self.uses[node] > 1 or node in self.together
 
     def statement(self, node: Node, order: Axes) -> str:
+        if node in self.together:
+            self.derivatives(self.together[node])
+            return self.names[node, node.axes]
         with self.recorder.recording() as reading:
             code = self.short_code(node, order).text
         return self.assign(node, order, self.word(node) + ("_turned" if order != node.axes else ""), code, reading)
+
+    def derivatives(self, nodes: Mapping[str, Decayed]) -> None:
+        """The variables of several derivatives of one product under decays, which one call gives."""
+        with self.recorder.recording() as reading:
+            code = self.tiles.decayed(nodes["logs"], "derivatives").text
+        names = {part: self.named(node, self.word(node)) for part, node in nodes.items()}
+        for part, node in nodes.items():
+            self.names[node, node.axes] = names[part]
+        size = sum(bytes_of(node, False) for node in nodes.values())
+        line = f"{', '.join(names.get(part, '_') for part in FACTORS[1:])} = {code}"
+        name, *others = names.values()
+        label = self.words.given(nodes["logs"])
+        made = make_statement(reading, line, name=name, size=size, section=label.section if label else "")
+        self.statements.append(replace(made, others=tuple(others)))
 
     def word(self, node: Node) -> str:
         """The name of a variable for the tile, if nothing else has it."""
@@ -234,6 +253,17 @@ class BodyPrinter:
             name = f"{base}_{number}"
         self.taken.add(name)
         return name
+
+
+def derivatives_together(program: Program) -> dict[Node, dict[str, Decayed]]:
+    """By node, the derivatives of the same product under decays that one call gives: by rows, columns and, always, logs."""
+    found = [node for node in nodes_of(program) if isinstance(node, Decayed)]
+    together: dict[Node, dict[str, Decayed]] = {}
+    for whole in (node for node in found if node.part == "logs"):
+        same = [node for node in found if node.factors.items() <= whole.factors.items() and node.fields[1:] == whole.fields[1:]]
+        group = {node.part: node for part in FACTORS[1:] for node in same if node.part == part}
+        together |= dict.fromkeys(group.values(), group)
+    return together
 
 
 def bytes_of(node: Node, narrow: bool) -> int:

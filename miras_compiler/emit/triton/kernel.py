@@ -16,7 +16,7 @@ from miras_compiler.emit.triton.order import ROOM, arrange, with_early_loads
 from miras_compiler.emit.triton.statement import Reading, make_statement
 from miras_compiler.emit.triton.steps import ordered, with_headings
 from miras_compiler.emit.triton.tile import block, place, width
-from miras_compiler.ir.nodes import TOKEN_AXES, Leaf, Node, Start
+from miras_compiler.ir.nodes import TOKEN_AXES, Decayed, Leaf, Node, Start
 from miras_compiler.ir.traverse import leaves_of, nodes_of
 from miras_compiler.passes.enter import START
 from miras_compiler.passes.invert import TriangularInverse
@@ -112,7 +112,7 @@ class KernelPrinter:
             if axis != self.blocked:
                 start = f"tl.program_id(1) * {block(axis)} + " if axis == self.split else ""
                 self.emit(f"{place(axis)} = {start}tl.arange(0, {block(axis)})")
-        if any(isinstance(node, TriangularInverse) for node in nodes_of(self.program)):
+        if any(isinstance(node, TriangularInverse | Decayed) for node in nodes_of(self.program)):
             self.emit("LEVELS: tl.constexpr = BC.bit_length() - 1")
         used = {(str(type(node).__name__), node.fields[2]) for node in nodes_of(self.program) if type(node).__name__ == "Mask"}
         if ("Mask", 0) in used:

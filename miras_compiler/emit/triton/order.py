@@ -63,7 +63,8 @@ class _Search:
 
     def __init__(self, statements: Sequence[Statement], held: Mapping[str, int], kept: Collection[str]) -> None:
         self.bytes = [s.bytes for s in statements] + list(held.values())
-        number = {s.name: i for i, s in enumerate(statements) if s.name}
+        self.within = [s.within for s in statements]
+        number = {name: i for i, s in enumerate(statements) for name in (s.name, *s.others) if name}
         number |= {name: len(statements) + i for i, name in enumerate(held)}
         self.reads = [tuple(sorted(number[w] for w in s.reads if w in number and number[w] != i)) for i, s in enumerate(statements)]
         self.readers = [0] * len(self.bytes)
@@ -85,7 +86,7 @@ class _Search:
         """After statement `i`: the statements that are done, the bytes that live, the most so far."""
         done |= 1 << i
         live += self.bytes[i]
-        peak = max(peak, live)
+        peak = max(peak, live + self.within[i])
         for j in self.reads[i]:
             if j not in self.kept and self.readers[j] & ~done == 0:
                 live -= self.bytes[j]

@@ -6,7 +6,7 @@ import sympy as sp
 
 from miras_compiler.expressions.symbols import Composite
 from miras_compiler.ir.build import placeholder
-from miras_compiler.ir.nodes import TOKEN_AXES, Contract, Cumulate, Leaf, Map, Mask, Node, Reduce, Rename, Start
+from miras_compiler.ir.nodes import TOKEN_AXES, Contract, Cumulate, Decayed, Leaf, Map, Mask, Node, Reduce, Rename, Start
 
 
 class Padding:
@@ -41,6 +41,8 @@ class Padding:
                 return self.is_undefined(node, axis) or bool(_written_out(self.behind(node, axis)) == 0)
             case Contract(args=(a, b)):
                 return self.is_zero(a if axis in a.axes else b, axis)
+            case Decayed():
+                return any(self.is_zero(node.factors[name], axis) for name in ("rows", "columns") if name in node.factors)
             case Rename(args=(a,)):
                 return self.is_zero(a, node.old if axis == node.new else axis)
             case Reduce(args=(a,)) | Cumulate(args=(a,)) | Mask(args=(a,)):

@@ -9,21 +9,30 @@ from dataclasses import dataclass, field
 
 @dataclass
 class Reading:
-    """Variables that code reads, those among them that it widens to float32, and whether it multiplies matrices."""
+    """Variables that code reads, those among them that it widens to float32, and whether it multiplies matrices.
+
+    `within` are the bytes of tiles that live while it runs.
+    """
 
     names: set[str] = field(default_factory=set)
     widened: set[str] = field(default_factory=set)
     multiplies: bool = False
+    within: int = 0
 
     def include(self, other: Reading) -> None:
         self.names |= other.names
         self.widened |= other.widened
         self.multiplies |= other.multiplies
+        self.within = max(self.within, other.within)
 
 
 @dataclass(frozen=True)
 class Statement:
-    """Lines of code that define `name`, a tile of so many bytes, or store something; the `section` is that of the tile."""
+    """Lines of code that define `name`, a tile of so many bytes, or store something; the `section` is that of the tile.
+
+    A call that gives several tiles defines those called `others`, too; the bytes are those of all. `within` are the bytes of tiles that
+    live while it runs.
+    """
 
     text: tuple[str, ...]
     name: str = ""
@@ -33,11 +42,14 @@ class Statement:
     is_load: bool = False
     is_product: bool = False
     section: str = ""
+    others: tuple[str, ...] = ()
+    within: int = 0
 
 
 def make_statement(reading: Reading, *text: str, name: str = "", size: int = 0, section: str = "") -> Statement:
     """A statement of code that was printed meanwhile."""
-    return Statement(text, name, size, frozenset(reading.names), frozenset(reading.widened), is_product=reading.multiplies, section=section)
+    reads, widens = frozenset(reading.names), frozenset(reading.widened)
+    return Statement(text, name, size, reads, widens, is_product=reading.multiplies, section=section, within=reading.within)
 
 
 class Recorder:

@@ -18,10 +18,27 @@ from miras_compiler.emit.triton.root import define_root
 from miras_compiler.emit.triton.statement import Recorder
 from miras_compiler.errors import InternalError
 from miras_compiler.ir.build import length, ordered, placeholder
-from miras_compiler.ir.nodes import AXIS_ORDER, TOKEN_AXES, Axes, Contract, Cumulate, Leaf, Map, Mask, Node, Reduce, Rename, Root, Start
+from miras_compiler.ir.nodes import (
+    AXIS_ORDER,
+    TOKEN_AXES,
+    Axes,
+    Contract,
+    Cumulate,
+    Decayed,
+    Leaf,
+    Map,
+    Mask,
+    Node,
+    Reduce,
+    Rename,
+    Root,
+    Start,
+)
 from miras_compiler.passes.invert import TriangularInverse
 from miras_compiler.schedule.segments import gathered_of, segments_of
 from miras_compiler.schedule.tile import letter_of as width
+
+WITHIN = 4 * 64 * 64 * 3  # bytes of tiles that live while the levels of a product under decays are gone through
 
 Operand = Callable[[Node, Axes], Code]
 
@@ -94,6 +111,8 @@ class TilePrinter:
                 return Code(f"{self.printer.need('inverse')}({self.operand(lower, lower.axes).text}, r, LEVELS, DOT)", ATOM, 2)
             case Root():
                 return self.root(node)
+            case Decayed():
+                return self.decayed(node, node.part)
         raise InternalError(f"no Triton for {node!r}")
 
     def map(self, node: Map, order: Axes) -> Code:
@@ -185,6 +204,13 @@ class TilePrinter:
         if exact and is_product(node):
             return False
         return (held if held is not None else natural) != order
+
+    def decayed(self, node: Decayed, part: str) -> Code:
+        """The call of a device function: for one derivative of a product under decays, or for all `derivatives`."""
+        self.recorder.top.multiplies = True
+        self.recorder.top.within = WITHIN
+        factors = ", ".join(self.dot_operand(arg, arg.axes).text for arg in node.args)
+        return Code(f"{self.printer.need(f'decayed_{part}')}({factors}, r, LEVELS, {node.low == 1}, {node.exclusive}, DOT)", ATOM, 2)
 
     def reduce(self, node: Reduce, inside: Node) -> Code:
         gathered = gathered_of(node)
