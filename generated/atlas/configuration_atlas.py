@@ -8,7 +8,7 @@ from .runtime_configuration import MemoryConfig
 
 
 class AtlasConfig(MemoryConfig):
-    """Every field has a default: that of the spec. The code of the package has the digest 887c9dee407f."""
+    """Every field has a default: that of the spec. The code of the package has the digest f08d3216e2e4."""
 
     model_type = "miras_atlas"
 

@@ -18,9 +18,10 @@ from .runtime_triton import HAS_TRITON, WHY_NO_TRITON
 
 _KERNELS = None
 if HAS_TRITON:
+    from .decode import triton_recurrent_channel_step_delta
     from .kernels import TILE, triton_chunk_channel_step_delta
 
-    _KERNELS = Kernels(triton_chunk_channel_step_delta, TILE)
+    _KERNELS = Kernels(triton_chunk_channel_step_delta, TILE, triton_recurrent_channel_step_delta)
 _OPERATORS = Dispatch(
     "channel_step_delta",
     CONTRACT,

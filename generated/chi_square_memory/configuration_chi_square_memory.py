@@ -8,7 +8,7 @@ from .runtime_configuration import MemoryConfig
 
 
 class ChiSquareMemoryConfig(MemoryConfig):
-    """Every field has a default: that of the spec. The code of the package has the digest 7d015d8e9ae9."""
+    """Every field has a default: that of the spec. The code of the package has the digest 557ca03c80ec."""
 
     model_type = "miras_chi_square_memory"
 

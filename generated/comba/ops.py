@@ -18,9 +18,10 @@ from .runtime_triton import HAS_TRITON, WHY_NO_TRITON
 
 _KERNELS = None
 if HAS_TRITON:
+    from .decode import triton_recurrent_comba
     from .kernels import TILE, triton_chunk_comba
 
-    _KERNELS = Kernels(triton_chunk_comba, TILE)
+    _KERNELS = Kernels(triton_chunk_comba, TILE, triton_recurrent_comba)
 _OPERATORS = Dispatch("comba", CONTRACT, torch_chunk_comba, naive_recurrent_comba, _KERNELS, WHY_NO_TRITON)
 
 __all__ = ["chunk_comba", "fused_recurrent_comba", "naive_recurrent_comba"]

@@ -8,7 +8,7 @@ from .runtime_configuration import MemoryConfig
 
 
 class DeltaNetConfig(MemoryConfig):
-    """Every field has a default: that of the spec. The code of the package has the digest 22c336b537d9."""
+    """Every field has a default: that of the spec. The code of the package has the digest 41919c6babbd."""
 
     model_type = "miras_delta_net"
 

@@ -8,7 +8,7 @@ from .runtime_configuration import MemoryConfig
 
 
 class DeltaProductConfig(MemoryConfig):
-    """Every field has a default: that of the spec. The code of the package has the digest c58d255439e5."""
+    """Every field has a default: that of the spec. The code of the package has the digest 3bd73968423a."""
 
     model_type = "miras_delta_product"
 

@@ -8,7 +8,7 @@ from .runtime_configuration import MemoryConfig
 
 
 class DfwConfig(MemoryConfig):
-    """Every field has a default: that of the spec. The code of the package has the digest 6f735fb027cf."""
+    """Every field has a default: that of the spec. The code of the package has the digest 285aa38cd5a9."""
 
     model_type = "miras_dfw"
 

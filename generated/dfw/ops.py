@@ -18,9 +18,10 @@ from .runtime_triton import HAS_TRITON, WHY_NO_TRITON
 
 _KERNELS = None
 if HAS_TRITON:
+    from .decode import triton_recurrent_dfw
     from .kernels import TILE, triton_chunk_dfw
 
-    _KERNELS = Kernels(triton_chunk_dfw, TILE)
+    _KERNELS = Kernels(triton_chunk_dfw, TILE, triton_recurrent_dfw)
 _OPERATORS = Dispatch("dfw", CONTRACT, torch_chunk_dfw, naive_recurrent_dfw, _KERNELS, WHY_NO_TRITON)
 
 __all__ = ["chunk_dfw", "fused_recurrent_dfw", "naive_recurrent_dfw"]

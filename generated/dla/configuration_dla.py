@@ -8,7 +8,7 @@ from .runtime_configuration import MemoryConfig
 
 
 class DlaConfig(MemoryConfig):
-    """Every field has a default: that of the spec. The code of the package has the digest b850a62ec582."""
+    """Every field has a default: that of the spec. The code of the package has the digest eff07432ebe5."""
 
     model_type = "miras_dla"
 

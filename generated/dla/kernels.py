@@ -794,10 +794,9 @@ launch_read = Launch(
 launch_pre = Launch(
     TABLE, pre, "pre", walks=False, widths="KNV", blocked="N", wide=pre_wide,
     makes={
-        "z1": Buffer("slots", "CN", narrow=True), "v_W2_start": Buffer("slots", "CN", narrow=True),
-        "h1": Buffer("slots", "CN", narrow=True), "d1": Buffer("slots", "CN", narrow=True),
-        "d_read_z1": Buffer("slots", "CN", narrow=True), "read_h1": Buffer("slots", "CN", narrow=True),
-        "d_beta_from_read_z1": Buffer("slots", "C"),
+        "z1": Buffer("slots", "CN"), "v_W2_start": Buffer("slots", "CN", narrow=True), "h1": Buffer("slots", "CN", narrow=True),
+        "d1": Buffer("slots", "CN", narrow=True), "d_read_z1": Buffer("slots", "CN", narrow=True),
+        "read_h1": Buffer("slots", "CN", narrow=True), "d_beta_from_read_z1": Buffer("slots", "C"),
     },
 )  # fmt: skip
 launch_pre2 = Launch(

@@ -8,7 +8,7 @@ from .runtime_configuration import MemoryConfig
 
 
 class EpsilonDeltaConfig(MemoryConfig):
-    """Every field has a default: that of the spec. The code of the package has the digest 8c1ec5615479."""
+    """Every field has a default: that of the spec. The code of the package has the digest 0b7327f1fe6c."""
 
     model_type = "miras_epsilon_delta"
 

@@ -8,7 +8,7 @@ from .runtime_configuration import MemoryConfig
 
 
 class Gdn2Config(MemoryConfig):
-    """Every field has a default: that of the spec. The code of the package has the digest c8a0f545d7fa."""
+    """Every field has a default: that of the spec. The code of the package has the digest eacc56b66e5f."""
 
     model_type = "miras_gdn2"
 

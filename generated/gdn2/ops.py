@@ -18,9 +18,10 @@ from .runtime_triton import HAS_TRITON, WHY_NO_TRITON
 
 _KERNELS = None
 if HAS_TRITON:
+    from .decode import triton_recurrent_gdn2
     from .kernels import TILE, triton_chunk_gdn2
 
-    _KERNELS = Kernels(triton_chunk_gdn2, TILE)
+    _KERNELS = Kernels(triton_chunk_gdn2, TILE, triton_recurrent_gdn2)
 _OPERATORS = Dispatch("gdn2", CONTRACT, torch_chunk_gdn2, naive_recurrent_gdn2, _KERNELS, WHY_NO_TRITON)
 
 __all__ = ["chunk_gdn2", "fused_recurrent_gdn2", "naive_recurrent_gdn2"]

@@ -9,7 +9,7 @@ import torch
 from torch import Tensor
 from torch.nn import functional
 
-from .runtime_borders import check_offsets, read_borders
+from .runtime_borders import check_offsets, read_borders, sequence_numbers
 from .runtime_padding import Packing, packing
 
 
@@ -113,8 +113,7 @@ def packed(cu_seqlens: Tensor, longest: int, tokens: int, *, fresh: bool, prefix
     if not side_by_side:
         return Sequences(count, longest, cu_seqlens, fresh, prefix)
     borders = cu_seqlens.to(torch.int64)
-    token = torch.arange(tokens, device=cu_seqlens.device)
-    number = torch.searchsorted(borders, token, right=True).clamp(1, count) - 1
+    token, number = torch.arange(tokens, device=cu_seqlens.device), sequence_numbers(borders, tokens)
     side = number * longest + (token - borders[number]).clamp(max=longest - 1)
     column = torch.arange(longest, device=cu_seqlens.device)
     row = (borders[:-1, None] + column).clamp(max=max(tokens - 1, 0)).flatten()
@@ -124,10 +123,9 @@ def packed(cu_seqlens: Tensor, longest: int, tokens: int, *, fresh: bool, prefix
 def make_room(cu_seqlens: Tensor, tokens: int, prefix: int) -> tuple[Tensor, Tensor]:
     """Room for `prefix` tokens before every sequence of a row: where its tokens go [T], and the new borders."""
     borders = cu_seqlens.to(torch.int64)
-    token = torch.arange(tokens, device=cu_seqlens.device)
-    number = torch.searchsorted(borders, token, right=True).clamp(max=len(borders) - 1)
+    token, number = torch.arange(tokens, device=cu_seqlens.device), sequence_numbers(borders, tokens)
     moved = borders + prefix * torch.arange(len(borders), device=cu_seqlens.device)
-    return token + prefix * number, moved.to(cu_seqlens.dtype)
+    return token + prefix * (number + 1), moved.to(cu_seqlens.dtype)
 
 
 def shifted(keep: Tensor) -> Tensor:

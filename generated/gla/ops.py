@@ -18,9 +18,10 @@ from .runtime_triton import HAS_TRITON, WHY_NO_TRITON
 
 _KERNELS = None
 if HAS_TRITON:
+    from .decode import triton_recurrent_gla
     from .kernels import TILE, triton_chunk_gla
 
-    _KERNELS = Kernels(triton_chunk_gla, TILE)
+    _KERNELS = Kernels(triton_chunk_gla, TILE, triton_recurrent_gla)
 _OPERATORS = Dispatch("gla", CONTRACT, torch_chunk_gla, naive_recurrent_gla, _KERNELS, WHY_NO_TRITON)
 
 __all__ = ["chunk_gla", "fused_recurrent_gla", "naive_recurrent_gla"]

@@ -18,9 +18,10 @@ from .runtime_triton import HAS_TRITON, WHY_NO_TRITON
 
 _KERNELS = None
 if HAS_TRITON:
+    from .decode import triton_recurrent_hgrn2
     from .kernels import TILE, triton_chunk_hgrn2
 
-    _KERNELS = Kernels(triton_chunk_hgrn2, TILE)
+    _KERNELS = Kernels(triton_chunk_hgrn2, TILE, triton_recurrent_hgrn2)
 _OPERATORS = Dispatch("hgrn2", CONTRACT, torch_chunk_hgrn2, naive_recurrent_hgrn2, _KERNELS, WHY_NO_TRITON)
 
 __all__ = ["chunk_hgrn2", "fused_recurrent_hgrn2", "naive_recurrent_hgrn2"]

@@ -18,9 +18,10 @@ from .runtime_triton import HAS_TRITON, WHY_NO_TRITON
 
 _KERNELS = None
 if HAS_TRITON:
+    from .decode import triton_recurrent_kda
     from .kernels import TILE, triton_chunk_kda
 
-    _KERNELS = Kernels(triton_chunk_kda, TILE)
+    _KERNELS = Kernels(triton_chunk_kda, TILE, triton_recurrent_kda)
 _OPERATORS = Dispatch("kda", CONTRACT, torch_chunk_kda, naive_recurrent_kda, _KERNELS, WHY_NO_TRITON)
 
 __all__ = ["chunk_kda", "fused_recurrent_kda", "naive_recurrent_kda"]

@@ -8,7 +8,7 @@ from .runtime_configuration import MemoryConfig
 
 
 class KlDeltaConfig(MemoryConfig):
-    """Every field has a default: that of the spec. The code of the package has the digest 9f5ef42b2842."""
+    """Every field has a default: that of the spec. The code of the package has the digest 513476f1d106."""
 
     model_type = "miras_kl_delta"
 

@@ -8,7 +8,7 @@ from .runtime_configuration import MemoryConfig
 
 
 class LightningConfig(MemoryConfig):
-    """Every field has a default: that of the spec. The code of the package has the digest e08100e6eba3."""
+    """Every field has a default: that of the spec. The code of the package has the digest 783acc0ee22c."""
 
     model_type = "miras_lightning"
 

@@ -8,7 +8,7 @@ from .runtime_configuration import MemoryConfig
 
 
 class LonghornConfig(MemoryConfig):
-    """Every field has a default: that of the spec. The code of the package has the digest 4e0286f27178."""
+    """Every field has a default: that of the spec. The code of the package has the digest e294d29f4d36."""
 
     model_type = "miras_longhorn"
 

@@ -8,7 +8,7 @@ from .runtime_configuration import MemoryConfig
 
 
 class MomentumHuberConfig(MemoryConfig):
-    """Every field has a default: that of the spec. The code of the package has the digest 0defdc53b6d1."""
+    """Every field has a default: that of the spec. The code of the package has the digest 6f8a8ee5eea0."""
 
     model_type = "miras_momentum_huber"
 

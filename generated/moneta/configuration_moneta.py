@@ -8,7 +8,7 @@ from .runtime_configuration import MemoryConfig
 
 
 class MonetaConfig(MemoryConfig):
-    """Every field has a default: that of the spec. The code of the package has the digest 3552a17e8db6."""
+    """Every field has a default: that of the spec. The code of the package has the digest f274e3f2e5be."""
 
     model_type = "miras_moneta"
 

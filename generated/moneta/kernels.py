@@ -1407,16 +1407,16 @@ launch_read = Launch(
 launch_pre = Launch(
     TABLE, pre, "pre", walks=False, widths="KNV", blocked="N", wide=pre_wide,
     makes={
-        "z1": Buffer("slots", "CN", narrow=True), "h1": Buffer("slots", "CN", narrow=True),
-        "centred": Buffer("slots", "CV", narrow=True), "e": Buffer("slots", "CV", narrow=True),
-        "ln_weight_du": Buffer("slots", "CV", narrow=True), "Power0_t2_d2_W2_start": Buffer("slots", "CN", narrow=True),
-        "d_W1_path": Buffer("slots", "KN", narrow=True), "P1_d_read_z1": Buffer("slots", "CN", narrow=True),
-        "d_h1_from_read_h1_h1": Buffer("slots", "CN", narrow=True), "P2_d_read_f": Buffer("slots", "CV", narrow=True),
-        "d_W2_path": Buffer("slots", "NV", narrow=True), "d_eta_from_G": Buffer("slots", "C"),
-        "d1": Buffer("slots", "CN", narrow=True), "d_k_early": Buffer("slots", "CK", narrow=True),
-        "d_ln_bias_early": Buffer("slots", "V"), "d_ln_weight_early": Buffer("slots", "V"),
-        "du": Buffer("slots", "CV", narrow=True), "d_log_alpha_early": Buffer("slots", "C"),
-        "d_v_early": Buffer("slots", "CV", narrow=True), "d_log_beta": Buffer("starts", ""), "d_q": Buffer("rows", "K"),
+        "z1": Buffer("slots", "CN"), "h1": Buffer("slots", "CN", narrow=True), "centred": Buffer("slots", "CV", narrow=True),
+        "e": Buffer("slots", "CV", narrow=True), "ln_weight_du": Buffer("slots", "CV", narrow=True),
+        "Power0_t2_d2_W2_start": Buffer("slots", "CN", narrow=True), "d_W1_path": Buffer("slots", "KN", narrow=True),
+        "P1_d_read_z1": Buffer("slots", "CN", narrow=True), "d_h1_from_read_h1_h1": Buffer("slots", "CN", narrow=True),
+        "P2_d_read_f": Buffer("slots", "CV", narrow=True), "d_W2_path": Buffer("slots", "NV", narrow=True),
+        "d_eta_from_G": Buffer("slots", "C"), "d1": Buffer("slots", "CN", narrow=True),
+        "d_k_early": Buffer("slots", "CK", narrow=True), "d_ln_bias_early": Buffer("slots", "V"),
+        "d_ln_weight_early": Buffer("slots", "V"), "du": Buffer("slots", "CV", narrow=True),
+        "d_log_alpha_early": Buffer("slots", "C"), "d_v_early": Buffer("slots", "CV", narrow=True),
+        "d_log_beta": Buffer("starts", ""), "d_q": Buffer("rows", "K"),
     },
 )  # fmt: skip
 launch_seq = Launch(

@@ -5,6 +5,8 @@ from __future__ import annotations
 import torch
 from torch import Tensor
 
+from .runtime_borders import sequence_numbers
+
 LEAST = -60.0  # below it, a decay forgets all
 
 
@@ -22,7 +24,7 @@ def decay_in_progress(
         counts = token >= begin[:, None]
         found = torch.where(counts.reshape(*counts.shape, *[1] * (decay.dim() - 2)), decay, 0.0).sum(1)
     else:
-        number = (torch.searchsorted(cu_seqlens, token, right=True) - 1).clamp(max=cu_seqlens.shape[0] - 2)
+        number = sequence_numbers(cu_seqlens, token.shape[0])
         counts = (token - cu_seqlens[number] >= begin[number]) & (token < cu_seqlens[-1])
         rows = torch.where(counts.reshape(-1, *[1] * (decay.dim() - 2)), decay[0], 0.0)
         found = torch.zeros_like(given).index_add(0, number, rows)

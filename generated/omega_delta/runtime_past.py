@@ -5,6 +5,8 @@ from __future__ import annotations
 import torch
 from torch import Tensor
 
+from .runtime_borders import sequence_numbers
+
 
 def with_past(x: Tensor, window: Tensor, cu_seqlens: Tensor | None) -> Tensor:
     """The tokens of every sequence behind those of its window: [B, T, H, ...] and [N, H, L, ...] to [B · T + N · L, H, ...]."""
@@ -17,10 +19,10 @@ def with_past(x: Tensor, window: Tensor, cu_seqlens: Tensor | None) -> Tensor:
 def places(tokens: int, past: int, cu_seqlens: Tensor) -> Tensor:
     """The place of every row of packed sequences with their windows in front, among the tokens and the rows of windows behind them."""
     members = cu_seqlens.shape[0] - 1
-    begins = cu_seqlens[:-1] + past * torch.arange(members, device=cu_seqlens.device)
+    borders = cu_seqlens + past * torch.arange(members + 1, device=cu_seqlens.device)
     row = torch.arange(tokens + past * members, device=cu_seqlens.device)
-    n = torch.searchsorted(begins, row, right=True) - 1
-    offset = row - begins[n]
+    n = sequence_numbers(borders, row.shape[0])
+    offset = row - borders[n]
     return torch.where(offset < past, tokens + n * past + offset, cu_seqlens[n] + offset - past)
 
 
@@ -38,7 +40,7 @@ def walk_weights(gamma: Tensor, length: Tensor, cu_seqlens: Tensor | None) -> Te
     window, place = gamma.shape[3], torch.arange(gamma.shape[1], device=gamma.device)
     known = length[:, None]
     if cu_seqlens is not None:
-        n = (torch.searchsorted(cu_seqlens, place, right=True) - 1).clamp(max=cu_seqlens.shape[0] - 2)
+        n = sequence_numbers(cu_seqlens, place.shape[0])
         place, known = place - cu_seqlens[n], length[n][None]
     there = place[..., None] + torch.arange(window, device=gamma.device) >= (window - 1 - known)[..., None]
     return torch.where(there[:, :, None], gamma.flip(-1), 0.0)

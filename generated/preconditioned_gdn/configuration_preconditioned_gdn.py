@@ -8,7 +8,7 @@ from .runtime_configuration import MemoryConfig
 
 
 class PreconditionedGdnConfig(MemoryConfig):
-    """Every field has a default: that of the spec. The code of the package has the digest 4e29eda0d2c0."""
+    """Every field has a default: that of the spec. The code of the package has the digest d313d47bc4f7."""
 
     model_type = "miras_preconditioned_gdn"
 

@@ -851,10 +851,9 @@ def post2_wide(
 launch_prep = Launch(
     TABLE, prep, "prep", walks=False, widths="K",
     makes={
-        "beta_end": Buffer("slots", ""), "beta_d": Buffer("slots", "C"),
-        "D_alpha_d_eta_d_k_squared": Buffer("slots", "CK", narrow=True), "G_end": Buffer("slots", "C"),
-        "G_decayed": Buffer("slots", "CC"), "beta": Buffer("slots", "C"), "exp_decay_alpha_d_sum_2": Buffer("slots", ""),
-        "s1": Buffer("slots", "K"), "G": Buffer("slots", "CC", narrow=True),
+        "beta_end": Buffer("slots", ""), "beta_d": Buffer("slots", "C"), "D_alpha_d_eta_d_k_squared": Buffer("slots", "CK"),
+        "G_end": Buffer("slots", "C"), "G_decayed": Buffer("slots", "CC"), "beta": Buffer("slots", "C"),
+        "exp_decay_alpha_d_sum_2": Buffer("slots", ""), "s1": Buffer("slots", "K"), "G": Buffer("slots", "CC", narrow=True),
     },
 )  # fmt: skip
 launch_main = Launch(
@@ -872,7 +871,7 @@ launch_read = Launch(
 launch_pre = Launch(
     TABLE, pre, "pre", walks=False, widths="KV", blocked="V", wide=pre_wide,
     makes={
-        "d_W_from_q_W": Buffer("slots", "KV", narrow=True), "D": Buffer("slots", "CK", narrow=True),
+        "d_W_from_q_W": Buffer("slots", "KV", narrow=True), "D": Buffer("slots", "CK"),
         "gain": Buffer("slots", "CK", narrow=True), "Inv": Buffer("slots", "CC"), "P_d_o": Buffer("slots", "CV", narrow=True),
         "d_written_key_from_q_written_key": Buffer("slots", "CK", narrow=True), "d_eta_from_G": Buffer("slots", "C"),
         "d_log_alpha_early": Buffer("slots", "C"), "d_log_alpha_d_early": Buffer("slots", "C"), "d_q": Buffer("rows", "K"),

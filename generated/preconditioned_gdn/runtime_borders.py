@@ -38,3 +38,9 @@ def read_borders(cu_seqlens: Tensor, length: int) -> list[int]:
     if borders[0] != 0 or borders[-1] > length or any(a > b for a, b in pairwise(borders)):
         raise ValueError(f"cu_seqlens: expected borders that rise from 0 to at most T = {length}, got {borders}")
     return borders
+
+
+def sequence_numbers(cu_seqlens: Tensor, tokens: int) -> Tensor:
+    """int64 [tokens]: the number of the sequence of each token in a row; those behind the last border count to the last sequence."""
+    token = torch.arange(tokens, device=cu_seqlens.device)
+    return torch.searchsorted(cu_seqlens.to(torch.int64), token, right=True).clamp(1, cu_seqlens.shape[0] - 1) - 1

@@ -8,7 +8,7 @@ from .runtime_configuration import MemoryConfig
 
 
 class ReluLinearAttentionConfig(MemoryConfig):
-    """Every field has a default: that of the spec. The code of the package has the digest d3978bb1c7a5."""
+    """Every field has a default: that of the spec. The code of the package has the digest 2c887b2efada."""
 
     model_type = "miras_relu_linear_attention"
 

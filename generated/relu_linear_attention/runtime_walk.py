@@ -115,6 +115,10 @@ class WalkLaunch(Launch):
         """The blocks of the widths, and the rows of a window."""
         return {f"B{width}": block for width, block in self.held_at_once(sizes).items()} | {"BC": power_of_two(max(16, self.window))}
 
+    def safe(self, sizes: Sizes, row: Row) -> Row:
+        """The row: it holds a state, not products of tiles of tokens."""
+        return row
+
     def start(self, sizes: Sizes, tensors: Sequence[Tensor | None], row: Row) -> None:
         """Starts the kernel by one row of its table."""
         assert isinstance(sizes, WalkSizes)
@@ -133,7 +137,7 @@ class WalkLaunch(Launch):
 class WalkKernels(Computes):
     """The operator of a package by a walk. `arguments` are the inputs of `operator` in their order, `entries` those of the state.
 
-    A gate of the user's own has a name in code that ends in an underscore.
+    A gate of the user's own has a name in code that ends in underscores.
     """
 
     operator: Operator | Differentiable
@@ -153,7 +157,7 @@ class WalkKernels(Computes):
         given = {**prepared, **parameters, **state}
         if contract.window is not None:
             given |= contract.window.walk_rows(given, cu_seqlens)
-        inputs, position = [given[name.removesuffix("_")] for name in self.arguments], state.get("position")
+        inputs, position = [given[name.rstrip("_")] for name in self.arguments], state.get("position")
         if isinstance(self.operator, Operator):
             o, *following = self.operator(inputs, position, borders, "whole", save=False)
         else:

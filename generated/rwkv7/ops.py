@@ -18,9 +18,10 @@ from .runtime_triton import HAS_TRITON, WHY_NO_TRITON
 
 _KERNELS = None
 if HAS_TRITON:
+    from .decode import triton_recurrent_rwkv7
     from .kernels import TILE, triton_chunk_rwkv7
 
-    _KERNELS = Kernels(triton_chunk_rwkv7, TILE)
+    _KERNELS = Kernels(triton_chunk_rwkv7, TILE, triton_recurrent_rwkv7)
 _OPERATORS = Dispatch("rwkv7", CONTRACT, torch_chunk_rwkv7, naive_recurrent_rwkv7, _KERNELS, WHY_NO_TRITON)
 
 __all__ = ["chunk_rwkv7", "fused_recurrent_rwkv7", "naive_recurrent_rwkv7"]

@@ -21,6 +21,7 @@ from .runtime_triton import CannotLaunch, TooLarge
 JUST_NUMBERS = ["T", "members", "low", "high"]  # arguments for whose divisors Triton compiles no kernels of their own
 TYPES = {torch.bfloat16: tl.bfloat16, torch.float32: tl.float32}  # the types to which operands of products may be rounded
 ANY = 1 << 30  # a width above all others
+NARROW = 32  # columns of a block, see `Launch.safe`
 
 
 class Row(NamedTuple):
@@ -245,24 +246,38 @@ class Launch:
             blocks[f"B{axis}"] = min(blocks[f"B{axis}"], row.part)
         return blocks | {"BC": power_of_two(max(16, table.tile))}
 
+    def is_wide(self, sizes: Sizes, row: Row) -> bool:
+        """True where the axis `blocked` is wider than a program holds at once: it takes part after part."""
+        return bool(self.blocked) and sizes.lengths[self.blocked] > self.blocks(sizes, row)[f"B{self.blocked}"]
+
+    def safe(self, sizes: Sizes, row: Row) -> Row:
+        """The row, with other warps and stages where Triton 3.6 compiles it into an illegal access or wrong results on Hopper.
+
+        With 8 warps it gives all of them rows of their own, of which a tile of 64 tokens has half as many, where a product goes into
+        another one: 4 warps compute tiles of 32 columns. Loops over narrow blocks that load nothing ahead (one stage) went wrong in 49 of
+        54 tries on an H200, those that do in none of 104.
+        """
+        blocks, warps, stages = self.blocks(sizes, row), row.warps, row.stages
+        if NARROW in blocks.values():
+            warps = min(warps, 4)
+        loops = (self.walks and self.split) or (self.is_wide(sizes, row) and self.blocked)
+        if loops and blocks[f"B{loops}"] <= NARROW and sizes.narrow != torch.float32:
+            warps, stages = min(warps, 4), max(stages, 2)
+        return row._replace(warps=warps, stages=stages)
+
     def start(self, sizes: Sizes, tensors: Sequence[Tensor | None], row: Row) -> None:
-        """Starts the kernel by one row of its table."""
-        table, kernel, warps = self.table, self.kernel, row.warps
+        """Starts the kernel by one row of its table, or by one that is safe."""
+        table, row = self.table, self.safe(sizes, row)
+        kernel = self.wide if self.wide and self.is_wide(sizes, row) else self.kernel
         lengths, blocks = {width: sizes.lengths[width] for width in self.widths}, self.blocks(sizes, row)
-        if self.blocked and lengths[self.blocked] > blocks[f"B{self.blocked}"]:
-            kernel = self.wide or kernel
-        if 32 in blocks.values():
-            warps = min(warps, 4)  # with 8 warps and results of 32 columns, Triton 3.6 compiles an illegal access
         stages = 1 if sizes.narrow == torch.float32 else row.stages  # two tiles of float32 at once take more shared memory than there is
-        if self.walks and self.split and blocks[f"B{self.split}"] <= 32 and sizes.narrow != torch.float32:
-            warps, stages = min(warps, 4), max(stages, 2)  # with one stage, Triton 3.6 compiles wrong results of narrow blocks for Hopper
         numbers = sizes.members if self.walks else sizes.high - sizes.low
         parts = quotient(lengths[self.split], row.part) if self.split else 1
         kernel[(numbers * sizes.heads, parts)](
             *tensors, sizes.position, sizes.cu_seqlens, sizes.tokens, sizes.members, sizes.low, sizes.high,
             H=sizes.heads, C=table.tile, **lengths, **blocks, DOT=TYPES[sizes.narrow], GRID=sizes.grid,
             PACKED=sizes.cu_seqlens is not None, SAVE=sizes.save,
-            num_warps=warps, num_stages=stages, maxnreg=min(row.registers, 2048 // warps),
+            num_warps=row.warps, num_stages=stages, maxnreg=min(row.registers, 2048 // row.warps),
         )  # fmt: skip
 
 

@@ -138,8 +138,8 @@ class Call:
         return batch, length
 
     def token(self, name: str) -> Tensor:
-        """The tokens of a name in code, where a gate of the user's own ends in an underscore."""
-        return self.tokens[name.removesuffix("_")]
+        """The tokens of a name in code, where a gate of the user's own ends in underscores."""
+        return self.tokens[name.rstrip("_")]
 
     def sequences(self) -> Iterator[Call]:
         """The packed sequences one by one, or the batch as it is."""

@@ -8,7 +8,7 @@ from .runtime_configuration import MemoryConfig
 
 
 class SwigluDeltaConfig(MemoryConfig):
-    """Every field has a default: that of the spec. The code of the package has the digest d25af571ee96."""
+    """Every field has a default: that of the spec. The code of the package has the digest 5ac86174ed24."""
 
     model_type = "miras_swiglu_delta"
 

@@ -14,18 +14,16 @@ from torch import Tensor
 from .runtime_chunk import Condition, State
 from .runtime_contract import Call
 from .runtime_plan import cut
-from .runtime_uneven import Gather, scattered
+from .runtime_uneven import Gather, Gathered, scattered
 
 
-class Masked:
+class Masked(Gathered):
     """The tiles of a grid that is as wide as the longest sequence, and all but one token of a chunk."""
 
     def __init__(self, call: Call, chunk: int, tile: int) -> None:
-        batch, length = call.size
-        borders = call.borders or [length * row for row in range(batch + 1)]
-        self.device, self.chunk, self.shift = call.tokens["q"].device, chunk, call.state["position"]
-        self.at, self.length = self.tensor(borders[:-1]), self.tensor([end - first for first, end in pairwise(borders)])
-        longest = max(end - first for first, end in pairwise(borders))
+        super().__init__(call)
+        self.chunk, self.shift, longest = chunk, call.state["position"], max(self.lengths)
+        self.at, self.length = self.tensor(self.borders[:-1]), self.tensor(self.lengths)
         columns = [0, *cut(0, longest + chunk - 1, chunk, tile)] if longest else [0]
         self.made = [self.piece(first, end, end == columns[-1]) for first, end in pairwise(columns)]
 
@@ -37,9 +35,6 @@ class Masked:
             fills=(behind > 0) & (behind <= self.length) if end % self.chunk == 0 else False,
             goes_on=not is_last, members=slice(None),
         )  # fmt: skip
-
-    def tensor(self, values: Sequence[int]) -> Tensor:
-        return torch.tensor(values, dtype=torch.int64, device=self.device)
 
     def steps(self) -> Sequence[Sequence[Gather]]:
         return [[piece] for piece in self.made]
@@ -55,13 +50,3 @@ class Masked:
 
     def ends_chunk(self) -> Condition:
         return (self.length > 0) & ((self.shift + self.length) % self.chunk == 0)
-
-    def line(self, x: Tensor, past: Tensor) -> Tensor:
-        return torch.cat((past.transpose(1, 2).flatten(0, 1), x.flatten(0, 1)))
-
-    def last(self, line: Tensor, before: int) -> Tensor:
-        number = self.tensor(range(len(self.at)))
-        return Gather(self.length, self.length, self.at, number, len(self.at), 0, False, False, False, slice(None)).rows(line, before)
-
-    def behind(self, count: Tensor) -> Tensor:
-        return count + self.length

@@ -39,7 +39,7 @@ class Window:
 
     def lines(self, call: Call, plan: Plan) -> dict[str, Tensor]:
         """The tokens of every sequence behind those of its window, by the names of a form's arguments."""
-        kept = {name: name.removesuffix("_") for name in self.kept}
+        kept = {name: name.rstrip("_") for name in self.kept}
         lines = {f"{name}_rows": plan.line(call.tokens[given], call.state[f"window_{given}"]) for name, given in kept.items()}
         if self.features is not None:
             lines["k_rows_features"] = self.features(lines["k_rows"], call.parameters["feature_coefficients"])
@@ -67,14 +67,14 @@ class Window:
 
     def final(self, call: Call, lines: Mapping[str, Tensor], plan: Plan) -> dict[str, Tensor]:
         """The entries of the state that hold the window."""
-        entries = {f"window_{name.removesuffix('_')}": plan.last(lines[f"{name}_rows"], self.size - 1) for name in self.kept}
+        entries = {f"window_{name.rstrip('_')}": plan.last(lines[f"{name}_rows"], self.size - 1) for name in self.kept}
         return entries | {"window_length": plan.behind(call.state["window_length"]).clamp(max=self.size - 1)}
 
     def walk_rows(self, given: Mapping[str, Tensor], cu_seqlens: Tensor | None) -> dict[str, Tensor]:
         """The arguments of a walk that come of windows, from tokens, parameters and state: rows behind those before a sequence, and
         weights.
         """
-        kept = {name: name.removesuffix("_") for name in self.kept}
+        kept = {name: name.rstrip("_") for name in self.kept}
         rows = {f"{name}_rows": with_past(given[each], given[f"window_{each}"], cu_seqlens) for name, each in kept.items()}
         if self.features is not None:
             rows["k_rows_features"] = self.features(rows["k_rows"], given["feature_coefficients"])
@@ -83,7 +83,7 @@ class Window:
     def walk_final(self, given: Mapping[str, Tensor], cu_seqlens: Tensor | None) -> dict[str, Tensor]:
         """The entries of the state that hold the window behind a walk, from the same and its rows."""
         before, tokens = self.size - 1, given["gamma"].shape[1]
-        kept = {name: name.removesuffix("_") for name in self.kept}
+        kept = {name: name.rstrip("_") for name in self.kept}
         entries = {f"window_{each}": last_rows(given[f"{name}_rows"], before, tokens, cu_seqlens) for name, each in kept.items()}
         length = tokens if cu_seqlens is None else cu_seqlens.diff()
         return entries | {"window_length": (given["window_length"] + length).clamp(max=before)}

@@ -8,7 +8,7 @@ from .runtime_configuration import MemoryConfig
 
 
 class TitansExactConfig(MemoryConfig):
-    """Every field has a default: that of the spec. The code of the package has the digest 0ae081eb62c4."""
+    """Every field has a default: that of the spec. The code of the package has the digest 85b86dc79580."""
 
     model_type = "miras_titans_exact"
 

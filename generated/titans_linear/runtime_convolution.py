@@ -5,6 +5,8 @@ from __future__ import annotations
 import torch
 from torch import Tensor, nn
 
+from .runtime_borders import sequence_numbers
+
 
 class ShortConvolution(nn.Module):
     """Depthwise and causal: every channel is a weighted sum of its own last `width` tokens."""
@@ -38,8 +40,7 @@ class ShortConvolution(nn.Module):
         """In one line, each sequence behind its own past: no window reaches into a neighbour."""
         lead, sequences = len(self.weight) - 1, len(borders) - 1
         past = x.new_zeros(sequences, lead, x.shape[-1]) if past is None else past
-        token = torch.arange(x.shape[1], device=x.device)
-        place = token + lead * torch.searchsorted(borders, token, right=True).clamp(max=sequences)  # those behind the last border, too
+        place = torch.arange(x.shape[1], device=x.device) + lead * (sequence_numbers(borders, x.shape[1]) + 1)
         window = lead * torch.arange(sequences, device=x.device)[:, None] + torch.arange(lead, device=x.device)
         before, last = borders[:-1, None] + window, borders[1:, None] + window
         line = x.new_zeros(x.shape[1] + lead * sequences, x.shape[-1])

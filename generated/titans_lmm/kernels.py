@@ -1719,11 +1719,10 @@ launch_read = Launch(
 launch_pre = Launch(
     TABLE, pre, "pre", walks=False, widths="KNV", blocked="N", wide=pre_wide,
     makes={
-        "z1": Buffer("slots", "CN", narrow=True), "h1": Buffer("slots", "CN", narrow=True),
-        "centred": Buffer("slots", "CV", narrow=True), "ln_weight_du": Buffer("slots", "CV", narrow=True),
-        "d2_W2_start": Buffer("slots", "CN", narrow=True), "d1": Buffer("slots", "CN", narrow=True),
-        "D_end_D_mu": Buffer("slots", "C"), "du": Buffer("slots", "CV", narrow=True), "D_end": Buffer("slots", "C"),
-        "read_h1": Buffer("slots", "CN", narrow=True), "read_h1_h1": Buffer("slots", "CC"),
+        "z1": Buffer("slots", "CN"), "h1": Buffer("slots", "CN", narrow=True), "centred": Buffer("slots", "CV", narrow=True),
+        "ln_weight_du": Buffer("slots", "CV", narrow=True), "d2_W2_start": Buffer("slots", "CN", narrow=True),
+        "d1": Buffer("slots", "CN", narrow=True), "D_end_D_mu": Buffer("slots", "C"), "du": Buffer("slots", "CV", narrow=True),
+        "D_end": Buffer("slots", "C"), "read_h1": Buffer("slots", "CN", narrow=True), "read_h1_h1": Buffer("slots", "CC"),
         "d_read_f": Buffer("slots", "CV", narrow=True), "read_z1": Buffer("slots", "CN", narrow=True),
         "P2": Buffer("slots", "CC", narrow=True), "read_normal": Buffer("slots", "CV", narrow=True),
         "d_reach_from_read_f": Buffer("slots", "C"), "d_beta_from_read_f": Buffer("slots", "C"),

@@ -8,7 +8,7 @@ from .runtime_configuration import MemoryConfig
 
 
 class TransformerConfig(MemoryConfig):
-    """Every field has a default: that of the spec. The code of the package has the digest 6abb2483a45d."""
+    """Every field has a default: that of the spec. The code of the package has the digest 0f357f0331e2."""
 
     model_type = "miras_transformer"
 

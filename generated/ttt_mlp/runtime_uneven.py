@@ -63,14 +63,34 @@ class Gather:
         return (column >= 0) & (column < self.end[:, None])
 
 
-class Uneven:
+class Gathered:
+    """Sequences whose tiles are gathered from the rows of all tokens: their borders and lengths, and the rows before and behind them."""
+
+    def __init__(self, call: Call) -> None:
+        batch, length = call.size
+        self.device = call.tokens["q"].device
+        self.borders = call.borders or [length * row for row in range(batch + 1)]
+        self.lengths = [end - first for first, end in pairwise(self.borders)]
+
+    def tensor(self, values: Sequence[int]) -> Tensor:
+        return torch.tensor(values, dtype=torch.int64, device=self.device)
+
+    def line(self, x: Tensor, past: Tensor) -> Tensor:
+        return torch.cat((past.transpose(1, 2).flatten(0, 1), x.flatten(0, 1)))
+
+    def last(self, line: Tensor, before: int) -> Tensor:
+        number, end, at = (self.tensor(values) for values in (range(len(self.lengths)), self.lengths, self.borders[:-1]))
+        return Gather(end, end, at, number, len(self.lengths), 0, False, False, False, slice(None)).rows(line, before)
+
+    def behind(self, count: Tensor) -> Tensor:
+        return count + self.tensor(self.lengths)
+
+
+class Uneven(Gathered):
     """The tiles of sequences whose lengths and positions are known."""
 
     def __init__(self, call: Call, chunk: int, tile: int) -> None:
-        batch, length = call.size
-        self.shape, self.device = (batch, length), call.tokens["q"].device
-        self.borders = call.borders or [length * row for row in range(batch + 1)]
-        self.lengths = [end - first for first, end in pairwise(self.borders)]
+        super().__init__(call)
         self.positions, self.chunk = call.positions or [0] * len(self.lengths), chunk
         ends = [cut(position, length, chunk, tile) for position, length in zip(self.positions, self.lengths, strict=True)]
         self.order = sorted(range(len(ends)), key=lambda n: (-len(ends[n]), -rounded(last_width(ends[n]))))
@@ -96,9 +116,6 @@ class Uneven:
             goes_on=goes_on, members=slice(members[0], members[-1] + 1),
         )  # fmt: skip
 
-    def tensor(self, values: Sequence[int]) -> Tensor:
-        return torch.tensor(values, dtype=torch.int64, device=self.device)
-
     def condition(self, values: Sequence[bool]) -> Condition:
         return values[0] if len(set(values)) == 1 else torch.tensor(values, device=self.device)
 
@@ -121,18 +138,6 @@ class Uneven:
     def ends_chunk(self) -> Condition:
         ends = zip(self.positions, self.lengths, strict=True)
         return self.condition([length > 0 and (position + length) % self.chunk == 0 for position, length in ends])
-
-    def line(self, x: Tensor, past: Tensor) -> Tensor:
-        return torch.cat((past.transpose(1, 2).flatten(0, 1), x.flatten(0, 1)))
-
-    def last(self, line: Tensor, before: int) -> Tensor:
-        number = self.tensor(range(len(self.lengths)))
-        end = self.tensor(self.lengths)
-        piece = Gather(end, end, self.tensor(self.borders[:-1]), number, len(self.lengths), 0, False, False, False, slice(None))
-        return piece.rows(line, before)
-
-    def behind(self, count: Tensor) -> Tensor:
-        return count + self.tensor(self.lengths)
 
 
 def scattered(pieces: Sequence[Gather], outputs: Sequence[Tensor], like: Tensor) -> Tensor:

@@ -8,7 +8,7 @@ from .runtime_configuration import MemoryConfig
 
 
 class VectorGateConfig(MemoryConfig):
-    """Every field has a default: that of the spec. The code of the package has the digest 6be84db119b5."""
+    """Every field has a default: that of the spec. The code of the package has the digest 0a18ae69bb9f."""
 
     model_type = "miras_vector_gate"
 

@@ -8,7 +8,7 @@ from .runtime_configuration import MemoryConfig
 
 
 class WindowHybridConfig(MemoryConfig):
-    """Every field has a default: that of the spec. The code of the package has the digest 1c27f0926b6f."""
+    """Every field has a default: that of the spec. The code of the package has the digest ced016e02549."""
 
     model_type = "miras_window_hybrid"
 
