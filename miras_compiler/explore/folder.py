@@ -17,7 +17,7 @@ NAME = re.compile(r"[A-Za-z0-9_][A-Za-z0-9_.-]{0,95}\.yaml")
 MOST = 500  # files that are listed
 
 
-class Kept(NamedTuple):
+class StoredFile(NamedTuple):
     """A file as it lies in the folder; `mark` is the digest of its bytes."""
 
     name: str
@@ -40,7 +40,7 @@ class Folder:
         found = sorted(entry.name for entry in os.scandir(self.path) if entry.is_file(follow_symlinks=False))
         return [name for name in found if NAME.fullmatch(name)][:MOST]
 
-    def read(self, name: str) -> Kept:
+    def read(self, name: str) -> StoredFile:
         """A spec; InputError if there is none, or if it is no plain text file."""
         place = self._place(name)
         try:
@@ -57,9 +57,9 @@ class Folder:
             raise InputError(f"{name}: is no UTF-8 text") from None
         if len(data) > MAX_BYTES:
             raise InputError(f"{name}: longer than {MAX_BYTES // 1024} KiB; a spec is a page of text")
-        return Kept(name, text, hashlib.sha256(data).hexdigest())
+        return StoredFile(name, text, hashlib.sha256(data).hexdigest())
 
-    def there(self, name: str) -> Kept | None:
+    def there(self, name: str) -> StoredFile | None:
         """The spec of that name, None where the name is free; InputError if something else has it."""
         place = self._place(name)
         if not place.is_symlink() and not place.exists():
@@ -68,7 +68,7 @@ class Folder:
             raise InputError(f"{name}: is a link or no file, and is not replaced; choose another name")
         return self.read(name)
 
-    def save(self, name: str, text: str, over: str | None) -> Kept:
+    def save(self, name: str, text: str, over: str | None) -> StoredFile:
         """Writes a spec; one that is there only if `over` is its mark. InputError if another one is there, or if it cannot be written."""
         place = self._place(name)
         if len(text.encode()) > MAX_BYTES:
@@ -80,7 +80,7 @@ class Folder:
             write_file(place, text)
         else:
             raise InputError(f"{name}: exists, and is not overwritten unasked")
-        return Kept(name, text, hashlib.sha256(text.encode()).hexdigest())
+        return StoredFile(name, text, hashlib.sha256(text.encode()).hexdigest())
 
     def _place(self, name: str) -> Path:
         if not NAME.fullmatch(name):

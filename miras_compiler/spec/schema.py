@@ -228,7 +228,7 @@ class Spec(Settings):
         return self.memory.expansion * self.key_dim if isinstance(self.memory, DeepMemory) else 0
 
     @property
-    def frozen_gradient(self) -> bool:
+    def has_grid(self) -> bool:
         """True if all gradients of a chunk are taken at the state that enters it (a chunk of one token is exact)."""
         return self.chunk.gradient == "chunk_start" and self.chunk.size > 1
 

@@ -20,7 +20,7 @@ from miras_compiler.models import model_classes
 from miras_compiler.runs import RunFolder
 from miras_compiler.tasks import build_task, describe_task
 from miras_compiler.train.settings import TrainSettings
-from miras_compiler.train.sources import Source, TaskSource, TokenSource, ValuesSource
+from miras_compiler.train.sources import RowSource, TaskSource, TokenSource, ValuesSource
 
 PATCHES = 32  # of values that a forecast sees, where nothing else is asked for
 LENGTH = 512  # tokens of a sequence of text, where nothing else is asked for
@@ -128,7 +128,7 @@ def series_data(given: Mapping[str, Any], patch: int, horizon: int, settings: Tr
     return Data(about, series=series)
 
 
-def open_source(run: RunFolder, settings: TrainSettings) -> Source:
+def open_source(run: RunFolder, settings: TrainSettings) -> RowSource:
     """The source of a run's sequences, from its folder alone."""
     about = run.about()
     if about.get("task") is not None:

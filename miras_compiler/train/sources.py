@@ -18,7 +18,7 @@ from miras_compiler.tasks.base import IGNORED, ORDER, TRAINING, Setting, Task, s
 Row = Mapping[str, NDArray[Any]]
 
 
-class Source(Protocol):
+class RowSource(Protocol):
     """Rows of batches, as the arguments of a model's forward pass by name, each without the axis of the batch."""
 
     def row(self, step: int, row: int) -> Row:

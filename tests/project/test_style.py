@@ -1,10 +1,11 @@
-"""Docstrings and comments are plain English: a subject, a verb, an object. This test holds a short list of phrases that are not."""
+"""Docstrings and comments are plain English: a subject, a verb, an object; a short list holds phrases that are not. One name, one class."""
 
 from __future__ import annotations
 
 import ast
 import re
 import tokenize
+from collections import defaultdict
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -47,3 +48,12 @@ def test_a_sentence_of_the_list_is_found(text: str, tmp_path: Path, monkeypatch:
     monkeypatch.setattr("test_style.ROOT", tmp_path)
     (tmp_path / "a.py").write_text(f'"""{text}"""\n', encoding="utf-8")
     assert len(list(faults(tmp_path / "a.py"))) == 1
+
+
+def test_no_two_public_classes_share_a_name() -> None:
+    homes: dict[str, list[str]] = defaultdict(list)
+    for path in (ROOT / "miras_compiler").rglob("*.py"):
+        for node in ast.parse(path.read_text(encoding="utf-8")).body:
+            if isinstance(node, ast.ClassDef) and not node.name.startswith("_"):
+                homes[node.name].append(str(path.relative_to(ROOT)))
+    assert {name: paths for name, paths in homes.items() if len(paths) > 1} == {}
