@@ -54,7 +54,7 @@ class Bench:
     found: Sequence[Result] = field(init=False, default=())
 
     def run(self) -> None:
-        """Prints the table. InputError for a folder that is no package with kernels, CheckFailed where something was missed."""
+        """Prints the table. InputError for a folder that is not a package with kernels, CheckFailed where something was missed."""
         manifests = {package: read_manifest(package) for package in self.packages}
         with stopped_with_us():
             missed = {"check": self.check, "tune": self.tune}.get(self.kind, self.compare)(manifests)

@@ -82,7 +82,7 @@ def answers(opened: OpenedModel, request: EvaluationRequest, say: Say) -> Iterat
         yield from of_text(opened, request, say)
     elif request.choices is None:
         raise InputError(
-            f"{opened.path}: nothing says what to measure it by; name a text with --data, a task with --task, or --choices FILE"
+            f"{opened.path}: there is nothing to measure it by; name a text with --data, a task with --task, or --choices FILE"
         )
     if request.choices is not None:
         say(f"questions of {request.choices}")
@@ -108,7 +108,7 @@ def forecasts(opened: OpenedModel, request: EvaluationRequest, say: Say) -> Iter
             raise InputError(f"{opened.path}: {option} is for language models, and its model forecasts values; name series with --data")
     saved = opened.run.series
     if not request.data and not saved.is_file():
-        raise InputError(f"{opened.path}: nothing says what to measure it by; name series with --data")
+        raise InputError(f"{opened.path}: there is nothing to measure it by; name series with --data")
     series = read_channels(request.data) if request.data else read_saved(saved)
     paths = [each.path for each in series]
     if len(series[0].channels) != config.channels:

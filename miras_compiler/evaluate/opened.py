@@ -60,7 +60,9 @@ def open_run(path: Path, device: str | None = None) -> OpenedModel:
         raise InputError(f"{path}: is a package without weights; train it: `miras train SPEC --data TEXT --out RUN`, and name RUN")
     if not path.exists():
         raise InputError(f"{path}: is not there; name the folder of a run, which `miras train … --out RUN` writes")
-    raise InputError(f"{path}: is no run: it has no {ABOUT}; name a folder that `miras train … --out RUN` wrote, or one of a saved model")
+    raise InputError(
+        f"{path}: is not a run: it has no {ABOUT}; name a folder that `miras train … --out RUN` wrote, or one of a saved model"
+    )
 
 
 def load_model(folder: Path, device: str | None = None) -> Any:

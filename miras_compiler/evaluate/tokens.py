@@ -61,7 +61,7 @@ def tokens_of(opened: OpenedModel) -> Tokens:
     if opened.forecasts:
         raise InputError(f"{opened.path}: its model forecasts values and reads no text; name a run of `miras train --data TEXT`")
     if opened.about.get("task"):
-        raise InputError(f"{opened.path}: was trained on the task {opened.about['task']}, whose tokens are no text; name a run on a text")
+        raise InputError(f"{opened.path}: was trained on the task {opened.about['task']}, whose tokens are not text; name a run on a text")
     for folder in (opened.run.tokenizer, opened.checkpoint):
         if (folder / TOKENIZER).is_file():
             return Trained(load_tokenizer(folder))
@@ -87,14 +87,14 @@ def check_known(tokens: Sequence[int] | Stream, vocab_size: int) -> None:
 def read_tokens(opened: OpenedModel, paths: Sequence[Path]) -> tuple[Stream, int]:
     """The tokens of files and folders as the run read its own, an end behind each document, and how many bytes (letters) they stand for.
 
-    InputError for a file that is no text, and for letters that a genome does not have.
+    InputError for a file that is not text, and for letters that a genome does not have.
     """
     documents = read_documents(paths)
     tokens, kind, end = tokens_of(opened), opened.about.get("tokenizer"), opened.model.config.eos_token_id
     if kind == "letters":
         other = next((each.path for each in documents if not is_fasta(each)), None)
         if other is not None:
-            raise InputError(f"{other}: is no FASTA file, and {opened.path} was trained on a genome; name a genome with --data")
+            raise InputError(f"{other}: is not a FASTA file, and {opened.path} was trained on a genome; name a genome with --data")
         parts: list[Stream] = list(read_records(documents))
         size = sum(map(len, parts))
     else:
@@ -149,12 +149,12 @@ def read_example(opened: OpenedModel, text: str | None, most: int, seed: int) ->
         return tuple(f"{token} " for token in ids), ids
     tokens = tokens_of(opened)
     if text is None:
-        raise InputError(f"{opened.path}: nothing says what to read; name a text or the file of one")
+        raise InputError(f"{opened.path}: there is nothing to read; name a text or the file of one")
     file = Path(text)
     try:
         content = file.read_text(encoding="utf-8") if len(text) < 1024 and file.is_file() else text
     except (OSError, UnicodeDecodeError) as error:
-        raise InputError(f"{file}: is no text that can be read: {error}; name a file in UTF-8") from None
+        raise InputError(f"{file}: is not text that can be read: {error}; name a file in UTF-8") from None
     ids = encoded(tokens, content, opened.model.config.vocab_size)[:most]
     if not ids:
         raise InputError("the text is empty; give one of at least a token")

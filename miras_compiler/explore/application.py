@@ -148,7 +148,7 @@ class Application:
             return self.folder.read(given.name)._asdict()
         specs = shipped_specs()
         if given.name not in specs:
-            raise InputError(f"'{given.name[:100]}' is no spec that comes with the compiler")
+            raise InputError(f"'{given.name[:100]}' is not a spec that comes with the compiler")
         return {"name": f"{given.name}.yaml", "text": specs[given.name].path.read_text(encoding="utf-8-sig"), "mark": None}
 
     async def _save(self, given: asked.Saved) -> dict[str, Any]:
@@ -161,7 +161,7 @@ class Application:
     async def _compare(self, given: asked.Comparison) -> dict[str, str]:
         """The address of a comparison, which is made when it is opened; nobody who was not given it can guess it."""
         if given.other not in shipped_specs():
-            raise InputError(f"'{given.other[:100]}' is no spec that comes with the compiler")
+            raise InputError(f"'{given.other[:100]}' is not a spec that comes with the compiler")
         key = secrets.token_urlsafe(24)
         self.comparisons[key] = given.model_dump()
         while len(self.comparisons) > COMPARISONS:

@@ -30,7 +30,7 @@ class Folder:
 
     def __init__(self, path: Path) -> None:
         if path.exists() and not path.is_dir():
-            raise InputError(f"{path}: is no folder; name the folder that specs are saved to")
+            raise InputError(f"{path}: is not a folder; name the folder that specs are saved to")
         self.path = path.resolve()
 
     def names(self) -> list[str]:
@@ -47,14 +47,14 @@ class Folder:
             handle = os.open(place, os.O_RDONLY | os.O_NOFOLLOW | os.O_NONBLOCK)
             with open(handle, "rb") as file:
                 if not stat.S_ISREG(os.fstat(handle).st_mode):
-                    raise InputError(f"{name}: is no plain file")
+                    raise InputError(f"{name}: is not a plain file")
                 data = file.read(MAX_BYTES + 1)
         except OSError as error:
             raise InputError(f"{name}: cannot be read: {error.strerror}") from None
         try:
             text = data.decode("utf-8-sig")
         except UnicodeDecodeError:
-            raise InputError(f"{name}: is no UTF-8 text") from None
+            raise InputError(f"{name}: is not UTF-8 text") from None
         if len(data) > MAX_BYTES:
             raise InputError(f"{name}: longer than {MAX_BYTES // 1024} KiB; a spec is a page of text")
         return StoredFile(name, text, hashlib.sha256(data).hexdigest())
@@ -84,5 +84,5 @@ class Folder:
 
     def _place(self, name: str) -> Path:
         if not NAME.fullmatch(name):
-            raise InputError(f"'{name[:100]}' is no name of a spec here; use letters, digits, _ and -, and end with .yaml")
+            raise InputError(f"'{name[:100]}' is not a name of a spec here; use letters, digits, _ and -, and end with .yaml")
         return self.path / name

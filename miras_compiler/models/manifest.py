@@ -74,7 +74,7 @@ def check_is_package(folder: Path) -> None:
     """InputError if the folder holds no package."""
     for name in (MANIFEST, "__init__.py"):
         if not (folder / name).is_file():
-            raise InputError(f"{folder}: is no package (no {name}); compile its spec, or name the folder of a package")
+            raise InputError(f"{folder}: is not a package (no {name}); compile its spec, or name the folder of a package")
 
 
 def read_manifest(folder: Path) -> Manifest:
@@ -83,7 +83,7 @@ def read_manifest(folder: Path) -> Manifest:
     try:
         manifest = json.loads((folder / MANIFEST).read_text(encoding="utf-8"))
     except (OSError, ValueError) as error:
-        raise InputError(f"{folder / MANIFEST}: is no JSON: {error}; compile its spec again") from None
+        raise InputError(f"{folder / MANIFEST}: is not JSON: {error}; compile its spec again") from None
     if not isinstance(manifest, Mapping):
         raise InputError(f"{folder / MANIFEST}: holds no JSON object; compile its spec again")
     return cast("Manifest", manifest)

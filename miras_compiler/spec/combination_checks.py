@@ -222,5 +222,8 @@ def window_of_rows(spec: Spec) -> Iterator[Fault]:
     }
     for what in (name for name, is_there in excluded.items() if is_there):
         yield Fault(
-            ("attentional_bias", "window"), f"a window with {what}", "no paper says what a past token writes then", "remove one of them"
+            ("attentional_bias", "window"),
+            f"a window with {what}",
+            "no paper defines the writes of past tokens there",
+            "remove one of them",
         )

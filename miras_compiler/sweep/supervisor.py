@@ -78,7 +78,7 @@ def run(study: optuna.Study, job: SweepJob, count: int, watch: Callable[[], None
                         died_young = died_young + 1 if time.monotonic() - since < YOUNG else 0
             take_back(study, job.grid, partial(is_alive, job.folder))
             if died_young > count:
-                raise InputError(f"the workers die as soon as they begin; {job.folder / WORKERS} has what they say")
+                raise InputError(f"the workers die as soon as they begin; {job.folder / WORKERS} has their messages")
     finally:
         _end([process for process, _ in workers.values()])
         cut_torn_line(job.folder)
@@ -108,7 +108,7 @@ def _check_is_same(folder: Path, known: dict[str, object], grid: Grid, place: st
         )
     if known.get("storage") != place:
         kept = known.get("storage")
-        remedy = f"give --storage {kept}" if kept else "leave --storage away"
+        remedy = f"give --storage {kept}" if kept else "leave --storage out"
         raise InputError(f"{folder}: its trials are kept in {kept or 'its own journal'}; {remedy}, or choose another folder with -o")
 
 

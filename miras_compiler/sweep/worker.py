@@ -92,7 +92,7 @@ def _try(job: SweepJob, study: optuna.Study, trial: optuna.Trial) -> None:
 
 def _not_finite(measured: Mapping[str, Any]) -> str:
     wrong = [name for name, value in measured.items() if isinstance(value, float) and not math.isfinite(value)]
-    return f"{wrong[0]} is no number" if wrong else ""
+    return f"{wrong[0]} is not a number" if wrong else ""
 
 
 @contextlib.contextmanager

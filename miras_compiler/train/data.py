@@ -70,7 +70,7 @@ def with_vocabulary(data: Data, size: int) -> Data:
     config = data.about["config"]
     if size < config["vocab_size"]:
         raise InputError(
-            f"--set model.vocab_size={size}: the data have {config['vocab_size']} tokens; leave it away, or set it to at least that"
+            f"--set model.vocab_size={size}: the data have {config['vocab_size']} tokens; leave it out, or set it to at least that"
         )
     return replace(data, about={**data.about, "config": {**config, "vocab_size": size}})
 
@@ -141,14 +141,14 @@ def open_source(run: RunFolder, settings: TrainSettings) -> RowSource:
             return ValuesSource(windows, about["length"], settings.batch, settings.seed)
         return TokenSource(run.tokens, about["trained_tokens"], about["length"], settings.batch, settings.seed)
     except KeyError as missing:
-        raise InputError(f"{run.path}: run.json has no {missing}; the run cannot be resumed: train it anew") from None
+        raise InputError(f"{run.path}: run.json has no {missing}; the run cannot be resumed: train it again") from None
 
 
 def _genome(documents: Sequence[Document], tokenizer: str | None) -> _Encoded:
     from miras_compiler.data.tokenizers import as_pretrained, letter_tokenizer
 
     if tokenizer is not None:
-        raise InputError(f"--tokenizer {tokenizer}: a genome is read letter by letter; leave --tokenizer away")
+        raise InputError(f"--tokenizer {tokenizer}: a genome is read letter by letter; leave --tokenizer out")
     end = len(LETTERS)
     parts = [part for record in read_records(documents) for part in (record, np.array([end], np.uint8))]
     if not parts:

@@ -101,7 +101,7 @@ def train(run: RunFolder, source: RowSource, settings: TrainSettings, tell: Tell
             raise
         raise not_saved(run, error) from None
     except torch.OutOfMemoryError as error:
-        raise InputError(f"the GPU's memory is full: {str(error).splitlines()[0]}; train anew with a smaller --micro-batch") from None
+        raise InputError(f"the GPU's memory is full: {str(error).splitlines()[0]}; train again with a smaller --micro-batch") from None
 
 
 def check_sharding(checkpoint: Path, sharded: bool) -> None:

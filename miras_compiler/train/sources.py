@@ -100,5 +100,5 @@ def mapped(file: Path) -> NDArray[Any]:
     try:
         stream: NDArray[Any] = np.load(file, mmap_mode="r", allow_pickle=False)
     except (OSError, ValueError) as error:
-        raise InputError(f"{file}: the tokens of the run cannot be read: {error}; train it anew") from None
+        raise InputError(f"{file}: the tokens of the run cannot be read: {error}; train it again") from None
     return stream

@@ -57,7 +57,7 @@ def test_without_a_gpu_it_says_so_and_what_to_do(capsys: pytest.CaptureFixture[s
     ("arguments", "told"),
     [
         (["specs/yaad.yaml", "--peers", "--tune"], "--peers and --tune are different runs; choose one"),
-        (["specs"], "specs: is no package (no manifest.json); compile its spec, or name the folder of a package"),
+        (["specs"], "specs: is not a package (no manifest.json); compile its spec, or name the folder of a package"),
         (["specs", "--set", "chunk.size=8"], "specs: --set changes a spec, and this is a package; name the spec"),
         (["specs/nosuch.yaml"], "specs/nosuch.yaml"),
     ],

@@ -205,7 +205,7 @@ def test_a_peer_that_never_fits_has_no_times() -> None:
 def test_a_folder_without_a_package_is_refused(tmp_path: Path) -> None:
     from miras_compiler.errors import InputError
 
-    with pytest.raises(InputError, match="is no package"):
+    with pytest.raises(InputError, match="is not a package"):
         MeasuredPackage(tmp_path)
 
 

@@ -237,4 +237,4 @@ def test_packages_are_launched_as_the_table_says(monkeypatch: pytest.MonkeyPatch
     row = TableRow("H100", forms_of(spec)[0], 64, 64, {"main": Launch(2, 5, 16, 99)}, MEASURED)
     monkeypatch.setattr("miras_compiler.emit.triton.options.launches", partial(launches, table=(*TABLE, row)))
     kernels = next(file.text for file in compile_spec(spec).files if file.path == "kernels.py")
-    assert '"main": (Row(64, warps=2, stages=5, part=16, registers=99), ' in kernels
+    assert '"main": (LaunchRow(64, warps=2, stages=5, part=16, registers=99), ' in kernels

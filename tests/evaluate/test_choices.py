@@ -39,7 +39,7 @@ def test_questions_are_put_as_the_harness_puts_them(fields: dict[str, Any], ques
 @pytest.mark.parametrize(
     ("line", "message"),
     [
-        ("{", "q.jsonl:7: is no JSON"),
+        ("{", "q.jsonl:7: is not JSON"),
         ("[1]", "q.jsonl:7: holds no JSON object"),
         ('{"text": "x", "label": 0}', "q.jsonl:7: has text, label; a line holds context, endings and label"),
         ('{"context": "x", "endings": ["y"], "label": 0}', "a line holds context, endings and label"),

@@ -50,7 +50,7 @@ def test_a_genome_is_read_letter_by_letter(tmp_path: Path) -> None:
     assert size == 10
     assert found.tolist() == [0, 1, 2, 3, 4, 0, 1, 2, 5, 3, 3, 5]
     (tmp_path / "x.txt").write_text("text")
-    with pytest.raises(InputError, match=r"x\.txt: is no FASTA file, and .* was trained on a genome"):
+    with pytest.raises(InputError, match=r"x\.txt: is not a FASTA file, and .* was trained on a genome"):
         read_tokens(run, [tmp_path / "x.txt"])
 
 
@@ -77,7 +77,7 @@ def test_a_run_that_saw_all_of_its_text_has_nothing_held_out(tmp_path: Path) -> 
 
 def test_models_without_text_are_refused(tmp_path: Path) -> None:
     run = opened(tmp_path, "byte", task="mqar,pairs=4")
-    with pytest.raises(InputError, match="was trained on the task mqar,pairs=4, whose tokens are no text"):
+    with pytest.raises(InputError, match="was trained on the task mqar,pairs=4, whose tokens are not text"):
         tokens_of(run)
     values = OpenedModel(tmp_path, tmp_path, SimpleNamespace(config=SimpleNamespace(vocab_size=None)))
     with pytest.raises(InputError, match="forecasts values and reads no text"):

@@ -246,7 +246,7 @@ def test_a_folder_of_something_else_is_refused_and_left_as_it_is(place: Path, ca
     before = {path.name: path.read_bytes() for path in folder.iterdir()}
     for grid, more, told in (
         (GRID.replace("30", "31"), [], "holds the sweep of another grid"),
-        (GRID, ["--storage", f"sqlite:///{place}/x.db"], "its trials are kept in its own journal; leave --storage away"),
+        (GRID, ["--storage", f"sqlite:///{place}/x.db"], "its trials are kept in its own journal; leave --storage out"),
         (GRID, ["--workers", "0"], "--workers must be at least 1, got 0"),
     ):
         (place / "grid.yaml").write_text(grid)
@@ -274,7 +274,7 @@ def test_a_grid_without_a_spec_and_a_database_that_is_away_are_refused_and_nothi
         told = capsys.readouterr().err
         assert shown in told
         assert "secret" not in told
-        assert "leave --storage away for a journal in the sweep's folder" in told
+        assert "leave --storage out for a journal in the sweep's folder" in told
     (place / "grid.yaml").write_text(GRID.replace("after_write, ", ""))
     assert main(command) == 2
     assert "no point is a spec, so there is nothing to train" in capsys.readouterr().err
