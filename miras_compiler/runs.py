@@ -97,7 +97,7 @@ class RunFolder:
             if isinstance(row, dict):
                 yield row
             elif line.strip() and remarks is not None:
-                remarks.append(f"{self.metrics}:{count}: is no JSON object, and is left out")
+                remarks.append(f"{self.metrics}:{count}: is not a JSON object, and is left out")
 
     def add_rows(self, rows: Iterable[Mapping[str, Any]]) -> None:
         with self.metrics.open("a", encoding="utf-8") as file:
@@ -133,7 +133,7 @@ def step_of(checkpoint: Path) -> int:
     """The steps that the model of a checkpoint has been trained."""
     mark = CHECKPOINT.fullmatch(checkpoint.name)
     if mark is None:
-        raise InputError(f"{checkpoint}: is no checkpoint; name a folder checkpoint-N of a run")
+        raise InputError(f"{checkpoint}: is not a checkpoint; name a folder checkpoint-N of a run")
     return int(mark[1])
 
 
@@ -160,7 +160,7 @@ def read_object(path: Path) -> dict[str, Any]:
     try:
         value = json.loads(path.read_text(encoding="utf-8"))
     except (OSError, ValueError) as error:
-        raise InputError(f"{path}: is no JSON: {error}; name the folder of a run") from None
+        raise InputError(f"{path}: is not JSON: {error}; name the folder of a run") from None
     if not isinstance(value, dict):
         raise InputError(f"{path}: holds no JSON object; name the folder of a run")
     return value

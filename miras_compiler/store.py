@@ -30,11 +30,11 @@ BESIDES = frozenset({REPORT, "__pycache__"})  # names that a package's folder ma
 def write_package(folder: Path, name: str, files: Sequence[SourceFile]) -> Path:
     """Writes `files` as `folder`/`name`, in place of the package that is there, and returns that path.
 
-    A package that is current is left as it is. Raises InputError if the folder cannot be written, or if `name` is no identifier or is
-    the name of something that is no package.
+    A package that is current is left as it is. Raises InputError if the folder cannot be written, or if `name` is not an identifier or is
+    the name of something that is not a package.
     """
     if not name.isidentifier():
-        raise InputError(f"{name!r} cannot be the name of a package: it is no identifier")
+        raise InputError(f"{name!r} cannot be the name of a package: it is not an identifier")
     place = folder / name
     _check_paths(files)
     with _refusals(place):
@@ -99,7 +99,7 @@ def _check_paths(files: Sequence[SourceFile]) -> None:
 
 def _check_replaceable(place: Path) -> None:
     if place.is_symlink() or (place.exists() and not place.is_dir()):
-        raise InputError(f"{place}: is no folder, and is not replaced; remove it or choose another folder with -o")
+        raise InputError(f"{place}: is not a folder, and is not replaced; remove it or choose another folder with -o")
     if place.is_dir() and any(place.iterdir()) and not (place / MANIFEST).is_file():
         raise InputError(f"{place}: was not written by this compiler (no {MANIFEST}), and is not replaced; choose another folder with -o")
 

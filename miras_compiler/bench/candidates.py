@@ -21,7 +21,7 @@ FEW = 16  # rows of a tile in which a warp has work
 def candidates(kernel: Any, sizes: Any, row: Any) -> list[Launch]:
     """The launches of a kernel for the sizes of one call, those last that may kill the process.
 
-    `kernel` is a package's own `Launch`, and `row` makes a row of its table.
+    `kernel` is a package's own `Launcher`, and `row` makes a row of its table.
     """
     found = [Launch(*each) for each in product(WARPS, STAGES, BLOCKS, REGISTERS)]
     return sorted((each for each in found if not why_untried(kernel, sizes, each, row)), key=lambda each: each.block < 64)

@@ -18,7 +18,7 @@ from miras_compiler.bench.precision import (
     STEADY,
     THOUSAND,
     Tensors,
-    Verdict,
+    WorstEntry,
     amplification,
     compare,
     is_bounded,
@@ -32,7 +32,7 @@ from miras_compiler.bench.precision import (
     steady,
     worst,
 )
-from miras_compiler.bench.subject import Regime, Shape, Subject
+from miras_compiler.bench.subject import MeasuredPackage, Regime, Shape
 
 GRAPHS = 3.0  # how many torch.compile may make over all lengths
 REFUSED = "runs in PyTorch at these widths"  # a row of a package whose state is too large for kernels
@@ -61,8 +61,8 @@ class Deviation:
         return asdict(self)
 
 
-def deviation_of(check: str, verdict: Verdict) -> Deviation:
-    return Deviation(check, *verdict)
+def deviation_of(check: str, found: WorstEntry) -> Deviation:
+    return Deviation(check, *found)
 
 
 def holds(check: str, is_so: bool) -> Deviation:
@@ -73,7 +73,7 @@ def holds(check: str, is_so: bool) -> Deviation:
 class Case:
     """A package at some widths, in the precision of its tokens; `forced` tokens are run teacher-forced."""
 
-    subject: Subject
+    subject: MeasuredPackage
     dtype: torch.dtype
     shape: Shape
     forced: int
@@ -108,7 +108,7 @@ class Case:
     def ours(self, inputs: Tensors, state: Tensors, cu_seqlens: Tensor | None = None) -> Tensors:
         return run(self.subject.operator, lowered(inputs, self.dtype), state, cu_seqlens, backend="triton")
 
-    def compared(self, inputs: Tensors, state: Tensors, cu_seqlens: Tensor | None = None, tries: int = 1) -> Verdict:
+    def compared(self, inputs: Tensors, state: Tensors, cu_seqlens: Tensor | None = None, tries: int = 1) -> WorstEntry:
         """Kernels against the PyTorch form, which takes packed sequences, all of one length, as a batch: some take token after token.
 
         Its own error is the worst of `tries`, from states that differ as rounding may: of a sensitive sequence, one is a draw of luck.

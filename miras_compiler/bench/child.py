@@ -12,8 +12,8 @@ from typing import Any
 import torch
 
 from miras_compiler.bench.clock import CudaClock
-from miras_compiler.bench.contender import Setting
-from miras_compiler.bench.subject import Shape, Subject
+from miras_compiler.bench.contender import PeerWork
+from miras_compiler.bench.subject import MeasuredPackage, Shape
 from miras_compiler.gpus import GPUS, gpu_class
 from miras_compiler.gpus.launch_table import Launch
 
@@ -25,7 +25,9 @@ def check(given: Mapping[str, Any]) -> Rows:
     """The rows of one case; `rows` of them where that is given. Widths whose state is too large for kernels have a row that says so."""
     from miras_compiler.bench.checks import REFUSED, Case, Deviation
 
-    case = Case(Subject(Path(given["package"]), given["device"]), getattr(torch, given["dtype"]), Shape(*given["shape"]), given["forced"])
+    case = Case(
+        MeasuredPackage(Path(given["package"]), given["device"]), getattr(torch, given["dtype"]), Shape(*given["shape"]), given["forced"]
+    )
     try:
         for row in islice(case.rows(), given.get("rows")):
             yield row.as_dict()
@@ -59,12 +61,12 @@ def verify(given: Mapping[str, Any]) -> Rows:
     With `launches` of their own, kernels of a chunk in progress, which are launched alike, are held against it, too.
     """
     from miras_compiler.bench.checks import Case
-    from miras_compiler.bench.speed import verdicts
+    from miras_compiler.bench.speed import deviations
 
     subject, shape, dtype = _subject(given)
-    for at, verdict in verdicts(subject, shape, dtype, **OURS):
-        yield {"verified": str(at), "passed": verdict.passed, **verdict._asdict()}
-    if verdict.passed and subject.frozen and "launches" in given:
+    for at, deviation in deviations(subject, shape, dtype, **OURS):
+        yield {"verified": str(at), "passed": deviation.passed, **deviation._asdict()}
+    if deviation.passed and subject.has_grid and "launches" in given:
         row = Case(subject, dtype, shape, 0).split()
         yield {"verified": row.check, "passed": row.passed, "entry": row.entry, "error": row.error, "limit": row.limit}
 
@@ -124,17 +126,17 @@ def device(given: Mapping[str, Any]) -> Rows:
     yield {"device": torch.cuda.get_device_name() if torch.cuda.is_available() else "", "torch": torch.__version__}
 
 
-def _subject(given: Mapping[str, Any]) -> tuple[Subject, Shape, torch.dtype]:
-    subject = Subject(Path(given["package"]))
+def _subject(given: Mapping[str, Any]) -> tuple[MeasuredPackage, Shape, torch.dtype]:
+    subject = MeasuredPackage(Path(given["package"]))
     subject.set_launches(given.get("launches", {}))
     return subject, Shape(*given["shape"]), getattr(torch, given["dtype"])
 
 
-def _setting(given: Mapping[str, Any]) -> Setting:
-    return Setting(Path(given["package"]), Shape(*given["shape"]), given["chunk"])
+def _setting(given: Mapping[str, Any]) -> PeerWork:
+    return PeerWork(Path(given["package"]), Shape(*given["shape"]), given["chunk"])
 
 
-def _short(subject: Subject, shape: Shape) -> Shape:
+def _short(subject: MeasuredPackage, shape: Shape) -> Shape:
     return shape._replace(tokens=2 * subject.tile)
 
 

@@ -14,7 +14,7 @@ from miras_compiler.models import read_manifest
 from miras_compiler.records import Result
 
 AT_ONCE = 3  # verifications that share the memory of a GPU
-VERDICTS = 2  # one at a small shape, one at the shape itself
+DEVIATIONS = 2  # one at a small shape, one at the shape itself
 Runner = Callable[[str, Mapping[str, object], float], Answer]
 
 
@@ -35,7 +35,7 @@ class Wanted(NamedTuple):
         return cls(*map(int, found.groups()))
 
 
-class Job(NamedTuple):
+class ComparisonJob(NamedTuple):
     """A package at a shape: sequences, tokens, heads, widths of keys and values, hidden width."""
 
     package: Path
@@ -53,13 +53,13 @@ class Job(NamedTuple):
 UNITS = {"forward": "ms", "both": "ms", "peak_gib": "GiB", "roofline_forward": "ms", "roofline_both": "ms", "error": ""}
 
 
-class Figure(NamedTuple):
+class Timing(NamedTuple):
     """One contender at a package's shape: milliseconds of `tokens` tokens, GiB of memory, the error against float64 or its own reference.
 
     Without times there is a `problem`: the failure, or the reason why a speed is refused.
     """
 
-    job: Job
+    job: ComparisonJob
     contender: str
     tokens: int
     values: Mapping[str, Any]
@@ -86,19 +86,19 @@ class Figure(NamedTuple):
         return found
 
 
-def job_of(package: Path, wanted: Wanted, peers: Mapping[str, tuple[str, ...]]) -> Job:
+def job_of(package: Path, wanted: Wanted, peers: Mapping[str, tuple[str, ...]]) -> ComparisonJob:
     """A package at a shape, the hidden width of a deep one as many times the width as in its own; `peers` are their names by its name."""
     manifest = read_manifest(package)
     dims, (batch, tokens, heads, width) = manifest["dims"], wanted
     hidden = dims.get("N", 0) * (width or dims["K"]) // dims["K"]
     shape = (batch, tokens, heads or dims["H"], width or dims["K"], width or dims["V"], hidden)
     at = f"B{batch} T{tokens} H{heads} D{width}" if width else ""
-    return Job(package, shape, manifest["chunk"]["size"], peers.get(manifest["name"], ()), at)
+    return ComparisonJob(package, shape, manifest["chunk"]["size"], peers.get(manifest["name"], ()), at)
 
 
 def compare_packages(
-    jobs: Sequence[Job], dtype: str, others: bool, limit: float, processes: int, run: Runner = run_child
-) -> Iterator[Figure]:
+    jobs: Sequence[ComparisonJob], dtype: str, others: bool, limit: float, processes: int, run: Runner = run_child
+) -> Iterator[Timing]:
     """Compiles all kernels, then verifies some packages at a time and measures them one by one: the kernels and their peers.
 
     With `others` the PyTorch forms come last of all: compiling one takes minutes. `limit` are the seconds that each step may take. Where
@@ -115,9 +115,9 @@ def compare_packages(
     for first in range(0, len(jobs), AT_ONCE):
         some = jobs[first : first + AT_ONCE]
         with ThreadPoolExecutor(AT_ONCE) as pool:
-            verdicts = list(pool.map(lambda job: run("verify", given[job], limit), some))
-        for job, verdict in zip(some, verdicts, strict=True):
-            yield kernel_figure(job, verdict, run("speed", given[job], limit))
+            deviations = list(pool.map(lambda job: run("verify", given[job], limit), some))
+        for job, deviation in zip(some, deviations, strict=True):
+            yield kernel_figure(job, deviation, run("speed", given[job], limit))
             for peer in job.peers:
                 key = (peer, job.shape, job.chunk)
                 if key not in measured:
@@ -130,32 +130,32 @@ def compare_packages(
             yield pytorch_figure(job, warm if warm.problem else run("pytorch", given[job], limit))
 
 
-def peer_arguments(peer: str, job: Job) -> dict[str, object]:
+def peer_arguments(peer: str, job: ComparisonJob) -> dict[str, object]:
     return {"peer": peer, "package": str(job.package), "shape": job.shape, "chunk": job.chunk}
 
 
-def kernel_figure(job: Job, verdict: Answer, speed: Answer) -> Figure:
+def kernel_figure(job: ComparisonJob, deviation: Answer, speed: Answer) -> Timing:
     """The figures of the kernels, from the reports of the children."""
-    last = dict(verdict.rows[-1]) if verdict.rows else {}
+    last = dict(deviation.rows[-1]) if deviation.rows else {}
     error: dict[str, Any] = {name: x for name, x in last.items() if name in ("entry", "error", "limit")}
     if not last.get("passed", True):
         problem = f"no speed: {last['entry']} is off by {last['error']:.1e}, more than {last['limit']:.1e}, at {last['verified']}"
-    elif verdict.problem or len(verdict.rows) < VERDICTS:
-        problem = f"no speed: not verified, {verdict.problem}"
+    elif deviation.problem or len(deviation.rows) < DEVIATIONS:
+        problem = f"no speed: not verified, {deviation.problem}"
     else:
         error, problem = {**error, **(speed.rows[0] if speed.rows else {})}, "" if speed.rows else speed.problem
-    return Figure(job, "kernels", job.shape[0] * job.shape[1], error, problem)
+    return Timing(job, "kernels", job.shape[0] * job.shape[1], error, problem)
 
 
-def pytorch_figure(job: Job, answer: Answer) -> Figure:
+def pytorch_figure(job: ComparisonJob, answer: Answer) -> Timing:
     values = answer.rows[-1] if answer.rows and not answer.problem else {}
-    return Figure(job, "PyTorch, compiled", job.shape[0] * job.shape[1], values, "" if values else answer.problem)
+    return Timing(job, "PyTorch, compiled", job.shape[0] * job.shape[1], values, "" if values else answer.problem)
 
 
-def peer_figure(job: Job, peer: str, answer: Answer) -> Figure:
+def peer_figure(job: ComparisonJob, peer: str, answer: Answer) -> Timing:
     values = dict(answer.rows[-1]) if answer.rows else {}
     batch, contender = values.pop("batch", job.shape[0]), str(values.pop("label", peer))
     if batch != job.shape[0]:
         contender += f", B{batch}"
     problem = answer.problem or ("" if "both" in values else "it does not fit into memory")
-    return Figure(job, contender, batch * job.shape[1], values, problem)
+    return Timing(job, contender, batch * job.shape[1], values, problem)

@@ -14,7 +14,7 @@ from miras_compiler.bench.clock import Clock
 from miras_compiler.bench.subject import Shape
 
 
-class Setting(NamedTuple):
+class PeerWork(NamedTuple):
     """The work that a peer repeats: a package, a shape, and the package's chunk length."""
 
     package: Path
@@ -35,15 +35,15 @@ class Peer(NamedTuple):
 
     module: str
     function: str
-    build: Callable[[Setting], Contender]
-    error: Callable[[Setting], float]
+    build: Callable[[PeerWork], Contender]
+    error: Callable[[PeerWork], float]
 
     @property
     def installed(self) -> bool:
         return importlib.util.find_spec(self.module) is not None
 
 
-def measure_peer(peer: Peer, setting: Setting, clock: Clock) -> dict[str, Any]:
+def measure_peer(peer: Peer, setting: PeerWork, clock: Clock) -> dict[str, Any]:
     """Times at the shape; where that does not fit into memory, at half the sequences, and so on. The error is that of a small shape.
 
     A peer that cannot compute its error has no speed: the exception goes to the caller.
@@ -56,12 +56,12 @@ def measure_peer(peer: Peer, setting: Setting, clock: Clock) -> dict[str, Any]:
         batch //= 2
 
 
-def small(setting: Setting) -> Setting:
+def small(setting: PeerWork) -> PeerWork:
     """One sequence of four chunks, and two heads."""
     return setting._replace(shape=setting.shape._replace(batch=1, tokens=4 * setting.chunk, heads=2))
 
 
-def _times(peer: Peer, setting: Setting, clock: Clock) -> dict[str, Any]:
+def _times(peer: Peer, setting: PeerWork, clock: Clock) -> dict[str, Any]:
     """Nothing where memory does not suffice."""
     try:
         return _measured(peer.build(setting), clock)

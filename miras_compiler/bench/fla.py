@@ -9,9 +9,9 @@ from typing import Any, NamedTuple
 import torch
 from torch import Tensor
 
-from miras_compiler.bench.contender import Contender, Peer, Setting
+from miras_compiler.bench.contender import Contender, Peer, PeerWork
 from miras_compiler.bench.precision import lowered, rms, run
-from miras_compiler.bench.subject import Regime, Subject
+from miras_compiler.bench.subject import MeasuredPackage, Regime
 
 Tensors = Mapping[str, Tensor]
 SAME = "the same function of the same inputs"
@@ -20,7 +20,7 @@ SAME = "the same function of the same inputs"
 Source = str | Callable[[Tensors], Tensor]
 
 
-class Operator(NamedTuple):
+class FlaOperator(NamedTuple):
     """The module of an operator, and its names for our inputs; a function makes an argument out of several of them.
 
     `ties` are inputs of ours that it takes to be others.
@@ -61,23 +61,23 @@ def negative_erase_keys(inputs: Tensors) -> Tensor:
 
 TOKENS: Mapping[str, Source] = {"q": "q", "k": "k", "v": "v"}
 DECAYED: Mapping[str, Source] = {"q": "q", "k": "k", "v": scaled_values, "g": "log_alpha"}
-OPERATORS: Mapping[str, Operator] = {  # by the name of a spec
-    "linear_attention": Operator("fla.ops.linear_attn:chunk_linear_attn", {**TOKENS, "v": scaled_values}, {"normalize": False}),
-    "mamba2": Operator("fla.ops.simple_gla:chunk_simple_gla", DECAYED),
-    "lightning": Operator("fla.ops.simple_gla:chunk_simple_gla", DECAYED),
-    "retnet": Operator("fla.ops.simple_gla:chunk_simple_gla", DECAYED),
-    "gla": Operator("fla.ops.gla:chunk_gla", DECAYED),
-    "hgrn2": Operator("fla.ops.gla:chunk_gla", DECAYED),
-    "delta_net": Operator("fla.ops.delta_rule:chunk_delta_rule", {**TOKENS, "beta": "eta"}),
-    "gated_delta_net": Operator("fla.ops.gated_delta_rule:chunk_gated_delta_rule", {**TOKENS, "g": "log_alpha", "beta": "eta"}),
-    "kda": Operator("fla.ops.kda:chunk_kda", {**TOKENS, "g": "log_alpha", "beta": "eta"}),
-    "comba": Operator(
+OPERATORS: Mapping[str, FlaOperator] = {  # by the name of a spec
+    "linear_attention": FlaOperator("fla.ops.linear_attn:chunk_linear_attn", {**TOKENS, "v": scaled_values}, {"normalize": False}),
+    "mamba2": FlaOperator("fla.ops.simple_gla:chunk_simple_gla", DECAYED),
+    "lightning": FlaOperator("fla.ops.simple_gla:chunk_simple_gla", DECAYED),
+    "retnet": FlaOperator("fla.ops.simple_gla:chunk_simple_gla", DECAYED),
+    "gla": FlaOperator("fla.ops.gla:chunk_gla", DECAYED),
+    "hgrn2": FlaOperator("fla.ops.gla:chunk_gla", DECAYED),
+    "delta_net": FlaOperator("fla.ops.delta_rule:chunk_delta_rule", {**TOKENS, "beta": "eta"}),
+    "gated_delta_net": FlaOperator("fla.ops.gated_delta_rule:chunk_gated_delta_rule", {**TOKENS, "g": "log_alpha", "beta": "eta"}),
+    "kda": FlaOperator("fla.ops.kda:chunk_kda", {**TOKENS, "g": "log_alpha", "beta": "eta"}),
+    "comba": FlaOperator(
         "fla.ops.comba:chunk_comba", {**TOKENS, "p": "erase_key", "g": "log_alpha", "beta": "eta"}, ties={"erase_write_key": "k"}
     ),
-    "delta_product": Operator(
+    "delta_product": FlaOperator(
         "fla.ops.gated_delta_product:chunk_gated_delta_product", {**TOKENS, "g": "log_alpha", "beta": "eta"}, {"num_householder": 2}
     ),
-    "rwkv7": Operator(
+    "rwkv7": FlaOperator(
         "fla.ops.rwkv7:chunk_rwkv7",
         {"r": "q", "w": "log_alpha", "k": "k", "v": "v", "a": negative_erase_keys, "b": "erase_write_key"},
     ),
@@ -89,12 +89,12 @@ def peer_of(name: str) -> Peer:
     return Peer("fla", SAME, lambda setting: build(operator, setting), lambda setting: error(operator, setting))
 
 
-def build(operator: Operator, setting: Setting) -> Contender:
+def build(operator: FlaOperator, setting: PeerWork) -> Contender:
     """The operator on the inputs that the package's own kernels are timed with."""
     import fla
 
     lift_guard()
-    subject = Subject(setting.package)
+    subject = MeasuredPackage(setting.package)
     inputs = operator.free(subject.inputs(setting.shape, Regime(0.01, 0.01), torch.bfloat16))
     tokens = {name: x.requires_grad_() for name, x in lowered(inputs, torch.bfloat16, torch.float32).items()}
     state = {name: x.float().requires_grad_() for name, x in subject.state(setting.shape.batch, setting.shape).items()}
@@ -106,10 +106,10 @@ def build(operator: Operator, setting: Setting) -> Contender:
     return Contender(label, forward, (*tokens.values(), *state.values()))
 
 
-def error(operator: Operator, setting: Setting) -> float:
+def error(operator: FlaOperator, setting: PeerWork) -> float:
     """In bfloat16 against the float64 form of the package: the worst of output, final state and every gradient that it has."""
     lift_guard()
-    subject, shape = Subject(setting.package), setting.shape
+    subject, shape = MeasuredPackage(setting.package), setting.shape
     inputs, state = operator.free(subject.inputs(shape, Regime(0.5), torch.bfloat16)), subject.state(shape.batch, shape)
 
     def theirs(cu_seqlens: None, **given: Any) -> tuple[Tensor, dict[str, Tensor]]:

@@ -9,7 +9,7 @@ from torch import Tensor
 from torch.utils._python_dispatch import TorchDispatchMode
 
 from miras_compiler.bench.precision import Tensors, sensitivity, single, steady
-from miras_compiler.bench.subject import Regime, Shape, Subject
+from miras_compiler.bench.subject import MeasuredPackage, Regime, Shape
 
 MARGINS = {torch.float32: 1e-4, torch.bfloat16: 0.1}  # the least size of a sign's argument, far above its error
 
@@ -35,7 +35,7 @@ class Signs(TorchDispatchMode):  # type: ignore[no-untyped-call]
         return function(*args, **(kwargs or {}))
 
 
-def forced(subject: Subject, shape: Shape, dtype: torch.dtype, regime: Regime) -> Forced:
+def forced(subject: MeasuredPackage, shape: Shape, dtype: torch.dtype, regime: Regime) -> Forced:
     """Tokens of one sequence, cut into chunks; steps and decays smaller than in `regime` until gradients are steady."""
     cu_seqlens = torch.arange(0, shape.tokens + 1, subject.tile, dtype=torch.int32, device=subject.device)
 
@@ -50,7 +50,7 @@ def forced(subject: Subject, shape: Shape, dtype: torch.dtype, regime: Regime) -
     return Forced(*drawn, cu_seqlens)
 
 
-def in_chunks(subject: Subject, inputs: Tensors, state: Tensors, dtype: torch.dtype) -> tuple[Tensors, Tensors]:
+def in_chunks(subject: MeasuredPackage, inputs: Tensors, state: Tensors, dtype: torch.dtype) -> tuple[Tensors, Tensors]:
     """The inputs, with values that leave the sign of no residual in doubt, and the state at the start of every chunk."""
     starts: dict[str, list[Tensor]] = {name: [] for name in state}
     values: list[Tensor] = []

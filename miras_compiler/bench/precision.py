@@ -10,7 +10,7 @@ import torch
 from torch import Tensor
 from torch.utils._python_dispatch import TorchDispatchMode
 
-from miras_compiler.bench.subject import DOUBLE, Regime, Shape, Subject
+from miras_compiler.bench.subject import DOUBLE, MeasuredPackage, Regime, Shape
 from miras_compiler.errors import InternalError
 
 PRODUCTS = {torch.ops.aten.mm.default, torch.ops.aten.bmm.default, torch.ops.aten.addmm.default, torch.ops.aten.baddbmm.default}
@@ -50,7 +50,7 @@ def single(state: Mapping[str, Tensor]) -> Tensors:
     return {name: x.float() if x.is_floating_point() else x for name, x in state.items()}
 
 
-class Verdict(NamedTuple):
+class WorstEntry(NamedTuple):
     """The entry nearest to its limit, or farthest beyond it: its error and its limit."""
 
     entry: str
@@ -96,7 +96,7 @@ def run(
 
 
 def own_error_of(
-    subject: Subject,
+    subject: MeasuredPackage,
     inputs: Tensors,
     state: Tensors,
     dtype: torch.dtype,
@@ -131,17 +131,17 @@ def rms(actual: Tensor, expected: Tensor) -> float:
     return error / (scale or 1.0) if math.isfinite(error) else math.inf
 
 
-def compare(actual: Mapping[str, Tensor], expected: Mapping[str, Tensor], own: Mapping[str, Tensor], dtype: torch.dtype) -> Verdict:
+def compare(actual: Mapping[str, Tensor], expected: Mapping[str, Tensor], own: Mapping[str, Tensor], dtype: torch.dtype) -> WorstEntry:
     """The worst entry; one that is missing is infinitely wrong."""
     limit, factor = LIMITS[dtype]
-    worst = Verdict("", 0.0, limit)
+    worst = WorstEntry("", 0.0, limit)
     for name, x in expected.items():
         if not x.is_floating_point():
             continue
         error = rms(actual[name], x) if name in actual else math.inf
         allowed = max(limit, factor * rms(own[name], x))
         if not error / allowed <= worst.error / worst.limit or not worst.entry:
-            worst = Verdict(name, error, allowed)
+            worst = WorstEntry(name, error, allowed)
     return worst
 
 
@@ -159,7 +159,7 @@ def worst(found: Sequence[Tensors], expected: Tensors) -> Tensors:
     return {name: max((each[name] for each in found), key=lambda x: rms(x, expected[name])) for name in floating}
 
 
-def amplification(subject: Subject, inputs: Tensors, state: Tensors) -> float:
+def amplification(subject: MeasuredPackage, inputs: Tensors, state: Tensors) -> float:
     """Relative change of the output per relative change of v, in float64."""
     v = inputs["v"]
     change = SLIGHT * noise(v)
@@ -169,7 +169,7 @@ def amplification(subject: Subject, inputs: Tensors, state: Tensors) -> float:
     return rms(after, before) / rms(v + change, v)
 
 
-def rounding_growth(subject: Subject, inputs: Tensors, state: Tensors) -> float:
+def rounding_growth(subject: MeasuredPackage, inputs: Tensors, state: Tensors) -> float:
     """The factor by which the error of the PyTorch form in float32 grows per 1,000 tokens: the root of its growth over whole thousands."""
     with torch.no_grad():
         exact = subject.reference(**inputs, initial_state=state)[0]
@@ -179,7 +179,7 @@ def rounding_growth(subject: Subject, inputs: Tensors, state: Tensors) -> float:
     return float((errors[-1] / errors[0]) ** (1 / (len(errors) - 1))) if math.isfinite(errors[-1]) else math.inf
 
 
-def sensitivity(subject: Subject, inputs: Tensors, state: Tensors, cu_seqlens: Tensor | None = None) -> float:
+def sensitivity(subject: MeasuredPackage, inputs: Tensors, state: Tensors, cu_seqlens: Tensor | None = None) -> float:
     """Relative change of an output or a gradient, the largest of all, per relative change of the weights, in float64.
 
     Infinite for a rule that explodes: its numbers grow together, and each is steady beside the others.
@@ -227,7 +227,7 @@ def noise(x: Tensor, seed: int = 2) -> Tensor:
     return torch.randn(x.shape, generator=torch.Generator().manual_seed(seed), dtype=DOUBLE).to(x.device)
 
 
-def calm_inputs(subject: Subject, shape: Shape, dtype: torch.dtype, heads: list[int]) -> tuple[Tensors, Tensors, float]:
+def calm_inputs(subject: MeasuredPackage, shape: Shape, dtype: torch.dtype, heads: list[int]) -> tuple[Tensors, Tensors, float]:
     """Inputs and a state on which precisions stay together over the whole length, gradients too, as seen on `heads`; the amplification.
 
     Steps and decays are made smaller until they do.
@@ -250,7 +250,7 @@ def calm_inputs(subject: Subject, shape: Shape, dtype: torch.dtype, heads: list[
     return inputs, state, grown
 
 
-def verify_shape(subject: Subject, shape: Shape, dtype: torch.dtype, **options: Any) -> Verdict:
+def verify_shape(subject: MeasuredPackage, shape: Shape, dtype: torch.dtype, **options: Any) -> WorstEntry:
     """The whole shape in one call of the operator, and the last HEADS heads of all sequences against the float64 form.
 
     More than one, since the error of a gate's gradient, a sum over all later tokens, is a few large numbers per head and sequence.

@@ -8,7 +8,7 @@ from typing import Any, NamedTuple
 
 from torch import Tensor
 
-from miras_compiler.bench.subject import Shape, Subject
+from miras_compiler.bench.subject import MeasuredPackage, Shape
 from miras_compiler.gpus import GPU
 
 FORWARD = ("matrix products, forward", "triangular solves, forward", "everything else, forward")  # operations per token and head
@@ -22,7 +22,7 @@ class Roofline(NamedTuple):
     bound: str
 
 
-def roofline(subject: Subject, shape: Shape, lines: Sequence[str], moved: int, gpu: GPU) -> Roofline:
+def roofline(subject: MeasuredPackage, shape: Shape, lines: Sequence[str], moved: int, gpu: GPU) -> Roofline:
     """Of a pass at a shape of the package's own widths; `lines` are its products, solves and other operations in the manifest."""
     cost: Mapping[str, float] = {line["what"]: line["value"] for line in subject.manifest["cost"]}
     tokens = shape.batch * shape.tokens * shape.heads
@@ -32,7 +32,7 @@ def roofline(subject: Subject, shape: Shape, lines: Sequence[str], moved: int, g
     return Roofline(1e3 * times[bound], bound)
 
 
-def bytes_moved(subject: Subject, function: Callable[[], object]) -> int:
+def bytes_moved(subject: MeasuredPackage, function: Callable[[], object]) -> int:
     """Bytes of all tensors that the kernels of a call take: each is read or written once, those saved for the backward pass too.
 
     Of tensors for all tiles, a launch for a part of the tiles takes its share.
@@ -53,11 +53,11 @@ def bytes_moved(subject: Subject, function: Callable[[], object]) -> int:
 
 
 @contextmanager
-def around_launches(subject: Subject, wrap: Callable[[Any, Any, Sequence[Any], Callable[[], None]], object]) -> Iterator[None]:
-    """Every launch within goes through `wrap`, with the kernel's `Launch`, the sizes of the call, its tensors, and the function that
+def around_launches(subject: MeasuredPackage, wrap: Callable[[Any, Any, Sequence[Any], Callable[[], None]], object]) -> Iterator[None]:
+    """Every launch within goes through `wrap`, with the kernel's `Launcher`, the sizes of the call, its tensors, and the function that
     launches it.
     """
-    kind = subject.launching.Launch
+    kind = subject.launching.Launcher
     original = kind.__call__
 
     def call(this: Any, sizes: Any, tensors: Sequence[Any]) -> None:

@@ -10,7 +10,7 @@ from pathlib import Path
 from typing import Literal
 
 from miras_compiler.bench.children import run_child, stopped_with_us
-from miras_compiler.bench.comparison import Figure, Job, Wanted, compare_packages, job_of
+from miras_compiler.bench.comparison import ComparisonJob, Timing, Wanted, compare_packages, job_of
 from miras_compiler.bench.correctness import CaseResult, check_packages
 from miras_compiler.bench.machine import Machine
 from miras_compiler.bench.peers import installed_peers
@@ -54,7 +54,7 @@ class Bench:
     found: Sequence[Result] = field(init=False, default=())
 
     def run(self) -> None:
-        """Prints the table. InputError for a folder that is no package with kernels, CheckFailed where something was missed."""
+        """Prints the table. InputError for a folder that is not a package with kernels, CheckFailed where something was missed."""
         manifests = {package: read_manifest(package) for package in self.packages}
         with stopped_with_us():
             missed = {"check": self.check, "tune": self.tune}.get(self.kind, self.compare)(manifests)
@@ -111,7 +111,7 @@ class Bench:
         """The kernels, and with "peers" the PyTorch form and the peers that are installed."""
         others = self.kind == "peers"
         jobs = self.jobs(manifests, installed_peers() if others else {})
-        figures: list[Figure] = []
+        figures: list[Timing] = []
         at = "" if self.shapes else f"B{self.batch} T{self.tokens}, "
         title = f"{at}bfloat16; medians; errors against float64 (of titans-pytorch: its own)"
         try:
@@ -146,15 +146,15 @@ class Bench:
         self.show(f"entered into {FILE.name}; compile the specs again", TUNED, [tuned_row(each) for each in tuned])
         return missed
 
-    def jobs(self, manifests: Manifests, peers: Mapping[str, tuple[str, ...]]) -> list[Job]:
+    def jobs(self, manifests: Manifests, peers: Mapping[str, tuple[str, ...]]) -> list[ComparisonJob]:
         """Every package at every shape."""
         shapes = self.shapes or (Wanted(self.batch, self.tokens),)
         return [job_of(package, wanted, peers) for package in manifests for wanted in shapes]
 
 
-def units_of(jobs: Sequence[Job]) -> list[Unit]:
+def units_of(jobs: Sequence[ComparisonJob]) -> list[Unit]:
     """The jobs by package and widths, those of wide heads last."""
-    found: dict[tuple[Path, tuple[int, ...]], list[Job]] = {}
+    found: dict[tuple[Path, tuple[int, ...]], list[ComparisonJob]] = {}
     for job in jobs:
         found.setdefault((job.package, job.shape[3:]), []).append(job)
     ordered = sorted(found.items(), key=lambda item: item[0][1])

@@ -9,9 +9,9 @@ import torch
 from torch import Tensor
 
 from miras_compiler.bench.clock import Clock
-from miras_compiler.bench.precision import Verdict, lowered, single, verify_shape
+from miras_compiler.bench.precision import WorstEntry, lowered, single, verify_shape
 from miras_compiler.bench.roofline import BOTH, FORWARD, bytes_moved, roofline
-from miras_compiler.bench.subject import Regime, Shape, Subject
+from miras_compiler.bench.subject import MeasuredPackage, Regime, Shape
 from miras_compiler.gpus import GPU
 
 SMALL_TILES = 3  # tiles of the shape that is verified first
@@ -20,7 +20,7 @@ SMALL_TILES = 3  # tiles of the shape that is verified first
 class Work:
     """A call of an operator, and one with its backward pass, on inputs of one shape with tokens in `dtype` and gates in float32."""
 
-    def __init__(self, subject: Subject, shape: Shape, dtype: torch.dtype, operator: Callable[..., Any], **options: Any) -> None:
+    def __init__(self, subject: MeasuredPackage, shape: Shape, dtype: torch.dtype, operator: Callable[..., Any], **options: Any) -> None:
         self.operator, self.options = operator, options
         inputs, state = subject.inputs(shape, Regime(0.01, 0.01), dtype), subject.state(shape.batch, shape)
         self.inputs = {name: x.requires_grad_() for name, x in lowered(inputs, dtype, torch.float32).items()}
@@ -36,13 +36,13 @@ class Work:
         self.forward().backward(self.cotangent)  # type: ignore[no-untyped-call]
 
 
-def verdicts(subject: Subject, shape: Shape, dtype: torch.dtype, **options: Any) -> Iterator[tuple[Shape, Verdict]]:
-    """The verdict at a small shape, and where that is good, at the shape itself."""
+def deviations(subject: MeasuredPackage, shape: Shape, dtype: torch.dtype, **options: Any) -> Iterator[tuple[Shape, WorstEntry]]:
+    """The deviation at a small shape, and where that is good, at the shape itself."""
     small = shape._replace(batch=2, tokens=SMALL_TILES * subject.tile + 5, heads=2)
     for at in (small, shape):
-        verdict = verify_shape(subject, at, dtype, **options)
-        yield at, verdict
-        if not verdict.passed:
+        deviation = verify_shape(subject, at, dtype, **options)
+        yield at, deviation
+        if not deviation.passed:
             return
 
 
@@ -51,7 +51,7 @@ def measure(work: Work, clock: Clock) -> dict[str, Any]:
     return {"forward": clock.median_ms(work.forward), "both": clock.median_ms(work.both), "peak_gib": clock.peak_gib(work.both)}
 
 
-def kernels(subject: Subject, shape: Shape, dtype: torch.dtype, clock: Clock, gpu: GPU | None, **options: Any) -> dict[str, Any]:
+def kernels(subject: MeasuredPackage, shape: Shape, dtype: torch.dtype, clock: Clock, gpu: GPU | None, **options: Any) -> dict[str, Any]:
     """The times of the package's own kernels, beside the roofline of their operations and bytes."""
     work = Work(subject, shape, dtype, subject.operator, **options)
     row = measure(work, clock)
@@ -62,7 +62,7 @@ def kernels(subject: Subject, shape: Shape, dtype: torch.dtype, clock: Clock, gp
     return row
 
 
-def pytorch_form(subject: Subject, shape: Shape, dtype: torch.dtype) -> Work:
+def pytorch_form(subject: MeasuredPackage, shape: Shape, dtype: torch.dtype) -> Work:
     """The emitted PyTorch form, its function of one tile under torch.compile and its products in TF32."""
     torch.set_float32_matmul_precision("high")
     vars(subject.chunked)["chunk"] = torch.compile(vars(subject.chunked)["chunk"], dynamic=False)

@@ -41,7 +41,7 @@ class Regime(NamedTuple):
         return self._replace(eta=self.eta / 4, decay=self.decay / 4)
 
 
-class Subject:
+class MeasuredPackage:
     """A package: its operator, its plain PyTorch form, and its manifest. InputError where there is none."""
 
     def __init__(self, folder: Path, device: str = "cuda") -> None:
@@ -57,7 +57,7 @@ class Subject:
         self.decoder = getattr(operators, f"fused_recurrent_{self.name}")
         self.reference = getattr(self.chunked, f"torch_chunk_{self.name}")
         self.chunk_size = int(self.manifest["chunk"]["size"])
-        self.frozen = self.manifest["chunk"]["gradient"] == "chunk_start" and self.chunk_size > 1
+        self.has_grid = self.manifest["chunk"]["gradient"] == "chunk_start" and self.chunk_size > 1
         self.axes = {entry["name"]: "".join(entry["axes"]) for entry in (*self.manifest["inputs"], *self.manifest["state"])}
         self.axes["o"] = "BTHV"
         self.domains = {entry["name"]: entry["domain"] for entry in self.manifest["inputs"]}
@@ -68,7 +68,7 @@ class Subject:
 
     @property
     def tile(self) -> int:
-        return self.chunk_size if self.frozen else int(self.kernels.TABLE.tile)
+        return self.chunk_size if self.has_grid else int(self.kernels.TABLE.tile)
 
     def shape(self, batch: int, tokens: int, heads: int | None = None) -> Shape:
         """At the package's own widths."""
@@ -173,7 +173,7 @@ class Subject:
         """Every kernel that is named is launched as said, whatever its widths: warps, stages, block, registers."""
         for name, launch in launches.items():
             if name in self.kernels.TABLE.options:
-                self.kernels.TABLE.options[name] = (self.kernels.Row(self.kernels.ANY, *launch),)
+                self.kernels.TABLE.options[name] = (self.kernels.LaunchRow(self.kernels.ANY, *launch),)
 
 
 def _unit(x: Tensor) -> Tensor:

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterator
 
 from miras_compiler.bench.checks import REFUSED
-from miras_compiler.bench.comparison import Figure
+from miras_compiler.bench.comparison import Timing
 from miras_compiler.bench.correctness import CaseResult
 from miras_compiler.bench.tune import Tuned, told
 from miras_compiler.console import PrintedRow
@@ -23,7 +23,7 @@ def check_rows(result: CaseResult) -> Iterator[PrintedRow]:
         yield PrintedRow((verdict, *about, row.check, f"{row.error:.1e}", f"{row.limit:.1e}", row.entry), row.passed)
 
 
-def figure_row(figure: Figure) -> PrintedRow:
+def figure_row(figure: Timing) -> PrintedRow:
     """The times of one contender, or the reason why there are none."""
     values = figure.values
     error = f"{values['error']:.1e}" if "error" in values else ""

@@ -8,13 +8,13 @@ from typing import Any
 import torch
 from torch import Tensor
 
-from miras_compiler.bench.contender import Contender, Peer, Setting
+from miras_compiler.bench.contender import Contender, Peer, PeerWork
 from miras_compiler.bench.precision import rms
 
 DEVICE = "cuda"
 
 
-def memory_of(setting: Setting, chunk_start: bool) -> Any:
+def memory_of(setting: PeerWork, chunk_start: bool) -> Any:
     """The module in float32, of the widths and the chunk of the package."""
     from titans_pytorch import MemoryMLP, NeuralMemory
 
@@ -28,18 +28,18 @@ def memory_of(setting: Setting, chunk_start: bool) -> Any:
     ).to(DEVICE)  # fmt: skip
 
 
-def tokens_of(setting: Setting) -> Tensor:
+def tokens_of(setting: PeerWork) -> Tensor:
     generator = torch.Generator().manual_seed(3)
     shape = setting.shape
     return torch.randn(shape.batch, shape.tokens, shape.heads * shape.key, generator=generator).bfloat16().to(DEVICE)
 
 
-def build(setting: Setting, chunk_start: bool) -> Contender:
+def build(setting: PeerWork, chunk_start: bool) -> Contender:
     memory, x = memory_of(setting, chunk_start).bfloat16(), tokens_of(setting).requires_grad_()
     return Contender(f"titans-pytorch {version('titans-pytorch')}", lambda: memory(x)[0], (x, *memory.parameters()))
 
 
-def error(setting: Setting, chunk_start: bool) -> float:
+def error(setting: PeerWork, chunk_start: bool) -> float:
     """The module in bfloat16 against itself in float64: the worst of output and the gradient of the tokens."""
     x, results = tokens_of(setting), []
     for dtype in (torch.bfloat16, torch.float64):

@@ -17,7 +17,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, NamedTuple
 
-from miras_compiler.bench.comparison import AT_ONCE, Job, Runner
+from miras_compiler.bench.comparison import AT_ONCE, ComparisonJob, Runner
 from miras_compiler.gpus.launch_table import Launch, TableRow
 from miras_compiler.records import Result
 
@@ -32,7 +32,7 @@ class Unit(NamedTuple):
 
     package: Path
     digest: str
-    jobs: tuple[Job, ...]
+    jobs: tuple[ComparisonJob, ...]
 
 
 class Found(NamedTuple):
@@ -122,10 +122,10 @@ class Search:
             for verified in as_completed([pool.submit(self.verified, unit) for unit in self.units]):
                 yield verified.result()
 
-    def arguments(self, job: Job, **more: object) -> dict[str, object]:
+    def arguments(self, job: ComparisonJob, **more: object) -> dict[str, object]:
         return {"package": str(job.package), "shape": job.shape, "dtype": self.dtype, **more}
 
-    def compile(self, unit: Unit, job: Job, share: int) -> list[dict[str, Any]]:
+    def compile(self, unit: Unit, job: ComparisonJob, share: int) -> list[dict[str, Any]]:
         """The candidates of a share that compile; none where they have been tried before."""
         if self.journal.of(["tried", unit.digest, job.shape]):
             return []
@@ -135,7 +135,7 @@ class Search:
         self.tell(f"{job.label}, share {share + 1} of {SHARES}: {told}{len(rows)} of {len(answer.rows)} launches compile")
         return rows
 
-    def try_all(self, unit: Unit, job: Job, compiled: Sequence[Mapping[str, Any]]) -> None:
+    def try_all(self, unit: Unit, job: ComparisonJob, compiled: Sequence[Mapping[str, Any]]) -> None:
         """Tries all that has not been tried yet; a candidate that killed the process has a problem, which says so."""
         at = [unit.digest, job.shape]
         for _ in range(DEATHS):
@@ -189,7 +189,7 @@ class Search:
                 return Found(unit, launches, pairs, "")
         return Found(unit, {}, {}, problem)
 
-    def wrong(self, job: Job, launches: Launches) -> str:
+    def wrong(self, job: ComparisonJob, launches: Launches) -> str:
         """The fault of these launches against float64 at a shape; "" where they are right."""
         rows, problem = self.run("verify", self.arguments(job, launches={name: list(each) for name, each in launches.items()}), self.limit)
         for row in rows:

@@ -19,7 +19,7 @@ from miras_compiler.bench.candidates import candidates
 from miras_compiler.bench.clock import Clock
 from miras_compiler.bench.roofline import around_launches
 from miras_compiler.bench.speed import Work
-from miras_compiler.bench.subject import Shape, Subject
+from miras_compiler.bench.subject import MeasuredPackage, Shape
 from miras_compiler.gpus.launch_table import Launch
 
 CLOSE = 1e-2  # largest relative RMS difference between the results of two launches: they add up in another order
@@ -44,10 +44,10 @@ class Ahead:
 
 
 @dataclass
-class Call:
-    """One launch of a kernel in a pass: its `Launch`, the sizes, the tensors."""
+class KernelCall:
+    """One launch of a kernel in a pass: its `Launcher`, the sizes, the tensors."""
 
-    subject: Subject
+    subject: MeasuredPackage
     kernel: Any
     sizes: Any
     tensors: Sequence[Any]
@@ -62,7 +62,7 @@ class Call:
         return {name: x for name, x in zip(self.kernel.tensors, self.tensors, strict=True) if name in self.kernel.makes}
 
     def candidates(self) -> list[Launch]:
-        return candidates(self.kernel, self.sizes, self.subject.kernels.Row)
+        return candidates(self.kernel, self.sizes, self.subject.kernels.LaunchRow)
 
     def start(self, launch: Launch | None, kernel: Any = None) -> None:
         """Starts it by a launch, or as it is shipped."""
@@ -70,7 +70,7 @@ class Call:
         if launch is None:
             kernel(self.sizes, self.tensors)
         else:
-            kernel.start(self.sizes, self.tensors, self.subject.kernels.Row(self.subject.kernels.ANY, *launch))
+            kernel.start(self.sizes, self.tensors, self.subject.kernels.LaunchRow(self.subject.kernels.ANY, *launch))
 
     def results(self, launch: Launch | None) -> dict[str, Tensor]:
         """The tensors that a launch writes, into empty ones."""
@@ -95,12 +95,12 @@ class Call:
         return 0.0, problem
 
 
-def calls_of(subject: Subject, work: Work, launches: bool) -> list[Call]:
+def calls_of(subject: MeasuredPackage, work: Work, launches: bool) -> list[KernelCall]:
     """The first launch of every kernel in a pass, forward and backward; the pass `launches` or just makes the tensors."""
-    calls: dict[str, Call] = {}
+    calls: dict[str, KernelCall] = {}
 
     def note(kernel: Any, sizes: Any, tensors: Sequence[Any], launch: Callable[[], None]) -> None:
-        calls.setdefault(kernel.name, Call(subject, kernel, sizes, tensors))
+        calls.setdefault(kernel.name, KernelCall(subject, kernel, sizes, tensors))
         if launches:
             launch()
 
@@ -110,7 +110,7 @@ def calls_of(subject: Subject, work: Work, launches: bool) -> list[Call]:
 
 
 def compile_candidates(
-    subject: Subject, shape: Shape, dtype: torch.dtype, share: tuple[int, int], **options: Any
+    subject: MeasuredPackage, shape: Shape, dtype: torch.dtype, share: tuple[int, int], **options: Any
 ) -> Iterator[dict[str, Any]]:
     """Compiles every kernel's candidates, or one share of so many, for a shape but for its length."""
     work = Work(subject, shape._replace(tokens=2 * subject.tile), dtype, subject.operator, **options)
@@ -129,7 +129,7 @@ def compile_candidates(
 
 
 def try_candidates(
-    subject: Subject, shape: Shape, dtype: torch.dtype, clock: Clock, ready: Mapping[str, Sequence[Launch]], **options: Any
+    subject: MeasuredPackage, shape: Shape, dtype: torch.dtype, clock: Clock, ready: Mapping[str, Sequence[Launch]], **options: Any
 ) -> Iterator[dict[str, Any]]:
     """The time of every kernel with the shipped launch, None, and with each that is `ready`, at a shape.
 

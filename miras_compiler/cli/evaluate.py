@@ -57,12 +57,12 @@ def evaluate(
     if choices is not None:
         prepare_libraries("lm-eval")
     with busy("loading") as say:
-        from miras_compiler.evaluate.evaluation import Request, evaluate
+        from miras_compiler.evaluate.evaluation import EvaluationRequest, evaluate
         from miras_compiler.evaluate.opened import open_run
         from miras_compiler.evaluate.plot import evaluation_plot
         from miras_compiler.store import write_file
 
-        request = Request(tuple(data or ()), task, choices, length, tokens, stream, rows, season, seed)
+        request = EvaluationRequest(tuple(data or ()), task, choices, length, tokens, stream, rows, season, seed)
         found: dict[str, Any] = {}
         problems: list[str] = []
         remarks: list[str] = []

@@ -34,7 +34,7 @@ def graph(
     chosen = _format(output, format)
     to_stdout = output == Path("-")
     if to_stdout and chosen in ("png", "pdf") and sys.stdout.isatty():
-        raise InputError(f"a {chosen} is no text for a terminal; name a file with -o, or pipe it")
+        raise InputError(f"a {chosen} is not text for a terminal; name a file with -o, or pipe it")
     loaded = load_one(spec, settings)
     with busy(f"drawing {loaded.name}"):
         from miras_compiler.compiler import compile_spec

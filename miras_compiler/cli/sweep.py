@@ -18,7 +18,7 @@ from miras_compiler.console import PrintedRow, busy, is_plain, show_table
 
 if TYPE_CHECKING:
     from miras_compiler.sweep.grid import Grid
-    from miras_compiler.sweep.leaderboard import Entry
+    from miras_compiler.sweep.leaderboard import Standing
 
 CSV, PAGE = "leaderboard.csv", "leaderboard.html"
 SHOWN = 20  # rows of the live table
@@ -50,7 +50,7 @@ def sweep(
     from miras_compiler.errors import CheckFailed, InputError
     from miras_compiler.sweep.grid import load_grid
     from miras_compiler.sweep.supervisor import begin, run
-    from miras_compiler.sweep.worker import Job
+    from miras_compiler.sweep.worker import SweepJob
 
     if workers < 1:
         raise InputError(f"--workers must be at least 1, got {workers}")
@@ -61,7 +61,7 @@ def sweep(
         study = begin(read, output, storage, shlex.join(words))
     deadline = time.time() + 60 * (read.budget.minutes or 1e9)
     cores = os.cpu_count() or 1
-    job = Job(read, place, storage, deadline, max(1, cores // workers), ahead=cores > workers)
+    job = SweepJob(read, place, storage, deadline, max(1, cores // workers), ahead=cores > workers)
     try:
         with _watching(study, read, place) as watch:
             run(study, job, workers, watch)
@@ -73,7 +73,7 @@ def sweep(
     print(f"wrote {output}: {CSV}, {PAGE}, runs of {sum(entry.state == 'done' for entry in entries)} points")
 
 
-def _write(study: Any, grid: Grid, folder: Path) -> list[Entry]:
+def _write(study: Any, grid: Grid, folder: Path) -> list[Standing]:
     """The leaderboard on disk, of the points that are done so far."""
     from miras_compiler.store import write_file
     from miras_compiler.sweep.leaderboard import leaderboard, write_csv
@@ -85,7 +85,7 @@ def _write(study: Any, grid: Grid, folder: Path) -> list[Entry]:
     return entries
 
 
-def _show(grid: Grid, entries: Sequence[Entry]) -> None:
+def _show(grid: Grid, entries: Sequence[Standing]) -> None:
     """The leaderboard, and below it the points that were skipped or failed."""
     from miras_compiler.sweep.leaderboard import COLUMNS, DONE
     from miras_compiler.sweep.page import shown
@@ -144,7 +144,7 @@ def _watching(study: Any, grid: Grid, folder: Path) -> Iterator[Callable[[], Non
         yield lambda: live.update(_table(leaderboard(study, grid), folder))
 
 
-def _table(entries: Sequence[Entry], folder: Path) -> Any:
+def _table(entries: Sequence[Standing], folder: Path) -> Any:
     """The points that are being tried, and the best so far."""
     from rich.table import Table
     from rich.text import Text
@@ -163,7 +163,7 @@ def _table(entries: Sequence[Entry], folder: Path) -> Any:
     return table
 
 
-def _outcome(entry: Entry) -> str:
+def _outcome(entry: Standing) -> str:
     from miras_compiler.sweep.leaderboard import DONE
     from miras_compiler.sweep.page import shown
 

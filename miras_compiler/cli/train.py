@@ -185,7 +185,7 @@ def _make(path: Path, place: Path, given: Mapping[str, Any], settings: Sequence[
 
     check_is_free(place)
     if ("task" in given) == ("data" in given):
-        raise InputError("--data or --task, one of the two, says what to train on, such as --task mqar")
+        raise InputError("--data or --task: name one of the two to train on, such as --task mqar")
     chosen = TrainSettings(**{name: value for name, value in given.items() if name in TrainSettings.__dataclass_fields__})
     chosen.micro(world_size())
     spec = load_one(path, settings)
@@ -195,7 +195,7 @@ def _make(path: Path, place: Path, given: Mapping[str, Any], settings: Sequence[
             data = series_data(given, spec.model.input.patch, spec.model.input.horizon, chosen)
         elif "task" in given:
             if "tokenizer" in given:
-                raise InputError(f"--tokenizer {given['tokenizer']}: a task has tokens of its own; leave it away")
+                raise InputError(f"--tokenizer {given['tokenizer']}: a task has tokens of its own; leave it out")
             data = task_data(given["task"], chosen)
         else:
             data = file_data([Path(name) for name in given["data"]], given.get("tokenizer"), chosen)

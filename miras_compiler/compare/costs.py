@@ -6,7 +6,7 @@ from collections.abc import Sequence
 from typing import NamedTuple
 
 from miras_compiler.analysis import CostLine, estimate_cost
-from miras_compiler.compare.plot import Axis, Series, plot
+from miras_compiler.compare.plot import Axis, PlotLine, plot
 from miras_compiler.compare.subjects import Compared
 from miras_compiler.gpus import GPUS
 
@@ -16,7 +16,7 @@ BOTH = ("matrix products, forward and backward", "triangular solves, forward and
 STATE, SAVED, ROOFLINE = "state", "saved for backward, one state per tile", "roofline of the forward pass, "
 
 
-class CostRow(NamedTuple):
+class ComparedCost(NamedTuple):
     """One figure in every spec, None where a spec has none, and as a multiple of the first spec's."""
 
     what: str
@@ -40,10 +40,10 @@ def costs_of(subject: Compared) -> tuple[CostLine, ...]:
     return estimate_cost(rule, made.parallel_form.kind, made.program, made.adjoint, rule.step.chunk_end, tuple(GPUS.values()))
 
 
-def cost_rows(costs: Sequence[Sequence[CostLine]]) -> list[CostRow]:
+def cost_rows(costs: Sequence[Sequence[CostLine]]) -> list[ComparedCost]:
     units = {line.what: line.unit for lines in costs for line in lines}
     values = [{line.what: line.value for line in lines} for lines in costs]
-    return [CostRow(what, unit, tuple(each.get(what) for each in values)) for what, unit in units.items()]
+    return [ComparedCost(what, unit, tuple(each.get(what) for each in values)) for what, unit in units.items()]
 
 
 def cost_plots(subjects: Sequence[Compared], costs: Sequence[Sequence[CostLine]]) -> list[tuple[str, str]]:
@@ -52,17 +52,17 @@ def cost_plots(subjects: Sequence[Compared], costs: Sequence[Sequence[CostLine]]
     heads = [subject.compilation.spec.layer.heads for subject in subjects]
     tokens = Axis("T, tokens", log=True)
 
-    def lines(per_token: Sequence[float]) -> list[Series]:
+    def lines(per_token: Sequence[float]) -> list[PlotLine]:
         return [
-            Series(subject.label, [(t, count * value * t) for t in LENGTHS], index)
+            PlotLine(subject.label, [(t, count * value * t) for t in LENGTHS], index)
             for index, (subject, count, value) in enumerate(zip(subjects, heads, per_token, strict=True))
         ]
 
     widths = sorted({each.layer.heads * (each.key_dim + each.value_dim) for each in (subject.compilation.spec for subject in subjects)})
     kept = "keys and values that attention keeps"
-    attention = [Series(kept, [(t, CACHE_BYTES * width * t) for t in LENGTHS], None) for width in widths]
+    attention = [PlotLine(kept, [(t, CACHE_BYTES * width * t) for t in LENGTHS], None) for width in widths]
     states = [
-        Series(subject.label, [(t, count * each[STATE]) for t in LENGTHS], index)
+        PlotLine(subject.label, [(t, count * each[STATE]) for t in LENGTHS], index)
         for index, (subject, count, each) in enumerate(zip(subjects, heads, named, strict=True))
     ]
     found = [

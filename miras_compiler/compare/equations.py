@@ -14,7 +14,7 @@ from miras_compiler.compare.terms import Term, terms_of
 from miras_compiler.compiler import Compilation
 from miras_compiler.derive.dialects import LATEX
 from miras_compiler.derive.equations import equations_of
-from miras_compiler.derive.statements import Statement, bias_statements, retention_statements
+from miras_compiler.derive.statements import DerivationLine, bias_statements, retention_statements
 from miras_compiler.derive.update_rule import CHUNK_END
 from miras_compiler.emit.documents.derivation import CHUNK_SECTIONS
 
@@ -74,7 +74,7 @@ def _rule_lines(compilation: Compilation) -> Iterator[Line]:
         yield Line(UNROLLED, left, right, "", tuple(f"gates.{gate}" for gate in gates))
 
 
-def _statement_lines(title: str, key: str, statements: Sequence[Statement], said: Sequence[Statement]) -> Iterator[Line]:
+def _statement_lines(title: str, key: str, statements: Sequence[DerivationLine], said: Sequence[DerivationLine]) -> Iterator[Line]:
     """Statements in LaTeX, and the same in plain text, whose words stand beside them."""
     for each, plain in zip(statements, said, strict=True):
         yield Line(title, each.left, each.right, "", (key,), "; ".join(filter(None, (plain.words, plain.remark))))

@@ -13,7 +13,7 @@ PREFIXES = ((1e15, "P"), (1e12, "T"), (1e9, "G"), (1e6, "M"), (1e3, "k"), (1, ""
 TICKS = 6
 
 
-class Series(NamedTuple):
+class PlotLine(NamedTuple):
     """Points of one line, or `dots` without one; `colour` is the number of one of the page's colours, None for a reference line."""
 
     label: str
@@ -38,7 +38,7 @@ class Axis(NamedTuple):
         return f"{value:.3g}" if self.share else amount(value)
 
 
-def plot(title: str, x: Axis, y: Axis, series: Sequence[Series]) -> str:
+def plot(title: str, x: Axis, y: Axis, series: Sequence[PlotLine]) -> str:
     """The lines over each other; "" if there is no point. On an axis by factors, points that are not above 0 are left out."""
     kept = [
         (each, [(x.at(a), y.at(b)) for a, b in each.points if (a > 0 or not x.log) and (b > 0 or not y.log)]) for each in series

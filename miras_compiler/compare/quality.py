@@ -6,7 +6,7 @@ from collections.abc import Sequence
 from typing import NamedTuple
 
 from miras_compiler.compare.alignment import merged
-from miras_compiler.compare.plot import Axis, Series, plot
+from miras_compiler.compare.plot import Axis, PlotLine, plot
 from miras_compiler.compare.subjects import Compared
 from miras_compiler.evaluate.scores import Point
 
@@ -28,10 +28,10 @@ def run_plots(subjects: Sequence[Compared]) -> list[tuple[str, str]]:
     runs = [(index, subject.label, subject.run) for index, subject in enumerate(subjects) if subject.run]
     found = []
     for measure, said in MEASURES.items():
-        series = [Series(label, thinned(run.learning(measure)), index) for index, label, run in runs]
+        series = [PlotLine(label, thinned(run.learning(measure)), index) for index, label, run in runs]
         found.append((f"{said} over steps", plot(said, Axis("step"), Axis(said), series)))
     for name in merged([list(run.curves) for _, _, run in runs]):
-        series = [Series(label, thinned(run.curves[name]), index) for index, label, run in runs if name in run.curves]
+        series = [PlotLine(label, thinned(run.curves[name]), index) for index, label, run in runs if name in run.curves]
         found.append((name, plot(name, Axis("as eval.json says"), Axis(name.rpartition(".")[2]), series)))
     return [(title, picture) for title, picture in found if picture]
 

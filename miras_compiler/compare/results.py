@@ -18,7 +18,7 @@ ERRORS = ("error", "limit")
 NAMING = ("label", "contender", "dtype", "entry", "remark", "bound")  # facts that have a place of their own, or none
 
 
-class Figure(NamedTuple):
+class ResultLine(NamedTuple):
     """A line of a table: its title, its figures by name, and a remark.
 
     `certain` says that the file names the digest of this very spec; otherwise name and widths agree, and the file names no digest.
@@ -39,7 +39,7 @@ class Figure(NamedTuple):
 class Results(NamedTuple):
     """The figures of each spec, and remarks on results that were not used, with the reason."""
 
-    figures: tuple[tuple[Figure, ...], ...]
+    figures: tuple[tuple[ResultLine, ...], ...]
     ignored: tuple[str, ...]
 
 
@@ -59,7 +59,7 @@ def read_results(subjects: Sequence[Compared], place: Path | None) -> Results:
     return Results(tuple(figures), tuple(ignored))
 
 
-def _of_subject(subject: Compared, records: Mapping[str, Record], ignored: dict[str, None]) -> Iterator[Figure]:
+def _of_subject(subject: Compared, records: Mapping[str, Record], ignored: dict[str, None]) -> Iterator[ResultLine]:
     name = subject.compilation.spec.name
     for source, record in records.items():
         used: list[Result] = []
@@ -88,7 +88,7 @@ def _same_widths(result: Result, subject: Compared) -> bool:
     return (about.get("key"), about.get("hidden")) == (spec.key_dim, spec.hidden_dim)
 
 
-def _contenders(source: str, device: str, results: Sequence[Result]) -> Iterator[Figure]:
+def _contenders(source: str, device: str, results: Sequence[Result]) -> Iterator[ResultLine]:
     """A figure for every contender, with all its numbers."""
     groups: dict[tuple[str, str, str], list[Result]] = {}
     for result in results:
@@ -99,10 +99,10 @@ def _contenders(source: str, device: str, results: Sequence[Result]) -> Iterator
             values |= {name: x for name, x in each.about.items() if name not in NAMING}
             values |= {name: x for name, x in ((each.what, each.value), ("limit", each.limit)) if x is not None}
         remarks = dict.fromkeys(filter(None, (text for each in group for text in (each.note, each.about.get("remark", "")))))
-        yield Figure(source, device, contender, values, "; ".join(remarks), bool(digest))
+        yield ResultLine(source, device, contender, values, "; ".join(remarks), bool(digest))
 
 
-def _checks(source: str, device: str, results: Sequence[Result]) -> Iterator[Figure]:
+def _checks(source: str, device: str, results: Sequence[Result]) -> Iterator[ResultLine]:
     """A figure for every check: of several results, the one nearest to its limit, or beyond it."""
     groups: dict[str, list[Result]] = {}
     for result in results:
@@ -111,7 +111,7 @@ def _checks(source: str, device: str, results: Sequence[Result]) -> Iterator[Fig
         worst = max(group, key=_share)
         values = {"error": worst.value, "limit": worst.limit, **{name: x for name, x in worst.about.items() if name not in NAMING}}
         counted = f"the worst of {len(group)} rows" if len(group) > 1 else ""
-        yield Figure(source, device, what, values, "; ".join(filter(None, (counted, worst.note))), bool(worst.digest))
+        yield ResultLine(source, device, what, values, "; ".join(filter(None, (counted, worst.note))), bool(worst.digest))
 
 
 def _share(result: Result) -> float:

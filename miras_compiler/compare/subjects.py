@@ -129,7 +129,7 @@ def _read_object(path: Path) -> dict[str, Any]:
     try:
         value = json.loads(path.read_text(encoding="utf-8"))
     except (OSError, ValueError) as error:
-        raise InputError(f"{path}: is no JSON: {error}; compile the spec again") from None
+        raise InputError(f"{path}: is not JSON: {error}; compile the spec again") from None
     if not isinstance(value, dict):
         raise InputError(f"{path}: holds no JSON object; compile the spec again")
     return value

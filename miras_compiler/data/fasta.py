@@ -48,7 +48,7 @@ def _records(document: Document) -> Iterator[NDArray[np.uint8]]:
             parts, count = [], count + 1
         elif text and not text.startswith(b";"):
             if not count:
-                raise InputError(f"{document.path}:{number}: is no FASTA: a sequence stands before the first line that begins with >")
+                raise InputError(f"{document.path}:{number}: is not FASTA: a sequence stands before the first line that begins with >")
             letters = codes[np.frombuffer(text, np.uint8)]
             wrong = np.flatnonzero(letters == UNKNOWN)
             if len(wrong):
@@ -61,7 +61,7 @@ def _records(document: Document) -> Iterator[NDArray[np.uint8]]:
     if parts:
         yield np.concatenate(parts)
     elif not count:
-        raise InputError(f"{document.path}: is no FASTA: no line begins with >")
+        raise InputError(f"{document.path}: is not FASTA: no line begins with >")
 
 
 def _codes() -> NDArray[np.uint8]:

@@ -100,7 +100,7 @@ def read_saved(file: Path) -> list[Series]:
                 for number in range(len(tree.files) // 3)
             ]
     except (OSError, ValueError, KeyError, zipfile.BadZipFile) as error:
-        raise InputError(f"{file}: the series of the run cannot be read: {error}; train it anew") from None
+        raise InputError(f"{file}: the series of the run cannot be read: {error}; train it again") from None
 
 
 def _lines(path: Path) -> Iterator[Line]:
@@ -110,7 +110,7 @@ def _lines(path: Path) -> Iterator[Line]:
     except OSError as error:
         raise InputError(f"{path}: cannot be read: {error.strerror or error}; name a CSV file") from None
     except UnicodeDecodeError as error:
-        raise InputError(f"{path}: is no text: byte {error.start} is not UTF-8; name a CSV file, or convert it to UTF-8") from None
+        raise InputError(f"{path}: is not text: byte {error.start} is not UTF-8; name a CSV file, or convert it to UTF-8") from None
     first = text.partition("\n")[0]
     reader = csv.reader(text.splitlines(), delimiter=max(DELIMITERS, key=first.count))
     try:
@@ -118,7 +118,7 @@ def _lines(path: Path) -> Iterator[Line]:
             if any(cell.strip() for cell in cells):
                 yield reader.line_num, [cell.strip() for cell in cells]
     except csv.Error as error:
-        raise InputError(f"{path}:{reader.line_num}: is no line of a CSV file: {error}") from None
+        raise InputError(f"{path}:{reader.line_num}: is not a line of a CSV file: {error}") from None
 
 
 def _names(lines: Sequence[Line]) -> list[str]:
@@ -153,4 +153,4 @@ def _complaint(cell: str) -> str:
         return f"holds {short(cell)}; a series has finite numbers"
     if "," in cell and not math.isnan(_number(cell.replace(",", "."))):
         return f"holds '{short(cell)}'; write a decimal point, not a comma"
-    return f"holds '{short(cell)}', which is no number; take the column out, or replace the word"
+    return f"holds '{short(cell)}', which is not a number; take the column out, or replace the word"

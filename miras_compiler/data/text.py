@@ -45,7 +45,7 @@ def read_documents(paths: Sequence[Path]) -> list[Document]:
 
 
 def check_texts(documents: Sequence[Document]) -> None:
-    """Raises InputError with every document that is no text in UTF-8."""
+    """Raises InputError with every document that is not text in UTF-8."""
     problems = []
     for document in documents:
         if (place := document.content.find(b"\0")) >= 0:

@@ -77,7 +77,7 @@ def load_tokenizer(folder: Path) -> Any:
     from transformers import AutoTokenizer
 
     if not folder.is_dir():
-        raise InputError(f"--tokenizer {folder}: is no folder; choose byte, bpe:N or the folder of a saved tokenizer")
+        raise InputError(f"--tokenizer {folder}: is not a folder; choose byte, bpe:N or the folder of a saved tokenizer")
     try:
         tokenizer = AutoTokenizer.from_pretrained(str(folder), local_files_only=True)
     except (OSError, ValueError, KeyError) as error:

@@ -14,7 +14,7 @@ from miras_compiler.errors import InputError
 HELD_OUT = 0.1  # of every series, its end
 
 
-class Window(NamedTuple):
+class SeriesWindow(NamedTuple):
     """Series number `series`: `context` [context, channels] is seen, `future` [horizon, channels] is forecast."""
 
     series: int
@@ -60,11 +60,11 @@ class Windows:
             for start in range(border, len(values) - self.horizon + 1)
         ]
 
-    def window(self, place: tuple[int, int]) -> Window:
+    def window(self, place: tuple[int, int]) -> SeriesWindow:
         """The window whose forecast begins there."""
         number, start = place
         values = self.scaled[number]
-        return Window(number, values[start - self.context : start], values[start : start + self.horizon])
+        return SeriesWindow(number, values[start - self.context : start], values[start : start + self.horizon])
 
     def batches(self, places: Sequence[tuple[int, int]], size: int) -> Iterator[tuple[Values, Values]]:
         """Contexts [B, context, channels] and futures [B, horizon, channels] of so many windows at a time."""

@@ -13,7 +13,7 @@ MEASURES = ("ℓ", "‖e‖", "‖g‖")
 
 
 @dataclass
-class Reading:
+class PassageReading:
     """One passage read once: its measures ℓ, ‖e‖ and ‖g‖ of every token so far, in pieces of shape `[3, tokens]`."""
 
     title: str

@@ -16,7 +16,7 @@ from miras_compiler.demo.packages import MODELS, Built, build_package
 from miras_compiler.demo.passages import load_passages
 from miras_compiler.demo.projection import Projection
 from miras_compiler.demo.reader import CHUNK, DIM, Reader
-from miras_compiler.demo.readings import MEASURES, Reading, judge
+from miras_compiler.demo.readings import MEASURES, PassageReading, judge
 from miras_compiler.demo.show import ERROR, chart_of, draw_png, table_of
 from miras_compiler.emit.graph import NO_PICTURE, can_draw
 from miras_compiler.store import write_file
@@ -90,10 +90,10 @@ def built_table(built: list[Built]) -> Table:
     return table
 
 
-def read_aloud(console: Console, reader: Reader, passage: bytes, fresh: bytes) -> list[Reading]:
+def read_aloud(console: Console, reader: Reader, passage: bytes, fresh: bytes) -> list[PassageReading]:
     """READINGS readings of `passage` and one of `fresh`; table and chart grow in a terminal, elsewhere each reading prints a line."""
     titles = [f"reading {number}" for number in range(1, READINGS + 1)]
-    readings = [*(Reading(title, fresh=False) for title in titles), Reading("fresh text", fresh=True)]
+    readings = [*(PassageReading(title, fresh=False) for title in titles), PassageReading("fresh text", fresh=True)]
     with Live(console=console, auto_refresh=False, transient=True) as live:
         for reading in readings:
             for _ in stream(reader, reading, fresh if reading.fresh else passage):
@@ -106,7 +106,7 @@ def read_aloud(console: Console, reader: Reader, passage: bytes, fresh: bytes) -
     return readings
 
 
-def stream(reader: Reader, reading: Reading, passage: bytes) -> Iterator[None]:
+def stream(reader: Reader, reading: PassageReading, passage: bytes) -> Iterator[None]:
     """Reads a passage, a chunk at a time; yields after each."""
     keys, values = Projection(DIM, SEED)(passage)
     for key, value in zip(torch.split(keys, CHUNK), torch.split(values, CHUNK), strict=True):
@@ -114,7 +114,7 @@ def stream(reader: Reader, reading: Reading, passage: bytes) -> Iterator[None]:
         yield
 
 
-def shown(readings: list[Reading]) -> Group:
+def shown(readings: list[PassageReading]) -> Group:
     return Group(table_of(readings, LENGTH), "", chart_of(readings, LENGTH))
 
 

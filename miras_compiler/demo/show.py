@@ -10,7 +10,7 @@ from rich.table import Table
 from rich.text import Text
 
 from miras_compiler.demo.chart import bars, bin_means
-from miras_compiler.demo.readings import MEASURES, Reading
+from miras_compiler.demo.readings import MEASURES, PassageReading
 
 HEIGHT = 8
 BINS = 12  # columns of the chart per reading
@@ -19,7 +19,7 @@ PICTURE_COLOUR = {False: "#2a78c8", True: "#d9822b"}
 ERROR = MEASURES.index("‖e‖")
 
 
-def table_of(readings: Sequence[Reading], length: int) -> Table:
+def table_of(readings: Sequence[PassageReading], length: int) -> Table:
     """One row per reading; the numbers of the one in progress are those of its tokens so far."""
     table = Table(title="Titans memory, means per reading", title_justify="left", title_style="bold")
     table.add_column("reading")
@@ -34,9 +34,9 @@ def table_of(readings: Sequence[Reading], length: int) -> Table:
     return table
 
 
-def chart_of(readings: Sequence[Reading], length: int) -> Group:
+def chart_of(readings: Sequence[PassageReading], length: int) -> Group:
     """‖e‖ along the readings, from left to right; a reading in progress fills its place as it goes."""
-    columns: list[tuple[Reading, list[float]]] = []
+    columns: list[tuple[PassageReading, list[float]]] = []
     for reading in readings:
         curve = reading.curve(ERROR)
         columns.append((reading, bin_means(curve, BINS * len(curve) // length)))
@@ -56,7 +56,7 @@ def chart_of(readings: Sequence[Reading], length: int) -> Group:
     return Group(*lines)
 
 
-def draw_png(readings: Sequence[Reading]) -> bytes:
+def draw_png(readings: Sequence[PassageReading]) -> bytes:
     """All three measures, token by token with their means per reading, as one picture."""
     import matplotlib
 

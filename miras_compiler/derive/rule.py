@@ -10,7 +10,7 @@ import sympy as sp
 from miras_compiler.derive.chain_rule import derive_bias_derivative
 from miras_compiler.derive.mirror_map import derive_mirror_map
 from miras_compiler.derive.parts import (
-    Chunk,
+    ChunkRule,
     Entry,
     Features,
     MemoryMap,
@@ -50,7 +50,7 @@ class Rule:
     surprise: Surprise
     update: Update
     mirror: MirrorMap
-    chunk: Chunk
+    chunk: ChunkRule
 
     @property
     def weights(self) -> tuple[Weight, ...]:

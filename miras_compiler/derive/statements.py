@@ -21,7 +21,7 @@ PRIMAL_LETTERS = {"x": "X", "w": "W[t−1]", "d": "R"}
 SLICES = {"input": "over the input axis of a weight matrix", "output": "over its output axis", "all": "over a weight matrix"}
 
 
-class Statement(NamedTuple):
+class DerivationLine(NamedTuple):
     """`left` = `right`, after words that say how it follows from the statement before; `remark` stands behind it."""
 
     words: str
@@ -33,13 +33,13 @@ class Statement(NamedTuple):
         return f"{self.left} = {self.right}"
 
 
-def statement_lines(statements: Sequence[Statement]) -> list[str]:
+def statement_lines(statements: Sequence[DerivationLine]) -> list[str]:
     """Plain text: a formula a line, the words in parentheses behind it."""
     remarks = ["; ".join(filter(None, (each.remark, each.words))) for each in statements]
     return [f"  {each.text()}" + (f"   ({remark})" if remark else "") for each, remark in zip(statements, remarks, strict=True)]
 
 
-def bias_statements(rule: UpdateRule, dialect: Dialect = UNICODE) -> list[Statement]:
+def bias_statements(rule: UpdateRule, dialect: Dialect = UNICODE) -> list[DerivationLine]:
     """ℓ, and ∂ℓ/∂u, with the truth on whether it is the gradient."""
     bias = rule.spec.attentional_bias
     loss, slope = in_residual(bias.loss()), rule.bias_derivative
@@ -56,12 +56,12 @@ def bias_statements(rule: UpdateRule, dialect: Dialect = UNICODE) -> list[Statem
         words += ", times the weight γ of the token"
     left = dialect.name("∂ℓ/∂u", "")
     return [
-        Statement("", dialect.name("ℓ", ""), formula(loss, dialect, letters, rows), "; ".join([*residual, measured])),
-        Statement(words, left, formula(slope, dialect, letters, rows)),
+        DerivationLine("", dialect.name("ℓ", ""), formula(loss, dialect, letters, rows), "; ".join([*residual, measured])),
+        DerivationLine(words, left, formula(slope, dialect, letters, rows)),
     ]
 
 
-def retention_statements(rule: UpdateRule, dialect: Dialect = UNICODE) -> list[Statement]:
+def retention_statements(rule: UpdateRule, dialect: Dialect = UNICODE) -> list[DerivationLine]:
     """F and ψ; for the kinds without F the printed map; for a primal kind the step of the weights."""
     retention = rule.spec.retention
     psi = dialect.call("ψ", "", dialect.name("a", ""))
@@ -70,27 +70,27 @@ def retention_statements(rule: UpdateRule, dialect: Dialect = UNICODE) -> list[S
     generator = retention.generator()
     if generator is None:
         words = "the map that the paper prints, without a regularizer"
-        return [Statement(words, psi, formula(rule.mirror_map, dialect), _axis(retention, rule.mirror_map))]
+        return [DerivationLine(words, psi, formula(rule.mirror_map, dialect), _axis(retention, rule.mirror_map))]
     total = retention.constraint()
     condition = "" if total is None else f"Σ w = {number_text(total)} {SLICES[retention.slice_axis()]}"
     solved = "F′(w) = a" if total is None else f"F′(w) = a − λ, with the multiplier λ for which {condition}"
     return [
-        Statement("", dialect.name("F", ""), formula(whole(generator), dialect), condition or _axis(retention, generator)),
-        Statement(f"the w that solves {solved}", psi, formula(rule.mirror_map, dialect)),
+        DerivationLine("", dialect.name("F", ""), formula(whole(generator), dialect), condition or _axis(retention, generator)),
+        DerivationLine(f"the w that solves {solved}", psi, formula(rule.mirror_map, dialect)),
     ]
 
 
-def _primal_statements(retention: Retention, dialect: Dialect) -> list[Statement]:
+def _primal_statements(retention: Retention, dialect: Dialect) -> list[DerivationLine]:
     step, relative, total = retention.primal_step(), retention.relative_step(), retention.constraint()
     assert step is not None
     found = []
     if relative is not None:
         right = formula(relative, dialect, PRIMAL_LETTERS)
-        found.append(Statement("counted from the largest step", dialect.name("R", ""), right, _axis(retention, relative)))
+        found.append(DerivationLine("counted from the largest step", dialect.name("R", ""), right, _axis(retention, relative)))
     remark = "" if total is None else f"ζ is the number for which Σ W = {number_text(total)} {SLICES[retention.slice_axis()]}"
     words = "the weights themselves are mapped, X being the weights behind the step of the optimizer"
     right = formula(step, dialect, PRIMAL_LETTERS)
-    return [*found, Statement(words, dialect.name("W", ""), right, remark or _axis(retention, step))]
+    return [*found, DerivationLine(words, dialect.name("W", ""), right, remark or _axis(retention, step))]
 
 
 def whole(generator: sp.Expr) -> sp.Expr:

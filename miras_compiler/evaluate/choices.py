@@ -38,7 +38,7 @@ def read_question(place: str, line: str) -> Question:
     try:
         fields = json.loads(line)
     except ValueError as error:
-        raise InputError(f"{place}: is no JSON: {error}") from None
+        raise InputError(f"{place}: is not JSON: {error}") from None
     if not isinstance(fields, dict):
         raise InputError(f"{place}: holds no JSON object; a line holds {FORMATS}")
     query, choices = texts_of(fields)

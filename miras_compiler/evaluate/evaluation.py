@@ -14,7 +14,7 @@ from miras_compiler.data.windows import HELD_OUT, Windows
 from miras_compiler.errors import InputError
 from miras_compiler.evaluate.forecasting import Forecaster, forecast_errors, naive, season_of, seasonal_naive
 from miras_compiler.evaluate.harness import evaluate_choices
-from miras_compiler.evaluate.opened import Opened
+from miras_compiler.evaluate.opened import OpenedModel
 from miras_compiler.evaluate.recall import evaluate_task
 from miras_compiler.evaluate.scores import ORIGIN
 from miras_compiler.evaluate.stream import stream_text
@@ -30,7 +30,7 @@ Section = tuple[str, dict[str, Any]]
 
 
 @dataclass(frozen=True)
-class Request:
+class EvaluationRequest:
     """A request for measurements.
 
     `length` is that of a sequence in tokens (patches of values), None: that of training. `tokens` is the most of a text that is read.
@@ -57,7 +57,7 @@ class Request:
             raise InputError("--data and --task measure different things; ask for one of them")
 
 
-def evaluate(opened: Opened, request: Request, say: Say = lambda _: None) -> dict[str, Any]:
+def evaluate(opened: OpenedModel, request: EvaluationRequest, say: Say = lambda _: None) -> dict[str, Any]:
     """Sections of eval.json by their names, such as "task:mqar" and "text:valid". InputError where the run does not allow it."""
     origin = origin_here(str(opened.device), request.seed)
     sections = dict(forecasts(opened, request, say) if opened.forecasts else answers(opened, request, say))
@@ -67,7 +67,7 @@ def evaluate(opened: Opened, request: Request, say: Say = lambda _: None) -> dic
     return sections
 
 
-def answers(opened: Opened, request: Request, say: Say) -> Iterator[Section]:
+def answers(opened: OpenedModel, request: EvaluationRequest, say: Say) -> Iterator[Section]:
     """The sections of a language model."""
     if request.season is not None:
         raise InputError(f"{opened.path}: --season is for series of values, and its model reads tokens; leave it out")
@@ -82,14 +82,14 @@ def answers(opened: Opened, request: Request, say: Say) -> Iterator[Section]:
         yield from of_text(opened, request, say)
     elif request.choices is None:
         raise InputError(
-            f"{opened.path}: nothing says what to measure it by; name a text with --data, a task with --task, or --choices FILE"
+            f"{opened.path}: there is nothing to measure it by; name a text with --data, a task with --task, or --choices FILE"
         )
     if request.choices is not None:
         say(f"questions of {request.choices}")
         yield f"choices:{request.choices.stem}", evaluate_choices(opened.model, tokens_of(opened), request.choices)
 
 
-def of_text(opened: Opened, request: Request, say: Say) -> Iterator[Section]:
+def of_text(opened: OpenedModel, request: EvaluationRequest, say: Say) -> Iterator[Section]:
     """A text, or the part of the run's own that training did not see: in sequences, and as one if that is asked for."""
     name = "+".join(path.name.removesuffix(path.suffix).partition(".txt")[0] for path in request.data) or "held_out"
     ids, size = read_tokens(opened, request.data) if request.data else held_out(opened)
@@ -100,7 +100,7 @@ def of_text(opened: Opened, request: Request, say: Say) -> Iterator[Section]:
         yield f"stream:{name}", stream_text(opened.model, ids[: request.stream], size / len(ids), say)
 
 
-def forecasts(opened: Opened, request: Request, say: Say) -> Iterator[Section]:
+def forecasts(opened: OpenedModel, request: EvaluationRequest, say: Say) -> Iterator[Section]:
     """The section of a model of values: its errors on the held-out part of series, beside those of naive forecasts."""
     config = opened.model.config
     for option, value in {"--task": request.task, "--choices": request.choices, "--stream": request.stream}.items():
@@ -108,7 +108,7 @@ def forecasts(opened: Opened, request: Request, say: Say) -> Iterator[Section]:
             raise InputError(f"{opened.path}: {option} is for language models, and its model forecasts values; name series with --data")
     saved = opened.run.series
     if not request.data and not saved.is_file():
-        raise InputError(f"{opened.path}: nothing says what to measure it by; name series with --data")
+        raise InputError(f"{opened.path}: there is nothing to measure it by; name series with --data")
     series = read_channels(request.data) if request.data else read_saved(saved)
     paths = [each.path for each in series]
     if len(series[0].channels) != config.channels:
@@ -128,7 +128,7 @@ def forecasts(opened: Opened, request: Request, say: Say) -> Iterator[Section]:
     yield f"forecast:{name}", scores | {"season": season, "forecasts": len(windows.held_out())}
 
 
-def forecaster(opened: Opened) -> Forecaster:
+def forecaster(opened: OpenedModel) -> Forecaster:
     """The model as a forecaster."""
     model, device = opened.model, opened.device
 

@@ -19,7 +19,7 @@ FORECASTS = "AutoModelForTimeSeriesPrediction"
 
 
 @dataclass(frozen=True)
-class Opened:
+class OpenedModel:
     """A model in evaluation mode; `about` is run.json, empty for a folder that is a model alone. `remarks` name the checkpoints that were
     passed over.
     """
@@ -44,7 +44,7 @@ class Opened:
         return next(self.model.parameters()).device  # type: ignore[no-any-return]
 
 
-def open_run(path: Path, device: str | None = None) -> Opened:
+def open_run(path: Path, device: str | None = None) -> OpenedModel:
     """The model in a run's folder, or in a folder that `save_pretrained` wrote. InputError says why there is none, and where one may be."""
     if (path / ABOUT).is_file():
         run = RunFolder(path)
@@ -53,14 +53,16 @@ def open_run(path: Path, device: str | None = None) -> Opened:
         newest = step_of(checkpoint)
         damaged = [each for each in run.damaged() if (mark := CHECKPOINT.fullmatch(each.name)) and int(mark[1]) > newest]
         remarks = tuple(f"{each}: is not whole, and is passed over for {checkpoint.name}" for each in damaged)
-        return Opened(path, checkpoint, load_model(checkpoint, device), about, remarks)
+        return OpenedModel(path, checkpoint, load_model(checkpoint, device), about, remarks)
     if (path / CONFIG).is_file():
-        return Opened(path, path, load_model(path, device))
+        return OpenedModel(path, path, load_model(path, device))
     if (path / MANIFEST).is_file():
         raise InputError(f"{path}: is a package without weights; train it: `miras train SPEC --data TEXT --out RUN`, and name RUN")
     if not path.exists():
         raise InputError(f"{path}: is not there; name the folder of a run, which `miras train … --out RUN` writes")
-    raise InputError(f"{path}: is no run: it has no {ABOUT}; name a folder that `miras train … --out RUN` wrote, or one of a saved model")
+    raise InputError(
+        f"{path}: is not a run: it has no {ABOUT}; name a folder that `miras train … --out RUN` wrote, or one of a saved model"
+    )
 
 
 def load_model(folder: Path, device: str | None = None) -> Any:

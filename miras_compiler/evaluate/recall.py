@@ -14,7 +14,7 @@ from miras_compiler.evaluate.losses import answers_at, rows_at_once
 from miras_compiler.tasks import IGNORED, Task, draw_batch
 
 
-class Shares:
+class AnswerShares:
     """Right answers among all, by a number."""
 
     def __init__(self) -> None:
@@ -47,11 +47,11 @@ def evaluate_task(
             f"set --task {task.name},vocab_size={model.config.vocab_size}, or name a run that was trained on it"
         )
     device = next(model.parameters()).device
-    items, lengths, distances, whole = Shares(), Shares(), Shares(), Shares()
+    items, lengths, distances, whole = AnswerShares(), AnswerShares(), AnswerShares(), AnswerShares()
     settings: dict[str, dict[str, float]] = {}
     for setting in task.testing:
         say(f"{task.name}: {setting.length} tokens, {setting.items} to keep")
-        own = Shares()
+        own = AnswerShares()
         step = rows_at_once(model, setting.length)
         for first in range(0, rows, step):
             example = draw_batch(task, seed, setting, min(step, rows - first), first=first)

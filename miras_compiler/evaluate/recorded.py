@@ -14,20 +14,20 @@ from torch import Tensor, nn
 OPERATORS = ("chunk", "fused_recurrent")
 
 
-class Write(NamedTuple):
+class RecordedCall(NamedTuple):
     """One call of the operator: `tokens` by argument as the contract has their axes, `others` by keyword."""
 
     tokens: dict[str, Tensor]
     others: dict[str, Any]
 
-    def alone(self) -> Write:
+    def alone(self) -> RecordedCall:
         """The call without the tokens behind its one sequence in a packed row."""
         borders = self.others.get("cu_seqlens")
         if borders is None:
             return self
         length, end = self.tokens["q"].shape[1], int(borders[-1])
         tokens = {name: x[:, : end * (x.shape[1] // length)] for name, x in self.tokens.items()}
-        return Write(tokens, {name: x for name, x in self.others.items() if name != "cu_seqlens"})
+        return RecordedCall(tokens, {name: x for name, x in self.others.items() if name != "cu_seqlens"})
 
 
 class RecordedMemory:
@@ -36,7 +36,7 @@ class RecordedMemory:
     def __init__(self, layer: int, mixer: nn.Module) -> None:
         self.layer, self.mixer = layer, mixer
         self.package: ModuleType = sys.modules[type(mixer).__module__]
-        self.writes: list[Write] = []
+        self.writes: list[RecordedCall] = []
 
     def sibling(self, name: str) -> ModuleType:
         """Another module of the same package."""
@@ -79,7 +79,7 @@ def recording(memories: list[RecordedMemory]) -> Iterator[None]:
                 given = {"q": q, "k": k, "v": v, **named}
                 axes = writing[-1].contract.tokens
                 tokens = {name: x.detach() for name, x in given.items() if name in axes}
-                writing[-1].writes.append(Write(tokens, {name: x for name, x in named.items() if name not in axes}))
+                writing[-1].writes.append(RecordedCall(tokens, {name: x for name, x in named.items() if name not in axes}))
             return operator(q, k, v, **named)
 
         return inner

@@ -11,7 +11,7 @@ import torch
 from torch import Tensor, nn
 
 from miras_compiler.errors import InputError
-from miras_compiler.evaluate.recorded import RecordedMemory, Write, memories_of, recording
+from miras_compiler.evaluate.recorded import RecordedCall, RecordedMemory, memories_of, recording
 
 MEASURES = {
     "surprise": "‖g‖, the norm of the gradient that the token writes",
@@ -33,7 +33,7 @@ class LayerSurprise(NamedTuple):
 
 
 @dataclass(frozen=True)
-class Surprise:
+class TextSurprise:
     """Of a text in tokens: the piece of the text that each is, and the layers."""
 
     pieces: tuple[str, ...]
@@ -55,7 +55,7 @@ class Surprise:
 
 
 @torch.no_grad()
-def read_surprise(model: nn.Module, tokens: Tensor, pieces: tuple[str, ...], say: Callable[[str], None] = lambda _: None) -> Surprise:
+def read_surprise(model: nn.Module, tokens: Tensor, pieces: tuple[str, ...], say: Callable[[str], None] = lambda _: None) -> TextSurprise:
     """The measures of the memories of `model` while it reads `tokens` [T]. Raises InputError for a model without a memory."""
     memories = memories_of(model)
     if not memories:
@@ -70,10 +70,10 @@ def read_surprise(model: nn.Module, tokens: Tensor, pieces: tuple[str, ...], say
         joined = {name: torch.cat([each[name] for each in found])[-len(tokens) :] for name in found[0]}  # without persistent tokens
         layers.append(LayerSurprise(memory.layer, joined))
         memory.writes.clear()
-    return Surprise(pieces, tuple(layers))
+    return TextSurprise(pieces, tuple(layers))
 
 
-def measured(memory: RecordedMemory, write: Write) -> dict[str, Tensor]:
+def measured(memory: RecordedMemory, write: RecordedCall) -> dict[str, Tensor]:
     """The measures of one call, [T, H] each."""
     recurrent = memory.sibling("recurrent")
     length = write.tokens["q"].shape[1]

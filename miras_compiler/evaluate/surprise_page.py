@@ -10,7 +10,7 @@ from typing import Any
 
 import jinja2
 
-from miras_compiler.evaluate.surprise import MEASURES, Surprise
+from miras_compiler.evaluate.surprise import MEASURES, TextSurprise
 from miras_compiler.version import __version__
 
 MOST_NUMBERS = 1_000_000  # on a page; of more, the page has means over heads
@@ -24,7 +24,7 @@ def _environment() -> jinja2.Environment:
     )  # fmt: skip
 
 
-def surprise_page(title: str, surprise: Surprise) -> str:
+def surprise_page(title: str, surprise: TextSurprise) -> str:
     """HTML: the text coloured by a measure, a heat map of layers and tokens, and the values of a chosen token."""
     tree = surprise.tree()
     measures = list(tree["measures"])
@@ -47,7 +47,7 @@ def short_row(row: list[float | None], *, together: bool) -> list[float | None]:
     return [None if x is None else float(f"{x:.4g}") for x in row]
 
 
-def surprise_plot(title: str, surprise: Surprise) -> bytes:
+def surprise_plot(title: str, surprise: TextSurprise) -> bytes:
     """PNG: a panel for each measure, a line for each layer, over the tokens; means over heads."""
     import matplotlib
 

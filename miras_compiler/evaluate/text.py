@@ -39,7 +39,7 @@ class ByPosition:
         mean = sum(self.sums.values()) / sum(self.counts.values())
         if not math.isfinite(mean):
             raise InputError(
-                "the model's losses are no numbers; its weights are bad, or overflow at this length: name an earlier checkpoint"
+                "the model's losses are not numbers; its weights are bad, or overflow at this length: name an earlier checkpoint"
             )
         return mean
 

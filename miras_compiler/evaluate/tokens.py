@@ -13,7 +13,7 @@ from miras_compiler.data.fasta import is_fasta, read_records
 from miras_compiler.data.text import check_texts, read_documents
 from miras_compiler.data.tokenizers import encode, load_tokenizer
 from miras_compiler.errors import InputError
-from miras_compiler.evaluate.opened import Opened
+from miras_compiler.evaluate.opened import OpenedModel
 from miras_compiler.tasks import build_task, draw_batch
 
 Stream = NDArray[Any]
@@ -33,7 +33,7 @@ class Tokens(Protocol):
         """The text of tokens; � for bytes that are no character."""
 
 
-class Bytes:
+class ByteTokens:
     """A token is a byte of the text in UTF-8."""
 
     def encode(self, text: str) -> list[int]:
@@ -56,18 +56,18 @@ class Trained:
         return str(self.inner.decode(list(tokens), skip_special_tokens=True))
 
 
-def tokens_of(opened: Opened) -> Tokens:
+def tokens_of(opened: OpenedModel) -> Tokens:
     """The tokenizer of a language model; InputError for a model of a task or of values, which reads no text."""
     if opened.forecasts:
         raise InputError(f"{opened.path}: its model forecasts values and reads no text; name a run of `miras train --data TEXT`")
     if opened.about.get("task"):
-        raise InputError(f"{opened.path}: was trained on the task {opened.about['task']}, whose tokens are no text; name a run on a text")
+        raise InputError(f"{opened.path}: was trained on the task {opened.about['task']}, whose tokens are not text; name a run on a text")
     for folder in (opened.run.tokenizer, opened.checkpoint):
         if (folder / TOKENIZER).is_file():
             return Trained(load_tokenizer(folder))
     if opened.model.config.vocab_size < 256:
         raise InputError(f"{opened.path}: has no tokenizer, and {opened.model.config.vocab_size} tokens, too few for bytes")
-    return Bytes()
+    return ByteTokens()
 
 
 def encoded(tokens: Tokens, text: str, vocab_size: int) -> list[int]:
@@ -84,17 +84,17 @@ def check_known(tokens: Sequence[int] | Stream, vocab_size: int) -> None:
         raise InputError(f"the text has token {largest}, and the model knows {vocab_size}; give it the tokenizer that it was trained with")
 
 
-def read_tokens(opened: Opened, paths: Sequence[Path]) -> tuple[Stream, int]:
+def read_tokens(opened: OpenedModel, paths: Sequence[Path]) -> tuple[Stream, int]:
     """The tokens of files and folders as the run read its own, an end behind each document, and how many bytes (letters) they stand for.
 
-    InputError for a file that is no text, and for letters that a genome does not have.
+    InputError for a file that is not text, and for letters that a genome does not have.
     """
     documents = read_documents(paths)
     tokens, kind, end = tokens_of(opened), opened.about.get("tokenizer"), opened.model.config.eos_token_id
     if kind == "letters":
         other = next((each.path for each in documents if not is_fasta(each)), None)
         if other is not None:
-            raise InputError(f"{other}: is no FASTA file, and {opened.path} was trained on a genome; name a genome with --data")
+            raise InputError(f"{other}: is not a FASTA file, and {opened.path} was trained on a genome; name a genome with --data")
         parts: list[Stream] = list(read_records(documents))
         size = sum(map(len, parts))
     else:
@@ -112,7 +112,7 @@ def read_tokens(opened: Opened, paths: Sequence[Path]) -> tuple[Stream, int]:
     return found, size
 
 
-def held_out(opened: Opened) -> tuple[Stream, int]:
+def held_out(opened: OpenedModel) -> tuple[Stream, int]:
     """The tokens of the run's own text that training did not see, and how many bytes they stand for; InputError where there are none."""
     try:
         found = np.load(opened.run.tokens, mmap_mode="r", allow_pickle=False)[int(opened.about["trained_tokens"]) :].astype(np.int64)
@@ -138,7 +138,7 @@ def pieces(tokens: Tokens, ids: Iterable[int]) -> Iterator[str]:
             yield piece
 
 
-def read_example(opened: Opened, text: str | None, most: int, seed: int) -> tuple[tuple[str, ...], list[int]]:
+def read_example(opened: OpenedModel, text: str | None, most: int, seed: int) -> tuple[tuple[str, ...], list[int]]:
     """The tokens of a text, which may be the name of a file, or of an example of the run's task; the pieces of text that they are.
 
     InputError where there is nothing to read.
@@ -149,12 +149,12 @@ def read_example(opened: Opened, text: str | None, most: int, seed: int) -> tupl
         return tuple(f"{token} " for token in ids), ids
     tokens = tokens_of(opened)
     if text is None:
-        raise InputError(f"{opened.path}: nothing says what to read; name a text or the file of one")
+        raise InputError(f"{opened.path}: there is nothing to read; name a text or the file of one")
     file = Path(text)
     try:
         content = file.read_text(encoding="utf-8") if len(text) < 1024 and file.is_file() else text
     except (OSError, UnicodeDecodeError) as error:
-        raise InputError(f"{file}: is no text that can be read: {error}; name a file in UTF-8") from None
+        raise InputError(f"{file}: is not text that can be read: {error}; name a file in UTF-8") from None
     ids = encoded(tokens, content, opened.model.config.vocab_size)[:most]
     if not ids:
         raise InputError("the text is empty; give one of at least a token")

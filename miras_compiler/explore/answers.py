@@ -79,7 +79,7 @@ def package(text: str, file: str, path: str) -> dict[str, Any]:
 
 def _shown(compilation: Compilation, file: str, path: str, files: Mapping[str, str], names: Sequence[str]) -> dict[str, Any]:
     if path not in files:
-        raise InputError(f"'{path[:100]}' is no file of this package")
+        raise InputError(f"'{path[:100]}' is not a file of this package")
     spec = compilation.spec
     subject = Compared(spec.name, Path(file), compilation, digest(spec), "", {path: files[path]})
     return {"path": path, "files": names, **code_file(path, [subject]).variants[0]}

@@ -31,7 +31,7 @@ SHARED = ("page.css", "links.js", "theme.js")  # of the page of `miras compare`
 COMPARISONS = 8  # that are kept
 
 
-class Question(NamedTuple):
+class Endpoint(NamedTuple):
     """A question that a worker answers: its shape, which worker, and the seconds that it may take."""
 
     shape: type[asked.Request]
@@ -40,14 +40,14 @@ class Question(NamedTuple):
 
 
 QUESTIONS = {
-    "start": Question(asked.Nothing, False, 30),
-    "look": Question(asked.Written, False, 20),
-    "change": Question(asked.Change, False, 20),
-    "graph": Question(asked.Expanded, False, 20),
-    "cost": Question(asked.Written, False, 20),
-    "advice": Question(asked.Written, True, 60),
-    "code": Question(asked.Code, False, 20),
-    "package": Question(asked.Code, True, 120),
+    "start": Endpoint(asked.Nothing, False, 30),
+    "look": Endpoint(asked.SpecRequest, False, 20),
+    "change": Endpoint(asked.Change, False, 20),
+    "graph": Endpoint(asked.Expanded, False, 20),
+    "cost": Endpoint(asked.SpecRequest, False, 20),
+    "advice": Endpoint(asked.SpecRequest, True, 60),
+    "code": Endpoint(asked.CodeRequest, False, 20),
+    "package": Endpoint(asked.CodeRequest, True, 120),
 }
 COMPARING = 240.0  # seconds
 FIRST = "my_rule.yaml"  # the spec that the page begins with
@@ -64,7 +64,7 @@ class Application:
         self.static = _static_files()
         self.own: dict[str, tuple[type[asked.Request], Callable[[Any], Awaitable[Any]]]] = {
             "folder": (asked.Nothing, self._folder),
-            "open": (asked.Opened, self._open),
+            "open": (asked.OpenRequest, self._open),
             "save": (asked.Saved, self._save),
             "compare": (asked.Comparison, self._compare),
         }
@@ -143,12 +143,12 @@ class Application:
     async def _folder(self, given: asked.Nothing) -> dict[str, Any]:
         return self._files()
 
-    async def _open(self, given: asked.Opened) -> dict[str, Any]:
+    async def _open(self, given: asked.OpenRequest) -> dict[str, Any]:
         if not given.shipped:
             return self.folder.read(given.name)._asdict()
         specs = shipped_specs()
         if given.name not in specs:
-            raise InputError(f"'{given.name[:100]}' is no spec that comes with the compiler")
+            raise InputError(f"'{given.name[:100]}' is not a spec that comes with the compiler")
         return {"name": f"{given.name}.yaml", "text": specs[given.name].path.read_text(encoding="utf-8-sig"), "mark": None}
 
     async def _save(self, given: asked.Saved) -> dict[str, Any]:
@@ -161,7 +161,7 @@ class Application:
     async def _compare(self, given: asked.Comparison) -> dict[str, str]:
         """The address of a comparison, which is made when it is opened; nobody who was not given it can guess it."""
         if given.other not in shipped_specs():
-            raise InputError(f"'{given.other[:100]}' is no spec that comes with the compiler")
+            raise InputError(f"'{given.other[:100]}' is not a spec that comes with the compiler")
         key = secrets.token_urlsafe(24)
         self.comparisons[key] = given.model_dump()
         while len(self.comparisons) > COMPARISONS:

@@ -58,7 +58,7 @@ def removed(text: str, place: str, key: str) -> Changed:
 def _keys(key: str) -> Keys:
     keys = tuple(key.split("."))
     if not all(map(IDENTIFIER.fullmatch, keys)):
-        raise InputError(f"'{key[:100]}' is no key that can be set; name keys as in the spec: retention.q")
+        raise InputError(f"'{key[:100]}' is not a key that can be set; name keys as in the spec: retention.q")
     return keys
 
 

@@ -17,7 +17,7 @@ NAME = re.compile(r"[A-Za-z0-9_][A-Za-z0-9_.-]{0,95}\.yaml")
 MOST = 500  # files that are listed
 
 
-class Kept(NamedTuple):
+class StoredFile(NamedTuple):
     """A file as it lies in the folder; `mark` is the digest of its bytes."""
 
     name: str
@@ -30,7 +30,7 @@ class Folder:
 
     def __init__(self, path: Path) -> None:
         if path.exists() and not path.is_dir():
-            raise InputError(f"{path}: is no folder; name the folder that specs are saved to")
+            raise InputError(f"{path}: is not a folder; name the folder that specs are saved to")
         self.path = path.resolve()
 
     def names(self) -> list[str]:
@@ -40,26 +40,26 @@ class Folder:
         found = sorted(entry.name for entry in os.scandir(self.path) if entry.is_file(follow_symlinks=False))
         return [name for name in found if NAME.fullmatch(name)][:MOST]
 
-    def read(self, name: str) -> Kept:
+    def read(self, name: str) -> StoredFile:
         """A spec; InputError if there is none, or if it is no plain text file."""
         place = self._place(name)
         try:
             handle = os.open(place, os.O_RDONLY | os.O_NOFOLLOW | os.O_NONBLOCK)
             with open(handle, "rb") as file:
                 if not stat.S_ISREG(os.fstat(handle).st_mode):
-                    raise InputError(f"{name}: is no plain file")
+                    raise InputError(f"{name}: is not a plain file")
                 data = file.read(MAX_BYTES + 1)
         except OSError as error:
             raise InputError(f"{name}: cannot be read: {error.strerror}") from None
         try:
             text = data.decode("utf-8-sig")
         except UnicodeDecodeError:
-            raise InputError(f"{name}: is no UTF-8 text") from None
+            raise InputError(f"{name}: is not UTF-8 text") from None
         if len(data) > MAX_BYTES:
             raise InputError(f"{name}: longer than {MAX_BYTES // 1024} KiB; a spec is a page of text")
-        return Kept(name, text, hashlib.sha256(data).hexdigest())
+        return StoredFile(name, text, hashlib.sha256(data).hexdigest())
 
-    def there(self, name: str) -> Kept | None:
+    def there(self, name: str) -> StoredFile | None:
         """The spec of that name, None where the name is free; InputError if something else has it."""
         place = self._place(name)
         if not place.is_symlink() and not place.exists():
@@ -68,7 +68,7 @@ class Folder:
             raise InputError(f"{name}: is a link or no file, and is not replaced; choose another name")
         return self.read(name)
 
-    def save(self, name: str, text: str, over: str | None) -> Kept:
+    def save(self, name: str, text: str, over: str | None) -> StoredFile:
         """Writes a spec; one that is there only if `over` is its mark. InputError if another one is there, or if it cannot be written."""
         place = self._place(name)
         if len(text.encode()) > MAX_BYTES:
@@ -80,9 +80,9 @@ class Folder:
             write_file(place, text)
         else:
             raise InputError(f"{name}: exists, and is not overwritten unasked")
-        return Kept(name, text, hashlib.sha256(text.encode()).hexdigest())
+        return StoredFile(name, text, hashlib.sha256(text.encode()).hexdigest())
 
     def _place(self, name: str) -> Path:
         if not NAME.fullmatch(name):
-            raise InputError(f"'{name[:100]}' is no name of a spec here; use letters, digits, _ and -, and end with .yaml")
+            raise InputError(f"'{name[:100]}' is not a name of a spec here; use letters, digits, _ and -, and end with .yaml")
         return self.path / name

@@ -70,7 +70,7 @@ async def body_of(request: Request) -> bytes:
     try:
         length = int(request.headers.get("content-length", "0"))
     except ValueError:
-        raise Forbidden(400, "a length that is no number") from None
+        raise Forbidden(400, "a length that is not a number") from None
     parts = b""
     if length > BODY:
         raise TOO_LONG

@@ -18,26 +18,26 @@ class Nothing(Request):
     """A question without anything given."""
 
 
-class Written(Request):
+class SpecRequest(Request):
     """A spec as it stands in the editor; messages call it by the name of the file."""
 
     text: Text
     file: Name
 
 
-class Expanded(Written):
+class Expanded(SpecRequest):
     """The graph of a spec, with every value of the memory or without."""
 
     expand: bool
 
 
-class Code(Written):
+class CodeRequest(SpecRequest):
     """A generated file of a spec."""
 
     path: Name
 
 
-class Change(Written):
+class Change(SpecRequest):
     """A key of a spec to be set to a value, or with `yaml` to the value of that text in YAML; with `remove` to be removed."""
 
     key: Name
@@ -46,13 +46,13 @@ class Change(Written):
     remove: bool = False
 
 
-class Comparison(Written):
+class Comparison(SpecRequest):
     """A shipped spec to compare with."""
 
     other: Name
 
 
-class Opened(Request):
+class OpenRequest(Request):
     """A spec to open: a shipped one, or a file of the folder."""
 
     name: Name

@@ -21,7 +21,7 @@ from miras_compiler.derive.gate_letters import gate_letters
 from miras_compiler.expressions.symbols import letter
 from miras_compiler.ir.build import constant, contract, cumulate, entrywise, is_constant, mask, ordered, rename, times, total
 from miras_compiler.ir.nodes import Node
-from miras_compiler.lower.window import Window
+from miras_compiler.lower.window import TileWindow
 
 Moment = Literal["after", "before", "decayed", "ahead", "decayed_ahead"]
 """Which state a row sees: after its token's write; before it; before it, but with its token's decay applied; and the last two with
@@ -45,7 +45,7 @@ class TileCoefficients:
 
     def __init__(
         self, coefficients: ChunkCoefficients, logs: Mapping[str, Node], eta: Node | None, valid: Node | None,
-        name: Callable[[Node, str, str], Node], *, window: Window | None = None,
+        name: Callable[[Node, str, str], Node], *, window: TileWindow | None = None,
     ) -> None:  # fmt: skip
         self.paths = coefficients
         self.logs = logs

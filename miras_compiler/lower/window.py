@@ -11,7 +11,7 @@ from miras_compiler.ir.build import input_tile, times
 from miras_compiler.ir.nodes import Node
 
 
-class Window(NamedTuple):
+class TileWindow(NamedTuple):
     """`weights` [j, s]: the weight of row s in the surprise of token j. `owner` [j, s] is 1 where row s is there for token j alone, None
     where tokens share their rows.
     """
@@ -20,7 +20,7 @@ class Window(NamedTuple):
     owner: Node | None
 
 
-def build_window(rule: Rule, kind: Kind, name: Callable[[Node, str, str], Node]) -> Window | None:
+def build_window(rule: Rule, kind: Kind, name: Callable[[Node, str, str], Node]) -> TileWindow | None:
     """None where a surprise measures its own token.
 
     Tokens share a row where it says the same to all of them: measured at one state, and weighed by one number. Else every token of the
@@ -30,7 +30,7 @@ def build_window(rule: Rule, kind: Kind, name: Callable[[Node, str, str], Node])
         return None
     by_channel = any(rule.axes(gate) for gate in ("alpha", "alpha_value", "eta"))
     if kind in ("dual", "dual_per_token") and not by_channel:
-        return Window(name(input_tile("gamma_rows", ("j", "s")), "gamma_rows", "Γ"), None)
+        return TileWindow(name(input_tile("gamma_rows", ("j", "s")), "gamma_rows", "Γ"), None)
     owner = name(input_tile("owner", ("j", "s")), "owner", "owner")
     gamma = name(input_tile("gamma_rows", ("s",)), "gamma_rows", "γ")
-    return Window(name(times(owner, gamma), "gamma_of_token", "Γ"), owner)
+    return TileWindow(name(times(owner, gamma), "gamma_of_token", "Γ"), owner)

@@ -12,7 +12,7 @@ from miras_compiler.errors import InputError
 MANIFEST = "manifest.json"  # a folder with this file is a package of ours
 
 
-class Input(TypedDict):
+class ManifestInput(TypedDict):
     """A tensor that the operators take: `axes` are letters, B batch, T tokens, H heads, K and V widths, N hidden width."""
 
     name: str
@@ -21,14 +21,14 @@ class Input(TypedDict):
     domain: str
 
 
-class Entry(TypedDict):
+class ManifestEntry(TypedDict):
     """A tensor of the state."""
 
     name: str
     axes: list[str]
 
 
-class Form(TypedDict):
+class ManifestForm(TypedDict):
     """The parallel form, the reason for it, and whether it computes the rule exactly."""
 
     kind: str
@@ -36,7 +36,7 @@ class Form(TypedDict):
     exact: bool
 
 
-class CostRow(TypedDict):
+class ManifestCost(TypedDict):
     """A cost per token and head."""
 
     what: str
@@ -44,7 +44,7 @@ class CostRow(TypedDict):
     unit: str
 
 
-class Kernels(TypedDict):
+class ManifestKernels(TypedDict):
     """The Triton kernels: `schedule` is "chunk" or "walk", with the `reason` for a walk; `form` is the row of the launch table."""
 
     triton: bool
@@ -61,20 +61,20 @@ class Manifest(TypedDict):
     compiler_version: str
     paper: str
     dims: dict[str, int]
-    inputs: list[Input]
-    state: list[Entry]
-    parallel_form: Form
+    inputs: list[ManifestInput]
+    state: list[ManifestEntry]
+    parallel_form: ManifestForm
     chunk: dict[str, Any]
-    cost: list[CostRow]
+    cost: list[ManifestCost]
     ops: dict[str, str]
-    kernels: Kernels
+    kernels: ManifestKernels
 
 
 def check_is_package(folder: Path) -> None:
     """InputError if the folder holds no package."""
     for name in (MANIFEST, "__init__.py"):
         if not (folder / name).is_file():
-            raise InputError(f"{folder}: is no package (no {name}); compile its spec, or name the folder of a package")
+            raise InputError(f"{folder}: is not a package (no {name}); compile its spec, or name the folder of a package")
 
 
 def read_manifest(folder: Path) -> Manifest:
@@ -83,7 +83,7 @@ def read_manifest(folder: Path) -> Manifest:
     try:
         manifest = json.loads((folder / MANIFEST).read_text(encoding="utf-8"))
     except (OSError, ValueError) as error:
-        raise InputError(f"{folder / MANIFEST}: is no JSON: {error}; compile its spec again") from None
+        raise InputError(f"{folder / MANIFEST}: is not JSON: {error}; compile its spec again") from None
     if not isinstance(manifest, Mapping):
         raise InputError(f"{folder / MANIFEST}: holds no JSON object; compile its spec again")
     return cast("Manifest", manifest)

@@ -11,7 +11,7 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional
 
-from .runtime_attention import Attention, AttentionCache, turned
+from .runtime_attention import AttentionCache, CausalAttention, turned
 from .runtime_blocks import RMSNorm, mix
 from .runtime_cache import LayerCache
 from .runtime_layer import TokenMixer
@@ -35,7 +35,7 @@ class Gated(nn.Module):
 class Wiring(nn.Module):
     """A memory, attention and persistent tokens."""
 
-    def __init__(self, memory: TokenMixer, attention: Attention, hidden_size: int, persistent: int) -> None:
+    def __init__(self, memory: TokenMixer, attention: CausalAttention, hidden_size: int, persistent: int) -> None:
         super().__init__()
         self.memory, self.attention = memory, attention
         self.persistent = nn.Parameter(torch.empty(persistent, hidden_size))
@@ -49,7 +49,7 @@ class Wiring(nn.Module):
 class MemoryAsGate(Wiring):
     """MAG, eq. 26–28: attention over a window and the persistent tokens, gated by the memory of the whole sequence."""
 
-    def __init__(self, memory: TokenMixer, attention: Attention, hidden_size: int, persistent: int) -> None:
+    def __init__(self, memory: TokenMixer, attention: CausalAttention, hidden_size: int, persistent: int) -> None:
         super().__init__(memory, attention, hidden_size, persistent)
         self.gated = Gated(hidden_size)
 
@@ -87,7 +87,7 @@ class MemoryAsContext(Wiring):
     history of no later token.
     """
 
-    def __init__(self, memory: TokenMixer, attention: Attention, hidden_size: int, segment: int, persistent: int) -> None:
+    def __init__(self, memory: TokenMixer, attention: CausalAttention, hidden_size: int, segment: int, persistent: int) -> None:
         super().__init__(memory, attention, hidden_size, persistent)
         self.length = segment
         self.gated = Gated(hidden_size)

@@ -46,7 +46,7 @@ def gradient_of_deep_memory(spec: Spec) -> Iterator[Fault]:
 
 def decayed_surprise(spec: Spec) -> Iterator[Fault]:
     """Only an exact gradient can be measured at the decayed state."""
-    if spec.retention.order == "before_gradient" and spec.frozen_gradient:
+    if spec.retention.order == "before_gradient" and spec.has_grid:
         why = "the decayed state that before_gradient measures at does not exist where all gradients are taken at the chunk's start"
         yield Fault(
             ("retention", "order"), "before_gradient with chunk.gradient: chunk_start", why, "use after_gradient, or gradient: exact"
@@ -90,7 +90,7 @@ def needs_of_optimizer(spec: Spec) -> Iterator[Fault]:
     chunk = spec.chunk
     l2 = (isinstance(spec.attentional_bias, L2Bias), "an l2 attentional bias")
     matrix = (isinstance(spec.memory, MatrixMemory), "a matrix memory")
-    exact = (not spec.frozen_gradient, "chunk.gradient: exact")
+    exact = (not spec.has_grid, "chunk.gradient: exact")
     decayed = (
         spec.retention.order == "before_gradient" or isinstance(spec.retention, NoRetention),
         "retention.order: before_gradient, or no retention",
@@ -113,7 +113,7 @@ def needs_of_optimizer(spec: Spec) -> Iterator[Fault]:
                 needs["gradient descent with several steps"] = (matrix, exact, decayed)
             if erase_key:
                 plain = not spec.memory.residual and spec.memory.norm == "none"
-                live = (not spec.frozen_gradient, "chunk.gradient: exact")
+                live = (not spec.has_grid, "chunk.gradient: exact")
                 needs["an erase key"] = (l2, matrix, live, (plain, "a memory without norm and residual"), (steps == 1, "steps: 1"))
     for what, conditions in needs.items():
         for met, condition in conditions:
@@ -222,5 +222,8 @@ def window_of_rows(spec: Spec) -> Iterator[Fault]:
     }
     for what in (name for name, is_there in excluded.items() if is_there):
         yield Fault(
-            ("attentional_bias", "window"), f"a window with {what}", "no paper says what a past token writes then", "remove one of them"
+            ("attentional_bias", "window"),
+            f"a window with {what}",
+            "no paper defines the writes of past tokens there",
+            "remove one of them",
         )

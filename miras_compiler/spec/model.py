@@ -129,7 +129,9 @@ class Model(Settings):
         if self.mlp.kind == "none" and self.mlp.ratio is not None:
             raise refused("the ratio of no MLP", "mlp.kind is none", "leave ratio out, or set kind: swiglu")
         if self.preset and self.mlp.kind == "none":
-            raise refused("a preset without an MLP", "the MLP's width is what meets its parameters", "leave mlp or preset out")
+            raise refused(
+                "a preset without an MLP", "the width of the MLP follows from the preset's number of parameters", "leave mlp or preset out"
+            )
         return self
 
     @property

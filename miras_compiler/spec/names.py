@@ -24,7 +24,9 @@ RESERVED = re.compile(r"(log|ln|window|erase|dim)_.*|.*_features|length|x\d+|.*_
 def _identifier(name: str, role: str, instead: str) -> str:
     if not IDENTIFIER.fullmatch(name):
         raise refused(
-            f"{role} '{short(name)}' is no identifier", "it becomes a Python name", "use up to 64 letters a-z, digits and _, a letter first"
+            f"{role} '{short(name)}' is not an identifier",
+            "it becomes a Python name",
+            "use up to 64 letters a-z, digits and _, a letter first",
         )
     if keyword.iskeyword(name):
         raise refused(f"{role} '{name}' is a keyword of Python", "it becomes a Python name", f"for example '{name}_{instead}'")

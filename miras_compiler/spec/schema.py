@@ -63,7 +63,7 @@ class Chunk(Settings):
     def _reset_on_border(self) -> Self:
         """A memory begins anew where a chunk begins."""
         if self.reset is not None and self.reset % self.size:
-            what = f"chunk.reset: {self.reset} is no multiple of chunk.size: {self.size}"
+            what = f"chunk.reset: {self.reset} is not a multiple of chunk.size: {self.size}"
             multiple = self.size * max(1, round(self.reset / self.size))
             raise refused(
                 what, "a chunk would begin in one memory and end in the next", f"for example `reset: {multiple}`, or another size"
@@ -228,7 +228,7 @@ class Spec(Settings):
         return self.memory.expansion * self.key_dim if isinstance(self.memory, DeepMemory) else 0
 
     @property
-    def frozen_gradient(self) -> bool:
+    def has_grid(self) -> bool:
         """True if all gradients of a chunk are taken at the state that enters it (a chunk of one token is exact)."""
         return self.chunk.gradient == "chunk_start" and self.chunk.size > 1
 

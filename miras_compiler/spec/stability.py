@@ -62,7 +62,7 @@ def contraction(spec: Spec) -> Step | None:
     """The step of a rule whose surprise grows with the state by a known slope s, on keys of length 1; None where no bound is known."""
     bias, optimizer = spec.attentional_bias, spec.optimizer
     slope = bias.scale if isinstance(bias, L2Bias) else 1.0 if isinstance(bias, UNIT_SLOPE) else 0.0
-    bounded = isinstance(bias, (L2Bias, DotProductBias, *UNIT_SLOPE)) and bias.window is None and not spec.frozen_gradient
+    bounded = isinstance(bias, (L2Bias, DotProductBias, *UNIT_SLOPE)) and bias.window is None and not spec.has_grid
     plain = isinstance(spec.memory, MatrixMemory) and spec.memory.norm == "none" and not spec.memory.residual
     linear = isinstance(spec.feature_map, IdentityMap) and isinstance(spec.retention, L2Retention | NoRetention)
     if not (bounded and plain and linear and spec.layer.qk_norm == "l2"):

@@ -38,7 +38,9 @@ def _source_of(spec: Spec, name: str, tie: Tie) -> Iterator[Fault]:
             yield Fault(path, tied, why, "tie a key, and say `per: key_channel` at gates.alpha")
     elif tie.of == name:
         if tie.gate is None:
-            yield Fault(path, tied, "it would be what it is", f"give a gate: `{name}: {{of: {name}, gate: {{}}}}`, or remove the tie")
+            yield Fault(
+                path, tied, "a row tied to itself stays the same", f"give a gate: `{name}: {{of: {name}, gate: {{}}}}`, or remove the tie"
+            )
     elif CHANNELS[tie.of] != CHANNELS[name]:
         yield Fault(path, tied, "one has key channels and the other value channels", "tie keys to keys")
     elif tie.of in spec.layer.tie:

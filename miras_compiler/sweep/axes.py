@@ -97,5 +97,5 @@ def _range(key: str, said: Any) -> Axis | Fault:
     if low >= high:
         return Fault((*path, "high"), f"high {high} is not above low {low}", remedy="exchange them, or list one value")
     if log and low <= 0:
-        return Fault((*path, "low"), f"low {low} has no logarithm", remedy="start above 0, or leave log away")
+        return Fault((*path, "low"), f"low {low} has no logarithm", remedy="start above 0, or leave log out")
     return Range(key, low, high, log, isinstance(low, int) and isinstance(high, int))

@@ -191,9 +191,9 @@ def _of_training(written: GridFile, folder: Path) -> Iterator[Fault]:
 
     train = written.train
     if (train.task is None) == (train.data is None):
-        yield Fault(("train",), "task or data, one of the two, says what to train on", remedy="for example `task: mqar`")
+        yield Fault(("train",), "task or data: name one of the two to train on", remedy="for example `task: mqar`")
     if train.task is not None and train.tokenizer is not None:
-        yield Fault(("train", "tokenizer"), "a task has tokens of its own", remedy="leave it away")
+        yield Fault(("train", "tokenizer"), "a task has tokens of its own", remedy="leave it out")
     for name in train.files:
         if not _beside(folder, name).exists():
             yield Fault(("train", "data"), f"{short(name)} is not there", remedy="name files beside the grid, or from where you are")

@@ -27,7 +27,7 @@ def key_fault(key: str, bases: Sequence[Spec], vary: Mapping[str, Any]) -> Fault
             return None
         return _unknown(key, [f"{TRAIN}.{name}" for name in TRAINED])
     if first == "name":
-        return Fault(("vary", key), "the name changes nothing", "runs are named by their numbers", "leave it away")
+        return Fault(("vary", key), "the name changes nothing", "runs are named by their numbers", "leave it out")
     here: list[Any] = [Spec]
     for depth, part in enumerate([first, *rest]):
         before = ".".join([first, *rest][:depth])

@@ -23,7 +23,7 @@ DONE, RUNNING, WAITING = "done", "running", "waiting"
 
 
 @dataclass(frozen=True)
-class Entry:
+class Standing:
     """A point. `values` by key as texts, `measured` by name, empty unless it is done; `front`: no other is better in all objectives."""
 
     point: str
@@ -38,7 +38,7 @@ class Entry:
         return ", ".join(f"{key}={value}" for key, value in self.values.items()) or "the base"
 
 
-def leaderboard(study: optuna.Study, grid: Grid) -> list[Entry]:
+def leaderboard(study: optuna.Study, grid: Grid) -> list[Standing]:
     """All points that have a trial: those that are done by the first objective, then the others by number."""
     entries = [_entry(grid, index, trial) for index, trial in counting(study).items()]
     done = [entry for entry in entries if entry.state == DONE]
@@ -47,12 +47,12 @@ def leaderboard(study: optuna.Study, grid: Grid) -> list[Entry]:
     return [*done, *(entry for entry in entries if entry.state != DONE)]
 
 
-def gains(grid: Grid, entry: Entry) -> list[float]:
+def gains(grid: Grid, entry: Standing) -> list[float]:
     """The objectives, with signs that make more of each better."""
     return [(1 if grid.larger(name) else -1) * float(entry.measured[name]) for name in grid.objectives]
 
 
-def front(grid: Grid, entries: Sequence[Entry], first: str, second: str) -> list[Entry]:
+def front(grid: Grid, entries: Sequence[Standing], first: str, second: str) -> list[Standing]:
     """The points that no other beats in two measures, in the order of the first."""
     pair = replace(grid, objectives=(first, second))
     done = [entry for entry in entries if entry.state == DONE]
@@ -60,7 +60,7 @@ def front(grid: Grid, entries: Sequence[Entry], first: str, second: str) -> list
     return sorted(best, key=lambda entry: float(entry.measured[first]))
 
 
-def write_csv(grid: Grid, entries: Sequence[Entry], path: Path) -> Path:
+def write_csv(grid: Grid, entries: Sequence[Standing], path: Path) -> Path:
     """One row a point, with a rank for those that are done."""
     text = io.StringIO()
     keys = [axis.key for axis in grid.axes]
@@ -76,28 +76,28 @@ def write_csv(grid: Grid, entries: Sequence[Entry], path: Path) -> Path:
     return write_file(path, text.getvalue())
 
 
-def progress(folder: Path, entry: Entry) -> str:
+def progress(folder: Path, entry: Standing) -> str:
     """The progress of a point's run that is being tried here."""
     places = sorted((folder / "runs").glob(f"{entry.point}*"))
     rows = list(RunFolder(places[-1]).rows()) if places else []
     return f"step {rows[-1]['step']}, loss {rows[-1]['loss']:.3f}" if rows else "compiling"
 
 
-def _entry(grid: Grid, index: int, trial: FrozenTrial) -> Entry:
+def _entry(grid: Grid, index: int, trial: FrozenTrial) -> Standing:
     given = {**trial.system_attrs.get("fixed_params", {}), **trial.params}
     values = {key: value if isinstance(value, str) else label_of({key: value}).partition("=")[2] for key, value in given.items()}
     ordered = {axis.key: values[axis.key] for axis in grid.axes if axis.key in values}
     attributes = trial.user_attrs
     name = Point(index, ordered).name
     if trial.state == TrialState.COMPLETE:
-        return Entry(name, DONE, ordered, attributes[MEASURED])
+        return Standing(name, DONE, ordered, attributes[MEASURED])
     for why in (SKIPPED, FAILED):
         if why in attributes:
-            return Entry(name, why, ordered, {}, attributes[why])
-    return Entry(name, RUNNING if trial.state == TrialState.RUNNING else WAITING, ordered, {})
+            return Standing(name, why, ordered, {}, attributes[why])
+    return Standing(name, RUNNING if trial.state == TrialState.RUNNING else WAITING, ordered, {})
 
 
-def _beats(grid: Grid, one: Entry, other: Entry) -> bool:
+def _beats(grid: Grid, one: Standing, other: Standing) -> bool:
     """True if one is nowhere worse and somewhere better."""
     pairs = list(zip(gains(grid, one), gains(grid, other), strict=True))
     return all(a >= b for a, b in pairs) and any(a > b for a, b in pairs)

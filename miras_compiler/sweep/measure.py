@@ -43,10 +43,10 @@ def measure(compilation: Compilation, runs: Sequence[RunFolder]) -> Measured:
 def quality(run: RunFolder) -> float:
     """The quality of a run on held-out data: the share of right answers to a task, bits per byte of a text, the mean square
     error of forecasts. Writes eval.json."""
-    from miras_compiler.evaluate.evaluation import Request, evaluate
+    from miras_compiler.evaluate.evaluation import EvaluationRequest, evaluate
     from miras_compiler.evaluate.opened import open_run
 
-    sections = evaluate(open_run(run.path), Request())
+    sections = evaluate(open_run(run.path), EvaluationRequest())
     run.write_evaluation(sections)
     scores = next(iter(sections.values()))
     return float(scores["model"]["mse"] if "model" in scores else next(scores[name] for name in QUALITIES if name in scores))

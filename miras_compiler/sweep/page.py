@@ -7,10 +7,10 @@ from collections.abc import Sequence
 
 import jinja2
 
-from miras_compiler.compare.plot import Axis, Series, plot
+from miras_compiler.compare.plot import Axis, PlotLine, plot
 from miras_compiler.sweep.axes import Choices
 from miras_compiler.sweep.grid import Grid
-from miras_compiler.sweep.leaderboard import COLUMNS, DONE, Entry, front
+from miras_compiler.sweep.leaderboard import COLUMNS, DONE, Standing, front
 from miras_compiler.version import __version__
 
 COLOURS = 8
@@ -21,7 +21,7 @@ AGAINST = {
 }  # fmt: skip
 
 
-def page(grid: Grid, entries: Sequence[Entry]) -> str:
+def page(grid: Grid, entries: Sequence[Standing]) -> str:
     """HTML of a sweep."""
     done = [entry for entry in entries if entry.state == DONE]
     colours = _coloured_by(grid)
@@ -55,18 +55,18 @@ def shown(name: str, value: float) -> str:
     return f"{value:,.0f}" if name in AGAINST else f"{value:.4f}"
 
 
-def _plot(grid: Grid, done: Sequence[Entry], against: str, said: str) -> str:
+def _plot(grid: Grid, done: Sequence[Standing], against: str, said: str) -> str:
     """Quality over another measure: a dot a point, and a line along the points that none beats in both."""
     colours = _coloured_by(grid)
     best = front(grid, done, against, "quality")
-    line = Series("the best of both", [_place(entry, against) for entry in best], None)
+    line = PlotLine("the best of both", [_place(entry, against) for entry in best], None)
     dots = [
-        Series(f"{entry.point}: {entry.label}", [_place(entry, against)], _colour(colours, entry), dots=True) for entry in done
+        PlotLine(f"{entry.point}: {entry.label}", [_place(entry, against)], _colour(colours, entry), dots=True) for entry in done
     ]  # fmt: skip
     return plot(f"quality over {said}", Axis(said, log=True), Axis(quality_name(grid), share=True), [line, *dots])
 
 
-def _place(entry: Entry, against: str) -> tuple[float, float]:
+def _place(entry: Standing, against: str) -> tuple[float, float]:
     return float(entry.measured[against]), float(entry.measured["quality"])
 
 
@@ -75,7 +75,7 @@ def _coloured_by(grid: Grid) -> Choices | None:
     return next((axis for axis in grid.choices if 1 < len(axis.values) <= COLOURS), None)
 
 
-def _colour(axis: Choices | None, entry: Entry) -> int:
+def _colour(axis: Choices | None, entry: Standing) -> int:
     return axis.texts.index(entry.values[axis.key]) if axis else 0
 
 

@@ -33,7 +33,7 @@ def open_storage(folder: Path, url: str | None) -> BaseStorage:
         said = str(getattr(error, "orig", None) or error).strip().splitlines() or [type(error).__name__]
         raise InputError(
             f"--storage {shown(url)}: cannot be opened: {said[0]}; name a database that can be reached, such as sqlite:///sweep.db, "
-            "or leave --storage away for a journal in the sweep's folder"
+            "or leave --storage out for a journal in the sweep's folder"
         ) from None
 
 

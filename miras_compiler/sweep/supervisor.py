@@ -20,7 +20,7 @@ from miras_compiler.sweep.grid import Grid
 from miras_compiler.sweep.points import points
 from miras_compiler.sweep.queue import fill, refusal, take_back, waiting
 from miras_compiler.sweep.storage import cut_torn_line, open_storage, open_study, shown
-from miras_compiler.sweep.worker import WORKERS, Job, is_alive, work
+from miras_compiler.sweep.worker import WORKERS, SweepJob, is_alive, work
 
 ABOUT = "sweep.json"
 POLL = 0.5  # seconds
@@ -48,7 +48,7 @@ def begin(grid: Grid, folder: Path, url: str | None, command: str) -> optuna.Stu
     return study
 
 
-def run(study: optuna.Study, job: Job, count: int, watch: Callable[[], None]) -> None:
+def run(study: optuna.Study, job: SweepJob, count: int, watch: Callable[[], None]) -> None:
     """Runs `count` workers until no point waits, or the time is over; `watch` is called again and again.
 
     An interrupt ends the workers, and their points wait. InputError where workers do not come up.
@@ -78,7 +78,7 @@ def run(study: optuna.Study, job: Job, count: int, watch: Callable[[], None]) ->
                         died_young = died_young + 1 if time.monotonic() - since < YOUNG else 0
             take_back(study, job.grid, partial(is_alive, job.folder))
             if died_young > count:
-                raise InputError(f"the workers die as soon as they begin; {job.folder / WORKERS} has what they say")
+                raise InputError(f"the workers die as soon as they begin; {job.folder / WORKERS} has their messages")
     finally:
         _end([process for process, _ in workers.values()])
         cut_torn_line(job.folder)
@@ -108,7 +108,7 @@ def _check_is_same(folder: Path, known: dict[str, object], grid: Grid, place: st
         )
     if known.get("storage") != place:
         kept = known.get("storage")
-        remedy = f"give --storage {kept}" if kept else "leave --storage away"
+        remedy = f"give --storage {kept}" if kept else "leave --storage out"
         raise InputError(f"{folder}: its trials are kept in {kept or 'its own journal'}; {remedy}, or choose another folder with -o")
 
 

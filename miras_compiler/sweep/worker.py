@@ -31,7 +31,7 @@ HEARTBEAT = 60.0  # seconds
 
 
 @dataclass(frozen=True)
-class Job:
+class SweepJob:
     """A sweep as its workers see it; `deadline` in seconds of the epoch, `threads` of each worker, `ahead`: whether it prepares the next
     point while one is trained."""
 
@@ -43,7 +43,7 @@ class Job:
     ahead: bool
 
 
-def work(job: Job, number: int, environment: Mapping[str, str]) -> None:
+def work(job: SweepJob, number: int, environment: Mapping[str, str]) -> None:
     """The life of worker `number`. It ends with the process that started it."""
     signal.signal(signal.SIGINT, signal.SIG_IGN)  # the supervisor's
     os.environ.update({"OMP_NUM_THREADS": str(job.threads), **environment})
@@ -60,7 +60,7 @@ def work(job: Job, number: int, environment: Mapping[str, str]) -> None:
                 _try(job, study, trial)
 
 
-def _try(job: Job, study: optuna.Study, trial: optuna.Trial) -> None:
+def _try(job: SweepJob, study: optuna.Study, trial: optuna.Trial) -> None:
     """One trial, with whatever comes of it."""
     from optuna.trial import TrialState
 
@@ -92,7 +92,7 @@ def _try(job: Job, study: optuna.Study, trial: optuna.Trial) -> None:
 
 def _not_finite(measured: Mapping[str, Any]) -> str:
     wrong = [name for name, value in measured.items() if isinstance(value, float) and not math.isfinite(value)]
-    return f"{wrong[0]} is no number" if wrong else ""
+    return f"{wrong[0]} is not a number" if wrong else ""
 
 
 @contextlib.contextmanager
@@ -147,7 +147,7 @@ def _beating(study: optuna.Study, trial: optuna.Trial) -> Iterator[None]:
 
 
 @contextlib.contextmanager
-def _preparing(job: Job, study: optuna.Study) -> Iterator[None]:
+def _preparing(job: SweepJob, study: optuna.Study) -> Iterator[None]:
     """Compiles and verifies the next point that waits in a process beside this one, so that a GPU need not wait for it."""
     from miras_compiler.sweep.attempt import prepare_point
     from miras_compiler.sweep.queue import POINT, waiting

@@ -210,7 +210,7 @@ class Compression:
 def check_sizes(name: str, signs: int, length: int, *, least: int, shortest: int) -> None:
     """Raises InputError where a vocabulary, without its special tokens, or a length is too small, or the length is odd."""
     if signs < least:
-        raise InputError(f"{name}: vocab_size is too small by {least - signs}; leave it away for MAD's own")
+        raise InputError(f"{name}: vocab_size is too small by {least - signs}; leave it out for MAD's own")
     if length < shortest or length % 2:
         raise InputError(f"{name}: length must be even and at least {shortest + shortest % 2}, got {length}")
 

@@ -20,7 +20,7 @@ from miras_compiler.models import model_classes
 from miras_compiler.runs import RunFolder
 from miras_compiler.tasks import build_task, describe_task
 from miras_compiler.train.settings import TrainSettings
-from miras_compiler.train.sources import Source, TaskSource, TokenSource, ValuesSource
+from miras_compiler.train.sources import RowSource, TaskSource, TokenSource, ValuesSource
 
 PATCHES = 32  # of values that a forecast sees, where nothing else is asked for
 LENGTH = 512  # tokens of a sequence of text, where nothing else is asked for
@@ -70,7 +70,7 @@ def with_vocabulary(data: Data, size: int) -> Data:
     config = data.about["config"]
     if size < config["vocab_size"]:
         raise InputError(
-            f"--set model.vocab_size={size}: the data have {config['vocab_size']} tokens; leave it away, or set it to at least that"
+            f"--set model.vocab_size={size}: the data have {config['vocab_size']} tokens; leave it out, or set it to at least that"
         )
     return replace(data, about={**data.about, "config": {**config, "vocab_size": size}})
 
@@ -128,7 +128,7 @@ def series_data(given: Mapping[str, Any], patch: int, horizon: int, settings: Tr
     return Data(about, series=series)
 
 
-def open_source(run: RunFolder, settings: TrainSettings) -> Source:
+def open_source(run: RunFolder, settings: TrainSettings) -> RowSource:
     """The source of a run's sequences, from its folder alone."""
     about = run.about()
     if about.get("task") is not None:
@@ -141,14 +141,14 @@ def open_source(run: RunFolder, settings: TrainSettings) -> Source:
             return ValuesSource(windows, about["length"], settings.batch, settings.seed)
         return TokenSource(run.tokens, about["trained_tokens"], about["length"], settings.batch, settings.seed)
     except KeyError as missing:
-        raise InputError(f"{run.path}: run.json has no {missing}; the run cannot be resumed: train it anew") from None
+        raise InputError(f"{run.path}: run.json has no {missing}; the run cannot be resumed: train it again") from None
 
 
 def _genome(documents: Sequence[Document], tokenizer: str | None) -> _Encoded:
     from miras_compiler.data.tokenizers import as_pretrained, letter_tokenizer
 
     if tokenizer is not None:
-        raise InputError(f"--tokenizer {tokenizer}: a genome is read letter by letter; leave --tokenizer away")
+        raise InputError(f"--tokenizer {tokenizer}: a genome is read letter by letter; leave --tokenizer out")
     end = len(LETTERS)
     parts = [part for record in read_records(documents) for part in (record, np.array([end], np.uint8))]
     if not parts:

@@ -11,11 +11,11 @@ from torch import Tensor, nn
 from miras_compiler.errors import CheckFailed
 from miras_compiler.runs import RunFolder
 
-REMEDY = "train it anew with a smaller --lr, or gates that start smaller (`miras explain` says how stable the memory is)"
+REMEDY = "train it again with a smaller --lr, or gates that start smaller (`miras explain` says how stable the memory is)"
 
 
 def check_finite(run: RunFolder, model: nn.Module, inputs: Mapping[str, Any], losses: Sequence[Tensor], step: int, parts: int) -> None:
-    """Raises CheckFailed if a loss or a gradient is no number; called before the step changes a weight.
+    """Raises CheckFailed if a loss or a gradient is not a number; called before the step changes a weight.
 
     `losses` are those of the last steps up to `step`, `parts` a step.
     """
@@ -28,7 +28,9 @@ def check_finite(run: RunFolder, model: nn.Module, inputs: Mapping[str, Any], lo
     sums = torch.stack([gradient.float().abs().sum() for gradient in gradients.values()]).isfinite().tolist()
     wrong = [name for name, finite in zip(gradients, sums, strict=True) if not finite]
     if wrong:
-        raise CheckFailed(f"step {step}: the loss is {float(values[-1]):g}, but the gradient of {_named(wrong)} is no number; {_left(run)}")
+        raise CheckFailed(
+            f"step {step}: the loss is {float(values[-1]):g}, but the gradient of {_named(wrong)} is not a number; {_left(run)}"
+        )
 
 
 def local(tensor: Tensor) -> Tensor:
@@ -40,7 +42,7 @@ def _origin(model: nn.Module, inputs: Mapping[str, Any]) -> str:
     """The source of the first value that is no number."""
     weights = [name for name, p in model.named_parameters() if not bool(local(p.detach()).isfinite().all())]
     if weights:
-        return f"the weights are no numbers any more: {_named(weights)}"
+        return f"the weights are not numbers any more: {_named(weights)}"
     if torch.distributed.is_initialized():
         return "every weight is a number still"
     found: list[str] = []
@@ -61,7 +63,7 @@ def _origin(model: nn.Module, inputs: Mapping[str, Any]) -> str:
     finally:
         for hook in hooks:
             hook.remove()
-    return f"the first output that is no number is that of {found[0]}" if found else "the output of every module is a number"
+    return f"the first output that is not a number is that of {found[0]}" if found else "the output of every module is a number"
 
 
 def _named(names: Sequence[str]) -> str:

@@ -53,7 +53,7 @@ def check_is_same(run: RunFolder, given: Mapping[str, Any]) -> None:
     if changed:
         raise InputError(
             f"{run.path}: --resume goes on as the run began, and these differ: {', '.join(changed)}; "
-            "leave them away, or begin another run with another --out"
+            "leave them out, or begin another run with another --out"
         )
 
 

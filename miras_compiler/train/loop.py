@@ -26,9 +26,9 @@ from miras_compiler.models import model_classes
 from miras_compiler.runs import RunFolder, publish_checkpoint, step_of
 from miras_compiler.train.diverged import check_finite
 from miras_compiler.train.processes import world_size
-from miras_compiler.train.recorder import Recorder, Tell
+from miras_compiler.train.recorder import CurveRecorder, Tell
 from miras_compiler.train.settings import TrainSettings
-from miras_compiler.train.sources import Source
+from miras_compiler.train.sources import RowSource
 
 KEPT = 2  # checkpoints
 SAVING = ".saving"  # where a checkpoint is written before it is one
@@ -36,10 +36,10 @@ BLOCK = "Block"  # the modules that FSDP shards one by one
 
 
 @dataclass(frozen=True)
-class Rows(Dataset[Mapping[str, Tensor]]):
+class RowDataset(Dataset[Mapping[str, Tensor]]):
     """All rows of all steps one after another: row i is of step i // batch, on whatever device it is read."""
 
-    source: Source
+    source: RowSource
     batch: int
     steps: int
 
@@ -56,7 +56,7 @@ def collate(rows: list[Mapping[str, Tensor]]) -> dict[str, Tensor]:
     return {name: torch.stack([row[name] for row in rows]) for name in rows[0]}
 
 
-def train(run: RunFolder, source: Source, settings: TrainSettings, tell: Tell) -> None:
+def train(run: RunFolder, source: RowSource, settings: TrainSettings, tell: Tell) -> None:
     """Trains the model of `run` up to its last step; `tell` is called with every row of the learning curve.
 
     Raises CheckFailed where the loss is no number, InputError where the disk is full;
@@ -73,13 +73,13 @@ def train(run: RunFolder, source: Source, settings: TrainSettings, tell: Tell) -
         model = make_model(make_config(**run.about()["config"]))
     except ValueError as problem:
         raise InputError(f"{run.package}: the model cannot be built: {problem}; set other sizes with --set") from None
-    recorder = Recorder(run, source, settings, parameters=sum(p.numel() for p in model.parameters()), tell=tell)
+    recorder = CurveRecorder(run, source, settings, parameters=sum(p.numel() for p in model.parameters()), tell=tell)
     trainer = RunTrainer(
         run,
         uses_bfloat16(settings, on_gpu),
         model=model,
         args=arguments(run, settings, on_gpu),
-        train_dataset=Rows(source, settings.batch, settings.steps),
+        train_dataset=RowDataset(source, settings.batch, settings.steps),
         data_collator=collate,
         processing_class=load_tokenizer(run.tokenizer) if run.tokenizer.is_dir() else None,
         callbacks=[recorder],
@@ -101,7 +101,7 @@ def train(run: RunFolder, source: Source, settings: TrainSettings, tell: Tell) -
             raise
         raise not_saved(run, error) from None
     except torch.OutOfMemoryError as error:
-        raise InputError(f"the GPU's memory is full: {str(error).splitlines()[0]}; train anew with a smaller --micro-batch") from None
+        raise InputError(f"the GPU's memory is full: {str(error).splitlines()[0]}; train again with a smaller --micro-batch") from None
 
 
 def check_sharding(checkpoint: Path, sharded: bool) -> None:

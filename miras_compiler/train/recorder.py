@@ -15,16 +15,16 @@ from miras_compiler.gpus import GPUS, gpu_class
 from miras_compiler.runs import RunFolder
 from miras_compiler.train.processes import world_size
 from miras_compiler.train.settings import TrainSettings
-from miras_compiler.train.sources import Source
+from miras_compiler.train.sources import RowSource
 
 Tell = Callable[[Mapping[str, Any]], None]
 """Takes a row of metrics.jsonl."""
 
 
-class Recorder(TrainerCallback):
+class CurveRecorder(TrainerCallback):
     """Writes a row for every point of the curve. `share_of_peak`, on a GPU whose peak is known, is of 6 FLOPs a parameter and token."""
 
-    def __init__(self, run: RunFolder, source: Source, settings: TrainSettings, parameters: int, tell: Tell) -> None:
+    def __init__(self, run: RunFolder, source: RowSource, settings: TrainSettings, parameters: int, tell: Tell) -> None:
         self.run, self.source, self.settings, self.tell = run, source, settings, tell
         self.flops = 6 * parameters
         self.peak = _peak()

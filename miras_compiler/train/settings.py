@@ -57,7 +57,7 @@ class TrainSettings:
             raise InputError(f"--precision {short(self.precision)}: there is no such precision; {nearest(self.precision, PRECISIONS)}")
         if self.save_every and self.log_every and self.save_every % self.log_every:
             raise InputError(
-                f"--save-every {self.save_every} is no multiple of --log-every {self.log_every}; "
+                f"--save-every {self.save_every} is not a multiple of --log-every {self.log_every}; "
                 "a checkpoint lies where the curve has a point, so that a resumed run has the same curve"
             )
 
@@ -98,7 +98,7 @@ def settings_of(about: Mapping[str, Any]) -> TrainSettings:
     try:
         return TrainSettings(**{field.name: about[field.name] for field in fields(TrainSettings)})
     except (KeyError, TypeError) as problem:
-        raise InputError(f"run.json: has no usable settings ({problem}); the run cannot be resumed: train it anew") from None
+        raise InputError(f"run.json: has no usable settings ({problem}); the run cannot be resumed: train it again") from None
 
 
 def option(name: str) -> str:

@@ -18,7 +18,7 @@ from miras_compiler.tasks.base import IGNORED, ORDER, TRAINING, Setting, Task, s
 Row = Mapping[str, NDArray[Any]]
 
 
-class Source(Protocol):
+class RowSource(Protocol):
     """Rows of batches, as the arguments of a model's forward pass by name, each without the axis of the batch."""
 
     def row(self, step: int, row: int) -> Row:
@@ -100,5 +100,5 @@ def mapped(file: Path) -> NDArray[Any]:
     try:
         stream: NDArray[Any] = np.load(file, mmap_mode="r", allow_pickle=False)
     except (OSError, ValueError) as error:
-        raise InputError(f"{file}: the tokens of the run cannot be read: {error}; train it anew") from None
+        raise InputError(f"{file}: the tokens of the run cannot be read: {error}; train it again") from None
     return stream

@@ -17,7 +17,7 @@ from miras_compiler.verify.literal.mirror import slice_axes
 DOUBLE = torch.float64
 
 
-class Shape(NamedTuple):
+class InputShape(NamedTuple):
     batch: int
     tokens: int
     heads: int
@@ -100,7 +100,7 @@ Result = tuple[Tensor, dict[str, Tensor]]  # outputs, and the final state
 Run = Callable[[Inputs], Result]
 
 
-def draw_inputs(fields: Mapping[str, Any], shape: Shape, seed: int, eta: float, position: int | None = None) -> Inputs:
+def draw_inputs(fields: Mapping[str, Any], shape: InputShape, seed: int, eta: float, position: int | None = None) -> Inputs:
     """Keys and queries of length 1, values of order 1, `eta` the largest step size, thresholds that cut through the residuals.
 
     Decays lie in (0.7, 1), and closer to 1 the longer the sequence is: a memory with a norm that has forgotten its start is chaotic.
@@ -113,7 +113,7 @@ def draw_inputs(fields: Mapping[str, Any], shape: Shape, seed: int, eta: float, 
 class _Draw:
     """Random tensors for one spec, all from one generator."""
 
-    def __init__(self, fields: Mapping[str, Any], shape: Shape, seed: int, eta: float) -> None:
+    def __init__(self, fields: Mapping[str, Any], shape: InputShape, seed: int, eta: float) -> None:
         self.fields = fields
         self.shape = shape
         self.eta = eta

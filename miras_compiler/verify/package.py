@@ -19,7 +19,7 @@ Operator = Callable[..., Any]
 OPERATORS = {"naive_recurrent": "recurrent", "torch_chunk": "chunked", "chunk": "ops", "fused_recurrent": "ops", "trace": "recurrent"}
 
 
-class Layer(Protocol):
+class PackageLayer(Protocol):
     """A layer of a package. `tensors`: parameters and buffers by name as they were drawn; `learned`: the names of parameters."""
 
     tensors: Mapping[str, Tensor]
@@ -32,7 +32,7 @@ class Layer(Protocol):
 class MakeLayer(Protocol):
     """The constructor of a package's layer."""
 
-    def __call__(self, seed: int, **arguments: object) -> Layer: ...
+    def __call__(self, seed: int, **arguments: object) -> PackageLayer: ...
 
     def shapes(self) -> Mapping[str, Sequence[int]]:
         """Of the parameters and buffers of a layer without arguments, by name."""

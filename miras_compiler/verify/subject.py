@@ -14,7 +14,7 @@ from typing import Any
 import torch
 from torch import Tensor
 
-from miras_compiler.verify.inputs import Inputs, Result, Run, Shape, draw_inputs, has_grid, period
+from miras_compiler.verify.inputs import Inputs, InputShape, Result, Run, draw_inputs, has_grid, period
 from miras_compiler.verify.literal import LiteralModel, LiteralTrace
 from miras_compiler.verify.package import Operator, Package
 from miras_compiler.verify.rounding import rounding_of
@@ -70,7 +70,7 @@ class Subject:
     ) -> Inputs:  # fmt: skip
         """Random inputs; K ≠ V where the memory allows it, so that mixed-up axes show."""
         value = key if self.fields["memory"]["residual"] or self.fields["memory"]["kind"] == "vector" else key + 1
-        shape = Shape(batch, tokens, heads, key, value)
+        shape = InputShape(batch, tokens, heads, key, value)
         return draw_inputs(self.fields, shape, 1000 * self.seed + seed, self.step if eta is None else eta, position)
 
     def crossing(self, seed: int, batch: int = 2, eta: float | None = None) -> Inputs:

@@ -22,7 +22,7 @@ from miras_compiler.passes import run_passes
 from miras_compiler.schedule import build_walk
 from miras_compiler.spec import Spec, load_spec
 from miras_compiler.store import write_package
-from miras_compiler.verify.inputs import Shape, draw_inputs
+from miras_compiler.verify.inputs import InputShape, draw_inputs
 from miras_compiler.verify.package import Package, opened_here
 
 pytestmark = pytest.mark.slow
@@ -39,7 +39,7 @@ def write(spec: Spec, folder: Path) -> tuple[Path, int]:
     program = run_passes(build_program(rule, form))
     cost = estimate_cost(rule, form.kind, program, run_passes(differentiate(program)), rule.step.chunk_end)
     tile = 2 if form.kind == "token_by_token" else default_tile(rule, form.kind, has_own_rows(program)) // rule.update.writes
-    whole = max(tile, spec.chunk.size) if spec.frozen_gradient else tile
+    whole = max(tile, spec.chunk.size) if spec.has_grid else tile
     return write_package(folder, spec.name, emit(rule, graph, form, program, None, build_walk(rule), cost)), whole
 
 
@@ -80,7 +80,7 @@ def test_the_cost_of_a_changed_spec_follows_what_it_computes(name: str, changes:
 def compare(spec: Spec, place: Path) -> None:
     """The manifest's cost against the counter's."""
     folder, tokens = write(spec, place)
-    shape = Shape(batch=1, tokens=tokens, heads=1, key=spec.key_dim, value=spec.value_dim)
+    shape = InputShape(batch=1, tokens=tokens, heads=1, key=spec.key_dim, value=spec.value_dim)
     given = draw_inputs(spec.model_dump(mode="json", by_alias=True), shape, seed=0, eta=0.3, position=0).tracked()
     costs = {line["what"]: line["value"] for line in json.loads((folder / "manifest.json").read_text(encoding="utf-8"))["cost"]}
 

@@ -18,8 +18,7 @@ from miras_compiler.bench.candidates import candidates, programs, why_untried
 from miras_compiler.gpus.launch_table import ANY, Launch
 
 pytest.importorskip("triton")
-from miras_compiler.runtime import runtime_launch
-from miras_compiler.runtime.runtime_launch import Buffer, LaunchTable, Row
+from miras_compiler.runtime.runtime_launch import Buffer, Launcher, LaunchRow, LaunchTable
 
 
 def of_widths(width: int) -> Any:
@@ -30,14 +29,14 @@ def of_widths(width: int) -> Any:
 def kernel(walks: bool, split: str = "", blocked: str = "", tile: int = 64) -> Any:
     """The launch of a kernel that holds a tile of key and value."""
     table = LaunchTable("some", "", tile, 16, {})
-    return runtime_launch.Launch(table, None, "main", walks, "KV", {"W": Buffer("sequences", "KV")}, split, blocked)
+    return Launcher(table, None, "main", walks, "KV", {"W": Buffer("sequences", "KV")}, split, blocked)
 
 
 def test_a_launch_is_tried_once_and_where_its_tiles_fit() -> None:
     walk, sizes = kernel(True, split="V"), of_widths(128)
 
     def untried(kernel: Any, *launch: int, width: int = 128) -> str:
-        return why_untried(kernel, of_widths(width), Launch(*launch), Row)
+        return why_untried(kernel, of_widths(width), Launch(*launch), LaunchRow)
 
     assert untried(walk, 4, 2, 32, 255) == ""
     assert untried(walk, 4, 2, 128, 255) == "a tile does not fit into the registers"
@@ -48,7 +47,7 @@ def test_a_launch_is_tried_once_and_where_its_tiles_fit() -> None:
     assert untried(kernel(False), 8, 1, 128, 255) == "no axis is so long"
     assert untried(kernel(False, blocked="V"), 8, 2, 64, 255) == ""
     assert untried(kernel(False, blocked="V"), 8, 2, 128, 255) == "no loop loads ahead"
-    found = candidates(walk, sizes, Row)
+    found = candidates(walk, sizes, LaunchRow)
     assert len(set(found)) == len(found)
     assert [each.block <= 32 for each in found] == sorted(
         each.block <= 32 for each in found
@@ -68,10 +67,10 @@ def test_launches_that_are_wrong_on_hopper_are_neither_tried_nor_started(
     kernel: Any, launch: tuple[int, int, int], started: tuple[int, int]
 ) -> None:
     tried = Launch(*launch, registers=255)
-    assert why_untried(kernel, of_widths(128), tried, Row) == "wrong on Hopper: packages launch it with other warps or stages"
-    row = kernel.safe(of_widths(128), Row(ANY, *tried))
+    assert why_untried(kernel, of_widths(128), tried, LaunchRow) == "wrong on Hopper: packages launch it with other warps or stages"
+    row = kernel.safe(of_widths(128), LaunchRow(ANY, *tried))
     assert (row.warps, row.stages) == started
-    assert why_untried(kernel, of_widths(128), Launch(*started, *tried[2:]), Row) == ""
+    assert why_untried(kernel, of_widths(128), Launch(*started, *tried[2:]), LaunchRow) == ""
 
 
 def test_programs_share_a_processor_by_their_registers() -> None:

@@ -12,30 +12,30 @@ import torch
 from miras_compiler import compile_spec, load_spec
 from miras_compiler.bench.forced import MARGINS, Forced, Signs, apart, forced
 from miras_compiler.bench.precision import STEADY, own_error_of, rms, run, sensitivity
-from miras_compiler.bench.subject import Regime, Shape, Subject
+from miras_compiler.bench.subject import MeasuredPackage, Regime, Shape
 from miras_compiler.spec import parse_spec
 
 SHAPE, STEEP = Shape(1, 256, 2, 16, 16, 32), Regime(0.05)
 
 
 @pytest.fixture(scope="module")
-def subject(tmp_path_factory: pytest.TempPathFactory) -> Subject:
+def subject(tmp_path_factory: pytest.TempPathFactory) -> MeasuredPackage:
     pytest.importorskip("triton")
-    return Subject(compile_spec(load_spec("specs/yaad.yaml", {"chunk.size": 32})).write(tmp_path_factory.mktemp("packages")), "cpu")
+    return MeasuredPackage(compile_spec(load_spec("specs/yaad.yaml", {"chunk.size": 32})).write(tmp_path_factory.mktemp("packages")), "cpu")
 
 
 @pytest.fixture(scope="module", params=[torch.float32, torch.bfloat16])
-def given(request: pytest.FixtureRequest, subject: Subject) -> Forced:
+def given(request: pytest.FixtureRequest, subject: MeasuredPackage) -> Forced:
     return forced(subject, SHAPE, request.param, STEEP)
 
 
-def signed(subject: Subject, given: Forced) -> torch.Tensor:
+def signed(subject: MeasuredPackage, given: Forced) -> torch.Tensor:
     with Signs() as signs:
         subject.reference(**given.inputs, initial_state=given.state, cu_seqlens=given.cu_seqlens)
     return torch.cat([x.flatten() for x in signs.found])
 
 
-def test_sequences_of_one_length_give_as_a_batch_what_they_give_packed(subject: Subject) -> None:
+def test_sequences_of_one_length_give_as_a_batch_what_they_give_packed(subject: MeasuredPackage) -> None:
     """Outputs, final states and every gradient, for the same random gradients of outputs."""
     shape, number = SHAPE._replace(tokens=64), 2
     inputs, state = subject.inputs(shape, STEEP, torch.float64), subject.state(number, shape)
@@ -47,14 +47,14 @@ def test_sequences_of_one_length_give_as_a_batch_what_they_give_packed(subject: 
 
 
 @pytest.mark.slow
-def test_gradients_are_steady(subject: Subject, given: Forced) -> None:
+def test_gradients_are_steady(subject: MeasuredPackage, given: Forced) -> None:
     assert sensitivity(subject, *given) <= STEADY
     inputs, state = subject.inputs(SHAPE, STEEP, torch.float32), given.state
     assert sensitivity(subject, inputs, state, given.cu_seqlens) > STEADY
 
 
 @pytest.mark.parametrize("dtype", MARGINS)
-def test_no_residual_is_so_near_to_0_that_precisions_differ_in_its_sign(subject: Subject, dtype: torch.dtype) -> None:
+def test_no_residual_is_so_near_to_0_that_precisions_differ_in_its_sign(subject: MeasuredPackage, dtype: torch.dtype) -> None:
     given = forced(subject, SHAPE, dtype, STEEP)
     assert all(torch.equal(x.to(dtype).double(), x) for x in (given.inputs["q"], given.inputs["v"]))
     assert float(signed(subject, given).abs().min()) > 0.9 * MARGINS[dtype]
@@ -78,7 +78,7 @@ def test_values_are_moved_by_residuals_alone(name: str, tmp_path: Path) -> None:
     pytest.importorskip("triton")
     chunk = {"size": 16, "gradient": "chunk_start", "read": "chunk_start"}
     fields = {"name": name, **SIGNED[name], "chunk": chunk, "gates": {"eta": {"per": "head"}, "alpha": {"per": "head"}}}
-    subject = Subject(compile_spec(parse_spec(json.dumps(fields), f"{name}.yaml")).write(tmp_path), "cpu")
+    subject = MeasuredPackage(compile_spec(parse_spec(json.dumps(fields), f"{name}.yaml")).write(tmp_path), "cpu")
     shape = Shape(1, 64, 2, 16, 16, 0)
     drawn, given = subject.inputs(shape, STEEP, torch.bfloat16), forced(subject, shape, torch.bfloat16, STEEP)
     assert 0 < float((given.inputs["v"] - drawn["v"]).abs().max()) < 1.2 * MARGINS[torch.bfloat16]
@@ -92,7 +92,7 @@ def test_only_values_of_small_residuals_change() -> None:
 
 
 @pytest.mark.slow
-def test_chunks_start_where_the_one_before_ends(subject: Subject, given: Forced) -> None:
+def test_chunks_start_where_the_one_before_ends(subject: MeasuredPackage, given: Forced) -> None:
     length = SHAPE.tokens
     start = {name: x[:1] for name, x in given.state.items()}
     whole = subject.reference(**given.inputs, initial_state=start)[0]
@@ -101,7 +101,7 @@ def test_chunks_start_where_the_one_before_ends(subject: Subject, given: Forced)
     assert rms(apiece, whole) < 1e-5
 
 
-def test_what_float32_loses_is_no_draw_of_luck(subject: Subject) -> None:
+def test_what_float32_loses_is_no_draw_of_luck(subject: MeasuredPackage) -> None:
     """Forms that only sum up in another order have the same error."""
     given = forced(subject, SHAPE, torch.float32, STEEP)
     expected = run(subject.reference, *given)

@@ -57,7 +57,7 @@ def test_without_a_gpu_it_says_so_and_what_to_do(capsys: pytest.CaptureFixture[s
     ("arguments", "told"),
     [
         (["specs/yaad.yaml", "--peers", "--tune"], "--peers and --tune are different runs; choose one"),
-        (["specs"], "specs: is no package (no manifest.json); compile its spec, or name the folder of a package"),
+        (["specs"], "specs: is not a package (no manifest.json); compile its spec, or name the folder of a package"),
         (["specs", "--set", "chunk.size=8"], "specs: --set changes a spec, and this is a package; name the spec"),
         (["specs/nosuch.yaml"], "specs/nosuch.yaml"),
     ],
@@ -110,7 +110,7 @@ def test_speeds_stand_beside_errors_peers_and_rooflines(
 
 
 @pytest.mark.parametrize(
-    ("verdict", "told"),
+    ("deviation", "told"),
     [
         (Answer([BAD], ""), "no speed: d k is off by 5.0e-01, more than 5.0e-03, at B2 T9"),
         (Answer([GOOD, BAD], ""), "no speed: d k is off by 5.0e-01, more than 5.0e-03, at B2 T9"),
@@ -119,9 +119,9 @@ def test_speeds_stand_beside_errors_peers_and_rooflines(
     ],
 )
 def test_no_speed_is_told_of_a_result_that_is_wrong_or_was_not_verified(
-    verdict: Answer, told: str, package: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+    deviation: Answer, told: str, package: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    answering(monkeypatch, {"verify": verdict, "speed": Answer([SPEED], "")})
+    answering(monkeypatch, {"verify": deviation, "speed": Answer([SPEED], "")})
     assert main(["bench", str(package)]) == 1
     captured = capsys.readouterr()
     assert told in captured.out

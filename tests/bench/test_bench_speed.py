@@ -13,11 +13,11 @@ import torch
 from torch import Tensor
 
 from miras_compiler import compile_spec, load_spec
-from miras_compiler.bench.contender import Contender, Peer, Setting, measure_peer
+from miras_compiler.bench.contender import Contender, Peer, PeerWork, measure_peer
 from miras_compiler.bench.precision import CALM, amplification, calm_inputs, rounding_growth, verify_shape
 from miras_compiler.bench.roofline import BOTH, FORWARD, bytes_moved, roofline
-from miras_compiler.bench.speed import kernels, measure, pytorch_form, verdicts
-from miras_compiler.bench.subject import Shape, Subject
+from miras_compiler.bench.speed import deviations, kernels, measure, pytorch_form
+from miras_compiler.bench.subject import MeasuredPackage, Shape
 from miras_compiler.gpus import GPU
 
 pytest.importorskip("triton")
@@ -46,12 +46,12 @@ class TestClock:
 
 
 @pytest.fixture(scope="module", params=["gated_delta_net", "titans_lmm"])
-def subject(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactory) -> Subject:
+def subject(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactory) -> MeasuredPackage:
     spec = load_spec(f"specs/{request.param}.yaml", {**SMALL, "chunk.size": 4} if request.param == "titans_lmm" else SMALL)
-    return Subject(compile_spec(spec).write(tmp_path_factory.mktemp("packages")), "cpu")
+    return MeasuredPackage(compile_spec(spec).write(tmp_path_factory.mktemp("packages")), "cpu")
 
 
-def spoiled(subject: Subject, spoil: Callable[[Tensor], Tensor]) -> Callable[..., Any]:
+def spoiled(subject: MeasuredPackage, spoil: Callable[[Tensor], Tensor]) -> Callable[..., Any]:
     """The operator with something wrong in its outputs."""
     right = subject.reference
 
@@ -68,25 +68,25 @@ def of_last_head(o: Tensor) -> Tensor:
 
 @pytest.mark.slow
 @pytest.mark.parametrize("dtype", [torch.float32, torch.bfloat16])
-def test_a_right_result_passes_at_a_small_shape_and_at_the_one_that_is_timed(subject: Subject, dtype: torch.dtype) -> None:
-    found = list(verdicts(subject, subject.shape(2, 11), dtype, **TORCH))
+def test_a_right_result_passes_at_a_small_shape_and_at_the_one_that_is_timed(subject: MeasuredPackage, dtype: torch.dtype) -> None:
+    found = list(deviations(subject, subject.shape(2, 11), dtype, **TORCH))
     assert [shape.tokens for shape, _ in found] == [3 * subject.tile + 5, 11]
-    assert all(0 < verdict.error <= verdict.limit for _, verdict in found)
+    assert all(0 < deviation.error <= deviation.limit for _, deviation in found)
 
 
 @pytest.mark.slow
-def test_one_wrong_head_ends_the_verification(subject: Subject, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_one_wrong_head_ends_the_verification(subject: MeasuredPackage, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(subject, "operator", spoiled(subject, of_last_head))
-    assert [verdict.passed for _, verdict in verdicts(subject, subject.shape(2, 11), torch.float32, **TORCH)] == [False]
+    assert [deviation.passed for _, deviation in deviations(subject, subject.shape(2, 11), torch.float32, **TORCH)] == [False]
 
 
-def test_what_is_wrong_at_the_timed_shape_alone_is_seen(subject: Subject, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_what_is_wrong_at_the_timed_shape_alone_is_seen(subject: MeasuredPackage, monkeypatch: pytest.MonkeyPatch) -> None:
     long = subject.shape(2, 3 * subject.tile + 40)
     monkeypatch.setattr(subject, "operator", spoiled(subject, lambda o: o * (1 if o.shape[1] < long.tokens else 1.05)))
-    assert [verdict.passed for _, verdict in verdicts(subject, long, torch.float32, **TORCH)] == [True, False]
+    assert [deviation.passed for _, deviation in deviations(subject, long, torch.float32, **TORCH)] == [True, False]
 
 
-def test_kernels_have_times_memory_and_a_roofline(subject: Subject) -> None:
+def test_kernels_have_times_memory_and_a_roofline(subject: MeasuredPackage) -> None:
     row = kernels(subject, subject.shape(2, 11), torch.bfloat16, TestClock(3.0, 0.5), GPU("", 1e9, 1e30, 1e30), **TORCH)
     assert (row["forward"], row["both"], row["peak_gib"]) == (3.0, 3.0, 0.5)
     assert (row["bound_forward"], row["bound_both"]) == ("products", "products")
@@ -94,7 +94,7 @@ def test_kernels_have_times_memory_and_a_roofline(subject: Subject) -> None:
 
 
 @pytest.mark.parametrize("spoil", [lambda o: o * math.nan, lambda o: o.detach() + 0 * o], ids=["no number", "no gradient"])
-def test_a_verdict_sees_numbers_and_gradients_that_are_missing(subject: Subject, spoil: Callable[[Tensor], Tensor]) -> None:
+def test_a_verdict_sees_numbers_and_gradients_that_are_missing(subject: MeasuredPackage, spoil: Callable[[Tensor], Tensor]) -> None:
     shape = subject.shape(1, 5)
     right = verify_shape(subject, shape, torch.float32, **TORCH)
     operator, subject.operator = subject.operator, spoiled(subject, spoil)
@@ -106,7 +106,7 @@ def test_a_verdict_sees_numbers_and_gradients_that_are_missing(subject: Subject,
     assert not wrong.passed
 
 
-def test_a_launch_is_set_for_the_kernel_of_its_name(subject: Subject, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_launch_is_set_for_the_kernel_of_its_name(subject: MeasuredPackage, monkeypatch: pytest.MonkeyPatch) -> None:
     table = subject.kernels.TABLE
     before = dict(table.options)
     monkeypatch.setattr(table, "options", dict(before))
@@ -117,7 +117,7 @@ def test_a_launch_is_set_for_the_kernel_of_its_name(subject: Subject, monkeypatc
 
 
 @pytest.mark.slow
-def test_inputs_are_made_calm_over_the_whole_length(subject: Subject) -> None:
+def test_inputs_are_made_calm_over_the_whole_length(subject: MeasuredPackage) -> None:
     inputs, state, grown = calm_inputs(subject, subject.shape(1, 300, 1), torch.float32, [0])
     assert grown <= CALM
     assert grown == pytest.approx(amplification(subject, inputs, state))
@@ -132,7 +132,7 @@ def test_rounding_that_doubles_every_thousand_tokens_is_told_so() -> None:
     assert rounding_growth(SimpleNamespace(reference=reference), ones, {}) == pytest.approx(2, rel=1e-3)  # type: ignore[arg-type]
 
 
-def test_the_pytorch_form_is_measured_with_its_tile_compiled(subject: Subject, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_the_pytorch_form_is_measured_with_its_tile_compiled(subject: MeasuredPackage, monkeypatch: pytest.MonkeyPatch) -> None:
     compiled: list[str] = []
 
     def note(function: Callable[..., Any], dynamic: bool) -> Callable[..., Any]:
@@ -146,10 +146,10 @@ def test_the_pytorch_form_is_measured_with_its_tile_compiled(subject: Subject, m
     assert row == {"forward": 2.0, "both": 2.0, "peak_gib": 1.0}
 
 
-def test_bytes_moved_are_those_of_every_tensor_of_every_launch(subject: Subject, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_bytes_moved_are_those_of_every_tensor_of_every_launch(subject: MeasuredPackage, monkeypatch: pytest.MonkeyPatch) -> None:
     """A launch for a part of the tiles takes its share of a tensor for all of them, and the whole of one for the part."""
     launched: list[str] = []
-    monkeypatch.setattr(subject.kernels.Launch, "__call__", lambda this, sizes, tensors: launched.append(this.name))
+    monkeypatch.setattr(subject.kernels.Launcher, "__call__", lambda this, sizes, tensors: launched.append(this.name))
 
     def call() -> None:
         whole = SimpleNamespace(low=0, high=8, slots=8)
@@ -165,7 +165,7 @@ def test_bytes_moved_are_those_of_every_tensor_of_every_launch(subject: Subject,
     [(GPU("", 1e9, 1e30, 1e30), "products"), (GPU("", 1e30, 1e9, 1e30), "operations"), (GPU("", 1e30, 1e30, 1e9), "bytes")],
 )
 @pytest.mark.parametrize("lines", [FORWARD, BOTH])
-def test_the_roofline_is_the_slowest_of_three_and_says_which(subject: Subject, lines: Sequence[str], gpu: GPU, bound: str) -> None:
+def test_the_roofline_is_the_slowest_of_three_and_says_which(subject: MeasuredPackage, lines: Sequence[str], gpu: GPU, bound: str) -> None:
     cost = {line["what"]: line["value"] for line in subject.manifest["cost"]}
     found = roofline(subject, subject.shape(2, 10), lines, 7000, gpu)
     products, solves, others = (60 * cost[line] for line in lines)
@@ -177,7 +177,7 @@ def test_the_roofline_is_the_slowest_of_three_and_says_which(subject: Subject, l
 def test_a_peer_that_does_not_fit_is_given_half_the_sequences() -> None:
     tried: list[int] = []
 
-    def build(setting: Setting) -> Contender:
+    def build(setting: PeerWork) -> Contender:
         tried.append(setting.shape.batch)
         if setting.shape.batch > 2:
             raise torch.OutOfMemoryError
@@ -185,7 +185,7 @@ def test_a_peer_that_does_not_fit_is_given_half_the_sequences() -> None:
         return Contender("peer 1.0", lambda: 2 * x, (x,))
 
     peer = Peer("m", "the same function", build, lambda setting: 0.25)
-    row = measure_peer(peer, Setting(Path("p"), Shape(8, 16, 2, 4, 4, 0), 4), TestClock())
+    row = measure_peer(peer, PeerWork(Path("p"), Shape(8, 16, 2, 4, 4, 0), 4), TestClock())
     assert tried == [8, 4, 2]
     assert row == {
         "error": 0.25, "batch": 2, "remark": "the same function", "label": "peer 1.0", "forward": 2.0, "both": 2.0, "peak_gib": 1.0,
@@ -193,11 +193,11 @@ def test_a_peer_that_does_not_fit_is_given_half_the_sequences() -> None:
 
 
 def test_a_peer_that_never_fits_has_no_times() -> None:
-    def build(setting: Setting) -> Contender:
+    def build(setting: PeerWork) -> Contender:
         raise torch.OutOfMemoryError
 
     peer = Peer("m", "", build, lambda setting: 0.0)
-    row: Mapping[str, Any] = measure_peer(peer, Setting(Path("p"), Shape(2, 4, 1, 4, 4, 0), 4), TestClock())
+    row: Mapping[str, Any] = measure_peer(peer, PeerWork(Path("p"), Shape(2, 4, 1, 4, 4, 0), 4), TestClock())
     assert "both" not in row
     assert row["batch"] == 1
 
@@ -205,8 +205,8 @@ def test_a_peer_that_never_fits_has_no_times() -> None:
 def test_a_folder_without_a_package_is_refused(tmp_path: Path) -> None:
     from miras_compiler.errors import InputError
 
-    with pytest.raises(InputError, match="is no package"):
-        Subject(tmp_path)
+    with pytest.raises(InputError, match="is not a package"):
+        MeasuredPackage(tmp_path)
 
 
 @pytest.mark.slow
@@ -215,6 +215,6 @@ def test_each_of_two_packages_of_one_name_is_its_own_subject(tmp_path: Path) -> 
         compile_spec(load_spec("specs/gated_delta_net.yaml", {**SMALL, "chunk.size": size})).write(tmp_path / str(size))
         for size in (16, 32)
     ]
-    subjects = [Subject(folder, "cpu") for folder in folders]
+    subjects = [MeasuredPackage(folder, "cpu") for folder in folders]
     for folder, subject in zip(folders, subjects, strict=True):
         assert Path(str(subject.chunked.__file__)).parent == folder

@@ -15,7 +15,7 @@ import pytest
 
 from miras_compiler import compile_spec, load_spec
 from miras_compiler.bench.children import Answer, run_child
-from miras_compiler.bench.comparison import Job, Wanted, job_of
+from miras_compiler.bench.comparison import ComparisonJob, Wanted, job_of
 from miras_compiler.bench.run import units_of
 from miras_compiler.bench.tune import Found, Journal, Search, Unit, table_row
 from miras_compiler.errors import InputError
@@ -24,7 +24,7 @@ from miras_compiler.gpus.launch_table import ANY, FILE, TABLE, Launch, TableRow,
 
 FAST, SLOW, DEAD, WRONG = Launch(8, 1, 64, 255), Launch(4, 1, 64, 255), Launch(4, 2, 64, 255), Launch(4, 3, 64, 255)
 PACKAGE = Path("generated/some")
-SHORT, LONG = (Job(PACKAGE, (8, tokens, 16, 64, 64, 256), 16, ()) for tokens in (512, 4096))
+SHORT, LONG = (ComparisonJob(PACKAGE, (8, tokens, 16, 64, 64, 256), 16, ()) for tokens in (512, 4096))
 UNIT = Unit(PACKAGE, "abc", (SHORT, LONG))
 MS: dict[str, dict[Launch | None, float]] = {"main": {None: 2.0, FAST: 1.0, SLOW: 2.0, DEAD: 1.5}, "seq": {None: 3.0, FAST: 9.0, SLOW: 3.0}}
 
@@ -237,4 +237,4 @@ def test_packages_are_launched_as_the_table_says(monkeypatch: pytest.MonkeyPatch
     row = TableRow("H100", forms_of(spec)[0], 64, 64, {"main": Launch(2, 5, 16, 99)}, MEASURED)
     monkeypatch.setattr("miras_compiler.emit.triton.options.launches", partial(launches, table=(*TABLE, row)))
     kernels = next(file.text for file in compile_spec(spec).files if file.path == "kernels.py")
-    assert '"main": (Row(64, warps=2, stages=5, part=16, registers=99), ' in kernels
+    assert '"main": (LaunchRow(64, warps=2, stages=5, part=16, registers=99), ' in kernels

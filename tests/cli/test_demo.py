@@ -13,7 +13,7 @@ from miras_compiler.demo.chart import bars, bin_means
 from miras_compiler.demo.passages import CONTEXT, load_passages, plain_text
 from miras_compiler.demo.projection import Projection
 from miras_compiler.demo.reader import CHUNK, DIM, Reader
-from miras_compiler.demo.readings import Reading, judge
+from miras_compiler.demo.readings import PassageReading, judge
 from miras_compiler.demo.run import SEED
 from miras_compiler.demo.show import draw_png
 from miras_compiler.errors import InputError
@@ -82,7 +82,7 @@ def test_the_claim_does_not_hold_otherwise(errors: list[float], fresh: float, wo
 
 
 def test_the_mean_of_a_reading_runs_over_all_its_pieces() -> None:
-    reading = Reading("reading 1", fresh=False)
+    reading = PassageReading("reading 1", fresh=False)
     assert reading.mean(0) is None
     reading.pieces += [torch.tensor([[1.0, 2.0], [0, 0], [0, 0]]), torch.tensor([[6.0], [0], [0]])]
     assert reading.mean(0) == 3.0
@@ -101,7 +101,7 @@ def test_bins_cover_the_whole_curve() -> None:
 
 
 def test_the_picture_is_a_png() -> None:
-    readings = [Reading("reading 1", False, [torch.rand(3, 50)]), Reading("fresh text", True, [torch.rand(3, 50)])]
+    readings = [PassageReading("reading 1", False, [torch.rand(3, 50)]), PassageReading("fresh text", True, [torch.rand(3, 50)])]
     assert draw_png(readings).startswith(b"\x89PNG")
 
 

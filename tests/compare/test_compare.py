@@ -354,7 +354,7 @@ def test_a_run_brings_its_learning_curve_and_its_scores(tmp_path: Path) -> None:
     assert subject.run.learning("loss") == ((1.0, 3.5), (2.0, 2.5))
     assert subject.run.scores == {"bits_per_byte": 1.75}
     assert subject.run.curves == {"recall": ((64.0, 0.9), (256.0, 0.5))}
-    assert any("metrics.jsonl:3: is no JSON object" in remark for remark in subject.run.remarks)
+    assert any("metrics.jsonl:3: is not a JSON object" in remark for remark in subject.run.remarks)
     part = section(page([subject, other], []), "quality")
     assert "1.75" in part
     assert part.count('class="plot"') == 2

@@ -46,10 +46,10 @@ def test_numbers_are_read_with_names_and_times_where_there_are_some(
         ("date\n2020-01-01\n2020-01-02\n", "x.csv: has a column of times and none of numbers"),
         ("a,b\n1,2\n3,\n", "x.csv:3: column 'b' has a gap; fill it"),
         ("a,b\n1,2\nNaN,4\n", "x.csv:3: column 'a' has a gap"),
-        ("a,b\n1,2\n3,many\n", "x.csv:3: column 'b' holds 'many', which is no number"),
-        ("a,b\nfoo,1\nbar,2\n", "x.csv:2: column 'a' holds 'foo', which is no number"),
+        ("a,b\n1,2\n3,many\n", "x.csv:3: column 'b' holds 'many', which is not a number"),
+        ("a,b\nfoo,1\nbar,2\n", "x.csv:2: column 'a' holds 'foo', which is not a number"),
         ("a,b\n1,inf\n", "x.csv:2: column 'b' holds inf; a series has finite numbers"),
-        ("a,b\n1,1_000\n", "x.csv:2: column 'b' holds '1_000', which is no number"),
+        ("a,b\n1,1_000\n", "x.csv:2: column 'b' holds '1_000', which is not a number"),
         ("a,b\n1,2\n3,4,5\n", "x.csv:3: has 3 cells, and the first line has 2"),
         ("a;b\n1,5;2\n2,5;3\n", "x.csv:2: column 'a' holds '1,5'; write a decimal point"),
         ("a\n" + "x1\n" * 12, "and 2 more in "),
@@ -69,7 +69,7 @@ def test_all_lines_of_a_file_that_are_wrong_are_named_at_once(tmp_path: Path) ->
 
 def test_files_that_are_no_text_or_not_there_are_refused(tmp_path: Path) -> None:
     (tmp_path / "x.csv").write_bytes(b"\xff\xfe1,2\n")
-    with pytest.raises(InputError, match="is no text: byte 0 is not UTF-8"):
+    with pytest.raises(InputError, match="is not text: byte 0 is not UTF-8"):
         read_series(tmp_path / "x.csv")
     with pytest.raises(InputError, match=r"y\.csv: cannot be read"):
         read_series(tmp_path / "y.csv")

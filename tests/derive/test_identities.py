@@ -12,7 +12,7 @@ from kit.literal_package import literal_package
 from kit.paths import SPECS
 from miras_compiler import compile_spec, load_spec
 from miras_compiler.verify.checks.identities import IDENTITIES
-from miras_compiler.verify.inputs import Shape, draw_inputs
+from miras_compiler.verify.inputs import InputShape, draw_inputs
 from miras_compiler.verify.package import opened_here
 from miras_compiler.verify.subject import Subject
 from miras_compiler.verify.verification import check_subject
@@ -58,7 +58,7 @@ def run(name: str, settings: dict[str, object], folder: Path, arguments: dict[st
 def test_the_linear_titans_without_momentum_are_the_gated_delta_rule(tmp_path: Path) -> None:
     """Two packages, one through the coefficients of momentum, the other not: mu = 0, before_gradient, s = 1."""
     fields = load_spec(SPECS / "gated_delta_net.yaml").model_dump(by_alias=True)
-    given = draw_inputs(fields, Shape(2, 70, 2, 4, 5), seed=0, eta=0.8)
+    given = draw_inputs(fields, InputShape(2, 70, 2, 4, 5), seed=0, eta=0.8)
     arguments = {"q": given.q, "k": given.k, "v": given.v, **given.gates, "initial_state": dict(given.state)}
     expected, expected_state = run("gated_delta_net", {}, tmp_path, arguments)
     no_momentum = {"log_mu": torch.full_like(given.gates["eta"], -torch.inf)}

@@ -43,7 +43,7 @@ from miras_compiler.expressions.symbols import (
 )
 from miras_compiler.ir.interpret import evaluate_expression
 from miras_compiler.spec import digest, load_spec
-from miras_compiler.verify.inputs import Inputs, Shape, draw_inputs
+from miras_compiler.verify.inputs import Inputs, InputShape, draw_inputs
 from miras_compiler.version import __version__
 
 NAMES = ("titans_lmm", "yaad", "moneta", "memora", "gated_delta_net", "linear_attention")
@@ -97,7 +97,7 @@ def inputs(name: str, tokens: int) -> Inputs:
     fields = compiled(name).spec.model_dump(by_alias=True)
     if "expansion" in fields["memory"]:
         fields["memory"] |= {"expansion": HIDDEN // WIDTH}
-    return draw_inputs(fields, Shape(2, tokens, 3, WIDTH, WIDTH), seed=0, eta=0.1)
+    return draw_inputs(fields, InputShape(2, tokens, 3, WIDTH, WIDTH), seed=0, eta=0.1)
 
 
 def watched(name: str, tokens: int) -> Watch:

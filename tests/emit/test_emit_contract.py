@@ -18,7 +18,7 @@ from kit.spec_texts import edited, parsed
 from miras_compiler.compiler import compile_spec
 from miras_compiler.runtime.runtime_values import may_look
 from miras_compiler.spec import load_spec
-from miras_compiler.verify.inputs import Shape, draw_inputs
+from miras_compiler.verify.inputs import InputShape, draw_inputs
 
 OPERATORS = ("chunk", "fused_recurrent", "naive_recurrent")
 Arguments = dict[str, Any]
@@ -32,7 +32,7 @@ def loaded(name: str) -> ModuleType:
 def arguments(name: str, batch: int = 2, tokens: int = 4) -> Arguments:
     """Everything that an operator takes, in float32, with a state in the middle of a chunk."""
     fields = load_spec(SPECS / f"{name}.yaml").model_dump(by_alias=True)
-    given = draw_inputs(fields, Shape(batch, tokens, 3, 5, 5), seed=0, eta=0.1, position=2).map(Tensor.float)
+    given = draw_inputs(fields, InputShape(batch, tokens, 3, 5, 5), seed=0, eta=0.1, position=2).map(Tensor.float)
     return {"q": given.q, "k": given.k, "v": given.v, **given.gates, **given.parameters, "initial_state": dict(given.state)}
 
 

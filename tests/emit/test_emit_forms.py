@@ -10,12 +10,12 @@ import torch
 
 from kit.paths import SPECS
 from miras_compiler import compile_spec, load_spec
-from miras_compiler.verify.inputs import Shape, draw_inputs
+from miras_compiler.verify.inputs import InputShape, draw_inputs
 from miras_compiler.verify.package import opened_here
 
 pytestmark = pytest.mark.slow
 
-SHAPE = Shape(batch=2, tokens=11, heads=2, key=4, value=4)
+SHAPE = InputShape(batch=2, tokens=11, heads=2, key=4, value=4)
 SUM = {"kind": "formula", "loss": "sum(u - v)**2"}  # the same ∂ℓ/∂u in every channel
 ON_GRID = {"chunk.gradient": "chunk_start", "chunk.size": 4}
 MUON = {"optimizer": {"kind": "muon"}, "gates.mu": {}}

@@ -11,7 +11,7 @@ import torch
 from kit.spec_texts import edited, parsed
 from miras_compiler import Compilation, compile_spec
 from miras_compiler.errors import SpecError
-from miras_compiler.verify.inputs import Shape, draw_inputs
+from miras_compiler.verify.inputs import InputShape, draw_inputs
 
 # names of tensors, functions, modules, builtins and constants in packages, each of which stands beside a gate in some scope
 TAKEN = "own d_own d_d_own G beta m d2 W W_start mean step chunk CONTRACT Tensor torch tl valid z".split()
@@ -36,7 +36,7 @@ def test_a_package_computes_the_same_whatever_its_gates_are_called(options: str)
     for called in (names, plain):
         compilation = compiled(called, options)
         fields = compilation.spec.model_dump(by_alias=True)
-        given = draw_inputs(fields, Shape(2, 7, 2, 4, 4), seed=0, eta=0.3, position=1)
+        given = draw_inputs(fields, InputShape(2, 7, 2, 4, 4), seed=0, eta=0.3, position=1)
         order = torch.linspace(0.5, 1, len(names), dtype=torch.float64)
         gates = {key: x for key, x in given.gates.items() if key not in called}
         own = {name: torch.full_like(given.gates["eta"], float(value)) for name, value in zip(called, order, strict=True)}

@@ -13,7 +13,7 @@ from kit.model_package import language_model
 from miras_compiler.errors import InputError
 from miras_compiler.evaluate.choices import Question, read_question, read_questions
 from miras_compiler.evaluate.harness import evaluate_choices, first_token, log_likelihoods, split
-from miras_compiler.evaluate.tokens import Bytes
+from miras_compiler.evaluate.tokens import ByteTokens
 
 PLAIN = {"context": "The sky is", "endings": ["blue.", "made of cheese, as they say."], "label": 0}
 HELLASWAG = {
@@ -39,7 +39,7 @@ def test_questions_are_put_as_the_harness_puts_them(fields: dict[str, Any], ques
 @pytest.mark.parametrize(
     ("line", "message"),
     [
-        ("{", "q.jsonl:7: is no JSON"),
+        ("{", "q.jsonl:7: is not JSON"),
         ("[1]", "q.jsonl:7: holds no JSON object"),
         ('{"text": "x", "label": 0}', "q.jsonl:7: has text, label; a line holds context, endings and label"),
         ('{"context": "x", "endings": ["y"], "label": 0}', "a line holds context, endings and label"),
@@ -64,8 +64,8 @@ def test_files_without_questions_are_refused(tmp_path: Path) -> None:
 
 
 def test_spaces_at_the_end_of_a_context_belong_to_the_continuation() -> None:
-    assert split(Bytes(), 10, "ab ", "c") == (list(b"ab c"), 2)
-    assert split(Bytes(), 10, "", "c") == ([10, *b"c"], 1)
+    assert split(ByteTokens(), 10, "ab ", "c") == (list(b"ab c"), 2)
+    assert split(ByteTokens(), 10, "", "c") == ([10, *b"c"], 1)
 
 
 @pytest.fixture(scope="module")
@@ -91,7 +91,7 @@ def test_likelihoods_are_those_of_the_tokens_one_after_the_other(model: Any) -> 
     with torch.no_grad():
         best = chr(int(model(torch.tensor([list(b"ab")])).logits[0, -1].argmax()) % 128)
     pairs = [("ab", "cde"), ("a longer context", "x"), ("ab", best)]
-    found = log_likelihoods(model, [split(Bytes(), first_token(model), *pair) for pair in pairs])
+    found = log_likelihoods(model, [split(ByteTokens(), first_token(model), *pair) for pair in pairs])
     for (nats, likeliest), pair in zip(found, pairs, strict=True):
         expected, greedy = literal(model, *pair)
         assert nats == pytest.approx(expected, rel=1e-9)
@@ -108,7 +108,7 @@ def test_the_harness_takes_the_likeliest_ending(model: Any, tmp_path: Path) -> N
         nats = torch.tensor([literal(model, query, f" {choice}")[0] for choice in choices])
         right.append(int(nats.argmax()) == label)
         right_per_character.append(int((nats / torch.tensor([float(len(choice)) for choice in choices])).argmax()) == label)
-    found = evaluate_choices(model, Bytes(), tmp_path / "q.jsonl")
+    found = evaluate_choices(model, ByteTokens(), tmp_path / "q.jsonl")
     assert found["accuracy"] == pytest.approx(sum(right) / 4)
     assert found["accuracy_per_character"] == pytest.approx(sum(right_per_character) / 4)
     assert found["questions"] == 4

@@ -74,7 +74,7 @@ def test_losses_that_are_no_numbers_are_refused(model: Any) -> None:
     try:
         with torch.no_grad():
             weight.fill_(torch.nan)
-        with pytest.raises(InputError, match="losses are no numbers"):
+        with pytest.raises(InputError, match="losses are not numbers"):
             evaluate_text(model, [1] * 32, 32, 16)
     finally:
         with torch.no_grad():

@@ -11,7 +11,7 @@ import pytest
 
 from miras_compiler.data.fasta import LETTERS
 from miras_compiler.errors import InputError
-from miras_compiler.evaluate.opened import Opened
+from miras_compiler.evaluate.opened import OpenedModel
 from miras_compiler.evaluate.tokens import held_out, pieces, read_tokens, tokens_of
 
 pytest.importorskip("transformers")
@@ -21,12 +21,12 @@ TEXT = "Ein Gedächtnis lernt, während es liest. 🙂\n" * 3
 END = {"byte": 256, "bpe:280": 279, "letters": 5}
 
 
-def opened(folder: Path, kind: str, **about: Any) -> Opened:
+def opened(folder: Path, kind: str, **about: Any) -> OpenedModel:
     """A run with that tokenizer; its model knows as many tokens as there are."""
     made = train_bpe([TEXT * 9], 280) if kind == "bpe:280" else letter_tokenizer(LETTERS) if kind == "letters" else byte_tokenizer()
     as_pretrained(made).save_pretrained(str(folder / "tokenizer"))
     config = SimpleNamespace(vocab_size=END[kind] + 1, eos_token_id=END[kind])
-    return Opened(folder, folder, SimpleNamespace(config=config), {"task": None, "tokenizer": kind} | about)
+    return OpenedModel(folder, folder, SimpleNamespace(config=config), {"task": None, "tokenizer": kind} | about)
 
 
 @pytest.mark.parametrize("kind", ["byte", "bpe:280"])
@@ -50,7 +50,7 @@ def test_a_genome_is_read_letter_by_letter(tmp_path: Path) -> None:
     assert size == 10
     assert found.tolist() == [0, 1, 2, 3, 4, 0, 1, 2, 5, 3, 3, 5]
     (tmp_path / "x.txt").write_text("text")
-    with pytest.raises(InputError, match=r"x\.txt: is no FASTA file, and .* was trained on a genome"):
+    with pytest.raises(InputError, match=r"x\.txt: is not a FASTA file, and .* was trained on a genome"):
         read_tokens(run, [tmp_path / "x.txt"])
 
 
@@ -77,11 +77,11 @@ def test_a_run_that_saw_all_of_its_text_has_nothing_held_out(tmp_path: Path) -> 
 
 def test_models_without_text_are_refused(tmp_path: Path) -> None:
     run = opened(tmp_path, "byte", task="mqar,pairs=4")
-    with pytest.raises(InputError, match="was trained on the task mqar,pairs=4, whose tokens are no text"):
+    with pytest.raises(InputError, match="was trained on the task mqar,pairs=4, whose tokens are not text"):
         tokens_of(run)
-    values = Opened(tmp_path, tmp_path, SimpleNamespace(config=SimpleNamespace(vocab_size=None)))
+    values = OpenedModel(tmp_path, tmp_path, SimpleNamespace(config=SimpleNamespace(vocab_size=None)))
     with pytest.raises(InputError, match="forecasts values and reads no text"):
         tokens_of(values)
-    few = Opened(tmp_path / "none", tmp_path / "none", SimpleNamespace(config=SimpleNamespace(vocab_size=97)))
+    few = OpenedModel(tmp_path / "none", tmp_path / "none", SimpleNamespace(config=SimpleNamespace(vocab_size=97)))
     with pytest.raises(InputError, match="has no tokenizer, and 97 tokens, too few for bytes"):
         tokens_of(few)

@@ -146,7 +146,7 @@ def of_another_model(folder: Path) -> Path:
     [
         (of_another_command, "is of the command 'miras bench yaad'"),
         (without_checkpoint, "has no whole checkpoint"),
-        (no_run, "is no run: it has no run.json; name a folder that `miras train … --out RUN` wrote"),
+        (no_run, "is not a run: it has no run.json; name a folder that `miras train … --out RUN` wrote"),
         (lambda folder: folder / "nothing", "is not there; name the folder of a run"),
         (of_another_model, "is a model of LlamaForCausalLM, not of a package of this compiler"),
         (lambda folder: Path(package("gated_delta_net").__file__).parent, "is a package without weights; train it"),
@@ -172,7 +172,7 @@ def test_runs_that_can_be_measured_are_though_another_cannot(run: Path, tmp_path
 @pytest.mark.parametrize(
     ("options", "message"),
     [
-        ([], "nothing says what to measure it by; name a text"),
+        ([], "there is nothing to measure it by; name a text"),
         (["--stream", "100", "--task", TASK], "--stream is for texts; a task has lengths of its own: --task mqar,length=…"),
         (["--data", "x", "--task", "mqar"], "--data and --task measure different things"),
         (["--data", "nowhere.txt"], "nowhere.txt: cannot be read"),

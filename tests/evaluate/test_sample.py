@@ -11,7 +11,7 @@ import torch
 
 from kit.model_package import language_model, tokens
 from miras_compiler.evaluate.sample import choice, drawn
-from miras_compiler.evaluate.tokens import Bytes, pieces
+from miras_compiler.evaluate.tokens import ByteTokens, pieces
 
 pytest.importorskip("transformers")
 
@@ -50,12 +50,12 @@ def test_a_token_that_ends_the_text_is_not_part_of_it(model: Any) -> None:
 
 def test_a_character_comes_with_its_last_byte() -> None:
     text = "aé€🙂b"
-    found = list(pieces(Bytes(), Bytes().encode(text)))
+    found = list(pieces(ByteTokens(), ByteTokens().encode(text)))
     assert found == ["a", "", "é", "", "", "€", "", "", "", "🙂", "b"]
 
 
 def test_bytes_that_are_no_character_do_not_hold_up_the_text() -> None:
-    found = list(pieces(Bytes(), [*b"a", 0xFF, *b"b", 0xC3, *b"cde"]))
+    found = list(pieces(ByteTokens(), [*b"a", 0xFF, *b"b", 0xC3, *b"cde"]))
     assert "".join(found) == "a�b�cde"
 
 
@@ -67,5 +67,5 @@ def test_a_piece_comes_before_the_next_token_is_drawn() -> None:
             asked.append(token)
             yield token
 
-    assert list(islice(pieces(Bytes(), source()), 2)) == ["a", "b"]
+    assert list(islice(pieces(ByteTokens(), source()), 2)) == ["a", "b"]
     assert asked == list(b"ab")

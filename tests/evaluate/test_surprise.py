@@ -16,7 +16,7 @@ from torch import Tensor
 
 from kit.model_package import language_model, tokens
 from miras_compiler.errors import InputError
-from miras_compiler.evaluate.surprise import MEASURES, LayerSurprise, Surprise, read_surprise
+from miras_compiler.evaluate.surprise import MEASURES, LayerSurprise, TextSurprise, read_surprise
 from miras_compiler.evaluate.surprise_page import surprise_page, surprise_plot
 
 pytest.importorskip("transformers")
@@ -25,7 +25,7 @@ MAC: dict[str, object] = {"wiring": "mac", "segment": 4, "persistent": 2, "atten
 MAG: dict[str, object] = {"wiring": "mag", "persistent": 2, "attention": "{heads: 2}"}
 
 
-def surprise_of(model: Any, row: Tensor) -> Surprise:
+def surprise_of(model: Any, row: Tensor) -> TextSurprise:
     return read_surprise(model, row, tuple(map(str, row.tolist())))
 
 
@@ -103,14 +103,14 @@ def test_a_model_of_attention_alone_has_no_surprise() -> None:
 
 
 @pytest.fixture
-def given() -> Surprise:
+def given() -> TextSurprise:
     random = torch.Generator().manual_seed(0)
     layers = tuple(LayerSurprise(2 * n, {name: torch.rand(4, 2, generator=random) for name in ("surprise", "state")}) for n in range(2))
     layers[0].measures["state"][3, 0] = torch.nan
-    return Surprise(("a", "", "é", "</script>"), layers)
+    return TextSurprise(("a", "", "é", "</script>"), layers)
 
 
-def test_a_page_holds_the_numbers_and_loads_nothing(given: Surprise) -> None:
+def test_a_page_holds_the_numbers_and_loads_nothing(given: TextSurprise) -> None:
     text = surprise_page("a <run>", given)
     (data,) = re.findall(r'<script type="application/json" id="data">(.*?)</script>', text, re.DOTALL)
     tree = json.loads(data)
@@ -122,7 +122,7 @@ def test_a_page_holds_the_numbers_and_loads_nothing(given: Surprise) -> None:
     assert not re.search(r"""(src|href)\s*=|url\(|@import|fetch\(""", text)
 
 
-def test_a_plot_has_a_panel_for_each_measure(given: Surprise) -> None:
+def test_a_plot_has_a_panel_for_each_measure(given: TextSurprise) -> None:
     assert surprise_plot("a run", given).startswith(b"\x89PNG")
 
 
@@ -131,7 +131,7 @@ CHROMIUM = next((found for name in ("chromium", "chromium-browser", "google-chro
 
 @pytest.mark.slow
 @pytest.mark.skipif(CHROMIUM is None, reason="no Chromium on this machine: apt-get install chromium, or a Chrome in the PATH")
-def test_a_browser_shows_the_text_in_colours(given: Surprise, tmp_path: Path) -> None:
+def test_a_browser_shows_the_text_in_colours(given: TextSurprise, tmp_path: Path) -> None:
     (tmp_path / "page.html").write_text(surprise_page("a run", given), encoding="utf-8")
     command = [str(CHROMIUM), "--headless", "--no-sandbox", "--disable-gpu", "--dump-dom", (tmp_path / "page.html").as_uri()]
     shown = subprocess.run(command, capture_output=True, text=True, timeout=60, check=True).stdout

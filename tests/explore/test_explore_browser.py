@@ -155,7 +155,7 @@ def test_a_spec_is_saved_and_replaced_only_when_asked(opened: Page, folder: Path
     opened.keyboard.press("Control+s")
     opened.fill("#save-name", "../mine.yaml")
     opened.click("#save-do")
-    expect(opened.locator("#save-said")).to_contain_text("is no name of a spec here")
+    expect(opened.locator("#save-said")).to_contain_text("is not a name of a spec here")
     opened.fill("#save-name", "mine.yaml")
     opened.keyboard.press("Enter")
     expect(opened.locator("#notice")).to_have_text("saved mine.yaml")

@@ -103,5 +103,5 @@ def test_what_is_no_spec_is_not_read(place: Path) -> None:
 
 def test_a_file_is_no_folder(tmp_path: Path) -> None:
     (tmp_path / "file").write_text("")
-    with pytest.raises(InputError, match="is no folder"):
+    with pytest.raises(InputError, match="is not a folder"):
         Folder(tmp_path / "file")

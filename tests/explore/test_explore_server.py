@@ -208,4 +208,4 @@ def test_a_folder_that_is_a_file_is_said(tmp_path: Path) -> None:
     process = start(tmp_path / "file")
     _, complaint = process.communicate(timeout=60)
     assert process.returncode == 2
-    assert "is no folder" in complaint
+    assert "is not a folder" in complaint

@@ -25,7 +25,7 @@ from miras_compiler.ir.traverse import leaves_of
 from miras_compiler.lower import build_program
 from miras_compiler.passes import run_passes
 from miras_compiler.spec import load_spec
-from miras_compiler.verify.inputs import Inputs, Shape, draw_inputs
+from miras_compiler.verify.inputs import Inputs, InputShape, draw_inputs
 from miras_compiler.verify.literal import LiteralModel
 
 Array = NDArray[np.float64]
@@ -97,7 +97,7 @@ def lowered(case: str) -> Lowered:
 
 def drawn(case: Lowered, tokens: int) -> Inputs:
     """One head of one sequence, in the middle of a chunk. A residual needs keys as wide as values."""
-    shape = Shape(1, tokens, 1, 4, 4) if case.fields["memory"]["residual"] else Shape(1, tokens, 1, 3, 5)
+    shape = InputShape(1, tokens, 1, 4, 4) if case.fields["memory"]["residual"] else InputShape(1, tokens, 1, 3, 5)
     return draw_inputs(case.fields, shape, seed=1, eta=0.4, position=POSITION)
 
 

@@ -18,7 +18,7 @@ import triton.language as tl
 from triton.runtime.interpreter import InterpreterBuilder, TensorHandle
 
 from miras_compiler.bench.precision import LIMITS, lowered, own_error_of, rms, run
-from miras_compiler.bench.subject import Regime, Shape, Subject
+from miras_compiler.bench.subject import MeasuredPackage, Regime, Shape
 
 BFLOAT16 = torch.bfloat16
 plain_cast = InterpreterBuilder.cast_impl
@@ -48,7 +48,7 @@ def dot(_: InterpreterBuilder, a: TensorHandle, b: TensorHandle, c: TensorHandle
 
 def main(package: str, width: str, seed: str) -> None:
     InterpreterBuilder.cast_impl, InterpreterBuilder.create_fp_to_fp, InterpreterBuilder.create_dot = cast, cast, dot
-    subject = Subject(Path(package), "cpu")
+    subject = MeasuredPackage(Path(package), "cpu")
     shape = Shape(2, 3 * subject.tile + 5, 2, int(width), int(width), 0)
     inputs = subject.inputs(shape, Regime(1.0, 0.0, 0.3), BFLOAT16, int(seed))
     state = subject.state(2, shape, int(seed) + 100)

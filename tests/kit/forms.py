@@ -11,7 +11,7 @@ from torch import Tensor
 
 from kit.paths import SPECS
 from miras_compiler import compile_spec, load_spec
-from miras_compiler.verify.inputs import Shape, draw_inputs
+from miras_compiler.verify.inputs import InputShape, draw_inputs
 
 NAMES = ("titans_lmm", "omega_delta", "delta_product")  # chunks; a window; several writes per token
 FORMS = ("torch_chunk", "naive_recurrent")
@@ -34,7 +34,7 @@ def compiled(name: str) -> str:
 def arguments(name: str, batch: int = 2, tokens: int = 9, position: int | None = 2) -> Arguments:
     """In float32, with sequences at different places of their chunks."""
     fields = load_spec(SPECS / f"{name}.yaml").model_dump(by_alias=True)
-    given = draw_inputs(fields, Shape(batch, tokens, 2, 4, 4), seed=0, eta=0.1, position=position).map(Tensor.float)
+    given = draw_inputs(fields, InputShape(batch, tokens, 2, 4, 4), seed=0, eta=0.1, position=position).map(Tensor.float)
     return {"q": given.q, "k": given.k, "v": given.v, **given.gates, **given.parameters, "initial_state": dict(given.state)}
 
 

@@ -18,7 +18,7 @@ import torch
 from torch import Tensor
 
 from miras_compiler.bench.precision import rms
-from miras_compiler.bench.subject import Regime, Shape, Subject
+from miras_compiler.bench.subject import MeasuredPackage, Regime, Shape
 
 SINGLE = 1e-5  # of float32, as `miras bench --check` has it
 CALM = Regime(0.25, 0.05)
@@ -37,11 +37,11 @@ def entries(operator: Any, inputs: dict[str, Tensor], state: dict[str, Tensor], 
     return {name: x.detach() for name, x in found.items()}
 
 
-def errors(subject: Subject, width: int, lengths: list[int]) -> dict[str, tuple[float, float]]:
+def errors(subject: MeasuredPackage, width: int, lengths: list[int]) -> dict[str, tuple[float, float]]:
     """Of every entry the error against the PyTorch form in float64, and its limit."""
     shape = Shape(1, sum(lengths), 1, width, width, width if subject.deep else 0)
     inputs, state = subject.inputs(shape, CALM, torch.float32), subject.state(len(lengths), shape)
-    if subject.frozen and len(lengths) > 1:
+    if subject.has_grid and len(lengths) > 1:
         state = in_a_chunk(subject, shape, state, [0] + [subject.contract.chunk - 1] * (len(lengths) - 1))
     single = [{name: x.float() if x.is_floating_point() else x for name, x in tensors.items()} for tensors in (inputs, state)]
     borders = torch.tensor([0, *accumulate(lengths)], dtype=torch.int32) if len(lengths) > 1 else None
@@ -50,7 +50,7 @@ def errors(subject: Subject, width: int, lengths: list[int]) -> dict[str, tuple[
     return {name: (rms(found[name], x), max(SINGLE, 4 * rms(alike[name], x))) for name, x in expected.items()}
 
 
-def in_a_chunk(subject: Subject, shape: Shape, state: dict[str, Tensor], lengths: list[int]) -> dict[str, Tensor]:
+def in_a_chunk(subject: MeasuredPackage, shape: Shape, state: dict[str, Tensor], lengths: list[int]) -> dict[str, Tensor]:
     """The state of sequences behind so many tokens."""
     inputs = subject.inputs(shape._replace(tokens=sum(lengths)), CALM, torch.float32)
     borders = torch.tensor([0, *accumulate(lengths)], dtype=torch.int32)
@@ -60,7 +60,7 @@ def in_a_chunk(subject: Subject, shape: Shape, state: dict[str, Tensor], lengths
 
 def main(width: str, lengths: str, *folders: str) -> None:
     numbers = [int(each) for each in lengths.split("+")]
-    print(json.dumps({Path(folder).name: errors(Subject(Path(folder), "cpu"), int(width), numbers) for folder in folders}))
+    print(json.dumps({Path(folder).name: errors(MeasuredPackage(Path(folder), "cpu"), int(width), numbers) for folder in folders}))
 
 
 if __name__ == "__main__":

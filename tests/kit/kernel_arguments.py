@@ -17,7 +17,7 @@ from typing import Any
 import torch
 from torch import Tensor
 
-from miras_compiler.bench.subject import Regime, Shape, Subject
+from miras_compiler.bench.subject import MeasuredPackage, Regime, Shape
 from miras_compiler.models import open_package, part_of
 
 WIDTH, HIDDEN = 4, 6
@@ -29,8 +29,8 @@ class Kernels:
     """The kernels of a package, by both of their operators."""
 
     def __init__(self, folder: Path) -> None:
-        self.subject = subject = Subject(folder, "cpu")
-        self.chunk, self.chunk_size = subject.kernels._run, subject.chunk_size if subject.frozen else 0
+        self.subject = subject = MeasuredPackage(folder, "cpu")
+        self.chunk, self.chunk_size = subject.kernels._run, subject.chunk_size if subject.has_grid else 0
         self.tokens = part_of(open_package(folder), "decode")._run
 
     def draw(self, batch: int, tokens: int, members: int | None = None, heads: int = 1) -> tuple[Tensors, Tensors]:

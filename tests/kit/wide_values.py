@@ -15,7 +15,7 @@ import torch
 
 from miras_compiler.bench.precision import verify_shape
 from miras_compiler.bench.speed import Work
-from miras_compiler.bench.subject import Shape, Subject
+from miras_compiler.bench.subject import MeasuredPackage, Shape
 from miras_compiler.bench.tuning import calls_of, try_candidates
 from miras_compiler.gpus.launch_table import Launch
 
@@ -39,21 +39,21 @@ class Clock:
 
 
 def main(folder: str) -> None:
-    subject = Subject(Path(folder), "cpu")
-    verdict = verify_shape(subject, SHAPE, torch.float32, **TRITON)
+    subject = MeasuredPackage(Path(folder), "cpu")
+    deviation = verify_shape(subject, SHAPE, torch.float32, **TRITON)
     calls = calls_of(subject, Work(subject, SHAPE, torch.float32, subject.operator, **TRITON), launches=True)
     found = {call.kernel.name: [list(each) for each in call.candidates()] for call in calls}
-    start = subject.kernels.Launch.start
+    start = subject.kernels.Launcher.start
 
     def short(this: object, sizes: object, tensors: object, row: object) -> None:
         """Launches the kernel, but for one launch does nothing."""
         if tuple(row)[1:] != SHORT:  # type: ignore[arg-type]
             start(this, sizes, tensors, row)
 
-    subject.kernels.Launch.start = short
+    subject.kernels.Launcher.start = short
     ready = {"main": [RIGHT, SHORT], "post": [RIGHT, SHORT]}
     rows = list(try_candidates(subject, SHAPE, torch.float32, Clock(), ready, **TRITON))
-    print(json.dumps({"passed": verdict.passed, "error": verdict.error, "candidates": found, "rows": rows}))
+    print(json.dumps({"passed": deviation.passed, "error": deviation.error, "candidates": found, "rows": rows}))
 
 
 if __name__ == "__main__":

@@ -11,7 +11,7 @@ from torch import Tensor
 
 from kit.literal_package import fields_of
 from kit.literal_rules import RULES
-from miras_compiler.verify.inputs import Inputs, Shape, draw_inputs
+from miras_compiler.verify.inputs import Inputs, InputShape, draw_inputs
 from miras_compiler.verify.literal import LiteralModel
 from miras_compiler.verify.literal.mirror import mirror_map
 
@@ -19,7 +19,7 @@ Fields = dict[str, Any]
 
 
 def draw(fields: Fields, tokens: int = 7, position: int | None = None) -> Inputs:
-    return draw_inputs(fields, Shape(2, tokens, 2, 3, 3), seed=0, eta=0.5, position=position)
+    return draw_inputs(fields, InputShape(2, tokens, 2, 3, 3), seed=0, eta=0.5, position=position)
 
 
 def run(fields: Fields, given: Inputs) -> tuple[Tensor, dict[str, Tensor]]:
@@ -161,7 +161,7 @@ def test_a_chunk_of_one_token_is_exact_and_keeps_no_chunk_state() -> None:
 def test_final_state_of_a_richer_rule(name: str, entries: set[str]) -> None:
     """Shapes as drawn for the initial state, so that a final state can be an initial one."""
     fields = RULES[name]
-    given = draw_inputs(fields, Shape(2, 3, 2, 3, 4), seed=0, eta=0.5, position=2)
+    given = draw_inputs(fields, InputShape(2, 3, 2, 3, 4), seed=0, eta=0.5, position=2)
     _, final = run(fields, given)
     assert set(final) == entries == set(given.state)
     for entry, tensor in final.items():
@@ -173,7 +173,7 @@ def test_any_cut_of_a_sequence_gives_the_same_function(name: str) -> None:
     """Seven tokens at once, and one by one from the same state in the middle of a chunk."""
     fields = RULES[name]
     value = 3 if fields["memory"]["residual"] or fields["memory"]["kind"] == "vector" else 4
-    given = draw_inputs(fields, Shape(2, 7, 2, 3, value), seed=0, eta=0.2, position=2)
+    given = draw_inputs(fields, InputShape(2, 7, 2, 3, value), seed=0, eta=0.2, position=2)
     whole, final = run(fields, given)
     outputs, state = [], given.state
     for t in range(given.length):

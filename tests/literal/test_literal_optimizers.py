@@ -11,18 +11,18 @@ from numpy.typing import NDArray
 from torch import Tensor
 
 from kit.literal_rules import BEFORE, HEAD, KEY, MATRIX, MLP, MOMENTUM, ON_GRID, RULES, SQUARE, muon, rule
-from miras_compiler.verify.inputs import Inputs, Shape, draw_inputs
+from miras_compiler.verify.inputs import Inputs, InputShape, draw_inputs
 from miras_compiler.verify.literal import LiteralModel
 from miras_compiler.verify.literal.gates import preconditioner_gain
 from miras_compiler.verify.literal.newton_schulz import newton_schulz
-from miras_compiler.verify.literal.window import Window, look_back, push
+from miras_compiler.verify.literal.window import LiteralWindow, look_back, push
 
 Fields = dict[str, Any]
 Array = NDArray[np.float64]
 
 
 def draw(fields: Fields, tokens: int = 7, position: int | None = None, value: int = 3) -> Inputs:
-    return draw_inputs(fields, Shape(2, tokens, 2, 3, value), seed=0, eta=0.5, position=position)
+    return draw_inputs(fields, InputShape(2, tokens, 2, 3, value), seed=0, eta=0.5, position=position)
 
 
 def run(fields: Fields, given: Inputs) -> tuple[Tensor, dict[str, Tensor]]:
@@ -224,7 +224,7 @@ def test_empty_slots_have_no_weight_whatever_they_hold() -> None:
         return {name: torch.full((1, 1, n, 1), torch.nan, dtype=torch.float64) for name in ("k", "v")}
 
     token = {"k": torch.ones(1, 1, 1, 1, dtype=torch.float64), "v": torch.ones(1, 1, 1, 1, dtype=torch.float64)}
-    window = Window(rows(2), torch.zeros(1, dtype=torch.int64))
+    window = LiteralWindow(rows(2), torch.zeros(1, dtype=torch.int64))
     seen = look_back(window, token, torch.tensor([[[0.5, 0.25, 0.125]]], dtype=torch.float64))
     assert seen["gamma"].flatten().tolist() == [0, 0, 0.5]
     assert seen["k"].flatten().tolist() == [1, 1, 1]

@@ -10,7 +10,7 @@ import torch
 from torch import Tensor
 
 from kit.literal_rules import L2, RULES, rule
-from miras_compiler.verify.inputs import Shape, draw_inputs
+from miras_compiler.verify.inputs import InputShape, draw_inputs
 from miras_compiler.verify.literal import LiteralModel
 from miras_compiler.verify.literal.primal import f_divergence_step, keep_column_norms, primal_step
 
@@ -104,11 +104,11 @@ def test_no_pull_leaves_the_weights_where_they_are() -> None:
 def test_primal_states_are_read_and_measured_as_they_are() -> None:
     """With no threshold elastic_net is l2; with beta per head weight_norm takes one normalized step."""
     fields = rule(retention={"kind": "elastic_net", "threshold": 0.0, "order": "after_gradient"})
-    given = draw_inputs(fields, Shape(2, 5, 2, 3, 4), seed=0, eta=0.5)
+    given = draw_inputs(fields, InputShape(2, 5, 2, 3, 4), seed=0, eta=0.5)
     outputs = [LiteralModel(f)(given.q, given.k, given.v, given.gates, {}, given.state)[0] for f in (fields, rule(retention=L2))]
     torch.testing.assert_close(*outputs)
     fields = rule(retention={"kind": "weight_norm", "order": "after_gradient"})
-    given = draw_inputs(fields, Shape(2, 1, 2, 3, 4), seed=0, eta=0.5)
+    given = draw_inputs(fields, InputShape(2, 1, 2, 3, 4), seed=0, eta=0.5)
     w, k, v = given.state["W"], given.k[:, 0].unsqueeze(-2), given.v[:, 0].unsqueeze(-2)
     alpha, eta = given.gates["log_alpha"][:, 0, :, None, None].exp(), given.gates["eta"][:, 0, :, None, None]
     x = alpha * w - eta * k.mT @ (k @ w - v)
@@ -117,6 +117,6 @@ def test_primal_states_are_read_and_measured_as_they_are() -> None:
 
 
 def test_random_states_of_f_divergence_lie_on_the_simplex() -> None:
-    given = draw_inputs(RULES["f_divergence that clips"], Shape(2, 3, 2, 4, 5), seed=0, eta=0.5, position=1)
+    given = draw_inputs(RULES["f_divergence that clips"], InputShape(2, 3, 2, 4, 5), seed=0, eta=0.5, position=1)
     for name in ("W", "W_start"):
         torch.testing.assert_close(given.state[name].sum((-2, -1)), torch.full((2, 2), 4.0, dtype=torch.float64))

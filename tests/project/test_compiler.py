@@ -19,7 +19,7 @@ from miras_compiler.ir.show import show
 from miras_compiler.ir.verify import verify_program
 from miras_compiler.spec import Spec, load_spec
 from miras_compiler.store import is_current
-from miras_compiler.verify.inputs import Shape, draw_inputs
+from miras_compiler.verify.inputs import InputShape, draw_inputs
 from miras_compiler.verify.literal import LiteralModel
 
 ONE_OF_EACH_FORM = ("titans_lmm", "memora", "gated_delta_net")
@@ -109,7 +109,7 @@ def test_loaded_operators_compute_the_literal_model(name: str) -> None:
     operators = compiled(name).load()
     fields = compiled(name).spec.model_dump(by_alias=True)
     fields["memory"] |= {"expansion": 2} if "expansion" in fields["memory"] else {}
-    given = draw_inputs(fields, Shape(2, 6, 2, 4, 4), seed=3, eta=0.3, position=13)
+    given = draw_inputs(fields, InputShape(2, 6, 2, 4, 4), seed=3, eta=0.3, position=13)
     expected, final, _ = LiteralModel(fields)(given.q, given.k, given.v, given.gates, given.parameters, given.state)
     for operator in ("chunk", "fused_recurrent", "naive_recurrent"):
         call = getattr(operators, f"{operator}_{name}")

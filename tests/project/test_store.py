@@ -289,7 +289,7 @@ def test_a_file_or_a_link_in_the_place_of_a_package_is_not_replaced(tmp_path: Pa
     write_package(tmp_path / "elsewhere", "y", OLD)
     (tmp_path / "y").symlink_to(tmp_path / "elsewhere" / "y")
     for name in ("x", "y"):
-        with pytest.raises(InputError, match="is no folder"):
+        with pytest.raises(InputError, match="is not a folder"):
             write_package(tmp_path, name, NEW)
     assert (tmp_path / "x").read_text() == "mine"
     assert is_current(tmp_path / "elsewhere" / "y", OLD)

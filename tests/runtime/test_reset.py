@@ -167,7 +167,7 @@ def test_kernels_begin_anew_as_the_forms_in_pytorch_do() -> None:
 
 
 def test_a_reset_lies_on_a_border_of_chunks_and_not_within_what_mac_reads() -> None:
-    with pytest.raises(SpecError, match=r"chunk.reset: 10 is no multiple of chunk.size: 64.*for example `reset: 64`"):
+    with pytest.raises(SpecError, match=r"chunk.reset: 10 is not a multiple of chunk.size: 64.*for example `reset: 64`"):
         load_spec(SPECS / "titans_lmm.yaml", {"chunk.reset": 10})
     with pytest.raises(SpecError, match=r"the wiring mac with chunk\.reset"):
         load_spec(SPECS / "titans_lmm.yaml", {"chunk.reset": 64, "model.wiring": "mac"})

@@ -23,7 +23,7 @@ from miras_compiler import Compilation
 from miras_compiler.runtime.runtime_triton import CannotLaunch, TooLarge
 
 triton = pytest.importorskip("triton")
-from miras_compiler.runtime.runtime_launch import Buffer, Launch, LaunchTable, Row, Sizes  # noqa: E402
+from miras_compiler.runtime.runtime_launch import Buffer, Launcher, LaunchRow, LaunchTable, Sizes  # noqa: E402
 
 pytestmark = pytest.mark.slow
 
@@ -83,7 +83,7 @@ def sibling(ops: ModuleType, name: str) -> ModuleType:
 def kernels(ops: ModuleType, monkeypatch: pytest.MonkeyPatch) -> ModuleType:
     """The module of kernels, where `main` may be launched in three ways."""
     module = sibling(ops, "kernels")
-    rows = (Row(64, 4, 3), Row(128, 2), Row(1 << 30, 8))
+    rows = (LaunchRow(64, 4, 3), LaunchRow(128, 2), LaunchRow(1 << 30, 8))
     monkeypatch.setitem(module.TABLE.options, "main", rows)
     return module
 
@@ -91,7 +91,7 @@ def kernels(ops: ModuleType, monkeypatch: pytest.MonkeyPatch) -> ModuleType:
 def launch(kernels: ModuleType, kernel: Kernel, width: int = 64, **more: Any) -> None:
     """Launches a `main` over keys and values of a width."""
     sizes = Sizes(kernels.TABLE, torch.zeros(1, 5, 2, width), {"K": width, "V": width, "N": width}, None, None, "whole")
-    Launch(kernels.TABLE, kernel, "main", walks=True, widths="KV", **more)(sizes, ())
+    Launcher(kernels.TABLE, kernel, "main", walks=True, widths="KV", **more)(sizes, ())
 
 
 @pytest.mark.slow
@@ -120,9 +120,9 @@ def test_a_walk_over_narrow_values_loads_a_tile_ahead_whatever_its_row_says(
         def __getitem__(self, grid: object) -> Callable[..., None]:
             return lambda *tensors, num_warps, num_stages, **more: found.append((num_warps, num_stages))
 
-    table = LaunchTable("some", "0", tile=64, least=16, options={"main": (Row(1 << 30, 8),)})
+    table = LaunchTable("some", "0", tile=64, least=16, options={"main": (LaunchRow(1 << 30, 8),)})
     sizes = Sizes(table, torch.zeros(1, 5, 2, 128, dtype=dtype), {"K": 128, "V": values}, None, None, "whole")
-    Launch(table, Noting(), "main", walks=True, widths="KV", split="V")(sizes, ())
+    Launcher(table, Noting(), "main", walks=True, widths="KV", split="V")(sizes, ())
     assert found == [expected]
 
 

@@ -102,11 +102,11 @@ WRONG: dict[str, tuple[str, ...]] = {
         "x.yaml:8:1: text with line breaks or control characters; it stands in one line of the generated files; write it in one line",
     ),
     # names
-    edited(name("9x")): (f"x.yaml:1:1: the name '9x' is no identifier; {NO_NAME}",),
-    edited(name("../x")): (f"x.yaml:1:1: the name '../x' is no identifier; {NO_NAME}",),
-    edited(name("/etc/x")): (f"x.yaml:1:1: the name '/etc/x' is no identifier; {NO_NAME}",),
-    edited(name("é")): (f"x.yaml:1:1: the name 'é' is no identifier; {NO_NAME}",),
-    edited(name("x" * 65)): (f"x.yaml:1:1: the name '{'x' * 57}...' is no identifier; {NO_NAME}",),
+    edited(name("9x")): (f"x.yaml:1:1: the name '9x' is not an identifier; {NO_NAME}",),
+    edited(name("../x")): (f"x.yaml:1:1: the name '../x' is not an identifier; {NO_NAME}",),
+    edited(name("/etc/x")): (f"x.yaml:1:1: the name '/etc/x' is not an identifier; {NO_NAME}",),
+    edited(name("é")): (f"x.yaml:1:1: the name 'é' is not an identifier; {NO_NAME}",),
+    edited(name("x" * 65)): (f"x.yaml:1:1: the name '{'x' * 57}...' is not an identifier; {NO_NAME}",),
     edited(name("class")): ("x.yaml:1:1: the name 'class' is a keyword of Python; it becomes a Python name; for example 'class_memory'",),
     edited(name("torch")): (
         "x.yaml:1:1: the name 'torch' is taken by a Python module; the generated package would hide it; for example 'torch_memory'",
@@ -128,7 +128,7 @@ WRONG: dict[str, tuple[str, ...]] = {
     ),
     edited(more="  mu: {}\n"): ("x.yaml:8:3: the gate 'mu' is declared and nothing reads it; remove it, or: choose from alpha, eta",),
     edited(more="  a-b: {}\n  sum: {}\n  in: {}\n"): (
-        f"x.yaml:8:3: the gate's name 'a-b' is no identifier; {NO_NAME}",
+        f"x.yaml:8:3: the gate's name 'a-b' is not an identifier; {NO_NAME}",
         "x.yaml:9:3: the gate's name 'sum' has a meaning of its own; as an argument or a function; for example 'sum_gate'",
         "x.yaml:10:3: the gate's name 'in' is a keyword of Python; it becomes a Python name; for example 'in_gate'",
     ),
@@ -239,7 +239,8 @@ WRONG: dict[str, tuple[str, ...]] = {
         "tie a key, and say `per: key_channel` at gates.alpha",
     ),
     tied("k: {of: k}"): (
-        "x.yaml:8:19: the row 'k' is tied to 'k'; it would be what it is; give a gate: `k: {of: k, gate: {}}`, or remove the tie",
+        "x.yaml:8:19: the row 'k' is tied to 'k'; a row tied to itself stays the same; "
+        "give a gate: `k: {of: k, gate: {}}`, or remove the tie",
     ),
     tied("k: {of: v}"): (
         "x.yaml:8:19: the row 'k' is tied to 'v'; one has key channels and the other value channels; tie keys to keys",

@@ -23,7 +23,7 @@ from miras_compiler.cli import main
 from miras_compiler.models import model_classes
 from miras_compiler.runs import RunFolder
 from miras_compiler.sweep.grid import Grid, load_grid
-from miras_compiler.sweep.leaderboard import Entry, front, leaderboard, write_csv
+from miras_compiler.sweep.leaderboard import Standing, front, leaderboard, write_csv
 from miras_compiler.sweep.page import page
 from miras_compiler.sweep.points import values_of
 from miras_compiler.sweep.queue import ATTEMPTS, FAILED, LOST, MEASURED, POINT, WORKER, claim, counting, fill, take_back, waiting
@@ -231,7 +231,7 @@ def test_the_page_escapes_what_a_grid_holds_and_has_a_plot_for_each_pair(place: 
     grid = load_grid(place / "grid.yaml")
     values = {"train.lr": "0.001", "chunk.read": "<script>alert(1)</script>"}
     measured = {"quality": 0.5, "state_bytes": 10, "tokens_per_second": 5.0, "parameters": 3, "loss": 1.0, "qualities": [0.5]}
-    text = page(grid, [Entry("0000", "done", values, measured, front=True), Entry("0001", "failed", values, {}, "<b>no</b>")])
+    text = page(grid, [Standing("0000", "done", values, measured, front=True), Standing("0001", "failed", values, {}, "<b>no</b>")])
     assert "<script>alert" not in text
     assert "<b>no</b>" not in text
     assert [text.count(f"quality over {said}") for said in ("states of", "tokens per second", "parameters")] == [2, 2, 2]
@@ -246,7 +246,7 @@ def test_a_folder_of_something_else_is_refused_and_left_as_it_is(place: Path, ca
     before = {path.name: path.read_bytes() for path in folder.iterdir()}
     for grid, more, told in (
         (GRID.replace("30", "31"), [], "holds the sweep of another grid"),
-        (GRID, ["--storage", f"sqlite:///{place}/x.db"], "its trials are kept in its own journal; leave --storage away"),
+        (GRID, ["--storage", f"sqlite:///{place}/x.db"], "its trials are kept in its own journal; leave --storage out"),
         (GRID, ["--workers", "0"], "--workers must be at least 1, got 0"),
     ):
         (place / "grid.yaml").write_text(grid)
@@ -274,7 +274,7 @@ def test_a_grid_without_a_spec_and_a_database_that_is_away_are_refused_and_nothi
         told = capsys.readouterr().err
         assert shown in told
         assert "secret" not in told
-        assert "leave --storage away for a journal in the sweep's folder" in told
+        assert "leave --storage out for a journal in the sweep's folder" in told
     (place / "grid.yaml").write_text(GRID.replace("after_write, ", ""))
     assert main(command) == 2
     assert "no point is a spec, so there is nothing to train" in capsys.readouterr().err
@@ -284,7 +284,7 @@ def test_a_grid_without_a_spec_and_a_database_that_is_away_are_refused_and_nothi
 @pytest.mark.slow
 def test_an_interrupt_ends_the_workers_and_their_points_wait_with_nothing_lost(place: Path) -> None:
     from miras_compiler.sweep.supervisor import begin, run
-    from miras_compiler.sweep.worker import Job
+    from miras_compiler.sweep.worker import SweepJob
 
     grid, folder = load_grid(place / "grid.yaml"), place / "out"
     study = begin(grid, folder, None, "miras sweep")
@@ -294,7 +294,7 @@ def test_an_interrupt_ends_the_workers_and_their_points_wait_with_nothing_lost(p
             raise KeyboardInterrupt
 
     with pytest.raises(KeyboardInterrupt):
-        run(study, Job(grid, folder, None, time.time() + 1000, 1, ahead=False), 1, interrupt)
+        run(study, SweepJob(grid, folder, None, time.time() + 1000, 1, ahead=False), 1, interrupt)
     assert not multiprocessing.active_children()
     assert len(waiting(study)) == 2
     assert [LOST in trial.user_attrs for trial in study.get_trials()].count(True) == 1

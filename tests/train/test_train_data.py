@@ -99,7 +99,7 @@ def test_a_genome_is_letters_with_an_end_after_each_record(tmp_path: Path) -> No
         ),
         ("g.fa", b">x\nACGT\nACZGT\n", "g.fa:3:3: unknown letter 'Z'"),
         ("g.fasta", b">x\nAC1T\n", "g.fasta:2:3: unknown letter '1'"),
-        ("g.fna", b"ACGT\n", "g.fna:1: is no FASTA: a sequence stands before the first line that begins with >"),
+        ("g.fna", b"ACGT\n", "g.fna:1: is not FASTA: a sequence stands before the first line that begins with >"),
         ("g.fna", b">x\n>y\n", "its records hold no letters"),
     ],
 )
@@ -121,7 +121,7 @@ def test_all_files_that_are_wrong_are_named_at_once(tmp_path: Path) -> None:
 @pytest.mark.parametrize(
     ("tokenizer", "told"),
     [
-        ("bpe", "is no folder; choose byte, bpe:N or the folder of a saved tokenizer"),
+        ("bpe", "is not a folder; choose byte, bpe:N or the folder of a saved tokenizer"),
         ("bpe:257", "bpe:N has N tokens, 258 to 1048576"),
         ("bpe:many", "bpe:N has N tokens"),
         ("bpe:90000", "tokens; ask for bpe:"),

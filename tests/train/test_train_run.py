@@ -171,7 +171,7 @@ def test_a_loss_that_is_no_number_stops_the_run_where_it_began(tmp_path: Path, c
         == 1
     )
     told = capsys.readouterr().err
-    assert f"the last good checkpoint is {run}/checkpoint-2; train it anew with a smaller --lr" in told
+    assert f"the last good checkpoint is {run}/checkpoint-2; train it again with a smaller --lr" in told
     assert "step 3: the loss is" in told
     assert [row["step"] for row in curve(run)] == [1, 2]
 
@@ -190,30 +190,30 @@ def test_the_place_where_a_number_is_lost_is_named(tmp_path: Path) -> None:
     model = nn.Sequential(nn.Linear(2, 2), Logarithm(), nn.Linear(2, 1))
     losses = [torch.tensor(1.0), torch.tensor(float("nan")), torch.tensor(float("nan"))]
     with pytest.raises(
-        CheckFailed, match=r"step 9: the loss is nan; the first output that is no number is that of 1; there was no checkpoint yet"
+        CheckFailed, match=r"step 9: the loss is nan; the first output that is not a number is that of 1; there was no checkpoint yet"
     ):
         check_finite(RunFolder(tmp_path), model, {"input": torch.ones(1, 2)}, losses, 10, 1)
     with torch.no_grad():
         nn.init.constant_(model.get_parameter("2.weight"), float("inf"))
-    with pytest.raises(CheckFailed, match=r"the weights are no numbers any more: 2\.weight"):
+    with pytest.raises(CheckFailed, match=r"the weights are not numbers any more: 2\.weight"):
         check_finite(RunFolder(tmp_path), model, {"input": torch.ones(1, 2)}, losses, 10, 1)
 
 
 @pytest.mark.parametrize(
     ("arguments", "told"),
     [
-        ([], "--data or --task, one of the two, says what to train on"),
+        ([], "--data or --task: name one of the two to train on"),
         (["--task", "mqar", "--data", "x"], "--data or --task, one of the two"),
-        (["--task", "mqar", "--tokenizer", "byte"], "a task has tokens of its own; leave it away"),
+        (["--task", "mqar", "--tokenizer", "byte"], "a task has tokens of its own; leave it out"),
         (["--task", "mqar", "--lr", "0"], "--lr must be above 0, got 0.0"),
         (["--task", "mqar", "--lr", "nan"], "--lr must be above 0, got nan"),
         (["--task", "mqar", "--steps", "0"], "--steps must be at least 1, got 0"),
         (["--task", "mqar", "--length", "1"], "--length must be at least 2"),
         (["--task", "mqar", "--warmup", "1000"], "--warmup must be at least 0 and below the 1000 steps, got 1000"),
         (["--task", "mqar", "--precision", "half"], "there is no such precision; choose from auto, bfloat16, float32"),
-        (["--task", "mqar", "--save-every", "5", "--log-every", "2"], "--save-every 5 is no multiple of --log-every 2"),
+        (["--task", "mqar", "--save-every", "5", "--log-every", "2"], "--save-every 5 is not a multiple of --log-every 2"),
         (["--task", "mqar", "--batch", "8", "--micro-batch", "3"], "--micro-batch 3 does not divide the 8 sequences of a device"),
-        (["--task", "mqar", "--set", "model.vocab_size=99"], "the data have 8192 tokens; leave it away"),
+        (["--task", "mqar", "--set", "model.vocab_size=99"], "the data have 8192 tokens; leave it out"),
         (["--task", "mqar", "--resume", "--set", "chunk.size=0"], "chunk.size"),
     ],
 )

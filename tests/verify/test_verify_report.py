@@ -60,7 +60,7 @@ def test_two_versions_of_a_package_are_open_at_once(tmp_path: Path) -> None:
 
 
 def test_a_folder_without_a_package_is_an_input_error(tmp_path: Path) -> None:
-    with pytest.raises(InputError, match="is no package"), opened_here(tmp_path, "x"):
+    with pytest.raises(InputError, match="is not a package"), opened_here(tmp_path, "x"):
         pass
 
 

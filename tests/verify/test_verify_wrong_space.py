@@ -13,9 +13,9 @@ from torch import Tensor
 from kit.literal_package import LiteralOperator, package_of
 from kit.literal_rules import GD, RULES
 from kit.verify_mutants import failed
-from miras_compiler.verify.inputs import Shape, draw_inputs
+from miras_compiler.verify.inputs import InputShape, draw_inputs
 from miras_compiler.verify.literal import LiteralModel
-from miras_compiler.verify.literal.carried import Carried, Weights
+from miras_compiler.verify.literal.carried import CarriedValues, Weights
 
 pytestmark = pytest.mark.slow
 
@@ -32,14 +32,14 @@ def altered(name: str, **changes: Mapping[str, Any]) -> tuple[Fields, LiteralOpe
 class DecaysAtEveryWrite(LiteralModel):
     """alpha before each of the n writes of a token."""
 
-    def _one_write(self, held: Carried, row: Weights, token: Weights, alpha: Tensor, *others: Any) -> Any:
+    def _one_write(self, held: CarriedValues, row: Weights, token: Weights, alpha: Tensor, *others: Any) -> Any:
         return super()._one_write(held, row, token, self.log_decay(token, row["k"][:, :, 0].unsqueeze(1)).exp(), *others)
 
 
 class StopsAtTheChunksBorder(LiteralModel):
     """A window that begins anew with every chunk."""
 
-    def _token(self, held: Carried, *given: Any) -> Any:
+    def _token(self, held: CarriedValues, *given: Any) -> Any:
         assert held.window is not None
         length = torch.where(held.position == 0, torch.zeros_like(held.window.length), held.window.length)
         return super()._token(replace(held, window=held.window._replace(length=length)), *given)
@@ -173,25 +173,25 @@ def test_a_square_that_is_lost_near_zero_is_seen() -> None:
 
 def test_inputs_are_cut_by_token_whatever_their_rows() -> None:
     fields = RULES["steps"] | {"optimizer": GD | {"steps": 3}}
-    given = draw_inputs(fields, Shape(1, 6, 1, 2, 3), seed=0, eta=0.5)
+    given = draw_inputs(fields, InputShape(1, 6, 1, 2, 3), seed=0, eta=0.5)
     assert (given.q.shape[1], given.k.shape[1], given.gates["eta"].shape[1], given.gates["log_alpha"].shape[1]) == (6, 18, 18, 6)
     part = given.tokens(2, 4)
     assert torch.equal(part.k, given.k[:, 6:12])
     assert torch.equal(part.gates["eta"], given.gates["eta"][:, 6:12])
     assert torch.equal(part.gates["log_alpha"], given.gates["log_alpha"][:, 2:4])
-    other = draw_inputs(fields, Shape(1, 6, 1, 2, 3), seed=1, eta=0.5)
+    other = draw_inputs(fields, InputShape(1, 6, 1, 2, 3), seed=1, eta=0.5)
     joined = given.with_tail(other, 4)
     assert torch.equal(joined.v, torch.cat((given.v[:, :12], other.v[:, 12:]), 1))
     assert torch.equal(joined.state["W"], given.state["W"])
 
 
 def test_drawn_inputs_have_the_shapes_and_ranges_of_their_letters() -> None:
-    given = draw_inputs(RULES["window of gates per value channel"], Shape(2, 5, 3, 4, 6), seed=0, eta=0.5, position=1)
+    given = draw_inputs(RULES["window of gates per value channel"], InputShape(2, 5, 3, 4, 6), seed=0, eta=0.5, position=1)
     assert given.gates["gamma"].shape == (2, 5, 3, 3)
     assert given.gates["rho"].shape == (2, 5, 3, 6)
     assert 0 <= float(given.gates["gamma"].min()) <= float(given.gates["gamma"].max()) <= 1
     assert given.state["window_rho"].shape == (2, 3, 2, 6)
     assert given.state["window_length"].tolist() == [2, 2]
-    polynomial = draw_inputs(RULES["polynomial"], Shape(2, 5, 3, 4, 6), seed=0, eta=0.5)
+    polynomial = draw_inputs(RULES["polynomial"], InputShape(2, 5, 3, 4, 6), seed=0, eta=0.5)
     assert polynomial.state["W"].shape == (2, 3, 15, 6)
     assert polynomial.parameters["feature_coefficients"].shape == (3,)

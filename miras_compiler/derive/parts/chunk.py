@@ -14,7 +14,7 @@ from miras_compiler.spec import Spec
 START, INITIAL = "_start", "_initial"
 
 
-class Chunk(NamedTuple):
+class ChunkRule(NamedTuple):
     """`size` are the tokens whose surprises are taken at one state, 1 where each is taken at the state that its token finds.
 
     `read` is the state that a query reads; `linear`: inside a chunk, on the linear path from ψ of the state that entered it.
@@ -63,16 +63,16 @@ class Chunk(NamedTuple):
         return [(every, program) for every, program in found if program is not None]
 
 
-def chunk_of(spec: Spec, gates: Mapping[str, RuleGate]) -> Chunk:
+def chunk_of(spec: Spec, gates: Mapping[str, RuleGate]) -> ChunkRule:
     """The chunks of a spec with these gates."""
     entries: list[Entry] = []
-    if spec.frozen_gradient:
+    if spec.has_grid:
         entries += per_weight(spec, START, copies=True)
-    if spec.frozen_gradient or spec.chunk.reset:
+    if spec.has_grid or spec.chunk.reset:
         entries.append(Entry("position", "B", goes="by call", integer=True))
-    if spec.frozen_gradient and spec.linear_reads:
+    if spec.has_grid and spec.linear_reads:
         entries.append(Entry("log_beta", f"BH{gates['alpha'].channel}", gates["alpha"].axes))
     if spec.chunk.reset:
         entries += per_weight(spec, INITIAL, goes="by call", copies=True)
-    size = spec.chunk.size if spec.frozen_gradient else 1
-    return Chunk(size, spec.chunk.read, spec.linear_reads, spec.chunk.reset or 0, tuple(entries))
+    size = spec.chunk.size if spec.has_grid else 1
+    return ChunkRule(size, spec.chunk.read, spec.linear_reads, spec.chunk.reset or 0, tuple(entries))

@@ -40,7 +40,7 @@ def surprise_of(spec: Spec, gates: dict[str, RuleGate]) -> Surprise:
     decayed = spec.retention.order == "before_gradient"
     return Surprise(
         loss=bias.loss(),
-        at="start" if spec.frozen_gradient else "decayed" if decayed else "before",
+        at="start" if spec.has_grid else "decayed" if decayed else "before",
         ahead=spec.optimizer.looks_ahead,
         window=bias.window or 1,
         weighed=bias.window is not None,

@@ -56,7 +56,7 @@ def update_of(spec: Spec) -> Update:
     optimizer, orthogonal, size = spec.optimizer, None, spec.optimizer.step_size()
     if isinstance(optimizer, Muon):
         per_chunk = optimizer.apply == "chunk_end"
-        orthogonal = Orthogonal(optimizer.triples(), sized=per_chunk, waits=per_chunk and spec.frozen_gradient)
+        orthogonal = Orthogonal(optimizer.triples(), sized=per_chunk, waits=per_chunk and spec.has_grid)
     if isinstance(spec.attentional_bias, L2Bias):
         size = size.subs(letter("s"), exact(spec.attentional_bias.scale))
     plain = optimizer if isinstance(optimizer, GradientDescent) else GradientDescent()

@@ -11,7 +11,7 @@ from miras_compiler.derive.dialects import LATEX
 from miras_compiler.derive.equations import Equation, block, equations_of, row_surprise
 from miras_compiler.derive.legend import legend_lines
 from miras_compiler.derive.remarks import chunk_remarks, token_remarks
-from miras_compiler.derive.statements import Statement, bias_statements, retention_statements
+from miras_compiler.derive.statements import DerivationLine, bias_statements, retention_statements
 from miras_compiler.derive.unrolled import MAPPED
 from miras_compiler.emit.printing.python_text import header
 from miras_compiler.ir.nodes import Program
@@ -66,7 +66,7 @@ def _sentence(text: str) -> str:
     return f"{text[0].upper()}{text[1:]}."
 
 
-def _statements(statements: Sequence[Statement]) -> list[str]:
+def _statements(statements: Sequence[DerivationLine]) -> list[str]:
     """A block each, after the words that lead to it, before its remark."""
     found: list[str] = []
     for each in statements:

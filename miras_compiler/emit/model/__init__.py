@@ -9,9 +9,9 @@ from miras_compiler.emit.model.configuration import emit_configuration
 from miras_compiler.emit.model.count import count_layer, count_model
 from miras_compiler.emit.model.files import with_files
 from miras_compiler.emit.model.modeling import emit_modeling
-from miras_compiler.emit.model.sizes import Sizes, sizes_of
+from miras_compiler.emit.model.sizes import ModelSizes, sizes_of
 
-__all__ = ["Sizes", "count_layer", "count_model", "emit_configured", "emit_model", "sizes_of"]
+__all__ = ["ModelSizes", "count_layer", "count_model", "emit_configured", "emit_model", "sizes_of"]
 
 
 def emit_model(given: Derived) -> dict[str, str]:

@@ -9,10 +9,10 @@ from miras_compiler.derive.rule import Rule
 from miras_compiler.emit.interface import Interface
 
 if TYPE_CHECKING:
-    from miras_compiler.emit.model.sizes import Sizes
+    from miras_compiler.emit.model.sizes import ModelSizes
 
 
-def count_model(rule: Rule, interface: Interface, sizes: Sizes) -> int:
+def count_model(rule: Rule, interface: Interface, sizes: ModelSizes) -> int:
     """The parameters of the model."""
     hidden, model = sizes.hidden_size, rule.spec.model
     values, pattern = model.input, model.pattern
@@ -25,7 +25,7 @@ def count_model(rule: Rule, interface: Interface, sizes: Sizes) -> int:
     return embeddings + mixers + sizes.layers * (hidden + mlp) + hidden
 
 
-def count_mixer(rule: Rule, interface: Interface, sizes: Sizes, kind: str) -> int:
+def count_mixer(rule: Rule, interface: Interface, sizes: ModelSizes, kind: str) -> int:
     """The parameters of the mixer of one block."""
     attention = 4 * sizes.hidden_size**2
     if kind != "memory":
@@ -35,7 +35,7 @@ def count_mixer(rule: Rule, interface: Interface, sizes: Sizes, kind: str) -> in
     return memory + {"lmm": 0, "mal": attention + persistent}.get(rule.spec.model.wiring, attention + persistent + gate)
 
 
-def count_layer(rule: Rule, interface: Interface, sizes: Sizes) -> int:
+def count_layer(rule: Rule, interface: Interface, sizes: ModelSizes) -> int:
     """The parameters of the layer of the memory."""
     length = axis_lengths(rule, sizes)
     layer, hidden, steps = rule.spec.layer, sizes.hidden_size, rule.update.writes
@@ -59,7 +59,7 @@ def count_layer(rule: Rule, interface: Interface, sizes: Sizes) -> int:
     return total + (1 + layer.output_gate) * sizes.heads * sizes.value_dim * hidden
 
 
-def count_gate(rule: Rule, name: str, width: int, sizes: Sizes) -> int:
+def count_gate(rule: Rule, name: str, width: int, sizes: ModelSizes) -> int:
     """The parameters of a gate of so many numbers a token."""
     gate = rule.spec.gates[name]
     if gate.source == "eta":
@@ -76,7 +76,7 @@ def count_source(source: str, low_rank: int | None, width: int, hidden: int) -> 
     return width + (hidden * width if low_rank is None else low_rank * (hidden + width))
 
 
-def axis_lengths(rule: Rule, sizes: Sizes) -> dict[str, int]:
+def axis_lengths(rule: Rule, sizes: ModelSizes) -> dict[str, int]:
     """The lengths of the axes of the operator's arguments."""
     lengths = {"H": sizes.heads, "K": sizes.head_dim, "V": sizes.value_dim, "W": rule.surprise.window}
     if rule.spec.hidden_dim:

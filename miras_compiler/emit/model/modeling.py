@@ -15,7 +15,7 @@ WORDS = {
     "ForForecasting": ("Embedded patches to hidden states.", "Values to forecasts of those that follow.", "of values"),
 }
 WIDTHS = ("heads=config.num_heads", "head_dim=config.head_dim", "value_dim=config.value_dim", "layer_idx=number")
-ATTENTION = "Attention(config.hidden_size, config.num_attention_heads, config.rope_theta, {})"
+ATTENTION = "CausalAttention(config.hidden_size, config.num_attention_heads, config.rope_theta, {})"
 
 
 def emit_modeling(spec: Spec) -> str:
@@ -32,7 +32,7 @@ def emit_modeling(spec: Spec) -> str:
     if wiring in WIRINGS:
         imports[".runtime_wirings"] = [WIRINGS[wiring]]
     if model.has_attention:
-        imports[".runtime_attention"] = ["Attention"]
+        imports[".runtime_attention"] = ["CausalAttention"]
     facts = []
     if model.pattern != ("memory",):
         facts.append(f"pattern = {quoted(model.pattern)}")

@@ -13,7 +13,7 @@ STEP = 64  # inner widths of MLPs are multiples of it
 
 
 @dataclass(frozen=True)
-class Sizes:
+class ModelSizes:
     """The numbers of a configuration."""
 
     vocab_size: int  # 0 where the input is values
@@ -26,7 +26,7 @@ class Sizes:
     attention_heads: int
 
 
-def sizes_of(rule: Rule, interface: Interface) -> Sizes:
+def sizes_of(rule: Rule, interface: Interface) -> ModelSizes:
     """The sizes of the model as the spec describes it."""
     model = rule.spec.model
     heads = rule.spec.model_heads
@@ -34,7 +34,7 @@ def sizes_of(rule: Rule, interface: Interface) -> Sizes:
     ratio = RATIO if model.mlp.ratio is None else model.mlp.ratio
     inner = 0 if model.mlp.kind == "none" else STEP * max(1, round(ratio * hidden / STEP))
     widths = rule.spec.layer.head_dim, rule.spec.value_dim, inner, model.attention_heads
-    sizes = Sizes(model.vocab_size or 0, hidden, model.layers, heads, *widths)
+    sizes = ModelSizes(model.vocab_size or 0, hidden, model.layers, heads, *widths)
     if model.preset is None or model.mlp.ratio is not None:
         return sizes
     wanted = PRESETS[model.preset].parameters - count_model(rule, interface, replace(sizes, intermediate_size=0))

@@ -15,7 +15,7 @@ from miras_compiler.spec import digest
 def emit_contract(rule: Rule, interface: Interface) -> str:
     """Text of contract.py."""
     parts = [part for part in (_polynomial(rule, interface), _writes(rule), _window(rule, interface), _segments(rule)) if part]
-    imports = {"runtime_contract": ["Contract"]}
+    imports = {"runtime_contract": ["OperatorContract"]}
     for part in parts:
         imports |= part.imports
     fields = [*_fields(rule, interface), *(f"{part.field}={part.value}" for part in parts)]
@@ -24,7 +24,7 @@ def emit_contract(rule: Rule, interface: Interface) -> str:
         "name": rule.spec.name,
         "imports": "\n".join(import_line(f".{module}", names) for module, names in sorted(imports.items())),
         "legend": legend(interface),
-        "contract": bracketed("CONTRACT = Contract(", fields, ")", 0),
+        "contract": bracketed("CONTRACT = OperatorContract(", fields, ")", 0),
     })  # fmt: skip
 
 

@@ -13,7 +13,7 @@ from miras_compiler.emit.printing.expression import Code
 from miras_compiler.emit.printing.python_text import WIDTH
 from miras_compiler.emit.torch.expression import TorchPrinter
 from miras_compiler.emit.torch.lines import fit
-from miras_compiler.emit.torch.tile import TilePrinter
+from miras_compiler.emit.torch.tile import TorchTilePrinter
 from miras_compiler.ir.build import length, placeholder
 from miras_compiler.ir.nodes import AXIS_ORDER, Leaf, Map, Node, Program, Rename
 from miras_compiler.ir.traverse import leaves_of, nodes_of, use_counts
@@ -53,7 +53,7 @@ class _BodyPrinter:
         leaves = leaves_of(program)
         self.names: dict[Node, str] = {leaf: program.label(leaf) for leaf in leaves}
         anchor = max(leaves, key=lambda leaf: 2 if len(leaf.axes) == 2 and leaf.axes[0] == "c" else leaf.name in ("q", "z"))
-        self.tiles = TilePrinter(self.printer, self.operand, self.define_row_map, self.names[anchor], len(anchor.axes))
+        self.tiles = TorchTilePrinter(self.printer, self.operand, self.define_row_map, self.names[anchor], len(anchor.axes))
 
     def body(self, leaves: Sequence[str], outputs: Sequence[str]) -> Body:
         found = {leaf.name: leaf for leaf in leaves_of(self.program)}

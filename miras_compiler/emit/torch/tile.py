@@ -47,7 +47,7 @@ def {name}({parameters}) -> Tensor:
 '''
 
 
-class TilePrinter:
+class TorchTilePrinter:
     """`operand` gives the code of an argument, `define_row_map` the name of a function that is printed from a program of one row;
     `lengths` collects the axes whose lengths the code names; `anchor` is a tensor of so many `axes`, for batch, dtype and device.
     """

@@ -110,7 +110,7 @@ class Operation:
         options += f", wide={kernel.name}{variants[-1].suffix}" if len(variants) > 1 else ""
         head = f'TABLE, {kernel.name}, "{kernel.name}", walks={printed.walks}, widths="{"".join(printed.widths)}"{options}'
         makes = [f'"{name}": {buffer}' for name, buffer in self.makes(kernel).items()]
-        return call(f"launch_{kernel.name} = Launch(", head, {"makes": braced(makes)})
+        return call(f"launch_{kernel.name} = Launcher(", head, {"makes": braced(makes)})
 
     def rows(self) -> str:
         """Both operators, and the pair of them."""

@@ -37,7 +37,7 @@ def rows_text(launches: Mapping[int, Launch]) -> str:
     for width, launch in launches.items():
         fields = zip(("warps", "stages", "part", "registers"), launch, usual, strict=True)
         named = [f"{name}={value}" for name, value, default in fields if value != default]
-        rows.append(f"Row({', '.join(['ANY' if width == ANY else str(width), *named])})")
+        rows.append(f"LaunchRow({', '.join(['ANY' if width == ANY else str(width), *named])})")
     return f"({', '.join(rows)}{',' if len(rows) == 1 else ''})"
 
 

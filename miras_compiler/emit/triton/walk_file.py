@@ -39,9 +39,11 @@ def emit_walk(rule: UpdateRule, walk: Walk, interface: Interface, why_no_tiles: 
         import_line(".contract", ["CONTRACT"]),
         *([] if adjoints else [import_line(".kernels", ["TABLE"])]),
         device_imports("\n".join(functions)),
-        import_line(".runtime_launch", [*(["ANY"] if "ANY" in options else []), "Buffer", *(["LaunchTable"] if adjoints else []), "Row"]),
+        import_line(
+            ".runtime_launch", [*(["ANY"] if "ANY" in options else []), "Buffer", "LaunchRow", *(["LaunchTable"] if adjoints else [])]
+        ),
         *([import_line(".runtime_operator", ["Differentiable"])] if adjoints else []),
-        import_line(".runtime_walk", ["JUST_NUMBERS", *used, "WalkKernels", "WalkLaunch", "WalkOperator"]),
+        import_line(".runtime_walk", ["JUST_NUMBERS", *used, "WalkKernels", "WalkLauncher", "WalkOperator"]),
     ]
     tokens, parameters = ([argument.name for argument in each] for each in (interface.tokens, interface.parameters))
     return marked(fill("walk.py", {
@@ -122,7 +124,7 @@ def operator_rows(printed: WalkPrinter, has_grid: bool, adjoints: bool) -> list[
 
 def launch(kernel: str, sizes: str, makes: dict[str, str]) -> str:
     items = [f'"{name}": {buffer}' for name, buffer in makes.items()]
-    return call(f"launch_{kernel} = WalkLaunch(", f'TABLE, {kernel}, "{kernel}", {sizes}', {"makes": braced(items)})
+    return call(f"launch_{kernel} = WalkLauncher(", f'TABLE, {kernel}, "{kernel}", {sizes}', {"makes": braced(items)})
 
 
 def operator(name: str, inputs: dict[str, str], results: list[str], kernel: str, like: str) -> str:

@@ -16,7 +16,7 @@ from miras_compiler.verify.literal.gates import DECAYS
 from miras_compiler.verify.literal.layer import LiteralLayer, rate, squash
 from miras_compiler.verify.literal.memory import weight_shapes
 from miras_compiler.verify.measure import Tally
-from miras_compiler.verify.package import Layer
+from miras_compiler.verify.package import PackageLayer
 from miras_compiler.verify.rounding import Pulled, rounding_of
 from miras_compiler.verify.subject import Subject, within_float32
 
@@ -37,7 +37,7 @@ def head_count(subject: Subject, heads: int) -> int:
     return len(lists[0]) if lists else heads
 
 
-def make(subject: Subject, hidden: int, heads: int, key: int) -> Layer:
+def make(subject: Subject, hidden: int, heads: int, key: int) -> PackageLayer:
     memory = subject.fields["memory"]
     value = key if memory["residual"] or memory["kind"] == "vector" else key + 1
     assert subject.package.make_layer is not None
@@ -45,7 +45,7 @@ def make(subject: Subject, hidden: int, heads: int, key: int) -> Layer:
     return subject.package.make_layer(subject.seed, **arguments)
 
 
-def small(subject: Subject) -> tuple[Layer, dict[str, Tensor], Tensor]:
+def small(subject: Subject) -> tuple[PackageLayer, dict[str, Tensor], Tensor]:
     """A layer, its tensors in float64, moved away from their start, and hidden states.
 
     Of a rule that explodes, half as many tokens until its memory stays within float32: a norm behind it may hide how far it has gone.

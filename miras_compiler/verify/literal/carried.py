@@ -7,13 +7,13 @@ from dataclasses import dataclass, replace
 import torch
 from torch import Tensor
 
-from miras_compiler.verify.literal.window import Window
+from miras_compiler.verify.literal.window import LiteralWindow
 
 Weights = dict[str, Tensor]
 
 
 @dataclass(frozen=True)
-class Carried:
+class CarriedValues:
     """The carried values. `log_beta` is laid out as alpha acts on a weight."""
 
     dual: Weights
@@ -23,10 +23,10 @@ class Carried:
     position: Tensor
     log_beta: Tensor
     preconditioner: Tensor
-    window: Window | None
+    window: LiteralWindow | None
 
 
-def start_chunk(held: Carried) -> Carried:
+def start_chunk(held: CarriedValues) -> CarriedValues:
     """Begins a chunk (position 0; with C = 1 every token): the dual state enters it, and the decay since then is 1."""
     fresh = held.position == 0
     if not fresh.any():

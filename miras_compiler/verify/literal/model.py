@@ -21,7 +21,7 @@ from typing import Any, NamedTuple
 import torch
 from torch import Tensor
 
-from miras_compiler.verify.literal.carried import Carried, Weights, size, start_chunk, wide
+from miras_compiler.verify.literal.carried import CarriedValues, Weights, size, start_chunk, wide
 from miras_compiler.verify.literal.feature_map import features
 from miras_compiler.verify.literal.gates import (
     ERASE_KEYS,
@@ -38,7 +38,7 @@ from miras_compiler.verify.literal.mirror import PRIMAL, mirror_map
 from miras_compiler.verify.literal.newton_schulz import newton_schulz
 from miras_compiler.verify.literal.primal import keep_column_norms, primal_step
 from miras_compiler.verify.literal.surprise import Measures, step_of_three_keys, surprise_of
-from miras_compiler.verify.literal.window import Window, enter_window, leave_window, look_back, push
+from miras_compiler.verify.literal.window import LiteralWindow, enter_window, leave_window, look_back, push
 
 
 class LiteralTrace(NamedTuple):
@@ -101,14 +101,14 @@ class LiteralModel:
         losses, errors, surprises = (torch.stack(column, 1) for column in zip(*measured, strict=True))
         return torch.stack(outputs, 1), self._leave(held, fresh), LiteralTrace(losses, errors, surprises, torch.stack(sizes, 1))
 
-    def _enter(self, state: Mapping[str, Tensor], k: Tensor, v: Tensor, gates: Mapping[str, Tensor]) -> Carried:
+    def _enter(self, state: Mapping[str, Tensor], k: Tensor, v: Tensor, gates: Mapping[str, Tensor]) -> CarriedValues:
         """The state's parts; absent entries mean no momentum, a fresh chunk, an empty window."""
         dual = {name: state[name] for name in self.weight_names}
         zeros = {name: torch.zeros_like(weight) for name, weight in dual.items()}
         window = None
         if self.window > 1:
             window = enter_window(state, self._row(k, v, gates, 0), self.window - 1)
-        return Carried(
+        return CarriedValues(
             dual=dual,
             momentum={name: state.get(f"{name}_momentum", zeros[name]) for name in dual},
             start={name: state.get(f"{name}_start", dual[name]) for name in dual},
@@ -119,13 +119,13 @@ class LiteralModel:
             window=window,
         )
 
-    def _start(self, held: Carried, fresh: Carried) -> Carried:
+    def _start(self, held: CarriedValues, fresh: CarriedValues) -> CarriedValues:
         """The state before a token: `fresh` where the token is the first after a reset; where it begins a chunk, its state enters it."""
         if self.reset:
             held = begin_anew(held, fresh)
         return replace(start_chunk(replace(held, position=held.position % self.size)), position=held.position)
 
-    def _leave(self, held: Carried, fresh: Carried) -> dict[str, Tensor]:
+    def _leave(self, held: CarriedValues, fresh: CarriedValues) -> dict[str, Tensor]:
         """The entries of the contract; a chunk that has just ended is the fresh start of the next one, and so is a memory."""
         held = self._start(held, fresh)
         state = dict(held.dual)
@@ -146,8 +146,8 @@ class LiteralModel:
         return state if held.window is None else state | leave_window(held.window)
 
     def _token(
-        self, held: Carried, k: Tensor, v: Tensor, gates: Mapping[str, Tensor], parameters: Mapping[str, Tensor], t: int
-    ) -> tuple[Carried, list[Measures]]:
+        self, held: CarriedValues, k: Tensor, v: Tensor, gates: Mapping[str, Tensor], parameters: Mapping[str, Tensor], t: int
+    ) -> tuple[CarriedValues, list[Measures]]:
         """All writes of one token: `steps` of them, the decay before the first."""
         token = {name: gate[:, t] for name, gate in gates.items() if name not in PER_WRITE}
         decay = self.log_decay(token, k)
@@ -162,8 +162,8 @@ class LiteralModel:
         return replace(held, log_beta=held.log_beta + decay), measures
 
     def _one_write(
-        self, held: Carried, row: Weights, token: Weights, alpha: Tensor, keep: Tensor, parameters: Mapping[str, Tensor]
-    ) -> tuple[Carried, Measures]:
+        self, held: CarriedValues, row: Weights, token: Weights, alpha: Tensor, keep: Tensor, parameters: Mapping[str, Tensor]
+    ) -> tuple[CarriedValues, Measures]:
         eta = self.on_weight("eta", token["eta"])
         ahead = {name: keep * held.momentum[name] if self.kind == "nesterov" else torch.zeros_like(held.dual[name]) for name in held.dual}
         weights = self._measured_at(held.dual, held.start, alpha, ahead)
@@ -207,7 +207,7 @@ class LiteralModel:
             return written, momentum
         return {name: alpha * dual[name] + step[name] for name in dual}, momentum
 
-    def _wait(self, held: Carried, surprise: Weights, alpha: Tensor, keep: Tensor, eta: Tensor) -> Carried:
+    def _wait(self, held: CarriedValues, surprise: Weights, alpha: Tensor, keep: Tensor, eta: Tensor) -> CarriedValues:
         """Muon at the chunk's end: the sum waits, and where this token fills the chunk it is written."""
         full = held.position % self.size == self.size - 1
         dual, momentum, pending = {}, {}, {}
@@ -234,7 +234,7 @@ class LiteralModel:
             return self._mirrored({name: decay * dual[name] + ahead[name] for name in dual})
         return self._mirrored(dual)
 
-    def _primal(self, held: Carried) -> Weights:
+    def _primal(self, held: CarriedValues) -> Weights:
         """W_t; with `retention: chunk_end` the linear path beta_t ψ(A_0) + (A_t − beta_t A_0) instead of ψ(A_t)."""
         if not self.linear_reads:
             return self._mirrored(held.dual)
@@ -282,7 +282,7 @@ class LiteralModel:
         return wide(torch.zeros_like(k[:, 0, :, 0]), self.dimensions)
 
 
-def begin_anew(held: Carried, fresh: Carried) -> Carried:
+def begin_anew(held: CarriedValues, fresh: CarriedValues) -> CarriedValues:
     """The state `fresh` for the sequences at position 0: nothing that they have seen is left."""
 
     def chosen(new: Tensor, old: Tensor) -> Tensor:
@@ -293,8 +293,8 @@ def begin_anew(held: Carried, fresh: Carried) -> Carried:
 
     window = held.window
     if window is not None and fresh.window is not None:
-        window = Window(weights(fresh.window.rows, window.rows), chosen(fresh.window.length, window.length))
-    return Carried(
+        window = LiteralWindow(weights(fresh.window.rows, window.rows), chosen(fresh.window.length, window.length))
+    return CarriedValues(
         dual=weights(fresh.dual, held.dual),
         momentum=weights(fresh.momentum, held.momentum),
         start=weights(fresh.start, held.start),
