@@ -191,6 +191,14 @@ def forward_substitute(
     return ForwardSubstitute(tuple(swap.get(a, a) for a in right.axes), tiles, (phi, names, transposed, together))
 
 
+def bracket(node: ForwardSubstitute) -> Node:
+    """R − L X, of which φ gives every row of a substitution X; over the axes of R."""
+    lower, right = node.args[:2]
+    over = lower.axes[0 if node.transposed else 1]
+    coupled = total(times(lower, node), over) if node.by_channel else contract(lower, node)
+    return entrywise(letter("r") - letter("s"), {"r": right, "s": coupled}, right.axes)
+
+
 def instantiate(program: Program, output: str, bindings: Mapping[str, Node], axis: str) -> Node:
     """One output of a program of a single row, for all rows at once: leaves are bound to tiles, most of them with the row axis."""
     tiles: dict[Node, Node] = {}

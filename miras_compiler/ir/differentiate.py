@@ -16,6 +16,7 @@ from miras_compiler.expressions.symbols import letter, step
 from miras_compiler.ir.build import (
     ZETA,
     add,
+    bracket,
     constant,
     contract,
     cumulate,
@@ -192,28 +193,26 @@ def _substitution_terms(node: ForwardSubstitute, dx: Node, wanted: Collection[No
         raise InternalError("the reverse sweep of a substitution has no adjoint")
     lower, right, *rows = node.args
     row, column = lower.axes[:2]
-    z = entrywise(letter("r") - letter("s"), {"r": right, "s": _coupled(lower, node, column)})
-    given = dict(zip(node.names, (rename(tile, row, column) for tile in rows), strict=True)) | {"z": rename(z, row, column)}
+    given = dict(zip(node.names, (rename(tile, row, column) for tile in rows), strict=True)) | {"z": rename(bracket(node), row, column)}
     pulled = differentiate(node.phi)
-    to_z = Program("pulled", {"d_z": pulled.outputs["d_z"]})
+    to_z = Program(pulled.name, {"d_z": pulled.outputs["d_z"]})
     used = {leaf.name for leaf in leaves_of(to_z)} - {"d_phi"}
-    to_z = Program("pulled", {"phi": _renamed_leaf(to_z.outputs["d_z"], "d_phi", "z", "z_value")})
+    to_z = Program(pulled.name, {"phi": _renamed_leaf(to_z.outputs["d_z"], "d_phi", "z", "z_value")})
     state = {("z_value" if name == "z" else name): tile for name, tile in given.items() if name in used}
-    d_right = forward_substitute(lower, dx, to_z, state, transposed=True, together=node.together)
+    if is_constant(to_z.outputs["phi"], 0):  # as of a sign
+        d_right, total_dx = constant(0, right.axes), dx
+    else:
+        d_right = forward_substitute(lower, dx, to_z, state, transposed=True, together=node.together)
+        assert isinstance(d_right, ForwardSubstitute)
+        total_dx = bracket(d_right)
     terms: list[Node | None] = [_d_lower(lower, d_right, node) if lower in wanted else None, d_right if right in wanted else None]
-    a = entrywise(letter("x") - letter("y"), {"x": dx, "y": _coupled(lower, d_right, row)}, dx.axes)
     for name, tile in zip(node.names, rows, strict=True):
-        term = instantiate(pulled, f"d_{name}", {**given, "d_phi": a}, column) if tile in wanted else None
+        term = instantiate(pulled, f"d_{name}", {**given, "d_phi": total_dx}, column) if tile in wanted else None
         if term is not None:
             term = rename(term, column, row)
             term = total(term, row) if row in term.axes and row not in tile.axes else term
         terms.append(term)
     return terms
-
-
-def _coupled(lower: Node, rows: Node, over: str) -> Node:
-    """The product of a substitution's triangle with rows."""
-    return contract(lower, rows) if len(lower.axes) == 2 else total(entrywise(letter("l") * letter("x"), {"l": lower, "x": rows}), over)
 
 
 def _renamed_leaf(root: Node, cotangent: str, variable: str, value: str) -> Node:

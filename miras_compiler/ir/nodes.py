@@ -197,15 +197,8 @@ class TriangularSolve(Node):
         return self.args[0].axes[2:]
 
 
-class ForwardSubstitute(Node):
-    """X with X_t = φ(R_t − Σ_{s<t} L_ts X_s), one row t after another, L strictly lower triangular `[row, column]`, or
-    `[row, column, v]` where every value channel has a triangle of its own.
-
-    Arguments are L, R `[row, v]` and further rows of φ, tiles with the row axis or without; `phi` is a program of one row, whose leaf
-    `z` is bound to the bracket and whose other leaves are called `names`. The result is over the column axis. `transposed` runs from
-    the last row to the first, over L's columns; then R and the rows are over the column axis, and the result over the row axis.
-    `together` rows in a row are not coupled by L: an invitation to compute them at once.
-    """
+class Substitution(Node):
+    """Rows that are computed one after another, each from those before: the fields of ForwardSubstitute and its kin."""
 
     __slots__ = ()
 
@@ -228,6 +221,19 @@ class ForwardSubstitute(Node):
     @property
     def together(self) -> int:
         return int(self.fields[3])  # type: ignore[call-overload, no-any-return]
+
+
+class ForwardSubstitute(Substitution):
+    """X with X_t = φ(R_t − Σ_{s<t} L_ts X_s), one row t after another, L strictly lower triangular `[row, column]`, or
+    `[row, column, v]` where every value channel has a triangle of its own.
+
+    Arguments are L, R `[row, v]` and further rows of φ, tiles with the row axis or without; `phi` is a program of one row, whose leaf
+    `z` is bound to the bracket and whose other leaves are called `names`. The result is over the column axis. `transposed` runs from
+    the last row to the first, over L's columns; then R and the rows are over the column axis, and the result over the row axis.
+    `together` rows in a row are not coupled by L: an invitation to compute them at once.
+    """
+
+    __slots__ = ()
 
 
 class Decayed(Node):

@@ -110,7 +110,7 @@ class Operator:
 
     def kept_tiles(self) -> Counter[str]:
         """The number of tiles, by their widths, that the launches keep of every tile of tokens; a number where they keep rows alone."""
-        widths = [self.buffers[name].widths for name in self.own]
+        widths = [self.buffers[name].widths for name in self.own if self.buffers[name].kind != "sequences"]
         return Counter(each for each in widths if len(each) == 2) or Counter({"": 1})
 
     def batched(self, info: Any, in_dims: tuple[int | None, ...], *arguments: Any) -> tuple[Any, Any]:

@@ -13,6 +13,7 @@ from miras_compiler.ir.nodes import (
     Contract,
     Cumulate,
     Decayed,
+    ForwardSubstitute,
     Input,
     Leaf,
     Map,
@@ -56,7 +57,7 @@ def is_start(leaf: Leaf) -> bool:
     return isinstance(leaf, State) and leaf.name.endswith(START)
 
 
-PRINTED = (Leaf, Map, Contract, Rename, Reduce, Cumulate, Mask, TriangularSolve, Decayed)
+PRINTED = (Leaf, Map, Contract, Rename, Reduce, Cumulate, Mask, TriangularSolve, ForwardSubstitute, Decayed)
 
 
 def _three_axes(rule: Rule) -> str:
@@ -84,7 +85,7 @@ def why_not(rule: Rule, program: Program) -> str:
     tile = tile_length(rule)
     for node in nodes_of(contract_decays(program)):
         if not isinstance(node, PRINTED):
-            return f"the attentional bias {rule.kinds['attentional_bias']} makes every surprise of a tile wait for the one before it"
+            return f"the retention {rule.kinds['retention']} solves for a multiplier of every slice of the weights"
         if len(node.axes) > 2:
             return _three_axes(rule)
         if isinstance(node, Contract) and (len(node.over) != 1 or any(len(arg.axes) != 2 for arg in node.args)):

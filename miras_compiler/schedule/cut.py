@@ -14,8 +14,9 @@ from functools import partial
 
 from miras_compiler.ir.build import input_tile
 from miras_compiler.ir.nodes import Leaf, Node, Program
-from miras_compiler.ir.traverse import carried_leaves, dependents, leaves_of, topological
+from miras_compiler.ir.traverse import carried_leaves, dependents, leaves_of, nodes_of, topological
 from miras_compiler.passes import PASSES, run_passes
+from miras_compiler.passes.brackets import Brackets, expose_brackets
 from miras_compiler.passes.enter import START
 from miras_compiler.passes.invert import TriangularInverse, invert_triangles
 from miras_compiler.passes.merge import merge_reductions
@@ -28,6 +29,7 @@ from miras_compiler.schedule.buffers import Buffers
 from miras_compiler.schedule.divide import Division, Part
 from miras_compiler.schedule.frontier import find_frontier, price_loads
 from miras_compiler.schedule.kernel import Kernel, Result, Role, Schedule, Walk
+from miras_compiler.schedule.pressure import behind
 from miras_compiler.schedule.price import LENGTHS, Prices, narrow_tiles
 from miras_compiler.schedule.projections import projections
 from miras_compiler.schedule.roles import (
@@ -39,7 +41,7 @@ from miras_compiler.schedule.roles import (
     without_valid,
 )
 
-FORWARD = (invert_triangles, pull_scalings, *PASSES, merge_reductions)
+FORWARD = (expose_brackets, invert_triangles, pull_scalings, *PASSES, merge_reductions)
 BACKWARD = (*FORWARD, part_sums)
 ROWS = ("q", "k", "v", "d_o")  # in the type that operands of products are rounded to, as are narrow buffers
 RATHER_LOADED = 2.0  # factor by which late kernels discount loads: they are short of registers
@@ -78,6 +80,12 @@ class _Pass:
     prices: Prices
     kept: frozenset[str] | None = None
 
+    @property
+    def brackets(self) -> list[Brackets]:
+        """Those that are computed here: their buffers are the memory in which they are computed row by row."""
+        found = (node for node in nodes_of(self.program) if isinstance(node, Brackets))
+        return [node for node in found if self.kept is None or node.transposed]
+
     def kernels(self, names: tuple[str, str, str], walk: Walk, last: tuple[str, ...]) -> tuple[Kernel, ...]:
         """Early, walking and late kernel."""
         program, prices = self.program, self.prices
@@ -88,7 +96,7 @@ class _Pass:
         others = {name: node for name, node in program.outputs.items() if name not in nexts}
         depends = dependents(program.outputs.values(), carried) - set(carried)
         path = depends & set(topological(nexts.values()))
-        before = tuple(self.buffers.names)
+        before = (*self.buffers.names, *self.brackets)
 
         walk_loads = price_loads(set(topological(nexts.values())) - path, before, prices, "walk") | dict.fromkeys(carried, 0.0)
         to_walk = self.crossing(find_frontier(list(nexts.values()), path, walk_loads, prices, "walk"))
@@ -103,6 +111,8 @@ class _Pass:
             walk_loads = price_loads(set(whole) - depends, before, prices, "walk") | dict.fromkeys(carried, 0.0)
             to_walk = self.crossing(find_frontier(list(program.outputs.values()), depends, walk_loads, prices, "walk"))
             to_late, walking, others = (), dict(program.outputs), {}
+        rows = (base for node in self.brackets for arg in (node.args[0], *node.args[2:]) for base in behind(arg))
+        to_walk = tuple(dict.fromkeys((*to_walk, *self.crossing(rows))))
         made = {name: node for name, node in others.items() if node in to_late and node not in before}  # where they are computed
         made |= {name: node for name, node in others.items() if node not in depends}
         late = {name: node for name, node in others.items() if name not in made}
@@ -113,10 +123,10 @@ class _Pass:
         early = [node for node in dict.fromkeys((*to_walk, *to_late)) if node not in depends and node not in before]
         made_early = {name: node for name, node in made.items() if node not in depends}
         made_walking = {name: node for name, node in made.items() if node in depends}
-        for node in (*to_walk, *to_late, *early):
+        for node in (*to_walk, *to_late, *early, *self.brackets):
             self.buffers.add(node, program)
         first = self.each_kernels(names[0], {**self.named(early), **made_early}, before)
-        left = self.named(node for node in to_late if node in path)
+        left = self.named(node for node in dict.fromkeys((*self.brackets, *to_late)) if node in path)
         middle = self.kernel(names[1], walk, {**walking, **made_walking, **left}, to_walk)
         saved = {name: name + AT for name in (states if walk == "forward" else entering)}
         middle = replace(middle, entries=dict(sorted(saved.items())), last=last)

@@ -12,7 +12,8 @@ import sympy as sp
 
 from miras_compiler.ir.build import placeholder
 from miras_compiler.ir.nodes import TOKEN_AXES, Contract, Cumulate, Decayed, Leaf, Map, Mask, Node, Program, Reduce, Rename, Start
-from miras_compiler.ir.traverse import nodes_of
+from miras_compiler.ir.traverse import dependents, nodes_of, topological
+from miras_compiler.passes.brackets import Brackets
 from miras_compiler.passes.invert import TriangularInverse
 from miras_compiler.schedule.segments import segments_of
 
@@ -22,6 +23,7 @@ PRODUCTS = {"walk": 20e12, "each": 250e12}  # operations of tensor cores a secon
 OTHERS = {"walk": 1.5e12, "each": 15e12}
 LATENCY = {"walk": 2e-10, "each": 5e-11}  # of one load, shared between programs
 SCAN = 12  # operations per entry of a cumulative sum
+ROW = 1e-7  # seconds of a row of a substitution, which waits for the row before
 SEGMENTS = 4  # of sums over segments
 FUNCTION = 8  # and of exp, erf, …
 
@@ -53,6 +55,8 @@ class Prices:
                 return 6 * math.log2(self.lengths["c"]) * cube / PRODUCTS[way]
             case TriangularInverse():
                 return 4 * math.log2(self.lengths["c"]) * size * self.lengths["c"] / PRODUCTS[way] * 2
+            case Brackets():
+                return ROW * self.lengths[node.axes[0]]
             case Cumulate():
                 return (SEGMENTS if segments_of(node) else SCAN) * size / OTHERS[way]
             case Reduce(args=(inside,)):
@@ -74,8 +78,8 @@ def narrow_tiles(*programs: Program) -> set[Node]:
     """Tiles that are stored in the type of the tokens.
 
     Those with an axis of the memory: whatever sums them up averages the errors; but no logarithms, whose errors an exponential makes
-    relative ones. Of those between tokens, which may be coefficients of gates
-    that multiply one another, only tiles that products round anyway, and no inverse (see `is_solve`).
+    relative ones. Of those between tokens, which may be coefficients of gates that multiply one another, and of those that slopes are taken
+    at, only tiles that products round anyway; no inverse (see `is_solve`).
     """
     readers: dict[Node, set[Node]] = {}
     nodes = [node for program in programs for node in nodes_of(program)]
@@ -84,6 +88,7 @@ def narrow_tiles(*programs: Program) -> set[Node]:
             readers.setdefault(arg, set()).add(node)
     logarithms = exponents(nodes)
     outputs = {node for program in programs for node in program.outputs.values()}
+    bent = slopes_of_brackets(nodes)
 
     def is_rounded(node: Node) -> bool:
         """True if products round everything that the tile goes into."""
@@ -105,9 +110,9 @@ def narrow_tiles(*programs: Program) -> set[Node]:
     def is_narrow(node: Node) -> bool:
         if isinstance(node, Leaf):
             return True
-        if isinstance(node, TriangularInverse) or node in outputs or node in logarithms:
+        if isinstance(node, TriangularInverse | Brackets) or node in outputs or node in logarithms:
             return False
-        return not TOKEN_AXES.issuperset(node.axes) or is_rounded(node)
+        return not (TOKEN_AXES.issuperset(node.axes) or node in bent) or is_rounded(node)
 
     return {node for node in nodes if len(node.axes) == 2 and is_narrow(node)}
 
@@ -123,6 +128,20 @@ def exponents(nodes: Collection[Node]) -> set[Node]:
             found.update(arg for i, arg in enumerate(node.args) if placeholder(i) in inside or node in found)
         elif node in found and isinstance(node, Rename | Reduce | Cumulate | Mask):
             found.update(node.args)
+    return found
+
+
+def slopes_of_brackets(nodes: Collection[Node]) -> set[Node]:
+    """Tiles that are computed from the brackets of a substitution entry by entry, or sum them up: the arguments of functions with kinks.
+
+    The reverse substitution is linear in its own brackets.
+    """
+    found: set[Node] = set()
+    linear = dependents(nodes, [node for node in nodes if isinstance(node, Brackets) and node.transposed])
+    for node in topological(nodes):
+        is_mapped = isinstance(node, Map | Reduce | Rename) and any(arg in found for arg in node.args)
+        if node not in linear and (is_mapped or isinstance(node, Brackets)):
+            found.add(node)
     return found
 
 

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from miras_compiler.ir.nodes import Contract, Program, Reduce, Rename
+from miras_compiler.ir.nodes import Contract, Program, Reduce, Rename, Substitution
 from miras_compiler.ir.traverse import nodes_of
 
 
@@ -14,5 +14,6 @@ def is_separable(program: Program, axis: str) -> bool:
         (isinstance(node, Contract) and axis in node.over)
         or (isinstance(node, Reduce) and node.axis == axis)
         or (isinstance(node, Rename) and axis in (node.old, node.new))
+        or (isinstance(node, Substitution) and axis in node.axes and not is_separable(node.phi, axis))
         for node in nodes_of(program)
     )

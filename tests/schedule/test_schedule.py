@@ -11,11 +11,12 @@ import pytest
 from kit.compiled import compilation
 from miras_compiler import compile_spec, verify_package
 from miras_compiler.expressions.symbols import letter
-from miras_compiler.ir.build import constant, entrywise, mask, rename, state_tile, triangular_solve
+from miras_compiler.ir.build import bracket, constant, entrywise, mask, rename, state_tile, triangular_solve
 from miras_compiler.ir.interpret import interpret
-from miras_compiler.ir.nodes import Contract, Leaf, Node, Program, Rename, Start, State, TriangularSolve
+from miras_compiler.ir.nodes import Axes, Contract, ForwardSubstitute, Leaf, Node, Program, Rename, Start, State, TriangularSolve
 from miras_compiler.ir.traverse import dependents, leaves_of, nodes_of, rewrite
 from miras_compiler.passes import PASSES, run_passes
+from miras_compiler.passes.brackets import Brackets
 from miras_compiler.passes.enter import START, enter_chunk
 from miras_compiler.passes.invert import TriangularInverse, invert_triangles, is_solve
 from miras_compiler.schedule import Kernel, Schedule
@@ -23,7 +24,7 @@ from miras_compiler.schedule.cut import build_cut
 from miras_compiler.schedule.projections import projections
 from miras_compiler.spec import parse_spec
 
-NAMES = ("linear_attention", "gated_delta_net", "titans_lmm", "yaad")
+NAMES = ("linear_attention", "gated_delta_net", "titans_lmm", "yaad", "momentum_huber", "kl_delta")
 LENGTHS = {"c": 6, "i": 6, "j": 6, "k": 3, "n": 4, "v": 3}
 
 
@@ -154,7 +155,7 @@ def test_the_kernels_compute_the_program_and_its_adjoint(name: str, goes_on: boo
 
 
 def spelled_out(program: Program, goes_on: bool) -> Program:
-    """The program with the solution of (I + L) X = I in place of inverses, which the interpreter does not know.
+    """The program with the solution of (I + L) X = I in place of inverses, and R − L X in place of brackets: the interpreter knows neither.
 
     Of a chunk that `goes_on`, with the state that entered it.
     """
@@ -164,11 +165,20 @@ def spelled_out(program: Program, goes_on: bool) -> Program:
     def rule(node: Node, args: tuple[Node, ...]) -> Node:
         if isinstance(node, TriangularInverse):
             return rename(triangular_solve(args[0], identity), "i", "c")
+        if isinstance(node, Brackets):
+            whole = ForwardSubstitute(swapped(args[0], args[1]), args, node.fields)
+            return bracket(whole)
         if isinstance(node, Start) and goes_on:
             return state_tile(node.name, node.axes)
         return type(node)(node.axes, args, node.fields)
 
     return rewrite(program, rule)
+
+
+def swapped(lower: Node, right: Node) -> Axes:
+    """The axes of a solution: those of the right side, with the other token axis of the triangle."""
+    row, column = lower.axes
+    return tuple({row: column, column: row}.get(axis, axis) for axis in right.axes)
 
 
 def test_inverting_triangles_leaves_no_solve() -> None:
@@ -189,7 +199,6 @@ def test_a_chunk_that_begins_with_the_tile_has_no_start_of_its_own() -> None:
 WALKED = {
     "memora": "the weights of every token are formed (retention kl, optimizer gradient_descent)",
     "value_gated_delta": "a pair of tokens has one decay for every channel (gates.alpha.per: value_channel)",
-    "huber_delta": "the attentional bias huber makes every surprise of a tile wait for the one before it",
 }
 
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import re
 from collections import Counter
-from collections.abc import Callable, Collection, Iterator, Mapping
+from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
 from dataclasses import replace
 
 from miras_compiler.derive.notation import equation
@@ -12,12 +12,13 @@ from miras_compiler.emit.printing.expression import Code
 from miras_compiler.emit.printing.python_text import WIDTH
 from miras_compiler.emit.triton.expression import TritonPrinter
 from miras_compiler.emit.triton.statement import Reading, Recorder, Statement, make_statement
-from miras_compiler.emit.triton.tile import TilePrinter, is_broadcast, is_product, spans
+from miras_compiler.emit.triton.tile import TilePrinter, is_broadcast, is_product, place, spans, width
 from miras_compiler.errors import InternalError
 from miras_compiler.ir.build import is_constant
-from miras_compiler.ir.nodes import FACTORS, Axes, Contract, Decayed, Leaf, Map, Node, Program, Rename, Start
+from miras_compiler.ir.nodes import FACTORS, TOKEN_AXES, Axes, Contract, Decayed, Leaf, Map, Node, Program, Rename, Start
 from miras_compiler.ir.traverse import dependents, leaves_of, nodes_of
 from miras_compiler.ir.words import Words
+from miras_compiler.passes.brackets import Brackets
 from miras_compiler.passes.invert import is_inverse, is_solve
 
 INLINE = 52  # longer code gets a name, so that lines fit
@@ -37,9 +38,11 @@ class BodyPrinter:
         narrow: Callable[[Leaf], bool],
         taken: set[str],
         inverses: Collection[str] = (),
+        substitute: Callable[[Brackets, str], tuple[list[str], str]] | None = None,
     ) -> None:
         self.program = program
         self.load = load
+        self.substitute = substitute
         self.statements: list[Statement] = []
         self.taken = set(taken)
         self.names: dict[tuple[Node, Axes], str] = {}
@@ -178,9 +181,11 @@ class BodyPrinter:
     def needs_statement(self, node: Node) -> bool:
         if is_broadcast(node) or (isinstance(node, Map) and not node.args):
             return False
-        return node in self.program.labels or self.uses[node] > 1 or node in self.together
+        return isinstance(node, Brackets) or node in self.program.labels or self.uses[node] > 1 or node in self.together
 
     def statement(self, node: Node, order: Axes) -> str:
+        if isinstance(node, Brackets):
+            return self.substitution(node)
         if node in self.together:
             self.derivatives(self.together[node])
             return self.names[node, node.axes]
@@ -201,6 +206,20 @@ class BodyPrinter:
         label = self.words.given(nodes["logs"])
         made = make_statement(reading, line, name=name, size=size, section=label.section if label else "")
         self.statements.append(replace(made, others=tuple(others)))
+
+    def substitution(self, node: Brackets) -> str:
+        """The variable of the brackets of a substitution, behind the statements that compute them in memory."""
+        assert self.substitute is not None
+        name = self.names[node, node.axes] = self.named(node, self.word(node))
+        with self.recorder.recording() as reading:
+            right = self.tiles.full(node.args[1], node.axes).text
+        before, load = self.substitute(node, right)
+        label = self.words.given(node)
+        lines = [*before, *self.lines(node, name, load)]
+        self.statements.append(
+            make_statement(reading, *lines, name=name, size=bytes_of(node, False), section=label.section if label else "")
+        )
+        return name
 
     def word(self, node: Node) -> str:
         """The name of a variable for the tile, if nothing else has it."""
@@ -264,6 +283,18 @@ def derivatives_together(program: Program) -> dict[Node, dict[str, Decayed]]:
         group = {node.part: node for part in FACTORS[1:] for node in same if node.part == part}
         together |= dict.fromkeys(group.values(), group)
     return together
+
+
+def masked(body: BodyPrinter, terms: Sequence[Node], code: str) -> str:
+    """A carried tile, a sum of the terms, 0 in the padding."""
+    node = terms[0]
+    for position, axis in enumerate(node.axes):
+        if axis not in TOKEN_AXES and not all(body.tiles.padding.is_zero(term, axis) for term in terms):
+            body.tiles.counted.add(axis)
+            here = f"{place(axis)} < {width(axis)}"
+            index = f"({here})[{':, None' if position == 0 else 'None, :'}]" if len(node.axes) == 2 else here
+            code = f"tl.where({index}, {code}, 0.0)"
+    return code
 
 
 def bytes_of(node: Node, narrow: bool) -> int:

@@ -7,26 +7,22 @@ from dataclasses import dataclass, field
 from typing import Literal, NamedTuple
 
 from miras_compiler.emit.triton.blocks import split_axis
-from miras_compiler.emit.triton.body import RESUMED, BodyPrinter, bytes_of
-from miras_compiler.emit.triton.device_functions import device_functions
+from miras_compiler.emit.triton.body import RESUMED, BodyPrinter, bytes_of, masked
 from miras_compiler.emit.triton.expression import TritonPrinter
 from miras_compiler.emit.triton.head import INDENT, describe, function_head
 from miras_compiler.emit.triton.memory import OF_SEQUENCE, ZERO, TileMemory, last_name, result_name
 from miras_compiler.emit.triton.order import ROOM, arrange, with_early_loads
+from miras_compiler.emit.triton.reserved import RESERVED
+from miras_compiler.emit.triton.rows import SubstitutionPrinter, brackets_of, rows_name
 from miras_compiler.emit.triton.statement import Reading, make_statement
 from miras_compiler.emit.triton.steps import ordered, with_headings
 from miras_compiler.emit.triton.tile import block, place, width
 from miras_compiler.ir.nodes import TOKEN_AXES, Decayed, Leaf, Node, Start
 from miras_compiler.ir.traverse import leaves_of, nodes_of
+from miras_compiler.passes.brackets import Brackets
 from miras_compiler.passes.enter import START
 from miras_compiler.passes.invert import TriangularInverse
 from miras_compiler.schedule.kernel import Kernel
-
-RESERVED = {
-    "n", "h", "i", "r", "t", "b", "row", "at_row", "here", "first", "end", "base", "tiles", "slot", "step", "head", "index", "own",
-    "lane", "causal", "strict", "low", "high", "begin", "stop", ZERO, "PTX", "T", "H", "C", "BC", "DOT", "GRID", "PACKED", "SAVE", "SHARED",
-    "LEVELS", "members", "tl", "triton", "gelu", "silu", "gelu_tanh", *device_functions(),
-}  # fmt: skip
 
 
 class Carried(NamedTuple):
@@ -56,10 +52,17 @@ class KernelPrinter:
         self.axes = sorted({axis for node in nodes_of(self.program) for axis in node.axes if axis not in TOKEN_AXES})
         taken = RESERVED | {place(a) for a in self.axes} | {width(a) for a in self.axes} | {block(a) for a in self.axes}
         self.memory = self.make_memory()
-        self.body = BodyPrinter(self.program, self.printer, self.load_in_tile, self.memory.is_narrow, taken, self.kernel.inverses)
+        self.body = BodyPrinter(
+            self.program, self.printer, self.load_in_tile, self.memory.is_narrow, taken, self.kernel.inverses, self.substitute
+        )
 
     def make_memory(self) -> TileMemory:
         return TileMemory(self.kernel)
+
+    def substitute(self, node: Brackets, right: str) -> tuple[list[str], str]:
+        """The statements that compute brackets in their buffer, and the load of them."""
+        rows = SubstitutionPrinter(self.kernel, self.memory, self.printer, self.split)
+        return rows.lines(node, right), rows.loaded(node)
 
     @property
     def walks(self) -> bool:
@@ -75,7 +78,8 @@ class KernelPrinter:
         """The tensors, in the order of the function's parameters."""
         leaves = [name for name, role in kernel.roles.items() if role != "valid"]
         results = [result_name(name, kernel) for name in kernel.results]
-        return (*leaves, *kernel.starts, *results, *kernel.entries.values(), *(last_name(name) for name in kernel.last))
+        rows = [rows_name(node, kernel) for node in brackets_of(kernel)]
+        return (*leaves, *kernel.starts, *results, *kernel.entries.values(), *(last_name(name) for name in kernel.last), *rows)
 
     @property
     def widths(self) -> tuple[str, ...]:
@@ -226,6 +230,9 @@ class KernelPrinter:
             return [Carried(body.names[leaf, leaf.axes], source, masked(body, [node, *self.start_parts(name)], source))]
         if result == "start" and name.endswith(START):  # with the carried tile
             return []
+        if isinstance(node, Brackets):  # where they were computed
+            body.operand(node, node.axes)
+            return []
         with body.recorder.recording() as reading:
             if result == "total" and self.walks:
                 text = f"{sum_name(name)} += {body.tiles.full(node, node.axes).text}"
@@ -279,18 +286,6 @@ class KernelPrinter:
                 self.emit(self.memory.store(result_name(name, self.kernel), leaf.axes, self.body.names[leaf, leaf.axes], OF_SEQUENCE))
         for name in self.kernel.outputs("total"):
             self.emit(self.memory.store(result_name(name, self.kernel), self.program.outputs[name].axes, sum_name(name), OF_SEQUENCE))
-
-
-def masked(body: BodyPrinter, terms: Sequence[Node], code: str) -> str:
-    """A carried tile, a sum of the terms, 0 in the padding."""
-    node = terms[0]
-    for position, axis in enumerate(node.axes):
-        if axis not in TOKEN_AXES and not all(body.tiles.padding.is_zero(term, axis) for term in terms):
-            body.tiles.counted.add(axis)
-            here = f"{place(axis)} < {width(axis)}"
-            index = f"({here})[{':, None' if position == 0 else 'None, :'}]" if len(node.axes) == 2 else here
-            code = f"tl.where({index}, {code}, 0.0)"
-    return code
 
 
 def sum_name(name: str) -> str:

@@ -9,6 +9,7 @@ from miras_compiler.emit.printing.python_text import WIDTH
 from miras_compiler.emit.triton.head import INDENT, wrapped
 from miras_compiler.emit.triton.kernel import KernelPrinter
 from miras_compiler.emit.triton.memory import last_name, result_name
+from miras_compiler.emit.triton.rows import brackets_of, rows_name
 from miras_compiler.emit.triton.tile import width
 from miras_compiler.ir.nodes import TOKEN_AXES, Axes
 from miras_compiler.ir.traverse import leaves_of
@@ -86,6 +87,7 @@ class Operation:
         leaves = {leaf.name: leaf.axes for leaf in leaves_of(kernel.program)}
         made = {result_name(name, kernel): self.buffer(name, kernel) for name in kernel.results}
         made |= {buffer: saved_buffer(buffer, leaves[name], kernel) for name, buffer in kernel.entries.items()}
+        made |= {rows_name(node, kernel): f'Buffer("sequences", "{letters(node.axes)}")' for node in brackets_of(kernel)}
         if kernel.walk == "forward":
             made |= {last_name(name): f'Buffer("sequences", "{letters(leaves[name])}")' for name in kernel.last}
         return made

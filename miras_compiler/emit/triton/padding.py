@@ -7,6 +7,7 @@ import sympy as sp
 from miras_compiler.expressions.symbols import Composite
 from miras_compiler.ir.build import placeholder
 from miras_compiler.ir.nodes import TOKEN_AXES, Contract, Cumulate, Decayed, Leaf, Map, Mask, Node, Reduce, Rename, Start
+from miras_compiler.passes.brackets import Brackets
 
 
 class Padding:
@@ -35,7 +36,7 @@ class Padding:
 
     def _is_zero(self, node: Node, axis: str) -> bool:
         match node:
-            case Leaf() | Start():
+            case Leaf() | Start() | Brackets():
                 return True
             case Map():
                 return self.is_undefined(node, axis) or bool(_written_out(self.behind(node, axis)) == 0)

@@ -5,10 +5,10 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 
-from miras_compiler.emit.triton.body import BodyPrinter, resolve
+from miras_compiler.emit.triton.body import BodyPrinter, masked, resolve
 from miras_compiler.emit.triton.expression import TritonPrinter
 from miras_compiler.emit.triton.head import INDENT, wrapped
-from miras_compiler.emit.triton.kernel import RESERVED, masked
+from miras_compiler.emit.triton.reserved import RESERVED
 from miras_compiler.emit.triton.tile import block, is_broadcast, place, spans, width
 from miras_compiler.ir.nodes import Contract, Leaf, Node, Program
 from miras_compiler.ir.traverse import leaves_of, nodes_of

@@ -1,0 +1,137 @@
+"""A substitution in a kernel: rows one after another, by a device function that is given the function of one row.
+
+The brackets are computed in place of the right side, in the buffer that saves them; the rows stand beside them in memory of the program's
+own, from which the product of a block with all blocks before it loads them.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+from miras_compiler.emit.triton.expression import TritonPrinter
+from miras_compiler.emit.triton.memory import OF_SEQUENCE, TileMemory
+from miras_compiler.emit.triton.phase import SHARED, PhasePrinter
+from miras_compiler.emit.triton.tile import block, place, width
+from miras_compiler.errors import InternalError
+from miras_compiler.ir.nodes import TOKEN_AXES, Leaf, Node, Rename
+from miras_compiler.ir.traverse import nodes_of
+from miras_compiler.passes.brackets import Brackets
+from miras_compiler.schedule.kernel import Kernel
+
+FUNCTION = '''
+@triton.jit
+def {name}_of_token(z, t, given, H: tl.constexpr, WIDTH: tl.constexpr, BLOCK: tl.constexpr, DOT: tl.constexpr):
+    """{says}, of row t of a tile with what it is `given`."""
+    {given} = given
+    here = (t >= low) & (t < high)
+    {loads}
+    return {name}({arguments})
+'''
+
+
+def brackets_of(kernel: Kernel) -> list[Brackets]:
+    """The substitutions of a kernel."""
+    return [node for node in nodes_of(kernel.program) if isinstance(node, Brackets)]
+
+
+def buffer_of(node: Node, kernel: Kernel) -> str:
+    """The output of a kernel in which brackets are computed."""
+    return next(name for name, output in kernel.program.outputs.items() if output is node)
+
+
+def rows_name(node: Node, kernel: Kernel) -> str:
+    """The name of the memory for the rows of a substitution."""
+    return f"{buffer_of(node, kernel)}_rows"
+
+
+@dataclass
+class SubstitutionPrinter:
+    """Prints the substitutions of one kernel; `split` is the axis of which every program does a part."""
+
+    kernel: Kernel
+    memory: TileMemory
+    printer: TritonPrinter
+    split: str
+
+    def lines(self, node: Brackets, right: str) -> list[str]:
+        """The statements behind which the buffer of the brackets holds them; `right` is the variable of the right side."""
+        lower, axis = leaf_of(node.args[0]), node.axes[1]
+        buffer, letter = buffer_of(node, self.kernel), width(axis)
+        at = self.memory.at_tile(buffer)
+        tensors = [
+            f"{lower.name}_ptr + ({self.memory.at_tile(lower.name)}) * (C * C)",
+            f"{buffer}_ptr + ({at}) * (C * {letter})",
+            f"{rows_name(node, self.kernel)}_ptr + ({OF_SEQUENCE}) * (C * {letter})",
+        ]
+        self.printer.need("substitute")
+        return [
+            self.memory.store(buffer, node.axes, right, at),
+            "substitute(",
+            f"    {', '.join(tensors)},",
+            f"    ({', '.join(self.given(node))}),",
+            f"    r, {place(axis)}, H, {letter}, {block(axis)}, C, DOT, {self.function(node)}_of_token, {node.transposed},",
+            ")  # fmt: skip",
+        ]
+
+    def loaded(self, node: Brackets) -> str:
+        """The load of the brackets as a tile."""
+        buffer = buffer_of(node, self.kernel)
+        return self.memory.load(buffer, node, self.memory.at_tile(buffer))
+
+    def bound(self, node: Brackets) -> list[tuple[str, Leaf]]:
+        """The leaves of φ but z, by name."""
+        return [(name, leaf_of(arg)) for name, arg in zip(node.names, node.args[2:], strict=True)]
+
+    def given(self, node: Brackets) -> list[str]:
+        """The begin of every tile of rows, parameters, the columns, the first row that is a token, and the first that is none any more."""
+        begins = [self.begin(leaf) for _, leaf in self.bound(node)]
+        return [*begins, place(node.axes[1]), "first - t", "tl.minimum(C, end - t)"]
+
+    def begin(self, leaf: Leaf) -> str:
+        """The address of the first row of a tile; the row itself where all tokens share it."""
+        rest = [width(axis) for axis in leaf.axes if axis not in TOKEN_AXES]
+        if len(rest) == len(leaf.axes):
+            return leaf.name
+        if self.kernel.roles[leaf.name] == "token":
+            return f"{leaf.name}_ptr + at_row" + "".join(f" * {each}" for each in rest)
+        return f"{leaf.name}_ptr + ({self.memory.at_tile(leaf.name)}) * ({' * '.join(['C', *rest])})"
+
+    def function(self, node: Brackets) -> str:
+        """The name of the function of one row, which is printed together with the function that loads its arguments.
+
+        A row of keys is as wide as one of values: they are added.
+        """
+        name = node.phi.name
+        if name in self.printer.helpers:
+            return name
+        says = "From the gradient of a row's surprise to that of its product" if node.transposed else "The surprise of a row"
+        row = PhasePrinter(name, f"{says}.", node.phi, self.printer, list(node.phi.outputs), split=self.split)
+        text = row.text()
+        loads = [f"{each} = {self.load(each, leaf)}" for each, leaf in self.bound(node) if TOKEN_AXES & set(leaf.axes)]
+        names = [f"{each}_ptr" if TOKEN_AXES & set(leaf.axes) else each for each, leaf in self.bound(node)]
+        sizes = [{"DOT": "DOT", SHARED: "True"}.get(size, "BLOCK" if size.startswith("B") else "WIDTH") for size in row.sizes]
+        both = FUNCTION.format(
+            name=name,
+            says=says,
+            given=", ".join([*names, "at", "low", "high"]),
+            loads="\n    ".join(loads),
+            arguments=", ".join([*row.reads, *sizes]),
+        )
+        self.printer.helpers[name] = f"{text}\n\n{both}"
+        return name
+
+    def load(self, name: str, leaf: Leaf) -> str:
+        """The load of the value that a leaf of φ is bound to."""
+        where = "t, H, here" if self.kernel.roles[leaf.name] == "token" else "t, 1, True"
+        if len(leaf.axes) == 1:
+            return f"{self.printer.need('take_number')}({name}_ptr, {where})"
+        return f"{self.printer.need('take_row')}({name}_ptr, {where}, at, WIDTH)"
+
+
+def leaf_of(node: Node) -> Leaf:
+    """The tile in memory that an argument of a substitution is."""
+    while isinstance(node, Rename):
+        (node,) = node.args
+    if not isinstance(node, Leaf):
+        raise InternalError(f"a substitution takes {node!r}, which is in no memory")
+    return node
