@@ -8,7 +8,7 @@ from .runtime_configuration import MemoryConfig
 
 
 class ArcsinhMemoryConfig(MemoryConfig):
-    """Every field has a default: that of the spec. The code of the package has the digest 2b313d2e27ab."""
+    """Every field has a default: that of the spec. The code of the package has the digest 43c63c7f9e03."""
 
     model_type = "miras_arcsinh_memory"
 

@@ -21,10 +21,10 @@ from .runtime_triton import CannotLaunch, TooLarge
 JUST_NUMBERS = ["T", "members", "low", "high"]  # arguments for whose divisors Triton compiles no kernels of their own
 TYPES = {torch.bfloat16: tl.bfloat16, torch.float32: tl.float32}  # the types to which operands of products may be rounded
 ANY = 1 << 30  # a width above all others
-NARROW = 32  # columns of a block, see `Launch.safe`
+NARROW = 32  # columns of a block, see `Launcher.safe`
 
 
-class Row(NamedTuple):
+class LaunchRow(NamedTuple):
     """A launch, for widths up to `width`: warps, stages, the part of an axis that a program holds at once, most registers of a thread."""
 
     width: int
@@ -48,12 +48,12 @@ class LaunchTable:
     digest: str
     tile: int
     least: int
-    options: dict[str, tuple[Row, ...]]
+    options: dict[str, tuple[LaunchRow, ...]]
     at_once: int = 1 << 30
     enough: int = 2048
     failed: set[tuple[str, int, int]] = field(default_factory=set)
 
-    def rows(self, kernel: str, width: int) -> list[Row]:
+    def rows(self, kernel: str, width: int) -> list[LaunchRow]:
         """The rows of a kernel that have not failed for this width: those that are wide enough first."""
         rows = sorted(self.options[kernel], key=lambda row: width > row.width)
         return [row for row in rows if (kernel, width, row.width) not in self.failed]
@@ -161,7 +161,7 @@ class Buffer(NamedTuple):
 
 
 @dataclass(frozen=True)
-class Launch:
+class Launcher:
     """The launch of one kernel.
 
     It `walks` over the tiles of a sequence, or runs them all at once; it takes `widths`. Of the axis `split` every program does a part; the
@@ -194,7 +194,7 @@ class Launch:
 
         Raises TooLarge for widths that do not fit, before anything is launched, and CannotLaunch where no launch works.
         """
-        failures: list[tuple[Row, Exception]] = []
+        failures: list[tuple[LaunchRow, Exception]] = []
         largest = max((power_of_two(max(self.table.least, sizes.lengths[width])) for width in self.widths), default=0)
         for row in self.table.rows(self.name, largest):
             self.check_size(sizes, row)
@@ -230,7 +230,7 @@ class Launch:
         error.__cause__ = cause
         return error
 
-    def check_size(self, sizes: Sizes, row: Row) -> None:
+    def check_size(self, sizes: Sizes, row: LaunchRow) -> None:
         """Raises TooLarge for widths at which a tile does not fit into registers."""
         lengths = {width: sizes.lengths[width] for width in self.widths}
         blocks = {name[1:]: block for name, block in self.blocks(sizes, row).items()}
@@ -238,7 +238,7 @@ class Launch:
         if told:
             raise TooLarge(f"{self.name}: a tile with {told}; use MIRAS_BACKEND=torch")
 
-    def blocks(self, sizes: Sizes, row: Row) -> dict[str, int]:
+    def blocks(self, sizes: Sizes, row: LaunchRow) -> dict[str, int]:
         """The lengths that a program holds at once of every axis, by the names of the kernel's arguments."""
         table = self.table
         blocks = {f"B{width}": power_of_two(max(table.least, sizes.lengths[width])) for width in self.widths}
@@ -246,11 +246,11 @@ class Launch:
             blocks[f"B{axis}"] = min(blocks[f"B{axis}"], row.part)
         return blocks | {"BC": power_of_two(max(16, table.tile))}
 
-    def is_wide(self, sizes: Sizes, row: Row) -> bool:
+    def is_wide(self, sizes: Sizes, row: LaunchRow) -> bool:
         """True where the axis `blocked` is wider than a program holds at once: it takes part after part."""
         return bool(self.blocked) and sizes.lengths[self.blocked] > self.blocks(sizes, row)[f"B{self.blocked}"]
 
-    def safe(self, sizes: Sizes, row: Row) -> Row:
+    def safe(self, sizes: Sizes, row: LaunchRow) -> LaunchRow:
         """The row, with other warps and stages where Triton 3.6 compiles it into an illegal access or wrong results on Hopper.
 
         With 8 warps it gives all of them rows of their own, of which a tile of 64 tokens has half as many, where a product goes into
@@ -265,7 +265,7 @@ class Launch:
             warps, stages = min(warps, 4), max(stages, 2)
         return row._replace(warps=warps, stages=stages)
 
-    def start(self, sizes: Sizes, tensors: Sequence[Tensor | None], row: Row) -> None:
+    def start(self, sizes: Sizes, tensors: Sequence[Tensor | None], row: LaunchRow) -> None:
         """Starts the kernel by one row of its table, or by one that is safe."""
         table, row = self.table, self.safe(sizes, row)
         kernel = self.wide if self.wide and self.is_wide(sizes, row) else self.kernel

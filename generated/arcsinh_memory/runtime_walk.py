@@ -16,7 +16,7 @@ from torch import Tensor
 from .runtime_call import Computes
 from .runtime_contract import Returned
 from .runtime_kernels import Named, read_start
-from .runtime_launch import ANY, TYPES, Buffer, Launch, Row, Sizes, quotient
+from .runtime_launch import ANY, TYPES, Buffer, Launcher, LaunchRow, Sizes, quotient
 from .runtime_limits import power_of_two, refusal, shared_out
 from .runtime_operator import Differentiable, Operator
 from .runtime_triton import TooLarge
@@ -83,19 +83,19 @@ class WalkOperator(Operator):
         numbers = sum(sizes.numbers(buffer.widths) for buffer in self.buffers.values() if isinstance(buffer, Kept))
         room = KEPT // (4 * self.table.tile * numbers) if numbers else ANY
         sizes.programs = max(1, min(sizes.members * sizes.heads, room))
-        sizes.shares = max(launch.shares(sizes) for launch in self.launches if isinstance(launch, WalkLaunch))
+        sizes.shares = max(launch.shares(sizes) for launch in self.launches if isinstance(launch, WalkLauncher))
         return sizes
 
 
 @dataclass(frozen=True)
-class WalkLaunch(Launch):
+class WalkLauncher(Launcher):
     """The launch of a kernel that walks over tokens, with the rule's chunk and window; it carries tiles with the widths `states`."""
 
     chunk: int = 1
     window: int = 1
     states: tuple[str, ...] = ()
 
-    def check_size(self, sizes: Sizes, row: Row) -> None:
+    def check_size(self, sizes: Sizes, row: LaunchRow) -> None:
         """Raises TooLarge for widths at which the state does not fit into registers."""
         lengths = {width: sizes.lengths[width] for width in self.widths}
         told = refusal(self.states, lengths, self.held_at_once(sizes), together=True, split=self.split)
@@ -111,15 +111,15 @@ class WalkLaunch(Launch):
         """The number of programs that do a head together."""
         return quotient(sizes.lengths[self.split], self.held_at_once(sizes)[self.split]) if self.split else 1
 
-    def blocks(self, sizes: Sizes, row: Row) -> dict[str, int]:
+    def blocks(self, sizes: Sizes, row: LaunchRow) -> dict[str, int]:
         """The blocks of the widths, and the rows of a window."""
         return {f"B{width}": block for width, block in self.held_at_once(sizes).items()} | {"BC": power_of_two(max(16, self.window))}
 
-    def safe(self, sizes: Sizes, row: Row) -> Row:
+    def safe(self, sizes: Sizes, row: LaunchRow) -> LaunchRow:
         """The row: it holds a state, not products of tiles of tokens."""
         return row
 
-    def start(self, sizes: Sizes, tensors: Sequence[Tensor | None], row: Row) -> None:
+    def start(self, sizes: Sizes, tensors: Sequence[Tensor | None], row: LaunchRow) -> None:
         """Starts the kernel by one row of its table."""
         assert isinstance(sizes, WalkSizes)
         lengths = {width: sizes.lengths[width] for width in self.widths}

@@ -8,7 +8,7 @@ from .runtime_configuration import MemoryConfig
 
 
 class CharbonnierDeltaConfig(MemoryConfig):
-    """Every field has a default: that of the spec. The code of the package has the digest 71cabd8db46d."""
+    """Every field has a default: that of the spec. The code of the package has the digest 67f746ac74a0."""
 
     model_type = "miras_charbonnier_delta"
 

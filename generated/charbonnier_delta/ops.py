@@ -18,9 +18,10 @@ from .runtime_triton import HAS_TRITON, WHY_NO_TRITON
 
 _KERNELS = None
 if HAS_TRITON:
+    from .decode import triton_recurrent_charbonnier_delta
     from .kernels import TILE, triton_chunk_charbonnier_delta
 
-    _KERNELS = Kernels(triton_chunk_charbonnier_delta, TILE)
+    _KERNELS = Kernels(triton_chunk_charbonnier_delta, TILE, triton_recurrent_charbonnier_delta)
 _OPERATORS = Dispatch(
     "charbonnier_delta",
     CONTRACT,

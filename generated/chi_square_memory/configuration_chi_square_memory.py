@@ -8,7 +8,7 @@ from .runtime_configuration import MemoryConfig
 
 
 class ChiSquareMemoryConfig(MemoryConfig):
-    """Every field has a default: that of the spec. The code of the package has the digest 557ca03c80ec."""
+    """Every field has a default: that of the spec. The code of the package has the digest 53a46dec7dba."""
 
     model_type = "miras_chi_square_memory"
 

@@ -4,10 +4,10 @@
 
 from __future__ import annotations
 
-from .runtime_contract import Contract
+from .runtime_contract import OperatorContract
 
 # Axes: B batch, T tokens, H heads, K key width, V value width.
-CONTRACT = Contract(
+CONTRACT = OperatorContract(
     "comba_6d68b697dbf1",
     tokens={"q": "BTHK", "k": "BTHK", "v": "BTHV", "erase_key": "BTHK", "erase_write_key": "BTHK", "log_alpha": "BTH", "eta": "BTH"},
     state={"W": "BHKV"},

@@ -4,10 +4,10 @@
 
 from __future__ import annotations
 
-from .runtime_contract import Contract
+from .runtime_contract import OperatorContract
 
 # Axes: B batch, T tokens, H heads, K key width, V value width, N hidden width.
-CONTRACT = Contract(
+CONTRACT = OperatorContract(
     "deep_rms_memory_6bc6076d7a41",
     tokens={"q": "BTHK", "k": "BTHK", "v": "BTHV", "log_alpha": "BTH", "eta": "BTH", "log_mu": "BTH"},
     parameters={"ln_weight": "HV", "ln_bias": "HV"},

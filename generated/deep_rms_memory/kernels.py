@@ -33,19 +33,19 @@ from .runtime_device_products import dot, dot_nt, dot_tn, exact_dot
 from .runtime_device_sums import segment_gradient, segment_sums, sum_after, sum_before, sums_after, sums_before
 from .runtime_device_tiles import sequence_of, span, walked
 from .runtime_kernels import ChunkKernels
-from .runtime_launch import ANY, JUST_NUMBERS, Buffer, Launch, LaunchTable, Row
+from .runtime_launch import ANY, JUST_NUMBERS, Buffer, Launcher, LaunchRow, LaunchTable
 from .runtime_operator import Differentiable, Operator
 
 # Axes: B batch, T tokens, H heads, K key width, V value width, N hidden width.
 TILE = CONTRACT.chunk  # tokens that are computed at once
-OPTIONS: dict[str, tuple[Row, ...]] = {
-    "prep": (Row(64, warps=4, registers=168), Row(ANY, warps=8)),
-    "main": (Row(64, warps=8, stages=2), Row(ANY, warps=8)),
-    "read": (Row(64, warps=4), Row(ANY, warps=8)),
-    "pre": (Row(64, warps=4), Row(ANY, warps=8)),
-    "pre2": (Row(64, warps=4), Row(ANY, warps=8)),
-    "seq": (Row(64, warps=8, stages=2), Row(ANY, warps=8)),
-    "post": (Row(64, warps=4), Row(ANY, warps=8)),
+OPTIONS: dict[str, tuple[LaunchRow, ...]] = {
+    "prep": (LaunchRow(64, warps=4, registers=168), LaunchRow(ANY, warps=8)),
+    "main": (LaunchRow(64, warps=8, stages=2), LaunchRow(ANY, warps=8)),
+    "read": (LaunchRow(64, warps=4), LaunchRow(ANY, warps=8)),
+    "pre": (LaunchRow(64, warps=4), LaunchRow(ANY, warps=8)),
+    "pre2": (LaunchRow(64, warps=4), LaunchRow(ANY, warps=8)),
+    "seq": (LaunchRow(64, warps=8, stages=2), LaunchRow(ANY, warps=8)),
+    "post": (LaunchRow(64, warps=4), LaunchRow(ANY, warps=8)),
 }  # by kernel, for widths up to that of the row
 TABLE = LaunchTable("deep_rms_memory", "6bc6076d7a41", tile=TILE, least=64, options=OPTIONS)
 
@@ -985,7 +985,7 @@ def post(
     store_rows(d_v_ptr, at_row, row, here, at_v, V, d_v)
 
 
-launch_prep = Launch(
+launch_prep = Launcher(
     TABLE, prep, "prep", walks=False, widths="",
     makes={
         "beta_end": Buffer("slots", ""), "reach_end": Buffer("slots", ""), "G_end": Buffer("slots", "C"),
@@ -993,7 +993,7 @@ launch_prep = Launch(
         "reach_before": Buffer("slots", "C"), "G_before": Buffer("slots", "CC", narrow=True),
     },
 )  # fmt: skip
-launch_main = Launch(
+launch_main = Launcher(
     TABLE, main, "main", walks=True, widths="KNV",
     makes={
         "W1_next": Buffer("sequences", "KN"), "W2_next": Buffer("sequences", "NN"), "W3_next": Buffer("sequences", "NV"),
@@ -1006,11 +1006,11 @@ launch_main = Launch(
         "W2_last": Buffer("sequences", "NN"), "W3_last": Buffer("sequences", "NV"),
     },
 )  # fmt: skip
-launch_read = Launch(
+launch_read = Launcher(
     TABLE, read, "read", walks=False, widths="KNV",
     makes={"o": Buffer("rows", "V")},
 )  # fmt: skip
-launch_pre = Launch(
+launch_pre = Launcher(
     TABLE, pre, "pre", walks=False, widths="KNV",
     makes={
         "h1": Buffer("slots", "CN", narrow=True), "f": Buffer("slots", "CV", narrow=True),
@@ -1021,7 +1021,7 @@ launch_pre = Launch(
         "d_reach_before_from_read_f": Buffer("slots", "C"), "d_beta_before_from_read_f": Buffer("slots", "C"),
     },
 )  # fmt: skip
-launch_pre2 = Launch(
+launch_pre2 = Launcher(
     TABLE, pre2, "pre2", walks=False, widths="KNV",
     makes={
         "d_W1_from_q_W1": Buffer("slots", "KN", narrow=True), "d_h1_from_read_h1_h1": Buffer("slots", "CN", narrow=True),
@@ -1038,7 +1038,7 @@ launch_pre2 = Launch(
         "d_v_early": Buffer("slots", "CV", narrow=True), "d_q": Buffer("rows", "K"),
     },
 )  # fmt: skip
-launch_seq = Launch(
+launch_seq = Launcher(
     TABLE, seq, "seq", walks=True, widths="KNV",
     makes={
         "d_W1_next": Buffer("sequences", "KN"), "d_W1_start": Buffer("starts", "KN"),
@@ -1053,7 +1053,7 @@ launch_seq = Launch(
         "d_W3_momentum_at": Buffer("slots", "NV", narrow=True),
     },
 )  # fmt: skip
-launch_post = Launch(
+launch_post = Launcher(
     TABLE, post, "post", walks=False, widths="KNV",
     makes={
         "d_eta": Buffer("rows", "", like="eta"), "d_k": Buffer("rows", "K"), "d_ln_bias": Buffer("shares", "V"),

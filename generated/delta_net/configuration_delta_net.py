@@ -8,7 +8,7 @@ from .runtime_configuration import MemoryConfig
 
 
 class DeltaNetConfig(MemoryConfig):
-    """Every field has a default: that of the spec. The code of the package has the digest 41919c6babbd."""
+    """Every field has a default: that of the spec. The code of the package has the digest 1f02be184997."""
 
     model_type = "miras_delta_net"
 

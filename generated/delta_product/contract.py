@@ -4,11 +4,11 @@
 
 from __future__ import annotations
 
-from .runtime_contract import Contract
+from .runtime_contract import OperatorContract
 from .runtime_steps import Steps
 
 # Axes: B batch, T tokens, R steps times tokens, H heads, K key width, V value width.
-CONTRACT = Contract(
+CONTRACT = OperatorContract(
     "delta_product_c9c50e428c8c",
     tokens={"q": "BTHK", "k": "BRHK", "v": "BRHV", "log_alpha": "BTH", "eta": "BRH"},
     state={"W": "BHKV"},

@@ -8,7 +8,7 @@ from .runtime_configuration import MemoryConfig
 
 
 class DfwConfig(MemoryConfig):
-    """Every field has a default: that of the spec. The code of the package has the digest 285aa38cd5a9."""
+    """Every field has a default: that of the spec. The code of the package has the digest e925b4b225da."""
 
     model_type = "miras_dfw"
 

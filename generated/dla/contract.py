@@ -4,10 +4,10 @@
 
 from __future__ import annotations
 
-from .runtime_contract import Contract
+from .runtime_contract import OperatorContract
 
 # Axes: B batch, T tokens, H heads, K key width, V value width, N hidden width.
-CONTRACT = Contract(
+CONTRACT = OperatorContract(
     "dla_5181f8d7c853",
     tokens={"q": "BTHK", "k": "BTHK", "v": "BTHV", "log_alpha": "BTH", "eta": "BTH"},
     state={"W1": "BHKN", "W2": "BHNV", "W1_start": "BHKN", "W2_start": "BHNV", "position": "B"},

@@ -11,7 +11,7 @@ from typing import Any
 import torch
 from torch import Tensor
 
-from .runtime_contract import Contract, read_lengths
+from .runtime_contract import OperatorContract, read_lengths
 from .runtime_options import asked_backend, check_flag
 from .runtime_state import as_entries, read_state
 from .runtime_tensor import is_dense
@@ -31,7 +31,7 @@ class Kernels:
 
 
 @dataclass(frozen=True)
-class Inputs:
+class Arguments:
     """The arguments of an operator, as they are given."""
 
     tokens: Mapping[str, Tensor]
@@ -66,7 +66,7 @@ class Dispatch:
     """The operators of a package; `missing` says why there are no kernels, where there are none."""
 
     name: str
-    contract: Contract
+    contract: OperatorContract
     torch_chunk: Operator
     torch_recurrent: Operator
     kernels: Kernels | None = None
@@ -94,7 +94,7 @@ class Dispatch:
         """The outputs, and the final state if asked for."""
         check_flag("output_final_state", output_final_state)
         state = as_entries(self.contract, initial_state)
-        inputs = Inputs(tokens, parameters, state or {}, cu_seqlens)
+        inputs = Arguments(tokens, parameters, state or {}, cu_seqlens)
         options: dict[str, Any] = {"initial_state": state, "output_final_state": output_final_state, "cu_seqlens": cu_seqlens}
         few = by_token and 0 < inputs.length <= FEW and inputs.are_tensors and not inputs.want_gradients
         if self.uses_kernels(asked_backend(backend), inputs, few):
@@ -106,7 +106,7 @@ class Dispatch:
         assert self.kernels is not None
         return self.kernels.recurrent if few and self.kernels.recurrent is not None else self.kernels.chunk
 
-    def uses_kernels(self, backend: str, inputs: Inputs, few: bool) -> bool:
+    def uses_kernels(self, backend: str, inputs: Arguments, few: bool) -> bool:
         """True if kernels run; raises ValueError where they are asked for and cannot."""
         q = inputs.tokens["q"]
         on_gpu = isinstance(q, Tensor) and q.is_cuda
@@ -121,7 +121,7 @@ class Dispatch:
         is_transformed = torch.compiler.is_compiling() or torch._C._are_functorch_transforms_active()  # nothing can be tried within
         return backend == "triton" or is_transformed or self.can_launch(inputs, few)
 
-    def can_launch(self, inputs: Inputs, few: bool) -> bool:
+    def can_launch(self, inputs: Arguments, few: bool) -> bool:
         """True if the kernels run on this GPU for such inputs, the backward pass too where gradients are wanted.
 
         Tried once, on zeros of two tiles; where they do not, one warning says why. Raises ValueError for a value that is no input.

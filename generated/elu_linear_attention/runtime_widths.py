@@ -20,4 +20,4 @@ def check_heads(heads: int, **starts: int) -> None:
 def check_one_width(head_dim: int, value_dim: int) -> None:
     """Raises ValueError where values are not as wide as the keys that the memory sets against them."""
     if value_dim != head_dim:
-        raise ValueError(f"value_dim: expected {head_dim}, as wide as the keys that the memory sets against values, got {value_dim}")
+        raise ValueError(f"value_dim: expected {head_dim}, because the memory combines keys and values entry by entry, got {value_dim}")

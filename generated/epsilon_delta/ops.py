@@ -18,9 +18,10 @@ from .runtime_triton import HAS_TRITON, WHY_NO_TRITON
 
 _KERNELS = None
 if HAS_TRITON:
+    from .decode import triton_recurrent_epsilon_delta
     from .kernels import TILE, triton_chunk_epsilon_delta
 
-    _KERNELS = Kernels(triton_chunk_epsilon_delta, TILE)
+    _KERNELS = Kernels(triton_chunk_epsilon_delta, TILE, triton_recurrent_epsilon_delta)
 _OPERATORS = Dispatch("epsilon_delta", CONTRACT, torch_chunk_epsilon_delta, naive_recurrent_epsilon_delta, _KERNELS, WHY_NO_TRITON)
 
 __all__ = ["chunk_epsilon_delta", "fused_recurrent_epsilon_delta", "naive_recurrent_epsilon_delta"]

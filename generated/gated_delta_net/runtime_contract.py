@@ -62,10 +62,10 @@ class Segments(Protocol):
 
     @property
     def length(self) -> int: ...
-    def inside(self, contract: Contract) -> Contract: ...
+    def inside(self, contract: OperatorContract) -> OperatorContract: ...
     def call(
         self,
-        contract: Contract,
+        contract: OperatorContract,
         compute: Computed,
         tokens: Mapping[str, Tensor],
         parameters: Mapping[str, Tensor],
@@ -76,7 +76,7 @@ class Segments(Protocol):
 
 
 @dataclass(frozen=True)
-class Contract:
+class OperatorContract:
     """The arguments and the state of the operators of one package. Axes are letters: B batch, T tokens, H heads, K and V widths."""
 
     name: str  # that of the package, and the digest of its spec
@@ -106,7 +106,7 @@ class Contract:
         return self.chunk if self.segments is None else self.segments.length
 
     @property
-    def inside(self) -> Contract:
+    def inside(self) -> OperatorContract:
         """The contract of one segment; where there are none, this one."""
         return self if self.segments is None else self.segments.inside(self)
 
@@ -154,7 +154,7 @@ class Call:
 
 
 def read_call(
-    contract: Contract,
+    contract: OperatorContract,
     tokens: Mapping[str, Tensor],
     parameters: Mapping[str, Tensor],
     initial_state: Mapping[str, Tensor] | None,
@@ -175,7 +175,7 @@ def read_call(
 
 
 def read_lengths(
-    contract: Contract, tokens: Mapping[str, Tensor], parameters: Mapping[str, Tensor], cu_seqlens: Tensor | None
+    contract: OperatorContract, tokens: Mapping[str, Tensor], parameters: Mapping[str, Tensor], cu_seqlens: Tensor | None
 ) -> dict[str, int]:
     """The length of every axis, and the number of `sequences`. Raises ValueError."""
     lengths: dict[str, int] = {}

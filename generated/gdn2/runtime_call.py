@@ -8,15 +8,15 @@ from dataclasses import dataclass, field
 
 from torch import Tensor
 
-from .runtime_contract import Computed, Contract, Returned
+from .runtime_contract import Computed, OperatorContract, Returned
 
 
 @dataclass(frozen=True)
 class Computes(ABC):
     """A form of a rule. It is made with the contract of its package, `called`, and computes by `contract`, that of one segment."""
 
-    contract: Contract
-    called: Contract = field(init=False)
+    contract: OperatorContract
+    called: OperatorContract = field(init=False)
 
     def __post_init__(self) -> None:
         object.__setattr__(self, "called", self.contract)

@@ -8,7 +8,7 @@ from .runtime_configuration import MemoryConfig
 
 
 class HuberDeltaConfig(MemoryConfig):
-    """Every field has a default: that of the spec. The code of the package has the digest ae5dd7f75cec."""
+    """Every field has a default: that of the spec. The code of the package has the digest 49f0f388413e."""
 
     model_type = "miras_huber_delta"
 

@@ -18,9 +18,10 @@ from .runtime_triton import HAS_TRITON, WHY_NO_TRITON
 
 _KERNELS = None
 if HAS_TRITON:
+    from .decode import triton_recurrent_huber_norm_delta
     from .kernels import TILE, triton_chunk_huber_norm_delta
 
-    _KERNELS = Kernels(triton_chunk_huber_norm_delta, TILE)
+    _KERNELS = Kernels(triton_chunk_huber_norm_delta, TILE, triton_recurrent_huber_norm_delta)
 _OPERATORS = Dispatch("huber_norm_delta", CONTRACT, torch_chunk_huber_norm_delta, naive_recurrent_huber_norm_delta, _KERNELS, WHY_NO_TRITON)
 
 __all__ = ["chunk_huber_norm_delta", "fused_recurrent_huber_norm_delta", "naive_recurrent_huber_norm_delta"]

@@ -10,7 +10,7 @@ from typing import Any
 import torch
 from torch import Tensor
 
-from .runtime_launch import Buffer, Launch, LaunchTable, Sizes
+from .runtime_launch import Buffer, Launcher, LaunchTable, Sizes
 
 NO_WIDTHS = "BTHSC"  # letters of axes that no input gives a width for: batch, tokens, heads, slots, tokens of a tile
 
@@ -29,7 +29,7 @@ class Operator:
     name: str
     inputs: Mapping[str, str]
     results: tuple[str, ...]
-    launches: tuple[Launch, ...]
+    launches: tuple[Launcher, ...]
     carried: tuple[str, ...] = ()
     buffers: dict[str, Buffer] = field(init=False)
 
@@ -54,7 +54,7 @@ class Operator:
         results = (*(f"d_{name}" for name in starts), *self.results) if self.carried else self.results
         return Operator(self.table, f"resumed_{self.name}", {**starts, **self.inputs}, results, self.launches, self.carried)
 
-    def step(self, number: int) -> tuple[Launch, tuple[str, ...], dict[str, Buffer], list[str]]:
+    def step(self, number: int) -> tuple[Launcher, tuple[str, ...], dict[str, Buffer], list[str]]:
         """A launch, its tensors, the buffers that it makes, and those that no later launch reads."""
         launch = self.launches[number]
         earlier = {name for each in self.launches[:number] for name in each.makes}
@@ -110,7 +110,7 @@ class Operator:
 
     def kept_tiles(self) -> Counter[str]:
         """The number of tiles, by their widths, that the launches keep of every tile of tokens; a number where they keep rows alone."""
-        widths = [self.buffers[name].widths for name in self.own]
+        widths = [self.buffers[name].widths for name in self.own if self.buffers[name].kind != "sequences"]
         return Counter(each for each in widths if len(each) == 2) or Counter({"": 1})
 
     def batched(self, info: Any, in_dims: tuple[int | None, ...], *arguments: Any) -> tuple[Any, Any]:

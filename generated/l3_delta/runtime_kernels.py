@@ -9,7 +9,7 @@ import torch
 from torch import Tensor
 
 from .runtime_call import Computes
-from .runtime_contract import Contract, Returned, read_lengths
+from .runtime_contract import OperatorContract, Returned, read_lengths
 from .runtime_operator import Differentiable
 from .runtime_state import read_state
 
@@ -18,7 +18,7 @@ DTYPES = (torch.float32, torch.bfloat16, torch.float16)
 
 
 def read_start(
-    contract: Contract, tokens: Named, parameters: Named, initial_state: Named | None, cu_seqlens: Tensor | None
+    contract: OperatorContract, tokens: Named, parameters: Named, initial_state: Named | None, cu_seqlens: Tensor | None
 ) -> dict[str, Tensor]:
     """The state that a checked call begins with; raises ValueError for wrong arguments."""
     lengths = read_lengths(contract, tokens, parameters, cu_seqlens)

@@ -19,16 +19,16 @@ from .contract import CONTRACT
 from .runtime_device_functions import exp, power0, sigmoid, square
 from .runtime_device_memory import load_number, load_row, load_tile, store_number, store_row, store_tile
 from .runtime_device_products import state_dot
-from .runtime_launch import ANY, Buffer, LaunchTable, Row
+from .runtime_launch import ANY, Buffer, LaunchRow, LaunchTable
 from .runtime_operator import Differentiable
-from .runtime_walk import JUST_NUMBERS, Kept, WalkKernels, WalkLaunch, WalkOperator
+from .runtime_walk import JUST_NUMBERS, Kept, WalkKernels, WalkLauncher, WalkOperator
 
 # Axes: B batch, T tokens, H heads, K key width, V value width, N hidden width.
 TILE = 64  # tokens from one checkpoint to the next
 TABLE = LaunchTable("lact", "4eef5c0f7d32", tile=TILE, least=16, options={})
 # how each kernel is launched, for widths up to that of the row
-TABLE.options["walk_forward"] = (Row(16, warps=4), Row(32, warps=8), Row(ANY, warps=16))
-TABLE.options["walk_backward"] = (Row(16, warps=4), Row(ANY, warps=16))
+TABLE.options["walk_forward"] = (LaunchRow(16, warps=4), LaunchRow(32, warps=8), LaunchRow(ANY, warps=16))
+TABLE.options["walk_backward"] = (LaunchRow(16, warps=4), LaunchRow(ANY, warps=16))
 
 
 @triton.jit
@@ -1021,7 +1021,7 @@ def walk_backward(
         store_tile(d_W3_start_ptr, n * H + h, at_k, at_n, K, N, d_W3_start)
 
 
-launch_walk_forward = WalkLaunch(
+launch_walk_forward = WalkLauncher(
     TABLE, walk_forward, "walk_forward", walks=True, widths="KNV", chunk=CONTRACT.chunk, states=("KN", "NV", "KN", "KN", "NV", "KN", "KN", "NV", "KN", "KN", "NV", "KN"),  # noqa: E501
     makes={
         "o": Buffer("rows", "V", like="q"), "W1_next": Buffer("sequences", "KN"), "W2_next": Buffer("sequences", "NV"),
@@ -1054,7 +1054,7 @@ forward = WalkOperator(
     ),
     launches=(launch_walk_forward,),
 )  # fmt: skip
-launch_walk_backward = WalkLaunch(
+launch_walk_backward = WalkLauncher(
     TABLE, walk_backward, "walk_backward", walks=True, widths="KNV", chunk=CONTRACT.chunk, states=("KN", "NV", "KN", "KN", "NV", "KN", "KN", "NV", "KN", "KN", "NV", "KN"),  # noqa: E501
     makes={
         "d_eta": Buffer("rows", "", like="eta"), "d_k": Buffer("rows", "K", like="k"),

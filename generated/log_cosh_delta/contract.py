@@ -4,10 +4,10 @@
 
 from __future__ import annotations
 
-from .runtime_contract import Contract
+from .runtime_contract import OperatorContract
 
 # Axes: B batch, T tokens, H heads, K key width, V value width.
-CONTRACT = Contract(
+CONTRACT = OperatorContract(
     "log_cosh_delta_0ea6be129105",
     tokens={"q": "BTHK", "k": "BTHK", "v": "BTHV", "eta": "BTH"},
     state={"W": "BHKV"},

@@ -18,9 +18,10 @@ from .runtime_triton import HAS_TRITON, WHY_NO_TRITON
 
 _KERNELS = None
 if HAS_TRITON:
+    from .decode import triton_recurrent_log_cosh_delta
     from .kernels import TILE, triton_chunk_log_cosh_delta
 
-    _KERNELS = Kernels(triton_chunk_log_cosh_delta, TILE)
+    _KERNELS = Kernels(triton_chunk_log_cosh_delta, TILE, triton_recurrent_log_cosh_delta)
 _OPERATORS = Dispatch("log_cosh_delta", CONTRACT, torch_chunk_log_cosh_delta, naive_recurrent_log_cosh_delta, _KERNELS, WHY_NO_TRITON)
 
 __all__ = ["chunk_log_cosh_delta", "fused_recurrent_log_cosh_delta", "naive_recurrent_log_cosh_delta"]

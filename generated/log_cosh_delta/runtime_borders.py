@@ -33,7 +33,7 @@ def read_borders(cu_seqlens: Tensor, length: int) -> list[int]:
     borders = numbers(cu_seqlens)
     if borders is None:
         if not is_empty(cu_seqlens):
-            raise ValueError("cu_seqlens: expected borders that can be read; under vmap, pack what is not mapped over")
+            raise ValueError("cu_seqlens: expected borders that can be read; vmap cannot map over borders")
         return [0] * (len(cu_seqlens) - 1) + [length]  # all borders give the same shapes
     if borders[0] != 0 or borders[-1] > length or any(a > b for a, b in pairwise(borders)):
         raise ValueError(f"cu_seqlens: expected borders that rise from 0 to at most T = {length}, got {borders}")

@@ -8,7 +8,7 @@ from .runtime_configuration import MemoryConfig
 
 
 class LonghornConfig(MemoryConfig):
-    """Every field has a default: that of the spec. The code of the package has the digest e294d29f4d36."""
+    """Every field has a default: that of the spec. The code of the package has the digest a37b70e2a956."""
 
     model_type = "miras_longhorn"
 

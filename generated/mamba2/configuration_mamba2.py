@@ -8,7 +8,7 @@ from .runtime_configuration import MemoryConfig
 
 
 class Mamba2Config(MemoryConfig):
-    """Every field has a default: that of the spec. The code of the package has the digest 8fe00bbd5e94."""
+    """Every field has a default: that of the spec. The code of the package has the digest 3f41764953fb."""
 
     model_type = "miras_mamba2"
 

@@ -8,7 +8,7 @@ from .runtime_configuration import MemoryConfig
 
 
 class MemoraConfig(MemoryConfig):
-    """Every field has a default: that of the spec. The code of the package has the digest 00082af8e25b."""
+    """Every field has a default: that of the spec. The code of the package has the digest cff209198d75."""
 
     model_type = "miras_memora"
 

@@ -8,7 +8,7 @@ from .runtime_configuration import MemoryConfig
 
 
 class MomentumHuberConfig(MemoryConfig):
-    """Every field has a default: that of the spec. The code of the package has the digest 6f8a8ee5eea0."""
+    """Every field has a default: that of the spec. The code of the package has the digest e7568f0662df."""
 
     model_type = "miras_momentum_huber"
 

@@ -18,9 +18,10 @@ from .runtime_triton import HAS_TRITON, WHY_NO_TRITON
 
 _KERNELS = None
 if HAS_TRITON:
+    from .decode import triton_recurrent_momentum_huber
     from .kernels import TILE, triton_chunk_momentum_huber
 
-    _KERNELS = Kernels(triton_chunk_momentum_huber, TILE)
+    _KERNELS = Kernels(triton_chunk_momentum_huber, TILE, triton_recurrent_momentum_huber)
 _OPERATORS = Dispatch("momentum_huber", CONTRACT, torch_chunk_momentum_huber, naive_recurrent_momentum_huber, _KERNELS, WHY_NO_TRITON)
 
 __all__ = ["chunk_momentum_huber", "fused_recurrent_momentum_huber", "naive_recurrent_momentum_huber"]

@@ -8,7 +8,7 @@ from .runtime_configuration import MemoryConfig
 
 
 class MonetaConfig(MemoryConfig):
-    """Every field has a default: that of the spec. The code of the package has the digest f274e3f2e5be."""
+    """Every field has a default: that of the spec. The code of the package has the digest 8e4fd4be4236."""
 
     model_type = "miras_moneta"
 

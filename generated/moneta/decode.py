@@ -19,12 +19,12 @@ from .contract import CONTRACT
 from .kernels import TABLE
 from .runtime_device_functions import exp, normal_cdf, power0, tanh
 from .runtime_device_memory import load_number, load_row, load_tile, store_number, store_row, store_tile
-from .runtime_launch import ANY, Buffer, Row
-from .runtime_walk import JUST_NUMBERS, WalkKernels, WalkLaunch, WalkOperator
+from .runtime_launch import ANY, Buffer, LaunchRow
+from .runtime_walk import JUST_NUMBERS, WalkKernels, WalkLauncher, WalkOperator
 
 # Axes: B batch, T tokens, H heads, K key width, V value width, N hidden width.
 # how each kernel is launched, for widths up to that of the row
-TABLE.options["walk_forward"] = (Row(32, warps=4), Row(ANY, warps=16))
+TABLE.options["walk_forward"] = (LaunchRow(32, warps=4), LaunchRow(ANY, warps=16))
 
 
 @triton.jit
@@ -160,7 +160,7 @@ def walk_forward(
     store_number(log_beta_next_ptr, n * H + h, log_beta)
 
 
-launch_walk_forward = WalkLaunch(
+launch_walk_forward = WalkLauncher(
     TABLE, walk_forward, "walk_forward", walks=True, widths="KNV", chunk=CONTRACT.chunk, states=("KN", "NV", "KN", "NV", ""),
     makes={
         "o": Buffer("rows", "V", like="q"), "W1_next": Buffer("sequences", "KN"), "W2_next": Buffer("sequences", "NV"),

@@ -8,7 +8,7 @@ from .runtime_configuration import MemoryConfig
 
 
 class MonetaMirrorConfig(MemoryConfig):
-    """Every field has a default: that of the spec. The code of the package has the digest 9d9494dff647."""
+    """Every field has a default: that of the spec. The code of the package has the digest 7625fc5d53ff."""
 
     model_type = "miras_moneta_mirror"
 

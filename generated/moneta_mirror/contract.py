@@ -4,10 +4,10 @@
 
 from __future__ import annotations
 
-from .runtime_contract import Contract
+from .runtime_contract import OperatorContract
 
 # Axes: B batch, T tokens, H heads, K key width, V value width, N hidden width.
-CONTRACT = Contract(
+CONTRACT = OperatorContract(
     "moneta_mirror_b0c4674b29dc",
     tokens={"q": "BTHK", "k": "BTHK", "v": "BTHV", "log_alpha": "BTH", "eta": "BTH"},
     parameters={"ln_weight": "HV", "ln_bias": "HV"},

@@ -18,16 +18,16 @@ from torch import Tensor
 from .contract import CONTRACT
 from .runtime_device_functions import cube, exp, fourth, normal_cdf, power0, sign, square, tanh
 from .runtime_device_memory import load_number, load_row, load_tile, store_number, store_row, store_tile
-from .runtime_launch import ANY, Buffer, LaunchTable, Row
+from .runtime_launch import ANY, Buffer, LaunchRow, LaunchTable
 from .runtime_operator import Differentiable
-from .runtime_walk import JUST_NUMBERS, Kept, WalkKernels, WalkLaunch, WalkOperator
+from .runtime_walk import JUST_NUMBERS, Kept, WalkKernels, WalkLauncher, WalkOperator
 
 # Axes: B batch, T tokens, H heads, K key width, V value width, N hidden width.
 TILE = 64  # tokens from one checkpoint to the next
 TABLE = LaunchTable("moneta_mirror", "b0c4674b29dc", tile=TILE, least=16, options={})
 # how each kernel is launched, for widths up to that of the row
-TABLE.options["walk_forward"] = (Row(32, warps=4), Row(64, warps=8), Row(ANY, warps=16))
-TABLE.options["walk_backward"] = (Row(32, warps=4), Row(ANY, warps=16))
+TABLE.options["walk_forward"] = (LaunchRow(32, warps=4), LaunchRow(64, warps=8), LaunchRow(ANY, warps=16))
+TABLE.options["walk_backward"] = (LaunchRow(32, warps=4), LaunchRow(ANY, warps=16))
 
 
 @triton.jit
@@ -442,7 +442,7 @@ def walk_backward(
         store_row(d_ln_weight_ptr, n * H + h, at_v, V, d_ln_weight_sum)
 
 
-launch_walk_forward = WalkLaunch(
+launch_walk_forward = WalkLauncher(
     TABLE, walk_forward, "walk_forward", walks=True, widths="KNV", chunk=CONTRACT.chunk, states=("KN", "NV", "KN", "NV"),
     makes={
         "o": Buffer("rows", "V", like="q"), "W1_next": Buffer("sequences", "KN"), "W2_next": Buffer("sequences", "NV"),
@@ -463,7 +463,7 @@ forward = WalkOperator(
     ),
     launches=(launch_walk_forward,),
 )  # fmt: skip
-launch_walk_backward = WalkLaunch(
+launch_walk_backward = WalkLauncher(
     TABLE, walk_backward, "walk_backward", walks=True, widths="KNV", chunk=CONTRACT.chunk, states=("KN", "NV", "KN", "NV"),
     makes={
         "d_eta": Buffer("rows", "", like="eta"), "d_k": Buffer("rows", "K", like="k"),

@@ -4,11 +4,11 @@
 
 from __future__ import annotations
 
-from .runtime_contract import Contract
+from .runtime_contract import OperatorContract
 from .runtime_window import Window
 
 # Axes: B batch, T tokens, H heads, K key width, V value width, W tokens of a window, L tokens before it.
-CONTRACT = Contract(
+CONTRACT = OperatorContract(
     "omega_huber_414fb9763f4d",
     tokens={"q": "BTHK", "k": "BTHK", "v": "BTHV", "log_alpha": "BTHK", "eta": "BTH", "gamma": "BTHW", "delta": "BTH"},
     state={"W": "BHKV", "window_k": "BHLK", "window_v": "BHLV", "window_delta": "BHL", "window_length": "B"},

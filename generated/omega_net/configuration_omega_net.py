@@ -8,7 +8,7 @@ from .runtime_configuration import MemoryConfig
 
 
 class OmegaNetConfig(MemoryConfig):
-    """Every field has a default: that of the spec. The code of the package has the digest 4bec833ab84e."""
+    """Every field has a default: that of the spec. The code of the package has the digest dc7f81c2dcea."""
 
     model_type = "miras_omega_net"
 

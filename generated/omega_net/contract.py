@@ -4,13 +4,13 @@
 
 from __future__ import annotations
 
-from .runtime_contract import Contract
+from .runtime_contract import OperatorContract
 from .runtime_polynomial import Polynomial, polynomial
 from .runtime_window import Window
 
 # Axes: B batch, T tokens, H heads, K key width, V value width, N hidden width, W tokens of a window, L tokens before it, F features, D
 # degrees.
-CONTRACT = Contract(
+CONTRACT = OperatorContract(
     "omega_net_900a46cd2bbb",
     tokens={"q": "BTHK", "k": "BTHK", "v": "BTHV", "log_alpha": "BTH", "eta": "BTH", "gamma": "BTHW"},
     parameters={"feature_coefficients": "D"},

@@ -20,17 +20,17 @@ from .runtime_device_functions import exp, normal_cdf
 from .runtime_device_memory import load_number, load_row, load_rows, load_tile, store_number, store_row, store_tile
 from .runtime_device_products import window_dot
 from .runtime_device_windows import add_rows
-from .runtime_launch import ANY, Buffer, LaunchTable, Row
+from .runtime_launch import ANY, Buffer, LaunchRow, LaunchTable
 from .runtime_operator import Differentiable
-from .runtime_walk import JUST_NUMBERS, Kept, Sums, WalkKernels, WalkLaunch, WalkOperator
+from .runtime_walk import JUST_NUMBERS, Kept, Sums, WalkKernels, WalkLauncher, WalkOperator
 
 # Axes: B batch, T tokens, H heads, K key width, V value width, N hidden width, W tokens of a window, L tokens before it, F features, D
 # degrees.
 TILE = 64  # tokens from one checkpoint to the next
 TABLE = LaunchTable("omega_net", "900a46cd2bbb", tile=TILE, least=16, options={})
 # how each kernel is launched, for widths up to that of the row
-TABLE.options["walk_forward"] = (Row(32, warps=4), Row(64, warps=8), Row(ANY, warps=16))
-TABLE.options["walk_backward"] = (Row(32, warps=4), Row(ANY, warps=16))
+TABLE.options["walk_forward"] = (LaunchRow(32, warps=4), LaunchRow(64, warps=8), LaunchRow(ANY, warps=16))
+TABLE.options["walk_backward"] = (LaunchRow(32, warps=4), LaunchRow(ANY, warps=16))
 
 
 @triton.jit
@@ -359,7 +359,7 @@ def walk_backward(
         store_tile(d_W2_start_ptr, n * H + h, at_n, at_v, N, V, d_W2_start)
 
 
-launch_walk_forward = WalkLaunch(
+launch_walk_forward = WalkLauncher(
     TABLE, walk_forward, "walk_forward", walks=True, widths="KNV", chunk=CONTRACT.chunk, window=4, states=("KN", "NV", "KN", "NV"),
     makes={
         "o": Buffer("rows", "V", like="q"), "W1_next": Buffer("sequences", "KN"), "W2_next": Buffer("sequences", "NV"),
@@ -380,7 +380,7 @@ forward = WalkOperator(
     ),
     launches=(launch_walk_forward,),
 )  # fmt: skip
-launch_walk_backward = WalkLaunch(
+launch_walk_backward = WalkLauncher(
     TABLE, walk_backward, "walk_backward", walks=True, widths="KNV", chunk=CONTRACT.chunk, window=4, states=("KN", "NV", "KN", "NV"),
     makes={
         "d_eta": Buffer("rows", "", like="eta"), "d_gamma_rows": Buffer("rows", "W", like="gamma_rows"),

@@ -4,10 +4,10 @@
 
 from __future__ import annotations
 
-from .runtime_contract import Contract
+from .runtime_contract import OperatorContract
 
 # Axes: B batch, T tokens, H heads, K key width, V value width.
-CONTRACT = Contract(
+CONTRACT = OperatorContract(
     "preconditioned_gdn_15de17ea1226",
     tokens={"q": "BTHK", "k": "BTHK", "v": "BTHV", "log_alpha": "BTH", "eta": "BTH", "log_alpha_d": "BTH", "eta_d": "BTH"},
     state={"W": "BHKV", "preconditioner": "BHK"},

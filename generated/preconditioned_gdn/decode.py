@@ -19,12 +19,12 @@ from .contract import CONTRACT
 from .kernels import TABLE
 from .runtime_device_functions import exp
 from .runtime_device_memory import load_number, load_row, load_tile, store_row, store_tile
-from .runtime_launch import ANY, Buffer, Row
-from .runtime_walk import JUST_NUMBERS, WalkKernels, WalkLaunch, WalkOperator
+from .runtime_launch import ANY, Buffer, LaunchRow
+from .runtime_walk import JUST_NUMBERS, WalkKernels, WalkLauncher, WalkOperator
 
 # Axes: B batch, T tokens, H heads, K key width, V value width.
 # how each kernel is launched, for widths up to that of the row
-TABLE.options["walk_forward"] = (Row(64, warps=4), Row(ANY, warps=16))
+TABLE.options["walk_forward"] = (LaunchRow(64, warps=4), LaunchRow(ANY, warps=16))
 
 
 @triton.jit
@@ -92,7 +92,7 @@ def walk_forward(
     store_row(preconditioner_next_ptr, n * H + h, at_k, K, preconditioner)
 
 
-launch_walk_forward = WalkLaunch(
+launch_walk_forward = WalkLauncher(
     TABLE, walk_forward, "walk_forward", walks=True, widths="KV", states=("KV", "K"),
     makes={
         "o": Buffer("rows", "V", like="q"), "W_next": Buffer("sequences", "KV"), "preconditioner_next": Buffer("sequences", "K"),

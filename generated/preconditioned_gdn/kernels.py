@@ -34,19 +34,19 @@ from .runtime_device_products import dot, dot_nt, dot_tn, solve_dot
 from .runtime_device_sums import segment_gradient, segment_sums, sum_after, sum_before
 from .runtime_device_tiles import sequence_of, span, walked
 from .runtime_kernels import ChunkKernels
-from .runtime_launch import ANY, JUST_NUMBERS, Buffer, Launch, LaunchTable, Row
+from .runtime_launch import ANY, JUST_NUMBERS, Buffer, Launcher, LaunchRow, LaunchTable
 from .runtime_operator import Differentiable, Operator
 
 # Axes: B batch, T tokens, H heads, K key width, V value width.
 TILE = 64  # tokens that are computed at once
-OPTIONS: dict[str, tuple[Row, ...]] = {
-    "prep": (Row(64, warps=4, registers=168), Row(128, warps=4, registers=168), Row(ANY, warps=8)),
-    "main": (Row(64, warps=4, stages=2), Row(ANY, warps=8)),
-    "read": (Row(64, warps=4, registers=168), Row(128, warps=4, part=128), Row(ANY, warps=8)),
-    "pre": (Row(64, warps=4), Row(128, warps=4, stages=2), Row(ANY, warps=8)),
-    "seq": (Row(64, warps=4, stages=2), Row(ANY, warps=8)),
-    "post": (Row(64, warps=4), Row(128, warps=4, stages=2), Row(ANY, warps=8)),
-    "post2": (Row(64, warps=4), Row(128, warps=8, stages=2), Row(ANY, warps=8)),
+OPTIONS: dict[str, tuple[LaunchRow, ...]] = {
+    "prep": (LaunchRow(64, warps=4, registers=168), LaunchRow(128, warps=4, registers=168), LaunchRow(ANY, warps=8)),
+    "main": (LaunchRow(64, warps=4, stages=2), LaunchRow(ANY, warps=8)),
+    "read": (LaunchRow(64, warps=4, registers=168), LaunchRow(128, warps=4, part=128), LaunchRow(ANY, warps=8)),
+    "pre": (LaunchRow(64, warps=4), LaunchRow(128, warps=4, stages=2), LaunchRow(ANY, warps=8)),
+    "seq": (LaunchRow(64, warps=4, stages=2), LaunchRow(ANY, warps=8)),
+    "post": (LaunchRow(64, warps=4), LaunchRow(128, warps=4, stages=2), LaunchRow(ANY, warps=8)),
+    "post2": (LaunchRow(64, warps=4), LaunchRow(128, warps=8, stages=2), LaunchRow(ANY, warps=8)),
 }  # by kernel, for widths up to that of the row
 TABLE = LaunchTable("preconditioned_gdn", "15de17ea1226", tile=TILE, least=16, options=OPTIONS)
 
@@ -848,7 +848,7 @@ def post2_wide(
     store_numbers(d_log_alpha_d_ptr, at_row, row, here, d_log_alpha_d)
 
 
-launch_prep = Launch(
+launch_prep = Launcher(
     TABLE, prep, "prep", walks=False, widths="K",
     makes={
         "beta_end": Buffer("slots", ""), "beta_d": Buffer("slots", "C"), "D_alpha_d_eta_d_k_squared": Buffer("slots", "CK"),
@@ -856,7 +856,7 @@ launch_prep = Launch(
         "exp_decay_alpha_d_sum_2": Buffer("slots", ""), "s1": Buffer("slots", "K"), "G": Buffer("slots", "CC", narrow=True),
     },
 )  # fmt: skip
-launch_main = Launch(
+launch_main = Launcher(
     TABLE, main, "main", walks=True, widths="KV",
     makes={
         "W_next": Buffer("sequences", "KV"), "preconditioner_next": Buffer("sequences", "K"),
@@ -864,11 +864,11 @@ launch_main = Launch(
         "W_at": Buffer("slots", "KV", narrow=True), "preconditioner_at": Buffer("slots", "K"),
     },
 )  # fmt: skip
-launch_read = Launch(
+launch_read = Launcher(
     TABLE, read, "read", walks=False, widths="KV", split="V",
     makes={"o": Buffer("rows", "V")},
 )  # fmt: skip
-launch_pre = Launch(
+launch_pre = Launcher(
     TABLE, pre, "pre", walks=False, widths="KV", blocked="V", wide=pre_wide,
     makes={
         "d_W_from_q_W": Buffer("slots", "KV", narrow=True), "D": Buffer("slots", "CK"),
@@ -877,7 +877,7 @@ launch_pre = Launch(
         "d_log_alpha_early": Buffer("slots", "C"), "d_log_alpha_d_early": Buffer("slots", "C"), "d_q": Buffer("rows", "K"),
     },
 )  # fmt: skip
-launch_seq = Launch(
+launch_seq = Launcher(
     TABLE, seq, "seq", walks=True, widths="KV",
     makes={
         "d_W_next": Buffer("sequences", "KV"), "d_preconditioner_next": Buffer("sequences", "K"),
@@ -885,7 +885,7 @@ launch_seq = Launch(
         "d_W_at": Buffer("slots", "KV", narrow=True), "d_preconditioner_at": Buffer("slots", "K"),
     },
 )  # fmt: skip
-launch_post = Launch(
+launch_post = Launcher(
     TABLE, post, "post", walks=False, widths="KV", blocked="V", wide=post_wide,
     makes={
         "d_eta": Buffer("rows", "", like="eta"), "d_v": Buffer("rows", "V"), "d_kk": Buffer("slots", "CC", narrow=True),
@@ -893,7 +893,7 @@ launch_post = Launch(
         "d_decay_alpha_d": Buffer("slots", "C"),
     },
 )  # fmt: skip
-launch_post2 = Launch(
+launch_post2 = Launcher(
     TABLE, post2, "post2", walks=False, widths="KV", blocked="V", wide=post2_wide,
     makes={
         "d_eta_d": Buffer("rows", "", like="eta_d"), "d_k": Buffer("rows", "K"),

@@ -8,7 +8,7 @@ from .runtime_configuration import MemoryConfig
 
 
 class QuarticMemoryConfig(MemoryConfig):
-    """Every field has a default: that of the spec. The code of the package has the digest abdd1d88b4ca."""
+    """Every field has a default: that of the spec. The code of the package has the digest eb387790f371."""
 
     model_type = "miras_quartic_memory"
 

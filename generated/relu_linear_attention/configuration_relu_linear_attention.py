@@ -8,7 +8,7 @@ from .runtime_configuration import MemoryConfig
 
 
 class ReluLinearAttentionConfig(MemoryConfig):
-    """Every field has a default: that of the spec. The code of the package has the digest 2c887b2efada."""
+    """Every field has a default: that of the spec. The code of the package has the digest fa345edbd8fa."""
 
     model_type = "miras_relu_linear_attention"
 

@@ -20,18 +20,18 @@ from .runtime_device_memory import load_numbers, load_row, load_rows, load_tile,
 from .runtime_device_products import dot, dot_nt, dot_tn
 from .runtime_device_tiles import sequence_of, span, walked
 from .runtime_kernels import ChunkKernels
-from .runtime_launch import ANY, JUST_NUMBERS, Buffer, Launch, LaunchTable, Row
+from .runtime_launch import ANY, JUST_NUMBERS, Buffer, Launcher, LaunchRow, LaunchTable
 from .runtime_operator import Differentiable, Operator
 
 # Axes: B batch, T tokens, H heads, K key width, V value width.
 TILE = 64  # tokens that are computed at once
-OPTIONS: dict[str, tuple[Row, ...]] = {
-    "prep": (Row(64, warps=4, registers=168), Row(128, warps=4, stages=2), Row(ANY, warps=8)),
-    "main": (Row(64, warps=4, stages=2), Row(128, warps=4, stages=2), Row(ANY, warps=8)),
-    "read": (Row(64, warps=4, registers=168), Row(128, warps=4, part=128), Row(ANY, warps=8)),
-    "pre": (Row(64, warps=4), Row(128, warps=4, stages=2), Row(ANY, warps=8)),
-    "seq": (Row(64, warps=4, stages=2), Row(128, warps=4, stages=2), Row(ANY, warps=8)),
-    "post": (Row(64, warps=4), Row(128, warps=4, stages=2), Row(ANY, warps=8)),
+OPTIONS: dict[str, tuple[LaunchRow, ...]] = {
+    "prep": (LaunchRow(64, warps=4, registers=168), LaunchRow(128, warps=4, stages=2), LaunchRow(ANY, warps=8)),
+    "main": (LaunchRow(64, warps=4, stages=2), LaunchRow(128, warps=4, stages=2), LaunchRow(ANY, warps=8)),
+    "read": (LaunchRow(64, warps=4, registers=168), LaunchRow(128, warps=4, part=128), LaunchRow(ANY, warps=8)),
+    "pre": (LaunchRow(64, warps=4), LaunchRow(128, warps=4, stages=2), LaunchRow(ANY, warps=8)),
+    "seq": (LaunchRow(64, warps=4, stages=2), LaunchRow(128, warps=4, stages=2), LaunchRow(ANY, warps=8)),
+    "post": (LaunchRow(64, warps=4), LaunchRow(128, warps=4, stages=2), LaunchRow(ANY, warps=8)),
 }  # by kernel, for widths up to that of the row
 TABLE = LaunchTable("relu_linear_attention", "4e3a1f6ac1ee", tile=TILE, least=16, options=OPTIONS)
 
@@ -378,22 +378,22 @@ def post_wide(
     store_rows(d_k_ptr, at_row, row, here, at_k, K, d_k)
 
 
-launch_prep = Launch(
+launch_prep = Launcher(
     TABLE, prep, "prep", walks=False, widths="KV", blocked="V", wide=prep_wide,
     makes={
         "k_phi_eta_du": Buffer("slots", "KV", narrow=True), "q_phi": Buffer("slots", "CK", narrow=True),
         "P_du": Buffer("slots", "CV", narrow=True),
     },
 )  # fmt: skip
-launch_main = Launch(
+launch_main = Launcher(
     TABLE, main, "main", walks=True, widths="KV", split="V",
     makes={"W_next": Buffer("sequences", "KV"), "W_at": Buffer("slots", "KV", narrow=True)},
 )  # fmt: skip
-launch_read = Launch(
+launch_read = Launcher(
     TABLE, read, "read", walks=False, widths="KV", split="V",
     makes={"o": Buffer("rows", "V")},
 )  # fmt: skip
-launch_pre = Launch(
+launch_pre = Launcher(
     TABLE, pre, "pre", walks=False, widths="KV", blocked="V", wide=pre_wide,
     makes={
         "d_W_from_q_phi_W": Buffer("slots", "KV", narrow=True), "d_eta_from_eta_q_phi_k_phi": Buffer("slots", "C"),
@@ -401,11 +401,11 @@ launch_pre = Launch(
         "d_q": Buffer("rows", "K"),
     },
 )  # fmt: skip
-launch_seq = Launch(
+launch_seq = Launcher(
     TABLE, seq, "seq", walks=True, widths="KV", split="V",
     makes={"d_W_next": Buffer("sequences", "KV"), "d_W_at": Buffer("slots", "KV", narrow=True)},
 )  # fmt: skip
-launch_post = Launch(
+launch_post = Launcher(
     TABLE, post, "post", walks=False, widths="KV", blocked="V", wide=post_wide,
     makes={"d_eta": Buffer("rows", "", like="eta"), "d_k": Buffer("rows", "K"), "d_v": Buffer("rows", "V")},
 )  # fmt: skip

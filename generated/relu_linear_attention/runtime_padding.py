@@ -49,7 +49,7 @@ def packing(attention_mask: Tensor, x: Tensor) -> Packing | None:
         raise ValueError(f"attention_mask: expected a tensor on {x.device}, as hidden_states is, got one on {attention_mask.device}")
     looks = may_look(attention_mask) or (attention_mask.is_floating_point() and not torch.compiler.is_compiling())
     if looks and holds(((attention_mask != 0) & (attention_mask != 1)).any()):
-        raise ValueError("attention_mask: expected 1 at tokens and 0 at padding, got other values; an additive mask is none")
+        raise ValueError("attention_mask: expected 1 at tokens and 0 at padding, got other values; an additive mask cannot be used")
     keep = attention_mask[:, attention_mask.shape[1] - length :] == 1
     if looks and holds(keep.all()):
         return None

@@ -8,7 +8,7 @@ from .runtime_configuration import MemoryConfig
 
 
 class RetnetConfig(MemoryConfig):
-    """Every field has a default: that of the spec. The code of the package has the digest e44d10ba27e4."""
+    """Every field has a default: that of the spec. The code of the package has the digest 68a746b27f2e."""
 
     model_type = "miras_retnet"
 

@@ -4,10 +4,10 @@
 
 from __future__ import annotations
 
-from .runtime_contract import Contract
+from .runtime_contract import OperatorContract
 
 # Axes: B batch, T tokens, H heads, K key width, V value width.
-CONTRACT = Contract(
+CONTRACT = OperatorContract(
     "rwkv7_d2094e71493b",
     tokens={"q": "BTHK", "k": "BTHK", "v": "BTHV", "erase_key": "BTHK", "erase_write_key": "BTHK", "log_alpha": "BTHK", "eta": "BTH"},
     state={"W": "BHKV"},

@@ -8,7 +8,7 @@ from .runtime_configuration import MemoryConfig
 
 
 class SquaredReluDeltaConfig(MemoryConfig):
-    """Every field has a default: that of the spec. The code of the package has the digest fefd6a37dd5d."""
+    """Every field has a default: that of the spec. The code of the package has the digest 6a2c3d1cd7a7."""
 
     model_type = "miras_squared_relu_delta"
 

@@ -33,18 +33,18 @@ from .runtime_device_products import dot, dot_apart, dot_apart_nt, dot_nt, dot_t
 from .runtime_device_sums import segment_gradient, segment_sums, sum_after, sum_before
 from .runtime_device_tiles import sequence_of, span, walked
 from .runtime_kernels import ChunkKernels
-from .runtime_launch import ANY, JUST_NUMBERS, Buffer, Launch, LaunchTable, Row
+from .runtime_launch import ANY, JUST_NUMBERS, Buffer, Launcher, LaunchRow, LaunchTable
 from .runtime_operator import Differentiable, Operator
 
 # Axes: B batch, T tokens, H heads, K key width, V value width, N hidden width.
 TILE = CONTRACT.chunk  # tokens that are computed at once
-OPTIONS: dict[str, tuple[Row, ...]] = {
-    "prep": (Row(64, warps=4, registers=168), Row(ANY, warps=8)),
-    "main": (Row(64, warps=8, stages=2), Row(256, warps=8), Row(ANY, warps=8)),
-    "read": (Row(64, warps=4, registers=168), Row(256, warps=4), Row(ANY, warps=8)),
-    "pre": (Row(64, warps=4), Row(256, warps=4), Row(ANY, warps=8)),
-    "seq": (Row(64, warps=8, stages=2), Row(256, warps=8), Row(ANY, warps=8)),
-    "post": (Row(64, warps=4), Row(256, warps=4), Row(ANY, warps=8)),
+OPTIONS: dict[str, tuple[LaunchRow, ...]] = {
+    "prep": (LaunchRow(64, warps=4, registers=168), LaunchRow(ANY, warps=8)),
+    "main": (LaunchRow(64, warps=8, stages=2), LaunchRow(256, warps=8), LaunchRow(ANY, warps=8)),
+    "read": (LaunchRow(64, warps=4, registers=168), LaunchRow(256, warps=4), LaunchRow(ANY, warps=8)),
+    "pre": (LaunchRow(64, warps=4), LaunchRow(256, warps=4), LaunchRow(ANY, warps=8)),
+    "seq": (LaunchRow(64, warps=8, stages=2), LaunchRow(256, warps=8), LaunchRow(ANY, warps=8)),
+    "post": (LaunchRow(64, warps=4), LaunchRow(256, warps=4), LaunchRow(ANY, warps=8)),
 }  # by kernel, for widths up to that of the row
 TABLE = LaunchTable("swiglu_delta", "13933568abd5", tile=TILE, least=64, options=OPTIONS)
 
@@ -1416,14 +1416,14 @@ def post_wide(
     store_numbers(d_log_mu_ptr, at_row, row, here, d_log_mu)
 
 
-launch_prep = Launch(
+launch_prep = Launcher(
     TABLE, prep, "prep", walks=False, widths="",
     makes={
         "beta_end": Buffer("slots", ""), "reach_end": Buffer("slots", ""), "G_end": Buffer("slots", "C"),
         "m_end": Buffer("slots", ""), "n_end": Buffer("slots", "C"),
     },
 )  # fmt: skip
-launch_main = Launch(
+launch_main = Launcher(
     TABLE, main, "main", walks=True, widths="KNV", blocked="N", wide=main_wide,
     makes={
         "W1_next": Buffer("sequences", "KN"), "W2_next": Buffer("sequences", "NV"), "W3_next": Buffer("sequences", "KN"),
@@ -1435,11 +1435,11 @@ launch_main = Launch(
         "W2_last": Buffer("sequences", "NV"), "W3_last": Buffer("sequences", "KN"),
     },
 )  # fmt: skip
-launch_read = Launch(
+launch_read = Launcher(
     TABLE, read, "read", walks=False, widths="KNV", blocked="N", wide=read_wide,
     makes={"o": Buffer("rows", "V")},
 )  # fmt: skip
-launch_pre = Launch(
+launch_pre = Launcher(
     TABLE, pre, "pre", walks=False, widths="KNV", blocked="N", wide=pre_wide,
     makes={
         "d_W1_start_from_read_z1": Buffer("slots", "KN", narrow=True), "z1": Buffer("slots", "CN", narrow=True),
@@ -1452,7 +1452,7 @@ launch_pre = Launch(
         "D_end": Buffer("slots", "C"), "d_q": Buffer("rows", "K"),
     },
 )  # fmt: skip
-launch_seq = Launch(
+launch_seq = Launcher(
     TABLE, seq, "seq", walks=True, widths="KNV", blocked="N", wide=seq_wide,
     makes={
         "d_W1_next": Buffer("sequences", "KN"), "d_W1_start": Buffer("starts", "KN"),
@@ -1467,7 +1467,7 @@ launch_seq = Launch(
         "d_W3_at": Buffer("slots", "KN", narrow=True), "d_W3_momentum_at": Buffer("slots", "KN", narrow=True),
     },
 )  # fmt: skip
-launch_post = Launch(
+launch_post = Launcher(
     TABLE, post, "post", walks=False, widths="KNV", blocked="N", wide=post_wide,
     makes={
         "d_eta": Buffer("rows", "", like="eta"), "d_k": Buffer("rows", "K"), "d_ln_bias": Buffer("shares", "V"),

@@ -20,16 +20,16 @@ from .runtime_device_functions import exp
 from .runtime_device_memory import load_number, load_row, load_rows, load_tile, store_number, store_row, store_tile
 from .runtime_device_products import window_dot
 from .runtime_device_windows import add_rows
-from .runtime_launch import ANY, Buffer, LaunchTable, Row
+from .runtime_launch import ANY, Buffer, LaunchRow, LaunchTable
 from .runtime_operator import Differentiable
-from .runtime_walk import JUST_NUMBERS, Kept, Sums, WalkKernels, WalkLaunch, WalkOperator
+from .runtime_walk import JUST_NUMBERS, Kept, Sums, WalkKernels, WalkLauncher, WalkOperator
 
 # Axes: B batch, T tokens, H heads, K key width, V value width, W tokens of a window, L tokens before it.
 TILE = 64  # tokens from one checkpoint to the next
 TABLE = LaunchTable("swla", "7094fda158ae", tile=TILE, least=16, options={})
 # how each kernel is launched, for widths up to that of the row
-TABLE.options["walk_forward"] = (Row(64, warps=4), Row(128, warps=8), Row(ANY, warps=16))
-TABLE.options["walk_backward"] = (Row(64, warps=4), Row(ANY, warps=16))
+TABLE.options["walk_forward"] = (LaunchRow(64, warps=4), LaunchRow(128, warps=8), LaunchRow(ANY, warps=16))
+TABLE.options["walk_backward"] = (LaunchRow(64, warps=4), LaunchRow(ANY, warps=16))
 
 
 @triton.jit
@@ -198,7 +198,7 @@ def walk_backward(
         store_tile(d_W_ptr, n * H + h, at_k, at_v, K, V, d_W)
 
 
-launch_walk_forward = WalkLaunch(
+launch_walk_forward = WalkLauncher(
     TABLE, walk_forward, "walk_forward", walks=True, widths="KV", window=4, states=("KV",),
     makes={
         "o": Buffer("rows", "V", like="q"), "W_next": Buffer("sequences", "KV"), "W_checkpoint": Buffer("slots", "KV"),
@@ -212,7 +212,7 @@ forward = WalkOperator(
     results=("o", "W_next", "W_checkpoint"),
     launches=(launch_walk_forward,),
 )  # fmt: skip
-launch_walk_backward = WalkLaunch(
+launch_walk_backward = WalkLauncher(
     TABLE, walk_backward, "walk_backward", walks=True, widths="KV", window=4, states=("KV",),
     makes={
         "d_eta": Buffer("rows", "", like="eta"), "d_gamma_rows": Buffer("rows", "W", like="gamma_rows"),

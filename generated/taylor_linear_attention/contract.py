@@ -4,11 +4,11 @@
 
 from __future__ import annotations
 
-from .runtime_contract import Contract
+from .runtime_contract import OperatorContract
 from .runtime_polynomial import Polynomial
 
 # Axes: B batch, T tokens, H heads, K key width, V value width, F features, D degrees.
-CONTRACT = Contract(
+CONTRACT = OperatorContract(
     "taylor_linear_attention_6fb3d5bdf6ca",
     tokens={"q": "BTHK", "k": "BTHK", "v": "BTHV", "eta": "BTH"},
     parameters={"feature_coefficients": "D"},

@@ -34,20 +34,20 @@ from .runtime_device_products import dot, dot_nt, dot_tn, exact_dot, solve_dot
 from .runtime_device_sums import segment_gradient, segment_sums, sum_after, sum_before, sums_after, sums_before
 from .runtime_device_tiles import sequence_of, span, walked
 from .runtime_kernels import ChunkKernels
-from .runtime_launch import ANY, JUST_NUMBERS, Buffer, Launch, LaunchTable, Row
+from .runtime_launch import ANY, JUST_NUMBERS, Buffer, Launcher, LaunchRow, LaunchTable
 from .runtime_operator import Differentiable, Operator
 
 # Axes: B batch, T tokens, H heads, K key width, V value width.
 TILE = 64  # tokens that are computed at once
-OPTIONS: dict[str, tuple[Row, ...]] = {
-    "prep": (Row(64, warps=4, registers=168), Row(ANY, warps=8)),
-    "main": (Row(64, warps=4, stages=2), Row(128, warps=4), Row(ANY, warps=8)),
-    "read": (Row(64, warps=4), Row(128, warps=4, part=128), Row(ANY, warps=8)),
-    "pre": (Row(64, warps=4), Row(128, warps=4, stages=2), Row(ANY, warps=8)),
-    "pre2": (Row(64, warps=4), Row(128, warps=8, stages=2), Row(ANY, warps=8)),
-    "seq": (Row(64, warps=4, stages=2), Row(128, warps=4), Row(ANY, warps=8)),
-    "post": (Row(64, warps=4), Row(128, warps=8, stages=2), Row(ANY, warps=8)),
-    "post2": (Row(64, warps=4, registers=168), Row(128, warps=4, stages=2), Row(ANY, warps=8)),
+OPTIONS: dict[str, tuple[LaunchRow, ...]] = {
+    "prep": (LaunchRow(64, warps=4, registers=168), LaunchRow(ANY, warps=8)),
+    "main": (LaunchRow(64, warps=4, stages=2), LaunchRow(128, warps=4), LaunchRow(ANY, warps=8)),
+    "read": (LaunchRow(64, warps=4), LaunchRow(128, warps=4, part=128), LaunchRow(ANY, warps=8)),
+    "pre": (LaunchRow(64, warps=4), LaunchRow(128, warps=4, stages=2), LaunchRow(ANY, warps=8)),
+    "pre2": (LaunchRow(64, warps=4), LaunchRow(128, warps=8, stages=2), LaunchRow(ANY, warps=8)),
+    "seq": (LaunchRow(64, warps=4, stages=2), LaunchRow(128, warps=4), LaunchRow(ANY, warps=8)),
+    "post": (LaunchRow(64, warps=4), LaunchRow(128, warps=8, stages=2), LaunchRow(ANY, warps=8)),
+    "post2": (LaunchRow(64, warps=4, registers=168), LaunchRow(128, warps=4, stages=2), LaunchRow(ANY, warps=8)),
 }  # by kernel, for widths up to that of the row
 TABLE = LaunchTable("titans_linear", "7e4e2a2f6a86", tile=TILE, least=16, options=OPTIONS)
 
@@ -920,7 +920,7 @@ def post2_wide(
     store_numbers(d_log_mu_ptr, at_row, row, here, d_log_mu)
 
 
-launch_prep = Launch(
+launch_prep = Launcher(
     TABLE, prep, "prep", walks=False, widths="K",
     makes={
         "beta_end": Buffer("slots", ""), "reach_end": Buffer("slots", ""), "G_end": Buffer("slots", "C"),
@@ -929,7 +929,7 @@ launch_prep = Launch(
         "P": Buffer("slots", "CC", narrow=True),
     },
 )  # fmt: skip
-launch_main = Launch(
+launch_main = Launcher(
     TABLE, main, "main", walks=True, widths="KV", split="V",
     makes={
         "W_next": Buffer("sequences", "KV"), "W_momentum_next": Buffer("sequences", "KV"),
@@ -937,18 +937,18 @@ launch_main = Launch(
         "W_momentum_at": Buffer("slots", "KV", narrow=True),
     },
 )  # fmt: skip
-launch_read = Launch(
+launch_read = Launcher(
     TABLE, read, "read", walks=False, widths="KV", split="V",
     makes={"o": Buffer("rows", "V")},
 )  # fmt: skip
-launch_pre = Launch(
+launch_pre = Launcher(
     TABLE, pre, "pre", walks=False, widths="KV", blocked="V", wide=pre_wide,
     makes={
         "d_W_from_q_W": Buffer("slots", "KV", narrow=True), "P_d_o": Buffer("slots", "CV", narrow=True),
         "D_end_D_mu": Buffer("slots", "C"), "exp_decay_alpha_2_before": Buffer("slots", "CC"),
     },
 )  # fmt: skip
-launch_pre2 = Launch(
+launch_pre2 = Launcher(
     TABLE, pre2, "pre2", walks=False, widths="KV", blocked="V", wide=pre2_wide,
     makes={
         "d_W_momentum_from_q_W_momentum": Buffer("slots", "KV", narrow=True), "d_eta_from_G": Buffer("slots", "C"),
@@ -956,7 +956,7 @@ launch_pre2 = Launch(
         "d_log_mu_early": Buffer("slots", "C"), "d_q": Buffer("rows", "K"),
     },
 )  # fmt: skip
-launch_seq = Launch(
+launch_seq = Launcher(
     TABLE, seq, "seq", walks=True, widths="KV", split="V",
     makes={
         "d_W_next": Buffer("sequences", "KV"), "d_W_momentum_next": Buffer("sequences", "KV"),
@@ -964,7 +964,7 @@ launch_seq = Launch(
         "d_W_momentum_at": Buffer("slots", "KV", narrow=True),
     },
 )  # fmt: skip
-launch_post = Launch(
+launch_post = Launcher(
     TABLE, post, "post", walks=False, widths="KV", blocked="V", wide=post_wide,
     makes={
         "d_eta": Buffer("rows", "", like="eta"), "d_k": Buffer("rows", "K"), "d_v": Buffer("rows", "V"),
@@ -973,7 +973,7 @@ launch_post = Launch(
         "d_m_end": Buffer("slots", ""),
     },
 )  # fmt: skip
-launch_post2 = Launch(
+launch_post2 = Launcher(
     TABLE, post2, "post2", walks=False, widths="KV", blocked="V", wide=post2_wide,
     makes={"d_log_alpha": Buffer("rows", "", like="log_alpha"), "d_log_mu": Buffer("rows", "", like="log_mu")},
 )  # fmt: skip

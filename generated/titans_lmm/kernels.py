@@ -33,20 +33,20 @@ from .runtime_device_products import dot, dot_apart, dot_apart_nt, dot_nt, dot_t
 from .runtime_device_sums import segment_gradient, segment_sums, sum_after, sum_before
 from .runtime_device_tiles import sequence_of, span, walked
 from .runtime_kernels import ChunkKernels
-from .runtime_launch import ANY, JUST_NUMBERS, Buffer, Launch, LaunchTable, Row
+from .runtime_launch import ANY, JUST_NUMBERS, Buffer, Launcher, LaunchRow, LaunchTable
 from .runtime_operator import Differentiable, Operator
 
 # Axes: B batch, T tokens, H heads, K key width, V value width, N hidden width.
 TILE = CONTRACT.chunk  # tokens that are computed at once
-OPTIONS: dict[str, tuple[Row, ...]] = {
-    "prep": (Row(64, warps=4, registers=168), Row(ANY, warps=8)),
-    "main": (Row(64, warps=8, stages=2), Row(256, warps=8), Row(ANY, warps=8)),
-    "read": (Row(64, warps=4), Row(256, warps=4), Row(ANY, warps=8)),
-    "pre": (Row(64, warps=4), Row(256, warps=4), Row(ANY, warps=8)),
-    "pre2": (Row(64, warps=4), Row(256, warps=4), Row(ANY, warps=8)),
-    "pre3": (Row(64, warps=4), Row(256, warps=4), Row(ANY, warps=8)),
-    "seq": (Row(64, warps=8, stages=2), Row(256, warps=8), Row(ANY, warps=8)),
-    "post": (Row(64, warps=4), Row(256, warps=4), Row(ANY, warps=8)),
+OPTIONS: dict[str, tuple[LaunchRow, ...]] = {
+    "prep": (LaunchRow(64, warps=4, registers=168), LaunchRow(ANY, warps=8)),
+    "main": (LaunchRow(64, warps=8, stages=2), LaunchRow(256, warps=8), LaunchRow(ANY, warps=8)),
+    "read": (LaunchRow(64, warps=4), LaunchRow(256, warps=4), LaunchRow(ANY, warps=8)),
+    "pre": (LaunchRow(64, warps=4), LaunchRow(256, warps=4), LaunchRow(ANY, warps=8)),
+    "pre2": (LaunchRow(64, warps=4), LaunchRow(256, warps=4), LaunchRow(ANY, warps=8)),
+    "pre3": (LaunchRow(64, warps=4), LaunchRow(256, warps=4), LaunchRow(ANY, warps=8)),
+    "seq": (LaunchRow(64, warps=8, stages=2), LaunchRow(256, warps=8), LaunchRow(ANY, warps=8)),
+    "post": (LaunchRow(64, warps=4), LaunchRow(256, warps=4), LaunchRow(ANY, warps=8)),
 }  # by kernel, for widths up to that of the row
 TABLE = LaunchTable("titans_lmm", "2056e915c798", tile=TILE, least=64, options=OPTIONS)
 
@@ -1693,7 +1693,7 @@ def post_wide(
     store_numbers(d_log_mu_ptr, at_row, row, here, d_log_mu)
 
 
-launch_prep = Launch(
+launch_prep = Launcher(
     TABLE, prep, "prep", walks=False, widths="",
     makes={
         "beta_end": Buffer("slots", ""), "reach_end": Buffer("slots", ""), "G_end": Buffer("slots", "C"),
@@ -1701,7 +1701,7 @@ launch_prep = Launch(
         "G": Buffer("slots", "CC", narrow=True),
     },
 )  # fmt: skip
-launch_main = Launch(
+launch_main = Launcher(
     TABLE, main, "main", walks=True, widths="KNV", blocked="N", wide=main_wide,
     makes={
         "W1_next": Buffer("sequences", "KN"), "W2_next": Buffer("sequences", "NV"),
@@ -1712,11 +1712,11 @@ launch_main = Launch(
         "W2_last": Buffer("sequences", "NV"),
     },
 )  # fmt: skip
-launch_read = Launch(
+launch_read = Launcher(
     TABLE, read, "read", walks=False, widths="KNV", blocked="N", wide=read_wide,
     makes={"o": Buffer("rows", "V")},
 )  # fmt: skip
-launch_pre = Launch(
+launch_pre = Launcher(
     TABLE, pre, "pre", walks=False, widths="KNV", blocked="N", wide=pre_wide,
     makes={
         "z1": Buffer("slots", "CN"), "h1": Buffer("slots", "CN", narrow=True), "centred": Buffer("slots", "CV", narrow=True),
@@ -1728,7 +1728,7 @@ launch_pre = Launch(
         "d_reach_from_read_f": Buffer("slots", "C"), "d_beta_from_read_f": Buffer("slots", "C"),
     },
 )  # fmt: skip
-launch_pre2 = Launch(
+launch_pre2 = Launcher(
     TABLE, pre2, "pre2", walks=False, widths="KNV", blocked="N", wide=pre2_wide,
     makes={
         "d_W1_from_q_W1": Buffer("slots", "KN", narrow=True), "P1_d_read_z1": Buffer("slots", "CN", narrow=True),
@@ -1739,7 +1739,7 @@ launch_pre2 = Launch(
         "d_decay_alpha_from_decay_alpha_before": Buffer("slots", "C"), "d_m_from_m_t1_m_behind": Buffer("slots", "C"),
     },
 )  # fmt: skip
-launch_pre3 = Launch(
+launch_pre3 = Launcher(
     TABLE, pre3, "pre3", walks=False, widths="KNV", blocked="N", wide=pre3_wide,
     makes={
         "d_W1_momentum_from_q_W1_momentum": Buffer("slots", "KN", narrow=True),
@@ -1749,7 +1749,7 @@ launch_pre3 = Launch(
         "d_log_mu_early": Buffer("slots", "C"), "d_q": Buffer("rows", "K"),
     },
 )  # fmt: skip
-launch_seq = Launch(
+launch_seq = Launcher(
     TABLE, seq, "seq", walks=True, widths="KNV", blocked="N", wide=seq_wide,
     makes={
         "d_W1_next": Buffer("sequences", "KN"), "d_W1_start": Buffer("starts", "KN"),
@@ -1761,7 +1761,7 @@ launch_seq = Launch(
         "d_W2_at": Buffer("slots", "NV", narrow=True), "d_W2_momentum_at": Buffer("slots", "NV", narrow=True),
     },
 )  # fmt: skip
-launch_post = Launch(
+launch_post = Launcher(
     TABLE, post, "post", walks=False, widths="KNV", blocked="N", wide=post_wide,
     makes={
         "d_eta": Buffer("rows", "", like="eta"), "d_k": Buffer("rows", "K"), "d_ln_bias": Buffer("shares", "V"),

@@ -4,11 +4,11 @@
 
 from __future__ import annotations
 
-from .runtime_contract import Contract
+from .runtime_contract import OperatorContract
 from .runtime_reset import Reset
 
 # Axes: B batch, T tokens, H heads, K key width, V value width, N hidden width.
-CONTRACT = Contract(
+CONTRACT = OperatorContract(
     "tnt_local_6b944592a58b",
     tokens={"q": "BTHK", "k": "BTHK", "v": "BTHV", "log_alpha": "BTH", "eta": "BTH", "log_mu": "BTH"},
     parameters={"ln_weight": "HV", "ln_bias": "HV"},

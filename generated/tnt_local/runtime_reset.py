@@ -12,7 +12,7 @@ from dataclasses import dataclass, replace
 import torch
 from torch import Tensor
 
-from .runtime_contract import Computed, Contract, Returned, read_lengths
+from .runtime_contract import Computed, OperatorContract, Returned, read_lengths
 from .runtime_state import as_entries, read_state
 from .runtime_tensor import wide_type
 from .runtime_values import holds, may_look
@@ -27,7 +27,7 @@ class Reset:
 
     length: int
 
-    def inside(self, contract: Contract) -> Contract:
+    def inside(self, contract: OperatorContract) -> OperatorContract:
         """The contract of the tokens between two resets: it has no initial state to return to, and positions in chunks alone."""
         kept = {name: axes for name, axes in contract.state.items() if not name.endswith(INITIAL)}
         if contract.chunk == 1:
@@ -36,7 +36,7 @@ class Reset:
 
     def call(
         self,
-        contract: Contract,
+        contract: OperatorContract,
         compute: Computed,
         tokens: Mapping[str, Tensor],
         parameters: Mapping[str, Tensor],
@@ -61,7 +61,7 @@ class Reset:
             o = o.reshape(lengths["B"], -1, *o.shape[2:])
         return o, self.final(contract, pieces, state, final) if final is not None else None
 
-    def read(self, contract: Contract, given: Mapping[str, Tensor] | None, lengths: Mapping[str, int], q: Tensor) -> State:
+    def read(self, contract: OperatorContract, given: Mapping[str, Tensor] | None, lengths: Mapping[str, int], q: Tensor) -> State:
         """The state of every sequence, with the one that it returns to: without such the weights that are given."""
         entries, weights = as_entries(contract, given), contract.weights
         missing = [f"{name}{INITIAL}" for name in weights if entries is None or f"{name}{INITIAL}" not in entries]
@@ -71,7 +71,7 @@ class Reset:
         state = read_state(contract, entries, lengths, q.device, wide_type(q.dtype))
         return state | {name: state[name.removesuffix(INITIAL)] for name in missing}
 
-    def final(self, contract: Contract, pieces: Pieces, state: State, final: Mapping[str, Tensor]) -> State:
+    def final(self, contract: OperatorContract, pieces: Pieces, state: State, final: Mapping[str, Tensor]) -> State:
         """The state behind the last token of every sequence; where that was the last before a reset, the state behind the reset."""
         behind = {**state, "position": pieces.behind}
         behind |= {name: pieces.last(x) for name, x in final.items() if name != "position"}

@@ -8,7 +8,7 @@ from .runtime_configuration import MemoryConfig
 
 
 class TransformerConfig(MemoryConfig):
-    """Every field has a default: that of the spec. The code of the package has the digest 0f357f0331e2."""
+    """Every field has a default: that of the spec. The code of the package has the digest 5c85af7c4d4e."""
 
     model_type = "miras_transformer"
 

@@ -7,7 +7,7 @@ from __future__ import annotations
 from torch import nn
 
 from .configuration_transformer import TransformerConfig
-from .runtime_attention import Attention
+from .runtime_attention import CausalAttention
 from .runtime_modeling import MemoryForCausalLM, MemoryModel
 from .runtime_transformers import register
 
@@ -23,7 +23,7 @@ class TransformerModel(MemoryModel):
     def mixer(self, kind: str, number: int) -> nn.Module:
         config = self.config
         if kind == "attention":
-            return Attention(config.hidden_size, config.num_attention_heads, config.rope_theta, None)
+            return CausalAttention(config.hidden_size, config.num_attention_heads, config.rope_theta, None)
         raise ValueError(kind)
 
 

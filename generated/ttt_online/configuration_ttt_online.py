@@ -8,7 +8,7 @@ from .runtime_configuration import MemoryConfig
 
 
 class TttOnlineConfig(MemoryConfig):
-    """Every field has a default: that of the spec. The code of the package has the digest 2da8562f0780."""
+    """Every field has a default: that of the spec. The code of the package has the digest b453e878d06e."""
 
     model_type = "miras_ttt_online"
 

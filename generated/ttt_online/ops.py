@@ -18,9 +18,10 @@ from .runtime_triton import HAS_TRITON, WHY_NO_TRITON
 
 _KERNELS = None
 if HAS_TRITON:
+    from .decode import triton_recurrent_ttt_online
     from .kernels import TILE, triton_chunk_ttt_online
 
-    _KERNELS = Kernels(triton_chunk_ttt_online, TILE)
+    _KERNELS = Kernels(triton_chunk_ttt_online, TILE, triton_recurrent_ttt_online)
 _OPERATORS = Dispatch("ttt_online", CONTRACT, torch_chunk_ttt_online, naive_recurrent_ttt_online, _KERNELS, WHY_NO_TRITON)
 
 __all__ = ["chunk_ttt_online", "fused_recurrent_ttt_online", "naive_recurrent_ttt_online"]

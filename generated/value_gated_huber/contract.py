@@ -4,10 +4,10 @@
 
 from __future__ import annotations
 
-from .runtime_contract import Contract
+from .runtime_contract import OperatorContract
 
 # Axes: B batch, T tokens, H heads, K key width, V value width.
-CONTRACT = Contract(
+CONTRACT = OperatorContract(
     "value_gated_huber_493d3f597804",
     tokens={"q": "BTHK", "k": "BTHK", "v": "BTHV", "log_alpha": "BTHV", "eta": "BTHV", "delta": "BTHV"},
     state={"W": "BHKV"},

@@ -18,16 +18,16 @@ from torch import Tensor
 from .contract import CONTRACT
 from .runtime_device_functions import exp, sign
 from .runtime_device_memory import load_row, load_tile, store_row, store_tile
-from .runtime_launch import ANY, Buffer, LaunchTable, Row
+from .runtime_launch import ANY, Buffer, LaunchRow, LaunchTable
 from .runtime_operator import Differentiable
-from .runtime_walk import JUST_NUMBERS, Kept, Shares, WalkKernels, WalkLaunch, WalkOperator
+from .runtime_walk import JUST_NUMBERS, Kept, Shares, WalkKernels, WalkLauncher, WalkOperator
 
 # Axes: B batch, T tokens, H heads, K key width, V value width.
 TILE = 64  # tokens from one checkpoint to the next
 TABLE = LaunchTable("value_gated_huber", "493d3f597804", tile=TILE, least=16, options={})
 # how each kernel is launched, for widths up to that of the row
-TABLE.options["walk_forward"] = (Row(64, warps=4), Row(128, warps=8), Row(ANY, warps=16))
-TABLE.options["walk_backward"] = (Row(64, warps=4), Row(ANY, warps=16))
+TABLE.options["walk_forward"] = (LaunchRow(64, warps=4), LaunchRow(128, warps=8), LaunchRow(ANY, warps=16))
+TABLE.options["walk_backward"] = (LaunchRow(64, warps=4), LaunchRow(ANY, warps=16))
 
 
 @triton.jit
@@ -192,7 +192,7 @@ def walk_backward(
         store_tile(d_W_ptr, n * H + h, at_k, at_v, K, V, d_W)
 
 
-launch_walk_forward = WalkLaunch(
+launch_walk_forward = WalkLauncher(
     TABLE, walk_forward, "walk_forward", walks=True, widths="KV", split="V", states=("KV",),
     makes={
         "o": Buffer("rows", "V", like="q"), "W_next": Buffer("sequences", "KV"), "W_checkpoint": Buffer("slots", "KV"),
@@ -204,7 +204,7 @@ forward = WalkOperator(
     results=("o", "W_next", "W_checkpoint"),
     launches=(launch_walk_forward,),
 )  # fmt: skip
-launch_walk_backward = WalkLaunch(
+launch_walk_backward = WalkLauncher(
     TABLE, walk_backward, "walk_backward", walks=True, widths="KV", split="V", states=("KV",),
     makes={
         "d_delta": Buffer("rows", "V", like="delta"), "d_eta": Buffer("rows", "V", like="eta"),

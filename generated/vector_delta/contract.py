@@ -4,10 +4,10 @@
 
 from __future__ import annotations
 
-from .runtime_contract import Contract
+from .runtime_contract import OperatorContract
 
 # Axes: B batch, T tokens, H heads, K key width, V value width.
-CONTRACT = Contract(
+CONTRACT = OperatorContract(
     "vector_delta_7229d88feae8",
     tokens={"q": "BTHK", "k": "BTHK", "v": "BTHV", "log_alpha": "BTH", "eta": "BTHV"},
     state={"W": "BHV"},

@@ -4,10 +4,10 @@
 
 from __future__ import annotations
 
-from .runtime_contract import Contract
+from .runtime_contract import OperatorContract
 
 # Axes: B batch, T tokens, H heads, K key width, V value width.
-CONTRACT = Contract(
+CONTRACT = OperatorContract(
     "vector_gate_cf6e6a8f4795",
     tokens={"q": "BTHK", "k": "BTHK", "v": "BTHV", "log_alpha": "BTHK", "eta": "BTH"},
     state={"W": "BHV"},

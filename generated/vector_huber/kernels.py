@@ -18,16 +18,16 @@ from torch import Tensor
 from .contract import CONTRACT
 from .runtime_device_functions import exp, sign
 from .runtime_device_memory import load_number, load_row, store_number, store_row
-from .runtime_launch import ANY, Buffer, LaunchTable, Row
+from .runtime_launch import ANY, Buffer, LaunchRow, LaunchTable
 from .runtime_operator import Differentiable
-from .runtime_walk import JUST_NUMBERS, Kept, WalkKernels, WalkLaunch, WalkOperator
+from .runtime_walk import JUST_NUMBERS, Kept, WalkKernels, WalkLauncher, WalkOperator
 
 # Axes: B batch, T tokens, H heads, K key width, V value width.
 TILE = 64  # tokens from one checkpoint to the next
 TABLE = LaunchTable("vector_huber", "0641d4fcfb96", tile=TILE, least=16, options={})
 # how each kernel is launched, for widths up to that of the row
-TABLE.options["walk_forward"] = (Row(128, warps=4), Row(ANY, warps=16))
-TABLE.options["walk_backward"] = (Row(128, warps=4), Row(ANY, warps=16))
+TABLE.options["walk_forward"] = (LaunchRow(128, warps=4), LaunchRow(ANY, warps=16))
+TABLE.options["walk_backward"] = (LaunchRow(128, warps=4), LaunchRow(ANY, warps=16))
 
 
 @triton.jit
@@ -182,7 +182,7 @@ def walk_backward(
         store_row(d_W_ptr, n * H + h, at_v, V, d_W)
 
 
-launch_walk_forward = WalkLaunch(
+launch_walk_forward = WalkLauncher(
     TABLE, walk_forward, "walk_forward", walks=True, widths="KV", states=("V",),
     makes={
         "o": Buffer("rows", "V", like="q"), "W_next": Buffer("sequences", "V"), "W_checkpoint": Buffer("slots", "V"),
@@ -194,7 +194,7 @@ forward = WalkOperator(
     results=("o", "W_next", "W_checkpoint"),
     launches=(launch_walk_forward,),
 )  # fmt: skip
-launch_walk_backward = WalkLaunch(
+launch_walk_backward = WalkLauncher(
     TABLE, walk_backward, "walk_backward", walks=True, widths="KV", states=("V",),
     makes={
         "d_eta": Buffer("rows", "", like="eta"), "d_k": Buffer("rows", "K", like="k"),

@@ -8,7 +8,7 @@ from torch import nn
 
 from .configuration_window_hybrid import WindowHybridConfig
 from .layer import WindowHybridLayer
-from .runtime_attention import Attention
+from .runtime_attention import CausalAttention
 from .runtime_modeling import MemoryForCausalLM, MemoryModel
 from .runtime_transformers import register
 
@@ -24,7 +24,7 @@ class WindowHybridModel(MemoryModel):
     def mixer(self, kind: str, number: int) -> nn.Module:
         config = self.config
         if kind == "window":
-            return Attention(config.hidden_size, config.num_attention_heads, config.rope_theta, config.window)
+            return CausalAttention(config.hidden_size, config.num_attention_heads, config.rope_theta, config.window)
         return WindowHybridLayer(
             config.hidden_size,
             heads=config.num_heads,

@@ -20,7 +20,7 @@ class AttentionCache(NamedTuple):
     seen: Tensor  # int64 [N]: all tokens of the sequence
 
 
-class Attention(nn.Module):
+class CausalAttention(nn.Module):
     """Causal attention. `window`: a token sees so many, itself among them; None is all before it.
 
     `prefix`: the first so many tokens of a sequence are persistent, and every token sees them, whatever the window.

@@ -8,7 +8,7 @@ from .runtime_configuration import MemoryConfig
 
 
 class YaadConfig(MemoryConfig):
-    """Every field has a default: that of the spec. The code of the package has the digest 19f13f7b21da."""
+    """Every field has a default: that of the spec. The code of the package has the digest 2801ebebdfed."""
 
     model_type = "miras_yaad"
 
