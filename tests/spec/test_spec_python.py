@@ -118,7 +118,7 @@ def test_a_spec_built_in_python_equals_the_one_in_a_file() -> None:
         memory=MLPMemory(layers=2, expansion=4, activation="gelu", residual=True, norm="layer", init=MemoryInit(std=0.3)),
         attentional_bias=YaadSwitchBias(scale=2, delta="delta"),
         retention=L2Retention(order="after_gradient"),
-        gates={"delta": Gate(init=12), "eta": Gate(init=0.002), "alpha": Gate(init=0.999)},
+        gates={"delta": Gate(init=24), "eta": Gate(init=0.002), "alpha": Gate(init=0.999, range=(0.998, 1))},
         chunk=Chunk(size=16, gradient="chunk_start"),
         ledger=tuple(LedgerEntry(**entry.model_dump()) for entry in yaad.ledger),
     )
