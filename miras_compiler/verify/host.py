@@ -16,17 +16,17 @@ import signal
 import socket
 import sys
 import traceback
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from pathlib import Path
 from typing import Any
 
 import torch
 from torch import Tensor
 
-from miras_compiler.models.package import opened
+from miras_compiler.models.package import opened, part_of
 from miras_compiler.verify import wire
 from miras_compiler.verify.package import operators_of
-from miras_compiler.verify.poison import PoisonedAllocations
+from miras_compiler.verify.poison import PoisonedAllocations, fenced
 
 LONGEST = 900  # seconds after which a request is nobody's any more, and its process ends
 BASES = (ValueError, TypeError)  # by which a caller tells a refusal from a failure
@@ -81,6 +81,7 @@ class Guest:
         self.module: Any = None
         self.numbers = itertools.count()
         self.graphs: dict[int, tuple[list[Tensor], list[Tensor]]] = {}
+        self.in_parts: set[int] = set()  # graphs
         self.layers: dict[int, torch.nn.Module] = {}
         self.caches: dict[int, Any] = {}
         self.device = "cpu"
@@ -104,8 +105,11 @@ class Guest:
         """Imports the package's models, which imports transformers, and says which names it exports with them."""
         return [each for each in getattr(self.module, "__all__", ()) if hasattr(self.module, each)]
 
-    def do_call(self, target: str, arguments: list[Any], keywords: dict[str, Any], tracked: bool) -> Any:
-        return self.run(self.targets[target], arguments, keywords, tracked)
+    def do_call(self, target: str, arguments: list[Any], keywords: dict[str, Any], tracked: bool, in_parts: bool) -> Any:
+        answer = self.run(self.targets[target], arguments, keywords, tracked)
+        if in_parts and tracked:
+            self.in_parts.add(answer["graph"])
+        return answer
 
     def run(self, function: Callable[..., Any], arguments: list[Any], keywords: dict[str, Any], tracked: bool) -> Any:
         """The function's result, the number of its graph where it is tracked, and which of the result's tensors have gradients."""
@@ -133,7 +137,23 @@ class Guest:
         if not pairs or not leaves:
             return [None] * len(leaves)
         wanted, given = zip(*pairs, strict=True)
-        return list(torch.autograd.grad(wanted, leaves, given, retain_graph=True, allow_unused=True))
+        with self.parts() if graph in self.in_parts else contextlib.nullcontext():
+            return list(torch.autograd.grad(wanted, leaves, given, retain_graph=True, allow_unused=True))
+
+    @contextlib.contextmanager
+    def parts(self) -> Iterator[None]:
+        """Backward kernels take one tile of tokens after another, as they do of long sequences, whose buffers would be large.
+
+        Their buffers are as long as one tile needs, and nothing may be written behind them. Raises RuntimeError where something is.
+        """
+        table = part_of(self.module, "kernels").TABLE
+        before = table.at_once, table.enough
+        table.at_once, table.enough = 1, 1
+        try:
+            with fenced():
+                yield
+        finally:
+            table.at_once, table.enough = before
 
     def do_layer(self, name: str, keywords: dict[str, Any], seed: int) -> Any:
         """A new layer: its number, its parameters and buffers by name, and the names of parameters."""

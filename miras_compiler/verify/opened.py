@@ -38,6 +38,7 @@ def open_processes(folder: Path, name: str, layer: str, kernels: bool) -> Iterat
         if kernels and installed:
             launching = process(on_gpu=True) if on_gpu else process(interpret="1")
             ways = {f"triton_{target}": RemoteOperator(launching, target, backend="triton") for target in ("chunk", "fused_recurrent")}
+            ways["triton_in_parts"] = RemoteOperator(launching, "chunk", in_parts=True, backend="triton")
         try:
             manifest = dict(read_manifest(folder))
         except InputError:

@@ -43,8 +43,9 @@ class Package:
     """The operators of a generated package, and its manifest.
 
     `exports` imports the package and returns the names that it exports, `models` those with its models, for which it imports transformers.
-    `triton_chunk` and `triton_fused_recurrent` run its kernels, where it has some and they can run: `interpreted` without a GPU; where it
-    has some and they cannot, `why_no_kernels` says why.
+    `triton_chunk` and `triton_fused_recurrent` run its kernels, where it has some and they can run, and `triton_in_parts` the first of
+    them with a backward pass that takes one tile of tokens after another: `interpreted` without a GPU; where it has some and they cannot,
+    `why_no_kernels` says why.
     """
 
     manifest: dict[str, Any]
@@ -58,6 +59,7 @@ class Package:
     models: Callable[[], Sequence[str]] | None = None
     triton_chunk: Operator | None = None
     triton_fused_recurrent: Operator | None = None
+    triton_in_parts: Operator | None = None
     interpreted: bool = False
     why_no_kernels: str = ""
 

@@ -1,7 +1,10 @@
-"""Allocations that show when somebody reads them: every tensor without a value is full of NaN."""
+"""Allocations that show when somebody reads them, or writes behind them: every tensor without a value is full of NaN."""
 
 from __future__ import annotations
 
+import math
+from collections.abc import Iterator
+from contextlib import contextmanager
 from contextvars import ContextVar
 from typing import Any
 
@@ -10,6 +13,7 @@ from torch.utils._python_dispatch import TorchDispatchMode
 
 aten = torch.ops.aten
 ALLOCATIONS = {aten.empty, aten.empty_like, aten.new_empty, aten.empty_strided, aten.new_empty_strided, aten.empty_permuted}
+FENCE = 4
 _active: ContextVar[bool] = ContextVar("poisoned", default=False)
 
 
@@ -34,6 +38,31 @@ class PoisonedAllocations(TorchDispatchMode):  # type: ignore[no-untyped-call]
         if function.overloadpacket in ALLOCATIONS:
             result.fill_(_poison(result.dtype))
         return result
+
+
+@contextmanager
+def fenced() -> Iterator[None]:
+    """Every tensor that torch.empty makes is full of NaN, and so is the memory behind it, up to FENCE times as much.
+
+    It stands in place of the function: a dispatch mode sees nothing of the inside of a package's own operators. Raises RuntimeError where
+    something was written behind a tensor.
+    """
+    empty, fences = torch.empty, list[torch.Tensor]()
+
+    def allocate(*size: Any, **options: Any) -> torch.Tensor:
+        shape = size if not size or isinstance(size[0], int) else tuple(size[0])
+        number = math.prod(shape)
+        memory = empty([(1 + FENCE) * number], **options).fill_(_poison(options.get("dtype", torch.get_default_dtype())))
+        fences.append(memory[number:])
+        return memory[:number].view(shape)
+
+    torch.empty = allocate
+    try:
+        yield
+    finally:
+        torch.empty = empty
+    if not all(bool(fence.isnan().all()) for fence in fences if fence.is_floating_point()):
+        raise RuntimeError("something was written behind the end of a tensor")
 
 
 def is_poisoned() -> bool:

@@ -212,16 +212,17 @@ class _Remote(torch.autograd.Function):
 
 
 class RemoteOperator:
-    """An operator of the package in the process."""
+    """An operator of the package in the process; `in_parts`: its backward kernels take one tile of tokens after another."""
 
-    def __init__(self, process: Process, target: str, **options: object) -> None:
+    def __init__(self, process: Process, target: str, in_parts: bool = False, **options: object) -> None:
         self.process = process
         self.target = target
+        self.in_parts = in_parts
         self.options = options
 
     def __call__(self, *arguments: Tensor, **keywords: Any) -> Any:
         tensors = {"arguments": list(arguments), "keywords": {**keywords, **self.options}}
-        return self.process.tracked("call", tensors, target=self.target)
+        return self.process.tracked("call", tensors, target=self.target, in_parts=self.in_parts)
 
 
 class RemoteLayer:

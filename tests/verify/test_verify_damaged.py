@@ -72,6 +72,11 @@ def test_a_damaged_kernel_is_seen_without_a_gpu(file: str, old: str, new: str, r
     assert row in seen_by(NAME, file, put(old, new), TRITON)
 
 
+def test_backward_kernels_that_reach_beyond_the_buffers_of_a_part_are_seen_without_a_gpu() -> None:
+    """All of them alike: they read what they write, behind the end of the buffers."""
+    assert seen_by(NAME, "kernels.py", lambda text: text.replace("index - low", "index + low"), ("in_parts",)) == ["in_parts"]
+
+
 def test_a_damaged_kernel_that_walks_tokens_is_seen_without_a_gpu() -> None:
     """lact has no kernels over tiles."""
     assert seen_by("lact", "kernels.py", put("d_W3 + d_W3_start", "d_W3 - d_W3_start"), ("single_precision",)) == ["single_precision"]

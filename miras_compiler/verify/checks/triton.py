@@ -103,6 +103,16 @@ def packing(subject: Subject, tally: Tally) -> None:
         _compare(tally, found, separately(subject.literal_run, offsets), rounded)
 
 
+def in_parts(subject: Subject, tally: Tally) -> None:
+    """The same with gradients, where the backward pass takes one tile after another."""
+    inputs, offsets = packed_inputs(subject, (2, 1) if is_slow(subject) else (5, 1, 7))
+    rounded, operator = cast(inputs, torch.float32, torch.float32), subject.package.triton_in_parts
+    assert operator is not None
+    found = pull_back(lambda given: call(operator, given, output_final_state=True), rounded, torch.float32)
+    literal = separately(subject.literal_run, offsets)
+    compare_rounded(tally, "", found, lambda given: pull_back(literal, given, torch.float32), rounded, SINGLE)
+
+
 def _compare(tally: Tally, found: Result, literal: Run, inputs: Inputs) -> None:
     """Outputs and states."""
     with torch.no_grad():
@@ -117,6 +127,7 @@ TRITON = (
     Check("triton", "float32 kernels against float64 (RMS)", SINGLE, single_precision, can_run),
     Check("triton", "fused_recurrent, one token at a time", SINGLE, decoding, can_run),
     Check("triton", "kernels: packed (cu_seqlens) ≡ separate", SINGLE, packing, can_run),
+    Check("triton", "kernels: the same, with gradients tile by tile", SINGLE, in_parts, can_run),
     Check("triton", "kernels: twice the same bits", 0.0, repeatable, can_run_all),
     Check("triton", "later tokens do not reach earlier outputs", 0.0, prefix, can_run_all),
     Check("triton", "kernels", 0.0, not_run, cannot_run),
