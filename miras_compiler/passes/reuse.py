@@ -1,4 +1,4 @@
-"""Reuse: the pullback of a product n = c r that has a name is written with it: Σ (g c) r² c = Σ (g n) n."""
+"""Reuse: the pullback of a product n = c r, where r is 1/‖c‖ or n has a name, is written with it: Σ (g c) r² c = Σ (g n) n."""
 
 from __future__ import annotations
 
@@ -8,7 +8,7 @@ from typing import NamedTuple
 
 import sympy as sp
 
-from miras_compiler.expressions.symbols import letter
+from miras_compiler.expressions.symbols import letter, rsqrt
 from miras_compiler.ir.build import entrywise, placeholder, total
 from miras_compiler.ir.nodes import Map, Node, Program, Reduce
 from miras_compiler.ir.traverse import nodes_of, rewrite, use_counts
@@ -44,16 +44,27 @@ def _replaced(program: Program, old: Node, new: Node) -> Program:
 
 def _places(program: Program) -> Iterator[Place]:
     nodes, uses = nodes_of(program), use_counts(program)
-    products = [node for node in nodes if node in program.labels and len(node.args) == 2 and _powers(node) == dict.fromkeys(node.args, 1)]
+    named = {frozenset(node.args): node for node in nodes if node in program.labels and _is_product(node)}
     for node in (each for each in nodes if isinstance(each, Map)):
         for term in sp.Add.make_args(node.expr):
             powers = _powers(node, term)
             sums = [each for each in powers if isinstance(each, Reduce) and each.kind == "sum" and uses[each] == 1]
-            for summed, product in itertools.product(sums, products):
+            for summed, r in itertools.product(sums, (each for each, power in powers.items() if power > 1)):
                 (inside,) = summed.args
-                for c, r in itertools.permutations(product.args):
-                    if isinstance(inside, Map) and c in _powers(inside) and c in powers and powers.get(r, 0) > 1:
+                for c in (each for each in _powers(inside) if each in powers):
+                    product = named.get(frozenset((c, r)), _normalized(c, r))
+                    if product is not None and isinstance(inside, Map):
                         yield Place(node, term, summed, inside, c, r, product)
+
+
+def _is_product(node: Node) -> bool:
+    return len(node.args) == 2 and _powers(node) == dict.fromkeys(node.args, 1)
+
+
+def _normalized(c: Node, r: Node) -> Node | None:
+    """c r, where r is the inverse of a length."""
+    is_inverse = isinstance(r, Map) and isinstance(r.expr, rsqrt) and set(r.axes) < set(c.axes)
+    return entrywise(letter("c") * letter("r"), {"c": c, "r": r}, c.axes) if is_inverse else None
 
 
 def _powers(node: Node, term: sp.Expr | None = None) -> dict[Node, int]:

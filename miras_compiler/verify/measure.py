@@ -44,6 +44,11 @@ def rms_error(actual: Tensor, expected: Tensor, least_scale: float = 0.0) -> flo
     return difference / (scale or 1.0) if math.isfinite(difference) and math.isfinite(scale) else math.inf
 
 
+def fits_float32(x: Tensor) -> bool:
+    """True if every entry is a number of float32."""
+    return bool(x.detach().float().isfinite().all())
+
+
 def least_scale_of(tensors: Mapping[str, Tensor]) -> float:
     """The scale against which the smallest of several tensors are measured."""
     scales = [scale for scale in map(_largest, tensors.values()) if math.isfinite(scale)]
@@ -66,6 +71,7 @@ class Tally:
         self.count = 0
         self.remarks: list[str] = []
         self.not_run = ""  # why nothing could be tried here
+        self.exploded = False  # a comparison failed because the rule itself left float32
 
     def add(self, label: str, error: float) -> None:
         self.count += 1
@@ -77,7 +83,13 @@ class Tally:
         self.rounding = rounding
 
     def compare(self, label: str, actual: Tensor, expected: Tensor, least_scale: float = 0.0, entry: str = "o") -> None:
-        self.weigh(label, largest_error(actual.detach(), expected.detach(), least_scale), entry)
+        error = largest_error(actual.detach(), expected.detach(), least_scale)
+        self.blame(error, expected)
+        self.weigh(label, error, entry)
+
+    def blame(self, error: float, expected: Tensor) -> None:
+        """Remembers where an infinite error is the rule's own: the expected result is beyond float32."""
+        self.exploded |= not math.isfinite(error) and not fits_float32(expected)
 
     def compare_all(self, label: str, actual: Mapping[str, Tensor], expected: Mapping[str, Tensor]) -> None:
         """Entry by entry; a missing or an additional entry is an infinite error. Integers must be equal."""
@@ -101,6 +113,7 @@ class Tally:
     def take(self, other: Tally) -> None:
         """All that another one has collected."""
         self.count += other.count - 1
+        self.exploded |= other.exploded
         self.add(other.worst, other.error)
         for text in other.remarks:
             self.remark(text)

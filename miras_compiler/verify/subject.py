@@ -16,10 +16,12 @@ from torch import Tensor
 
 from miras_compiler.verify.inputs import Inputs, InputShape, Result, Run, draw_inputs, has_grid, period
 from miras_compiler.verify.literal import LiteralModel, LiteralTrace
+from miras_compiler.verify.measure import fits_float32
 from miras_compiler.verify.package import Operator, Package
 from miras_compiler.verify.rounding import rounding_of
 from miras_compiler.verify.written import Written
 
+LEAST_STEP = 0.5**9
 CALM = 2.0  # largest relative change of the output per relative change of v, or of the weights, on which precisions are compared
 SLIGHT = 1e-6  # such a change
 UNCHUNKED_LENGTH = 37  # tokens tried where the function has no chunk grid
@@ -31,13 +33,17 @@ CROSSING = "across a boundary"
 
 @dataclass(frozen=True)
 class Subject:
-    """A spec as the dictionary of its fields, and the package generated from it; `written` is the folder that it lies in, if in any."""
+    """A spec as the dictionary of its fields, and the package generated from it; `written` is the folder that it lies in, if in any.
+
+    Step sizes are at most `full_step`.
+    """
 
     fields: Mapping[str, Any]
     package: Package
     seed: int = 0
     quick: bool = False
     written: Written | None = None
+    full_step: float = 0.5
     literal: LiteralModel = field(init=False)
 
     def __post_init__(self) -> None:
@@ -108,7 +114,7 @@ class Subject:
 
     @property
     def step(self) -> float:
-        """Largest step size, quartered from 0.5 until the literal model amplifies small changes at most twice, and explodes on no probe."""
+        """Largest step size: the full one, quartered until the literal model amplifies changes at most twice and explodes on no probe."""
         return self._calm_step[0]
 
     @property
@@ -116,11 +122,15 @@ class Subject:
         """Relative change of the literal output per relative change of v at that step size; of the weights, where only signs of v count."""
         return self._calm_step[1]
 
+    def calmer(self) -> Subject | None:
+        """The same with a quarter of the step size, if there is one to be tried."""
+        return replace(self, full_step=self.step / 4) if self.step > LEAST_STEP else None
+
     @cached_property
     def _calm_step(self) -> tuple[float, float]:
-        eta = 0.5
+        eta = self.full_step
         while not (amplification := self._amplification(eta)) <= CALM or self._explodes(eta):  # nan where it explodes there
-            if eta <= 0.5**9:
+            if eta <= LEAST_STEP:
                 return eta, math.inf if amplification <= CALM else amplification
             eta /= 4
         return eta, amplification
@@ -184,7 +194,7 @@ class Subject:
 def within_float32(result: tuple[Tensor, Mapping[str, Tensor]]) -> bool:
     """True if outputs and states are numbers of float32: a rule that explodes makes larger ones."""
     output, state = result
-    return all(bool(x.float().isfinite().all()) for x in (output, *state.values()))
+    return all(map(fits_float32, (output, *state.values())))
 
 
 def call(operator: Operator, inputs: Inputs, **options: object) -> Any:

@@ -17,6 +17,7 @@ FORMULAS = [
     "w**2/2", "w*log(w) - w", "-sqrt(1 - w/9)", "cosh(w) + sinh(w)", "2**-1 * w**4 - w**3 + 3", "tanh(w)*w", "softplus(-w) + w",
     "sigmoid(2*w)/w",
     "abs(w - 2)*w", "max(w, 1.5*w - 1)", "min(w**2, w)*sign(w)", "exp(-w**2) / (1 + w)", "+w**1.5", "w**0 + w**1",
+    "log(cosh(2*w - 3))", "w*log(1 + exp(w))", "log(exp(-w) + 1)",
 ]  # fmt: skip
 
 
@@ -77,6 +78,17 @@ def test_the_domain_of_a_generator_is_found_by_trying(text: str, low: float, hig
     assert first < inside < last
     assert first <= low + 1e-9 or math.isclose(first, low, rel_tol=0.02)
     assert last >= high - 1e-9 or math.isclose(last, high, rel_tol=0.02)
+
+
+@pytest.mark.parametrize("bounded", ["log(cosh(w))", "log(1 + exp(w))", "log(exp(w) + 1)"])
+def test_a_logarithm_goes_on_where_its_argument_is_too_large_to_be_a_number(bounded: str) -> None:
+    """F' = 1 + 1 + log(w) there: w = exp(a − 2), which is the literal argmin, too."""
+    text, a = f"{bounded} + w*log(w)", torch.tensor([9.0, 40.0, 200.0], dtype=torch.float64)
+    w = inverse_derivative(text, "w", a)
+    torch.testing.assert_close(w, torch.exp(a - 2), rtol=1e-11, atol=0)
+    leaf = w.clone().requires_grad_()
+    (slope,) = torch.autograd.grad(formula_value(text, {"w": leaf.unsqueeze(-1)}).sum(), leaf)
+    torch.testing.assert_close(slope, a, rtol=1e-12, atol=0)
 
 
 def test_beyond_the_range_the_solution_is_the_end_of_the_domain() -> None:

@@ -16,7 +16,7 @@ from miras_compiler.analysis import build_dependency_graph, classify_parallel_fo
 from miras_compiler.derive import derive_update_rule
 from miras_compiler.errors import InternalError
 from miras_compiler.expressions.symbols import letter, rsqrt
-from miras_compiler.ir.build import constant, contract, entrywise, input_tile, length, rename, state_tile, total
+from miras_compiler.ir.build import constant, contract, entrywise, input_tile, length, placeholder, rename, state_tile, total
 from miras_compiler.ir.differentiate import cotangents, differentiate
 from miras_compiler.ir.interpret import interpret
 from miras_compiler.ir.nodes import Label, Leaf, Map, Node, Program, Rename
@@ -168,6 +168,20 @@ def test_reuse_writes_the_pullback_of_a_row_of_length_one_with_that_row() -> Non
     reused = reuse(Program("p", {**pulled.outputs, "row": row}, once(row, n=row, r=size).labels)).outputs["o"]
     (weighed,) = {*reused.args} - {g, size, row}  # r g − r Σ(g n) n
     assert {*weighed.args[0].args} == {g, row}
+
+
+def test_reuse_makes_a_row_of_length_one_where_nothing_else_reads_it() -> None:
+    """The surprise of a loss that is linear in the prediction: 1/‖c‖ to the third is 0 in float32 where the length is 10¹⁶."""
+    g, size = input_tile("g", ("c", "k")), entrywise(rsqrt(X), {"x": total(entrywise(X**2, {"x": A}), "k")})
+    row = entrywise(X * Y, {"x": A, "y": size})
+    pulled = fuse(once(cotangents({row: g}, [A])[A]))
+    reused = run_passes(pulled, (reuse, name))
+    assert row in reused.labels
+    values = random_leaves(pulled, LENGTHS)
+    np.testing.assert_allclose(interpret(reused, values)["o"], interpret(pulled, values)["o"], rtol=1e-12)
+    assert not any(
+        size in node.args and node.expr.has(placeholder(node.args.index(size)) ** 3) for node in nodes_of(reused) if isinstance(node, Map)
+    )
 
 
 def test_reuse_leaves_a_sum_that_is_not_multiplied_with_both_factors_again() -> None:

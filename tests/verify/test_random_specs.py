@@ -49,6 +49,11 @@ WHOLE = {  # seed and number
     "30:306": "√|w| is inverted at 0 and next to it, and a threshold of 10⁶ is crossed by a rule that explodes without one",
     "30:500": "a memory of zeros makes channels equal but for their last bits",
     "30:516": "a sensitive rule's own error in float32 is lucky three times",
+    "31:0": "a softmax of numbers far below 0 is infinite in the padding of a kernel",
+    "31:115": "and so are its gradients",
+    "31:358": "a rule that explodes on the inputs of a single check",
+    "31:678": "log(cosh(w)) is a number where cosh(w) is none",
+    "31:770": "1/length³ leaves float32 where a loss is linear in what a norm hands on",
 }
 
 

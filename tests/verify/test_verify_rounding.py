@@ -11,6 +11,7 @@ import pytest
 import torch
 
 from kit.literal_package import LiteralOperator, fields_of, package_of
+from miras_compiler.verify.checks import Check
 from miras_compiler.verify.checks.edge import zero_residual
 from miras_compiler.verify.checks.guards import large_inputs
 from miras_compiler.verify.checks.layer import small
@@ -19,6 +20,7 @@ from miras_compiler.verify.literal.layer import LiteralLayer
 from miras_compiler.verify.measure import MARGIN, Tally
 from miras_compiler.verify.rounding import Largest, nudged, rounding_of
 from miras_compiler.verify.subject import Subject, within_float32
+from miras_compiler.verify.verification import check_subject
 
 
 def inputs_of(x: torch.Tensor) -> Inputs:
@@ -71,6 +73,30 @@ def test_an_error_within_rounding_is_accepted_and_said_and_one_beyond_it_is_not(
         tally.weigh("o", error, "o")
         assert (tally.error <= tally.limit) == passes
         assert bool(tally.remarks) == passes
+
+
+@pytest.mark.parametrize(
+    ("bounded_at", "found", "passed"),
+    [
+        pytest.param(0.2, 1.0, True, id="the rule explodes at a half, and the package is right at an eighth"),
+        pytest.param(0.2, 2.0, False, id="and wrong there"),
+        pytest.param(0.0, 1.0, False, id="the rule has no numbers at any step size"),
+        pytest.param(1.0, math.inf, False, id="the package alone has none"),
+    ],
+)
+def test_inputs_on_which_the_rule_itself_explodes_are_tried_at_a_smaller_step(bounded_at: float, found: float, passed: bool) -> None:
+    fields = fields_of("linear_attention")
+    tried = []
+
+    def run(subject: Subject, tally: Tally) -> None:
+        tried.append(subject.step)
+        expected = torch.tensor(1.0 if subject.step <= bounded_at else 1e39, dtype=torch.float64)
+        tally.compare("o", found * expected if expected == 1 else expected * math.inf, expected)
+
+    (row,) = check_subject(Subject(fields, package_of(LiteralOperator(fields))), checks=[Check("any", "claim", 1e-9, run)])
+    assert row.passed == passed
+    assert tried == [0.5, 0.125, 0.03125, 0.0078125, 0.001953125][: {0.2: 2, 0.0: 5, 1.0: 1}[bounded_at]]
+    assert row.note == "the rule explodes on these inputs at eta 0.5" or not passed
 
 
 def test_a_value_that_is_no_number_is_never_rounding() -> None:

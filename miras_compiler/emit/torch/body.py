@@ -40,7 +40,7 @@ class Body:
 
 def print_body(program: Program, sections: Sequence[tuple[str, str]], leaves: Sequence[str], outputs: Sequence[str]) -> Body:
     """The statements of a program whose function takes `leaves` and returns `outputs`; `sections` are (section, comment), in order."""
-    return _BodyPrinter(run_passes(program, (reuse,)), sections).body(leaves, outputs)
+    return _BodyPrinter(run_passes(program, (reuse, name)), sections).body(leaves, outputs)
 
 
 class _BodyPrinter:

@@ -1,6 +1,8 @@
-"""Widths are padded to powers of two. Which tiles are 0 in the padding, so that sums over it need no mask."""
+"""Widths are padded to powers of two. Which tiles are 0 in the padding, so that sums over it need no mask; none is infinite there."""
 
 from __future__ import annotations
+
+from collections.abc import Sequence
 
 import sympy as sp
 
@@ -8,6 +10,8 @@ from miras_compiler.expressions.symbols import Composite
 from miras_compiler.ir.build import placeholder
 from miras_compiler.ir.nodes import TOKEN_AXES, Contract, Cumulate, Decayed, Leaf, Map, Mask, Node, Reduce, Rename, Start
 from miras_compiler.passes.brackets import Brackets
+
+STEEP = (sp.exp, sp.cosh, sp.sinh, sp.log)  # of a number that is nobody's they may have no value in float32
 
 
 class Padding:
@@ -25,21 +29,33 @@ class Padding:
             self.known[key] = self._is_zero(node, axis)
         return self.known[key]
 
-    def behind(self, node: Map, axis: str) -> sp.Expr:
-        """The expression of a Map with 0 for the arguments that are 0 behind the width of `axis`."""
-        zeros = {placeholder(i): sp.Integer(0) for i, arg in enumerate(node.args) if axis in arg.axes and self.is_zero(arg, axis)}
-        return node.expr.xreplace(zeros)
+    def behind(self, expr: sp.Expr, args: Sequence[Node], axis: str) -> sp.Expr:
+        """The expression with 0 for the arguments that are 0 behind the width of `axis`."""
+        zeros = {placeholder(i): sp.Integer(0) for i, arg in enumerate(args) if axis in arg.axes and self.is_zero(arg, axis)}
+        return expr.xreplace(zeros)
 
     def is_undefined(self, node: Map, axis: str) -> bool:
-        """True if a Map has no value behind the width of `axis`, as 0 / 0 has none: it is printed as 0 there, for 0 · nan is no 0."""
-        return axis not in TOKEN_AXES and bool(self.behind(node, axis).has(sp.nan, sp.zoo, sp.oo))
+        """True if a Map may have no value behind the width of `axis`: it is printed as 0 there, for 0 · nan and 0 · ∞ are no 0.
+
+        0 / 0 has none; and exp(x − max x) may be infinite, for padding is no part of the largest entry.
+        """
+        if axis in TOKEN_AXES:
+            return False
+        return self._is_steep(node, axis) or bool(self.behind(node.expr, node.args, axis).has(sp.nan, sp.zoo, sp.oo))
+
+    def _is_steep(self, node: Map, axis: str) -> bool:
+        """True if a steep function is taken of other numbers behind the width of `axis` than inside, and of unknown ones."""
+        along = {placeholder(i) for i, arg in enumerate(node.args) if axis in arg.axes}
+        known = {placeholder(i) for i in range(len(node.args))}
+        steep = (part for part in node.expr.atoms(*STEEP, sp.Pow) if _is_steep(part) and part.free_symbols & along)
+        return any(self.behind(part, node.args, axis).free_symbols & known for part in steep)
 
     def _is_zero(self, node: Node, axis: str) -> bool:
         match node:
             case Leaf() | Start() | Brackets():
                 return True
             case Map():
-                return self.is_undefined(node, axis) or bool(_written_out(self.behind(node, axis)) == 0)
+                return self.is_undefined(node, axis) or bool(_written_out(self.behind(node.expr, node.args, axis)) == 0)
             case Contract(args=(a, b)):
                 return self.is_zero(a if axis in a.axes else b, axis)
             case Decayed():
@@ -49,6 +65,12 @@ class Padding:
             case Reduce(args=(a,)) | Cumulate(args=(a,)) | Mask(args=(a,)):
                 return self.is_zero(a, axis)
         return False
+
+
+def _is_steep(expr: sp.Expr) -> bool:
+    if isinstance(expr, sp.Pow):
+        return bool(expr.exp.is_negative and not expr.base.is_positive)
+    return not (isinstance(expr, sp.exp) and expr.args[0].is_nonpositive)
 
 
 def _written_out(expr: sp.Expr) -> sp.Expr:

@@ -91,6 +91,7 @@ def compare_rounded(tally: Tally, label: str, found: Pulled, literal: Callable[[
             tally.same_bits(f"{label}{entry}", tensor, exact[entry])
             continue
         error, allowed = rms_error(tensor, exact[entry], scales[entry]), limit
+        tally.blame(error, exact[entry])
         if error > limit:
             own = own or rounding_in(literal, inputs, exact)
             allowed = max(limit, 4 * own[entry])

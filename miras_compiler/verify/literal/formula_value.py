@@ -7,24 +7,21 @@ independent reading of the same text. The tree is walked with a list of allowed 
 from __future__ import annotations
 
 import ast
+import math
 from collections.abc import Callable, Mapping
-from functools import cache
 
 import torch
 import torch.nn.functional as functional
 from torch import Tensor
+
+from miras_compiler.verify.literal.formula_tree import formula_tree
 
 
 def formula_value(text: str, names: Mapping[str, Tensor]) -> Tensor:
     """Value of `text` with each name bound to a tensor whose last axis is the row, or has length 1 for one number per token."""
     width = max(tensor.shape[-1] for tensor in names.values())
     one = torch.ones_like(next(iter(names.values()))[..., :1])
-    return _value(_tree(text), names, one, width)
-
-
-@cache
-def _tree(text: str) -> ast.expr:
-    return ast.parse(text.strip(), mode="eval").body
+    return _value(formula_tree(text), names, one, width)
 
 
 def _value(node: ast.expr, names: Mapping[str, Tensor], one: Tensor, width: int) -> Tensor:
@@ -85,6 +82,7 @@ FUNCTIONS: dict[tuple[str, int], Callable[..., Tensor]] = {
     ("erf", 1): torch.erf,
     ("sigmoid", 1): torch.sigmoid,
     ("softplus", 1): lambda x: functional.softplus(x, threshold=50),
+    ("log_cosh", 1): lambda x: x + functional.softplus(-2 * x, threshold=50) - math.log(2),
     ("min", 2): lambda x, y: torch.where(x < y, x, y),
     ("max", 2): lambda x, y: torch.where(x > y, x, y),
 }

@@ -9,12 +9,13 @@ from __future__ import annotations
 import ast
 import math
 from collections.abc import Callable
-from functools import cache
 from typing import NamedTuple
 
 import torch
 import torch.nn.functional as functional
 from torch import Tensor
+
+from miras_compiler.verify.literal.formula_tree import formula_tree
 
 
 class Jet(NamedTuple):
@@ -28,13 +29,8 @@ class Jet(NamedTuple):
 def slopes(text: str, letter: str, x: Tensor) -> tuple[Tensor, Tensor]:
     """F'(x) and F''(x), entrywise."""
     x = x.detach()
-    jet = _jet(_tree(text), letter, Jet(x, torch.ones_like(x), torch.zeros_like(x)))
+    jet = _jet(formula_tree(text), letter, Jet(x, torch.ones_like(x), torch.zeros_like(x)))
     return jet.first.expand_as(x), jet.second.expand_as(x)
-
-
-@cache
-def _tree(text: str) -> ast.expr:
-    return ast.parse(text.strip(), mode="eval").body
 
 
 def _jet(node: ast.expr, letter: str, x: Jet) -> Jet:
@@ -114,6 +110,11 @@ def _softplus(x: Tensor) -> tuple[Tensor, Tensor, Tensor]:
     return functional.softplus(x, threshold=50), s, slope
 
 
+def _log_cosh(x: Tensor) -> tuple[Tensor, Tensor, Tensor]:
+    value = x.abs() + torch.log1p(torch.exp(-2 * x.abs())) - math.log(2)
+    return value, torch.tanh(x), 4 * torch.sigmoid(2 * x) * torch.sigmoid(-2 * x)
+
+
 def _asinh(x: Tensor) -> tuple[Tensor, Tensor, Tensor]:
     slope = (1 + x * x) ** -0.5
     return torch.asinh(x), slope, -x * slope**3
@@ -142,4 +143,5 @@ FUNCTIONS: dict[str, Callable[[Tensor], tuple[Tensor, Tensor, Tensor]]] = {
     "erf": _erf,
     "sigmoid": _sigmoid,
     "softplus": _softplus,
+    "log_cosh": _log_cosh,
 }
