@@ -27,16 +27,16 @@ import json, sys
 from pathlib import Path
 import torch
 from miras_compiler.bench.precision import rms
-from miras_compiler.bench.subject import Regime, Shape, Subject
+from miras_compiler.bench.subject import MeasuredPackage, Regime, Shape
 from miras_compiler.models import open_package, part_of
 package, width, hidden = Path(sys.argv[1]), int(sys.argv[2]), int(sys.argv[3])
-subject = Subject(package, "cpu")
+measured = MeasuredPackage(package, "cpu")
 opened = open_package(package)
 run = getattr(part_of(opened, "decode"), f"triton_recurrent_{package.name}")
 reference = getattr(part_of(opened, "ops"), f"naive_recurrent_{package.name}")
 shape = Shape(1, 11, 2, width, width, hidden)
-inputs = subject.inputs(shape, Regime(0.5 if hidden == 0 else 0.1), torch.float32)
-state, borders = subject.state(3, shape), torch.tensor([0, 3, 4, 11], dtype=torch.int32)
+inputs = measured.inputs(shape, Regime(0.5 if hidden == 0 else 0.1), torch.float32)
+state, borders = measured.state(3, shape), torch.tensor([0, 3, 4, 11], dtype=torch.int32)
 single = [{name: x.float() for name, x in tensors.items()} for tensors in (inputs, state)]
 found = run(**single[0], initial_state=single[1], output_final_state=True, cu_seqlens=borders)
 expected = reference(**inputs, initial_state=state, output_final_state=True, cu_seqlens=borders)
