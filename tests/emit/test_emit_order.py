@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
-from miras_compiler.emit.triton.order import with_early_loads
+from dataclasses import replace
+
+from miras_compiler.emit.triton.order import around_long, with_early_loads
 from miras_compiler.emit.triton.statement import Statement
 
 TILE = 64 * 64 * 4
@@ -41,3 +43,16 @@ def test_a_tile_is_loaded_before_the_product_in_front_of_its_reader_where_there_
 
 def test_a_tile_is_loaded_one_statement_ahead_where_registers_are_short() -> None:
     assert names(has_room=False) == "abdcfeg"
+
+
+def test_a_long_statement_has_only_those_before_it_that_it_needs_and_loads_that_others_need_too_come_again() -> None:
+    """`d` is loaded for `e` alone, `a` for both sides of the long statement `l`."""
+    given = [
+        load("a"),
+        load("d"),
+        product("b", "a", "a"),
+        replace(entrywise("l", "b"), long=True),
+        product("e", "l", "d"),
+        entrywise("g", "e", "a"),
+    ]
+    assert ["".join(statement.name for statement in group) for group in around_long(given)] == ["abl", "adeg"]

@@ -11,6 +11,7 @@ from pathlib import Path
 
 import pytest
 
+from kit.compiled import compilation
 from kit.paths import GENERATED, ROOT, SPEC_FILES
 from kit.spec_texts import edited, parsed
 from miras_compiler import compile_spec
@@ -36,7 +37,19 @@ def test_kernels_compute_what_the_pytorch_form_does_in_float64(share: int, tmp_p
     A gate may be called like the gradient of another.
     """
     folders = [*PACKAGES[share::SHARES], *([compile_spec(parsed(OWN)).write(tmp_path)] if share == 0 else [])]
-    command = [sys.executable, "tests/kit/interpret_packages.py", "4", "1+2", *map(str, folders)]
+    assert_right("4", "1+2", folders)
+
+
+@pytest.mark.slow
+@pytest.mark.skipif(importlib.util.find_spec("triton") is None, reason="needs Triton")
+def test_rows_that_follow_one_another_do_so_across_blocks_and_tiles(tmp_path: Path) -> None:
+    """A substitution of whole rows and one of single entries, in blocks of 8 and of 16 rows, at a width that is padded."""
+    assert_right("5", "70+3", [compilation(name).write(tmp_path) for name in ("kl_delta", "momentum_huber")])
+
+
+def assert_right(width: str, lengths: str, folders: list[Path]) -> None:
+    """All entries of these packages are within their limits."""
+    command = [sys.executable, "tests/kit/interpret_packages.py", width, lengths, *map(str, folders)]
     environment = {**os.environ, "TRITON_INTERPRET": "1", "PYTHONPATH": str(ROOT), "OMP_NUM_THREADS": "1"}
     done = subprocess.run(command, capture_output=True, text=True, env=environment, cwd=ROOT, check=False)
     assert done.returncode == 0, done.stderr

@@ -76,6 +76,16 @@ def test_a_solve_keeps_digits_that_other_products_lose() -> None:
     assert solves == {"prep": 0, "main": 1, "read": 0, "pre": 0, "seq": 1, "post": 0}
 
 
+def test_the_brackets_of_a_substitution_are_computed_once_and_kept_in_float32() -> None:
+    """A bias with a kink has its slope at them: recomputed or rounded ones would lie on the other side of it now and then."""
+    kernels = by_name(schedule_of("momentum_huber")[1])
+    made = {name: [node.transposed for node in nodes_of(k.program) if isinstance(node, Brackets)] for name, k in kernels.items()}
+    assert {name: each for name, each in made.items() if each} == {"main": [False], "seq": [True]}
+    assert "U_bracket" in kernels["main"].outputs("saved")
+    assert "U_bracket" in kernels["seq"].leaves("saved")
+    assert all("U_bracket" not in kernel.narrow for kernel in kernels.values())
+
+
 def test_a_state_of_one_axis_is_saved_in_float32_and_a_matrix_in_the_type_of_the_tokens() -> None:
     """A preconditioner is read by functions, which take over its error; and the gradient of its decay sums it up with its own gradient."""
     kernels = by_name(schedule_of("preconditioned_gdn")[1])

@@ -30,7 +30,7 @@ LENGTHS = dict.fromkeys(("k", "v", "n", "n1", "n2", "p", "p2"), 3) | {"j": 2}  #
 SMALL: dict[str, object] = {"chunk.size": 5}
 ONE_CASE = ("a total that is found by bisection", "Muon for every token, windows with features")  # long ones, in Triton's interpreter
 WALKED: dict[str, dict[str, dict[str, object]]] = {  # by the features of their walks
-    "a bias that no triangle solves": {"huber_delta": {}},
+    "a bias that no triangle solves, values forgotten channel by channel": {"value_gated_huber": {}},
     "decays per channel, three keys, two writes a token": {"rwkv7": {}, "delta_product": {}},
     "a mirror map, and a state that is read along a line": {"entropy_memory": SMALL, "moneta": SMALL},
     "a memory that is a vector": {"vector_huber": {}},
@@ -154,12 +154,12 @@ def test_values_are_shared_out_where_nothing_sums_over_them() -> None:
 
 @needs_triton
 def test_a_state_that_is_too_large_is_refused_with_its_bytes_and_what_would_fit(tmp_path: Path) -> None:
-    package = compilation("huber_norm_delta").write(tmp_path)
+    package = compilation("omega_huber").write(tmp_path)
     script = (
         f"import sys, torch; sys.path.insert(0, {str(package.parent)!r})\n"
-        "from huber_norm_delta import chunk_huber_norm_delta\n"
+        "from omega_huber import chunk_omega_huber\n"
         "x, g = torch.zeros(1, 1, 1, 300), torch.zeros(1, 1, 1)\n"
-        "try: chunk_huber_norm_delta(x, x, x, log_alpha=g, eta=g, delta=g + 1, backend='triton')\n"
+        "try: chunk_omega_huber(x, x, x, log_alpha=x, eta=g, gamma=x[..., :3], delta=g + 1, backend='triton')\n"
         "except RuntimeError as problem: print(problem)\n"
     )
     done = subprocess.run(
@@ -169,10 +169,12 @@ def test_a_state_that_is_too_large_is_refused_with_its_bytes_and_what_would_fit(
 
 
 def test_explain_says_why_a_rule_is_walked_and_what_its_walk_carries() -> None:
-    text = compilation("momentum_huber").explain(kernels=True)
-    assert "Triton kernels, token by token, because the attentional bias huber makes every surprise of a tile wait" in text
-    assert "carries W, W_momentum\n      registers 32 KiB" in text
-    assert "keeps, for each token of a segment, W_before, W_momentum_before\n      32 KiB a token; registers 64 KiB" in text
+    text = compilation("value_gated_huber").explain(kernels=True)
+    assert (
+        "Triton kernels, token by token, because a pair of tokens has one decay for every channel (gates.alpha.per: value_channel)" in text
+    )
+    assert "carries W\n      registers 16 KiB" in text
+    assert "keeps, for each token of a segment, W_before\n      16 KiB a token; registers 32 KiB" in text
 
 
 @pytest.mark.parametrize(("name", "files"), [("yaad", {"decode.py", "kernels.py"}), ("memora", {"kernels.py"}), ("lact", {"kernels.py"})])

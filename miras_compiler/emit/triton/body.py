@@ -216,9 +216,8 @@ class BodyPrinter:
         before, load = self.substitute(node, right)
         label = self.words.given(node)
         lines = [*before, *self.lines(node, name, load)]
-        self.statements.append(
-            make_statement(reading, *lines, name=name, size=bytes_of(node, False), section=label.section if label else "")
-        )
+        made = make_statement(reading, *lines, name=name, size=bytes_of(node, False), section=label.section if label else "")
+        self.statements.append(replace(made, long=True))
         return name
 
     def word(self, node: Node) -> str:

@@ -11,10 +11,10 @@ from miras_compiler.emit.triton.body import RESUMED, BodyPrinter, bytes_of, mask
 from miras_compiler.emit.triton.expression import TritonPrinter
 from miras_compiler.emit.triton.head import INDENT, describe, function_head
 from miras_compiler.emit.triton.memory import OF_SEQUENCE, ZERO, TileMemory, last_name, result_name
-from miras_compiler.emit.triton.order import ROOM, arrange, with_early_loads
+from miras_compiler.emit.triton.order import ROOM, around_long, arrange, with_early_loads
 from miras_compiler.emit.triton.reserved import RESERVED
 from miras_compiler.emit.triton.rows import SubstitutionPrinter, brackets_of, rows_name
-from miras_compiler.emit.triton.statement import Reading, make_statement
+from miras_compiler.emit.triton.statement import Reading, Statement, make_statement
 from miras_compiler.emit.triton.steps import ordered, with_headings
 from miras_compiler.emit.triton.tile import block, place, width
 from miras_compiler.ir.nodes import TOKEN_AXES, Decayed, Leaf, Node, Start
@@ -265,11 +265,16 @@ class KernelPrinter:
 
     def flush(self, depth: int, kept: Collection[str] = (), held: Mapping[str, int] | None = None) -> None:
         """Emits the statements that were collected, in a good order."""
-        statements, peak = arrange(self.body.statements, held or {}, kept)
-        self.peak = max(self.peak, peak)
-        way: Literal["walk", "each"] = "walk" if self.walks else "each"
-        has_room = peak < ROOM[way] and not self.blocked  # kernels that take block after block were slower with tiles that come earlier
-        for heading, statement in with_headings(with_early_loads(statements, way, has_room)):
+        found: list[Statement] = []
+        groups = around_long(self.body.statements)
+        for number, group in enumerate(groups):
+            later = {name for each in groups[number + 1 :] for statement in each for name in statement.reads}
+            statements, peak = arrange(group, held or {}, {*kept, *later})
+            self.peak = max(self.peak, peak)
+            way: Literal["walk", "each"] = "walk" if self.walks else "each"
+            has_room = peak < ROOM[way] and not self.blocked  # kernels that take block after block were slower with tiles that come earlier
+            found += with_early_loads(statements, way, has_room)
+        for heading, statement in with_headings(found):
             if heading:
                 self.emit("", f"# {heading}", depth=depth)
             self.emit(*statement.text, depth=depth)

@@ -36,6 +36,26 @@ def arrange(statements: Sequence[Statement], held: Mapping[str, int], kept: Coll
     return list(statements), peak
 
 
+def around_long(statements: Sequence[Statement]) -> list[list[Statement]]:
+    """The statements in groups, each but the last with a long one at its end, behind those alone that this one needs.
+
+    Tiles that others need, too, are loaded again behind it: a long statement has the registers to itself.
+    """
+    rest, groups = list(statements), []
+    while (at := next((i for i, statement in enumerate(rest) if statement.long), None)) is not None:
+        needed = set(rest[at].reads)
+        group = [rest[at]]
+        for statement in reversed(rest[:at]):
+            if needed & {statement.name, *statement.others}:
+                needed |= statement.reads
+                group.insert(0, statement)
+        groups.append(group)
+        rest = [statement for statement in rest if statement not in group]
+        read = {name for statement in rest for name in statement.reads}
+        rest = [statement for statement in group if statement.is_load and statement.name in read] + rest
+    return [*groups, rest]
+
+
 def with_early_loads(statements: Sequence[Statement], way: Literal["walk", "each"], has_room: bool) -> list[Statement]:
     """The statements with every load some statements ahead of its first reader, which so waits less for memory.
 

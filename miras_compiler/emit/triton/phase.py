@@ -74,7 +74,7 @@ class PhasePrinter:
         if self.sections:
             self.by_section()
         results = [self.result(name, node) for name, node in self.program.outputs.items()]
-        self.emit(f"return {', '.join(results)}")
+        self.returned(results)
         counted = {place(axis) for axis in self.body.tiles.counted}
         counters = [counter(axis, self.split) for axis in self.axes if place(axis) in counted]
         head = [
@@ -85,6 +85,14 @@ class PhasePrinter:
             f'{INDENT}"""{self.says}"""',
         ]
         return "\n".join([*head, *(f"{INDENT}{line}" if line else "" for line in (*counters, *self.lines))])
+
+    def returned(self, results: Sequence[str]) -> None:
+        """Emits the return; of one result right behind its assignment, in place of that."""
+        at = next((i for i in reversed(range(len(self.lines))) if not self.lines[i].startswith((" ", ")"))), 0)
+        if len(results) == 1 and self.lines and self.lines[at].startswith(f"{results[0]} = "):
+            self.lines[at] = f"return {self.lines[at].removeprefix(f'{results[0]} = ')}"
+        else:
+            self.emit(f"return {', '.join(results)}")
 
     def emit(self, *lines: str) -> None:
         self.lines += lines
@@ -108,11 +116,12 @@ class PhasePrinter:
             (node,) = node.args
         if self.body.tiles.constant(node) is not None:
             return self.body.tiles.full(node, node.axes).text
-        if not self.sections:
-            self.emit("", f"# {self.title(name)}")
+        title = self.title(name)
+        if title:
+            self.emit("", f"# {title}")
         code = self.body.named_result(node, name) if self.is_at_hand(node) else self.fresh_result(name, node)
         self.flush()
-        if not self.sections and self.lines[-1].startswith("# "):
+        if title and self.lines[-1].startswith("# "):
             del self.lines[-2:]
         return masked(self.body, [node], code) if name in self.carried else code
 
@@ -129,7 +138,8 @@ class PhasePrinter:
         return self.body.assign(base, order, name, code.text, reading)
 
     def title(self, name: str) -> str:
-        return f"the gradient of {name.removeprefix('d_')}"
+        """The heading of the statements of an output, where there are none of sections."""
+        return "" if self.sections else f"the gradient of {name.removeprefix('d_')}"
 
     def flush(self) -> None:
         for statement in self.body.statements:

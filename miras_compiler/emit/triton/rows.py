@@ -8,22 +8,25 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
+import sympy as sp
+
 from miras_compiler.emit.triton.expression import TritonPrinter
 from miras_compiler.emit.triton.memory import OF_SEQUENCE, TileMemory
 from miras_compiler.emit.triton.phase import SHARED, PhasePrinter
 from miras_compiler.emit.triton.tile import block, place, width
 from miras_compiler.errors import InternalError
-from miras_compiler.ir.nodes import TOKEN_AXES, Leaf, Node, Rename
+from miras_compiler.ir.nodes import TOKEN_AXES, Leaf, Map, Node, Program, Rename
 from miras_compiler.ir.traverse import nodes_of
 from miras_compiler.passes.brackets import Brackets
 from miras_compiler.schedule.kernel import Kernel
 
+MANY, FEW = 16, 8  # rows of a block
+SHORT = 12  # steps of the function of a row
 FUNCTION = '''
 @triton.jit
 def {name}_of_token(z, t, given, H: tl.constexpr, WIDTH: tl.constexpr, BLOCK: tl.constexpr, DOT: tl.constexpr):
     """{says}, of row t of a tile with what it is `given`."""
     {given} = given
-    here = (t >= low) & (t < high)
     {loads}
     return {name}({arguments})
 '''
@@ -39,9 +42,22 @@ def buffer_of(node: Node, kernel: Kernel) -> str:
     return next(name for name, output in kernel.program.outputs.items() if output is node)
 
 
+def rows_at_once(phi: Program) -> int:
+    """The rows of a block, whose code stands row after row: fewer where the code of one is long, which Triton takes long to compile."""
+    steps = sum(1 + int(sp.count_ops(node.expr)) if isinstance(node, Map) else 1 for node in nodes_of(phi))
+    return MANY if steps <= SHORT else FEW
+
+
 def rows_name(node: Node, kernel: Kernel) -> str:
     """The name of the memory for the rows of a substitution."""
     return f"{buffer_of(node, kernel)}_rows"
+
+
+class RowPrinter(PhasePrinter):
+    """Prints the function of a row, which has one result and no headings."""
+
+    def title(self, name: str) -> str:
+        return ""
 
 
 @dataclass
@@ -69,7 +85,8 @@ class SubstitutionPrinter:
             "substitute(",
             f"    {', '.join(tensors)},",
             f"    ({', '.join(self.given(node))}),",
-            f"    r, {place(axis)}, H, {letter}, {block(axis)}, C, DOT, {self.function(node)}_of_token, {node.transposed},",
+            f"    r, {place(axis)}, H, {letter}, {block(axis)}, C, DOT,",
+            f"    {self.function(node)}_of_token, ROWS={rows_at_once(node.phi)}, BACK={node.transposed},",
             ")  # fmt: skip",
         ]
 
@@ -85,7 +102,7 @@ class SubstitutionPrinter:
     def given(self, node: Brackets) -> list[str]:
         """The begin of every tile of rows, parameters, the columns, the first row that is a token, and the first that is none any more."""
         begins = [self.begin(leaf) for _, leaf in self.bound(node)]
-        return [*begins, place(node.axes[1]), "first - t", "tl.minimum(C, end - t)"]
+        return [*begins, place(node.axes[1]), "(first - t).to(tl.int32)", "tl.minimum(C, end - t).to(tl.int32)"]
 
     def begin(self, leaf: Leaf) -> str:
         """The address of the first row of a tile; the row itself where all tokens share it."""
@@ -105,9 +122,10 @@ class SubstitutionPrinter:
         if name in self.printer.helpers:
             return name
         says = "From the gradient of a row's surprise to that of its product" if node.transposed else "The surprise of a row"
-        row = PhasePrinter(name, f"{says}.", node.phi, self.printer, list(node.phi.outputs), split=self.split)
+        row = RowPrinter(name, f"{says}.", node.phi, self.printer, list(node.phi.outputs), split=self.split)
         text = row.text()
         loads = [f"{each} = {self.load(each, leaf)}" for each, leaf in self.bound(node) if TOKEN_AXES & set(leaf.axes)]
+        loads = ["here = (t >= low) & (t < high)", *loads] if loads else []
         names = [f"{each}_ptr" if TOKEN_AXES & set(leaf.axes) else each for each, leaf in self.bound(node)]
         sizes = [{"DOT": "DOT", SHARED: "True"}.get(size, "BLOCK" if size.startswith("B") else "WIDTH") for size in row.sizes]
         both = FUNCTION.format(
@@ -122,7 +140,7 @@ class SubstitutionPrinter:
 
     def load(self, name: str, leaf: Leaf) -> str:
         """The load of the value that a leaf of φ is bound to."""
-        where = "t, H, here" if self.kernel.roles[leaf.name] == "token" else "t, 1, True"
+        where = "t, H, here" if self.kernel.roles[leaf.name] == "token" else "t, 1, here"
         if len(leaf.axes) == 1:
             return f"{self.printer.need('take_number')}({name}_ptr, {where})"
         return f"{self.printer.need('take_row')}({name}_ptr, {where}, at, WIDTH)"

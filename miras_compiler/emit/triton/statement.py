@@ -31,7 +31,7 @@ class Statement:
     """Lines of code that define `name`, a tile of so many bytes, or store something; the `section` is that of the tile.
 
     A call that gives several tiles defines those called `others`, too; the bytes are those of all. `within` are the bytes of tiles that
-    live while it runs.
+    live while it runs. Where it is `long`, as a substitution is, others keep out of its way.
     """
 
     text: tuple[str, ...]
@@ -44,6 +44,7 @@ class Statement:
     section: str = ""
     others: tuple[str, ...] = ()
     within: int = 0
+    long: bool = False
 
 
 def make_statement(reading: Reading, *text: str, name: str = "", size: int = 0, section: str = "") -> Statement:
