@@ -15,7 +15,7 @@ import triton
 import triton.language as tl
 
 from .runtime_device_functions import exp2
-from .runtime_device_products import dot, dot_nt
+from .runtime_device_products import dot, dot_nt, nearest
 
 
 @triton.jit
@@ -63,23 +63,27 @@ def decayed_columns(scores, rows, logs, r, LEVELS: tl.constexpr, STRICT: tl.cons
 @triton.jit
 def decayed_logs(scores, rows, columns, logs, r, LEVELS: tl.constexpr, STRICT: tl.constexpr, EXCLUSIVE: tl.constexpr, DOT: tl.constexpr):
     """[l, k]: ∂F/∂logs."""
-    _rows, _columns, d_logs = decayed_derivatives(scores, rows, columns, logs, r, LEVELS, STRICT, EXCLUSIVE, DOT)
+    _scores, _rows, _columns, d_logs = decayed_derivatives(scores, rows, columns, logs, r, LEVELS, STRICT, EXCLUSIVE, False, DOT)
     return d_logs
 
 
 @triton.jit
 def decayed_derivatives(
-    scores, rows, columns, logs, r, LEVELS: tl.constexpr, STRICT: tl.constexpr, EXCLUSIVE: tl.constexpr, DOT: tl.constexpr
-):
-    """∂F/∂rows, ∂F/∂columns, ∂F/∂logs.
+    scores, rows, columns, logs, r,
+    LEVELS: tl.constexpr, STRICT: tl.constexpr, EXCLUSIVE: tl.constexpr, SCORES: tl.constexpr, DOT: tl.constexpr,
+):  # fmt: skip
+    """∂F/∂scores where SCORES, ∂F/∂rows, ∂F/∂columns, ∂F/∂logs.
 
     The last is a sum over the pairs on both sides of a token, level by level; a difference of sums over rows and over columns would
     lose its digits.
     """
+    d_scores = tl.zeros([r.shape[0], r.shape[0]], tl.float32)
     d_rows = tl.zeros(logs.shape, tl.float32)
     d_columns = tl.zeros(logs.shape, tl.float32)
     d_logs = tl.zeros(logs.shape, tl.float32)
     if not STRICT:
+        met = tl.sum(rows.to(tl.float32) * columns.to(tl.float32), 1)
+        d_scores = tl.where(r[:, None] == r[None, :], met[:, None], 0.0)
         own = diagonal(scores, r)[:, None]
         d_rows, d_columns = own * columns.to(tl.float32), own * rows.to(tl.float32)
     pairs = tl.where(r[:, None] > r[None, :], scores, tl.trans(scores)).to(DOT)  # [t, j] and [j, t]
@@ -88,11 +92,13 @@ def decayed_derivatives(
         share = tl.where(later, 1.0, 0.0)
         near = decay_to_middle(logs, r, level, EXCLUSIVE, DOT)
         x = (tl.where(later, rows, columns).to(tl.float32) * near).to(DOT)
+        if SCORES:
+            d_scores = tl.where(is_parted(r, level), dot_nt(x, x, DOT), d_scores)
         d_x = dot(tl.where(is_beside(r, level), pairs, 0.0), x, DOT)
         d_logs += dot(to_middle(r, level, EXCLUSIVE).to(DOT), d_x * x.to(tl.float32), DOT)
         d_rows += d_x * near * share
         d_columns += d_x * near * (1.0 - share)
-    return d_rows, d_columns, d_logs
+    return d_scores, d_rows, d_columns, d_logs
 
 
 @triton.jit
@@ -130,10 +136,11 @@ def to_middle(r, level, EXCLUSIVE: tl.constexpr):
 
 @triton.jit
 def decay_to_middle(logs, r, level, EXCLUSIVE: tl.constexpr, DOT: tl.constexpr):
-    """[t, k]: the decay between t and the middle of its block; of operands of 16 bits, the sum of its logs to 16 bits."""
+    """[t, k]: the decay between t and the middle of its block; where operands have 16 bits, of a sum of logs to 16 bits, else to 22."""
     counted, logs = to_middle(r, level, EXCLUSIVE), logs * 1.4426950408889634
     if tl.float32 == DOT:
-        return exp2(dot(tl.trans(counted), logs, DOT))
+        turned, high = tl.trans(counted), nearest(logs)
+        return exp2(tl.dot(turned, logs - high, tl.dot(turned, high, input_precision="tf32"), input_precision="tf32"))
     high = logs.to(tl.bfloat16)
     low = (logs - high.to(tl.float32)).to(tl.bfloat16)
     turned = tl.trans(counted.to(tl.bfloat16))
