@@ -95,6 +95,9 @@ def launches(
 
 
 def forms_of(spec: Spec) -> tuple[str, str]:
-    """The forms that rows for a spec are keyed by: its rule, and the kind of its memory."""
+    """The forms that rows for a spec are keyed by: its rule, and the kind of its memory. Decays per channel make kernels of their own."""
+    by_channel = any(gate.per != "head" and spec.gate_letter(name).decay for name, gate in spec.gates.items())
     rule = f"{spec.memory.kind} {spec.attentional_bias.kind} {spec.retention.kind} {spec.optimizer.kind}"
+    if by_channel:
+        return f"{rule} by channel", f"{spec.memory.kind} by channel"
     return rule, "deep" if spec.memory.deep else "matrix"

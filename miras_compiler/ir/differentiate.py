@@ -1,6 +1,6 @@
 """Reverse mode on the tile IR: one engine for the surprise of a memory and for the adjoint of a chunk.
 
-Every node's adjoint is built of the same ten nodes, so a derivative is again a program: it is verified, interpreted, printed and
+Every node's adjoint is built of the same nodes, so a derivative is again a program: it is verified, interpreted, printed and
 differentiated like any other.
 """
 

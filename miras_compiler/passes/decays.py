@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
+from collections.abc import Collection
 from typing import NamedTuple
 
 import sympy as sp
 
 from miras_compiler.ir.build import decayed, entrywise, placeholder, times
-from miras_compiler.ir.nodes import Axes, Cumulate, Map, Mask, Node, Program, Reduce
+from miras_compiler.ir.nodes import FACTORS, Axes, Cumulate, Decayed, Map, Mask, Node, Program, Reduce
 from miras_compiler.ir.traverse import rewrite
 
 
@@ -83,3 +84,17 @@ def _contracted(node: Reduce) -> Node | None:
     tiles: dict[str, Node] = {side: entrywise(sp.Mul(*each), bound, sides[side]) for side, each in factors.items()}
     product = decayed(part, {**tiles, "logs": decay.logs}, decay.low, exclusive=decay.exclusive)
     return times(tiles[part], product) if factors[part] else product
+
+
+def derivatives_together(nodes: Collection[Node]) -> dict[Node, dict[str, Decayed]]:
+    """By node, the derivatives of the same product under decays that one computation gives, by their parts; always the one by the logs.
+
+    That by the scores stays apart where the scores' own cotangent is made of it.
+    """
+    found = [node for node in nodes if isinstance(node, Decayed)]
+    together: dict[Node, dict[str, Decayed]] = {}
+    for whole in (node for node in found if node.part == "logs"):
+        same = [node for node in found if node.factors.items() <= whole.factors.items() and node.fields[1:] == whole.fields[1:]]
+        group = {node.part: node for part in FACTORS[1:] for node in same if node.part == part}
+        together |= dict.fromkeys(group.values(), group)
+    return together

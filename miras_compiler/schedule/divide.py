@@ -12,6 +12,7 @@ from typing import NamedTuple
 
 from miras_compiler.ir.nodes import Contract, Decayed, Leaf, Node, Program
 from miras_compiler.ir.traverse import leaves_of, topological
+from miras_compiler.passes.decays import derivatives_together
 from miras_compiler.schedule.buffers import Buffers
 from miras_compiler.schedule.frontier import find_frontier, price_loads
 from miras_compiler.schedule.kernel import Kernel
@@ -95,13 +96,21 @@ class Division:
 
 
 def product_stages(roots: Iterable[Node], stops: Collection[Node]) -> dict[Node, int]:
-    """The tiles under the roots, arguments first, with the number of the last product that they are made of; 0 for none, and for stops."""
+    """The tiles under the roots, arguments first, with the number of the last product that they are made of; 0 for none, and for stops.
+
+    Derivatives of one product under decays have one number.
+    """
     stage: dict[Node, int] = {}
     products = 0
-    for node in topological(roots, stops):
+    order = topological(roots, stops)
+    together = derivatives_together(order)
+    for node in order:
         if node in stops:
             stage[node] = 0
             continue
         products += isinstance(node, Contract | Decayed)
-        stage[node] = max([products if isinstance(node, Contract | Decayed) else 0, *(stage[arg] for arg in node.args)])
+        own = products if isinstance(node, Contract | Decayed) else 0
+        if isinstance(node, Decayed) and node.part != "scores":
+            own = min((stage[each] for each in together.get(node, {}).values() if each in stage and each.part != "scores"), default=own)
+        stage[node] = max([own, *(stage[arg] for arg in node.args)])
     return stage

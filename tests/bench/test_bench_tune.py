@@ -230,6 +230,7 @@ def test_rules_that_kernels_of_their_own_are_printed_for_have_rows_of_their_own(
     forms = [forms_of(load_spec(f"specs/{name}.yaml")) for name in ("gated_delta_net", "delta_net", "mamba2", "linear_attention")]
     assert len({rule for rule, _ in forms}) == len(forms)
     assert {kind for _, kind in forms} == {"matrix"}
+    assert forms_of(load_spec("specs/kda.yaml")) == ("matrix l2 l2 gradient_descent by channel", "matrix by channel")
 
 
 def test_packages_are_launched_as_the_table_says(monkeypatch: pytest.MonkeyPatch) -> None:

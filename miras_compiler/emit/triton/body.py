@@ -19,6 +19,7 @@ from miras_compiler.ir.nodes import FACTORS, TOKEN_AXES, Axes, Contract, Decayed
 from miras_compiler.ir.traverse import dependents, leaves_of, nodes_of
 from miras_compiler.ir.words import Words
 from miras_compiler.passes.brackets import Brackets
+from miras_compiler.passes.decays import derivatives_together
 from miras_compiler.passes.invert import is_inverse, is_solve
 
 INLINE = 52  # longer code gets a name, so that lines fit
@@ -49,7 +50,7 @@ class BodyPrinter:
         self.starts = {node.args[0]: node for node in nodes_of(program) if isinstance(node, Start)}  # by leaf
         self.sums: set[Node] = set()  # summed up by loops
         self.uses = effective_uses(program)
-        self.together = derivatives_together(program)
+        self.together = derivatives_together(nodes_of(program))
         data = [leaf for leaf in leaves_of(program) if len(leaf.axes) > 1 or leaf.axes not in (("c",), ())]
         self.data = dependents(program.outputs.values(), data)
         self.inverses = inverses
@@ -195,16 +196,17 @@ class BodyPrinter:
 
     def derivatives(self, nodes: Mapping[str, Decayed]) -> None:
         """The variables of several derivatives of one product under decays, which one call gives."""
+        whole = nodes["logs"]
         with self.recorder.recording() as reading:
-            code = self.tiles.decayed(nodes["logs"], "derivatives").text
+            code = self.tiles.decayed(whole, "derivatives", "scores" in nodes).text
         names = {part: self.named(node, self.word(node)) for part, node in nodes.items()}
         for part, node in nodes.items():
             self.names[node, node.axes] = names[part]
         size = sum(bytes_of(node, False) for node in nodes.values())
-        line = f"{', '.join(names.get(part, '_') for part in FACTORS[1:])} = {code}"
+        line = f"{', '.join(names.get(part, '_') for part in FACTORS)} = {code}"
         name, *others = names.values()
-        label = self.words.given(nodes["logs"])
-        made = make_statement(reading, line, name=name, size=size, section=label.section if label else "")
+        label = self.words.given(whole)
+        made = make_statement(reading, *folded_call(line), name=name, size=size, section=label.section if label else "")
         self.statements.append(replace(made, others=tuple(others)))
 
     def substitution(self, node: Brackets) -> str:
@@ -273,17 +275,6 @@ class BodyPrinter:
         return name
 
 
-def derivatives_together(program: Program) -> dict[Node, dict[str, Decayed]]:
-    """By node, the derivatives of the same product under decays that one call gives: by rows, columns and, always, logs."""
-    found = [node for node in nodes_of(program) if isinstance(node, Decayed)]
-    together: dict[Node, dict[str, Decayed]] = {}
-    for whole in (node for node in found if node.part == "logs"):
-        same = [node for node in found if node.factors.items() <= whole.factors.items() and node.fields[1:] == whole.fields[1:]]
-        group = {node.part: node for part in FACTORS[1:] for node in same if node.part == part}
-        together |= dict.fromkeys(group.values(), group)
-    return together
-
-
 def masked(body: BodyPrinter, terms: Sequence[Node], code: str) -> str:
     """A carried tile, a sum of the terms, 0 in the padding."""
     node = terms[0]
@@ -314,6 +305,14 @@ def folded(name: str, code: str) -> list[str]:
     if len(terms) == 1 and len(name) + len(code) + 3 <= WIDTH - 8:
         return [f"{name} = {code}"]
     return [f"{name} = (", *(f"    {row}" for row in terms), ")  # fmt: skip"]
+
+
+def folded_call(line: str) -> list[str]:
+    """A long call with its arguments on a line of their own."""
+    if len(line) <= LONG:
+        return [line]
+    before, arguments = line.removesuffix(")").split("(", 1)
+    return [f"{before}(", f"    {arguments}", ")  # fmt: skip"]
 
 
 def split(code: str, operators: tuple[str, ...]) -> list[str]:

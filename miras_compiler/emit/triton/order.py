@@ -18,6 +18,7 @@ ROW_AHEAD = 8  # and a row or a number, which takes fewer registers
 BUDGET = 40 * 1024  # bytes that may live at once before statements are reordered: the compiler needs about twice that
 
 FAR = 8  # statements: a tile that is read again after so many is loaded again
+HELD = -1  # the maker of carried tiles
 TILE = 2048  # fewer bytes are rows or numbers
 ROOM = {"walk": 240 * 1024, "each": 112 * 1024}  # bytes that live at once beside which there are registers for a tile more
 
@@ -31,7 +32,7 @@ def arrange(statements: Sequence[Statement], held: Mapping[str, int], kept: Coll
     peak = search.peak(range(len(statements)))
     if peak > BUDGET:
         order = search.delayed(search.best())
-        if search.peak(order) < peak:
+        if search.peak(order) < peak or (any(search.within) and search.cost(order) < search.cost(range(len(statements)))):
             return [statements[i] for i in search.with_reloads(order)], search.peak(order)
     return list(statements), peak
 
@@ -82,15 +83,22 @@ class _Search:
     """Orders of statements as tuples of their numbers."""
 
     def __init__(self, statements: Sequence[Statement], held: Mapping[str, int], kept: Collection[str]) -> None:
-        self.bytes = [s.bytes for s in statements] + list(held.values())
+        self.bytes = [s.bytes // (1 + len(s.others)) for s in statements] + list(held.values())
         self.within = [s.within for s in statements]
-        number = {name: i for i, s in enumerate(statements) for name in (s.name, *s.others) if name}
+        number = {s.name: i for i, s in enumerate(statements) if s.name}
         number |= {name: len(statements) + i for i, name in enumerate(held)}
+        self.made_by = list(range(len(statements))) + [HELD] * len(held)
+        for i, s in enumerate(statements):
+            for name in s.others:
+                number[name] = len(self.bytes)
+                self.bytes.append(self.bytes[i])
+                self.made_by.append(i)
         self.reads = [tuple(sorted(number[w] for w in s.reads if w in number and number[w] != i)) for i, s in enumerate(statements)]
         self.readers = [0] * len(self.bytes)
         for i, read in enumerate(self.reads):
             for j in read:
                 self.readers[j] |= 1 << i
+        self.makes = [[j for j, maker in enumerate(self.made_by) if maker == i] for i in range(len(statements))]
         self.kept = {number[name] for name in kept if name in number}
         self.count = len(statements)
         self.held = sum(held.values())
@@ -105,14 +113,18 @@ class _Search:
     def step(self, i: int, done: int, live: int, peak: int) -> tuple[int, int, int]:
         """After statement `i`: the statements that are done, the bytes that live, the most so far."""
         done |= 1 << i
-        live += self.bytes[i]
+        live += sum(self.bytes[j] for j in self.makes[i])
         peak = max(peak, live + self.within[i])
         for j in self.reads[i]:
             if j not in self.kept and self.readers[j] & ~done == 0:
                 live -= self.bytes[j]
-        if self.readers[i] == 0 and i not in self.kept:
-            live -= self.bytes[i]
+        live -= sum(self.bytes[j] for j in self.makes[i] if self.readers[j] == 0 and j not in self.kept)
         return done, live, peak
+
+    def is_there(self, j: int, done: int) -> bool:
+        """True if a tile is at hand, or comes with its reader."""
+        maker = self.made_by[j]
+        return maker == HELD or self.lazy[maker] or bool(done >> maker & 1)
 
     def peak(self, order: Sequence[int]) -> int:
         return self.cost(order)[0]
@@ -131,7 +143,7 @@ class _Search:
         cost = self.cost(found)
         for i in reversed(order):
             rest = [j for j in found if j != i]
-            first = next((at for at, j in enumerate(rest) if self.readers[i] >> j & 1), len(rest))
+            first = next((at for at, j in enumerate(rest) if any(self.readers[k] >> j & 1 for k in self.makes[i])), len(rest))
             later = [*rest[:first], i, *rest[first:]]
             if self.cost(later) <= cost:
                 found, cost = later, self.cost(later)
@@ -164,9 +176,7 @@ class _Search:
         for _ in eager:
             found: dict[int, tuple[int, int, int, tuple[int, ...]]] = {}
             for peak, live, done, order in beam:
-                ready = [
-                    i for i in eager if not done >> i & 1 and all(j >= self.count or self.lazy[j] or done >> j & 1 for j in self.reads[i])
-                ]
+                ready = [i for i in eager if not done >> i & 1 and all(self.is_there(j, done) for j in self.reads[i])]
                 for i in ready:
                     new = (done, live, peak)
                     steps = self.with_loads(i, done)
