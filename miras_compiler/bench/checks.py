@@ -14,30 +14,25 @@ from torch import Tensor
 from miras_compiler.bench.forced import forced
 from miras_compiler.bench.precision import (
     CALM,
-    LEAST,
     STEADY,
     THOUSAND,
     Tensors,
     WorstEntry,
     amplification,
-    compare,
-    is_bounded,
+    judge,
     lowered,
     own_error_of,
-    perturbed,
     rounding_growth,
     run,
     sensitivity,
     single,
     steady,
-    worst,
 )
 from miras_compiler.bench.subject import MeasuredPackage, Regime, Shape
 
 GRAPHS = 3.0  # how many torch.compile may make over all lengths
 REFUSED = "runs in PyTorch at these widths"  # a row of a package whose state is too large for kernels
 SENSITIVE = ": sensitivity"  # of a free-running row, told
-TRIES = 4  # of the form's own error on a sequence that is not steady
 MEMBERS = {"cuda": (4, 8), "cpu": (1, 2)}  # sequences and heads: a gate's gradient has a few large errors in each, and luck in few of them
 
 
@@ -94,57 +89,49 @@ class Case:
         shape = self.shape._replace(batch=batch, tokens=tokens, heads=heads)
         return self.subject.inputs(shape, regime, self.dtype, seed), self.subject.state(batch, shape, seed + 1)
 
-    def bounded(self, batch: int, tokens: int, heads: int) -> tuple[Tensors, Tensors]:
-        """The same with steps that are smaller until the rule does not explode, or they are least."""
-        regime = Regime(self.eta)
-        while True:
-            inputs, state = self.drawn(batch, tokens, heads, regime)
-            with torch.no_grad():
-                o, final = self.subject.reference(**inputs, initial_state=state, output_final_state=True)
-            if regime.eta < LEAST or is_bounded({"o": o, **final}):
-                return inputs, state
-            regime = regime.calmer()
+    def steady(self, batch: int, tokens: int, heads: int, regime: Regime, *, calms: bool = True) -> tuple[tuple[Tensors, Tensors], float]:
+        """The same, on which float32 and float64 stay close in every form: with smaller steps until they do; and its sensitivity."""
+
+        def draw(regime: Regime, seed: int) -> tuple[Tensors, Tensors]:
+            return self.drawn(batch, tokens, heads, regime, seed)
+
+        return steady(draw, lambda drawn: sensitivity(self.subject, *drawn), regime, calms=calms)
 
     def ours(self, inputs: Tensors, state: Tensors, cu_seqlens: Tensor | None = None) -> Tensors:
         return run(self.subject.operator, lowered(inputs, self.dtype), state, cu_seqlens, backend="triton")
 
-    def compared(self, inputs: Tensors, state: Tensors, cu_seqlens: Tensor | None = None, tries: int = 1) -> WorstEntry:
-        """Kernels against the PyTorch form, which takes packed sequences, all of one length, as a batch: some take token after token.
-
-        Its own error is the worst of `tries`, from states that differ as rounding may: of a sensitive sequence, one is a draw of luck.
-        """
+    def compared(self, inputs: Tensors, state: Tensors, cu_seqlens: Tensor | None = None) -> WorstEntry:
+        """Kernels against the PyTorch form, which takes packed sequences, all of one length, as a batch: some take token after token."""
         sequences = len(inputs["q"]) if cu_seqlens is None else len(cu_seqlens) - 1
         apart = self.subject.members(inputs, sequences)
-        exact = run(self.subject.reference, apart, state)
-        own_runs = [own_error_of(self.subject, apart, perturbed(state, self.dtype, seed), self.dtype) for seed in range(tries)]
-        expected, own = (self.subject.members(found, len(inputs["q"])) for found in (exact, worst(own_runs, exact)))
-        return compare(self.ours(inputs, state, cu_seqlens), expected, own, self.dtype)
+
+        def whole(found: Tensors) -> Tensors:
+            return self.subject.members(found, len(inputs["q"]))
+
+        exact = whole(run(self.subject.reference, apart, state))
+
+        def own(seed: int) -> Tensors:
+            return whole(own_error_of(self.subject, apart, state, self.dtype, seed=seed))
+
+        return judge(self.ours(inputs, state, cu_seqlens), exact, own, self.dtype)
 
     def free_running(self) -> Iterator[Deviation]:
-        """Whole sequences on which float32 and float64 stay close in every form: steps are made smaller until they do.
+        """Whole sequences on which runs of different precisions stay together.
 
-        Where that does not help, as near a singular point of a loss, a row with the sensitivity of the sequence comes first.
+        Where smaller steps do not help, as near a singular point of a loss, a row with the sensitivity of the sequence comes first.
         """
         sequences, heads = MEMBERS[self.subject.device]
-
-        def draw(regime: Regime, seed: int = 0) -> tuple[Tensors, Tensors]:
-            return self.drawn(sequences, 3 * self.subject.tile + 5, heads, regime, seed)
-
-        def sense(drawn: tuple[Tensors, Tensors]) -> float:
-            return sensitivity(self.subject, *drawn)
-
         regimes = {
             "calm": (Regime(self.eta), True),
             "correlated keys, no decay": (Regime(0.02 if self.subject.deep else 1.0, 0.0, 0.3), True),
             "strong decay": (Regime(self.eta, 6.0), False),  # not calmed: it would be strong no more
         }
         for label, (regime, calms) in regimes.items():
-            (inputs, state), sensed = steady(draw, sense, regime, calms=calms)
+            (inputs, state), sensed = self.steady(sequences, 3 * self.subject.tile + 5, heads, regime, calms=calms)
             if amplification(self.subject, inputs, state) <= CALM:
-                is_steady = sensed <= STEADY
-                if not is_steady:
+                if not sensed <= STEADY:
                     yield Deviation(f"free-running, {label}{SENSITIVE}", "", sensed, math.inf)
-                yield deviation_of(f"free-running, {label}", self.compared(inputs, state, tries=1 if is_steady else TRIES))
+                yield deviation_of(f"free-running, {label}", self.compared(inputs, state))
 
     def teacher_forced(self) -> Iterator[Deviation]:
         """A real length, every chunk from its float64 boundary state, packed; and the same again, bit by bit.
@@ -163,11 +150,16 @@ class Case:
         again = self.ours(*given)
         yield holds("same bits twice, over memory full of NaN", all(torch.equal(x, again[name]) for name, x in first_run.items()))
 
+    def judged(self, found: Tensors, inputs: Tensors, state: Tensors) -> WorstEntry:
+        """Outputs and states without gradients."""
+        exact = run(self.subject.reference, inputs, state)
+        kept = {name: x for name, x in exact.items() if name in found}
+        return judge(found, kept, lambda seed: own_error_of(self.subject, inputs, state, self.dtype, seed=seed), self.dtype)
+
     def split(self) -> Deviation:
         """A sequence in four calls, cut inside of chunks too."""
         tile = self.subject.tile
-        inputs, state = self.bounded(1, 2 * tile + 7, 2)
-        expected = run(self.subject.reference, inputs, state)
+        (inputs, state), _ = self.steady(1, 2 * tile + 7, 2, Regime(self.eta))
         options = {"backend": "triton"} if self.subject.device == "cpu" else {}  # on a GPU, states too large to resume go to PyTorch
         outputs, current = [], single(state)
         with torch.no_grad():
@@ -176,14 +168,12 @@ class Case:
                 o, current = self.subject.operator(**piece, initial_state=current, output_final_state=True, **options)
                 outputs.append(o)
         whole = {"o": torch.cat(outputs, 1), **current}
-        own = own_error_of(self.subject, inputs, state, self.dtype)
-        return deviation_of("split in four = whole", compare(whole, {n: x for n, x in expected.items() if n in whole}, own, self.dtype))
+        return deviation_of("split in four = whole", self.judged(whole, inputs, state))
 
     def decoded(self) -> Deviation:
         """Token by token, the state handed on."""
         length = 9
-        inputs, state = self.bounded(2, length, 2)
-        expected = run(self.subject.reference, inputs, state)
+        (inputs, state), _ = self.steady(2, length, 2, Regime(self.eta))
         given, current = lowered(inputs, self.dtype), single(state)
         outputs = []
         with torch.no_grad():
@@ -192,13 +182,12 @@ class Case:
                 o, current = self.subject.decoder(**piece, initial_state=current, output_final_state=True, backend="triton")
                 outputs.append(o)
         found = {"o": torch.cat(outputs, 1), **current}
-        own = own_error_of(self.subject, inputs, state, self.dtype)
-        return deviation_of("token by token", compare(found, {n: x for n, x in expected.items() if n in found}, own, self.dtype))
+        return deviation_of("token by token", self.judged(found, inputs, state))
 
     def prefix(self) -> Deviation:
         """Tokens from the middle of the second chunk on leave the outputs before them as they are."""
         first = self.subject.tile + self.subject.tile // 2
-        inputs, state = self.bounded(1, 2 * self.subject.tile + 7, 2)
+        (inputs, state), _ = self.steady(1, 2 * self.subject.tile + 7, 2, Regime(self.eta))
         given = lowered(inputs, self.dtype)
         before, behind = self.subject.tokens(given, 0, first), self.subject.tokens(given, first)
         changed = {n: torch.cat((x, behind[n] * 0.5), 1) if x.shape != given[n].shape else x for n, x in before.items()}

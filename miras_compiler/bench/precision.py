@@ -20,6 +20,7 @@ STEADY = 4.0  # largest sensitivity: that of a memory that hardly learns is 1.5 
 LARGEST = 1e6  # outputs and states: beyond, a rule has exploded
 LEAST = 1e-5  # steps are made no smaller
 SEEDS = 16  # draws of which one is to be steady
+TRIES = 4  # draws of the form's own error
 SLIGHT = 1e-6  # relative change by which it is measured
 THOUSAND = 1000  # tokens
 HEADS = 4  # of a whole shape that are compared
@@ -29,15 +30,24 @@ Drawn = TypeVar("Drawn")
 
 
 class RoundedProducts(TorchDispatchMode):  # type: ignore[no-untyped-call]
-    """Every matrix product takes its operands rounded to bfloat16; `rounded` counts them."""
+    """Every matrix product takes its operands rounded to bfloat16, with every seed on another grid as fine; `rounded` counts them."""
 
-    rounded = 0
+    def __init__(self, seed: int = 0) -> None:
+        super().__init__()  # type: ignore[no-untyped-call]
+        self.rounded = 0
+        self.grid = 2 ** (seed / TRIES)
 
     def __torch_dispatch__(self, function: Any, types: Any, args: tuple[Any, ...] = (), kwargs: dict[str, Any] | None = None) -> Any:
         if function in PRODUCTS:
             self.rounded += 1
-            args = tuple(a.bfloat16().to(a.dtype) if isinstance(a, Tensor) and a.is_floating_point() else a for a in args)
+            args = tuple(rounded(a, self.grid) if isinstance(a, Tensor) and a.is_floating_point() else a for a in args)
         return function(*args, **(kwargs or {}))
+
+
+def rounded(x: Tensor, grid: float) -> Tensor:
+    """x on the grid of bfloat16, made finer or coarser by a factor; numbers of bfloat16 itself stay."""
+    plain = x.bfloat16().to(x.dtype)
+    return plain if grid == 1 else torch.where(plain == x, x, (x * grid).bfloat16().to(x.dtype) / grid)
 
 
 def lowered(inputs: Tensors, dtype: torch.dtype, gates: torch.dtype | None = None) -> Tensors:
@@ -102,14 +112,15 @@ def own_error_of(
     dtype: torch.dtype,
     cu_seqlens: Tensor | None = None,
     weights: Callable[[Mapping[str, Tensor]], Tensors] = cotangents,
+    seed: int = 0,
 ) -> Tensors:
     """The result of the PyTorch form in the precision of the kernels: float32, or float64 with the operands of products rounded.
 
-    The latter in one thread, forward and backward: it is by thread that products are rounded. InternalError where they are in one direction
-    alone; a memory that is a vector has none.
+    Every `seed` rounds otherwise. Products are rounded in one thread, forward and backward: it is by thread that they are. InternalError
+    where they are in one direction alone; a memory that is a vector has none.
     """
     if dtype == torch.float32:
-        return run(subject.reference, lowered(inputs, dtype), state, cu_seqlens, weights)
+        return run(subject.reference, lowered(inputs, dtype), perturbed(state, seed), cu_seqlens, weights)
     forward = 0
 
     def counted(results: Mapping[str, Tensor]) -> Tensors:
@@ -117,7 +128,7 @@ def own_error_of(
         forward = mode.rounded
         return weights(results)
 
-    with torch.autograd.set_multithreading_enabled(False), RoundedProducts() as mode:  # type: ignore[no-untyped-call]
+    with torch.autograd.set_multithreading_enabled(False), RoundedProducts(seed) as mode:
         found = run(subject.reference, inputs, state, cu_seqlens, counted)
     if (forward == 0) != (mode.rounded == forward):
         raise InternalError(f"{forward} products were rounded forward and {mode.rounded - forward} backward")
@@ -145,12 +156,26 @@ def compare(actual: Mapping[str, Tensor], expected: Mapping[str, Tensor], own: M
     return worst
 
 
-def perturbed(state: Tensors, dtype: torch.dtype, seed: int) -> Tensors:
-    """The state with every number moved by at most the part of itself that rounding to `dtype` may take; seed 0 moves none."""
+def perturbed(state: Tensors, seed: int) -> Tensors:
+    """The state with every number moved by at most the part of itself that rounding to float32 may take; seed 0 moves none."""
     if seed == 0:
         return state
-    unit = torch.finfo(dtype).eps / 2
+    unit = torch.finfo(torch.float32).eps / 2
     return {name: x + unit * x * noise(x, seed).clamp(-1, 1) if x.is_floating_point() else x for name, x in state.items()}
+
+
+def judge(found: Tensors, exact: Tensors, own: Callable[[int], Tensors], dtype: torch.dtype) -> WorstEntry:
+    """The worst entry; `own` gives the form's own result by seed.
+
+    Its error is often a few large numbers, and in one draw of luck a half or a third of another: where a limit of one draw is missed, that
+    of the worst of TRIES counts.
+    """
+    runs = [own(0)]
+    entry = compare(found, exact, runs[0], dtype)
+    if entry.passed:
+        return entry
+    runs += [own(seed) for seed in range(1, TRIES)]
+    return compare(found, exact, worst(runs, exact), dtype)
 
 
 def worst(found: Sequence[Tensors], expected: Tensors) -> Tensors:
@@ -272,5 +297,4 @@ def verify_shape(subject: MeasuredPackage, shape: Shape, dtype: torch.dtype, **o
     part = subject.of_heads(results, heads) | {f"d {name}": x for name, x in subject.of_heads(gradients, heads).items()}
     few, start = subject.of_heads(inputs, heads), subject.of_heads(state, heads)
     expected = run(subject.reference, few, start, weights=weights_of_heads)
-    own = own_error_of(subject, few, start, dtype, weights=weights_of_heads)
-    return compare(part, expected, own, dtype)
+    return judge(part, expected, lambda seed: own_error_of(subject, few, start, dtype, weights=weights_of_heads, seed=seed), dtype)
