@@ -131,6 +131,7 @@ def test_check_warns_of_a_step_size_that_can_be_trained_until_the_state_grows(
     assert capsys.readouterr().err == ""
 
 
+@pytest.mark.slow
 def test_explain_and_json_tell_the_stability(capsys: pytest.CaptureFixture[str]) -> None:
     assert main(["explain", *HOT_MONETA]) == 0
     assert "the memory is chaotic, moneta_mirror is a stable sibling" in capsys.readouterr().out
