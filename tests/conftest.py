@@ -37,6 +37,9 @@ FEW = {
 }  # these are quick, one of every form  # fmt: skip
 
 
+HEAVY = {"memora", "moneta", "tnt_local", "titans_exact", "yaad"}  # these compile in seconds
+
+
 def spec_of(item: pytest.Item) -> str | None:
     """The shipped spec that is a parameter of a test, as a name or as a file."""
     values = item.callspec.params.values() if isinstance(item, pytest.Function) and hasattr(item, "callspec") else ()
@@ -46,14 +49,18 @@ def spec_of(item: pytest.Item) -> str | None:
 
 @pytest.hookimpl(tryfirst=True)
 def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item]) -> None:
-    """A test over all shipped specs is slow but for a few of them. Tests of minutes are left out, if `--thorough` does not ask for them."""
+    """A test over all shipped specs is slow but for a few of them, and over several of them for those that are heavy.
+
+    Tests of minutes are left out, if `--thorough` does not ask for them.
+    """
     by_test: dict[str, dict[pytest.Item, str]] = defaultdict(dict)
     for item in items:
         if (name := spec_of(item)) is not None:
             by_test[item.nodeid.partition("[")[0]][item] = name
     for found in by_test.values():
+        names = set(found.values())
         for item, name in found.items():
-            if name not in FEW and len(set(found.values())) > MANY:
+            if (name not in FEW and len(names) > MANY) or (name in HEAVY and names - HEAVY):
                 item.add_marker(pytest.mark.slow)
     if not config.getoption("--thorough"):
         late = [item for item in items if item.get_closest_marker("thorough")]

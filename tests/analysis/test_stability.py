@@ -80,7 +80,15 @@ def as_tensor(x: np.ndarray[tuple[int, ...], np.dtype[np.float64]]) -> Tensor:
 
 
 # weights that are 0.07 of those that are read, and steps that are as large as theirs
-HOT_MONETA = (str(SPECS / "moneta.yaml"), "--set", "memory.init.std=fan_in", "--set", "gates.eta.init=0.02")
+HOT_MONETA = (
+    str(SPECS / "moneta.yaml"),
+    "--set",
+    "memory.init.std=fan_in",
+    "--set",
+    "gates.eta.range=null",
+    "--set",
+    "gates.eta.init=0.02",
+)
 
 
 def test_check_warns_of_a_chaotic_memory_and_names_the_stable_sibling(capsys: pytest.CaptureFixture[str]) -> None:
@@ -131,6 +139,7 @@ def test_check_warns_of_a_step_size_that_can_be_trained_until_the_state_grows(
     assert capsys.readouterr().err == ""
 
 
+@pytest.mark.slow
 def test_explain_and_json_tell_the_stability(capsys: pytest.CaptureFixture[str]) -> None:
     assert main(["explain", *HOT_MONETA]) == 0
     assert "the memory is chaotic, moneta_mirror is a stable sibling" in capsys.readouterr().out

@@ -89,10 +89,12 @@ def tried(tmp_path_factory: pytest.TempPathFactory) -> dict[str, Any]:
     return found
 
 
+@pytest.mark.slow
 def test_kernels_take_wide_values_in_blocks_or_share_them_out(tried: dict[str, Any]) -> None:
     assert tried["passed"], tried["error"]
 
 
+@pytest.mark.slow
 def test_a_launch_that_writes_nothing_is_told_from_one_that_is_right(tried: dict[str, Any]) -> None:
     told = {(each["kernel"], tuple(each["launch"] or ())): each["problem"] for each in tried["rows"] if "ms" in each}
     assert {name for name, launch in told if not launch} == {"prep", "main", "read", "pre", "seq", "post"}
@@ -101,6 +103,7 @@ def test_a_launch_that_writes_nothing_is_told_from_one_that_is_right(tried: dict
         assert "differs by" in told[name, (4, 3, 64, 168)]
 
 
+@pytest.mark.slow
 def test_candidates_of_a_package_are_those_that_its_kernels_have_a_use_for(tried: dict[str, Any]) -> None:
     found = {name: {tuple(each) for each in launches} for name, launches in tried["candidates"].items()}
     assert {block for _, _, block, _ in found["prep"]} == {64}  # it has no values

@@ -45,7 +45,7 @@ class TestClock:
         return self.gib
 
 
-@pytest.fixture(scope="module", params=["gated_delta_net", "titans_lmm"])
+@pytest.fixture(scope="module", params=["gated_delta_net", pytest.param("titans_lmm", marks=pytest.mark.slow)])
 def subject(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactory) -> MeasuredPackage:
     spec = load_spec(f"specs/{request.param}.yaml", {**SMALL, "chunk.size": 4} if request.param == "titans_lmm" else SMALL)
     return MeasuredPackage(compile_spec(spec).write(tmp_path_factory.mktemp("packages")), "cpu")

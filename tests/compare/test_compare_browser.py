@@ -11,7 +11,7 @@ from playwright.sync_api import Browser, Page
 from kit.browser import launched, needs_browser
 from miras_compiler.compare import page, read_subjects
 
-pytestmark = needs_browser
+pytestmark = [needs_browser, pytest.mark.slow]
 
 
 @pytest.fixture(scope="module")

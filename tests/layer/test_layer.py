@@ -57,7 +57,7 @@ def test_the_constructor_overrides_the_dimensions_of_the_spec(name: str) -> None
 
 
 def test_a_memory_that_adds_keys_to_values_refuses_two_widths() -> None:
-    with pytest.raises(ValueError, match="value_dim: expected 4, as wide as the keys"):
+    with pytest.raises(ValueError, match="value_dim: expected 4, because the memory combines keys and values"):
         small_layer("yaad", value_dim=5)
 
 

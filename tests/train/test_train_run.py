@@ -203,7 +203,7 @@ def test_the_place_where_a_number_is_lost_is_named(tmp_path: Path) -> None:
     ("arguments", "told"),
     [
         ([], "--data or --task: name one of the two to train on"),
-        (["--task", "mqar", "--data", "x"], "--data or --task, one of the two"),
+        (["--task", "mqar", "--data", "x"], "--data or --task: name one of the two"),
         (["--task", "mqar", "--tokenizer", "byte"], "a task has tokens of its own; leave it out"),
         (["--task", "mqar", "--lr", "0"], "--lr must be above 0, got 0.0"),
         (["--task", "mqar", "--lr", "nan"], "--lr must be above 0, got nan"),

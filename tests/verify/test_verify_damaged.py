@@ -73,7 +73,7 @@ def test_a_damaged_kernel_is_seen_without_a_gpu(file: str, old: str, new: str, r
 
 
 def test_backward_kernels_that_reach_beyond_the_buffers_of_a_part_are_seen_without_a_gpu() -> None:
-    """All of them alike: they read what they write, behind the end of the buffers."""
+    """All are damaged alike, so each reads the values that another wrote behind the end of a buffer."""
     assert seen_by(NAME, "kernels.py", lambda text: text.replace("index - low", "index + low"), ("in_parts",)) == ["in_parts"]
 
 
