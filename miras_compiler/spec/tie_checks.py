@@ -53,7 +53,7 @@ def _zeros(name: str, tie: Tie, steps: int) -> Iterator[Fault]:
         yield Fault((*path, "write"), f"there is no write {tie.write}", f"a token has {steps} (optimizer.steps)", f"say 1 to {steps}")
     elif tie.plus or tie.lag or tie.gate is not None:
         key = "plus" if tie.plus else "lag" if tie.lag else "gate"
-        yield Fault((*path, key), tied, "zeros stay zeros, and a sum with them is no zero", f"leave {key} out")
+        yield Fault((*path, key), tied, "zeros have neither a gate nor a lag nor further terms", f"leave {key} out")
 
 
 def _term(spec: Spec, name: str, term: TieTerm, path: Path, erases: bool) -> Iterator[Fault]:
