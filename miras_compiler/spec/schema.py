@@ -108,7 +108,7 @@ class Layer(Settings):
         """Every head of keys serves as many heads of values."""
         if self.value_heads % self.heads:
             least = max(1, round(self.value_heads / self.heads)) * self.heads
-            what = f"layer.value_heads: {self.value_heads} is no multiple of layer.heads: {self.heads}"
+            what = f"layer.value_heads: {self.value_heads} is not a multiple of layer.heads: {self.heads}"
             raise refused(what, "every head of keys serves as many heads of values", f"for example `value_heads: {least}`")
         return self
 

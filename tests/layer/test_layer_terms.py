@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from functools import cache
 from typing import Any
 
@@ -16,6 +17,7 @@ from miras_compiler.emit.model import count_layer, sizes_of
 from miras_compiler.spec import Spec
 from miras_compiler.verify.literal.layer import LiteralLayer
 
+Step = Callable[[int, int, Tensor], tuple[Tensor, Tensor]]
 PER_HEAD = {"per": "head", "low_rank": None}
 CASES: dict[str, tuple[str, dict[str, object]]] = {
     "lookahead": ("gated_delta_net", {"conv": 0, "tie": {"k": {"of": "k", "lag": 1}}}),
@@ -69,7 +71,8 @@ def row(layer: Any, name: str, x: Tensor, heads: int, *, unit: bool) -> list[Ten
 def number(gate: Any, x: Tensor) -> Tensor:
     """The argument of a gate's sigmoid or softplus, of every token."""
     weight = gate.weight if hasattr(gate, "weight") else gate.up @ gate.down
-    return (x @ weight.T).reshape(len(x), *gate.bias.shape) + gate.bias
+    pre: Tensor = (x @ weight.T).reshape(len(x), *gate.bias.shape) + gate.bias
+    return pre
 
 
 def sigmoid(x: Tensor) -> Tensor:
@@ -81,91 +84,95 @@ def decay(layer: Any, x: Tensor) -> Tensor:
     return torch.exp(-torch.exp(layer.alpha_rate.A_log) * torch.log1p(torch.exp(number(layer.alpha_gate, x))))
 
 
-def output(layer: Any, o: list[list[Tensor]], x: Tensor) -> Tensor:
-    """Reads per token and head, normalized, gated and projected."""
-    y = torch.stack([torch.stack(heads) for heads in o])
-    y = (y / torch.sqrt((y * y).mean(-1, keepdim=True) + 1e-5) * layer.o_norm_weight).flatten(1)
+def run(layer: Any, x: Tensor, heads: int, step: Step) -> Tensor:
+    """`step` maps token, head and memory to the memory behind the token and the reading; readings are normalized, gated and projected."""
+    memory, readings = [x.new_zeros(4, 4)] * heads, []
+    for t in range(len(x)):
+        found = [step(t, h, memory[h]) for h in range(heads)]
+        memory = [each for each, _ in found]
+        readings.append(torch.stack([reading for _, reading in found]))
+    o = torch.stack(readings)
+    y: Tensor = (o / torch.sqrt((o * o).mean(-1, keepdim=True) + 1e-5) * layer.o_norm_weight).flatten(1)
     if hasattr(layer, "g_proj"):
         gate = x @ layer.g_proj.weight.T
         y = y * gate * sigmoid(gate)
-    return y @ layer.o_proj.weight.T
+    projected: Tensor = y @ layer.o_proj.weight.T
+    return projected
 
 
-def by_lookahead(layer: Any, x: Tensor) -> Tensor:
+def lookahead(layer: Any, x: Tensor) -> Tensor:
     """Token t writes v_t at the key of token t − 1; the first token writes at a key of zeros."""
     q, k, v = row(layer, "q", x, 2, unit=True), row(layer, "k", x, 2, unit=True), row(layer, "v", x, 2, unit=False)
     alpha, eta = decay(layer, x), sigmoid(number(layer.eta_gate, x))
-    memory, o = [x.new_zeros(4, 4)] * 2, []
-    for t in range(len(x)):
-        o.append([])
-        for h in range(2):
-            at = k[t - 1][h] if t else torch.zeros(4, dtype=x.dtype)
-            kept = alpha[t, h] * memory[h]
-            memory[h] = kept + eta[t, h] * torch.outer(at, v[t][h] - at @ kept)
-            o[t].append(q[t][h] @ memory[h])
-    return output(layer, o, x)
+
+    def step(t: int, h: int, memory: Tensor) -> tuple[Tensor, Tensor]:
+        at, kept = k[t - 1][h] if t else torch.zeros(4, dtype=x.dtype), alpha[t, h] * memory
+        memory = kept + eta[t, h] * torch.outer(at, v[t][h] - at @ kept)
+        return memory, q[t][h] @ memory
+
+    return run(layer, x, 2, step)
 
 
-def by_grouped(layer: Any, x: Tensor) -> Tensor:
+def grouped(layer: Any, x: Tensor) -> Tensor:
     """Six heads of values on two of keys, side by side; gates of the six; √g k erases and writes; o + D v."""
     q, k, v = row(layer, "q", x, 2, unit=True), row(layer, "k", x, 2, unit=True), row(layer, "v", x, 6, unit=False)
     alpha, eta, g = decay(layer, x), sigmoid(number(layer.eta_gate, x)), sigmoid(number(layer.k_gate, x))
     assert (alpha.shape, g.shape, layer.D.shape) == ((len(x), 6), (len(x), 6, 4), (6,))
-    memory, o = [x.new_zeros(4, 4)] * 6, []
-    for t in range(len(x)):
-        o.append([])
-        for h in range(6):
-            at = torch.sqrt(g[t, h]) * k[t][h // 3]
-            kept = alpha[t, h] * memory[h]
-            memory[h] = kept + eta[t, h] * torch.outer(at, v[t][h] - at @ kept)
-            o[t].append(q[t][h // 3] @ memory[h] + layer.D[h] * v[t][h])
-    return output(layer, o, x)
+
+    def step(t: int, h: int, memory: Tensor) -> tuple[Tensor, Tensor]:
+        at, kept = torch.sqrt(g[t, h]) * k[t][h // 3], alpha[t, h] * memory
+        memory = kept + eta[t, h] * torch.outer(at, v[t][h] - at @ kept)
+        return memory, q[t][h // 3] @ memory + layer.D[h] * v[t][h]
+
+    return run(layer, x, 6, step)
 
 
-def by_q_delta(layer: Any, x: Tensor) -> Tensor:
+def q_delta(layer: Any, x: Tensor) -> Tensor:
     """The prediction is that at k + λ q, the write is at k."""
     q, k, v = row(layer, "q", x, 2, unit=True), row(layer, "k", x, 2, unit=True), row(layer, "v", x, 2, unit=False)
     alpha, eta, feedback = decay(layer, x), sigmoid(number(layer.eta_gate, x)), sigmoid(number(layer.erase_key_gate_2, x))
-    memory, o = [x.new_zeros(4, 4)] * 2, []
-    for t in range(len(x)):
-        o.append([])
-        for h in range(2):
-            kept = alpha[t, h] * memory[h]
-            predicted = (k[t][h] + feedback[t, h] * q[t][h]) @ kept
-            memory[h] = kept + eta[t, h] * torch.outer(k[t][h], v[t][h] - predicted)
-            o[t].append(q[t][h] @ memory[h])
-    return output(layer, o, x)
+
+    def step(t: int, h: int, memory: Tensor) -> tuple[Tensor, Tensor]:
+        kept = alpha[t, h] * memory
+        predicted = (k[t][h] + feedback[t, h] * q[t][h]) @ kept
+        memory = kept + eta[t, h] * torch.outer(k[t][h], v[t][h] - predicted)
+        return memory, q[t][h] @ memory
+
+    return run(layer, x, 2, step)
 
 
-def by_eda(layer: Any, x: Tensor) -> Tensor:
+def eda(layer: Any, x: Tensor) -> Tensor:
     """After the decay, κ is erased by γ, and then v is written at k by eta."""
     q, keys, v = row(layer, "q", x, 2, unit=True), row(layer, "k", x, 4, unit=True), row(layer, "v", x, 2, unit=False)
     alpha, steps = decay(layer, x), 2 * sigmoid(number(layer.eta_gate, x))
-    memory, o = [x.new_zeros(4, 4)] * 2, []
-    for t in range(len(x)):
-        o.append([])
-        for h in range(2):
-            kappa, key, gamma, eta = keys[t][h], keys[t][2 + h], steps[t, h], steps[t, 2 + h]
-            kept = alpha[t, h] * memory[h]
-            kept = kept - gamma * torch.outer(kappa, kappa @ kept)
-            memory[h] = kept + eta * torch.outer(key, v[t][h] - key @ kept)
-            o[t].append(q[t][h] @ memory[h])
-    return output(layer, o, x)
+
+    def step(t: int, h: int, memory: Tensor) -> tuple[Tensor, Tensor]:
+        kappa, key, gamma, eta = keys[t][h], keys[t][2 + h], steps[t, h], steps[t, 2 + h]
+        kept = alpha[t, h] * memory
+        kept = kept - gamma * torch.outer(kappa, kappa @ kept)
+        memory = kept + eta * torch.outer(key, v[t][h] - key @ kept)
+        return memory, q[t][h] @ memory
+
+    return run(layer, x, 2, step)
 
 
-def by_shifted(layer: Any, x: Tensor) -> Tensor:
+def shifted(layer: Any, x: Tensor) -> Tensor:
     """A key is 1 − alpha of the token before, in the four heads of alpha; a value is g v + that of the token before."""
     q, v = row(layer, "q", x, 2, unit=False), row(layer, "v", x, 4, unit=False)
     alpha, g = sigmoid(number(layer.alpha_gate, x)), sigmoid(number(layer.v_gate, x))
-    memory, o = [x.new_zeros(4, 4)] * 4, []
-    for t in range(len(x)):
-        o.append([])
-        for h in range(4):
-            value = g[t, h] * v[t][h] + (v[t - 1][h] if t else 0)
-            kept = alpha[t, h][:, None] * memory[h]
-            memory[h] = kept + torch.outer(1 - alpha[t - 1, h], value) if t else kept
-            o[t].append(q[t][h // 2] @ memory[h])
-    return output(layer, o, x)
+
+    def step(t: int, h: int, memory: Tensor) -> tuple[Tensor, Tensor]:
+        memory = alpha[t, h][:, None] * memory
+        if t:
+            memory = memory + torch.outer(1 - alpha[t - 1, h], g[t, h] * v[t][h] + v[t - 1][h])
+        return memory, q[t][h // 2] @ memory
+
+    return run(layer, x, 4, step)
+
+
+LOOPS: dict[str, Callable[[Any, Tensor], Tensor]] = {
+    "lookahead": lookahead, "grouped": grouped, "q_delta": q_delta, "eda": eda, "shifted": shifted,
+}  # fmt: skip
 
 
 @pytest.mark.parametrize("case", CASES)
@@ -173,7 +180,7 @@ def test_a_layer_is_the_loop_of_its_definition(case: str) -> None:
     """And that of the verification's literal layer; every parameter matters."""
     layer, x = layer_for(case), hidden(1, 7)
     o = layer(x)[0]
-    assert distance(o[0], globals()[f"by_{case}"](layer, x[0])) < 1e-13
+    assert distance(o[0], LOOPS[case](layer, x[0])) < 1e-13
     assert distance(o, LiteralLayer(spec_of(case).model_dump(by_alias=True), 2)(x, layer.state_dict())) < 1e-13
     layer.zero_grad()
     torch.autograd.backward(o.square().sum())

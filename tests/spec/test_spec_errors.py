@@ -287,7 +287,7 @@ WRONG: dict[str, tuple[str, ...]] = {
     ),
     # heads of values and the skip
     edited(more="layer: {heads: 4, value_heads: 6}\n"): (
-        "x.yaml:8:1: layer.value_heads: 6 is no multiple of layer.heads: 4; every head of keys serves as many heads of values; "
+        "x.yaml:8:1: layer.value_heads: 6 is not a multiple of layer.heads: 4; every head of keys serves as many heads of values; "
         "for example `value_heads: 8`",
     ),
     edited(more="layer: {value_head: 32}\n"): ("x.yaml:8:9: unknown key 'value_head'; did you mean 'value_heads'?",),
