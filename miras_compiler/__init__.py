@@ -64,6 +64,7 @@ if TYPE_CHECKING:
         Spec,
         Tie,
         TieGate,
+        TieTerm,
         build_spec,
         check_spec,
         digest,
@@ -82,7 +83,7 @@ __all__ = [
     "L2Retention", "Layer", "LedgerEntry", "LogCoshBias", "LpBias", "LqPrintedRetention", "LqRetention", "MLPMemory", "MatrixMemory",
     "MemoryInit", "MirasError", "Momentum", "Muon", "Nesterov", "NoRetention", "ParallelForm", "PolynomialMap", "Preconditioned",
     "Problem", "ReluMap", "RobustShiftBias", "SigmoidRetention", "SoftmaxMap", "SourceFile", "Spec", "SpecError", "SwiGLUMemory", "Tie",
-    "TieGate", "UpdateRule", "VectorMemory", "WeightNormRetention", "YaadSwitchBias", "__version__", "build_spec", "check_spec",
+    "TieGate", "TieTerm", "UpdateRule", "VectorMemory", "WeightNormRetention", "YaadSwitchBias", "__version__", "build_spec", "check_spec",
     "compile_spec", "digest", "json_schema", "load_spec", "normalized_yaml", "parse_spec", "render", "verify_package", "write_package",
 ]  # fmt: skip
 
@@ -105,7 +106,9 @@ HOMES = {
     "emit": "SourceFile",
     "emit.graph": "render",
     "errors": "CheckFailed InputError InternalError MirasError Problem SpecError",
-    "spec": "Chunk Gate Layer LedgerEntry Spec Tie TieGate build_spec check_spec digest json_schema load_spec normalized_yaml parse_spec",
+    "spec": """
+        Chunk Gate Layer LedgerEntry Spec Tie TieGate TieTerm build_spec check_spec digest json_schema load_spec normalized_yaml parse_spec
+    """,
     "store": "write_package",
     "verified": "verify_package",
 }

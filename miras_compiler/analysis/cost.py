@@ -106,7 +106,7 @@ def window_lengths(rule: Rule, program: Program, tokens: int) -> dict[str, int]:
 
 def state_bytes(rule: Rule) -> float:
     """Bytes of a final state in float32, per head; an entry that all heads of a sequence share is shared by them."""
-    spec, heads = rule.spec, rule.spec.layer.heads
+    spec, heads = rule.spec, rule.spec.layer.value_heads
     lengths = {"B": 1, "H": heads, "K": spec.key_dim, "F": spec.feature_dim, "N": spec.hidden_dim, "V": spec.value_dim}
     lengths["L"] = rule.surprise.window - 1
     return sum(

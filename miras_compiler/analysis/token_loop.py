@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from itertools import combinations_with_replacement
+from itertools import combinations_with_replacement, pairwise
 from math import comb, factorial, prod
 
 import numpy as np
@@ -13,7 +13,7 @@ from miras_compiler.derive.update_rule import UpdateRule
 from miras_compiler.ir.interpret import Array, interpret
 from miras_compiler.ir.nodes import State
 from miras_compiler.ir.traverse import leaves_of
-from miras_compiler.spec.ties import RETAINED
+from miras_compiler.spec.ties import RETAINED, TieTerm
 
 SPREAD = 3**-0.5  # the standard deviations of a fresh projection's and a fresh convolution's outputs, for inputs of standard deviation 1
 LOWEST = 1e-26  # of a decay that is 0; its logarithm is −60
@@ -77,8 +77,9 @@ class Loop:
         rule = self.rule
         outputs: list[Array] = []
         past: list[Values] = []
-        for t, token in enumerate(sequence, 1):
-            rows = self._tied(token)
+        nothing = {name: np.zeros_like(row) for name, row in sequence[0].items()}
+        for t, (before, token) in enumerate(pairwise((nothing, *sequence)), 1):
+            rows = self._tied(token, before)
             read: list[Array] = []
             for write in range(rule.update.writes):
                 given = {name: x[min(write, len(x) - 1)] for name, x in rows.items()}
@@ -99,12 +100,20 @@ class Loop:
         given = given | {"ln_weight": np.ones(self.value), "ln_bias": np.zeros(self.value)}
         return interpret(self.rule.step.program, {leaf.name: {**given, **state}[leaf.name] for leaf in self.leaves})
 
-    def _tied(self, token: Token) -> Token:
+    def _tied(self, token: Token, before: Token) -> Token:
+        """The rows of a token with ties; those of the token before the first are zeros."""
         rows = dict(token)
         for name, tie in self.spec.layer.tie.items():
-            row = np.full_like(rows[name], 1 - self._init("alpha")) if tie.of == RETAINED else rows[tie.of]
-            rows[name] = row * (tie.gate.init if tie.gate else 1.0)
+            if tie.write is not None:
+                rows[name] = np.where(np.arange(1, len(token[name]) + 1)[:, None] == tie.write, 0.0, token[name])
+            else:
+                rows[name] = np.sum([self._term(term, name, before if term.lag else token) for term in tie.terms], 0)
         return rows
+
+    def _term(self, term: TieTerm, name: str, token: Token) -> Array:
+        row = np.full_like(token[name], 1 - self._init("alpha")) if term.of == RETAINED else token[term.of]
+        factor = 1.0 if term.gate is None else term.gate.init
+        return row * (factor**0.5 if term.gate is not None and term.gate.root else factor)
 
     def _init(self, gate: str) -> float:
         """The initial value of a gate; of several heads the largest."""

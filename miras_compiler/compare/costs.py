@@ -49,7 +49,7 @@ def cost_rows(costs: Sequence[Sequence[CostLine]]) -> list[ComparedCost]:
 def cost_plots(subjects: Sequence[Compared], costs: Sequence[Sequence[CostLine]]) -> list[tuple[str, str]]:
     """Titles and plots over T, of one sequence with all heads of a layer: a token's cost times T; the state does not grow."""
     named = [{line.what: line.value for line in lines} for lines in costs]
-    heads = [subject.compilation.spec.layer.heads for subject in subjects]
+    heads = [subject.compilation.spec.layer.value_heads for subject in subjects]
     tokens = Axis("T, tokens", log=True)
 
     def lines(per_token: Sequence[float]) -> list[PlotLine]:
@@ -58,7 +58,8 @@ def cost_plots(subjects: Sequence[Compared], costs: Sequence[Sequence[CostLine]]
             for index, (subject, count, value) in enumerate(zip(subjects, heads, per_token, strict=True))
         ]
 
-    widths = sorted({each.layer.heads * (each.key_dim + each.value_dim) for each in (subject.compilation.spec for subject in subjects)})
+    specs = [subject.compilation.spec for subject in subjects]
+    widths = sorted({each.layer.heads * each.key_dim + each.layer.value_heads * each.value_dim for each in specs})
     kept = "keys and values that attention keeps"
     attention = [PlotLine(kept, [(t, CACHE_BYTES * width * t) for t in LENGTHS], None) for width in widths]
     states = [

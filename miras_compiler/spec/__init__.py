@@ -10,9 +10,9 @@ from miras_compiler.spec.load import build_spec, load_spec, parse_spec
 from miras_compiler.spec.model import Attention, Mlp, Model, Values
 from miras_compiler.spec.overrides import parse_override
 from miras_compiler.spec.schema import Chunk, Layer, LedgerEntry, Spec
-from miras_compiler.spec.ties import Tie, TieGate
+from miras_compiler.spec.ties import Tie, TieGate, TieTerm
 
 __all__ = [
-    "Attention", "Chunk", "Gate", "Layer", "LedgerEntry", "Mlp", "Model", "Spec", "Tie", "TieGate", "Values", "build_spec", "check_spec",
-    "digest", "json_schema", "load_spec", "normalized_yaml", "parse_override", "parse_spec",
+    "Attention", "Chunk", "Gate", "Layer", "LedgerEntry", "Mlp", "Model", "Spec", "Tie", "TieGate", "TieTerm", "Values", "build_spec",
+    "check_spec", "digest", "json_schema", "load_spec", "normalized_yaml", "parse_override", "parse_spec",
 ]  # fmt: skip

@@ -16,7 +16,7 @@ from miras_compiler.spec import model_checks as model
 from miras_compiler.spec.fault import spec_error
 from miras_compiler.spec.range_checks import ranges
 from miras_compiler.spec.schema import Spec
-from miras_compiler.spec.tie_checks import tied_row
+from miras_compiler.spec.tie_checks import skipped_values, tied_row
 from miras_compiler.spec.wanted import check_is_spec
 
 CHECKS: tuple[tuple[Callable[[Spec], Iterator[Fault]], frozenset[str]], ...] = tuple(
@@ -45,6 +45,7 @@ CHECKS: tuple[tuple[Callable[[Spec], Iterator[Fault]], frozenset[str]], ...] = t
         (combination.width_of_features, "feature_map memory gates layer"),
         (combination.window_of_rows, "attentional_bias optimizer"),
         (tied_row, "layer gates optimizer"),
+        (skipped_values, "layer optimizer"),
         (model.heads_of_model, "model layer gates"),
         (model.query_of_context, "model layer"),
     )

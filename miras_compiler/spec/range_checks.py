@@ -93,10 +93,9 @@ def _start(spec: Spec, name: str, gate: Gate) -> Iterator[Fault]:
     """`init` has one entry per head, inside the range of the gate, ends left out where a parametrization does not reach them."""
     path, letter, own = ("gates", name, "init"), spec.gate_letter(name), spec.gate_range(name)
     values = gate.init if isinstance(gate.init, tuple) else (gate.init,)
-    if isinstance(gate.init, tuple) and len(values) != spec.layer.heads:
-        yield Fault(
-            path, f"{len(values)} initial values for {spec.layer.heads} heads", "", "give one number, or one per head (layer.heads)"
-        )
+    if isinstance(gate.init, tuple) and len(values) != spec.layer.value_heads:
+        heads, key = spec.layer.value_heads, "layer.value_heads" if spec.layer.groups > 1 else "layer.heads"
+        yield Fault(path, f"{len(values)} initial values for {heads} heads", "", f"give one number, or one per head ({key})")
     constant = gate.source == "constant"
     outside = [value for value in values if not (letter.holds(value) if constant else own.reaches(value))]
     if outside:

@@ -18,7 +18,8 @@ from miras_compiler.elements.kinds import KINDS
 from miras_compiler.elements.memory import MatrixMemory
 from miras_compiler.elements.optimizer import GradientDescent, Momentum
 from miras_compiler.elements.retention import L2Retention, NoRetention
-from miras_compiler.spec.schema import Spec
+from miras_compiler.spec.schema import Layer, Spec
+from miras_compiler.spec.ties import RETAINED
 from miras_compiler.spec.zoo import read_zoo
 
 UNIT_SLOPE = (HuberBias, HuberNormBias, LogCoshBias)  # ∂ℓ/∂u grows by at most the length by which u does
@@ -65,7 +66,7 @@ def contraction(spec: Spec) -> Step | None:
     bounded = isinstance(bias, (L2Bias, DotProductBias, *UNIT_SLOPE)) and bias.window is None and not spec.has_grid
     plain = isinstance(spec.memory, MatrixMemory) and spec.memory.norm == "none" and not spec.memory.residual
     linear = isinstance(spec.feature_map, IdentityMap) and isinstance(spec.retention, L2Retention | NoRetention)
-    if not (bounded and plain and linear and spec.layer.qk_norm == "l2"):
+    if not (bounded and plain and linear and _short_keys(spec.layer)):
         return None
     alpha, eta = _start(spec, "alpha"), _start(spec, "eta")
     moved = "" if slope == 0 else " − η" if slope == 1 else f" − {slope:g} η"
@@ -81,6 +82,12 @@ def contraction(spec: Spec) -> Step | None:
         text = f"the largest root of x² − (α + μ{moved}) x + α μ"
         return Step(_radius(alpha + mu - eta * slope, alpha * mu), text, _ratio((1 + alpha) * (1 + mu), slope))
     return None
+
+
+def _short_keys(layer: Layer) -> bool:
+    """True if no key is longer than 1: normalized, and no sum of others."""
+    tie = layer.tie.get("k")
+    return layer.qk_norm == "l2" and (tie is None or (not tie.plus and tie.of != RETAINED))
 
 
 def _ratio(x: float, y: float) -> float:

@@ -76,7 +76,7 @@ def state_bytes(compilation: Compilation, length: int) -> int:
     """The states of all blocks, and the keys and values that attention keeps of a sequence of `length` tokens."""
     spec = compilation.spec
     model = spec.model
-    memory = spec.model_heads * next(line.value for line in compilation.cost if line.what == STATE)
+    memory = spec.model_heads * spec.layer.groups * next(line.value for line in compilation.cost if line.what == STATE)
     kept = {"attention": length, "window": min(length, model.attention.window)}
     total = 0.0
     for block in range(model.layers):

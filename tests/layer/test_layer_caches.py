@@ -44,7 +44,7 @@ FOREIGN: dict[str, tuple[Callable[[], object], str]] = {
     "no convolution": (lambda: changed(conv_state={}), r"past_key_values\[0\].conv_state: expected entries \['k', 'q', 'v'\], got \[\]"),
     "another convolution": (
         lambda: changed(conv_state=dict.fromkeys("qkv", torch.zeros(2, 2, 8))),
-        r"conv_state\['q'\]: expected shape \[N, width − 1, channels\] = \[2, 3, 8\], got \[2, 2, 8\]",
+        r"conv_state\['q'\]: expected shape \[N, tokens, channels\] = \[2, 3, 8\], got \[2, 2, 8\]",
     ),
     "another batch": (
         lambda: {0: cache_of("gated_delta_net", batch=3)},

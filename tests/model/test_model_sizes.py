@@ -11,6 +11,7 @@ import torch
 from kit.layer_package import load_package
 from kit.model_package import classes, tiny_spec
 from kit.paths import GENERATED, SPEC_FILES, SPECS
+from miras_compiler.compiler import compile_spec
 from miras_compiler.derive.rule import describe_rule
 from miras_compiler.emit.interface import build_interface
 from miras_compiler.emit.model import count_layer, count_model, sizes_of
@@ -61,6 +62,33 @@ def test_a_model_on_the_meta_device_has_the_parameters_that_are_counted(name: st
     assert sum(parameter.numel() for parameter in model.parameters()) == count_model(rule, interface, sizes_of(rule, interface))
     assert {parameter.device.type for parameter in model.parameters()} == {"meta"}
     assert {buffer.device.type for buffer in model.buffers()} <= {"meta"}
+
+
+def test_a_model_has_as_many_heads_of_values_as_its_configuration_says(tmp_path: Path) -> None:
+    """As many to a head of keys as the spec has, or the number that is given; its cache goes on where the prompt ends."""
+    pytest.importorskip("transformers")
+    small = {"layer.head_dim": 8, "layer.heads": 2, "layer.value_heads": 4, "layer.skip": True, "layer.tie": {"k": {"of": "k", "lag": 1}}}
+    spec = load_spec(SPECS / "gated_delta_net.yaml", {**small, "model.hidden_size": 16, "model.layers": 2, "model.vocab_size": 53})
+    rule, package = describe_rule(spec), load_package(compile_spec(spec).write(tmp_path))
+    interface = build_interface(rule)
+    sizes = sizes_of(rule, interface)
+    model: Any = package.GatedDeltaNetForCausalLM(package.GatedDeltaNetConfig()).double().eval()
+    assert sum(parameter.numel() for parameter in model.parameters()) == count_model(rule, interface, sizes)
+    assert (sizes.heads, sizes.value_heads, len(model.state_dict()["model.layers.0.mixer.D"])) == (2, 4, 4)
+    prompt = torch.arange(1, 8)[None]
+    first = model(prompt[:, :5], use_cache=True)
+    rest = model(prompt[:, 5:], cache=first.past_key_values if hasattr(first, "past_key_values") else first.cache)
+    torch.testing.assert_close(torch.cat((first.logits, rest.logits), 1), model(prompt).logits, rtol=0, atol=1e-12)
+    wider: Any = package.GatedDeltaNetForCausalLM(package.GatedDeltaNetConfig(num_heads=1, num_value_heads=3))
+    assert len(wider.state_dict()["model.layers.0.mixer.D"]) == 3
+    with pytest.raises(ValueError, match="num_value_heads: expected a multiple of num_heads = 2, or None, got 3"):
+        package.GatedDeltaNetConfig(num_value_heads=3)
+    with pytest.raises(ValueError, match="num_value_heads: expected an integer of at least 1, got '4'"):
+        package.GatedDeltaNetConfig(num_value_heads="4")
+    with pytest.raises(ValueError, match="value_heads: expected a multiple of heads = 2, got 5"):
+        package.GatedDeltaNetLayer(16, heads=2, value_heads=5)
+    preset = sizes_of(describe_rule(spec.model_copy(update={"model": {"preset": "340m"}})), interface)
+    assert preset.value_heads == 2 * preset.heads == 2 * preset.hidden_size // 8
 
 
 @pytest.mark.parametrize(

@@ -57,6 +57,7 @@ FORMS: dict[str, str] = {
     "linear_attention": DUAL,
     "log_cosh_delta": SUBSTITUTE,
     "longhorn": SOLVE,
+    "lookahead_delta": SOLVE,
     "mamba2": DUAL,
     "memora": DUAL_PER_TOKEN,
     "momentum_huber": SUBSTITUTE,
@@ -118,6 +119,8 @@ SWITCHES: dict[str, set[Any]] = {  # the dotted keys of a spec, and every value 
     "gates.*.low_rank": {None, 32},
     "layer.tie.*.of": {"k", "v", "erase_key", "1 - alpha"},
     "layer.tie.*.gate.per": {"head", "channel"},
+    "layer.tie.*.lag": {1},
+    "layer.skip": {True},
 }
 
 

@@ -32,6 +32,11 @@ def tied(fields: str) -> str:
     return edited(more=f"layer: {{tie: {{{fields}}}}}\n")
 
 
+def two_writes(tie: str, layer: str = "") -> str:
+    decayed = ("{kind: l2}\ngates", "{kind: l2, order: before_gradient}\ngates")
+    return edited(decayed, more=f"{STEPS}layer: {{{layer}tie: {{{tie}}}}}\n")
+
+
 def name(text: str) -> tuple[str, str]:
     return ("name: x", f"name: {text}")
 
@@ -240,7 +245,7 @@ WRONG: dict[str, tuple[str, ...]] = {
     ),
     tied("k: {of: k}"): (
         "x.yaml:8:19: the row 'k' is tied to 'k'; a row tied to itself stays the same; "
-        "give a gate: `k: {of: k, gate: {}}`, or remove the tie",
+        "give a gate: `k: {of: k, gate: {}}`, a lag: `lag: 1`, or remove the tie",
     ),
     tied("k: {of: v}"): (
         "x.yaml:8:19: the row 'k' is tied to 'v'; one has key channels and the other value channels; tie keys to keys",
@@ -250,8 +255,50 @@ WRONG: dict[str, tuple[str, ...]] = {
     ),
     tied("k: {of: q, gate: {init: 1}}"): ("x.yaml:8:33: layer.tie.k.gate.init should be less than 1, not 1",),
     tied("r: {of: k}"): ("x.yaml:8:15: unknown key 'r'; choose from erase_key, erase_write_key, k, q, v",),
-    edited(("{kind: l2}\ngates", "{kind: l2, order: before_gradient}\ngates"), more=STEPS + "layer: {tie: {k: {of: q}}}\n"): (
-        "x.yaml:9:15: the row 'k' is tied; a token has several writes, each with a row of its own; remove the tie",
+    two_writes("k: {of: q}"): (
+        "x.yaml:9:15: the row 'k' is tied; a token has several writes, each with a row of its own; "
+        "remove the tie, or give one write zeros: `v: {of: zero, write: 1}`",
+    ),
+    tied("k: {of: k, lagg: 1}"): ("x.yaml:8:26: unknown key 'lagg'; did you mean 'lag'?",),
+    tied("k: {of: k, lag: 2}"): ("x.yaml:8:26: layer.tie.k.lag should be less than or equal to 1, not 2",),
+    tied("k: {of: q, plus: [{of: q}, {of: v}]}"): (
+        "x.yaml:8:43: the row 'k' is tied to 'v'; one has key channels and the other value channels; tie keys to keys",
+    ),
+    tied("k: {of: q, plus: [{of: zero}]}"): (
+        "x.yaml:8:26: the row 'k' is tied to 'q'; a term of zeros adds nothing; remove the term",
+    ),
+    tied("k: {of: q, gate: {rot: true}}"): ("x.yaml:8:33: unknown key 'rot'; did you mean 'root'?",),
+    tied("v: {of: zero, write: 1}"): (
+        "x.yaml:8:19: the row 'v' is tied to 'zero'; a token has one write, and the memory would hold nothing; "
+        "set optimizer.steps: 2, or remove the tie",
+    ),
+    tied("k: {of: q, write: 1}"): (
+        "x.yaml:8:26: the row 'k' is tied to 'q'; only zeros are those of one write; leave write out, or say `of: zero`",
+    ),
+    two_writes("k: {of: zero, write: 1}"): (
+        "x.yaml:9:19: the row 'k' is tied to 'zero'; a write at a key of zeros changes nothing; say it of v, or remove the tie",
+    ),
+    two_writes("v: {of: zero}"): (
+        "x.yaml:9:19: the row 'v' is tied to 'zero'; a token has several writes; say which: `{of: zero, write: 1}`",
+    ),
+    two_writes("v: {of: zero, write: 3}"): ("x.yaml:9:29: there is no write 3; a token has 2 (optimizer.steps); say 1 to 2",),
+    two_writes("v: {of: zero, write: 1, lag: 1}"): (
+        "x.yaml:9:39: the row 'v' is tied to 'zero'; zeros have neither a gate nor a lag nor further terms; leave lag out",
+    ),
+    # heads of values and the skip
+    edited(more="layer: {heads: 4, value_heads: 6}\n"): (
+        "x.yaml:8:1: layer.value_heads: 6 is not a multiple of layer.heads: 4; every head of keys serves as many heads of values; "
+        "for example `value_heads: 8`",
+    ),
+    edited(more="layer: {value_head: 32}\n"): ("x.yaml:8:9: unknown key 'value_head'; did you mean 'value_heads'?",),
+    edited(("eta: {}", "eta: {init: [0.1, 0.2]}"), more="layer: {heads: 2, value_heads: 4}\n"): (
+        "x.yaml:7:9: 2 initial values for 4 heads; give one number, or one per head (layer.value_heads)",
+    ),
+    two_writes("v: {of: v}", "skip: true, "): (
+        "x.yaml:9:9: a skip with several writes; a token has a value for every write, and no paper says which is added; "
+        "leave skip out, or set optimizer.steps: 1",
+        "x.yaml:9:27: the row 'v' is tied; a token has several writes, each with a row of its own; "
+        "remove the tie, or give one write zeros: `v: {of: zero, write: 1}`",
     ),
     # all at once, in the order of the file, and none that follows from another
     edited(

@@ -22,7 +22,12 @@ def emit_manifest(rule: Rule, interface: Interface, form: ParallelForm, cost: Se
         "digest": digest(spec),
         "compiler_version": __version__,
         "paper": spec.paper,
-        "dims": {"H": spec.layer.heads, "K": spec.key_dim, "V": spec.value_dim, **({"N": spec.hidden_dim} if spec.hidden_dim else {})},
+        "dims": {
+            "H": spec.layer.value_heads,
+            "K": spec.key_dim,
+            "V": spec.value_dim,
+            **({"N": spec.hidden_dim} if spec.hidden_dim else {}),
+        },
         "inputs": [{"name": a.name, "axes": list(a.axes), "role": a.role, "domain": a.domain} for a in interface.inputs],
         "state": [{"name": entry.name, "axes": list(entry.axes)} for entry in interface.state],
         "parallel_form": {"kind": form.kind, "reason": form.reason, "exact": form.exact},

@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from miras_compiler.derive.rule import Rule
 from miras_compiler.emit.interface import Interface
 from miras_compiler.emit.layer.functions import GateFunction, function_of
-from miras_compiler.emit.layer.names import several, sizes
+from miras_compiler.emit.layer.names import several, sizes, value_heads
 from miras_compiler.emit.printing.python_text import bracketed
 
 
@@ -72,7 +72,7 @@ def _of_eta(rule: Rule, name: str, keyword: str, values: tuple[float, ...]) -> G
     count = max(len(values), len(etas))
     pairs = zip(values * (count // len(values)), etas * (count // len(etas)), strict=True)
     start = bracketed("[", [f"-math.log({value!r}) / {step!r}" for value, step in pairs], "]", 12)
-    made = bracketed(f"self.{name}_rate = DecayRate(", ["heads", start], ")", 8)
+    made = bracketed(f"self.{name}_rate = DecayRate(", [value_heads(rule.spec.layer), start], ")", 8)
     told = "one number per head" if len(values) > 1 else f"{values[0]:g}"
     words = f"{keyword} = −exp(A) eta; {name} starts at {told}"
     return GateText(name, keyword, (made,), f'self.{name}_rate(gates["eta"])', words, count, late=True)

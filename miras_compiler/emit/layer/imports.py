@@ -9,15 +9,15 @@ from miras_compiler.spec import Spec
 
 NAMES = {
     ".runtime_borders": ("check_offsets",),
-    ".runtime_convolution": ("ShortConvolution",),
+    ".runtime_convolution": ("ShortConvolution", "lagged"),
     ".runtime_gates": (
         "ConstantGate", "DecayRate", "InputGate", "LearnedGate", "LowRankGate", "fill", "inverse_softplus", "inverse_tanh", "logarithms",
         "logit",
     ),
     ".runtime_idle": ("idle",),
     ".runtime_norms": ("layer_norm", "rms_norm", "wide"),
-    ".runtime_rows": ("split_heads", "unit"),
-    ".runtime_widths": ("check_heads", "check_one_width", "check_widths"),
+    ".runtime_rows": ("repeat_heads", "split_heads", "unit", "with_zeros"),
+    ".runtime_widths": ("check_heads", "check_one_width", "check_widths", "count_value_heads"),
 }  # fmt: skip
 
 

@@ -4,11 +4,12 @@ from __future__ import annotations
 
 from miras_compiler.derive.rule import Rule
 from miras_compiler.errors import InternalError
+from miras_compiler.spec import Layer
 
 
 def sizes(rule: Rule, axes: str) -> list[str]:
     """The names of the layer's constructor for the lengths of axes of the operator: heads, head_dim for "HK"."""
-    lengths = {"H": "heads", "K": "head_dim", "V": "value_dim", "W": str(rule.surprise.window)}
+    lengths = {"H": value_heads(rule.spec.layer), "K": "head_dim", "V": "value_dim", "W": str(rule.surprise.window)}
     if rule.spec.hidden_dim:
         expansion = rule.spec.hidden_dim // rule.spec.key_dim
         lengths["N"] = "head_dim" if expansion == 1 else f"{expansion} * head_dim"
@@ -20,6 +21,11 @@ def sizes(rule: Rule, axes: str) -> list[str]:
     return [lengths[axis] for axis in axes]
 
 
+def value_heads(layer: Layer) -> str:
+    """The name of the number of heads of values, of gates and of the memory."""
+    return "value_heads" if layer.groups > 1 else "heads"
+
+
 def several(axes: str, steps: int) -> str:
     """ "3 * " before a width per token, where the operator takes `steps` = 3 rows of [B, R, ...] per token."""
-    return f"{steps} * " if "R" in axes else ""
+    return f"{steps} * " if "R" in axes and steps > 1 else ""

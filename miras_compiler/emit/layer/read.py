@@ -7,6 +7,7 @@ from collections.abc import Sequence
 
 from miras_compiler.derive.rule import Rule
 from miras_compiler.emit.interface import Interface
+from miras_compiler.emit.layer.names import value_heads
 from miras_compiler.emit.layer.owned import OwnedText
 from miras_compiler.emit.layer.rows import RowText
 from miras_compiler.emit.printing.python_text import bracketed, quoted
@@ -17,7 +18,7 @@ def read(rule: Rule, interface: Interface, rows: Sequence[RowText], parameters: 
     if rule.spec.model.wiring != "mac":
         return []
     query = next(row for row in rows if row.name == "q")
-    sizes = ["CONTRACT.tokens", "q", "value_dim=self.o_proj.in_features // self.heads"]
+    sizes = ["CONTRACT.tokens", "q", f"value_dim=self.o_proj.in_features // self.{value_heads(rule.spec.layer)}"]
     if rule.update.writes > 1:
         sizes.append(f"steps={rule.update.writes}")
     if rule.surprise.weighed:

@@ -7,8 +7,9 @@ from dataclasses import dataclass
 
 from miras_compiler.derive.rule import Rule
 from miras_compiler.emit.interface import Interface
-from miras_compiler.emit.layer.names import several, sizes
+from miras_compiler.emit.layer.names import several, sizes, value_heads
 from miras_compiler.emit.printing.python_text import bracketed
+from miras_compiler.spec.ties import ZERO
 
 
 @dataclass(frozen=True)
@@ -29,24 +30,28 @@ class RowText:
 def build_rows(rule: Rule, interface: Interface) -> tuple[RowText, ...]:
     """The rows in the order of the operator's arguments."""
     gates = {name for gate in rule.gates for name in (gate, f"log_{gate}")}
-    steps = rule.update.writes
-    rows = []
+    layer, rows = rule.spec.layer, []
     for argument in interface.tokens:
         if argument.name in gates:
             continue
-        name = argument.name
+        name, tie = argument.name, layer.tie_of(argument.name)
         is_key = argument.axes.endswith("K")
+        heads = "heads" if is_key else value_heads(layer)
+        writes = rule.update.writes if "R" in argument.axes else 1
+        writes -= tie is not None and tie.of == ZERO
         convolution = [f"self.{name}_proj(x)", f'past.conv_state.get("{name}")', "cu_seqlens"]
         convolved = bracketed(f'{name}, tails["{name}"] = self.{name}_conv1d(', convolution, ")", 8)
-        made = name if rule.spec.layer.conv else f"self.{name}_proj(x)"
-        if rule.spec.layer.activation == "silu":
+        made = name if layer.conv else f"self.{name}_proj(x)"
+        if layer.activation == "silu":
             made = f"functional.silu({made})"
-        made = f"split_heads({made}, self.heads, {steps})" if "R" in argument.axes else f"split_heads({made}, self.heads)"
-        if is_key and rule.spec.layer.qk_norm == "l2":
+        made = f"split_heads({made}, self.{heads}, {writes})" if writes > 1 else f"split_heads({made}, self.{heads})"
+        if is_key and layer.qk_norm == "l2":
             made = f"unit({made})"
+        if is_key and layer.groups > 1:
+            made = f"repeat_heads({made}, self.value_heads)"
         (width,) = sizes(rule, argument.axes[-1])
-        projected = name not in rule.spec.layer.tie or rule.spec.layer.tie[name].of == name
-        rows.append(RowText(name, f"{several(argument.axes, steps)}heads * {width}", convolved, made, is_key, projected))
+        projected = tie is None or tie.projects(name)
+        rows.append(RowText(name, f"{several(argument.axes, writes)}{heads} * {width}", convolved, made, is_key, projected))
     return tuple(rows)
 
 
@@ -61,4 +66,6 @@ def row_words(rule: Rule, rows: Sequence[RowText]) -> str:
     words = f"{', '.join(row.name for row in own)} = {', '.join(steps)}"
     if rule.spec.layer.qk_norm == "l2":
         words += f"; {' and '.join(row.name for row in own if row.is_key)} of length 1 in every head"
+    if rule.spec.layer.groups > 1:
+        words += f"; {' and '.join(row.name for row in own if row.is_key)} shared by {rule.spec.layer.groups} heads of values"
     return words

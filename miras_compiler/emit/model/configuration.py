@@ -29,6 +29,8 @@ def emit_configuration(rule: Rule, interface: Interface, texts: Mapping[str, str
     ]
     if model.input is not None:
         fields += [(f"{name}: int", str(getattr(model.input, name))) for name in ("channels", "patch", "horizon")]
+    if spec.layer.groups > 1:
+        fields.append(("num_value_heads: int | None", f"None  # {spec.layer.groups} · num_heads"))
     if sizes.value_dim != sizes.head_dim:
         fields.append(("value_dim: int", str(sizes.value_dim)))
     if sizes.intermediate_size:

@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING
 
 from miras_compiler.derive.rule import Rule
 from miras_compiler.emit.interface import Interface
+from miras_compiler.spec.ties import ZERO
 
 if TYPE_CHECKING:
     from miras_compiler.emit.model.sizes import ModelSizes
@@ -44,28 +45,29 @@ def count_layer(rule: Rule, interface: Interface, sizes: ModelSizes) -> int:
     for argument in interface.tokens:
         name, axes = argument.name, argument.axes
         width = math.prod(length[axis] for axis in axes[2:])
-        width *= steps if axes[1] == "R" else 1
+        writes, tie = steps if axes[1] == "R" else 1, layer.tie_of(name)
         if name in gates:
-            total += count_gate(rule, gates[name], width, sizes)
-        elif name not in layer.tie or layer.tie[name].of == name:
-            total += (hidden + layer.conv) * width
-        if name in layer.tie and (gate := layer.tie[name].gate) is not None:
-            total += count_source(gate.source, gate.low_rank, sizes.heads if gate.per == "head" else width, hidden)
+            total += count_gate(rule, gates[name], writes * width, sizes)
+        elif tie is None or tie.projects(name):
+            heads = sizes.value_heads if axes[-1] == "V" else sizes.heads
+            total += (hidden + layer.conv) * (writes - (tie is not None and tie.of == ZERO)) * heads * length[axes[-1]]
+        for gate in [term.gate for term in tie.terms if term.gate] if tie else []:
+            total += count_source(gate.source, gate.low_rank, sizes.value_heads if gate.per == "head" else width, hidden)
     owned = [entry.axes for entry in interface.parameters]
     if interface.requires_state and rule.spec.memory.init.learned:
         owned += [entry.axes.removeprefix("B") for entry in interface.weights]
     total += sum(math.prod(length[axis] for axis in axes) for axes in owned)
-    total += 0 if layer.output_norm == "none" else sizes.value_dim
-    return total + (1 + layer.output_gate) * sizes.heads * sizes.value_dim * hidden
+    total += (0 if layer.output_norm == "none" else sizes.value_dim) + layer.skip * sizes.value_heads
+    return total + (1 + layer.output_gate) * sizes.value_heads * sizes.value_dim * hidden
 
 
 def count_gate(rule: Rule, name: str, width: int, sizes: ModelSizes) -> int:
     """The parameters of a gate of so many numbers a token."""
     gate = rule.spec.gates[name]
     if gate.source == "eta":
-        return sizes.heads  # exp(A)
+        return sizes.value_heads  # exp(A)
     own = rule.gates[name].range
-    rate = sizes.heads if gate.source != "constant" and own.parametrization == "exp_softplus" else 0
+    rate = sizes.value_heads if gate.source != "constant" and own.parametrization == "exp_softplus" else 0
     return rate + count_source(gate.source, gate.low_rank, width, sizes.hidden_size)
 
 
@@ -78,7 +80,7 @@ def count_source(source: str, low_rank: int | None, width: int, hidden: int) -> 
 
 def axis_lengths(rule: Rule, sizes: ModelSizes) -> dict[str, int]:
     """The lengths of the axes of the operator's arguments."""
-    lengths = {"H": sizes.heads, "K": sizes.head_dim, "V": sizes.value_dim, "W": rule.surprise.window}
+    lengths = {"H": sizes.value_heads, "K": sizes.head_dim, "V": sizes.value_dim, "W": rule.surprise.window}
     if rule.spec.hidden_dim:
         lengths["N"] = rule.spec.hidden_dim // rule.spec.key_dim * sizes.head_dim
     if rule.features.outer:

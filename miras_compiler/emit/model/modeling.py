@@ -14,7 +14,7 @@ WORDS = {
     "ForCausalLM": ("Tokens to hidden states.", "Tokens to logits of the next token.", "with `generate`"),
     "ForForecasting": ("Embedded patches to hidden states.", "Values to forecasts of those that follow.", "of values"),
 }
-WIDTHS = ("heads=config.num_heads", "head_dim=config.head_dim", "value_dim=config.value_dim", "layer_idx=number")
+WIDTHS = ("heads=config.num_heads", "value_heads=config.num_value_heads", "head_dim=config.head_dim", "value_dim=config.value_dim")
 ATTENTION = "CausalAttention(config.hidden_size, config.num_attention_heads, config.rope_theta, {})"
 
 
@@ -66,7 +66,7 @@ def mixer_lines(spec: Spec) -> list[str]:
 
 
 def memory_lines(spec: Spec) -> list[str]:
-    widths = ["config.hidden_size", *WIDTHS]
+    widths = ["config.hidden_size", *(width for width in WIDTHS if spec.layer.groups > 1 or "value_heads" not in width), "layer_idx=number"]
     if spec.model.wiring == "lmm":
         return [bracketed(f"return {layer_class(spec)}(", widths, ")", 8)]
     lines = [bracketed(f"memory = {layer_class(spec)}(", widths, ")", 8)]

@@ -20,6 +20,7 @@ class ModelSizes:
     hidden_size: int
     layers: int
     heads: int
+    value_heads: int
     head_dim: int
     value_dim: int
     intermediate_size: int
@@ -34,7 +35,7 @@ def sizes_of(rule: Rule, interface: Interface) -> ModelSizes:
     ratio = RATIO if model.mlp.ratio is None else model.mlp.ratio
     inner = 0 if model.mlp.kind == "none" else STEP * max(1, round(ratio * hidden / STEP))
     widths = rule.spec.layer.head_dim, rule.spec.value_dim, inner, model.attention_heads
-    sizes = ModelSizes(model.vocab_size or 0, hidden, model.layers, heads, *widths)
+    sizes = ModelSizes(model.vocab_size or 0, hidden, model.layers, heads, heads * rule.spec.layer.groups, *widths)
     if model.preset is None or model.mlp.ratio is not None:
         return sizes
     wanted = PRESETS[model.preset].parameters - count_model(rule, interface, replace(sizes, intermediate_size=0))

@@ -32,9 +32,21 @@ def has_layer(subject: Subject) -> bool:
 
 
 def head_count(subject: Subject, heads: int) -> int:
-    """As many as the lists of initial values have, where a gate has such a list."""
+    """As many heads of keys as the lists of initial values, one for every head of values, ask for, where a gate has such a list."""
     lists = [gate["init"] for gate in subject.fields["gates"].values() if isinstance(gate["init"], (tuple, list))]
-    return len(lists[0]) if lists else heads
+    return len(lists[0]) // groups_of(subject.fields) if lists else heads
+
+
+def groups_of(fields: Mapping[str, Any]) -> int:
+    """The heads of values that share a query and a key."""
+    layer = fields["layer"]
+    return int(layer.get("value_heads", layer["heads"])) // int(layer["heads"])
+
+
+def tie_gates(name: str, tie: Mapping[str, Any]) -> dict[str, Mapping[str, Any]]:
+    """The gates of the terms of a tied row, by the names of their modules."""
+    terms = (tie, *tie.get("plus", ()))
+    return {f"{name}_gate" + (f"_{number}" if number > 1 else ""): term["gate"] for number, term in enumerate(terms, 1) if term["gate"]}
 
 
 def make(subject: Subject, hidden: int, heads: int, key: int) -> PackageLayer:
@@ -95,13 +107,12 @@ def starts(subject: Subject, tally: Tally) -> None:
     start = {name: x.double() for name, x in layer.tensors.items()}
     for name, gate in fields["gates"].items():
         _gate_start(tally, fields, name, gate, start)
-    for name, tie in fields["layer"].get("tie", {}).items():
-        if tie["gate"] is not None:
-            own = start[f"{name}_gate.value"] if tie["gate"]["source"] != "input" else start[f"{name}_gate.bias"]
-            own = own if tie["gate"]["source"] == "constant" else torch.sigmoid(own)
-            tally.require(f"{name}_gate begins at {own.mean():.3g}, not {tie['gate']['init']}", _near(own, tie["gate"]["init"]))
-            _projection_start(tally, f"{name}_gate", start)
-    for name, value in {"ln_weight": 1.0, "ln_bias": 0.0, "o_norm_weight": 1.0}.items():
+    for module, gate in [pair for name, tie in fields["layer"].get("tie", {}).items() for pair in tie_gates(name, tie).items()]:
+        own = start[f"{module}.value"] if gate["source"] != "input" else start[f"{module}.bias"]
+        own = own if gate["source"] == "constant" else torch.sigmoid(own)
+        tally.require(f"{module} begins at {own.mean():.3g}, not {gate['init']}", _near(own, gate["init"]))
+        _projection_start(tally, module, start)
+    for name, value in {"ln_weight": 1.0, "ln_bias": 0.0, "o_norm_weight": 1.0, "D": 1.0}.items():
         if name in start:
             tally.require(f"{name} begins at {start[name].mean():.3g}, not {value:g}", _near(start[name], value))
     if "feature_coefficients" in start:
@@ -166,11 +177,14 @@ def defaults(subject: Subject, tally: Tally) -> None:
     layer = subject.fields["layer"]
     hidden = layer["heads"] * layer["head_dim"]
     heads, key, value = (int(layer[name]) for name in ("heads", "head_dim", "value_dim"))
-    steps = subject.literal.steps
+    value *= groups_of(subject.fields)
+    steps, ties = subject.literal.steps, layer.get("tie", {})
     rows = LiteralLayer(subject.fields, heads).rows
     wanted = {f"{name}_proj.weight": [heads * (value if name == "v" else key) * (steps if name != "q" else 1), hidden] for name in rows}
-    for name, tie in layer.get("tie", {}).items():
-        if tie["of"] != name:
+    for name, tie in ties.items():
+        if tie["of"] == "zero":
+            wanted[f"{name}_proj.weight"][0] = heads * value * (steps - 1)
+        elif name not in (tie["of"], *(term["of"] for term in tie.get("plus", ()))):
             del wanted[f"{name}_proj.weight"]
     if layer["conv"]:
         wanted |= {
@@ -178,11 +192,13 @@ def defaults(subject: Subject, tally: Tally) -> None:
         }
     wanted |= {"o_proj.weight": [hidden, heads * value]}
     wanted |= {"g_proj.weight": [heads * value, hidden]} if layer["output_gate"] else {}
-    wanted |= {"o_norm_weight": [value]} if layer["output_norm"] != "none" else {}
+    wanted |= {"o_norm_weight": [layer["value_dim"]]} if layer["output_norm"] != "none" else {}
+    wanted |= {"D": [heads * groups_of(subject.fields)]} if layer.get("skip") else {}
     for name, shape in wanted.items():
         found = list(shapes.get(name, ()))
         tally.require(f"{name} is {found}, not {shape}", found == shape)
-    gates = [f"{name}_{part}" for name in (*subject.fields["gates"], *layer.get("tie", {})) for part in ("gate", "rate")]
+    gates = [f"{name}_{part}" for name in subject.fields["gates"] for part in ("gate", "rate")]
+    gates += [module for name, tie in ties.items() for module in tie_gates(name, tie)]
     owned = (*wanted, *weight_shapes(subject.fields["memory"], 1, 1, 1), "ln_weight", "ln_bias", "feature_coefficients")
     for name in shapes:
         tally.require(f"{name} is no part of this layer", name in owned or name.split(".")[0] in gates)

@@ -46,7 +46,7 @@ def identity(subject: Subject, tally: Tally) -> None:
     """Name, digest, version, paper, widths, chunk and operators, from the spec itself."""
     spec, manifest = _of(subject).spec, subject.package.manifest
     layer, memory = subject.fields["layer"], subject.fields["memory"]
-    dims = {"H": layer["heads"], "K": layer["head_dim"], "V": layer["value_dim"]}
+    dims = {"H": layer.get("value_heads", layer["heads"]), "K": layer["head_dim"], "V": layer["value_dim"]}
     if memory["kind"] in ("mlp", "swiglu"):
         dims["N"] = memory["expansion"] * layer["head_dim"]
     expected = {

@@ -21,7 +21,7 @@ from miras_compiler.verify.literal.model import LiteralModel
 UNIT_EPSILON, NORM_EPSILON = 1e-6, 1e-5
 SIGMOIDS, SOFTPLUSES = ("alpha", "alpha_value", "mu", "gamma", "alpha_d"), ("eta", "eta_d")
 PARAMETERS = ("ln_weight", "ln_bias", "feature_coefficients")
-RETAINED = "1 - alpha"
+RETAINED, ZERO = "1 - alpha", "zero"
 
 Fields = Mapping[str, Any]
 Tensors = Mapping[str, Tensor]
@@ -33,7 +33,8 @@ class LiteralLayer:
     def __init__(self, fields: Fields, heads: int) -> None:
         self.fields = fields
         self.layer: Fields = fields["layer"]
-        self.heads = heads
+        self.heads = heads  # of queries and keys
+        self.groups = self.layer.get("value_heads", self.layer["heads"]) // self.layer["heads"]
         self.model = LiteralModel(fields)
         self.rows = ("q", "k", "v", *(ERASE_KEYS if self.model.erases else ()))
 
@@ -43,13 +44,13 @@ class LiteralLayer:
         return self.output(o, x, tensors)
 
     def remembered(self, x: Tensor, tensors: Tensors) -> tuple[Tensor, Tensors]:
-        """The reads of the memory, [B,T,H,V], and its final state."""
+        """The reads of the memory, [B,T,H,V], with D v where the layer skips, and its final state."""
         gates = {gate_keyword(name): self.gate(name, x, tensors) for name in self.fields["gates"]}
         rows = {name: self.row(name, x, tensors, gates) for name in self.rows}
         q, k, v = rows.pop("q"), rows.pop("k"), rows.pop("v")
         parameters = {name: tensors[name] for name in PARAMETERS if name in tensors}
         o, state, _ = self.model(q, k, v, gates | rows, parameters, self.start(q, v, tensors, parameters))
-        return o, state
+        return o + tensors["D"].reshape(-1, 1) * v if self.layer.get("skip") else o, state
 
     def gate(self, name: str, x: Tensor, tensors: Tensors) -> Tensor:
         """A gate as the operator takes it: decays as logarithms; of `steps` writes, n rows per token."""
@@ -62,34 +63,57 @@ class LiteralLayer:
 
     def writes(self, value: Tensor) -> Tensor:
         """[B,T,n·H,…] as [B,n·T,H,…]: head h of write i of a token stands at i·H + h."""
-        return value.reshape(value.shape[0], -1, self.heads, *value.shape[3:])
+        return value.reshape(value.shape[0], -1, self.heads * self.groups, *value.shape[3:])
 
     def row(self, name: str, x: Tensor, tensors: Tensors, gates: Tensors) -> Tensor:
-        """A row as the operator takes it: projected, or made of another one, or of 1 − alpha; times its own gate where it has one."""
+        """A row as the operator takes it: projected, or the sum of the terms that it is tied to."""
         tie = self.layer.get("tie", {}).get(name)
         if tie is None:
             return self.projected(name, x, tensors)
-        of = tie["of"]
-        value = 1 - gates["log_alpha"].exp() if of == RETAINED else self.projected(name, x, tensors) if of == name else None
-        if value is None:
-            value = self.row(of, x, tensors, gates)
-        if tie["gate"] is None:
+        if tie["of"] == ZERO:
+            return self.with_zeros(self.projected(name, x, tensors), tie["write"])
+        total = self.term(f"{name}_gate", name, tie, x, tensors, gates)
+        for number, term in enumerate(tie.get("plus", ()), 2):
+            total = total + self.term(f"{name}_gate_{number}", name, term, x, tensors, gates)
+        return total
+
+    def term(self, gate: str, name: str, term: Fields, x: Tensor, tensors: Tensors, gates: Tensors) -> Tensor:
+        """A row, or 1 − alpha, of this token or of the one before it, times its own gate where it has one."""
+        of, own = term["of"], term["gate"]
+        if of == RETAINED:
+            value = 1 - gates["log_alpha"].exp()
+        else:
+            value = self.projected(name, x, tensors) if of == name else self.row(of, x, tensors, gates)
+        if term.get("lag"):
+            value = torch.stack([value[:, t - 1] if t else torch.zeros_like(value[:, 0]) for t in range(value.shape[1])], 1)
+        if own is None:
             return value
-        factor = gate_value(f"{name}_gate", tie["gate"]["source"], x, tensors)
-        factor = factor if tie["gate"]["source"] == "constant" else torch.sigmoid(factor)
-        return (factor[..., None] if tie["gate"]["per"] == "head" else factor) * value
+        factor = gate_value(gate, own["source"], x, tensors)
+        factor = factor if own["source"] == "constant" else torch.sigmoid(factor)
+        factor = torch.sqrt(factor) if own.get("root") else factor
+        return (factor[..., None] if own["per"] == "head" else factor) * value
+
+    def with_zeros(self, value: Tensor, write: int) -> Tensor:
+        """[B,(n−1)·T,H,V] as [B,n·T,H,V], zeros at one write of every token, counted from 1."""
+        n = self.model.steps
+        rows = iter(value.unbind(1))
+        tokens = value.shape[1] // (n - 1)
+        return torch.stack([torch.zeros_like(value[:, 0]) if i == write else next(rows) for _ in range(tokens) for i in range(1, n + 1)], 1)
 
     def projected(self, name: str, x: Tensor, tensors: Tensors) -> Tensor:
+        """A row of its own; every head of queries and keys beside itself, once for each head of values that it serves."""
         row = x @ tensors[f"{name}_proj.weight"].mT
         if self.layer["conv"]:
             row = convolved(row, tensors[f"{name}_conv1d.weight"])
         if self.layer["activation"] == "silu":
             row = row * torch.sigmoid(row)
+        heads = self.heads * self.groups if name == "v" else self.heads
         several = self.model.steps if name != "q" else 1
-        row = self.writes(row.reshape(*row.shape[:2], several * self.heads, -1))
+        several -= self.layer.get("tie", {}).get(name, {}).get("of") == ZERO
+        row = row.reshape(len(row), several * row.shape[1], heads, -1)
         if name != "v" and self.layer["qk_norm"] == "l2":
             row = row / torch.sqrt(row.square().sum(-1, keepdim=True) + UNIT_EPSILON)
-        return row
+        return row if name == "v" else torch.stack([row[:, :, h // self.groups] for h in range(heads * self.groups)], 2)
 
     def start(self, q: Tensor, v: Tensor, tensors: Tensors, parameters: Tensors) -> Tensors:
         """W_0: the layer's own, or zeros, or the uniform point of every slice."""
@@ -98,7 +122,7 @@ class LiteralLayer:
         shapes = weight_shapes(self.fields["memory"], features, v.shape[-1], q.shape[-1])
         if all(name in tensors for name in shapes):
             return {name: self.own_start(tensors[name]).expand(len(q), *tensors[name].shape) for name in shapes}
-        zeros = {name: q.new_zeros(len(q), self.heads, *shape) for name, shape in shapes.items()}
+        zeros = {name: q.new_zeros(len(q), v.shape[2], *shape) for name, shape in shapes.items()}
         retention = self.fields["retention"]
         if retention["kind"] != "f_divergence":
             return zeros
