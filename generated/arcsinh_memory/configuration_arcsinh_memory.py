@@ -8,7 +8,7 @@ from .runtime_configuration import MemoryConfig
 
 
 class ArcsinhMemoryConfig(MemoryConfig):
-    """Every field has a default: that of the spec. The code of the package has the digest 43c63c7f9e03."""
+    """Every field has a default: that of the spec. The code of the package has the digest 48f3a2a34e2f."""
 
     model_type = "miras_arcsinh_memory"
 

@@ -8,7 +8,7 @@ from .runtime_configuration import MemoryConfig
 
 
 class AtlasConfig(MemoryConfig):
-    """Every field has a default: that of the spec. The code of the package has the digest 5c98a1ef119a."""
+    """Every field has a default: that of the spec. The code of the package has the digest 2c7d909d42fb."""
 
     model_type = "miras_atlas"
 

@@ -8,7 +8,7 @@ from .runtime_configuration import MemoryConfig
 
 
 class ChannelStepDeltaConfig(MemoryConfig):
-    """Every field has a default: that of the spec. The code of the package has the digest 0b52c302dd00."""
+    """Every field has a default: that of the spec. The code of the package has the digest 7b19866bbbff."""
 
     model_type = "miras_channel_step_delta"
 

@@ -55,11 +55,8 @@ def row_surprise(
     v, width_, z, V: tl.constexpr, BV: tl.constexpr, DOT: tl.constexpr, SHARED: tl.constexpr,
 ):  # fmt: skip
     """The surprise of a row."""
-
-    # the gradient of phi
     e = z - v  # e = z − v
-    du = e * power0(e * e + width_ * width_, -0.5)  # ∂ℓ/∂u = e / √(e² + width²)
-    return du
+    return e * power0(e * e + width_ * width_, -0.5)  # ∂ℓ/∂u = e / √(e² + width²)
 
 
 @triton.jit
@@ -77,13 +74,10 @@ def row_surprise_adjoint(
     v, width_, z, z_value, V: tl.constexpr, BV: tl.constexpr, DOT: tl.constexpr, SHARED: tl.constexpr,
 ):  # fmt: skip
     """From the gradient of a row's surprise to that of its product."""
-
-    # the gradient of phi
-    phi = (
+    return (
         z
         * (power0(square(z_value - v) + width_ * width_, -0.5) - square(z_value - v) * power0(square(z_value - v) + width_ * width_, -0.75) * power0(square(z_value - v) + width_ * width_, -0.75))  # noqa: E501
     )  # fmt: skip
-    return phi
 
 
 @triton.jit
@@ -93,7 +87,7 @@ def row_surprise_adjoint_of_token(z, t, given, H: tl.constexpr, WIDTH: tl.conste
     here = (t >= low) & (t < high)
     v = take_row(v_ptr, t, H, here, at, WIDTH)
     width_ = take_number(width__ptr, t, H, here)
-    z_value = take_row(z_value_ptr, t, 1, True, at, WIDTH)
+    z_value = take_row(z_value_ptr, t, 1, here, at, WIDTH)
     return row_surprise_adjoint(v, width_, z, z_value, WIDTH, BLOCK, DOT, True)
 
 
@@ -165,10 +159,6 @@ def main(
         at_row, row = t * H + h, r * H + zero
         if SAVE:
             store_tile(W_at_ptr, index * H + h, at_k + zero, at_v, K, V, W)
-        width_ = load_numbers(width__ptr, at_row, row, here)
-        v = load_rows(v_ptr, at_row, row, here, at_v, V)
-        G_end = load_row(G_end_ptr, index * H + h, r, C)
-        beta_end = load_number(beta_end_ptr, index * H + h)
         k = load_rows(k_ptr, at_row, row, here, at_k, K)
         beta = load_row(beta_ptr, index * H + h, r, C)
 
@@ -177,10 +167,16 @@ def main(
         store_tile(U_bracket_ptr, index * H + h, r + zero, at_v, C, V, R)
         substitute(
             L_ptr + (index * H + h) * (C * C), U_bracket_ptr + (index * H + h) * (C * V), U_bracket_rows_ptr + (n * H + h) * (C * V),
-            (v_ptr + at_row * V, width__ptr + at_row, at_v, first - t, tl.minimum(C, end - t)),
-            r, at_v, H, V, BV, C, DOT, row_surprise_of_token, False,
+            (v_ptr + at_row * V, width__ptr + at_row, at_v, (first - t).to(tl.int32), tl.minimum(C, end - t).to(tl.int32)),
+            r, at_v, H, V, BV, C, DOT,
+            row_surprise_of_token, ROWS=8, BACK=False,
         )  # fmt: skip
         U_bracket = load_tile(U_bracket_ptr, index * H + h, r + zero, at_v, C, V).to(tl.float32)  # U[bracket]
+        G_end = load_row(G_end_ptr, index * H + h, r, C)
+        beta_end = load_number(beta_end_ptr, index * H + h)
+        width_ = load_numbers(width__ptr, at_row, row, here)
+        v = load_rows(v_ptr, at_row, row, here, at_v, V)
+        k = load_rows(k_ptr, at_row, row, here, at_k, K)
         e = U_bracket - v.to(tl.float32)  # e_t = U[bracket]_t − v_t
         U = e * power0(e * e + width_[:, None] * width_[:, None], -0.5)  # U_t = e_t / √(e_t² + width_t²)
         store_tile(U_ptr, index * H + h, r + zero, at_v, C, V, U)
@@ -379,23 +375,25 @@ def seq(
         at_row, row = t * H + h, r * H + zero
         if SAVE:
             store_tile(d_W_at_ptr, own * H + h, at_k + zero, at_v, K, V, d_W)
-        width_ = load_numbers(width__ptr, at_row, row, here)
-        k = load_rows(k_ptr, at_row, row, here, at_k, K)
-        P_d_o = load_tile(P_d_o_ptr, own * H + h, r + zero, at_v, C, V)
-        beta = load_row(beta_ptr, index * H + h, r, C)
-        beta_end = load_number(beta_end_ptr, index * H + h)
-        U_bracket = load_tile(U_bracket_ptr, index * H + h, r + zero, at_v, C, V)
-        v = load_rows(v_ptr, at_row, row, here, at_v, V)
-        d_W_from_q_W = load_tile(d_W_from_q_W_ptr, own * H + h, at_k + zero, at_v, K, V)
         G_end = load_row(G_end_ptr, index * H + h, r, C)
+        P_d_o = load_tile(P_d_o_ptr, own * H + h, r + zero, at_v, C, V)
+        k = load_rows(k_ptr, at_row, row, here, at_k, K)
         d_G_end_U = -dot(k, d_W, DOT)  # ∂G[C]·U_t = −k_t d_W
         store_tile(t6_ptr, own * H + h, r + zero, at_v, C, V, G_end[:, None] * d_G_end_U - P_d_o.to(tl.float32))
         substitute(
             L_ptr + (index * H + h) * (C * C), t6_ptr + (own * H + h) * (C * V), t6_rows_ptr + (n * H + h) * (C * V),
-            (v_ptr + at_row * V, width__ptr + at_row, U_bracket_ptr + (index * H + h) * (C * V), at_v, first - t, tl.minimum(C, end - t)),
-            r, at_v, H, V, BV, C, DOT, row_surprise_adjoint_of_token, True,
+            (v_ptr + at_row * V, width__ptr + at_row, U_bracket_ptr + (index * H + h) * (C * V), at_v, (first - t).to(tl.int32), tl.minimum(C, end - t).to(tl.int32)),  # noqa: E501
+            r, at_v, H, V, BV, C, DOT,
+            row_surprise_adjoint_of_token, ROWS=8, BACK=True,
         )  # fmt: skip
         t6 = load_tile(t6_ptr, own * H + h, r + zero, at_v, C, V).to(tl.float32)  # τ₆
+        beta = load_row(beta_ptr, index * H + h, r, C)
+        width_ = load_numbers(width__ptr, at_row, row, here)
+        v = load_rows(v_ptr, at_row, row, here, at_v, V)
+        U_bracket = load_tile(U_bracket_ptr, index * H + h, r + zero, at_v, C, V)
+        beta_end = load_number(beta_end_ptr, index * H + h)
+        d_W_from_q_W = load_tile(d_W_from_q_W_ptr, own * H + h, at_k + zero, at_v, K, V)
+        k = load_rows(k_ptr, at_row, row, here, at_k, K)
         d_R = (
             t6
             * (power0(width_[:, None] * width_[:, None] + square(U_bracket.to(tl.float32) - v.to(tl.float32)), -0.5) - square(U_bracket.to(tl.float32) - v.to(tl.float32)) * power0(width_[:, None] * width_[:, None] + square(U_bracket.to(tl.float32) - v.to(tl.float32)), -0.75) * power0(width_[:, None] * width_[:, None] + square(U_bracket.to(tl.float32) - v.to(tl.float32)), -0.75))  # noqa: E501

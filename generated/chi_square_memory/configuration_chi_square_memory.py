@@ -8,7 +8,7 @@ from .runtime_configuration import MemoryConfig
 
 
 class ChiSquareMemoryConfig(MemoryConfig):
-    """Every field has a default: that of the spec. The code of the package has the digest 53a46dec7dba."""
+    """Every field has a default: that of the spec. The code of the package has the digest 750c7cfe3b6a."""
 
     model_type = "miras_chi_square_memory"
 

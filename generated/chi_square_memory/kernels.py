@@ -108,14 +108,13 @@ def step_adjoint(
     )  # fmt: skip
     d_W_prev_from_relative = d_relative * (tl.where(moved > where_positive_W_prev_max[None, :] + W_prev + 40, 1.0, 0.0) - 1)
     t10 = 1 - tl.where(where_positive_W_prev_max[None, :] > where_positive_W_prev, 1.0, 0.0)
-    d_where_positive_W_prev = (
-        tl.sum(d_W_prev_from_relative, 0)[None, :] / tl.sum(tl.where((at_k < K)[:, None], t10, 0.0), 0)[None, :] * t10
-    )  # fmt: skip
+    d_where_positive_W_prev_max = tl.sum(d_W_prev_from_relative, 0)
+    t10_sum = tl.sum(tl.where((at_k < K)[:, None], t10, 0.0), 0)
+    d_where_positive_W_prev = tl.where((at_v < V)[None, :], d_where_positive_W_prev_max[None, :] / t10_sum[None, :] * t10, 0.0)
     d_W_prev_and_more_max = tl.sum(tl.where((at_k < K)[:, None], d_where_positive_W_prev * tl.where(W_prev > 0, 0, -1), 0.0), 0)
     step_W_prev_and_more_and_more = 1 - tl.where(W_prev_and_more_max[None, :] > W_prev_and_more, 1.0, 0.0)
     d_W_prev_and_more = (
-        d_W_prev_and_more_max[None, :] / tl.sum(tl.where((at_k < K)[:, None], step_W_prev_and_more_and_more, 0.0), 0)[None, :]
-        * step_W_prev_and_more_and_more
+        tl.where((at_v < V)[None, :], d_W_prev_and_more_max[None, :] / tl.sum(tl.where((at_k < K)[:, None], step_W_prev_and_more_and_more, 0.0), 0)[None, :] * step_W_prev_and_more_and_more, 0.0)  # noqa: E501
     )  # fmt: skip
     d_moved = (
         d_relative * (1 - tl.where(moved > where_positive_W_prev_max[None, :] + W_prev + 40, 1.0, 0.0))

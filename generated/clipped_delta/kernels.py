@@ -55,11 +55,8 @@ def row_surprise(
     v, z, V: tl.constexpr, BV: tl.constexpr, DOT: tl.constexpr,
 ):  # fmt: skip
     """The surprise of a row."""
-
-    # the gradient of phi
     e = z - v  # e = z − v
-    du = tl.where(tl.sqrt(tl.maximum(tl.sum(e * e, 0), 0.0)) > 1, power0(tl.sqrt(tl.maximum(tl.sum(e * e, 0), 0.0)), -1), 1) * e
-    return du
+    return tl.where(tl.sqrt(tl.maximum(tl.sum(e * e, 0), 0.0)) > 1, power0(tl.sqrt(tl.maximum(tl.sum(e * e, 0), 0.0)), -1), 1) * e
 
 
 @triton.jit
@@ -76,8 +73,6 @@ def row_surprise_adjoint(
     v, z, z_value, V: tl.constexpr, BV: tl.constexpr, DOT: tl.constexpr,
 ):  # fmt: skip
     """From the gradient of a row's surprise to that of its product."""
-
-    # the gradient of phi
     z_value_and_more = z_value - v
     z_value_and_more_squared = tl.sum(z_value_and_more * z_value_and_more, 0)
     x5 = (
@@ -89,8 +84,7 @@ def row_surprise_adjoint(
         * z
         * z_value_and_more
     )  # fmt: skip
-    phi = x5 + 2 * tl.sum(x6, 0) * z_value_and_more
-    return phi
+    return x5 + 2 * tl.sum(x6, 0) * z_value_and_more
 
 
 @triton.jit
@@ -99,7 +93,7 @@ def row_surprise_adjoint_of_token(z, t, given, H: tl.constexpr, WIDTH: tl.conste
     v_ptr, z_value_ptr, at, low, high = given
     here = (t >= low) & (t < high)
     v = take_row(v_ptr, t, H, here, at, WIDTH)
-    z_value = take_row(z_value_ptr, t, 1, True, at, WIDTH)
+    z_value = take_row(z_value_ptr, t, 1, here, at, WIDTH)
     return row_surprise_adjoint(v, z, z_value, WIDTH, BLOCK, DOT)
 
 
@@ -171,10 +165,7 @@ def main(
         at_row, row = t * H + h, r * H + zero
         if SAVE:
             store_tile(W_at_ptr, index * H + h, at_k + zero, at_v, K, V, W)
-        v = load_rows(v_ptr, at_row, row, here, at_v, V)
         k = load_rows(k_ptr, at_row, row, here, at_k, K)
-        G_end = load_row(G_end_ptr, index * H + h, r, C)
-        beta_end = load_number(beta_end_ptr, index * H + h)
         beta = load_row(beta_ptr, index * H + h, r, C)
 
         # the surprises of all tokens
@@ -182,10 +173,15 @@ def main(
         store_tile(U_bracket_ptr, index * H + h, r + zero, at_v, C, V, R)
         substitute(
             L_ptr + (index * H + h) * (C * C), U_bracket_ptr + (index * H + h) * (C * V), U_bracket_rows_ptr + (n * H + h) * (C * V),
-            (v_ptr + at_row * V, at_v, first - t, tl.minimum(C, end - t)),
-            r, at_v, H, V, BV, C, DOT, row_surprise_of_token, False,
+            (v_ptr + at_row * V, at_v, (first - t).to(tl.int32), tl.minimum(C, end - t).to(tl.int32)),
+            r, at_v, H, V, BV, C, DOT,
+            row_surprise_of_token, ROWS=8, BACK=False,
         )  # fmt: skip
         U_bracket = load_tile(U_bracket_ptr, index * H + h, r + zero, at_v, C, V).to(tl.float32)  # U[bracket]
+        G_end = load_row(G_end_ptr, index * H + h, r, C)
+        beta_end = load_number(beta_end_ptr, index * H + h)
+        v = load_rows(v_ptr, at_row, row, here, at_v, V)
+        k = load_rows(k_ptr, at_row, row, here, at_k, K)
         e = U_bracket - v.to(tl.float32)  # e_t = U[bracket]_t − v_t
         e_squared = tl.sum(e * e, 1)
         U = (
@@ -407,22 +403,24 @@ def seq(
         at_row, row = t * H + h, r * H + zero
         if SAVE:
             store_tile(d_W_at_ptr, own * H + h, at_k + zero, at_v, K, V, d_W)
-        k = load_rows(k_ptr, at_row, row, here, at_k, K)
-        P_d_o = load_tile(P_d_o_ptr, own * H + h, r + zero, at_v, C, V)
-        U_bracket = load_tile(U_bracket_ptr, index * H + h, r + zero, at_v, C, V)
-        v = load_rows(v_ptr, at_row, row, here, at_v, V)
         G_end = load_row(G_end_ptr, index * H + h, r, C)
-        d_W_from_q_W = load_tile(d_W_from_q_W_ptr, own * H + h, at_k + zero, at_v, K, V)
+        P_d_o = load_tile(P_d_o_ptr, own * H + h, r + zero, at_v, C, V)
+        k = load_rows(k_ptr, at_row, row, here, at_k, K)
         d_G_end_U = -dot(k, d_W, DOT)  # ∂G[C]·U_t = −k_t d_W
-        beta = load_row(beta_ptr, index * H + h, r, C)
-        beta_end = load_number(beta_end_ptr, index * H + h)
         store_tile(t6_ptr, own * H + h, r + zero, at_v, C, V, G_end[:, None] * d_G_end_U - P_d_o.to(tl.float32))
         substitute(
             L_ptr + (index * H + h) * (C * C), t6_ptr + (own * H + h) * (C * V), t6_rows_ptr + (n * H + h) * (C * V),
-            (v_ptr + at_row * V, U_bracket_ptr + (index * H + h) * (C * V), at_v, first - t, tl.minimum(C, end - t)),
-            r, at_v, H, V, BV, C, DOT, row_surprise_adjoint_of_token, True,
+            (v_ptr + at_row * V, U_bracket_ptr + (index * H + h) * (C * V), at_v, (first - t).to(tl.int32), tl.minimum(C, end - t).to(tl.int32)),  # noqa: E501
+            r, at_v, H, V, BV, C, DOT,
+            row_surprise_adjoint_of_token, ROWS=8, BACK=True,
         )  # fmt: skip
         t6 = load_tile(t6_ptr, own * H + h, r + zero, at_v, C, V).to(tl.float32)  # τ₆
+        k = load_rows(k_ptr, at_row, row, here, at_k, K)
+        d_W_from_q_W = load_tile(d_W_from_q_W_ptr, own * H + h, at_k + zero, at_v, K, V)
+        U_bracket = load_tile(U_bracket_ptr, index * H + h, r + zero, at_v, C, V)
+        v = load_rows(v_ptr, at_row, row, here, at_v, V)
+        beta = load_row(beta_ptr, index * H + h, r, C)
+        beta_end = load_number(beta_end_ptr, index * H + h)
         U_bracket_and_more = U_bracket.to(tl.float32) - v.to(tl.float32)  # U[bracket]·and_more_t = U[bracket]_t − v_t
         t6_U_bracket_and_more = tl.sum(t6 * U_bracket_and_more, 1)
         U_bracket_and_more_squared = tl.sum(U_bracket_and_more * U_bracket_and_more, 1)

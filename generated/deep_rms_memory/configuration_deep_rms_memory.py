@@ -8,7 +8,7 @@ from .runtime_configuration import MemoryConfig
 
 
 class DeepRmsMemoryConfig(MemoryConfig):
-    """Every field has a default: that of the spec. The code of the package has the digest 025701a7d58f."""
+    """Every field has a default: that of the spec. The code of the package has the digest 8cb1349ce928."""
 
     model_type = "miras_deep_rms_memory"
 

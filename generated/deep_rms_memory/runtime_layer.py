@@ -23,6 +23,7 @@ class TokenMixer(nn.Module):
     def __init__(self, layer_idx: int | None) -> None:
         super().__init__()
         self.layer_idx = layer_idx
+        self.lags: dict[str, int] = {}  # rows of which the cache holds the last, by name, and their numbers
 
     def mix(self, x: Tensor, past: LayerCache, use_cache: bool, cu_seqlens: Tensor | None, longest: int) -> tuple[Tensor, LayerCache]:
         """The outputs for x [B, T, hidden], and the cache behind it; without a state where it is not wanted.
@@ -83,6 +84,7 @@ class TokenMixer(nn.Module):
         if past_key_values is not None:
             weights = {name: weight for name, weight in self.named_parameters() if name.endswith("_conv1d.weight")}
             tails = {name.removesuffix("_conv1d.weight"): (len(weight) - 1, weight.shape[1]) for name, weight in weights.items()}
+            tails |= {name: (1, channels) for name, channels in self.lags.items()}
             past = read_cache(past_key_values, self.cache_key(), sequences, tails)
             if past is not None:
                 return past

@@ -8,7 +8,7 @@ from .runtime_configuration import MemoryConfig
 
 
 class DeltaNetConfig(MemoryConfig):
-    """Every field has a default: that of the spec. The code of the package has the digest 1f02be184997."""
+    """Every field has a default: that of the spec. The code of the package has the digest 58cae36b14fa."""
 
     model_type = "miras_delta_net"
 

@@ -54,7 +54,7 @@ class DeltaProductLayer(TokenMixer):
         self.v_conv1d = ShortConvolution(2 * heads * value_dim, 4)
         self.alpha_gate = InputGate(hidden_size, (heads,), inverse_softplus(-math.log(0.99)))
         self.alpha_rate = DecayRate(heads, [1.0])
-        self.eta_gate = InputGate(hidden_size, (2 * heads,), logit(0.5 / 2))
+        self.eta_gate = InputGate(hidden_size, (2 * heads,), logit(0.5 / 2.0))
         self.o_norm_weight = nn.Parameter(torch.empty(value_dim))
         self.g_proj = nn.Linear(hidden_size, heads * value_dim, bias=False)
         self.o_proj = nn.Linear(heads * value_dim, hidden_size, bias=False)
@@ -77,7 +77,7 @@ class DeltaProductLayer(TokenMixer):
         v = split_heads(functional.silu(v), self.heads, 2)
         gates = {
             "log_alpha": self.alpha_rate(functional.softplus(self.alpha_gate(x))),
-            "eta": torch.unflatten(2 * torch.sigmoid(self.eta_gate(x)), 2, (2, -1)).flatten(1, 2),
+            "eta": torch.unflatten(2.0 * torch.sigmoid(self.eta_gate(x)), 2, (2, -1)).flatten(1, 2),
         }
         operator = chunk_delta_product
         if longest == 1:  # decoding

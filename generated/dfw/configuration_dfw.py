@@ -8,7 +8,7 @@ from .runtime_configuration import MemoryConfig
 
 
 class DfwConfig(MemoryConfig):
-    """Every field has a default: that of the spec. The code of the package has the digest e925b4b225da."""
+    """Every field has a default: that of the spec. The code of the package has the digest a659cf3c776f."""
 
     model_type = "miras_dfw"
 

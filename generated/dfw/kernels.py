@@ -29,7 +29,7 @@ from .runtime_operator import Differentiable, Operator
 # Axes: B batch, T tokens, H heads, K key width, V value width.
 TILE = 64  # tokens that are computed at once
 OPTIONS: dict[str, tuple[LaunchRow, ...]] = {
-    "prep": (LaunchRow(64, warps=4, registers=168), LaunchRow(128, warps=4, stages=2), LaunchRow(ANY, warps=8)),
+    "prep": (LaunchRow(64, warps=4), LaunchRow(128, warps=4, stages=2), LaunchRow(ANY, warps=8)),
     "main": (LaunchRow(64, warps=4, stages=2), LaunchRow(128, warps=4, stages=2), LaunchRow(ANY, warps=8)),
     "read": (LaunchRow(64, warps=4, registers=168), LaunchRow(128, warps=4, part=128), LaunchRow(ANY, warps=8)),
     "pre": (LaunchRow(64, warps=4), LaunchRow(ANY, warps=8)),
@@ -67,28 +67,28 @@ def prep(
 
     # decays, and the weights of surprises
     decay_alpha = tl.maximum(-60.0, log_alpha.to(tl.float32))  # log α_t = max(−60, log_alpha_t)
-    beta = exp(tl.cumsum(decay_alpha, 0))  # β_t = exp(Σ_{l≤t} log α_l)
+    beta = tl.where((at_k < K)[None, :], exp(tl.cumsum(decay_alpha, 0)), 0.0)  # β_t = exp(Σ_{l≤t} log α_l)
     q_beta_2 = q.to(tl.float32) * beta  # q·β_t = q_t · β_t
     k = load_rows(k_ptr, at_row, row, here, at_k, K)
     eta = load_numbers(eta_ptr, at_row, row, here)
     store_tile(q_beta_2_ptr, index * H + h, r, at_k, C, K, q_beta_2)
     q_k = decayed_scores(q, k, decay_alpha, r, LEVELS, False, False, DOT)
-    k_exp_decay_alpha_behind = (k.to(tl.float32) * exp(sums_after(decay_alpha, r, DOT))).to(DOT)
+    k_exp_decay_alpha_behind = (tl.where((at_k < K)[None, :], k.to(tl.float32) * exp(sums_after(decay_alpha, r, DOT)), 0.0)).to(DOT)
     v = load_rows(v_ptr, at_row, row, here, at_v, V)
-    beta_end = exp(tl.sum(decay_alpha, 0))  # β[C] = exp(Σ_l log α_l)
+    beta_end = tl.where((at_k < K), exp(tl.sum(decay_alpha, 0)), 0.0)  # β[C] = exp(Σ_l log α_l)
     log_alpha_value = load_rows(log_alpha_value_ptr, at_row, row, here, at_v, V)
     du = -v.to(tl.float32)  # ∂ℓ/∂u_t = −v_t
     decay_alpha_value = tl.maximum(-60.0, log_alpha_value.to(tl.float32))  # log α_value_t = max(−60, log_alpha_value_t)
-    x11 = (eta[:, None] * du * exp(sums_after(decay_alpha_value, r, DOT))).to(DOT)
+    x11 = (tl.where((at_v < V)[None, :], eta[:, None] * du * exp(sums_after(decay_alpha_value, r, DOT)), 0.0)).to(DOT)
     s1 = dot_tn(k_exp_decay_alpha_behind, x11, DOT)
     store_tile(s1_ptr, index * H + h, at_k, at_v, K, V, s1)
-    beta_value = exp(tl.cumsum(decay_alpha_value, 0))  # β_value_t = exp(Σ_{l≤t} log α_value_l)
+    beta_value = tl.where((at_v < V)[None, :], exp(tl.cumsum(decay_alpha_value, 0)), 0.0)  # β_value_t = exp(Σ_{l≤t} log α_value_l)
     store_tile(beta_value_ptr, index * H + h, r, at_v, C, V, beta_value)
     store_row(beta_end_ptr, index * H + h, at_k, K, beta_end)
     P = tl.where(causal, eta[None, :] * q_k, 0.0)  # P
     P_du = decayed_rows(P, du, decay_alpha_value, r, LEVELS, False, False, DOT)  # P·∂ℓ/∂u
     store_tile(P_du_ptr, index * H + h, r, at_v, C, V, P_du)
-    beta_value_end = exp(tl.sum(decay_alpha_value, 0))  # β_value[C] = exp(Σ_l log α_value_l)
+    beta_value_end = tl.where((at_v < V), exp(tl.sum(decay_alpha_value, 0)), 0.0)  # β_value[C] = exp(Σ_l log α_value_l)
     store_row(beta_value_end_ptr, index * H + h, at_v, V, beta_value_end)
 
 
@@ -119,27 +119,27 @@ def prep_wide(
     # decays, and the weights of surprises
     decay_alpha = tl.maximum(-60.0, log_alpha.to(tl.float32))  # log α_t = max(−60, log_alpha_t)
     eta = load_numbers(eta_ptr, at_row, row, here)
-    beta = exp(tl.cumsum(decay_alpha, 0))  # β_t = exp(Σ_{l≤t} log α_l)
+    beta = tl.where((at_k < K)[None, :], exp(tl.cumsum(decay_alpha, 0)), 0.0)  # β_t = exp(Σ_{l≤t} log α_l)
     q_beta_2 = q.to(tl.float32) * beta  # q·β_t = q_t · β_t
     k = load_rows(k_ptr, at_row, row, here, at_k, K)
     store_tile(q_beta_2_ptr, index * H + h, r, at_k, C, K, q_beta_2)
     q_k = decayed_scores(q, k, decay_alpha, r, LEVELS, False, False, DOT)
-    k_exp_decay_alpha_behind = (k.to(tl.float32) * exp(sums_after(decay_alpha, r, DOT))).to(DOT)
-    beta_end = exp(tl.sum(decay_alpha, 0))  # β[C] = exp(Σ_l log α_l)
+    k_exp_decay_alpha_behind = (tl.where((at_k < K)[None, :], k.to(tl.float32) * exp(sums_after(decay_alpha, r, DOT)), 0.0)).to(DOT)
+    beta_end = tl.where((at_k < K), exp(tl.sum(decay_alpha, 0)), 0.0)  # β[C] = exp(Σ_l log α_l)
     store_row(beta_end_ptr, index * H + h, at_k, K, beta_end)
     P = tl.where(causal, eta[None, :] * q_k, 0.0)  # P
     for b in tl.range(tl.cdiv(V, BV), disable_licm=True):
         at_v = b * BV + tl.arange(0, BV)
         log_alpha_value = load_rows(log_alpha_value_ptr, at_row, row, here, at_v, V)
         decay_alpha_value = tl.maximum(-60.0, log_alpha_value.to(tl.float32))  # log α_value_t = max(−60, log_alpha_value_t)
-        beta_value_end = exp(tl.sum(decay_alpha_value, 0))  # β_value[C] = exp(Σ_l log α_value_l)
+        beta_value_end = tl.where((at_v < V), exp(tl.sum(decay_alpha_value, 0)), 0.0)  # β_value[C] = exp(Σ_l log α_value_l)
         v = load_rows(v_ptr, at_row, row, here, at_v, V)
         store_row(beta_value_end_ptr, index * H + h, at_v, V, beta_value_end)
         du = -v.to(tl.float32)  # ∂ℓ/∂u_t = −v_t
-        x8 = (eta[:, None] * du * exp(sums_after(decay_alpha_value, r, DOT))).to(DOT)
+        x8 = (tl.where((at_v < V)[None, :], eta[:, None] * du * exp(sums_after(decay_alpha_value, r, DOT)), 0.0)).to(DOT)
         s1 = dot_tn(k_exp_decay_alpha_behind, x8, DOT)
         store_tile(s1_ptr, index * H + h, at_k, at_v, K, V, s1)
-        beta_value = exp(tl.cumsum(decay_alpha_value, 0))  # β_value_t = exp(Σ_{l≤t} log α_value_l)
+        beta_value = tl.where((at_v < V)[None, :], exp(tl.cumsum(decay_alpha_value, 0)), 0.0)  # β_value_t = exp(Σ_{l≤t} log α_value_l)
         store_tile(beta_value_ptr, index * H + h, r, at_v, C, V, beta_value)
         P_du = decayed_rows(P, du, decay_alpha_value, r, LEVELS, False, False, DOT)  # P·∂ℓ/∂u
         store_tile(P_du_ptr, index * H + h, r, at_v, C, V, P_du)
@@ -229,7 +229,7 @@ def pre(
     v = load_rows(v_ptr, at_row, row, here, at_v, V)
     store_tile(decay_alpha_value_behind_ptr, own * H + h, r, at_v, C, V, decay_alpha_value_behind)
     du = -v.to(tl.float32)  # ∂ℓ/∂u_t = −v_t
-    t11 = eta[:, None] * du * exp(decay_alpha_value_behind)  # τ₁₁_t = η_t ∂ℓ/∂u_t · exp(log α_value·behind_t)
+    t11 = tl.where((at_v < V)[None, :], eta[:, None] * du * exp(decay_alpha_value_behind), 0.0)
     store_tile(t11_ptr, own * H + h, r, at_v, C, V, t11)
     d_o = load_rows(d_o_ptr, at_row, row, here, at_v, V)
     beta_value = load_tile(beta_value_ptr, index * H + h, r, at_v, C, V)
@@ -243,12 +243,12 @@ def pre(
     k = load_rows(k_ptr, at_row, row, here, at_k, K)
     decay_alpha = tl.maximum(-60.0, log_alpha.to(tl.float32))  # log α_t = max(−60, log_alpha_t)
     decay_alpha_behind = sums_after(decay_alpha, r, DOT)  # log α·behind_t = Σ_{l>t} log α_l
-    k_exp_decay_alpha_behind = k.to(tl.float32) * exp(decay_alpha_behind)  # k·exp·log α·behind_t = k_t · exp(log α·behind_t)
+    k_exp_decay_alpha_behind = tl.where((at_k < K)[None, :], k.to(tl.float32) * exp(decay_alpha_behind), 0.0)
     store_tile(k_exp_decay_alpha_behind_ptr, own * H + h, r, at_k, C, K, k_exp_decay_alpha_behind)
     store_tile(decay_alpha_behind_ptr, own * H + h, r, at_k, C, K, decay_alpha_behind)
     d_eta_q_k = tl.where(causal, d_P, 0.0)  # ∂η·q·k
     store_tile(d_eta_q_k_ptr, own * H + h, r, r, C, C, d_eta_q_k)
-    beta = exp(tl.cumsum(decay_alpha, 0))  # β_t = exp(Σ_{l≤t} log α_l)
+    beta = tl.where((at_k < K)[None, :], exp(tl.cumsum(decay_alpha, 0)), 0.0)  # β_t = exp(Σ_{l≤t} log α_l)
     store_tile(beta_ptr, own * H + h, r, at_k, C, K, beta)
 
 
@@ -286,14 +286,17 @@ def pre2(
     d_eta_from_eta_q_k = tl.sum(d_eta_q_k.to(tl.float32) * q_k, 0)  # ∂η(η·q·k_t) = Σ_l ∂η·q·k_lt q·k_lt
     store_row(d_eta_from_eta_q_k_ptr, own * H + h, r, C, d_eta_from_eta_q_k)
     P = tl.where(causal, eta[None, :] * q_k, 0.0)  # P_tj = [j ≤ t] q·k_tj η_j
-    beta = load_tile(beta_ptr, own * H + h, r, at_k, C, K)
     d_q_k = eta[None, :] * d_eta_q_k.to(tl.float32)  # ∂q·k_tj = ∂η·q·k_tj η_j
-    q_beta_2 = (q.to(tl.float32) * beta.to(tl.float32)).to(DOT)  # q·β_t = q_t · β_t
-    d_q_from_q_k, d_k_from_q_k, d_decay_alpha_from_q_k = decayed_derivatives(d_q_k, q, k, decay_alpha, r, LEVELS, False, False, DOT)
+
+    # back through decays, and the weights of surprises
+    _, d_q_from_q_k, d_k_from_q_k, d_decay_alpha_from_q_k = decayed_derivatives(
+        d_q_k, q, k, decay_alpha, r, LEVELS, False, False, False, DOT
+    )  # fmt: skip
     W = load_tile(W_at_ptr, index * H + h, at_k, at_v, K, V)
     d_o = load_rows(d_o_ptr, at_row, row, here, at_v, V)
     beta_value = load_tile(beta_value_ptr, index * H + h, r, at_v, C, V)
     d_q_beta_W = (d_o.to(tl.float32) * beta_value.to(tl.float32)).to(DOT)  # ∂q·β·W[0]_t = d_o_t · β_value_t
+    beta = load_tile(beta_ptr, own * H + h, r, at_k, C, K)
     d_q_beta = dot_nt(d_q_beta_W, W, DOT)  # ∂q·β_t = ∂q·β·W[0]_t W[0]ᵀ
     log_alpha = load_rows(log_alpha_ptr, at_row, row, here, at_k, K)
     d_decay_alpha_from_decay_alpha_before = tl.cumsum(d_q_beta * q.to(tl.float32) * beta.to(tl.float32), 0, reverse=True)
@@ -303,24 +306,25 @@ def pre2(
     )  # fmt: skip
     d_q = d_q_beta * beta.to(tl.float32) + d_q_from_q_k
     store_tile(d_k_from_q_k_ptr, own * H + h, r, at_k, C, K, d_k_from_q_k)
-    log_alpha_value = load_rows(log_alpha_value_ptr, at_row, row, here, at_v, V)
-    store_tile(d_log_alpha_early_ptr, own * H + h, r, at_k, C, K, d_log_alpha_early)
-    d_o = load_rows(d_o_ptr, at_row, row, here, at_v, V)
-    decay_alpha_value = tl.maximum(-60.0, log_alpha_value.to(tl.float32))  # log α_value_t = max(−60, log_alpha_value_t)
-    v = load_rows(v_ptr, at_row, row, here, at_v, V)
-    d_P_du = -d_o.to(tl.float32)  # ∂P·∂ℓ/∂u_t = −d_o_t
-    du = -v.to(tl.float32)  # ∂ℓ/∂u_t = −v_t
-    beta_value = load_tile(beta_value_ptr, index * H + h, r, at_v, C, V)
-    _, d_du_from_P_du, d_decay_alpha_value_from_P_du = decayed_derivatives(P, d_P_du, du, decay_alpha_value, r, LEVELS, False, False, DOT)
+    q_beta_2 = (q.to(tl.float32) * beta.to(tl.float32)).to(DOT)  # q·β_t = q_t · β_t
     d_decay_alpha_value_before = d_o.to(tl.float32) * dot(q_beta_2, W, DOT) * beta_value.to(tl.float32)
+    log_alpha_value = load_rows(log_alpha_value_ptr, at_row, row, here, at_v, V)
+    d_P_du = -d_o.to(tl.float32)  # ∂P·∂ℓ/∂u_t = −d_o_t
+    v = load_rows(v_ptr, at_row, row, here, at_v, V)
+    decay_alpha_value = tl.maximum(-60.0, log_alpha_value.to(tl.float32))  # log α_value_t = max(−60, log_alpha_value_t)
+    du = -v.to(tl.float32)  # ∂ℓ/∂u_t = −v_t
+    _, _, d_du_from_P_du, d_decay_alpha_value_from_P_du = decayed_derivatives(
+        P, d_P_du, du, decay_alpha_value, r, LEVELS, False, False, False, DOT
+    )  # fmt: skip
     d_log_alpha_value_early = (
         (1 - tl.where(log_alpha_value.to(tl.float32) + 60 < 0, 1.0, 0.0))
         * (d_decay_alpha_value_from_P_du + tl.cumsum(d_decay_alpha_value_before, 0, reverse=True))
     )  # fmt: skip
+    store_tile(d_log_alpha_early_ptr, own * H + h, r, at_k, C, K, d_log_alpha_early)
+    store_tile(d_log_alpha_value_early_ptr, own * H + h, r, at_v, C, V, d_log_alpha_value_early)
     store_rows(d_q_ptr, at_row, row, here, at_k, K, d_q)
     d_v_early = -d_du_from_P_du  # d_v(early)
     store_tile(d_v_early_ptr, own * H + h, r, at_v, C, V, d_v_early)
-    store_tile(d_log_alpha_value_early_ptr, own * H + h, r, at_v, C, V, d_log_alpha_value_early)
 
 
 @triton.jit(do_not_specialize=JUST_NUMBERS)
@@ -353,7 +357,9 @@ def pre2_wide(
     d_eta_q_k = load_tile(d_eta_q_k_ptr, own * H + h, r, r, C, C)
     q = load_rows(q_ptr, at_row, row, here, at_k, K)
     d_q_k = eta[None, :] * d_eta_q_k.to(tl.float32)  # ∂q·k_tj = ∂η·q·k_tj η_j
-    d_q_from_q_k, d_k_from_q_k, d_decay_alpha_from_q_k = decayed_derivatives(d_q_k, q, k, decay_alpha, r, LEVELS, False, False, DOT)
+    _, d_q_from_q_k, d_k_from_q_k, d_decay_alpha_from_q_k = decayed_derivatives(
+        d_q_k, q, k, decay_alpha, r, LEVELS, False, False, False, DOT
+    )  # fmt: skip
     store_tile(d_k_from_q_k_ptr, own * H + h, r, at_k, C, K, d_k_from_q_k)
     q_k = decayed_scores(q, k, decay_alpha, r, LEVELS, False, False, DOT)  # q·k
     d_eta_from_eta_q_k = tl.sum(d_eta_q_k.to(tl.float32) * q_k, 0)  # ∂η(η·q·k_t) = Σ_l ∂η·q·k_lt q·k_lt
@@ -370,36 +376,40 @@ def pre2_wide(
         d_o = load_rows(d_o_ptr, at_row, row, here, at_v, V)
         decay_alpha_value = tl.maximum(-60.0, log_alpha_value.to(tl.float32))  # log α_value_t = max(−60, log_alpha_value_t)
         d_P_du = -d_o.to(tl.float32)  # ∂P·∂ℓ/∂u_t = −d_o_t
-        _, d_du_from_P_du, d_decay_alpha_value_from_P_du = decayed_derivatives(P, d_P_du, du, decay_alpha_value, r, LEVELS, False, False, DOT)  # noqa: E501
+        _, _, d_du_from_P_du, d_decay_alpha_value_from_P_du = decayed_derivatives(
+            P, d_P_du, du, decay_alpha_value, r, LEVELS, False, False, False, DOT
+        )  # fmt: skip
         beta_value = load_tile(beta_value_ptr, index * H + h, r, at_v, C, V)
         W = load_tile(W_at_ptr, index * H + h, at_k, at_v, K, V)
-        d_q_beta_W = (d_o.to(tl.float32) * beta_value.to(tl.float32)).to(DOT)  # ∂q·β·W[0]_t = d_o_t · β_value_t
-        d_q_beta += dot_nt(d_q_beta_W, W, DOT)
         d_decay_alpha_value_before = d_o.to(tl.float32) * dot(q_beta_2, W, DOT) * beta_value.to(tl.float32)
         d_log_alpha_value_early = (
             (1 - tl.where(log_alpha_value.to(tl.float32) + 60 < 0, 1.0, 0.0))
             * (d_decay_alpha_value_from_P_du + tl.cumsum(d_decay_alpha_value_before, 0, reverse=True))
         )  # fmt: skip
+        d_q_beta_W = (d_o.to(tl.float32) * beta_value.to(tl.float32)).to(DOT)  # ∂q·β·W[0]_t = d_o_t · β_value_t
+        d_q_beta += dot_nt(d_q_beta_W, W, DOT)
+        store_tile(d_log_alpha_value_early_ptr, own * H + h, r, at_v, C, V, d_log_alpha_value_early)
         d_v_early = -d_du_from_P_du  # d_v(early)
         store_tile(d_v_early_ptr, own * H + h, r, at_v, C, V, d_v_early)
-        store_tile(d_log_alpha_value_early_ptr, own * H + h, r, at_v, C, V, d_log_alpha_value_early)
-    eta = load_numbers(eta_ptr, at_row, row, here)
     d_eta_q_k = load_tile(d_eta_q_k_ptr, own * H + h, r, r, C, C)
+    eta = load_numbers(eta_ptr, at_row, row, here)
     d_q_k = eta[None, :] * d_eta_q_k.to(tl.float32)  # ∂q·k_tj = ∂η·q·k_tj η_j
-    q = load_rows(q_ptr, at_row, row, here, at_k, K)
-    log_alpha = load_rows(log_alpha_ptr, at_row, row, here, at_k, K)
     k = load_rows(k_ptr, at_row, row, here, at_k, K)
+    log_alpha = load_rows(log_alpha_ptr, at_row, row, here, at_k, K)
+    q = load_rows(q_ptr, at_row, row, here, at_k, K)
     decay_alpha = tl.maximum(-60.0, log_alpha.to(tl.float32))  # log α_t = max(−60, log_alpha_t)
     beta = load_tile(beta_ptr, own * H + h, r, at_k, C, K)
-    d_q_from_q_k, d_k_from_q_k, d_decay_alpha_from_q_k = decayed_derivatives(d_q_k, q, k, decay_alpha, r, LEVELS, False, False, DOT)
+    _, d_q_from_q_k, d_k_from_q_k, d_decay_alpha_from_q_k = decayed_derivatives(
+        d_q_k, q, k, decay_alpha, r, LEVELS, False, False, False, DOT
+    )  # fmt: skip
     d_decay_alpha_from_decay_alpha_before = tl.cumsum(d_q_beta * q.to(tl.float32) * beta.to(tl.float32), 0, reverse=True)
     d_log_alpha_early = (
         (1 - tl.where(log_alpha.to(tl.float32) + 60 < 0, 1.0, 0.0))
         * (d_decay_alpha_from_q_k + d_decay_alpha_from_decay_alpha_before)
     )  # fmt: skip
-    store_tile(d_log_alpha_early_ptr, own * H + h, r, at_k, C, K, d_log_alpha_early)
     d_q = d_q_beta * beta.to(tl.float32) + d_q_from_q_k
     store_rows(d_q_ptr, at_row, row, here, at_k, K, d_q)
+    store_tile(d_log_alpha_early_ptr, own * H + h, r, at_k, C, K, d_log_alpha_early)
 
 
 @triton.jit(do_not_specialize=JUST_NUMBERS)

@@ -8,7 +8,7 @@ from .runtime_configuration import MemoryConfig
 
 
 class ElasticNetMemoryConfig(MemoryConfig):
-    """Every field has a default: that of the spec. The code of the package has the digest e4d03d15fae9."""
+    """Every field has a default: that of the spec. The code of the package has the digest f6ee4987e3d1."""
 
     model_type = "miras_elastic_net_memory"
 

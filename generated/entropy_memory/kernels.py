@@ -58,7 +58,7 @@ def step(
 
     # momentum, retention and mirror map
     A = alpha * A_prev - eta * e[None, :] * k[:, None]  # A = α A[t−1] − η kᵀ ⊗ e
-    W = exp(A)  # W = exp(A)
+    W = tl.where((at_v < V)[None, :], exp(A), 0.0)  # W = exp(A)
 
     # the memory at the query
     o = tl.sum(q[:, None] * W, 0)  # y = q W
@@ -83,6 +83,7 @@ def step_adjoint(
     BV: tl.constexpr, DOT: tl.constexpr, SHARED: tl.constexpr,
 ):  # fmt: skip
     """The reverse of step: from the gradients of what it gives to those of what it takes."""
+    at_v = (tl.program_id(1) * BV if SHARED else 0) + tl.arange(0, BV)
 
     # the gradient of eta
     alpha = exp(tl.maximum(-60.0, log_alpha))  # α = exp(max(−60, log_alpha))
@@ -90,7 +91,7 @@ def step_adjoint(
     u = tl.sum(k[:, None] * W_start, 0)  # u = k W[start]
     e = u - v  # e = u − v
     A = alpha * A_prev - eta * e[None, :] * k[:, None]  # A = α A[t−1] − η kᵀ ⊗ e
-    W = exp(A)  # W = exp(A)
+    W = tl.where((at_v < V)[None, :], exp(A), 0.0)  # W = exp(A)
     d_A = d_o[None, :] * q[:, None] * W + d_W  # ∂A = qᵀ · W · d_o + d_W
     d_eta = -tl.sum(e[None, :] * k[:, None] * d_A)
 

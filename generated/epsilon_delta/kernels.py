@@ -56,8 +56,6 @@ def row_surprise(
 ):  # fmt: skip
     """The surprise of a row."""
     at_v = (tl.program_id(1) * BV if SHARED else 0) + tl.arange(0, BV)
-
-    # the gradient of phi
     e = z - v  # e = z − v
     du = sign(e) * tl.where(tl.abs(e) > 0.1, 1.0, 0.0)  # ∂ℓ/∂u = sign(e) · [|e| > 0.1]
     return tl.where(at_v < V, du, 0.0)
@@ -140,9 +138,6 @@ def main(
         at_row, row = t * H + h, r * H + zero
         if SAVE:
             store_tile(W_at_ptr, index * H + h, at_k + zero, at_v, K, V, W)
-        v = load_rows(v_ptr, at_row, row, here, at_v, V)
-        G_end = load_row(G_end_ptr, index * H + h, r, C)
-        beta_end = load_number(beta_end_ptr, index * H + h)
         k = load_rows(k_ptr, at_row, row, here, at_k, K)
         beta = load_row(beta_ptr, index * H + h, r, C)
 
@@ -151,10 +146,15 @@ def main(
         store_tile(U_bracket_ptr, index * H + h, r + zero, at_v, C, V, R)
         substitute(
             L_ptr + (index * H + h) * (C * C), U_bracket_ptr + (index * H + h) * (C * V), U_bracket_rows_ptr + (n * H + h) * (C * V),
-            (v_ptr + at_row * V, at_v, first - t, tl.minimum(C, end - t)),
-            r, at_v, H, V, BV, C, DOT, row_surprise_of_token, False,
+            (v_ptr + at_row * V, at_v, (first - t).to(tl.int32), tl.minimum(C, end - t).to(tl.int32)),
+            r, at_v, H, V, BV, C, DOT,
+            row_surprise_of_token, ROWS=16, BACK=False,
         )  # fmt: skip
         U_bracket = load_tile(U_bracket_ptr, index * H + h, r + zero, at_v, C, V).to(tl.float32)  # U[bracket]
+        G_end = load_row(G_end_ptr, index * H + h, r, C)
+        beta_end = load_number(beta_end_ptr, index * H + h)
+        v = load_rows(v_ptr, at_row, row, here, at_v, V)
+        k = load_rows(k_ptr, at_row, row, here, at_k, K)
         e = U_bracket - v.to(tl.float32)  # e_t = U[bracket]_t − v_t
         U = sign(e) * tl.where(tl.abs(e) > 0.1, 1.0, 0.0)  # U_t = sign(e_t) · [|e_t| > 0.1]
         store_tile(U_ptr, index * H + h, r + zero, at_v, C, V, U)

@@ -8,7 +8,7 @@ from .runtime_configuration import MemoryConfig
 
 
 class GatedDeltaNetConfig(MemoryConfig):
-    """Every field has a default: that of the spec. The code of the package has the digest 8f6b189c69b0."""
+    """Every field has a default: that of the spec. The code of the package has the digest e203fb687835."""
 
     model_type = "miras_gated_delta_net"
 

@@ -8,7 +8,7 @@ from .runtime_configuration import MemoryConfig
 
 
 class GlaConfig(MemoryConfig):
-    """Every field has a default: that of the spec. The code of the package has the digest dfc1b8daf6a9."""
+    """Every field has a default: that of the spec. The code of the package has the digest 047f61d73e1d."""
 
     model_type = "miras_gla"
 

@@ -8,7 +8,7 @@ from .runtime_configuration import MemoryConfig
 
 
 class Hgrn2Config(MemoryConfig):
-    """Every field has a default: that of the spec. The code of the package has the digest 1a97b8d5d2c9."""
+    """Every field has a default: that of the spec. The code of the package has the digest 21ccc037a7b6."""
 
     model_type = "miras_hgrn2"
 

@@ -8,7 +8,7 @@ from .runtime_configuration import MemoryConfig
 
 
 class HuberDeltaConfig(MemoryConfig):
-    """Every field has a default: that of the spec. The code of the package has the digest 49f0f388413e."""
+    """Every field has a default: that of the spec. The code of the package has the digest 0b9e05ccf3a3."""
 
     model_type = "miras_huber_delta"
 

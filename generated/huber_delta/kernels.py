@@ -56,8 +56,6 @@ def row_surprise(
 ):  # fmt: skip
     """The surprise of a row."""
     at_v = (tl.program_id(1) * BV if SHARED else 0) + tl.arange(0, BV)
-
-    # the gradient of phi
     e = z - v  # e = z − v
     du = tl.where(tl.abs(e) > delta, delta * sign(e), e)  # ∂ℓ/∂u = (δ sign(e) if |e| > δ else e)
     return tl.where(at_v < V, du, 0.0)
@@ -78,10 +76,7 @@ def row_surprise_adjoint(
     delta, v, z, z_value, V: tl.constexpr, BV: tl.constexpr, DOT: tl.constexpr, SHARED: tl.constexpr,
 ):  # fmt: skip
     """From the gradient of a row's surprise to that of its product."""
-
-    # the gradient of phi
-    phi = z * tl.where(tl.abs(z_value - v) > delta, 0, 1)
-    return phi
+    return z * tl.where(tl.abs(z_value - v) > delta, 0, 1)
 
 
 @triton.jit
@@ -91,7 +86,7 @@ def row_surprise_adjoint_of_token(z, t, given, H: tl.constexpr, WIDTH: tl.conste
     here = (t >= low) & (t < high)
     delta = take_number(delta_ptr, t, H, here)
     v = take_row(v_ptr, t, H, here, at, WIDTH)
-    z_value = take_row(z_value_ptr, t, 1, True, at, WIDTH)
+    z_value = take_row(z_value_ptr, t, 1, here, at, WIDTH)
     return row_surprise_adjoint(delta, v, z, z_value, WIDTH, BLOCK, DOT, True)
 
 
@@ -165,10 +160,6 @@ def main(
         at_row, row = t * H + h, r * H + zero
         if SAVE:
             store_tile(W_at_ptr, index * H + h, at_k + zero, at_v, K, V, W)
-        delta = load_numbers(delta_ptr, at_row, row, here)
-        v = load_rows(v_ptr, at_row, row, here, at_v, V)
-        G_end = load_row(G_end_ptr, index * H + h, r, C)
-        beta_end = load_number(beta_end_ptr, index * H + h)
         k = load_rows(k_ptr, at_row, row, here, at_k, K)
         beta_before = load_row(beta_before_ptr, index * H + h, r, C)
 
@@ -177,10 +168,16 @@ def main(
         store_tile(U_bracket_ptr, index * H + h, r + zero, at_v, C, V, R)
         substitute(
             L_ptr + (index * H + h) * (C * C), U_bracket_ptr + (index * H + h) * (C * V), U_bracket_rows_ptr + (n * H + h) * (C * V),
-            (delta_ptr + at_row, v_ptr + at_row * V, at_v, first - t, tl.minimum(C, end - t)),
-            r, at_v, H, V, BV, C, DOT, row_surprise_of_token, False,
+            (delta_ptr + at_row, v_ptr + at_row * V, at_v, (first - t).to(tl.int32), tl.minimum(C, end - t).to(tl.int32)),
+            r, at_v, H, V, BV, C, DOT,
+            row_surprise_of_token, ROWS=16, BACK=False,
         )  # fmt: skip
         U_bracket = load_tile(U_bracket_ptr, index * H + h, r + zero, at_v, C, V).to(tl.float32)  # U[bracket]
+        G_end = load_row(G_end_ptr, index * H + h, r, C)
+        beta_end = load_number(beta_end_ptr, index * H + h)
+        delta = load_numbers(delta_ptr, at_row, row, here)
+        v = load_rows(v_ptr, at_row, row, here, at_v, V)
+        k = load_rows(k_ptr, at_row, row, here, at_k, K)
         e = U_bracket - v.to(tl.float32)  # e_t = U[bracket]_t − v_t
         U = tl.where(tl.abs(e) > delta[:, None], delta[:, None] * sign(e), e)  # U_t = (δ_t sign(e_t) if |e_t| > δ_t else e_t)
         store_tile(U_ptr, index * H + h, r + zero, at_v, C, V, U)
@@ -386,23 +383,25 @@ def seq(
         at_row, row = t * H + h, r * H + zero
         if SAVE:
             store_tile(d_W_at_ptr, own * H + h, at_k + zero, at_v, K, V, d_W)
-        delta = load_numbers(delta_ptr, at_row, row, here)
-        k = load_rows(k_ptr, at_row, row, here, at_k, K)
-        P_d_o = load_tile(P_d_o_ptr, own * H + h, r + zero, at_v, C, V)
-        beta_before = load_row(beta_before_ptr, index * H + h, r, C)
-        beta_end = load_number(beta_end_ptr, index * H + h)
-        U_bracket = load_tile(U_bracket_ptr, index * H + h, r + zero, at_v, C, V)
-        v = load_rows(v_ptr, at_row, row, here, at_v, V)
-        d_W_from_q_W = load_tile(d_W_from_q_W_ptr, own * H + h, at_k + zero, at_v, K, V)
         G_end = load_row(G_end_ptr, index * H + h, r, C)
+        P_d_o = load_tile(P_d_o_ptr, own * H + h, r + zero, at_v, C, V)
+        k = load_rows(k_ptr, at_row, row, here, at_k, K)
         d_G_end_U = -dot(k, d_W, DOT)  # ∂G[C]·U_t = −k_t d_W
         store_tile(t8_ptr, own * H + h, r + zero, at_v, C, V, G_end[:, None] * d_G_end_U - P_d_o.to(tl.float32))
         substitute(
             L_ptr + (index * H + h) * (C * C), t8_ptr + (own * H + h) * (C * V), t8_rows_ptr + (n * H + h) * (C * V),
-            (delta_ptr + at_row, v_ptr + at_row * V, U_bracket_ptr + (index * H + h) * (C * V), at_v, first - t, tl.minimum(C, end - t)),
-            r, at_v, H, V, BV, C, DOT, row_surprise_adjoint_of_token, True,
+            (delta_ptr + at_row, v_ptr + at_row * V, U_bracket_ptr + (index * H + h) * (C * V), at_v, (first - t).to(tl.int32), tl.minimum(C, end - t).to(tl.int32)),  # noqa: E501
+            r, at_v, H, V, BV, C, DOT,
+            row_surprise_adjoint_of_token, ROWS=16, BACK=True,
         )  # fmt: skip
         t8 = load_tile(t8_ptr, own * H + h, r + zero, at_v, C, V).to(tl.float32)  # τ₈
+        beta_before = load_row(beta_before_ptr, index * H + h, r, C)
+        v = load_rows(v_ptr, at_row, row, here, at_v, V)
+        U_bracket = load_tile(U_bracket_ptr, index * H + h, r + zero, at_v, C, V)
+        delta = load_numbers(delta_ptr, at_row, row, here)
+        beta_end = load_number(beta_end_ptr, index * H + h)
+        d_W_from_q_W = load_tile(d_W_from_q_W_ptr, own * H + h, at_k + zero, at_v, K, V)
+        k = load_rows(k_ptr, at_row, row, here, at_k, K)
         d_R = t8 * tl.where(tl.abs(U_bracket.to(tl.float32) - v.to(tl.float32)) > delta[:, None], 0, 1)
         d_W_2 = beta_end * d_W + d_W_from_q_W.to(tl.float32) + dot_tn(k, beta_before[:, None] * d_R, DOT)
         store_tile(d_R_ptr, own * H + h, r + zero, at_v, C, V, d_R)

@@ -30,7 +30,7 @@ from .runtime_operator import Differentiable, Operator
 # Axes: B batch, T tokens, H heads, K key width, V value width.
 TILE = 64  # tokens that are computed at once
 OPTIONS: dict[str, tuple[LaunchRow, ...]] = {
-    "prep": (LaunchRow(64, warps=4, registers=168), LaunchRow(ANY, warps=8)),
+    "prep": (LaunchRow(64, warps=4), LaunchRow(ANY, warps=8)),
     "main": (LaunchRow(64, warps=4, stages=2), LaunchRow(128, warps=4, stages=2), LaunchRow(ANY, warps=8)),
     "read": (LaunchRow(64, warps=4, registers=168), LaunchRow(128, warps=4, part=128), LaunchRow(ANY, warps=8)),
     "pre": (LaunchRow(64, warps=4), LaunchRow(128, warps=4, stages=2), LaunchRow(ANY, warps=8)),
@@ -67,9 +67,9 @@ def prep(
     k = load_rows(k_ptr, at_row, row, here, at_k, K)
     decay_alpha = tl.maximum(-60.0, log_alpha.to(tl.float32))  # log α_t = max(−60, log_alpha_t)
     eta = load_numbers(eta_ptr, at_row, row, here)
-    k_exp_decay_alpha_behind_2 = k.to(tl.float32) * exp(sums_after(decay_alpha, r, DOT))
+    k_exp_decay_alpha_behind_2 = tl.where((at_k < K)[None, :], k.to(tl.float32) * exp(sums_after(decay_alpha, r, DOT)), 0.0)
     store_tile(k_exp_decay_alpha_behind_2_ptr, index * H + h, r, at_k, C, K, k_exp_decay_alpha_behind_2)
-    beta = exp(tl.cumsum(decay_alpha, 0))  # β_t = exp(Σ_{l≤t} log α_l)
+    beta = tl.where((at_k < K)[None, :], exp(tl.cumsum(decay_alpha, 0)), 0.0)  # β_t = exp(Σ_{l≤t} log α_l)
     k_beta_2 = k.to(tl.float32) * beta  # k·β_t = k_t · β_t
     store_tile(k_beta_2_ptr, index * H + h, r, at_k, C, K, k_beta_2)
     q_beta = q.to(tl.float32) * beta  # q·β_t = q_t · β_t
@@ -83,7 +83,7 @@ def prep(
     L = tl.where(strict, eta[None, :] * kk, 0.0)  # L_tj = [j < t] c_tj η_j
     Inv = inverse(L, r, LEVELS, DOT)  # (I + L)⁻¹
     store_tile(Inv_ptr, index * H + h, r, r, C, C, Inv)
-    beta_end = exp(tl.sum(decay_alpha, 0))  # β[C] = exp(Σ_l log α_l)
+    beta_end = tl.where((at_k < K), exp(tl.sum(decay_alpha, 0)), 0.0)  # β[C] = exp(Σ_l log α_l)
     store_row(beta_end_ptr, index * H + h, at_k, K, beta_end)
 
 
@@ -177,16 +177,12 @@ def pre(
     t = base + i * C
     here = (r >= first - t) & (r < tl.minimum(C, end - t))
     at_row, row = t * H + h, r * H
+    eta = load_numbers(eta_ptr, at_row, row, here)
+    d_o = load_rows(d_o_ptr, at_row, row, here, at_v, V)
+    k = load_rows(k_ptr, at_row, row, here, at_k, K)
     log_alpha = load_rows(log_alpha_ptr, at_row, row, here, at_k, K)
     q = load_rows(q_ptr, at_row, row, here, at_k, K)
-    eta = load_numbers(eta_ptr, at_row, row, here)
     decay_alpha = tl.maximum(-60.0, log_alpha.to(tl.float32))  # log α_t = max(−60, log_alpha_t)
-    beta = exp(tl.cumsum(decay_alpha, 0))  # β_t = exp(Σ_{l≤t} log α_l)
-    d_o = load_rows(d_o_ptr, at_row, row, here, at_v, V)
-    q_beta = (q.to(tl.float32) * beta).to(DOT)  # q·β_t = q_t · β_t
-    d_W_from_q_beta_W = dot_tn(q_beta, d_o, DOT)  # ∂W[0](q·β·W[0]) = Σ_l q·β_lᵀ ⊗ d_o_l
-    k = load_rows(k_ptr, at_row, row, here, at_k, K)
-    store_tile(d_W_from_q_beta_W_ptr, own * H + h, at_k, at_v, K, V, d_W_from_q_beta_W)
     q_k = decayed_scores(q, k, decay_alpha, r, LEVELS, False, False, DOT)  # q·k
     P = (tl.where(causal, eta[None, :] * q_k, 0.0)).to(DOT)  # P_tj = [j ≤ t] q·k_tj η_j
     P_d_o = dot_tn(P, d_o, DOT)  # P·d_o_t = Σ_l P_lt d_o_l
@@ -195,19 +191,27 @@ def pre(
     d_eta_q_k = tl.where(causal, -dot_nt(d_o, U, DOT), 0.0)  # ∂η·q·k_tj = [j ≤ t] (−d_o_t U_jᵀ)
     d_eta_from_eta_q_k = tl.sum(d_eta_q_k * q_k, 0)  # ∂η(η·q·k_t) = Σ_l ∂η·q·k_lt q·k_lt
     store_row(d_eta_from_eta_q_k_ptr, own * H + h, r, C, d_eta_from_eta_q_k)
-    kk = decayed_scores(k, k, decay_alpha, r, LEVELS, True, False, DOT)  # c
-    store_tile(kk_ptr, own * H + h, r, r, C, C, kk)
     d_q_k = eta[None, :] * d_eta_q_k  # ∂q·k_tj = ∂η·q·k_tj η_j
-    d_q_from_q_k, d_k_from_q_k, d_decay_alpha_from_q_k = decayed_derivatives(d_q_k, q, k, decay_alpha, r, LEVELS, False, False, DOT)
-    store_tile(d_k_from_q_k_ptr, own * H + h, r, at_k, C, K, d_k_from_q_k)
+    q = load_rows(q_ptr, at_row, row, here, at_k, K)
+    beta = tl.where((at_k < K)[None, :], exp(tl.cumsum(decay_alpha, 0)), 0.0)  # β_t = exp(Σ_{l≤t} log α_l)
+    q_beta = (q.to(tl.float32) * beta).to(DOT)  # q·β_t = q_t · β_t
+    d_W_from_q_beta_W = dot_tn(q_beta, d_o, DOT)  # ∂W[0](q·β·W[0]) = Σ_l q·β_lᵀ ⊗ d_o_l
+    store_tile(d_W_from_q_beta_W_ptr, own * H + h, at_k, at_v, K, V, d_W_from_q_beta_W)
     W = load_tile(W_at_ptr, index * H + h, at_k, at_v, K, V)
-    store_tile(beta_ptr, own * H + h, r, at_k, C, K, beta)
+    _, d_q_from_q_k, d_k_from_q_k, d_decay_alpha_from_q_k = decayed_derivatives(
+        d_q_k, q, k, decay_alpha, r, LEVELS, False, False, False, DOT
+    )  # fmt: skip
     d_q_beta = dot_nt(d_o, W, DOT)  # ∂q·β_t = d_o_t W[0]ᵀ
+    log_alpha = load_rows(log_alpha_ptr, at_row, row, here, at_k, K)
     d_q_beta_q_beta_behind = tl.cumsum(d_q_beta * q.to(tl.float32) * beta, 0, reverse=True)
     d_log_alpha_early = (1 - tl.where(log_alpha.to(tl.float32) + 60 < 0, 1.0, 0.0)) * (d_q_beta_q_beta_behind + d_decay_alpha_from_q_k)
-    store_tile(d_log_alpha_early_ptr, own * H + h, r, at_k, C, K, d_log_alpha_early)
     d_q = d_q_beta * beta + d_q_from_q_k
     store_rows(d_q_ptr, at_row, row, here, at_k, K, d_q)
+    store_tile(d_log_alpha_early_ptr, own * H + h, r, at_k, C, K, d_log_alpha_early)
+    store_tile(beta_ptr, own * H + h, r, at_k, C, K, beta)
+    store_tile(d_k_from_q_k_ptr, own * H + h, r, at_k, C, K, d_k_from_q_k)
+    kk = decayed_scores(k, k, decay_alpha, r, LEVELS, True, False, DOT)  # c
+    store_tile(kk_ptr, own * H + h, r, r, C, C, kk)
 
 
 @triton.jit(do_not_specialize=JUST_NUMBERS)
@@ -240,7 +244,7 @@ def pre_wide(
     q = load_rows(q_ptr, at_row, row, here, at_k, K)
     store_tile(kk_ptr, own * H + h, r, r, C, C, kk)
     q_k = decayed_scores(q, k, decay_alpha, r, LEVELS, False, False, DOT)  # q·k
-    beta = exp(tl.cumsum(decay_alpha, 0))  # β_t = exp(Σ_{l≤t} log α_l)
+    beta = tl.where((at_k < K)[None, :], exp(tl.cumsum(decay_alpha, 0)), 0.0)  # β_t = exp(Σ_{l≤t} log α_l)
     q_beta = (q.to(tl.float32) * beta).to(DOT)  # q·β_t = q_t · β_t
     store_tile(beta_ptr, own * H + h, r, at_k, C, K, beta)
     P = (tl.where(causal, eta[None, :] * q_k, 0.0)).to(DOT)  # P_tj = [j ≤ t] q·k_tj η_j
@@ -259,22 +263,25 @@ def pre_wide(
         store_tile(P_d_o_ptr, own * H + h, r, at_v, C, V, P_d_o)
     eta = load_numbers(eta_ptr, at_row, row, here)
     d_eta_q_k = tl.where(causal, -d_o_U, 0.0)  # ∂η·q·k_tj = [j ≤ t] (−d_o_t U_jᵀ)
-    q = load_rows(q_ptr, at_row, row, here, at_k, K)
-    log_alpha = load_rows(log_alpha_ptr, at_row, row, here, at_k, K)
     k = load_rows(k_ptr, at_row, row, here, at_k, K)
+    log_alpha = load_rows(log_alpha_ptr, at_row, row, here, at_k, K)
+    q = load_rows(q_ptr, at_row, row, here, at_k, K)
     decay_alpha = tl.maximum(-60.0, log_alpha.to(tl.float32))  # log α_t = max(−60, log_alpha_t)
     q_k = decayed_scores(q, k, decay_alpha, r, LEVELS, False, False, DOT)  # q·k
     d_eta_from_eta_q_k = tl.sum(d_eta_q_k * q_k, 0)  # ∂η(η·q·k_t) = Σ_l ∂η·q·k_lt q·k_lt
     store_row(d_eta_from_eta_q_k_ptr, own * H + h, r, C, d_eta_from_eta_q_k)
     d_q_k = eta[None, :] * d_eta_q_k  # ∂q·k_tj = ∂η·q·k_tj η_j
-    d_q_from_q_k, d_k_from_q_k, d_decay_alpha_from_q_k = decayed_derivatives(d_q_k, q, k, decay_alpha, r, LEVELS, False, False, DOT)
-    store_tile(d_k_from_q_k_ptr, own * H + h, r, at_k, C, K, d_k_from_q_k)
-    beta = exp(tl.cumsum(decay_alpha, 0))  # β_t = exp(Σ_{l≤t} log α_l)
+    _, d_q_from_q_k, d_k_from_q_k, d_decay_alpha_from_q_k = decayed_derivatives(
+        d_q_k, q, k, decay_alpha, r, LEVELS, False, False, False, DOT
+    )  # fmt: skip
+    beta = tl.where((at_k < K)[None, :], exp(tl.cumsum(decay_alpha, 0)), 0.0)  # β_t = exp(Σ_{l≤t} log α_l)
+    d_q = d_q_beta * beta + d_q_from_q_k
+    log_alpha = load_rows(log_alpha_ptr, at_row, row, here, at_k, K)
     d_q_beta_q_beta_behind = tl.cumsum(d_q_beta * q.to(tl.float32) * beta, 0, reverse=True)
     d_log_alpha_early = (1 - tl.where(log_alpha.to(tl.float32) + 60 < 0, 1.0, 0.0)) * (d_q_beta_q_beta_behind + d_decay_alpha_from_q_k)
-    store_tile(d_log_alpha_early_ptr, own * H + h, r, at_k, C, K, d_log_alpha_early)
-    d_q = d_q_beta * beta + d_q_from_q_k
     store_rows(d_q_ptr, at_row, row, here, at_k, K, d_q)
+    store_tile(d_log_alpha_early_ptr, own * H + h, r, at_k, C, K, d_log_alpha_early)
+    store_tile(d_k_from_q_k_ptr, own * H + h, r, at_k, C, K, d_k_from_q_k)
 
 
 @triton.jit(do_not_specialize=JUST_NUMBERS)
@@ -350,12 +357,14 @@ def post(
     decay_alpha = tl.maximum(-60.0, log_alpha.to(tl.float32))  # log α_t = max(−60, log_alpha_t)
     d_eta_kk = tl.where(strict, -tl.where(strict, dot_nt(d_R, U, DOT), 0.0), 0.0)  # ∂η·c_tj = [j < t] (−[j < t] ∂R_t U_jᵀ)
     d_kk = eta[None, :] * d_eta_kk  # ∂c_tj = ∂η·c_tj η_j
-    d_k_from_kk, d_k_from_kk_2, d_decay_alpha_from_kk = decayed_derivatives(d_kk, k, k, decay_alpha, r, LEVELS, True, False, DOT)
+    _, d_k_from_kk, d_k_from_kk_2, d_decay_alpha_from_kk = decayed_derivatives(
+        d_kk, k, k, decay_alpha, r, LEVELS, True, False, False, DOT
+    )  # fmt: skip
     decay_alpha_behind = sums_after(decay_alpha, r, DOT)  # log α·behind_t = Σ_{l>t} log α_l
     d_W_at = load_tile(d_W_at_ptr, own * H + h, at_k, at_v, K, V)
     kk = load_tile(kk_ptr, own * H + h, r, r, C, C)
     U_d_W_at = dot_nt(U, d_W_at, DOT)
-    k_exp_decay_alpha_behind_2 = k.to(tl.float32) * exp(decay_alpha_behind)  # k·exp·log α·behind_t = k_t · exp(log α·behind_t)
+    k_exp_decay_alpha_behind_2 = tl.where((at_k < K)[None, :], k.to(tl.float32) * exp(decay_alpha_behind), 0.0)
     W = load_tile(W_at_ptr, index * H + h, at_k, at_v, K, V)
     d_eta_from_eta_kk_and_more = tl.sum(d_eta_kk * kk.to(tl.float32), 0) + -tl.sum(k_exp_decay_alpha_behind_2 * U_d_W_at, 1)
     d_W_at_W = d_W_at.to(tl.float32) * W.to(tl.float32)
@@ -375,15 +384,11 @@ def post(
         * (d_decay_alpha + d_decay_alpha_from_kk + d_k_beta_k_beta_behind)
     )  # fmt: skip
     d_k_from_q_k = load_tile(d_k_from_q_k_ptr, own * H + h, r, at_k, C, K)
-    d_k_late = (
-        d_k_beta * beta.to(tl.float32)
-        + d_k_from_kk
-        + (d_k_exp_decay_alpha_behind * exp(decay_alpha_behind) + d_k_from_kk_2)
-    )  # fmt: skip
+    d_k_from_kk_and_more = tl.where((at_k < K)[None, :], d_k_exp_decay_alpha_behind * exp(decay_alpha_behind) + d_k_from_kk_2, 0.0)
     d_eta_from_eta_q_k = load_row(d_eta_from_eta_q_k_ptr, own * H + h, r, C)
-    d_k = d_k_from_q_k.to(tl.float32) + d_k_late
+    d_k_early_and_more = d_k_from_q_k.to(tl.float32) + (d_k_beta * beta.to(tl.float32) + d_k_from_kk + d_k_from_kk_and_more)
     d_log_alpha_early = load_tile(d_log_alpha_early_ptr, own * H + h, r, at_k, C, K)
-    store_rows(d_k_ptr, at_row, row, here, at_k, K, d_k)
+    store_rows(d_k_ptr, at_row, row, here, at_k, K, d_k_early_and_more)
     d_log_alpha = d_log_alpha_early.to(tl.float32) + d_log_alpha_late
     d_R = load_tile(d_R_ptr, own * H + h, r, at_v, C, V)
     store_rows(d_log_alpha_ptr, at_row, row, here, at_k, K, d_log_alpha)
@@ -438,11 +443,13 @@ def post_wide(
     k = load_rows(k_ptr, at_row, row, here, at_k, K)
     decay_alpha = tl.maximum(-60.0, log_alpha.to(tl.float32))  # log α_t = max(−60, log_alpha_t)
     d_kk = eta[None, :] * d_eta_kk  # ∂c_tj = ∂η·c_tj η_j
-    d_k_from_kk, d_k_from_kk_2, d_decay_alpha_from_kk = decayed_derivatives(d_kk, k, k, decay_alpha, r, LEVELS, True, False, DOT)
+    _, d_k_from_kk, d_k_from_kk_2, d_decay_alpha_from_kk = decayed_derivatives(
+        d_kk, k, k, decay_alpha, r, LEVELS, True, False, False, DOT
+    )  # fmt: skip
     decay_alpha_behind = sums_after(decay_alpha, r, DOT)  # log α·behind_t = Σ_{l>t} log α_l
     beta_end = load_row(beta_end_ptr, index * H + h, at_k, K)
     kk = load_tile(kk_ptr, own * H + h, r, r, C, C)
-    k_exp_decay_alpha_behind_2 = k.to(tl.float32) * exp(decay_alpha_behind)  # k·exp·log α·behind_t = k_t · exp(log α·behind_t)
+    k_exp_decay_alpha_behind_2 = tl.where((at_k < K)[None, :], k.to(tl.float32) * exp(decay_alpha_behind), 0.0)
     d_eta_from_eta_kk_and_more = tl.sum(d_eta_kk * kk.to(tl.float32), 0) + -tl.sum(k_exp_decay_alpha_behind_2 * U_d_W_at, 1)
     d_k_exp_decay_alpha_behind = -eta[:, None] * U_d_W_at  # ∂k·exp·log α·behind_t = −η_t (U_t d_W_atᵀ)
     beta = load_tile(beta_ptr, own * H + h, r, at_k, C, K)
@@ -456,14 +463,10 @@ def post_wide(
         * (d_decay_alpha + d_decay_alpha_from_kk + d_k_beta_k_beta_behind)
     )  # fmt: skip
     d_k_from_q_k = load_tile(d_k_from_q_k_ptr, own * H + h, r, at_k, C, K)
-    d_k_late = (
-        d_k_beta * beta.to(tl.float32)
-        + d_k_from_kk
-        + (d_k_exp_decay_alpha_behind * exp(decay_alpha_behind) + d_k_from_kk_2)
-    )  # fmt: skip
-    d_k = d_k_from_q_k.to(tl.float32) + d_k_late
+    d_k_from_kk_and_more = tl.where((at_k < K)[None, :], d_k_exp_decay_alpha_behind * exp(decay_alpha_behind) + d_k_from_kk_2, 0.0)
+    d_k_early_and_more = d_k_from_q_k.to(tl.float32) + (d_k_beta * beta.to(tl.float32) + d_k_from_kk + d_k_from_kk_and_more)
     d_log_alpha_early = load_tile(d_log_alpha_early_ptr, own * H + h, r, at_k, C, K)
-    store_rows(d_k_ptr, at_row, row, here, at_k, K, d_k)
+    store_rows(d_k_ptr, at_row, row, here, at_k, K, d_k_early_and_more)
     d_log_alpha = d_log_alpha_early.to(tl.float32) + d_log_alpha_late
     store_rows(d_log_alpha_ptr, at_row, row, here, at_k, K, d_log_alpha)
     d_eta = d_eta_from_eta_q_k + d_eta_from_eta_kk_and_more

@@ -14,8 +14,8 @@ from __future__ import annotations
 import triton
 import triton.language as tl
 
-from .runtime_device_functions import exp
-from .runtime_device_products import dot, dot_nt
+from .runtime_device_functions import exp2
+from .runtime_device_products import dot, dot_nt, nearest
 
 
 @triton.jit
@@ -26,7 +26,7 @@ def decayed_scores(rows, columns, logs, r, LEVELS: tl.constexpr, STRICT: tl.cons
         diagonal = tl.sum(rows.to(tl.float32) * columns.to(tl.float32), 1)
         scores = tl.where(r[:, None] == r[None, :], diagonal[:, None], 0.0)
     for level in tl.range(LEVELS, num_stages=1, disable_licm=True):
-        near = exp(sum_to_middle(logs, r, level, EXCLUSIVE, DOT))
+        near = decay_to_middle(logs, r, level, EXCLUSIVE, DOT)
         x = (tl.where(is_later(r, level)[:, None], rows, columns).to(tl.float32) * near).to(DOT)
         scores = tl.where(is_parted(r, level), dot_nt(x, x, DOT), scores)
     return scores
@@ -40,7 +40,7 @@ def decayed_rows(scores, columns, logs, r, LEVELS: tl.constexpr, STRICT: tl.cons
         rows = diagonal(scores, r)[:, None] * columns.to(tl.float32)
     scores = scores.to(DOT)
     for level in tl.range(LEVELS, num_stages=1, disable_licm=True):
-        near = exp(sum_to_middle(logs, r, level, EXCLUSIVE, DOT))
+        near = decay_to_middle(logs, r, level, EXCLUSIVE, DOT)
         x = (columns.to(tl.float32) * near).to(DOT)
         rows += near * dot(tl.where(is_parted(r, level), scores, 0.0), x, DOT)
     return rows
@@ -54,7 +54,7 @@ def decayed_columns(scores, rows, logs, r, LEVELS: tl.constexpr, STRICT: tl.cons
         columns = diagonal(scores, r)[:, None] * rows.to(tl.float32)
     turned = tl.trans(scores.to(DOT))
     for level in tl.range(LEVELS, num_stages=1, disable_licm=True):
-        near = exp(sum_to_middle(logs, r, level, EXCLUSIVE, DOT))
+        near = decay_to_middle(logs, r, level, EXCLUSIVE, DOT)
         x = (rows.to(tl.float32) * near).to(DOT)
         columns += near * dot(tl.where(is_beside(r, level) & ~is_later(r, level)[:, None], turned, 0.0), x, DOT)
     return columns
@@ -63,35 +63,42 @@ def decayed_columns(scores, rows, logs, r, LEVELS: tl.constexpr, STRICT: tl.cons
 @triton.jit
 def decayed_logs(scores, rows, columns, logs, r, LEVELS: tl.constexpr, STRICT: tl.constexpr, EXCLUSIVE: tl.constexpr, DOT: tl.constexpr):
     """[l, k]: ∂F/∂logs."""
-    _rows, _columns, d_logs = decayed_derivatives(scores, rows, columns, logs, r, LEVELS, STRICT, EXCLUSIVE, DOT)
+    _scores, _rows, _columns, d_logs = decayed_derivatives(scores, rows, columns, logs, r, LEVELS, STRICT, EXCLUSIVE, False, DOT)
     return d_logs
 
 
 @triton.jit
 def decayed_derivatives(
-    scores, rows, columns, logs, r, LEVELS: tl.constexpr, STRICT: tl.constexpr, EXCLUSIVE: tl.constexpr, DOT: tl.constexpr
-):
-    """∂F/∂rows, ∂F/∂columns, ∂F/∂logs.
+    scores, rows, columns, logs, r,
+    LEVELS: tl.constexpr, STRICT: tl.constexpr, EXCLUSIVE: tl.constexpr, SCORES: tl.constexpr, DOT: tl.constexpr,
+):  # fmt: skip
+    """∂F/∂scores where SCORES, ∂F/∂rows, ∂F/∂columns, ∂F/∂logs.
 
     The last is a sum over the pairs on both sides of a token, level by level; a difference of sums over rows and over columns would
     lose its digits.
     """
+    d_scores = tl.zeros([r.shape[0], r.shape[0]], tl.float32)
     d_rows = tl.zeros(logs.shape, tl.float32)
     d_columns = tl.zeros(logs.shape, tl.float32)
     d_logs = tl.zeros(logs.shape, tl.float32)
     if not STRICT:
+        met = tl.sum(rows.to(tl.float32) * columns.to(tl.float32), 1)
+        d_scores = tl.where(r[:, None] == r[None, :], met[:, None], 0.0)
         own = diagonal(scores, r)[:, None]
         d_rows, d_columns = own * columns.to(tl.float32), own * rows.to(tl.float32)
     pairs = tl.where(r[:, None] > r[None, :], scores, tl.trans(scores)).to(DOT)  # [t, j] and [j, t]
     for level in tl.range(LEVELS, num_stages=1, disable_licm=True):
         later = is_later(r, level)[:, None]
-        near = exp(sum_to_middle(logs, r, level, EXCLUSIVE, DOT))
+        share = tl.where(later, 1.0, 0.0)
+        near = decay_to_middle(logs, r, level, EXCLUSIVE, DOT)
         x = (tl.where(later, rows, columns).to(tl.float32) * near).to(DOT)
+        if SCORES:
+            d_scores = tl.where(is_parted(r, level), dot_nt(x, x, DOT), d_scores)
         d_x = dot(tl.where(is_beside(r, level), pairs, 0.0), x, DOT)
-        d_logs += dot(tl.trans(to_middle(r, level, EXCLUSIVE).to(DOT)), d_x * x.to(tl.float32), DOT)
-        d_rows += tl.where(later, d_x * near, 0.0)
-        d_columns += tl.where(later, 0.0, d_x * near)
-    return d_rows, d_columns, d_logs
+        d_logs += dot(to_middle(r, level, EXCLUSIVE).to(DOT), d_x * x.to(tl.float32), DOT)
+        d_rows += d_x * near * share
+        d_columns += d_x * near * (1.0 - share)
+    return d_scores, d_rows, d_columns, d_logs
 
 
 @triton.jit
@@ -120,20 +127,21 @@ def is_parted(r, level):
 
 @triton.jit
 def to_middle(r, level, EXCLUSIVE: tl.constexpr):
-    """[t, l]: 1 where the token l lies between t and the middle of its block of 2^(level + 1) tokens, 0 elsewhere."""
+    """[l, t]: 1 where the token l lies between t and the middle of its block of 2^(level + 1) tokens, 0 elsewhere."""
     middle, later = ((r >> level) | 1) << level, is_later(r, level)
-    begin = tl.where(later, middle, r + 1)
-    end = tl.where(later, r if EXCLUSIVE else r + 1, middle)
-    return tl.where((r[None, :] >= begin[:, None]) & (r[None, :] < end[:, None]), 1.0, 0.0)
+    behind = r if EXCLUSIVE else r + 1
+    begin, count = tl.where(later, middle, r + 1), tl.where(later, behind - middle, middle - r - 1)
+    return tl.where((r[:, None] - begin[None, :]).to(tl.uint32) < count.to(tl.uint32)[None, :], 1.0, 0.0)
 
 
 @triton.jit
-def sum_to_middle(logs, r, level, EXCLUSIVE: tl.constexpr, DOT: tl.constexpr):
-    """[t, k]: the sum of the logs between t and the middle of its block; of operands of 16 bits, to 16 bits."""
-    counted = to_middle(r, level, EXCLUSIVE)
+def decay_to_middle(logs, r, level, EXCLUSIVE: tl.constexpr, DOT: tl.constexpr):
+    """[t, k]: the decay between t and the middle of its block; where operands have 16 bits, of a sum of logs to 16 bits, else to 22."""
+    counted, logs = to_middle(r, level, EXCLUSIVE), logs * 1.4426950408889634
     if tl.float32 == DOT:
-        return dot(counted, logs, DOT)
+        turned, high = tl.trans(counted), nearest(logs)
+        return exp2(tl.dot(turned, logs - high, tl.dot(turned, high, input_precision="tf32"), input_precision="tf32"))
     high = logs.to(tl.bfloat16)
     low = (logs - high.to(tl.float32)).to(tl.bfloat16)
-    counted = counted.to(tl.bfloat16)
-    return tl.dot(counted, low, tl.dot(counted, high))
+    turned = tl.trans(counted.to(tl.bfloat16))
+    return exp2(tl.dot(turned, low, tl.dot(turned, high)))

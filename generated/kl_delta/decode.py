@@ -40,21 +40,18 @@ def step(
     # the memory at the key
     W_decayed = alpha * W_prev  # W[decayed] = α W[t−1]
     u = tl.sum(k[:, None] * W_decayed, 0)  # u = k W[decayed]
-    exp_u_and_more = exp(u - tl.max(tl.where(at_v < V, u, float("-inf")), 0))  # exp·u·and_more = exp(u − max(u))
+    exp_u_and_more = tl.where((at_v < V), exp(u - tl.max(tl.where(at_v < V, u, float("-inf")), 0)), 0.0)
 
     # the surprise, by reverse mode
-    exp_v_and_more = exp(v - tl.max(tl.where(at_v < V, v, float("-inf")), 0))  # exp·v·and_more = exp(v − max(v))
-    du = (
-        exp_u_and_more / tl.sum(tl.where(at_v < V, exp_u_and_more, 0.0), 0)
-        - exp_v_and_more / tl.sum(tl.where(at_v < V, exp_v_and_more, 0.0), 0)
-    )  # fmt: skip
+    exp_v_and_more = tl.where((at_v < V), exp(v - tl.max(tl.where(at_v < V, v, float("-inf")), 0)), 0.0)
+    du = exp_u_and_more / tl.sum(exp_u_and_more, 0) - exp_v_and_more / tl.sum(exp_v_and_more, 0)  # ∂ℓ/∂u = softmax(u) − softmax(v)
 
     # momentum, retention and mirror map
     W = alpha * W_prev - eta * du[None, :] * k[:, None]  # W = α W[t−1] − η kᵀ ⊗ ∂ℓ/∂u
 
     # the memory at the query
     o = tl.sum(q[:, None] * W, 0)  # y = q W
-    return o, tl.where((at_v < V)[None, :], W, 0.0)
+    return o, W
 
 
 @triton.jit(do_not_specialize=JUST_NUMBERS)

@@ -56,15 +56,9 @@ def row_surprise(
 ):  # fmt: skip
     """The surprise of a row."""
     at_v = tl.arange(0, BV)
-
-    # the gradient of phi
-    exp_v_and_more = exp(v - tl.max(tl.where(at_v < V, v, float("-inf")), 0))
-    exp_z_and_more = exp(z - tl.max(tl.where(at_v < V, z, float("-inf")), 0))
-    du = (
-        exp_z_and_more / tl.sum(tl.where(at_v < V, exp_z_and_more, 0.0), 0)
-        - exp_v_and_more / tl.sum(tl.where(at_v < V, exp_v_and_more, 0.0), 0)
-    )  # fmt: skip
-    return tl.where(at_v < V, du, 0.0)
+    exp_v_and_more = tl.where((at_v < V), exp(v - tl.max(tl.where(at_v < V, v, float("-inf")), 0)), 0.0)
+    exp_z_and_more = tl.where((at_v < V), exp(z - tl.max(tl.where(at_v < V, z, float("-inf")), 0)), 0.0)
+    return exp_z_and_more / tl.sum(exp_z_and_more, 0) - exp_v_and_more / tl.sum(exp_v_and_more, 0)  # ∂ℓ/∂u = softmax(z) − softmax(v)
 
 
 @triton.jit
@@ -82,20 +76,15 @@ def row_surprise_adjoint(
 ):  # fmt: skip
     """From the gradient of a row's surprise to that of its product."""
     at_v = tl.arange(0, BV)
-
-    # the gradient of phi
     z_value_max = tl.max(tl.where(at_v < V, z_value, float("-inf")), 0)
-    exp_z_value_and_more = exp(z_value - z_value_max)
-    exp_z_value_and_more_sum = tl.sum(tl.where(at_v < V, exp_z_value_and_more, 0.0), 0)
+    exp_z_value_and_more = tl.where((at_v < V), exp(z_value - z_value_max), 0.0)
+    exp_z_value_and_more_sum = tl.sum(exp_z_value_and_more, 0)
     x5 = (
         (z / exp_z_value_and_more_sum + -tl.sum(z * exp_z_value_and_more / (exp_z_value_and_more_sum * exp_z_value_and_more_sum), 0))
         * exp_z_value_and_more
     )  # fmt: skip
     step_z_value_and_more = 1 - tl.where(z_value_max > z_value, 1.0, 0.0)
-    x7 = (
-        -tl.sum(tl.where(at_v < V, x5, 0.0), 0) / tl.sum(tl.where(at_v < V, step_z_value_and_more, 0.0), 0)
-        * step_z_value_and_more
-    )  # fmt: skip
+    x7 = -tl.sum(x5, 0) / tl.sum(tl.where(at_v < V, step_z_value_and_more, 0.0), 0) * step_z_value_and_more
     phi = x5 + x7
     return tl.where(at_v < V, phi, 0.0)
 
@@ -105,7 +94,7 @@ def row_surprise_adjoint_of_token(z, t, given, H: tl.constexpr, WIDTH: tl.conste
     """From the gradient of a row's surprise to that of its product, of row t of a tile with what it is `given`."""
     z_value_ptr, at, low, high = given
     here = (t >= low) & (t < high)
-    z_value = take_row(z_value_ptr, t, 1, True, at, WIDTH)
+    z_value = take_row(z_value_ptr, t, 1, here, at, WIDTH)
     return row_surprise_adjoint(z, z_value, WIDTH, BLOCK, DOT)
 
 
@@ -137,7 +126,7 @@ def prep(
     v = load_rows(v_ptr, at_row, row, here, at_v, V)
     eta = load_numbers(eta_ptr, at_row, row, here)
     v_max = tl.max(tl.where((at_v < V)[None, :], v.to(tl.float32), float("-inf")), 1)
-    exp_v_and_more = exp(v.to(tl.float32) - v_max[:, None])  # exp·v·and_more_t = exp(v_t − max(v_t))
+    exp_v_and_more = tl.where((at_v < V)[None, :], exp(v.to(tl.float32) - v_max[:, None]), 0.0)
     store_tile(exp_v_and_more_ptr, index * H + h, r, at_v, C, V, exp_v_and_more)
 
     # decays, and the weights of surprises
@@ -184,30 +173,30 @@ def main(
             store_tile(W_at_ptr, index * H + h, at_k + zero, at_v, K, V, W)
         k = load_rows(k_ptr, at_row, row, here, at_k, K)
         beta = load_row(beta_ptr, index * H + h, r, C)
-        exp_v_and_more = load_tile(exp_v_and_more_ptr, index * H + h, r + zero, at_v, C, V)
 
         # the surprises of all tokens
         R = beta[:, None] * dot(k, W, DOT)  # R_t = β_t (k_t W[0])
-        G_end = load_row(G_end_ptr, index * H + h, r, C)
-        beta_end = load_number(beta_end_ptr, index * H + h)
         store_tile(U_bracket_ptr, index * H + h, r + zero, at_v, C, V, R)
         substitute(
             L_ptr + (index * H + h) * (C * C), U_bracket_ptr + (index * H + h) * (C * V), U_bracket_rows_ptr + (n * H + h) * (C * V),
-            (v_ptr + at_row * V, at_v, first - t, tl.minimum(C, end - t)),
-            r, at_v, H, V, BV, C, DOT, row_surprise_of_token, False,
+            (v_ptr + at_row * V, at_v, (first - t).to(tl.int32), tl.minimum(C, end - t).to(tl.int32)),
+            r, at_v, H, V, BV, C, DOT,
+            row_surprise_of_token, ROWS=8, BACK=False,
         )  # fmt: skip
         U_bracket = load_tile(U_bracket_ptr, index * H + h, r + zero, at_v, C, V).to(tl.float32)  # U[bracket]
+        k = load_rows(k_ptr, at_row, row, here, at_k, K)
+        G_end = load_row(G_end_ptr, index * H + h, r, C)
+        beta_end = load_number(beta_end_ptr, index * H + h)
+        exp_v_and_more = load_tile(exp_v_and_more_ptr, index * H + h, r + zero, at_v, C, V)
         U_bracket_max = tl.max(tl.where((at_v < V)[None, :], U_bracket, float("-inf")), 1)
-        exp_U_bracket_and_more = exp(U_bracket - U_bracket_max[:, None])
-        exp_v_and_more_sum = tl.sum(exp_v_and_more.to(tl.float32), 1)
-        exp_U_bracket_and_more_sum = tl.sum(tl.where((at_v < V)[None, :], exp_U_bracket_and_more, 0.0), 1)
+        exp_U_bracket_and_more = tl.where((at_v < V)[None, :], exp(U_bracket - U_bracket_max[:, None]), 0.0)
         U = (
-            exp_U_bracket_and_more / exp_U_bracket_and_more_sum[:, None]
-            - exp_v_and_more.to(tl.float32) / exp_v_and_more_sum[:, None]
+            exp_U_bracket_and_more / tl.sum(exp_U_bracket_and_more, 1)[:, None]
+            - exp_v_and_more.to(tl.float32) / tl.sum(exp_v_and_more.to(tl.float32), 1)[:, None]
         )  # fmt: skip
-        store_tile(U_ptr, index * H + h, r + zero, at_v, C, V, U)
         W_next = beta_end * W - dot_tn(k, G_end[:, None] * U, DOT)  # W[C] = β[C] W[0] − Σ_j k_jᵀ ⊗ (G[C]_j U_j)
-        W = tl.where((at_v < V)[None, :], W_next, 0.0)
+        store_tile(U_ptr, index * H + h, r + zero, at_v, C, V, U)
+        W = W_next
 
     store_tile(W_next_ptr, n * H + h, at_k, at_v, K, V, W)
 
@@ -271,7 +260,7 @@ def pre(
 
     # the surprises of all tokens
     U_bracket_max = tl.max(tl.where((at_v < V)[None, :], U_bracket.to(tl.float32), float("-inf")), 1)
-    exp_U_bracket_and_more_2 = exp(U_bracket.to(tl.float32) - U_bracket_max[:, None])
+    exp_U_bracket_and_more_2 = tl.where((at_v < V)[None, :], exp(U_bracket.to(tl.float32) - U_bracket_max[:, None]), 0.0)
     store_tile(exp_U_bracket_and_more_2_ptr, own * H + h, r, at_v, C, V, exp_U_bracket_and_more_2)
     step_U_bracket_and_more = 1 - tl.where(U_bracket_max[:, None] > U_bracket.to(tl.float32), 1.0, 0.0)
     store_tile(step_U_bracket_and_more_ptr, own * H + h, r, at_v, C, V, step_U_bracket_and_more)
@@ -338,22 +327,24 @@ def seq(
         at_row, row = t * H + h, r * H + zero
         if SAVE:
             store_tile(d_W_at_ptr, own * H + h, at_k + zero, at_v, K, V, d_W)
-        k = load_rows(k_ptr, at_row, row, here, at_k, K)
-        exp_U_bracket_and_more_2 = load_tile(exp_U_bracket_and_more_2_ptr, own * H + h, r + zero, at_v, C, V)
-        P_d_o = load_tile(P_d_o_ptr, own * H + h, r + zero, at_v, C, V)
         G_end = load_row(G_end_ptr, index * H + h, r, C)
-        step_U_bracket_and_more = load_tile(step_U_bracket_and_more_ptr, own * H + h, r + zero, at_v, C, V)
-        d_W_from_q_W = load_tile(d_W_from_q_W_ptr, own * H + h, at_k + zero, at_v, K, V)
+        P_d_o = load_tile(P_d_o_ptr, own * H + h, r + zero, at_v, C, V)
+        k = load_rows(k_ptr, at_row, row, here, at_k, K)
         d_G_end_U = -dot(k, d_W, DOT)  # ∂G[C]·U_t = −k_t d_W
-        beta = load_row(beta_ptr, index * H + h, r, C)
-        beta_end = load_number(beta_end_ptr, index * H + h)
         store_tile(t6_ptr, own * H + h, r + zero, at_v, C, V, G_end[:, None] * d_G_end_U - P_d_o.to(tl.float32))
         substitute(
             L_ptr + (index * H + h) * (C * C), t6_ptr + (own * H + h) * (C * V), t6_rows_ptr + (n * H + h) * (C * V),
-            (U_bracket_ptr + (index * H + h) * (C * V), at_v, first - t, tl.minimum(C, end - t)),
-            r, at_v, H, V, BV, C, DOT, row_surprise_adjoint_of_token, True,
+            (U_bracket_ptr + (index * H + h) * (C * V), at_v, (first - t).to(tl.int32), tl.minimum(C, end - t).to(tl.int32)),
+            r, at_v, H, V, BV, C, DOT,
+            row_surprise_adjoint_of_token, ROWS=8, BACK=True,
         )  # fmt: skip
         t6 = load_tile(t6_ptr, own * H + h, r + zero, at_v, C, V).to(tl.float32)  # τ₆
+        k = load_rows(k_ptr, at_row, row, here, at_k, K)
+        d_W_from_q_W = load_tile(d_W_from_q_W_ptr, own * H + h, at_k + zero, at_v, K, V)
+        step_U_bracket_and_more = load_tile(step_U_bracket_and_more_ptr, own * H + h, r + zero, at_v, C, V)
+        exp_U_bracket_and_more_2 = load_tile(exp_U_bracket_and_more_2_ptr, own * H + h, r + zero, at_v, C, V)
+        beta = load_row(beta_ptr, index * H + h, r, C)
+        beta_end = load_number(beta_end_ptr, index * H + h)
         t6_exp_U_bracket_and_more_2 = t6 * exp_U_bracket_and_more_2.to(tl.float32)
         t6_exp_U_bracket_and_more_2_2 = tl.sum(t6_exp_U_bracket_and_more_2, 1)
         exp_U_bracket_and_more_2_sum = tl.sum(exp_U_bracket_and_more_2.to(tl.float32), 1)

@@ -55,6 +55,14 @@ def exp(x):
 
 
 @triton.jit
+def exp2(x):
+    """2 to the power of x, in one instruction."""
+    if PTX:
+        return tl.inline_asm_elementwise("ex2.approx.ftz.f32 $0, $1;", "=f,f", [x], tl.float32, is_pure=False, pack=1)
+    return tl.exp2(x)
+
+
+@triton.jit
 def reciprocal(x):
     """1 / x; infinite where |x| is 1e-38 or less."""
     if PTX:

@@ -8,8 +8,6 @@ import triton.language as tl
 
 from .runtime_device_products import exact_dot
 
-ROWS = tl.constexpr(16)  # of a block, whose rows follow one another; blocks are joined by products
-
 
 @triton.jit
 def take_number(x_ptr, t, step, here):
@@ -26,38 +24,44 @@ def take_row(x_ptr, t, step, here, at, WIDTH: tl.constexpr):
 @triton.jit
 def substitute(
     L_ptr, Z_ptr, X_ptr, given, r, at, H: tl.constexpr, WIDTH: tl.constexpr, BLOCK: tl.constexpr, C: tl.constexpr,
-    DOT: tl.constexpr, PHI: tl.constexpr, BACK: tl.constexpr,
+    DOT: tl.constexpr, PHI: tl.constexpr, ROWS: tl.constexpr, BACK: tl.constexpr,
 ):  # fmt: skip
     """Z_t = R_t − Σ_{s<t} L_ts X_s with X_t = PHI(Z_t, t, given, …), row after row, in place of R; X next to it.
 
     L is strictly lower triangular [C, C], Z and X are [C, WIDTH] in float32, of which the program does the BLOCK columns `at`. `BACK`
-    begins with the last row and takes L_st in place of L_ts. H is the number of heads.
+    begins with the last row and takes L_st in place of L_ts. H is the number of heads. Blocks of ROWS rows are joined by products.
     """
-    columns = at[None, :] < WIDTH
-    for number in tl.range(C // ROWS, num_stages=1, disable_licm=True):
-        first = C - ROWS - number * ROWS if BACK else number * ROWS
+    columns = at < WIDTH
+    blocks: tl.constexpr = (C + ROWS - 1) // ROWS
+    whole: tl.constexpr = C % ROWS == 0
+    for number in tl.range(blocks, num_stages=1, disable_licm=True):
+        first = (blocks - 1 - number if BACK else number) * ROWS
         tl.debug_barrier()
         if number > 0:
             rows = first + tl.arange(0, ROWS)
-            done = r >= first + ROWS if BACK else r < first
+            done = (r >= first + ROWS) & (r < C) if BACK else r < first
             places = r[None, :] * C + rows[:, None] if BACK else rows[:, None] * C + r[None, :]
-            L = tl.load(L_ptr + places, mask=done[None, :], other=0.0)
-            X = tl.load(X_ptr + r[:, None] * WIDTH + at[None, :], mask=done[:, None] & columns, other=0.0)
+            L = tl.load(L_ptr + places, mask=done[None, :] & (rows < C)[:, None], other=0.0)
+            X = tl.load(X_ptr + r[:, None] * WIDTH + at[None, :], mask=done[:, None] & columns[None, :], other=0.0)
             Z_place = Z_ptr + rows[:, None] * WIDTH + at[None, :]
-            tl.store(Z_place, tl.load(Z_place, mask=columns, other=0.0) - exact_dot(L, X, DOT), mask=columns)
+            here = (rows < C)[:, None] & columns[None, :]
+            tl.store(Z_place, tl.load(Z_place, mask=here, other=0.0) - exact_dot(L, X, DOT), mask=here)
             tl.debug_barrier()
         Z_rows = ()
         X_rows = ()
         for i in tl.static_range(ROWS):
             t = first + (ROWS - 1 - i if BACK else i)
-            z = tl.load(Z_ptr + t * WIDTH + at, mask=at < WIDTH, other=0.0)
+            here = columns if whole else columns & (t < C)
+            z = tl.load(Z_ptr + t * WIDTH + at, mask=here, other=0.0)
             for j in tl.static_range(i):
                 s = first + (ROWS - 1 - j if BACK else j)
-                z -= tl.load(L_ptr + (s * C + t if BACK else t * C + s)) * X_rows[j]
+                place = L_ptr + (s * C + t if BACK else t * C + s)
+                z -= (tl.load(place) if whole else tl.load(place, mask=(s < C) & (t < C), other=0.0)) * X_rows[j]
             Z_rows += (z,)
             X_rows += (PHI(z, t, given, H, WIDTH, BLOCK, DOT),)
         for i in tl.static_range(ROWS):
             t = first + (ROWS - 1 - i if BACK else i)
-            tl.store(Z_ptr + t * WIDTH + at, Z_rows[i], mask=at < WIDTH)
-            tl.store(X_ptr + t * WIDTH + at, X_rows[i], mask=at < WIDTH)
+            here = columns if whole else columns & (t < C)
+            tl.store(Z_ptr + t * WIDTH + at, Z_rows[i], mask=here)
+            tl.store(X_ptr + t * WIDTH + at, X_rows[i], mask=here)
     tl.debug_barrier()

@@ -55,11 +55,8 @@ def row_surprise(
     v, z, V: tl.constexpr, BV: tl.constexpr, DOT: tl.constexpr, SHARED: tl.constexpr,
 ):  # fmt: skip
     """The surprise of a row."""
-
-    # the gradient of phi
     e = z - v  # e = z − v
-    du = 3 * (e * e) * sign(e)  # ∂ℓ/∂u = 3 e² · sign(e)
-    return du
+    return 3 * (e * e) * sign(e)  # ∂ℓ/∂u = 3 e² · sign(e)
 
 
 @triton.jit
@@ -76,10 +73,7 @@ def row_surprise_adjoint(
     v, z, z_value, V: tl.constexpr, BV: tl.constexpr, DOT: tl.constexpr, SHARED: tl.constexpr,
 ):  # fmt: skip
     """From the gradient of a row's surprise to that of its product."""
-
-    # the gradient of phi
-    phi = 6 * z * (z_value - v) * sign(z_value - v)
-    return phi
+    return 6 * z * (z_value - v) * sign(z_value - v)
 
 
 @triton.jit
@@ -88,7 +82,7 @@ def row_surprise_adjoint_of_token(z, t, given, H: tl.constexpr, WIDTH: tl.conste
     v_ptr, z_value_ptr, at, low, high = given
     here = (t >= low) & (t < high)
     v = take_row(v_ptr, t, H, here, at, WIDTH)
-    z_value = take_row(z_value_ptr, t, 1, True, at, WIDTH)
+    z_value = take_row(z_value_ptr, t, 1, here, at, WIDTH)
     return row_surprise_adjoint(v, z, z_value, WIDTH, BLOCK, DOT, True)
 
 
@@ -162,9 +156,6 @@ def main(
         at_row, row = t * H + h, r * H + zero
         if SAVE:
             store_tile(W_at_ptr, index * H + h, at_k + zero, at_v, K, V, W)
-        v = load_rows(v_ptr, at_row, row, here, at_v, V)
-        G_end = load_row(G_end_ptr, index * H + h, r, C)
-        beta_end = load_number(beta_end_ptr, index * H + h)
         k = load_rows(k_ptr, at_row, row, here, at_k, K)
         beta_before = load_row(beta_before_ptr, index * H + h, r, C)
 
@@ -173,10 +164,15 @@ def main(
         store_tile(U_bracket_ptr, index * H + h, r + zero, at_v, C, V, R)
         substitute(
             L_ptr + (index * H + h) * (C * C), U_bracket_ptr + (index * H + h) * (C * V), U_bracket_rows_ptr + (n * H + h) * (C * V),
-            (v_ptr + at_row * V, at_v, first - t, tl.minimum(C, end - t)),
-            r, at_v, H, V, BV, C, DOT, row_surprise_of_token, False,
+            (v_ptr + at_row * V, at_v, (first - t).to(tl.int32), tl.minimum(C, end - t).to(tl.int32)),
+            r, at_v, H, V, BV, C, DOT,
+            row_surprise_of_token, ROWS=16, BACK=False,
         )  # fmt: skip
         U_bracket = load_tile(U_bracket_ptr, index * H + h, r + zero, at_v, C, V).to(tl.float32)  # U[bracket]
+        G_end = load_row(G_end_ptr, index * H + h, r, C)
+        beta_end = load_number(beta_end_ptr, index * H + h)
+        v = load_rows(v_ptr, at_row, row, here, at_v, V)
+        k = load_rows(k_ptr, at_row, row, here, at_k, K)
         e = U_bracket - v.to(tl.float32)  # e_t = U[bracket]_t − v_t
         U = 3 * (e * e) * sign(e)  # U_t = 3 e_t² · sign(e_t)
         store_tile(U_ptr, index * H + h, r + zero, at_v, C, V, U)
@@ -382,22 +378,24 @@ def seq(
         at_row, row = t * H + h, r * H + zero
         if SAVE:
             store_tile(d_W_at_ptr, own * H + h, at_k + zero, at_v, K, V, d_W)
-        k = load_rows(k_ptr, at_row, row, here, at_k, K)
-        P_d_o = load_tile(P_d_o_ptr, own * H + h, r + zero, at_v, C, V)
-        beta_before = load_row(beta_before_ptr, index * H + h, r, C)
-        beta_end = load_number(beta_end_ptr, index * H + h)
-        U_bracket = load_tile(U_bracket_ptr, index * H + h, r + zero, at_v, C, V)
-        v = load_rows(v_ptr, at_row, row, here, at_v, V)
-        d_W_from_q_W = load_tile(d_W_from_q_W_ptr, own * H + h, at_k + zero, at_v, K, V)
         G_end = load_row(G_end_ptr, index * H + h, r, C)
+        P_d_o = load_tile(P_d_o_ptr, own * H + h, r + zero, at_v, C, V)
+        k = load_rows(k_ptr, at_row, row, here, at_k, K)
         d_G_end_U = -dot(k, d_W, DOT)  # ∂G[C]·U_t = −k_t d_W
         store_tile(t8_ptr, own * H + h, r + zero, at_v, C, V, G_end[:, None] * d_G_end_U - P_d_o.to(tl.float32))
         substitute(
             L_ptr + (index * H + h) * (C * C), t8_ptr + (own * H + h) * (C * V), t8_rows_ptr + (n * H + h) * (C * V),
-            (v_ptr + at_row * V, U_bracket_ptr + (index * H + h) * (C * V), at_v, first - t, tl.minimum(C, end - t)),
-            r, at_v, H, V, BV, C, DOT, row_surprise_adjoint_of_token, True,
+            (v_ptr + at_row * V, U_bracket_ptr + (index * H + h) * (C * V), at_v, (first - t).to(tl.int32), tl.minimum(C, end - t).to(tl.int32)),  # noqa: E501
+            r, at_v, H, V, BV, C, DOT,
+            row_surprise_adjoint_of_token, ROWS=16, BACK=True,
         )  # fmt: skip
         t8 = load_tile(t8_ptr, own * H + h, r + zero, at_v, C, V).to(tl.float32)  # τ₈
+        beta_before = load_row(beta_before_ptr, index * H + h, r, C)
+        v = load_rows(v_ptr, at_row, row, here, at_v, V)
+        U_bracket = load_tile(U_bracket_ptr, index * H + h, r + zero, at_v, C, V)
+        beta_end = load_number(beta_end_ptr, index * H + h)
+        d_W_from_q_W = load_tile(d_W_from_q_W_ptr, own * H + h, at_k + zero, at_v, K, V)
+        k = load_rows(k_ptr, at_row, row, here, at_k, K)
         d_R = 6 * t8 * (U_bracket.to(tl.float32) - v.to(tl.float32)) * sign(U_bracket.to(tl.float32) - v.to(tl.float32))
         d_W_2 = beta_end * d_W + d_W_from_q_W.to(tl.float32) + dot_tn(k, beta_before[:, None] * d_R, DOT)
         d_W = d_W_2

@@ -8,7 +8,7 @@ from .runtime_configuration import MemoryConfig
 
 
 class LactConfig(MemoryConfig):
-    """Every field has a default: that of the spec. The code of the package has the digest aa1ed1e5fe2c."""
+    """Every field has a default: that of the spec. The code of the package has the digest 1008bb7d15a8."""
 
     model_type = "miras_lact"
 

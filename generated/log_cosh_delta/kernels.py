@@ -43,11 +43,8 @@ def row_surprise(
     v, z, V: tl.constexpr, BV: tl.constexpr, DOT: tl.constexpr, SHARED: tl.constexpr,
 ):  # fmt: skip
     """The surprise of a row."""
-
-    # the gradient of phi
     e = z - v  # e = z − v
-    du = tanh(e)  # ∂ℓ/∂u = tanh(e)
-    return du
+    return tanh(e)  # ∂ℓ/∂u = tanh(e)
 
 
 @triton.jit
@@ -64,10 +61,7 @@ def row_surprise_adjoint(
     v, z, z_value, V: tl.constexpr, BV: tl.constexpr, DOT: tl.constexpr, SHARED: tl.constexpr,
 ):  # fmt: skip
     """From the gradient of a row's surprise to that of its product."""
-
-    # the gradient of phi
-    phi = z * (1 - square(tanh(z_value - v)))
-    return phi
+    return z * (1 - square(tanh(z_value - v)))
 
 
 @triton.jit
@@ -76,7 +70,7 @@ def row_surprise_adjoint_of_token(z, t, given, H: tl.constexpr, WIDTH: tl.conste
     v_ptr, z_value_ptr, at, low, high = given
     here = (t >= low) & (t < high)
     v = take_row(v_ptr, t, H, here, at, WIDTH)
-    z_value = take_row(z_value_ptr, t, 1, True, at, WIDTH)
+    z_value = take_row(z_value_ptr, t, 1, here, at, WIDTH)
     return row_surprise_adjoint(v, z, z_value, WIDTH, BLOCK, DOT, True)
 
 
@@ -132,8 +126,6 @@ def main(
         at_row, row = t * H + h, r * H + zero
         if SAVE:
             store_tile(W_at_ptr, index * H + h, at_k + zero, at_v, K, V, W)
-        eta = load_numbers(eta_ptr, at_row, row, here)
-        v = load_rows(v_ptr, at_row, row, here, at_v, V)
         k = load_rows(k_ptr, at_row, row, here, at_k, K)
 
         # the surprises of all tokens
@@ -141,10 +133,14 @@ def main(
         store_tile(U_bracket_ptr, index * H + h, r + zero, at_v, C, V, R)
         substitute(
             L_ptr + (index * H + h) * (C * C), U_bracket_ptr + (index * H + h) * (C * V), U_bracket_rows_ptr + (n * H + h) * (C * V),
-            (v_ptr + at_row * V, at_v, first - t, tl.minimum(C, end - t)),
-            r, at_v, H, V, BV, C, DOT, row_surprise_of_token, False,
+            (v_ptr + at_row * V, at_v, (first - t).to(tl.int32), tl.minimum(C, end - t).to(tl.int32)),
+            r, at_v, H, V, BV, C, DOT,
+            row_surprise_of_token, ROWS=16, BACK=False,
         )  # fmt: skip
         U_bracket = load_tile(U_bracket_ptr, index * H + h, r + zero, at_v, C, V).to(tl.float32)  # U[bracket]
+        eta = load_numbers(eta_ptr, at_row, row, here)
+        v = load_rows(v_ptr, at_row, row, here, at_v, V)
+        k = load_rows(k_ptr, at_row, row, here, at_k, K)
         e = U_bracket - v.to(tl.float32)  # e_t = U[bracket]_t − v_t
         U = tanh(e)  # U_t = tanh(e_t)
         store_tile(U_ptr, index * H + h, r + zero, at_v, C, V, U)
@@ -302,20 +298,22 @@ def seq(
         at_row, row = t * H + h, r * H + zero
         if SAVE:
             store_tile(d_W_at_ptr, own * H + h, at_k + zero, at_v, K, V, d_W)
-        k = load_rows(k_ptr, at_row, row, here, at_k, K)
-        P_d_o = load_tile(P_d_o_ptr, own * H + h, r + zero, at_v, C, V)
-        U_bracket = load_tile(U_bracket_ptr, index * H + h, r + zero, at_v, C, V)
-        v = load_rows(v_ptr, at_row, row, here, at_v, V)
-        d_W_from_q_W = load_tile(d_W_from_q_W_ptr, own * H + h, at_k + zero, at_v, K, V)
         eta = load_numbers(eta_ptr, at_row, row, here)
+        P_d_o = load_tile(P_d_o_ptr, own * H + h, r + zero, at_v, C, V)
+        k = load_rows(k_ptr, at_row, row, here, at_k, K)
         d_eta_U = -dot(k, d_W, DOT)  # ∂η·U_t = −k_t d_W
         store_tile(t3_ptr, own * H + h, r + zero, at_v, C, V, eta[:, None] * d_eta_U - P_d_o.to(tl.float32))
         substitute(
             L_ptr + (index * H + h) * (C * C), t3_ptr + (own * H + h) * (C * V), t3_rows_ptr + (n * H + h) * (C * V),
-            (v_ptr + at_row * V, U_bracket_ptr + (index * H + h) * (C * V), at_v, first - t, tl.minimum(C, end - t)),
-            r, at_v, H, V, BV, C, DOT, row_surprise_adjoint_of_token, True,
+            (v_ptr + at_row * V, U_bracket_ptr + (index * H + h) * (C * V), at_v, (first - t).to(tl.int32), tl.minimum(C, end - t).to(tl.int32)),  # noqa: E501
+            r, at_v, H, V, BV, C, DOT,
+            row_surprise_adjoint_of_token, ROWS=16, BACK=True,
         )  # fmt: skip
         t3 = load_tile(t3_ptr, own * H + h, r + zero, at_v, C, V).to(tl.float32)  # τ₃
+        v = load_rows(v_ptr, at_row, row, here, at_v, V)
+        U_bracket = load_tile(U_bracket_ptr, index * H + h, r + zero, at_v, C, V)
+        d_W_from_q_W = load_tile(d_W_from_q_W_ptr, own * H + h, at_k + zero, at_v, K, V)
+        k = load_rows(k_ptr, at_row, row, here, at_k, K)
         d_R = t3 * (1 - square(tanh(U_bracket.to(tl.float32) - v.to(tl.float32))))  # ∂R_t = τ₃_t · (1 − tanh(U[bracket]_t − v_t)²)
         d_W_next = d_W_from_q_W.to(tl.float32) + d_W + dot_tn(k, d_R, DOT)
         store_tile(d_R_ptr, own * H + h, r + zero, at_v, C, V, d_R)

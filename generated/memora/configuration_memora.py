@@ -8,7 +8,7 @@ from .runtime_configuration import MemoryConfig
 
 
 class MemoraConfig(MemoryConfig):
-    """Every field has a default: that of the spec. The code of the package has the digest 7b3de1afa414."""
+    """Every field has a default: that of the spec. The code of the package has the digest af053625985b."""
 
     model_type = "miras_memora"
 

@@ -66,15 +66,15 @@ def step(
 
     # the memory at the key
     A1_start_max = tl.max(tl.where((at_k < K)[:, None], A1_start, float("-inf")), 0)
-    exp_A1_start_and_more = exp(A1_start - A1_start_max[None, :])  # exp·A₁[start]·and_more = exp(A₁[start] − max_K(A₁[start]))
-    W1_start = 16 / tl.sum(tl.where((at_k < K)[:, None], exp_A1_start_and_more, 0.0), 0)[None, :] * exp_A1_start_and_more
+    exp_A1_start_and_more = tl.where((at_k < K)[:, None], exp(A1_start - A1_start_max[None, :]), 0.0)
+    W1_start = tl.where((at_n < N)[None, :], 16 / tl.sum(exp_A1_start_and_more, 0)[None, :] * exp_A1_start_and_more, 0.0)
     z1 = tl.sum(k[:, None] * W1_start, 0)  # z₁ = k W₁[start]
     h1 = gelu(z1)  # h₁ = gelu(z₁)
     A2_start_max = tl.max(tl.where((at_n < N)[:, None], A2_start, float("-inf")), 0)
-    exp_A2_start_and_more = exp(A2_start - A2_start_max[None, :])  # exp·A₂[start]·and_more = exp(A₂[start] − max_N(A₂[start]))
-    W2_start = 16 / tl.sum(tl.where((at_n < N)[:, None], exp_A2_start_and_more, 0.0), 0)[None, :] * exp_A2_start_and_more
-    f = tl.sum(tl.where((at_n < N)[:, None], h1[:, None] * W2_start, 0.0), 0)  # f = h₁ W₂[start]
-    mean = tl.sum(tl.where(at_v < V, f, 0.0), 0) / V  # f̄ = mean(f)
+    exp_A2_start_and_more = tl.where((at_n < N)[:, None], exp(A2_start - A2_start_max[None, :]), 0.0)
+    W2_start = tl.where((at_v < V)[None, :], 16 / tl.sum(exp_A2_start_and_more, 0)[None, :] * exp_A2_start_and_more, 0.0)
+    f = tl.sum(h1[:, None] * W2_start, 0)  # f = h₁ W₂[start]
+    mean = tl.sum(f, 0) / V  # f̄ = mean(f)
     centred = f - mean  # f̃ = f − f̄
     centred_squared = tl.sum(tl.where(at_v < V, centred * centred, 0.0), 0)
     rstd = tl.rsqrt(centred_squared / V + 1e-06)  # ρ = 1 / √(mean(f̃²) + 1e-06)
@@ -87,30 +87,29 @@ def step(
 
     # the surprise, by reverse mode
     d2 = rstd_du_ln_weight_and_more - tl.sum(tl.where(at_v < V, rstd_du_ln_weight_and_more, 0.0), 0) / V
-    d2_W2_start = tl.sum(tl.where((at_v < V)[None, :], d2[None, :] * W2_start, 0.0), 1)
-    d1 = d2_W2_start * gelu_slope(z1)  # d₁ = (d₂ W₂[start]ᵀ) · gelu′(z₁)
+    d1 = tl.sum(d2[None, :] * W2_start, 1) * gelu_slope(z1)  # d₁ = (d₂ W₂[start]ᵀ) · gelu′(z₁)
 
     # momentum, retention and mirror map
     A1 = alpha * A1_prev - eta * d1[None, :] * k[:, None]  # A₁ = α A₁[t−1] − η kᵀ ⊗ d₁
     A1_max = tl.max(tl.where((at_k < K)[:, None], A1, float("-inf")), 0)
-    exp_A1_and_more = exp(A1 - A1_max[None, :])  # exp·A₁·and_more = exp(A₁ − max_K(A₁))
-    W1 = 16 / tl.sum(tl.where((at_k < K)[:, None], exp_A1_and_more, 0.0), 0)[None, :] * exp_A1_and_more  # W₁ = 16 softmax_K(A₁)
+    exp_A1_and_more = tl.where((at_k < K)[:, None], exp(A1 - A1_max[None, :]), 0.0)  # exp·A₁·and_more = exp(A₁ − max_K(A₁))
+    W1 = tl.where((at_n < N)[None, :], 16 / tl.sum(exp_A1_and_more, 0)[None, :] * exp_A1_and_more, 0.0)  # W₁ = 16 softmax_K(A₁)
     A2 = alpha * A2_prev - eta * d2[None, :] * h1[:, None]  # A₂ = α A₂[t−1] − η h₁ᵀ ⊗ d₂
     A2_max = tl.max(tl.where((at_n < N)[:, None], A2, float("-inf")), 0)
-    exp_A2_and_more = exp(A2 - A2_max[None, :])  # exp·A₂·and_more = exp(A₂ − max_N(A₂))
-    W2 = 16 / tl.sum(tl.where((at_n < N)[:, None], exp_A2_and_more, 0.0), 0)[None, :] * exp_A2_and_more  # W₂ = 16 softmax_N(A₂)
+    exp_A2_and_more = tl.where((at_n < N)[:, None] & (at_v < V)[None, :], exp(A2 - A2_max[None, :]), 0.0)
+    W2 = tl.where((at_v < V)[None, :], 16 / tl.sum(exp_A2_and_more, 0)[None, :] * exp_A2_and_more, 0.0)  # W₂ = 16 softmax_N(A₂)
 
     # the memory at the query
     read_z1 = tl.sum(q[:, None] * W1, 0)  # z₁[q] = q W₁
     read_h1 = gelu(read_z1)  # h₁[q] = gelu(z₁[q])
-    read_f = tl.sum(tl.where((at_n < N)[:, None], read_h1[:, None] * W2, 0.0), 0)  # f[q] = h₁[q] W₂
-    read_mean = tl.sum(tl.where(at_v < V, read_f, 0.0), 0) / V  # f̄[q] = mean(f[q])
+    read_f = tl.sum(read_h1[:, None] * W2, 0)  # f[q] = h₁[q] W₂
+    read_mean = tl.sum(read_f, 0) / V  # f̄[q] = mean(f[q])
     read_centred = read_f - read_mean  # f̃[q] = f[q] − f̄[q]
     read_centred_squared = tl.sum(tl.where(at_v < V, read_centred * read_centred, 0.0), 0)
     read_rstd = tl.rsqrt(read_centred_squared / V + 1e-06)  # ρ[q] = 1 / √(mean(f̃[q]²) + 1e-06)
     read_normal = read_rstd * read_centred  # f̂[q] = ρ[q] f̃[q]
     o = ln_weight * read_normal + ln_bias + q  # y = ln_weight · f̂[q] + ln_bias + q
-    return o, tl.where((at_n < N)[None, :], A1, 0.0), tl.where((at_v < V)[None, :], tl.where((at_n < N)[:, None], A2, 0.0), 0.0)
+    return o, A1, tl.where((at_v < V)[None, :], A2, 0.0)
 
 
 @triton.jit
@@ -143,17 +142,17 @@ def step_adjoint(
     d_read_normal = d_o * ln_weight  # ∂f̂[q] = d_o · ln_weight
     alpha = exp(tl.maximum(-60.0, log_alpha))  # α = exp(max(−60, log_alpha))
     A1_start_max = tl.max(tl.where((at_k < K)[:, None], A1_start, float("-inf")), 0)  # A₁[start]·max = max_K(A₁[start])
-    exp_A1_start_and_more = exp(A1_start - A1_start_max[None, :])  # exp·A₁[start]·and_more = exp(A₁[start] − A₁[start]·max)
-    exp_A1_start_and_more_sum = tl.sum(tl.where((at_k < K)[:, None], exp_A1_start_and_more, 0.0), 0)
-    W1_start = 16 / exp_A1_start_and_more_sum[None, :] * exp_A1_start_and_more
+    exp_A1_start_and_more = tl.where((at_k < K)[:, None], exp(A1_start - A1_start_max[None, :]), 0.0)
+    exp_A1_start_and_more_sum = tl.sum(exp_A1_start_and_more, 0)  # exp·A₁[start]·and_more·sum = Σ_K exp·A₁[start]·and_more
+    W1_start = tl.where((at_n < N)[None, :], 16 / exp_A1_start_and_more_sum[None, :] * exp_A1_start_and_more, 0.0)
     z1 = tl.sum(k[:, None] * W1_start, 0)  # z₁ = k W₁[start]
     h1 = gelu(z1)  # h₁ = gelu(z₁)
     A2_start_max = tl.max(tl.where((at_n < N)[:, None], A2_start, float("-inf")), 0)  # A₂[start]·max = max_N(A₂[start])
-    exp_A2_start_and_more = exp(A2_start - A2_start_max[None, :])  # exp·A₂[start]·and_more = exp(A₂[start] − A₂[start]·max)
-    exp_A2_start_and_more_sum = tl.sum(tl.where((at_n < N)[:, None], exp_A2_start_and_more, 0.0), 0)
-    W2_start = 16 / exp_A2_start_and_more_sum[None, :] * exp_A2_start_and_more
-    f = tl.sum(tl.where((at_n < N)[:, None], h1[:, None] * W2_start, 0.0), 0)  # f = h₁ W₂[start]
-    mean = tl.sum(tl.where(at_v < V, f, 0.0), 0) / V  # f̄ = mean(f)
+    exp_A2_start_and_more = tl.where((at_n < N)[:, None], exp(A2_start - A2_start_max[None, :]), 0.0)
+    exp_A2_start_and_more_sum = tl.sum(exp_A2_start_and_more, 0)  # exp·A₂[start]·and_more·sum = Σ_N exp·A₂[start]·and_more
+    W2_start = tl.where((at_v < V)[None, :], 16 / exp_A2_start_and_more_sum[None, :] * exp_A2_start_and_more, 0.0)
+    f = tl.sum(h1[:, None] * W2_start, 0)  # f = h₁ W₂[start]
+    mean = tl.sum(f, 0) / V  # f̄ = mean(f)
     centred = f - mean  # f̃ = f − f̄
     centred_squared = tl.sum(tl.where(at_v < V, centred * centred, 0.0), 0)
     rstd = tl.rsqrt(centred_squared / V + 1e-06)  # ρ = 1 / √(mean(f̃²) + 1e-06)
@@ -165,22 +164,22 @@ def step_adjoint(
     du_ln_weight_centred = tl.sum(du_ln_weight * centred, 0)  # ∂ℓ/∂u·ln_weight·f̃ = ∂ℓ/∂u·ln_weight f̃ᵀ
     rstd_du_ln_weight_and_more = rstd * du_ln_weight - du_ln_weight_centred * (rstd * rstd * rstd) / V * centred
     d2 = rstd_du_ln_weight_and_more - tl.sum(tl.where(at_v < V, rstd_du_ln_weight_and_more, 0.0), 0) / V
-    d2_W2_start = tl.sum(tl.where((at_v < V)[None, :], d2[None, :] * W2_start, 0.0), 1)  # d₂·W₂[start] = d₂ W₂[start]ᵀ
+    d2_W2_start = tl.sum(d2[None, :] * W2_start, 1)  # d₂·W₂[start] = d₂ W₂[start]ᵀ
     d1 = d2_W2_start * gelu_slope(z1)  # d₁ = d₂·W₂[start] · gelu′(z₁)
     A1 = alpha * A1_prev - eta * d1[None, :] * k[:, None]  # A₁ = α A₁[t−1] − η kᵀ ⊗ d₁
     A1_max = tl.max(tl.where((at_k < K)[:, None], A1, float("-inf")), 0)  # A₁·max = max_K(A₁)
-    exp_A1_and_more = exp(A1 - A1_max[None, :])  # exp·A₁·and_more = exp(A₁ − A₁·max)
-    exp_A1_and_more_sum = tl.sum(tl.where((at_k < K)[:, None], exp_A1_and_more, 0.0), 0)  # exp·A₁·and_more·sum = Σ_K exp·A₁·and_more
-    W1 = 16 / exp_A1_and_more_sum[None, :] * exp_A1_and_more  # W₁ = 16 exp·A₁·and_more / exp·A₁·and_more·sum
+    exp_A1_and_more = tl.where((at_k < K)[:, None], exp(A1 - A1_max[None, :]), 0.0)  # exp·A₁·and_more = exp(A₁ − A₁·max)
+    exp_A1_and_more_sum = tl.sum(exp_A1_and_more, 0)  # exp·A₁·and_more·sum = Σ_K exp·A₁·and_more
+    W1 = tl.where((at_n < N)[None, :], 16 / exp_A1_and_more_sum[None, :] * exp_A1_and_more, 0.0)
     read_z1 = tl.sum(q[:, None] * W1, 0)  # z₁[q] = q W₁
     read_h1 = gelu(read_z1)  # h₁[q] = gelu(z₁[q])
     A2 = alpha * A2_prev - eta * d2[None, :] * h1[:, None]  # A₂ = α A₂[t−1] − η h₁ᵀ ⊗ d₂
     A2_max = tl.max(tl.where((at_n < N)[:, None], A2, float("-inf")), 0)  # A₂·max = max_N(A₂)
-    exp_A2_and_more = exp(A2 - A2_max[None, :])  # exp·A₂·and_more = exp(A₂ − A₂·max)
-    exp_A2_and_more_sum = tl.sum(tl.where((at_n < N)[:, None], exp_A2_and_more, 0.0), 0)  # exp·A₂·and_more·sum = Σ_N exp·A₂·and_more
-    W2 = 16 / exp_A2_and_more_sum[None, :] * exp_A2_and_more  # W₂ = 16 exp·A₂·and_more / exp·A₂·and_more·sum
-    read_f = tl.sum(tl.where((at_n < N)[:, None], read_h1[:, None] * W2, 0.0), 0)  # f[q] = h₁[q] W₂
-    read_mean = tl.sum(tl.where(at_v < V, read_f, 0.0), 0) / V  # f̄[q] = mean(f[q])
+    exp_A2_and_more = tl.where((at_n < N)[:, None] & (at_v < V)[None, :], exp(A2 - A2_max[None, :]), 0.0)
+    exp_A2_and_more_sum = tl.sum(exp_A2_and_more, 0)  # exp·A₂·and_more·sum = Σ_N exp·A₂·and_more
+    W2 = tl.where((at_v < V)[None, :], 16 / exp_A2_and_more_sum[None, :] * exp_A2_and_more, 0.0)
+    read_f = tl.sum(read_h1[:, None] * W2, 0)  # f[q] = h₁[q] W₂
+    read_mean = tl.sum(read_f, 0) / V  # f̄[q] = mean(f[q])
     read_centred = read_f - read_mean  # f̃[q] = f[q] − f̄[q]
     read_centred_squared = tl.sum(tl.where(at_v < V, read_centred * read_centred, 0.0), 0)
     read_rstd = tl.rsqrt(read_centred_squared / V + 1e-06)  # ρ[q] = 1 / √(mean(f̃[q]²) + 1e-06)
@@ -190,50 +189,39 @@ def step_adjoint(
     )  # fmt: skip
     d_read_f = d_read_centred - tl.sum(tl.where(at_v < V, d_read_centred, 0.0), 0) / V  # ∂f[q] = ∂f̃[q] − mean(∂f̃[q])
     d_W2_2 = d_read_f[None, :] * read_h1[:, None]  # ∂W₂ = h₁[q]ᵀ ⊗ ∂f[q]
-    x63 = (
-        tl.sum(tl.where((at_n < N)[:, None], d_W2_2 * exp_A2_and_more / (exp_A2_and_more_sum[None, :] * exp_A2_and_more_sum[None, :]), 0.0), 0)  # noqa: E501
+    x63 = tl.where((at_v < V)[None, :], d_W2_2 * exp_A2_and_more / (exp_A2_and_more_sum[None, :] * exp_A2_and_more_sum[None, :]), 0.0)
+    d_A2_from_exp_A2_and_more = (
+        tl.where((at_v < V)[None, :], exp_A2_and_more * (16 / exp_A2_and_more_sum[None, :] * d_W2_2 - 16 * tl.sum(x63, 0)[None, :]), 0.0)
     )  # fmt: skip
-    d_A2_from_exp_A2_and_more = exp_A2_and_more * (16 / exp_A2_and_more_sum[None, :] * d_W2_2 - 16 * x63[None, :])
     step_A2_and_more = 1 - tl.where(A2_max[None, :] > A2, 1.0, 0.0)  # step·A₂·and_more = 1 − [A₂·max > A₂]
-    d_A2_from_exp_A2_and_more_sum = tl.sum(tl.where((at_n < N)[:, None], d_A2_from_exp_A2_and_more, 0.0), 0)
+    d_A2_from_exp_A2_and_more_sum = tl.sum(d_A2_from_exp_A2_and_more, 0)
     step_A2_and_more_sum = tl.sum(tl.where((at_n < N)[:, None], step_A2_and_more, 0.0), 0)
     d_A2 = (
-        d_A2_from_exp_A2_and_more
-        + d_W2
-        - d_A2_from_exp_A2_and_more_sum[None, :] / step_A2_and_more_sum[None, :] * step_A2_and_more
+        tl.where((at_v < V)[None, :], d_A2_from_exp_A2_and_more + d_W2 - d_A2_from_exp_A2_and_more_sum[None, :] / step_A2_and_more_sum[None, :] * step_A2_and_more, 0.0)  # noqa: E501
     )  # fmt: skip
-    d2_h1_d_A2 = tl.sum(tl.where((at_n < N)[:, None], d2[None, :] * h1[:, None] * d_A2, 0.0), 0)
-    d_read_h1 = tl.sum(tl.where((at_v < V)[None, :], d_read_f[None, :] * W2, 0.0), 1)
-    d_read_z1 = d_read_h1 * gelu_slope(read_z1)  # ∂z₁[q] = (∂f[q] W₂ᵀ) · gelu′(z₁[q])
+    d_read_z1 = tl.sum(d_read_f[None, :] * W2, 1) * gelu_slope(read_z1)  # ∂z₁[q] = (∂f[q] W₂ᵀ) · gelu′(z₁[q])
     d_W1_2 = d_read_z1[None, :] * q[:, None]  # ∂W₁ = qᵀ ⊗ ∂z₁[q]
+    x71 = tl.where((at_n < N)[None, :], d_W1_2 * exp_A1_and_more / (exp_A1_and_more_sum[None, :] * exp_A1_and_more_sum[None, :]), 0.0)
     d_A1_from_exp_A1_and_more = (
-        exp_A1_and_more
-        * (16 / exp_A1_and_more_sum[None, :] * d_W1_2 - 16 * tl.sum(d_W1_2 * exp_A1_and_more / (exp_A1_and_more_sum[None, :] * exp_A1_and_more_sum[None, :]), 0)[None, :])  # noqa: E501
+        tl.where((at_n < N)[None, :], exp_A1_and_more * (16 / exp_A1_and_more_sum[None, :] * d_W1_2 - 16 * tl.sum(x71, 0)[None, :]), 0.0)
     )  # fmt: skip
     step_A1_and_more = 1 - tl.where(A1_max[None, :] > A1, 1.0, 0.0)  # step·A₁·and_more = 1 − [A₁·max > A₁]
-    d_A1_from_exp_A1_and_more_sum = tl.sum(tl.where((at_k < K)[:, None], d_A1_from_exp_A1_and_more, 0.0), 0)
+    d_A1_from_exp_A1_and_more_sum = tl.sum(d_A1_from_exp_A1_and_more, 0)
     step_A1_and_more_sum = tl.sum(tl.where((at_k < K)[:, None], step_A1_and_more, 0.0), 0)
     d_A1 = (
-        d_A1_from_exp_A1_and_more
-        + d_W1
-        - d_A1_from_exp_A1_and_more_sum[None, :] / step_A1_and_more_sum[None, :] * step_A1_and_more
+        tl.where((at_n < N)[None, :], d_A1_from_exp_A1_and_more + d_W1 - d_A1_from_exp_A1_and_more_sum[None, :] / step_A1_and_more_sum[None, :] * step_A1_and_more, 0.0)  # noqa: E501
     )  # fmt: skip
-    d1_k_d_A1_sum = tl.sum(tl.where(at_n < N, tl.sum(d1[None, :] * k[:, None] * d_A1, 0), 0.0), 0)
-    d_eta = -tl.sum(tl.where(at_v < V, d2_h1_d_A2, 0.0), 0) - d1_k_d_A1_sum
+    d_eta = -tl.sum(d2[None, :] * h1[:, None] * d_A2) - tl.sum(d1[None, :] * k[:, None] * d_A1)
 
     # the gradient of k
-    eta_d1_d_A1 = tl.sum(tl.where((at_n < N)[None, :], eta * d1[None, :] * d_A1, 0.0), 1)
-    eta_h1_d_A2 = tl.sum(tl.where((at_n < N)[:, None], eta * h1[:, None] * d_A2, 0.0), 0)
     d_d1 = -tl.sum(eta * k[:, None] * d_A1, 0)  # ∂d₁ = −Σ_K η kᵀ · ∂A₁
     d_d2_W2_start = d_d1 * gelu_slope(z1)  # ∂d₂·W₂[start] = ∂d₁ · gelu′(z₁)
-    d_d2_from_d2_W2_start = tl.sum(tl.where((at_n < N)[:, None], d_d2_W2_start[:, None] * W2_start, 0.0), 0)
-    d_d2 = d_d2_from_d2_W2_start - eta_h1_d_A2  # ∂d₂ = ∂d₂·W₂[start] W₂[start] − Σ_N η h₁ᵀ · ∂A₂
-    d_rstd_du_ln_weight_and_more = d_d2 - tl.sum(tl.where(at_v < V, d_d2 / V, 0.0), 0)
-    x87 = tl.sum(tl.where(at_v < V, rstd * rstd * rstd / V * d_rstd_du_ln_weight_and_more * centred, 0.0), 0)
-    d_du_ln_weight_centred = -x87  # ∂∂ℓ/∂u·ln_weight·f̃ = −Σ_V ρ³ ∂ρ·∂ℓ/∂u·ln_weight·and_more · f̃ / V
+    d_d2 = tl.sum(d_d2_W2_start[:, None] * W2_start, 0) - tl.sum(eta * h1[:, None] * d_A2, 0)
+    d_rstd_du_ln_weight_and_more = d_d2 - tl.sum(d_d2 / V, 0)  # ∂ρ·∂ℓ/∂u·ln_weight·and_more = ∂d₂ − Σ_V ∂d₂ / V
+    x82 = tl.sum(tl.where(at_v < V, rstd * rstd * rstd / V * d_rstd_du_ln_weight_and_more * centred, 0.0), 0)
+    d_du_ln_weight_centred = -x82  # ∂∂ℓ/∂u·ln_weight·f̃ = −Σ_V ρ³ ∂ρ·∂ℓ/∂u·ln_weight·and_more · f̃ / V
     d_du_ln_weight = rstd * d_rstd_du_ln_weight_and_more + d_du_ln_weight_centred * centred
     d_e = 2 * d_du_ln_weight * ln_weight  # ∂e = 2 ∂∂ℓ/∂u·ln_weight · ln_weight
-    eta_d2_d_A2 = tl.sum(tl.where((at_v < V)[None, :], eta * d2[None, :] * d_A2, 0.0), 1)
     d_normal = d_e * ln_weight  # ∂f̂ = ∂e · ln_weight
     d_rstd_from_rstd_du_ln_weight_and_more = (
         tl.sum(tl.where(at_v < V, d_rstd_du_ln_weight_and_more * (du_ln_weight - 3 * du_ln_weight_centred * (rstd * rstd) / V * centred), 0.0), 0)  # noqa: E501
@@ -246,15 +234,17 @@ def step_adjoint(
         - du_ln_weight_centred * (rstd * rstd * rstd) / V * d_rstd_du_ln_weight_and_more
     )  # fmt: skip
     d_f = d_centred - tl.sum(tl.where(at_v < V, d_centred, 0.0), 0) / V  # ∂f = ∂f̃ − mean(∂f̃)
-    d_h1_from_h1_W2_start = tl.sum(tl.where((at_v < V)[None, :], d_f[None, :] * W2_start, 0.0), 1)
+    eta_d2_d_A2 = eta * d2[None, :] * d_A2
+    eta_d2_d_A2_2 = tl.sum(eta_d2_d_A2, 1)
+    d_f_W2_start = d_f[None, :] * W2_start
+    d_h1_from_h1_W2_start = tl.sum(d_f_W2_start, 1)
     d_z1 = (
         d_d1
         * d2_W2_start
         * (0.7978845608028654 * exp(-0.5 * (z1 * z1)) - 0.3989422804014327 * (z1 * z1) * exp(-0.5 * (z1 * z1)))
-        + (d_h1_from_h1_W2_start - eta_d2_d_A2) * gelu_slope(z1)
+        + (d_h1_from_h1_W2_start - eta_d2_d_A2_2) * gelu_slope(z1)
     )  # fmt: skip
-    d_k_from_k_W1_start = tl.sum(tl.where((at_n < N)[None, :], d_z1[None, :] * W1_start, 0.0), 1)
-    d_k = d_e + d_k_from_k_W1_start - eta_d1_d_A1
+    d_k = d_e + tl.sum(d_z1[None, :] * W1_start, 1) - tl.sum(eta * d1[None, :] * d_A1, 1)
 
     # the gradient of ln_bias
     d_ln_bias = d_o + d_e
@@ -267,8 +257,7 @@ def step_adjoint(
     d_log_alpha = alpha * (1 - tl.where(log_alpha + 60 < 0, 1.0, 0.0)) * (tl.sum(d_A2 * A2_prev) + tl.sum(d_A1 * A1_prev))
 
     # the gradient of q
-    d_q_from_q_W1 = tl.sum(tl.where((at_n < N)[None, :], d_read_z1[None, :] * W1, 0.0), 1)
-    d_q = d_o + d_q_from_q_W1
+    d_q = d_o + tl.sum(d_read_z1[None, :] * W1, 1)
 
     # the gradient of v
     d_v = -d_e
@@ -281,36 +270,34 @@ def step_adjoint(
 
     # the gradient of W1_start
     d_W1_start_2 = d_z1[None, :] * k[:, None]  # ∂W₁[start] = kᵀ ⊗ ∂z₁
+    x106 = (
+        tl.where((at_n < N)[None, :], d_W1_start_2 * exp_A1_start_and_more / (exp_A1_start_and_more_sum[None, :] * exp_A1_start_and_more_sum[None, :]), 0.0)  # noqa: E501
+    )  # fmt: skip
     d_A1_start_from_exp_A1_start_and_more = (
-        exp_A1_start_and_more
-        * (16 / exp_A1_start_and_more_sum[None, :] * d_W1_start_2 - 16 * tl.sum(d_W1_start_2 * exp_A1_start_and_more / (exp_A1_start_and_more_sum[None, :] * exp_A1_start_and_more_sum[None, :]), 0)[None, :])  # noqa: E501
+        tl.where((at_n < N)[None, :], exp_A1_start_and_more * (16 / exp_A1_start_and_more_sum[None, :] * d_W1_start_2 - 16 * tl.sum(x106, 0)[None, :]), 0.0)  # noqa: E501
     )  # fmt: skip
     step_A1_start_and_more = 1 - tl.where(A1_start_max[None, :] > A1_start, 1.0, 0.0)
-    x113 = tl.sum(tl.where((at_k < K)[:, None], d_A1_start_from_exp_A1_start_and_more, 0.0), 0)
+    x109 = tl.sum(d_A1_start_from_exp_A1_start_and_more, 0)
     step_A1_start_and_more_sum = tl.sum(tl.where((at_k < K)[:, None], step_A1_start_and_more, 0.0), 0)
     d_W1_start_3 = (
-        d_W1_start
-        + d_A1_start_from_exp_A1_start_and_more
-        - x113[None, :] / step_A1_start_and_more_sum[None, :] * step_A1_start_and_more
+        tl.where((at_n < N)[None, :], d_W1_start + d_A1_start_from_exp_A1_start_and_more - x109[None, :] / step_A1_start_and_more_sum[None, :] * step_A1_start_and_more, 0.0)  # noqa: E501
     )  # fmt: skip
 
     # the gradient of W2_start
     d_W2_start_2 = d_d2_W2_start[:, None] * d2[None, :] + d_f[None, :] * h1[:, None]  # ∂W₂[start] = ∂d₂·W₂[start]ᵀ ⊗ d₂ + h₁ᵀ ⊗ ∂f
-    x117 = (
-        tl.sum(tl.where((at_n < N)[:, None], d_W2_start_2 * exp_A2_start_and_more / (exp_A2_start_and_more_sum[None, :] * exp_A2_start_and_more_sum[None, :]), 0.0), 0)  # noqa: E501
+    x113 = (
+        tl.where((at_v < V)[None, :], d_W2_start_2 * exp_A2_start_and_more / (exp_A2_start_and_more_sum[None, :] * exp_A2_start_and_more_sum[None, :]), 0.0)  # noqa: E501
     )  # fmt: skip
     d_A2_start_from_exp_A2_start_and_more = (
-        exp_A2_start_and_more * (16 / exp_A2_start_and_more_sum[None, :] * d_W2_start_2 - 16 * x117[None, :])
+        tl.where((at_v < V)[None, :], exp_A2_start_and_more * (16 / exp_A2_start_and_more_sum[None, :] * d_W2_start_2 - 16 * tl.sum(x113, 0)[None, :]), 0.0)  # noqa: E501
     )  # fmt: skip
     step_A2_start_and_more = 1 - tl.where(A2_start_max[None, :] > A2_start, 1.0, 0.0)
-    x120 = tl.sum(tl.where((at_n < N)[:, None], d_A2_start_from_exp_A2_start_and_more, 0.0), 0)
+    x116 = tl.sum(d_A2_start_from_exp_A2_start_and_more, 0)
     step_A2_start_and_more_sum = tl.sum(tl.where((at_n < N)[:, None], step_A2_start_and_more, 0.0), 0)
     d_W2_start_3 = (
-        d_W2_start
-        + d_A2_start_from_exp_A2_start_and_more
-        - x120[None, :] / step_A2_start_and_more_sum[None, :] * step_A2_start_and_more
+        tl.where((at_v < V)[None, :], d_W2_start + d_A2_start_from_exp_A2_start_and_more - x116[None, :] / step_A2_start_and_more_sum[None, :] * step_A2_start_and_more, 0.0)  # noqa: E501
     )  # fmt: skip
-    return d_eta, d_k, d_ln_bias, d_ln_weight, d_log_alpha, d_q, d_v, tl.where((at_n < N)[None, :], tl.where((at_k < K)[:, None], d_W1_3, 0.0), 0.0), tl.where((at_v < V)[None, :], tl.where((at_n < N)[:, None], d_W2_3, 0.0), 0.0), tl.where((at_n < N)[None, :], tl.where((at_k < K)[:, None], d_W1_start_3, 0.0), 0.0), tl.where((at_v < V)[None, :], tl.where((at_n < N)[:, None], d_W2_start_3, 0.0), 0.0)  # noqa: E501  # fmt: skip
+    return d_eta, d_k, d_ln_bias, d_ln_weight, d_log_alpha, d_q, d_v, tl.where((at_k < K)[:, None], d_W1_3, 0.0), tl.where((at_n < N)[:, None], d_W2_3, 0.0), tl.where((at_k < K)[:, None], d_W1_start_3, 0.0), tl.where((at_n < N)[:, None], d_W2_start_3, 0.0)  # noqa: E501  # fmt: skip
 
 
 @triton.jit(do_not_specialize=JUST_NUMBERS)

@@ -57,11 +57,8 @@ def row_surprise(
     delta, v, z, V: tl.constexpr, BV: tl.constexpr, DOT: tl.constexpr, SHARED: tl.constexpr,
 ):  # fmt: skip
     """The surprise of a row."""
-
-    # the gradient of phi
     e = z - v  # e = z − v
-    du = tl.where(tl.abs(e) > delta, delta * sign(e), e)  # ∂ℓ/∂u = (δ · sign(e) if |e| > δ else e)
-    return du
+    return tl.where(tl.abs(e) > delta, delta * sign(e), e)  # ∂ℓ/∂u = (δ · sign(e) if |e| > δ else e)
 
 
 @triton.jit
@@ -79,10 +76,7 @@ def row_surprise_adjoint(
     delta, v, z, z_value, V: tl.constexpr, BV: tl.constexpr, DOT: tl.constexpr, SHARED: tl.constexpr,
 ):  # fmt: skip
     """From the gradient of a row's surprise to that of its product."""
-
-    # the gradient of phi
-    phi = z * tl.where(tl.abs(z_value - v) > delta, 0, 1)
-    return phi
+    return z * tl.where(tl.abs(z_value - v) > delta, 0, 1)
 
 
 @triton.jit
@@ -92,7 +86,7 @@ def row_surprise_adjoint_of_token(z, t, given, H: tl.constexpr, WIDTH: tl.conste
     here = (t >= low) & (t < high)
     delta = take_row(delta_ptr, t, H, here, at, WIDTH)
     v = take_row(v_ptr, t, H, here, at, WIDTH)
-    z_value = take_row(z_value_ptr, t, 1, True, at, WIDTH)
+    z_value = take_row(z_value_ptr, t, 1, here, at, WIDTH)
     return row_surprise_adjoint(delta, v, z, z_value, WIDTH, BLOCK, DOT, True)
 
 
@@ -188,14 +182,7 @@ def main(
             store_tile(W_at_ptr, index * H + h, at_k + zero, at_v, K, V, W)
             store_tile(W_momentum_at_ptr, index * H + h, at_k + zero, at_v, K, V, W_momentum)
         reach_before = load_row(reach_before_ptr, index * H + h, r, C)
-        v = load_rows(v_ptr, at_row, row, here, at_v, V)
         k = load_rows(k_ptr, at_row, row, here, at_k, K)
-        delta = load_rows(delta_ptr, at_row, row, here, at_v, V)
-        G_end = load_row(G_end_ptr, index * H + h, r, C)
-        reach_end = load_number(reach_end_ptr, index * H + h)
-        beta_end = load_number(beta_end_ptr, index * H + h)
-        n_end = load_row(n_end_ptr, index * H + h, r, C)
-        m_end = load_number(m_end_ptr, index * H + h)
         beta_before = load_row(beta_before_ptr, index * H + h, r, C)
 
         # the surprises of all tokens
@@ -203,15 +190,24 @@ def main(
         store_tile(U_bracket_ptr, index * H + h, r + zero, at_v, C, V, R)
         substitute(
             L_ptr + (index * H + h) * (C * C), U_bracket_ptr + (index * H + h) * (C * V), U_bracket_rows_ptr + (n * H + h) * (C * V),
-            (delta_ptr + at_row * V, v_ptr + at_row * V, at_v, first - t, tl.minimum(C, end - t)),
-            r, at_v, H, V, BV, C, DOT, row_surprise_of_token, False,
+            (delta_ptr + at_row * V, v_ptr + at_row * V, at_v, (first - t).to(tl.int32), tl.minimum(C, end - t).to(tl.int32)),
+            r, at_v, H, V, BV, C, DOT,
+            row_surprise_of_token, ROWS=16, BACK=False,
         )  # fmt: skip
         U_bracket = load_tile(U_bracket_ptr, index * H + h, r + zero, at_v, C, V).to(tl.float32)  # U[bracket]
+        k = load_rows(k_ptr, at_row, row, here, at_k, K)
+        G_end = load_row(G_end_ptr, index * H + h, r, C)
+        n_end = load_row(n_end_ptr, index * H + h, r, C)
+        m_end = load_number(m_end_ptr, index * H + h)
+        reach_end = load_number(reach_end_ptr, index * H + h)
+        beta_end = load_number(beta_end_ptr, index * H + h)
+        v = load_rows(v_ptr, at_row, row, here, at_v, V)
+        delta = load_rows(delta_ptr, at_row, row, here, at_v, V)
         e = U_bracket - v.to(tl.float32)  # e_t = U[bracket]_t − v_t
         U = tl.where(tl.abs(e) > delta.to(tl.float32), delta.to(tl.float32) * sign(e), e)  # U_t = (δ_t · sign(e_t) if |e_t| > δ_t else e_t)
-        store_tile(U_ptr, index * H + h, r + zero, at_v, C, V, U)
         W_next = beta_end * W + reach_end * W_momentum - dot_tn(k, G_end[:, None] * U, DOT)
         W_momentum_next = m_end * W_momentum - dot_tn(k, n_end[:, None] * U, DOT)  # S[C] = m[C] S[0] − Σ_j k_jᵀ ⊗ (n[C]_j U_j)
+        store_tile(U_ptr, index * H + h, r + zero, at_v, C, V, U)
         W = W_next
         W_momentum = W_momentum_next
 
@@ -539,30 +535,32 @@ def seq(
         if SAVE:
             store_tile(d_W_at_ptr, own * H + h, at_k + zero, at_v, K, V, d_W)
             store_tile(d_W_momentum_at_ptr, own * H + h, at_k + zero, at_v, K, V, d_W_momentum)
-        k = load_rows(k_ptr, at_row, row, here, at_k, K)
-        n_end = load_row(n_end_ptr, index * H + h, r, C)
-        P_d_o = load_tile(P_d_o_ptr, own * H + h, r + zero, at_v, C, V)
         G_end = load_row(G_end_ptr, index * H + h, r, C)
-        d_G_end_U = -dot(k, d_W, DOT)  # ∂G[C]·U_t = −k_t d_W
-        v = load_rows(v_ptr, at_row, row, here, at_v, V)
-        delta = load_rows(delta_ptr, at_row, row, here, at_v, V)
-        reach_before = load_row(reach_before_ptr, index * H + h, r, C)
-        reach_end = load_number(reach_end_ptr, index * H + h)
-        m_end = load_number(m_end_ptr, index * H + h)
-        U_bracket = load_tile(U_bracket_ptr, index * H + h, r + zero, at_v, C, V)
-        beta_before = load_row(beta_before_ptr, index * H + h, r, C)
-        beta_end = load_number(beta_end_ptr, index * H + h)
-        d_W_momentum_from_q_W_momentum = load_tile(d_W_momentum_from_q_W_momentum_ptr, own * H + h, at_k + zero, at_v, K, V)
+        n_end = load_row(n_end_ptr, index * H + h, r, C)
+        k = load_rows(k_ptr, at_row, row, here, at_k, K)
+        P_d_o = load_tile(P_d_o_ptr, own * H + h, r + zero, at_v, C, V)
         d_n_end_U = -dot(k, d_W_momentum, DOT)  # ∂n[C]·U_t = −k_t d_W_momentum
-        d_W_from_q_W = load_tile(d_W_from_q_W_ptr, own * H + h, at_k + zero, at_v, K, V)
+        d_G_end_U = -dot(k, d_W, DOT)  # ∂G[C]·U_t = −k_t d_W
         d_U = n_end[:, None] * d_n_end_U + G_end[:, None] * d_G_end_U - P_d_o.to(tl.float32)
         store_tile(t16_ptr, own * H + h, r + zero, at_v, C, V, d_U)
         substitute(
             L_ptr + (index * H + h) * (C * C), t16_ptr + (own * H + h) * (C * V), t16_rows_ptr + (n * H + h) * (C * V),
-            (delta_ptr + at_row * V, v_ptr + at_row * V, U_bracket_ptr + (index * H + h) * (C * V), at_v, first - t, tl.minimum(C, end - t)),  # noqa: E501
-            r, at_v, H, V, BV, C, DOT, row_surprise_adjoint_of_token, True,
+            (delta_ptr + at_row * V, v_ptr + at_row * V, U_bracket_ptr + (index * H + h) * (C * V), at_v, (first - t).to(tl.int32), tl.minimum(C, end - t).to(tl.int32)),  # noqa: E501
+            r, at_v, H, V, BV, C, DOT,
+            row_surprise_adjoint_of_token, ROWS=16, BACK=True,
         )  # fmt: skip
         t16 = load_tile(t16_ptr, own * H + h, r + zero, at_v, C, V).to(tl.float32)  # τ₁₆
+        k = load_rows(k_ptr, at_row, row, here, at_k, K)
+        d_W_momentum_from_q_W_momentum = load_tile(d_W_momentum_from_q_W_momentum_ptr, own * H + h, at_k + zero, at_v, K, V)
+        reach_before = load_row(reach_before_ptr, index * H + h, r, C)
+        reach_end = load_number(reach_end_ptr, index * H + h)
+        beta_before = load_row(beta_before_ptr, index * H + h, r, C)
+        beta_end = load_number(beta_end_ptr, index * H + h)
+        m_end = load_number(m_end_ptr, index * H + h)
+        delta = load_rows(delta_ptr, at_row, row, here, at_v, V)
+        d_W_from_q_W = load_tile(d_W_from_q_W_ptr, own * H + h, at_k + zero, at_v, K, V)
+        U_bracket = load_tile(U_bracket_ptr, index * H + h, r + zero, at_v, C, V)
+        v = load_rows(v_ptr, at_row, row, here, at_v, V)
         d_R = t16 * tl.where(tl.abs(U_bracket.to(tl.float32) - v.to(tl.float32)) > delta.to(tl.float32), 0, 1)
         d_W_momentum_2 = (
             m_end * d_W_momentum

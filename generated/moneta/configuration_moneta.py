@@ -8,7 +8,7 @@ from .runtime_configuration import MemoryConfig
 
 
 class MonetaConfig(MemoryConfig):
-    """Every field has a default: that of the spec. The code of the package has the digest 8e4fd4be4236."""
+    """Every field has a default: that of the spec. The code of the package has the digest 5e42f6dd55ae."""
 
     model_type = "miras_moneta"
 

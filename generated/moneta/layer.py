@@ -54,7 +54,7 @@ class MonetaLayer(TokenMixer):
         self.q_conv1d = ShortConvolution(heads * head_dim, 4)
         self.k_conv1d = ShortConvolution(heads * head_dim, 4)
         self.v_conv1d = ShortConvolution(heads * value_dim, 4)
-        self.alpha_gate = LowRankGate(hidden_size, (heads,), 32, logit((0.999 - 0.998) / 0.0020000000000000018))
+        self.alpha_gate = LowRankGate(hidden_size, (heads,), 32, logit((0.999 - 0.998) / 0.002))
         self.eta_gate = LowRankGate(hidden_size, (heads,), 32, logit(0.0002 / 0.002))
         self.W1 = nn.Parameter(torch.empty(heads, head_dim, 4 * head_dim))
         self.W2 = nn.Parameter(torch.empty(heads, 4 * head_dim, value_dim))
@@ -85,7 +85,7 @@ class MonetaLayer(TokenMixer):
         k = unit(split_heads(functional.silu(k), self.heads))
         v = split_heads(functional.silu(v), self.heads)
         gates = {
-            "log_alpha": torch.log(0.998 + 0.0020000000000000018 * torch.sigmoid(self.alpha_gate(x))),
+            "log_alpha": torch.log(0.998 + 0.002 * torch.sigmoid(self.alpha_gate(x))),
             "eta": 0.002 * torch.sigmoid(self.eta_gate(x)),
         }
         operator = chunk_moneta

@@ -8,7 +8,7 @@ from .runtime_configuration import MemoryConfig
 
 
 class NesterovDeltaConfig(MemoryConfig):
-    """Every field has a default: that of the spec. The code of the package has the digest dad83b4dffe1."""
+    """Every field has a default: that of the spec. The code of the package has the digest 3037846843a7."""
 
     model_type = "miras_nesterov_delta"
 

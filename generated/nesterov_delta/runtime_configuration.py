@@ -8,7 +8,7 @@ from .runtime_transformers import GENERATION, PreTrainedConfig
 
 LEAST = {
     "vocab_size": 1, "hidden_size": 1, "num_hidden_layers": 1, "num_heads": 1, "head_dim": 1, "value_dim": 1, "intermediate_size": 0,
-    "num_attention_heads": 1, "window": 1, "segment": 1, "persistent": 0, "channels": 1, "patch": 1, "horizon": 1,
+    "num_value_heads": 1, "num_attention_heads": 1, "window": 1, "segment": 1, "persistent": 0, "channels": 1, "patch": 1, "horizon": 1,
 }  # fmt: skip
 ABOVE_ZERO = ("mlp_ratio", "initializer_range", "rope_theta")
 FLAGS = ("tie_word_embeddings", "use_cache")
@@ -63,6 +63,8 @@ class MemoryConfig(PreTrainedConfig):
         """Raises ValueError where a field, by name, has no meaning, or belongs to another package."""
         for name, least in LEAST.items():
             value = getattr(self, name, least)
+            if name == "num_value_heads" and value is None:
+                continue
             if name == "vocab_size" and self.takes_values:
                 if value is not None:
                     raise ValueError(f"vocab_size: expected None, because the input is values, got {value!r}")
@@ -82,6 +84,9 @@ class MemoryConfig(PreTrainedConfig):
                     raise ValueError(f"{name}: expected a token below vocab_size = {self.vocab_size}, or None, got {token!r}")
         if self.hidden_size % self.num_heads:
             raise ValueError(f"hidden_size: expected a multiple of num_heads = {self.num_heads}, got {self.hidden_size}")
+        grouped = getattr(self, "num_value_heads", None)
+        if grouped is not None and grouped % self.num_heads:
+            raise ValueError(f"num_value_heads: expected a multiple of num_heads = {self.num_heads}, or None, got {grouped}")
         heads = getattr(self, "num_attention_heads", None)
         if heads is not None and self.hidden_size % (2 * heads):
             raise ValueError(f"hidden_size: expected a multiple of twice num_attention_heads = {heads}, got {self.hidden_size}")

@@ -8,7 +8,7 @@ from .runtime_configuration import MemoryConfig
 
 
 class OmegaNetConfig(MemoryConfig):
-    """Every field has a default: that of the spec. The code of the package has the digest dc7f81c2dcea."""
+    """Every field has a default: that of the spec. The code of the package has the digest b828face2d79."""
 
     model_type = "miras_omega_net"
 

@@ -8,7 +8,7 @@ from .runtime_configuration import MemoryConfig
 
 
 class PreconditionedGdnConfig(MemoryConfig):
-    """Every field has a default: that of the spec. The code of the package has the digest b133b72b722e."""
+    """Every field has a default: that of the spec. The code of the package has the digest 710d4d227e86."""
 
     model_type = "miras_preconditioned_gdn"
 

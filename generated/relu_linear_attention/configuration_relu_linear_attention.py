@@ -8,7 +8,7 @@ from .runtime_configuration import MemoryConfig
 
 
 class ReluLinearAttentionConfig(MemoryConfig):
-    """Every field has a default: that of the spec. The code of the package has the digest fa345edbd8fa."""
+    """Every field has a default: that of the spec. The code of the package has the digest a34c8814bc6b."""
 
     model_type = "miras_relu_linear_attention"
 

@@ -8,7 +8,7 @@ from .runtime_configuration import MemoryConfig
 
 
 class RetnetConfig(MemoryConfig):
-    """Every field has a default: that of the spec. The code of the package has the digest 68a746b27f2e."""
+    """Every field has a default: that of the spec. The code of the package has the digest 6ae66f69e050."""
 
     model_type = "miras_retnet"
 

@@ -8,7 +8,7 @@ from .runtime_configuration import MemoryConfig
 
 
 class RobustDeltaConfig(MemoryConfig):
-    """Every field has a default: that of the spec. The code of the package has the digest 490e23a50892."""
+    """Every field has a default: that of the spec. The code of the package has the digest 724b47f83b28."""
 
     model_type = "miras_robust_delta"
 

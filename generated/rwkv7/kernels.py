@@ -16,7 +16,7 @@ import triton.language as tl
 from torch import Tensor
 
 from .contract import CONTRACT
-from .runtime_device_decays import decayed_derivatives, decayed_rows, decayed_scores
+from .runtime_device_decays import decayed_derivatives, decayed_scores
 from .runtime_device_functions import exp
 from .runtime_device_inverse import inverse
 from .runtime_device_memory import load_numbers, load_row, load_rows, load_tile, store_numbers, store_row, store_rows, store_tile
@@ -30,13 +30,13 @@ from .runtime_operator import Differentiable, Operator
 # Axes: B batch, T tokens, H heads, K key width, V value width.
 TILE = 64  # tokens that are computed at once
 OPTIONS: dict[str, tuple[LaunchRow, ...]] = {
-    "prep": (LaunchRow(64, warps=4, registers=168), LaunchRow(128, warps=4, stages=2), LaunchRow(ANY, warps=8)),
+    "prep": (LaunchRow(64, warps=4), LaunchRow(128, warps=4, stages=2), LaunchRow(ANY, warps=8)),
     "main": (LaunchRow(64, warps=4, stages=2), LaunchRow(128, warps=4), LaunchRow(ANY, warps=8)),
     "read": (LaunchRow(64, warps=4, registers=168), LaunchRow(128, warps=4, part=128), LaunchRow(ANY, warps=8)),
-    "pre": (LaunchRow(64, warps=4), LaunchRow(128, warps=4, stages=2), LaunchRow(ANY, warps=8)),
+    "pre": (LaunchRow(64, warps=4, registers=168), LaunchRow(128, warps=4, stages=2), LaunchRow(ANY, warps=8)),
     "pre2": (LaunchRow(64, warps=4), LaunchRow(128, warps=8, stages=2), LaunchRow(ANY, warps=8)),
     "seq": (LaunchRow(64, warps=4, stages=2), LaunchRow(128, warps=4), LaunchRow(ANY, warps=8)),
-    "post": (LaunchRow(64, warps=4), LaunchRow(128, warps=8, stages=2), LaunchRow(ANY, warps=8)),
+    "post": (LaunchRow(64, warps=4), LaunchRow(128, warps=4, stages=2), LaunchRow(ANY, warps=8)),
     "post2": (LaunchRow(64, warps=4), LaunchRow(128, warps=8, stages=2), LaunchRow(ANY, warps=8)),
 }  # by kernel, for widths up to that of the row
 TABLE = LaunchTable("rwkv7", "d2094e71493b", tile=TILE, least=16, options=OPTIONS)
@@ -70,7 +70,7 @@ def prep(
     log_alpha = load_rows(log_alpha_ptr, at_row, row, here, at_k, K)
     erase_write_key = load_rows(erase_write_key_ptr, at_row, row, here, at_k, K)
     decay_alpha = tl.maximum(-60.0, log_alpha.to(tl.float32))  # log α_t = max(−60, log_alpha_t)
-    exp_decay_alpha_behind = exp(sums_after(decay_alpha, r, DOT))  # exp·log α·behind_t = exp(Σ_{l>t} log α_l)
+    exp_decay_alpha_behind = tl.where((at_k < K)[None, :], exp(sums_after(decay_alpha, r, DOT)), 0.0)
     s1 = erase_write_key.to(tl.float32) * exp_decay_alpha_behind  # s₁_t = b_t · exp·log α·behind_t
     erase_key = load_rows(erase_key_ptr, at_row, row, here, at_k, K)
     store_tile(s1_ptr, index * H + h, r, at_k, C, K, s1)
@@ -82,7 +82,7 @@ def prep(
     store_tile(Inv_ptr, index * H + h, r, r, C, C, Inv)
 
     # decays, and the weights of surprises
-    beta_before = exp(sums_before(decay_alpha, r, DOT))  # β[before]_t = exp(Σ_{l<t} log α_l)
+    beta_before = tl.where((at_k < K)[None, :], exp(sums_before(decay_alpha, r, DOT)), 0.0)  # β[before]_t = exp(Σ_{l<t} log α_l)
     erase_key_beta_before_2 = erase_key.to(tl.float32) * beta_before  # κ·β[before]_t = κ_t · β[before]_t
     store_tile(erase_key_beta_before_2_ptr, index * H + h, r, at_k, C, K, erase_key_beta_before_2)
     v = load_rows(v_ptr, at_row, row, here, at_v, V)
@@ -94,7 +94,7 @@ def prep(
     eta_erase_key_k_v = dot(tl.where(strict, eta[None, :] * erase_key_k, 0.0), v, DOT)  # η·κ·k·v
     store_tile(eta_erase_key_k_v_ptr, index * H + h, r, at_v, C, V, eta_erase_key_k_v)
     q = load_rows(q_ptr, at_row, row, here, at_k, K)
-    beta = exp(tl.cumsum(decay_alpha, 0))  # β_t = exp(Σ_{l≤t} log α_l)
+    beta = tl.where((at_k < K)[None, :], exp(tl.cumsum(decay_alpha, 0)), 0.0)  # β_t = exp(Σ_{l≤t} log α_l)
     q_beta = q.to(tl.float32) * beta  # q·β_t = q_t · β_t
     erase_write_key = load_rows(erase_write_key_ptr, at_row, row, here, at_k, K)
     store_tile(q_beta_ptr, index * H + h, r, at_k, C, K, q_beta)
@@ -109,7 +109,7 @@ def prep(
     Pb = (tl.where(causal, eta[None, :] * q_k, 0.0)).to(DOT)  # P[write]
     Pb_v = dot(Pb, v, DOT)  # P[write]·v_t = Σ_j P[write]_tj v_j
     store_tile(Pb_v_ptr, index * H + h, r, at_v, C, V, Pb_v)
-    beta_end = exp(tl.sum(decay_alpha, 0))  # β[C] = exp(Σ_l log α_l)
+    beta_end = tl.where((at_k < K), exp(tl.sum(decay_alpha, 0)), 0.0)  # β[C] = exp(Σ_l log α_l)
     store_row(beta_end_ptr, index * H + h, at_k, K, beta_end)
 
 
@@ -147,11 +147,11 @@ def prep_wide(
     L = tl.where(strict, eta[None, :] * kk, 0.0)  # L_tj = [j < t] c_tj η_j
     Inv = inverse(L, r, LEVELS, DOT)  # (I + L)⁻¹
     store_tile(Inv_ptr, index * H + h, r, r, C, C, Inv)
-    beta_before = exp(sums_before(decay_alpha, r, DOT))  # β[before]_t = exp(Σ_{l<t} log α_l)
+    beta_before = tl.where((at_k < K)[None, :], exp(sums_before(decay_alpha, r, DOT)), 0.0)  # β[before]_t = exp(Σ_{l<t} log α_l)
     erase_key_beta_before_2 = erase_key.to(tl.float32) * beta_before  # κ·β[before]_t = κ_t · β[before]_t
     store_tile(erase_key_beta_before_2_ptr, index * H + h, r, at_k, C, K, erase_key_beta_before_2)
     q = load_rows(q_ptr, at_row, row, here, at_k, K)
-    beta = exp(tl.cumsum(decay_alpha, 0))  # β_t = exp(Σ_{l≤t} log α_l)
+    beta = tl.where((at_k < K)[None, :], exp(tl.cumsum(decay_alpha, 0)), 0.0)  # β_t = exp(Σ_{l≤t} log α_l)
     q_beta = q.to(tl.float32) * beta  # q·β_t = q_t · β_t
     erase_write_key = load_rows(erase_write_key_ptr, at_row, row, here, at_k, K)
     store_tile(q_beta_ptr, index * H + h, r, at_k, C, K, q_beta)
@@ -161,14 +161,14 @@ def prep_wide(
     erase_key = load_rows(erase_key_ptr, at_row, row, here, at_k, K)
     k = load_rows(k_ptr, at_row, row, here, at_k, K)
     erase_key_k = decayed_scores(erase_key, k, decay_alpha, r, LEVELS, True, True, DOT)
-    exp_decay_alpha_behind = exp(sums_after(decay_alpha, r, DOT))  # exp·log α·behind_t = exp(Σ_{l>t} log α_l)
+    exp_decay_alpha_behind = tl.where((at_k < K)[None, :], exp(sums_after(decay_alpha, r, DOT)), 0.0)
     s1 = erase_write_key.to(tl.float32) * exp_decay_alpha_behind  # s₁_t = b_t · exp·log α·behind_t
     store_tile(s1_ptr, index * H + h, r, at_k, C, K, s1)
     eta_erase_key_k = (tl.where(strict, eta[None, :] * erase_key_k, 0.0)).to(DOT)
     q = load_rows(q_ptr, at_row, row, here, at_k, K)
     k_exp_decay_alpha_behind = (k.to(tl.float32) * exp_decay_alpha_behind).to(DOT)
     q_k = decayed_scores(q, k, decay_alpha, r, LEVELS, False, False, DOT)
-    beta_end = exp(tl.sum(decay_alpha, 0))  # β[C] = exp(Σ_l log α_l)
+    beta_end = tl.where((at_k < K), exp(tl.sum(decay_alpha, 0)), 0.0)  # β[C] = exp(Σ_l log α_l)
     Pb = (tl.where(causal, eta[None, :] * q_k, 0.0)).to(DOT)  # P[write]
     store_row(beta_end_ptr, index * H + h, at_k, K, beta_end)
     for b in tl.range(tl.cdiv(V, BV), disable_licm=True):
@@ -281,11 +281,11 @@ def pre(
 
     # decays, and the weights of surprises
     decay_alpha = tl.maximum(-60.0, log_alpha.to(tl.float32))  # log α_t = max(−60, log_alpha_t)
-    beta_before = exp(sums_before(decay_alpha, r, DOT))  # β[before]_t = exp(Σ_{l<t} log α_l)
+    beta_before = tl.where((at_k < K)[None, :], exp(sums_before(decay_alpha, r, DOT)), 0.0)  # β[before]_t = exp(Σ_{l<t} log α_l)
     store_tile(beta_before_ptr, own * H + h, r, at_k, C, K, beta_before)
-    exp_decay_alpha_behind = exp(sums_after(decay_alpha, r, DOT))  # exp·log α·behind_t = exp(Σ_{l>t} log α_l)
+    exp_decay_alpha_behind = tl.where((at_k < K)[None, :], exp(sums_after(decay_alpha, r, DOT)), 0.0)
     store_tile(exp_decay_alpha_behind_ptr, own * H + h, r, at_k, C, K, exp_decay_alpha_behind)
-    beta = exp(tl.cumsum(decay_alpha, 0))  # β_t = exp(Σ_{l≤t} log α_l)
+    beta = tl.where((at_k < K)[None, :], exp(tl.cumsum(decay_alpha, 0)), 0.0)  # β_t = exp(Σ_{l≤t} log α_l)
     store_tile(beta_ptr, own * H + h, r, at_k, C, K, beta)
 
 
@@ -313,11 +313,11 @@ def pre_wide(
 
     # decays, and the weights of surprises
     decay_alpha = tl.maximum(-60.0, log_alpha.to(tl.float32))  # log α_t = max(−60, log_alpha_t)
-    beta_before = exp(sums_before(decay_alpha, r, DOT))  # β[before]_t = exp(Σ_{l<t} log α_l)
+    beta_before = tl.where((at_k < K)[None, :], exp(sums_before(decay_alpha, r, DOT)), 0.0)  # β[before]_t = exp(Σ_{l<t} log α_l)
     store_tile(beta_before_ptr, own * H + h, r, at_k, C, K, beta_before)
-    exp_decay_alpha_behind = exp(sums_after(decay_alpha, r, DOT))  # exp·log α·behind_t = exp(Σ_{l>t} log α_l)
+    exp_decay_alpha_behind = tl.where((at_k < K)[None, :], exp(sums_after(decay_alpha, r, DOT)), 0.0)
     store_tile(exp_decay_alpha_behind_ptr, own * H + h, r, at_k, C, K, exp_decay_alpha_behind)
-    beta = exp(tl.cumsum(decay_alpha, 0))  # β_t = exp(Σ_{l≤t} log α_l)
+    beta = tl.where((at_k < K)[None, :], exp(tl.cumsum(decay_alpha, 0)), 0.0)  # β_t = exp(Σ_{l≤t} log α_l)
     store_tile(beta_ptr, own * H + h, r, at_k, C, K, beta)
     for b in tl.range(tl.cdiv(V, BV), disable_licm=True):
         at_v = b * BV + tl.arange(0, BV)
@@ -381,9 +381,14 @@ def pre2(
     store_row(d_eta_q_k_q_k_and_more_sum_ptr, own * H + h, r, C, d_eta_q_k_q_k_and_more_sum)
     d_q_k = eta[None, :] * d_eta_q_k  # ∂q·k_tj = ∂η·q·k_tj η_j
     d_q_erase_write_key = eta[None, :] * d_eta_q_erase_write_key  # ∂q·b_tj = ∂η·q·b_tj η_j
-    d_q_from_q_erase_write_key, d_erase_write_key_from_q_erase_write_key, d_decay_alpha_from_q_erase_write_key = decayed_derivatives(d_q_erase_write_key, q, erase_write_key, decay_alpha, r, LEVELS, False, False, DOT)  # noqa: E501
+    _, d_q_from_q_erase_write_key, d_erase_write_key_from_q_erase_write_key, d_decay_alpha_from_q_erase_write_key = decayed_derivatives(
+        d_q_erase_write_key, q, erase_write_key, decay_alpha, r, LEVELS, False, False, False, DOT
+    )  # fmt: skip
+    store_tile(d_erase_write_key_from_q_erase_write_key_ptr, own * H + h, r, at_k, C, K, d_erase_write_key_from_q_erase_write_key)
     W = load_tile(W_at_ptr, index * H + h, at_k, at_v, K, V)
-    d_q_from_q_k, d_k_from_q_k, d_decay_alpha_from_q_k = decayed_derivatives(d_q_k, q, k, decay_alpha, r, LEVELS, False, False, DOT)
+    _, d_q_from_q_k, d_k_from_q_k, d_decay_alpha_from_q_k = decayed_derivatives(
+        d_q_k, q, k, decay_alpha, r, LEVELS, False, False, False, DOT
+    )  # fmt: skip
     beta = load_tile(beta_ptr, own * H + h, r, at_k, C, K)
     d_q_beta = dot_nt(d_o, W, DOT)  # ∂q·β_t = d_o_t W[0]ᵀ
     log_alpha = load_rows(log_alpha_ptr, at_row, row, here, at_k, K)
@@ -393,10 +398,9 @@ def pre2(
         * (d_decay_alpha_from_q_k + d_decay_alpha_from_q_erase_write_key + d_decay_alpha_from_decay_alpha_before)
     )  # fmt: skip
     d_q = d_q_beta * beta.to(tl.float32) + d_q_from_q_k + d_q_from_q_erase_write_key
-    store_tile(d_erase_write_key_from_q_erase_write_key_ptr, own * H + h, r, at_k, C, K, d_erase_write_key_from_q_erase_write_key)
-    store_tile(d_k_from_q_k_ptr, own * H + h, r, at_k, C, K, d_k_from_q_k)
     store_rows(d_q_ptr, at_row, row, here, at_k, K, d_q)
     store_tile(d_log_alpha_early_ptr, own * H + h, r, at_k, C, K, d_log_alpha_early)
+    store_tile(d_k_from_q_k_ptr, own * H + h, r, at_k, C, K, d_k_from_q_k)
 
 
 @triton.jit(do_not_specialize=JUST_NUMBERS)
@@ -469,9 +473,14 @@ def pre2_wide(
     store_row(d_eta_q_k_q_k_and_more_sum_ptr, own * H + h, r, C, d_eta_q_k_q_k_and_more_sum)
     d_q_k = eta[None, :] * d_eta_q_k  # ∂q·k_tj = ∂η·q·k_tj η_j
     d_q_erase_write_key = eta[None, :] * d_eta_q_erase_write_key  # ∂q·b_tj = ∂η·q·b_tj η_j
-    d_q_from_q_erase_write_key, d_erase_write_key_from_q_erase_write_key, d_decay_alpha_from_q_erase_write_key = decayed_derivatives(d_q_erase_write_key, q, erase_write_key, decay_alpha, r, LEVELS, False, False, DOT)  # noqa: E501
+    _, d_q_from_q_erase_write_key, d_erase_write_key_from_q_erase_write_key, d_decay_alpha_from_q_erase_write_key = decayed_derivatives(
+        d_q_erase_write_key, q, erase_write_key, decay_alpha, r, LEVELS, False, False, False, DOT
+    )  # fmt: skip
+    store_tile(d_erase_write_key_from_q_erase_write_key_ptr, own * H + h, r, at_k, C, K, d_erase_write_key_from_q_erase_write_key)
     beta = load_tile(beta_ptr, own * H + h, r, at_k, C, K)
-    d_q_from_q_k, d_k_from_q_k, d_decay_alpha_from_q_k = decayed_derivatives(d_q_k, q, k, decay_alpha, r, LEVELS, False, False, DOT)
+    _, d_q_from_q_k, d_k_from_q_k, d_decay_alpha_from_q_k = decayed_derivatives(
+        d_q_k, q, k, decay_alpha, r, LEVELS, False, False, False, DOT
+    )  # fmt: skip
     log_alpha = load_rows(log_alpha_ptr, at_row, row, here, at_k, K)
     d_decay_alpha_from_decay_alpha_before = tl.cumsum(d_q_beta * q.to(tl.float32) * beta.to(tl.float32), 0, reverse=True)
     d_log_alpha_early = (
@@ -479,10 +488,9 @@ def pre2_wide(
         * (d_decay_alpha_from_q_k + d_decay_alpha_from_q_erase_write_key + d_decay_alpha_from_decay_alpha_before)
     )  # fmt: skip
     d_q = d_q_beta * beta.to(tl.float32) + d_q_from_q_k + d_q_from_q_erase_write_key
-    store_tile(d_erase_write_key_from_q_erase_write_key_ptr, own * H + h, r, at_k, C, K, d_erase_write_key_from_q_erase_write_key)
-    store_tile(d_k_from_q_k_ptr, own * H + h, r, at_k, C, K, d_k_from_q_k)
     store_rows(d_q_ptr, at_row, row, here, at_k, K, d_q)
     store_tile(d_log_alpha_early_ptr, own * H + h, r, at_k, C, K, d_log_alpha_early)
+    store_tile(d_k_from_q_k_ptr, own * H + h, r, at_k, C, K, d_k_from_q_k)
 
 
 @triton.jit(do_not_specialize=JUST_NUMBERS)
@@ -528,13 +536,13 @@ def seq(
 
 @triton.jit(do_not_specialize=JUST_NUMBERS)
 def post(
-    U_ptr, W_at_ptr, beta_before_ptr, d_R_ptr, d_W_at_ptr, erase_key_ptr, erase_key_k_ptr, erase_write_key_ptr, eta_ptr,
-    k_ptr, kk_ptr, log_alpha_ptr, v_ptr, d_erase_key_ptr, eta_erase_key_k_ptr, s2_ptr, d_beta_end_ptr,
-    d_decay_alpha_from_decay_alpha_before_ptr, position_ptr, cu_ptr, T, members, low, high,
+    W_at_ptr, d_R_ptr, d_W_at_ptr, erase_key_ptr, eta_ptr, k_ptr, log_alpha_ptr, v_ptr, d_erase_key_from_erase_key_k_ptr,
+    d_k_from_erase_key_k_ptr, d_beta_end_ptr, d_decay_alpha_from_erase_key_k_ptr, position_ptr, cu_ptr, T, members, low,
+    high,
     H: tl.constexpr, K: tl.constexpr, V: tl.constexpr, C: tl.constexpr, BK: tl.constexpr, BV: tl.constexpr, BC: tl.constexpr,
     DOT: tl.constexpr, GRID: tl.constexpr, PACKED: tl.constexpr, SAVE: tl.constexpr,
 ):  # fmt: skip
-    """d_erase_key, eta_erase_key_k, s2, d_beta_end, d_decay_alpha_from_decay_alpha_before: every tile on its own."""
+    """d_erase_key_from_erase_key_k, d_k_from_erase_key_k, d_beta_end, …: every tile on its own."""
     index, h = low + (tl.program_id(0) // H).to(tl.int64), tl.program_id(0) % H
     n = sequence_of(index, cu_ptr, members, C, GRID, PACKED)
     first, end, base, tiles, slot, step = span(n, position_ptr, cu_ptr, T, members, C, GRID, PACKED)
@@ -550,51 +558,36 @@ def post(
     t = base + i * C
     here = (r >= first - t) & (r < tl.minimum(C, end - t))
     at_row, row = t * H + h, r * H
-    erase_key_k = load_tile(erase_key_k_ptr, own * H + h, r, r, C, C)
     eta = load_numbers(eta_ptr, at_row, row, here)
-    eta_erase_key_k = tl.where(strict, eta[None, :] * erase_key_k.to(tl.float32), 0.0)  # η·κ·k_tj = [j < t] κ·k_tj η_j
-    store_tile(eta_erase_key_k_ptr, own * H + h, r, r, C, C, eta_erase_key_k)
-    kk = load_tile(kk_ptr, own * H + h, r, r, C, C)
     d_R = load_tile(d_R_ptr, own * H + h, r, at_v, C, V)
-    U = load_tile(U_ptr, index * H + h, r, at_v, C, V)
     v = load_rows(v_ptr, at_row, row, here, at_v, V)
-    d_eta_kk = tl.where(strict, -tl.where(strict, dot_nt(d_R, U, DOT), 0.0), 0.0)  # ∂η·c_tj = [j < t] (−[j < t] ∂R_t U_jᵀ)
     d_eta_erase_key_k = tl.where(strict, dot_nt(d_R, v, DOT), 0.0)  # ∂η·κ·k_tj = [j < t] ∂R_t v_jᵀ
-    s2 = tl.sum(d_eta_erase_key_k * erase_key_k.to(tl.float32) + d_eta_kk * kk.to(tl.float32), 0)
     d_erase_key_k = eta[None, :] * d_eta_erase_key_k  # ∂κ·k_tj = ∂η·κ·k_tj η_j
-    d_kk = eta[None, :] * d_eta_kk  # ∂c_tj = ∂η·c_tj η_j
-    store_row(s2_ptr, own * H + h, r, C, s2)
-    log_alpha = load_rows(log_alpha_ptr, at_row, row, here, at_k, K)
     k = load_rows(k_ptr, at_row, row, here, at_k, K)
-    decay_alpha = tl.maximum(-60.0, log_alpha.to(tl.float32))  # log α_t = max(−60, log_alpha_t)
-    erase_write_key = load_rows(erase_write_key_ptr, at_row, row, here, at_k, K)
-    d_erase_key_from_erase_key_k = decayed_rows(d_erase_key_k, k, decay_alpha, r, LEVELS, True, True, DOT)
-    d_erase_key_from_kk = decayed_rows(d_kk, erase_write_key, decay_alpha, r, LEVELS, True, True, DOT)
-    W = load_tile(W_at_ptr, index * H + h, at_k, at_v, K, V)
-    beta_before = load_tile(beta_before_ptr, own * H + h, r, at_k, C, K)
-    d_erase_key_beta_before = dot_nt(d_R, W, DOT)  # ∂κ·β[before]_t = ∂R_t W[0]ᵀ
-    d_erase_key = d_erase_key_beta_before * beta_before.to(tl.float32) + d_erase_key_from_erase_key_k + d_erase_key_from_kk
+    log_alpha = load_rows(log_alpha_ptr, at_row, row, here, at_k, K)
     erase_key = load_rows(erase_key_ptr, at_row, row, here, at_k, K)
-    store_rows(d_erase_key_ptr, at_row, row, here, at_k, K, d_erase_key)
-
-    # back through decays, and the weights of surprises
-    d_decay_alpha_before = d_erase_key_beta_before * erase_key.to(tl.float32) * beta_before.to(tl.float32)
-    d_decay_alpha_from_decay_alpha_before = sums_after(d_decay_alpha_before, r, DOT)
+    decay_alpha = tl.maximum(-60.0, log_alpha.to(tl.float32))  # log α_t = max(−60, log_alpha_t)
+    _, d_erase_key_from_erase_key_k, d_k_from_erase_key_k, d_decay_alpha_from_erase_key_k = decayed_derivatives(
+        d_erase_key_k, erase_key, k, decay_alpha, r, LEVELS, True, True, False, DOT
+    )  # fmt: skip
+    store_tile(d_erase_key_from_erase_key_k_ptr, own * H + h, r, at_k, C, K, d_erase_key_from_erase_key_k)
+    store_tile(d_k_from_erase_key_k_ptr, own * H + h, r, at_k, C, K, d_k_from_erase_key_k)
+    store_tile(d_decay_alpha_from_erase_key_k_ptr, own * H + h, r, at_k, C, K, d_decay_alpha_from_erase_key_k)
     d_W_at = load_tile(d_W_at_ptr, own * H + h, at_k, at_v, K, V)
-    store_tile(d_decay_alpha_from_decay_alpha_before_ptr, own * H + h, r, at_k, C, K, d_decay_alpha_from_decay_alpha_before)
+    W = load_tile(W_at_ptr, index * H + h, at_k, at_v, K, V)
     d_beta_end = tl.sum(d_W_at.to(tl.float32) * W.to(tl.float32), 1)  # ∂β[C] = Σ_V d_W_at · W[0]
     store_row(d_beta_end_ptr, own * H + h, at_k, K, d_beta_end)
 
 
 @triton.jit(do_not_specialize=JUST_NUMBERS)
 def post_wide(
-    U_ptr, W_at_ptr, beta_before_ptr, d_R_ptr, d_W_at_ptr, erase_key_ptr, erase_key_k_ptr, erase_write_key_ptr, eta_ptr,
-    k_ptr, kk_ptr, log_alpha_ptr, v_ptr, d_erase_key_ptr, eta_erase_key_k_ptr, s2_ptr, d_beta_end_ptr,
-    d_decay_alpha_from_decay_alpha_before_ptr, position_ptr, cu_ptr, T, members, low, high,
+    W_at_ptr, d_R_ptr, d_W_at_ptr, erase_key_ptr, eta_ptr, k_ptr, log_alpha_ptr, v_ptr, d_erase_key_from_erase_key_k_ptr,
+    d_k_from_erase_key_k_ptr, d_beta_end_ptr, d_decay_alpha_from_erase_key_k_ptr, position_ptr, cu_ptr, T, members, low,
+    high,
     H: tl.constexpr, K: tl.constexpr, V: tl.constexpr, C: tl.constexpr, BK: tl.constexpr, BV: tl.constexpr, BC: tl.constexpr,
     DOT: tl.constexpr, GRID: tl.constexpr, PACKED: tl.constexpr, SAVE: tl.constexpr,
 ):  # fmt: skip
-    """d_erase_key, eta_erase_key_k, s2, d_beta_end, d_decay_alpha_from_decay_alpha_before: every tile on its own."""
+    """d_erase_key_from_erase_key_k, d_k_from_erase_key_k, d_beta_end, …: every tile on its own."""
     index, h = low + (tl.program_id(0) // H).to(tl.int64), tl.program_id(0) % H
     n = sequence_of(index, cu_ptr, members, C, GRID, PACKED)
     first, end, base, tiles, slot, step = span(n, position_ptr, cu_ptr, T, members, C, GRID, PACKED)
@@ -609,61 +602,44 @@ def post_wide(
     t = base + i * C
     here = (r >= first - t) & (r < tl.minimum(C, end - t))
     at_row, row = t * H + h, r * H
-    eta = load_numbers(eta_ptr, at_row, row, here)
-    erase_key_k = load_tile(erase_key_k_ptr, own * H + h, r, r, C, C)
-    eta_erase_key_k = tl.where(strict, eta[None, :] * erase_key_k.to(tl.float32), 0.0)  # η·κ·k_tj = [j < t] κ·k_tj η_j
-    store_tile(eta_erase_key_k_ptr, own * H + h, r, r, C, C, eta_erase_key_k)
     d_eta_erase_key_k = tl.zeros([BC, BC], tl.float32)
-    d_erase_key_beta_before = tl.zeros([BC, BK], tl.float32)  # ∂κ·β[before]_t = ∂R_t W[0]ᵀ
-    d_R_U = tl.zeros([BC, BC], tl.float32)
     d_beta_end = tl.zeros([BK], tl.float32)  # ∂β[C] = Σ_V d_W_at · W[0]
     for b in tl.range(tl.cdiv(V, BV), disable_licm=True):
         at_v = b * BV + tl.arange(0, BV)
         v = load_rows(v_ptr, at_row, row, here, at_v, V)
         d_R = load_tile(d_R_ptr, own * H + h, r, at_v, C, V)
-        W = load_tile(W_at_ptr, index * H + h, at_k, at_v, K, V)
         d_eta_erase_key_k += dot_nt(d_R, v, DOT)
-        U = load_tile(U_ptr, index * H + h, r, at_v, C, V)
-        d_erase_key_beta_before += dot_nt(d_R, W, DOT)
+        W = load_tile(W_at_ptr, index * H + h, at_k, at_v, K, V)
         d_W_at = load_tile(d_W_at_ptr, own * H + h, at_k, at_v, K, V)
-        d_R_U += dot_nt(d_R, U, DOT)
         d_beta_end += tl.sum(d_W_at.to(tl.float32) * W.to(tl.float32), 1)
     eta = load_numbers(eta_ptr, at_row, row, here)
     store_row(d_beta_end_ptr, own * H + h, at_k, K, d_beta_end)
     d_eta_erase_key_k_2 = tl.where(strict, d_eta_erase_key_k, 0.0)  # ∂η·κ·k_tj = [j < t] ∂R_t v_jᵀ
-    d_eta_kk = tl.where(strict, -tl.where(strict, d_R_U, 0.0), 0.0)  # ∂η·c_tj = [j < t] (−[j < t] ∂R_t U_jᵀ)
-    erase_key_k = load_tile(erase_key_k_ptr, own * H + h, r, r, C, C)
-    kk = load_tile(kk_ptr, own * H + h, r, r, C, C)
-    s2 = tl.sum(d_eta_erase_key_k_2 * erase_key_k.to(tl.float32) + d_eta_kk * kk.to(tl.float32), 0)
-    store_row(s2_ptr, own * H + h, r, C, s2)
     d_erase_key_k = eta[None, :] * d_eta_erase_key_k_2  # ∂κ·k_tj = ∂η·κ·k_tj η_j
-    d_kk = eta[None, :] * d_eta_kk  # ∂c_tj = ∂η·c_tj η_j
-    log_alpha = load_rows(log_alpha_ptr, at_row, row, here, at_k, K)
     k = load_rows(k_ptr, at_row, row, here, at_k, K)
-    decay_alpha = tl.maximum(-60.0, log_alpha.to(tl.float32))  # log α_t = max(−60, log_alpha_t)
-    erase_write_key = load_rows(erase_write_key_ptr, at_row, row, here, at_k, K)
-    d_erase_key_from_erase_key_k = decayed_rows(d_erase_key_k, k, decay_alpha, r, LEVELS, True, True, DOT)
-    beta_before = load_tile(beta_before_ptr, own * H + h, r, at_k, C, K)
-    d_erase_key_from_kk = decayed_rows(d_kk, erase_write_key, decay_alpha, r, LEVELS, True, True, DOT)
-    d_erase_key = d_erase_key_beta_before * beta_before.to(tl.float32) + d_erase_key_from_erase_key_k + d_erase_key_from_kk
+    log_alpha = load_rows(log_alpha_ptr, at_row, row, here, at_k, K)
     erase_key = load_rows(erase_key_ptr, at_row, row, here, at_k, K)
-    store_rows(d_erase_key_ptr, at_row, row, here, at_k, K, d_erase_key)
-    d_decay_alpha_before = d_erase_key_beta_before * erase_key.to(tl.float32) * beta_before.to(tl.float32)
-    d_decay_alpha_from_decay_alpha_before = sums_after(d_decay_alpha_before, r, DOT)
-    store_tile(d_decay_alpha_from_decay_alpha_before_ptr, own * H + h, r, at_k, C, K, d_decay_alpha_from_decay_alpha_before)
+    decay_alpha = tl.maximum(-60.0, log_alpha.to(tl.float32))  # log α_t = max(−60, log_alpha_t)
+    _, d_erase_key_from_erase_key_k, d_k_from_erase_key_k, d_decay_alpha_from_erase_key_k = decayed_derivatives(
+        d_erase_key_k, erase_key, k, decay_alpha, r, LEVELS, True, True, False, DOT
+    )  # fmt: skip
+    store_tile(d_decay_alpha_from_erase_key_k_ptr, own * H + h, r, at_k, C, K, d_decay_alpha_from_erase_key_k)
+    store_tile(d_k_from_erase_key_k_ptr, own * H + h, r, at_k, C, K, d_k_from_erase_key_k)
+    store_tile(d_erase_key_from_erase_key_k_ptr, own * H + h, r, at_k, C, K, d_erase_key_from_erase_key_k)
 
 
 @triton.jit(do_not_specialize=JUST_NUMBERS)
 def post2(
-    Pb_d_o_ptr, U_ptr, beta_end_ptr, d_R_ptr, d_W_at_ptr, d_beta_end_ptr, d_decay_alpha_from_decay_alpha_before_ptr,
-    d_erase_write_key_from_q_erase_write_key_ptr, d_eta_q_k_q_k_and_more_sum_ptr, d_k_from_q_k_ptr, d_log_alpha_early_ptr,
-    erase_key_ptr, erase_write_key_ptr, eta_ptr, eta_erase_key_k_ptr, exp_decay_alpha_behind_ptr, k_ptr, log_alpha_ptr,
-    s2_ptr, v_ptr, d_erase_write_key_ptr, d_eta_ptr, d_k_ptr, d_log_alpha_ptr, d_v_ptr, position_ptr, cu_ptr, T, members,
+    Pb_d_o_ptr, U_ptr, W_at_ptr, beta_before_ptr, beta_end_ptr, d_R_ptr, d_W_at_ptr, d_beta_end_ptr,
+    d_decay_alpha_from_erase_key_k_ptr, d_erase_key_from_erase_key_k_ptr, d_erase_write_key_from_q_erase_write_key_ptr,
+    d_eta_q_k_q_k_and_more_sum_ptr, d_k_from_erase_key_k_ptr, d_k_from_q_k_ptr, d_log_alpha_early_ptr, erase_key_ptr,
+    erase_key_k_ptr, erase_write_key_ptr, eta_ptr, exp_decay_alpha_behind_ptr, k_ptr, kk_ptr, log_alpha_ptr, v_ptr,
+    d_erase_key_ptr, d_erase_write_key_ptr, d_eta_ptr, d_k_ptr, d_log_alpha_ptr, d_v_ptr, position_ptr, cu_ptr, T, members,
     low, high,
     H: tl.constexpr, K: tl.constexpr, V: tl.constexpr, C: tl.constexpr, BK: tl.constexpr, BV: tl.constexpr, BC: tl.constexpr,
     DOT: tl.constexpr, GRID: tl.constexpr, PACKED: tl.constexpr, SAVE: tl.constexpr,
 ):  # fmt: skip
-    """d_erase_write_key, d_eta, d_k, d_log_alpha, d_v: every tile on its own."""
+    """d_erase_key, d_erase_write_key, d_eta, d_k, d_log_alpha, d_v: every tile on its own."""
     index, h = low + (tl.program_id(0) // H).to(tl.int64), tl.program_id(0) % H
     n = sequence_of(index, cu_ptr, members, C, GRID, PACKED)
     first, end, base, tiles, slot, step = span(n, position_ptr, cu_ptr, T, members, C, GRID, PACKED)
@@ -684,79 +660,97 @@ def post2(
     d_W_at = load_tile(d_W_at_ptr, own * H + h, at_k, at_v, K, V)
     exp_decay_alpha_behind = load_tile(exp_decay_alpha_behind_ptr, own * H + h, r, at_k, C, K)
     k_exp_decay_alpha_behind_d_W_at = dot(k.to(tl.float32) * exp_decay_alpha_behind.to(tl.float32), d_W_at, DOT)
-
-    # back through decays, and the weights of surprises
     d_eta_t2 = -k_exp_decay_alpha_behind_d_W_at  # ∂η·τ₂_t = −(k_t · exp·log α·behind_t) d_W_at
-    eta_erase_key_k = load_tile(eta_erase_key_k_ptr, own * H + h, r, r, C, C)
-    d_R = load_tile(d_R_ptr, own * H + h, r, at_v, C, V)
     Pb_d_o = load_tile(Pb_d_o_ptr, own * H + h, r, at_v, C, V)
+    erase_key_k = load_tile(erase_key_k_ptr, own * H + h, r, r, C, C)
+    d_R = load_tile(d_R_ptr, own * H + h, r, at_v, C, V)
+    eta_erase_key_k = (tl.where(strict, eta[None, :] * erase_key_k.to(tl.float32), 0.0)).to(DOT)  # η·κ·k_tj = [j < t] κ·k_tj η_j
     d_v_early_and_more = Pb_d_o.to(tl.float32) + (dot_tn(eta_erase_key_k, d_R, DOT) - eta[:, None] * d_eta_t2)
     store_rows(d_v_ptr, at_row, row, here, at_v, V, d_v_early_and_more)
-    d_eta_q_k_q_k_and_more_sum = load_row(d_eta_q_k_q_k_and_more_sum_ptr, own * H + h, r, C)
-    s2 = load_row(s2_ptr, own * H + h, r, C)
-    v = load_rows(v_ptr, at_row, row, here, at_v, V)
     U = load_tile(U_ptr, index * H + h, r, at_v, C, V)
-    v_2 = -v.to(tl.float32)  # v_t = −v_t
+    v = load_rows(v_ptr, at_row, row, here, at_v, V)
+    kk = load_tile(kk_ptr, own * H + h, r, r, C, C)
+    d_eta_q_k_q_k_and_more_sum = load_row(d_eta_q_k_q_k_and_more_sum_ptr, own * H + h, r, C)
+
+    # back through decays, and the weights of surprises
+    d_eta_erase_key_k = tl.where(strict, dot_nt(d_R, v, DOT), 0.0)  # ∂η·κ·k_tj = [j < t] ∂R_t v_jᵀ
+    d_eta_kk = tl.where(strict, -tl.where(strict, dot_nt(d_R, U, DOT), 0.0), 0.0)  # ∂η·c_tj = [j < t] (−[j < t] ∂R_t U_jᵀ)
+    x27 = tl.sum(d_eta_erase_key_k * erase_key_k.to(tl.float32) + d_eta_kk * kk.to(tl.float32), 0)
     exp_decay_alpha_behind = load_tile(exp_decay_alpha_behind_ptr, own * H + h, r, at_k, C, K)
     erase_write_key = load_rows(erase_write_key_ptr, at_row, row, here, at_k, K)
     s1 = (erase_write_key.to(tl.float32) * exp_decay_alpha_behind.to(tl.float32)).to(DOT)  # s₁_t = b_t · exp·log α·behind_t
     d_eta_U = -dot(s1, d_W_at, DOT)  # ∂η·U_t = −s₁_t d_W_at
-    d_eta_early_and_more = d_eta_q_k_q_k_and_more_sum + (s2 + tl.sum(d_eta_t2 * v_2 + d_eta_U * U.to(tl.float32), 1))
-    store_numbers(d_eta_ptr, at_row, row, here, d_eta_early_and_more)
+    v_2 = -v.to(tl.float32)  # v_t = −v_t
+    d_eta_early_and_more = d_eta_q_k_q_k_and_more_sum + (x27 + tl.sum(d_eta_t2 * v_2 + d_eta_U * U.to(tl.float32), 1))
     d_k_t3 = -eta[:, None] * dot_nt(v_2, d_W_at, DOT)  # ∂k·τ₃_t = −η_t (v_t d_W_atᵀ)
-    d_erase_write_key_t3 = -eta[:, None] * dot_nt(U, d_W_at, DOT)  # ∂b·τ₃_t = −η_t (U_t d_W_atᵀ)
-    d_eta_kk = tl.where(strict, -tl.where(strict, dot_nt(d_R, U, DOT), 0.0), 0.0)  # ∂η·c_tj = [j < t] (−[j < t] ∂R_t U_jᵀ)
-    v = load_rows(v_ptr, at_row, row, here, at_v, V)
-    d_kk = eta[None, :] * d_eta_kk  # ∂c_tj = ∂η·c_tj η_j
-    d_eta_erase_key_k = tl.where(strict, dot_nt(d_R, v, DOT), 0.0)  # ∂η·κ·k_tj = [j < t] ∂R_t v_jᵀ
-    d_erase_key_k = eta[None, :] * d_eta_erase_key_k  # ∂κ·k_tj = ∂η·κ·k_tj η_j
-    d_erase_write_key_from_q_erase_write_key = load_tile(d_erase_write_key_from_q_erase_write_key_ptr, own * H + h, r, at_k, C, K)
-    log_alpha = load_rows(log_alpha_ptr, at_row, row, here, at_k, K)
-    erase_key = load_rows(erase_key_ptr, at_row, row, here, at_k, K)
-    erase_write_key = load_rows(erase_write_key_ptr, at_row, row, here, at_k, K)
-    decay_alpha = tl.maximum(-60.0, log_alpha.to(tl.float32))  # log α_t = max(−60, log_alpha_t)
-    exp_decay_alpha_behind = load_tile(exp_decay_alpha_behind_ptr, own * H + h, r, at_k, C, K)
-    _, d_erase_write_key_from_kk, d_decay_alpha_from_kk = decayed_derivatives(d_kk, erase_key, erase_write_key, decay_alpha, r, LEVELS, True, True, DOT)  # noqa: E501
-    d_erase_write_key_early_and_more = (
-        d_erase_write_key_from_q_erase_write_key.to(tl.float32)
-        + (d_erase_write_key_t3 * exp_decay_alpha_behind.to(tl.float32) + d_erase_write_key_from_kk)
+    d_k_from_q_k = load_tile(d_k_from_q_k_ptr, own * H + h, r, at_k, C, K)
+    d_k_from_erase_key_k = load_tile(d_k_from_erase_key_k_ptr, own * H + h, r, at_k, C, K)
+    d_k_early_and_more = (
+        d_k_from_q_k.to(tl.float32)
+        + (d_k_t3 * exp_decay_alpha_behind.to(tl.float32) + d_k_from_erase_key_k.to(tl.float32))
     )  # fmt: skip
-    beta_end = load_row(beta_end_ptr, index * H + h, at_k, K)
-    d_beta_end = load_row(d_beta_end_ptr, own * H + h, at_k, K)
+    store_rows(d_k_ptr, at_row, row, here, at_k, K, d_k_early_and_more)
+    d_erase_write_key_t3 = -eta[:, None] * dot_nt(U, d_W_at, DOT)  # ∂b·τ₃_t = −η_t (U_t d_W_atᵀ)
     k = load_rows(k_ptr, at_row, row, here, at_k, K)
-    store_rows(d_erase_write_key_ptr, at_row, row, here, at_k, K, d_erase_write_key_early_and_more)
+    erase_write_key = load_rows(erase_write_key_ptr, at_row, row, here, at_k, K)
     d_decay_alpha_behind = (
         exp_decay_alpha_behind.to(tl.float32)
         * (d_k_t3 * k.to(tl.float32) + d_erase_write_key_t3 * erase_write_key.to(tl.float32))
     )  # fmt: skip
-    _, d_k_from_erase_key_k, d_decay_alpha_from_erase_key_k = decayed_derivatives(d_erase_key_k, erase_key, k, decay_alpha, r, LEVELS, True, True, DOT)  # noqa: E501
-    d_decay_alpha_from_decay_alpha_before = load_tile(d_decay_alpha_from_decay_alpha_before_ptr, own * H + h, r, at_k, C, K)
-    log_alpha = load_rows(log_alpha_ptr, at_row, row, here, at_k, K)
+    d_kk = eta[None, :] * d_eta_kk  # ∂c_tj = ∂η·c_tj η_j
+    store_numbers(d_eta_ptr, at_row, row, here, d_eta_early_and_more)
     d_decay_alpha = sums_before(d_decay_alpha_behind, r, DOT)
-    d_k_from_q_k = load_tile(d_k_from_q_k_ptr, own * H + h, r, at_k, C, K)
+    log_alpha = load_rows(log_alpha_ptr, at_row, row, here, at_k, K)
+    erase_key = load_rows(erase_key_ptr, at_row, row, here, at_k, K)
+    decay_alpha = tl.maximum(-60.0, log_alpha.to(tl.float32))  # log α_t = max(−60, log_alpha_t)
+    W = load_tile(W_at_ptr, index * H + h, at_k, at_v, K, V)
+    beta_end = load_row(beta_end_ptr, index * H + h, at_k, K)
+    d_beta_end = load_row(d_beta_end_ptr, own * H + h, at_k, K)
+    _, d_erase_key_from_kk, d_erase_write_key_from_kk, d_decay_alpha_from_kk = decayed_derivatives(
+        d_kk, erase_key, erase_write_key, decay_alpha, r, LEVELS, True, True, False, DOT
+    )  # fmt: skip
+    beta_before = load_tile(beta_before_ptr, own * H + h, r, at_k, C, K)
+    d_erase_key_beta_before = dot_nt(d_R, W, DOT)  # ∂κ·β[before]_t = ∂R_t W[0]ᵀ
+    d_decay_alpha_before = d_erase_key_beta_before * erase_key.to(tl.float32) * beta_before.to(tl.float32)
+    d_decay_alpha_from_decay_alpha_before = sums_after(d_decay_alpha_before, r, DOT)
+    log_alpha = load_rows(log_alpha_ptr, at_row, row, here, at_k, K)
+    d_decay_alpha_from_erase_key_k = load_tile(d_decay_alpha_from_erase_key_k_ptr, own * H + h, r, at_k, C, K)
+    d_erase_key_from_erase_key_k = load_tile(d_erase_key_from_erase_key_k_ptr, own * H + h, r, at_k, C, K)
     d_log_alpha_late = (
         d_beta_end[None, :] * beta_end[None, :] * (1 - tl.where(log_alpha.to(tl.float32) + 60 < 0, 1.0, 0.0))
         + (1 - tl.where(log_alpha.to(tl.float32) + 60 < 0, 1.0, 0.0))
-        * (d_decay_alpha + d_decay_alpha_from_erase_key_k + d_decay_alpha_from_decay_alpha_before.to(tl.float32) + d_decay_alpha_from_kk)
+        * (d_decay_alpha + d_decay_alpha_from_erase_key_k.to(tl.float32) + d_decay_alpha_from_decay_alpha_before + d_decay_alpha_from_kk)
     )  # fmt: skip
-    d_k_early_and_more = d_k_from_q_k.to(tl.float32) + (d_k_t3 * exp_decay_alpha_behind.to(tl.float32) + d_k_from_erase_key_k)
+    d_erase_key = (
+        d_erase_key_beta_before * beta_before.to(tl.float32)
+        + d_erase_key_from_erase_key_k.to(tl.float32)
+        + d_erase_key_from_kk
+    )  # fmt: skip
+    exp_decay_alpha_behind = load_tile(exp_decay_alpha_behind_ptr, own * H + h, r, at_k, C, K)
+    d_erase_write_key_from_q_erase_write_key = load_tile(d_erase_write_key_from_q_erase_write_key_ptr, own * H + h, r, at_k, C, K)
+    d_erase_write_key_early_and_more = (
+        d_erase_write_key_from_q_erase_write_key.to(tl.float32)
+        + (d_erase_write_key_t3 * exp_decay_alpha_behind.to(tl.float32) + d_erase_write_key_from_kk)
+    )  # fmt: skip
+    store_rows(d_erase_key_ptr, at_row, row, here, at_k, K, d_erase_key)
     d_log_alpha_early = load_tile(d_log_alpha_early_ptr, own * H + h, r, at_k, C, K)
-    store_rows(d_k_ptr, at_row, row, here, at_k, K, d_k_early_and_more)
+    store_rows(d_erase_write_key_ptr, at_row, row, here, at_k, K, d_erase_write_key_early_and_more)
     d_log_alpha = d_log_alpha_early.to(tl.float32) + d_log_alpha_late
     store_rows(d_log_alpha_ptr, at_row, row, here, at_k, K, d_log_alpha)
 
 
 @triton.jit(do_not_specialize=JUST_NUMBERS)
 def post2_wide(
-    Pb_d_o_ptr, U_ptr, beta_end_ptr, d_R_ptr, d_W_at_ptr, d_beta_end_ptr, d_decay_alpha_from_decay_alpha_before_ptr,
-    d_erase_write_key_from_q_erase_write_key_ptr, d_eta_q_k_q_k_and_more_sum_ptr, d_k_from_q_k_ptr, d_log_alpha_early_ptr,
-    erase_key_ptr, erase_write_key_ptr, eta_ptr, eta_erase_key_k_ptr, exp_decay_alpha_behind_ptr, k_ptr, log_alpha_ptr,
-    s2_ptr, v_ptr, d_erase_write_key_ptr, d_eta_ptr, d_k_ptr, d_log_alpha_ptr, d_v_ptr, position_ptr, cu_ptr, T, members,
+    Pb_d_o_ptr, U_ptr, W_at_ptr, beta_before_ptr, beta_end_ptr, d_R_ptr, d_W_at_ptr, d_beta_end_ptr,
+    d_decay_alpha_from_erase_key_k_ptr, d_erase_key_from_erase_key_k_ptr, d_erase_write_key_from_q_erase_write_key_ptr,
+    d_eta_q_k_q_k_and_more_sum_ptr, d_k_from_erase_key_k_ptr, d_k_from_q_k_ptr, d_log_alpha_early_ptr, erase_key_ptr,
+    erase_key_k_ptr, erase_write_key_ptr, eta_ptr, exp_decay_alpha_behind_ptr, k_ptr, kk_ptr, log_alpha_ptr, v_ptr,
+    d_erase_key_ptr, d_erase_write_key_ptr, d_eta_ptr, d_k_ptr, d_log_alpha_ptr, d_v_ptr, position_ptr, cu_ptr, T, members,
     low, high,
     H: tl.constexpr, K: tl.constexpr, V: tl.constexpr, C: tl.constexpr, BK: tl.constexpr, BV: tl.constexpr, BC: tl.constexpr,
     DOT: tl.constexpr, GRID: tl.constexpr, PACKED: tl.constexpr, SAVE: tl.constexpr,
 ):  # fmt: skip
-    """d_erase_write_key, d_eta, d_k, d_log_alpha, d_v: every tile on its own."""
+    """d_erase_key, d_erase_write_key, d_eta, d_k, d_log_alpha, d_v: every tile on its own."""
     index, h = low + (tl.program_id(0) // H).to(tl.int64), tl.program_id(0) % H
     n = sequence_of(index, cu_ptr, members, C, GRID, PACKED)
     first, end, base, tiles, slot, step = span(n, position_ptr, cu_ptr, T, members, C, GRID, PACKED)
@@ -776,22 +770,26 @@ def post2_wide(
     k = load_rows(k_ptr, at_row, row, here, at_k, K)
     erase_write_key = load_rows(erase_write_key_ptr, at_row, row, here, at_k, K)
     k_exp_decay_alpha_behind = (k.to(tl.float32) * exp_decay_alpha_behind.to(tl.float32)).to(DOT)
+    erase_key_k = load_tile(erase_key_k_ptr, own * H + h, r, r, C, C)
     s1 = (erase_write_key.to(tl.float32) * exp_decay_alpha_behind.to(tl.float32)).to(DOT)  # s₁_t = b_t · exp·log α·behind_t
-    U_d_W_at = tl.zeros([BC, BK], tl.float32)
+    eta_erase_key_k = (tl.where(strict, eta[None, :] * erase_key_k.to(tl.float32), 0.0)).to(DOT)  # η·κ·k_tj = [j < t] κ·k_tj η_j
+    d_erase_key_beta_before = tl.zeros([BC, BK], tl.float32)  # ∂κ·β[before]_t = ∂R_t W[0]ᵀ
     d_R_U = tl.zeros([BC, BC], tl.float32)
+    U_d_W_at = tl.zeros([BC, BK], tl.float32)
+    d_eta_erase_key_k = tl.zeros([BC, BC], tl.float32)
     d_eta_t2_v_2_and_more_sum = tl.zeros([BC], tl.float32)
     v_2_d_W_at = tl.zeros([BC, BK], tl.float32)
-    d_eta_erase_key_k = tl.zeros([BC, BC], tl.float32)
     for b in tl.range(tl.cdiv(V, BV), disable_licm=True):
         at_v = b * BV + tl.arange(0, BV)
-        eta_erase_key_k = load_tile(eta_erase_key_k_ptr, own * H + h, r, r, C, C)
         Pb_d_o = load_tile(Pb_d_o_ptr, own * H + h, r, at_v, C, V)
         d_W_at = load_tile(d_W_at_ptr, own * H + h, at_k, at_v, K, V)
         d_R = load_tile(d_R_ptr, own * H + h, r, at_v, C, V)
         d_eta_t2 = -dot(k_exp_decay_alpha_behind, d_W_at, DOT)  # ∂η·τ₂_t = −(k_t · exp·log α·behind_t) d_W_at
         d_v_early_and_more = Pb_d_o.to(tl.float32) + (dot_tn(eta_erase_key_k, d_R, DOT) - eta[:, None] * d_eta_t2)
-        U = load_tile(U_ptr, index * H + h, r, at_v, C, V)
+        W = load_tile(W_at_ptr, index * H + h, at_k, at_v, K, V)
         store_rows(d_v_ptr, at_row, row, here, at_v, V, d_v_early_and_more)
+        U = load_tile(U_ptr, index * H + h, r, at_v, C, V)
+        d_erase_key_beta_before += dot_nt(d_R, W, DOT)
         v = load_rows(v_ptr, at_row, row, here, at_v, V)
         d_R_U += dot_nt(d_R, U, DOT)
         d_eta_erase_key_k += dot_nt(d_R, v, DOT)
@@ -802,47 +800,64 @@ def post2_wide(
         U_d_W_at += dot_nt(U, d_W_at, DOT)
     eta = load_numbers(eta_ptr, at_row, row, here)
     d_eta_q_k_q_k_and_more_sum = load_row(d_eta_q_k_q_k_and_more_sum_ptr, own * H + h, r, C)
-    s2 = load_row(s2_ptr, own * H + h, r, C)
-    d_eta = d_eta_q_k_q_k_and_more_sum + (s2 + d_eta_t2_v_2_and_more_sum)
-    store_numbers(d_eta_ptr, at_row, row, here, d_eta)
     d_eta_kk = tl.where(strict, -tl.where(strict, d_R_U, 0.0), 0.0)  # ∂η·c_tj = [j < t] (−[j < t] ∂R_t U_jᵀ)
-    d_erase_write_key_t3 = -eta[:, None] * U_d_W_at  # ∂b·τ₃_t = −η_t (U_t d_W_atᵀ)
-    d_kk = eta[None, :] * d_eta_kk  # ∂c_tj = ∂η·c_tj η_j
-    d_k_t3 = -eta[:, None] * v_2_d_W_at  # ∂k·τ₃_t = −η_t (v_t d_W_atᵀ)
     d_eta_erase_key_k_2 = tl.where(strict, d_eta_erase_key_k, 0.0)  # ∂η·κ·k_tj = [j < t] ∂R_t v_jᵀ
-    d_erase_key_k = eta[None, :] * d_eta_erase_key_k_2  # ∂κ·k_tj = ∂η·κ·k_tj η_j
+    erase_key_k = load_tile(erase_key_k_ptr, own * H + h, r, r, C, C)
+    kk = load_tile(kk_ptr, own * H + h, r, r, C, C)
+    x27 = tl.sum(d_eta_erase_key_k_2 * erase_key_k.to(tl.float32) + d_eta_kk * kk.to(tl.float32), 0)
+    d_eta = d_eta_q_k_q_k_and_more_sum + (x27 + d_eta_t2_v_2_and_more_sum)
+    store_numbers(d_eta_ptr, at_row, row, here, d_eta)
+    d_kk = eta[None, :] * d_eta_kk  # ∂c_tj = ∂η·c_tj η_j
+    d_erase_write_key_t3 = -eta[:, None] * U_d_W_at  # ∂b·τ₃_t = −η_t (U_t d_W_atᵀ)
+    d_k_t3 = -eta[:, None] * v_2_d_W_at  # ∂k·τ₃_t = −η_t (v_t d_W_atᵀ)
     erase_write_key = load_rows(erase_write_key_ptr, at_row, row, here, at_k, K)
     log_alpha = load_rows(log_alpha_ptr, at_row, row, here, at_k, K)
     erase_key = load_rows(erase_key_ptr, at_row, row, here, at_k, K)
     decay_alpha = tl.maximum(-60.0, log_alpha.to(tl.float32))  # log α_t = max(−60, log_alpha_t)
+
+    # back through decays, and the weights of surprises
+    _, d_erase_key_from_kk, d_erase_write_key_from_kk, d_decay_alpha_from_kk = decayed_derivatives(
+        d_kk, erase_key, erase_write_key, decay_alpha, r, LEVELS, True, True, False, DOT
+    )  # fmt: skip
+    exp_decay_alpha_behind = load_tile(exp_decay_alpha_behind_ptr, own * H + h, r, at_k, C, K)
     k = load_rows(k_ptr, at_row, row, here, at_k, K)
     beta_end = load_row(beta_end_ptr, index * H + h, at_k, K)
     d_beta_end = load_row(d_beta_end_ptr, own * H + h, at_k, K)
-
-    # back through decays, and the weights of surprises
-    _, d_erase_write_key_from_kk, d_decay_alpha_from_kk = decayed_derivatives(d_kk, erase_key, erase_write_key, decay_alpha, r, LEVELS, True, True, DOT)  # noqa: E501
-    exp_decay_alpha_behind = load_tile(exp_decay_alpha_behind_ptr, own * H + h, r, at_k, C, K)
-    _, d_k_from_erase_key_k, d_decay_alpha_from_erase_key_k = decayed_derivatives(d_erase_key_k, erase_key, k, decay_alpha, r, LEVELS, True, True, DOT)  # noqa: E501
     d_decay_alpha_behind = (
         exp_decay_alpha_behind.to(tl.float32)
         * (d_k_t3 * k.to(tl.float32) + d_erase_write_key_t3 * erase_write_key.to(tl.float32))
     )  # fmt: skip
+    beta_before = load_tile(beta_before_ptr, own * H + h, r, at_k, C, K)
     d_decay_alpha = sums_before(d_decay_alpha_behind, r, DOT)
+    d_decay_alpha_before = d_erase_key_beta_before * erase_key.to(tl.float32) * beta_before.to(tl.float32)
+    d_decay_alpha_from_decay_alpha_before = sums_after(d_decay_alpha_before, r, DOT)
     log_alpha = load_rows(log_alpha_ptr, at_row, row, here, at_k, K)
-    d_decay_alpha_from_decay_alpha_before = load_tile(d_decay_alpha_from_decay_alpha_before_ptr, own * H + h, r, at_k, C, K)
-    d_erase_write_key_from_q_erase_write_key = load_tile(d_erase_write_key_from_q_erase_write_key_ptr, own * H + h, r, at_k, C, K)
+    d_decay_alpha_from_erase_key_k = load_tile(d_decay_alpha_from_erase_key_k_ptr, own * H + h, r, at_k, C, K)
+    d_erase_key_from_erase_key_k = load_tile(d_erase_key_from_erase_key_k_ptr, own * H + h, r, at_k, C, K)
     d_log_alpha_late = (
         d_beta_end[None, :] * beta_end[None, :] * (1 - tl.where(log_alpha.to(tl.float32) + 60 < 0, 1.0, 0.0))
         + (1 - tl.where(log_alpha.to(tl.float32) + 60 < 0, 1.0, 0.0))
-        * (d_decay_alpha + d_decay_alpha_from_erase_key_k + d_decay_alpha_from_decay_alpha_before.to(tl.float32) + d_decay_alpha_from_kk)
+        * (d_decay_alpha + d_decay_alpha_from_erase_key_k.to(tl.float32) + d_decay_alpha_from_decay_alpha_before + d_decay_alpha_from_kk)
     )  # fmt: skip
-    d_k_from_q_k = load_tile(d_k_from_q_k_ptr, own * H + h, r, at_k, C, K)
+    d_erase_key = (
+        d_erase_key_beta_before * beta_before.to(tl.float32)
+        + d_erase_key_from_erase_key_k.to(tl.float32)
+        + d_erase_key_from_kk
+    )  # fmt: skip
+    store_rows(d_erase_key_ptr, at_row, row, here, at_k, K, d_erase_key)
+    exp_decay_alpha_behind = load_tile(exp_decay_alpha_behind_ptr, own * H + h, r, at_k, C, K)
+    d_erase_write_key_from_q_erase_write_key = load_tile(d_erase_write_key_from_q_erase_write_key_ptr, own * H + h, r, at_k, C, K)
     d_erase_write_key_early_and_more = (
         d_erase_write_key_from_q_erase_write_key.to(tl.float32)
         + (d_erase_write_key_t3 * exp_decay_alpha_behind.to(tl.float32) + d_erase_write_key_from_kk)
     )  # fmt: skip
-    d_k_early_and_more = d_k_from_q_k.to(tl.float32) + (d_k_t3 * exp_decay_alpha_behind.to(tl.float32) + d_k_from_erase_key_k)
     store_rows(d_erase_write_key_ptr, at_row, row, here, at_k, K, d_erase_write_key_early_and_more)
+    d_k_from_q_k = load_tile(d_k_from_q_k_ptr, own * H + h, r, at_k, C, K)
+    d_k_from_erase_key_k = load_tile(d_k_from_erase_key_k_ptr, own * H + h, r, at_k, C, K)
+    d_k_early_and_more = (
+        d_k_from_q_k.to(tl.float32)
+        + (d_k_t3 * exp_decay_alpha_behind.to(tl.float32) + d_k_from_erase_key_k.to(tl.float32))
+    )  # fmt: skip
     d_log_alpha_early = load_tile(d_log_alpha_early_ptr, own * H + h, r, at_k, C, K)
     store_rows(d_k_ptr, at_row, row, here, at_k, K, d_k_early_and_more)
     d_log_alpha = d_log_alpha_early.to(tl.float32) + d_log_alpha_late
@@ -895,16 +910,17 @@ launch_seq = Launcher(
 launch_post = Launcher(
     TABLE, post, "post", walks=False, widths="KV", blocked="V", wide=post_wide,
     makes={
-        "d_erase_key": Buffer("rows", "K", like="erase_key"), "eta_erase_key_k": Buffer("slots", "CC", narrow=True),
-        "s2": Buffer("slots", "C"), "d_beta_end": Buffer("slots", "K"),
-        "d_decay_alpha_from_decay_alpha_before": Buffer("slots", "CK", narrow=True),
+        "d_erase_key_from_erase_key_k": Buffer("slots", "CK", narrow=True),
+        "d_k_from_erase_key_k": Buffer("slots", "CK", narrow=True), "d_beta_end": Buffer("slots", "K"),
+        "d_decay_alpha_from_erase_key_k": Buffer("slots", "CK", narrow=True),
     },
 )  # fmt: skip
 launch_post2 = Launcher(
     TABLE, post2, "post2", walks=False, widths="KV", blocked="V", wide=post2_wide,
     makes={
-        "d_erase_write_key": Buffer("rows", "K", like="erase_write_key"), "d_eta": Buffer("rows", "", like="eta"),
-        "d_k": Buffer("rows", "K"), "d_log_alpha": Buffer("rows", "K", like="log_alpha"), "d_v": Buffer("rows", "V"),
+        "d_erase_key": Buffer("rows", "K", like="erase_key"), "d_erase_write_key": Buffer("rows", "K", like="erase_write_key"),
+        "d_eta": Buffer("rows", "", like="eta"), "d_k": Buffer("rows", "K"),
+        "d_log_alpha": Buffer("rows", "K", like="log_alpha"), "d_v": Buffer("rows", "V"),
     },
 )  # fmt: skip
 

@@ -36,8 +36,8 @@ def step(
     at_k = tl.arange(0, BK)
 
     # the memory at the key
-    exp_k_and_more = exp(k - tl.max(tl.where(at_k < K, k, float("-inf")), 0))  # exp·k·and_more = exp(k − max(k))
-    k_phi = exp_k_and_more / tl.sum(tl.where(at_k < K, exp_k_and_more, 0.0), 0)  # φ(k) = softmax(k)
+    exp_k_and_more = tl.where((at_k < K), exp(k - tl.max(tl.where(at_k < K, k, float("-inf")), 0)), 0.0)
+    k_phi = exp_k_and_more / tl.sum(exp_k_and_more, 0)  # φ(k) = softmax(k)
     u = tl.sum(k_phi[:, None] * W_prev, 0)  # u = φ(k) W[t−1]
 
     # the surprise, by reverse mode
@@ -47,10 +47,10 @@ def step(
     W = W_prev - eta * e[None, :] * k_phi[:, None]  # W = W[t−1] − η φ(k)ᵀ ⊗ e
 
     # the memory at the query
-    exp_q_and_more = exp(q - tl.max(tl.where(at_k < K, q, float("-inf")), 0))  # exp·q·and_more = exp(q − max(q))
-    q_phi = exp_q_and_more / tl.sum(tl.where(at_k < K, exp_q_and_more, 0.0), 0)  # φ(q) = softmax(q)
-    o = tl.sum(tl.where((at_k < K)[:, None], q_phi[:, None] * W, 0.0), 0)  # y = φ(q) W
-    return o, tl.where((at_k < K)[:, None], W, 0.0)
+    exp_q_and_more = tl.where((at_k < K), exp(q - tl.max(tl.where(at_k < K, q, float("-inf")), 0)), 0.0)
+    q_phi = exp_q_and_more / tl.sum(exp_q_and_more, 0)  # φ(q) = softmax(q)
+    o = tl.sum(q_phi[:, None] * W, 0)  # y = φ(q) W
+    return o, W
 
 
 @triton.jit(do_not_specialize=JUST_NUMBERS)

@@ -60,30 +60,29 @@ def prep(
     t = base + i * C
     here = (r >= first - t) & (r < tl.minimum(C, end - t))
     at_row, row = t * H + h, r * H
-    k = load_rows(k_ptr, at_row, row, here, at_k, K)
     eta = load_numbers(eta_ptr, at_row, row, here)
+    k = load_rows(k_ptr, at_row, row, here, at_k, K)
     k_max = tl.max(tl.where((at_k < K)[None, :], k.to(tl.float32), float("-inf")), 1)
-    exp_k_and_more = exp(k.to(tl.float32) - k_max[:, None])  # exp·k·and_more_t = exp(k_t − max(k_t))
+    exp_k_and_more = tl.where((at_k < K)[None, :], exp(k.to(tl.float32) - k_max[:, None]), 0.0)
     store_tile(exp_k_and_more_ptr, index * H + h, r, at_k, C, K, exp_k_and_more)
-    exp_k_and_more_sum = tl.sum(tl.where((at_k < K)[None, :], exp_k_and_more, 0.0), 1)  # exp·k·and_more·sum_t = Σ_K exp·k·and_more_t
-    exp_k_and_more_sum_inverse = 1 / exp_k_and_more_sum  # exp·k·and_more·sum·inverse_t = 1 / exp·k·and_more·sum_t
+    exp_k_and_more_sum = tl.sum(exp_k_and_more, 1)  # exp·k·and_more·sum_t = Σ_K exp·k·and_more_t
     k_phi = exp_k_and_more / exp_k_and_more_sum[:, None]  # φ(k_t) = exp·k·and_more_t / exp·k·and_more·sum_t
+    exp_k_and_more_sum_inverse = 1 / exp_k_and_more_sum  # exp·k·and_more·sum·inverse_t = 1 / exp·k·and_more·sum_t
     q = load_rows(q_ptr, at_row, row, here, at_k, K)
-    exp_k_and_more_k_phi = dot_nt(exp_k_and_more, tl.where((at_k < K)[None, :], k_phi, 0.0), DOT)
 
     # the surprises of all tokens
-    kk = exp_k_and_more_sum_inverse[:, None] * exp_k_and_more_k_phi  # c_tj = (exp·k·and_more_t φ(k_j)ᵀ) exp·k·and_more·sum·inverse_t
+    kk = exp_k_and_more_sum_inverse[:, None] * dot_nt(exp_k_and_more, k_phi, DOT)
     L = tl.where(strict, eta[None, :] * kk, 0.0)  # L_tj = [j < t] c_tj η_j
     Inv = inverse(L, r, LEVELS, DOT)  # (I + L)⁻¹
     store_tile(Inv_ptr, index * H + h, r, r, C, C, Inv)
     q_max = tl.max(tl.where((at_k < K)[None, :], q.to(tl.float32), float("-inf")), 1)
-    exp_q_and_more = exp(q.to(tl.float32) - q_max[:, None])  # exp·q·and_more_t = exp(q_t − max(q_t))
+    exp_q_and_more = tl.where((at_k < K)[None, :], exp(q.to(tl.float32) - q_max[:, None]), 0.0)
     store_tile(exp_q_and_more_ptr, index * H + h, r, at_k, C, K, exp_q_and_more)
-    exp_q_and_more_k_phi = dot_nt(exp_q_and_more, tl.where((at_k < K)[None, :], k_phi, 0.0), DOT)
-    exp_q_and_more_sum_inverse = 1 / tl.sum(tl.where((at_k < K)[None, :], exp_q_and_more, 0.0), 1)
-    P = tl.where(causal, exp_q_and_more_sum_inverse[:, None] * eta[None, :] * exp_q_and_more_k_phi, 0.0)
-    store_tile(P_ptr, index * H + h, r, r, C, C, P)
+    exp_q_and_more_sum_inverse = 1 / tl.sum(exp_q_and_more, 1)  # exp·q·and_more·sum·inverse_t = 1 / (Σ_K exp·q·and_more_t)
     store_row(exp_q_and_more_sum_inverse_ptr, index * H + h, r, C, exp_q_and_more_sum_inverse)
+    x14 = exp_q_and_more_sum_inverse[:, None] * eta[None, :] * dot_nt(exp_q_and_more, k_phi, DOT)
+    P = tl.where(causal, x14, 0.0)  # P_tj = [j ≤ t] (exp·q·and_more_t φ(k_j)ᵀ) exp·q·and_more·sum·inverse_t η_j
+    store_tile(P_ptr, index * H + h, r, r, C, C, P)
 
 
 @triton.jit(do_not_specialize=JUST_NUMBERS)
@@ -180,50 +179,50 @@ def pre(
     at_row, row = t * H + h, r * H
     q = load_rows(q_ptr, at_row, row, here, at_k, K)
     q_max = tl.max(tl.where((at_k < K)[None, :], q.to(tl.float32), float("-inf")), 1)  # q·max_t = max(q_t)
-    eta = load_numbers(eta_ptr, at_row, row, here)
-    exp_q_and_more = exp(q.to(tl.float32) - q_max[:, None])  # exp·q·and_more_t = exp(q_t − q·max_t)
-    exp_q_and_more_sum = tl.sum(tl.where((at_k < K)[None, :], exp_q_and_more, 0.0), 1)  # exp·q·and_more·sum_t = Σ_K exp·q·and_more_t
+    exp_q_and_more = tl.where((at_k < K)[None, :], exp(q.to(tl.float32) - q_max[:, None]), 0.0)  # exp·q·and_more_t = exp(q_t − q·max_t)
+    exp_q_and_more_sum = tl.sum(exp_q_and_more, 1)  # exp·q·and_more·sum_t = Σ_K exp·q·and_more_t
     d_o = load_rows(d_o_ptr, at_row, row, here, at_v, V)
     q_phi = (exp_q_and_more / exp_q_and_more_sum[:, None]).to(DOT)  # φ(q_t) = exp·q·and_more_t / exp·q·and_more·sum_t
+    eta = load_numbers(eta_ptr, at_row, row, here)
     d_W_from_q_phi_W = dot_tn(q_phi, d_o, DOT)  # ∂W[0](φ(q)·W[0]) = Σ_l φ(q_l)ᵀ ⊗ d_o_l
-    U = load_tile(U_ptr, index * H + h, r, at_v, C, V)
-    store_tile(d_W_from_q_phi_W_ptr, own * H + h, at_k, at_v, K, V, d_W_from_q_phi_W)
-    d_eta_q_phi_k_phi = tl.where(causal, -dot_nt(d_o, U, DOT), 0.0)  # ∂η·φ(q)·φ(k_tj) = [j ≤ t] (−d_o_t U_jᵀ)
     k = load_rows(k_ptr, at_row, row, here, at_k, K)
-    eta_d_eta_q_phi_k_phi_q_phi = eta[:, None] * dot_tn(d_eta_q_phi_k_phi, q_phi, DOT)
+    store_tile(d_W_from_q_phi_W_ptr, own * H + h, at_k, at_v, K, V, d_W_from_q_phi_W)
     k_max = tl.max(tl.where((at_k < K)[None, :], k.to(tl.float32), float("-inf")), 1)  # k·max_t = max(k_t)
-    exp_k_and_more = exp(k.to(tl.float32) - k_max[:, None])  # exp·k·and_more_t = exp(k_t − k·max_t)
-    x20 = tl.sum(tl.where((at_k < K)[None, :], eta_d_eta_q_phi_k_phi_q_phi * exp_k_and_more, 0.0), 1)
-    exp_k_and_more_sum = tl.sum(tl.where((at_k < K)[None, :], exp_k_and_more, 0.0), 1)  # exp·k·and_more·sum_t = Σ_K exp·k·and_more_t
-    x21 = (
+    exp_k_and_more = tl.where((at_k < K)[None, :], exp(k.to(tl.float32) - k_max[:, None]), 0.0)  # exp·k·and_more_t = exp(k_t − k·max_t)
+    U = load_tile(U_ptr, index * H + h, r, at_v, C, V)
+    exp_k_and_more_sum = tl.sum(exp_k_and_more, 1)  # exp·k·and_more·sum_t = Σ_K exp·k·and_more_t
+    d_eta_q_phi_k_phi = tl.where(causal, -dot_nt(d_o, U, DOT), 0.0)  # ∂η·φ(q)·φ(k_tj) = [j ≤ t] (−d_o_t U_jᵀ)
+    eta_d_eta_q_phi_k_phi_q_phi = eta[:, None] * dot_tn(d_eta_q_phi_k_phi, q_phi, DOT)
+    x19 = (
         exp_k_and_more
-        * (eta_d_eta_q_phi_k_phi_q_phi / exp_k_and_more_sum[:, None] - x20[:, None] / (exp_k_and_more_sum[:, None] * exp_k_and_more_sum[:, None]))  # noqa: E501
+        * (eta_d_eta_q_phi_k_phi_q_phi / exp_k_and_more_sum[:, None] - tl.sum(eta_d_eta_q_phi_k_phi_q_phi * exp_k_and_more, 1)[:, None] / (exp_k_and_more_sum[:, None] * exp_k_and_more_sum[:, None]))  # noqa: E501
     )  # fmt: skip
     k_phi = exp_k_and_more / exp_k_and_more_sum[:, None]  # φ(k_t) = exp·k·and_more_t / exp·k·and_more·sum_t
-    x23 = tl.sum(tl.where((at_k < K)[None, :], x21, 0.0), 1)
     step_k_and_more = 1 - tl.where(k_max[:, None] > k.to(tl.float32), 1.0, 0.0)  # step·k·and_more_t = 1 − [k·max_t > k_t]
-    step_k_and_more_sum = tl.sum(tl.where((at_k < K)[None, :], step_k_and_more, 0.0), 1)
-    d_k_early = x21 - x23[:, None] / step_k_and_more_sum[:, None] * step_k_and_more
+    d_k_early = (
+        x19
+        - tl.sum(x19, 1)[:, None] / tl.sum(tl.where((at_k < K)[None, :], step_k_and_more, 0.0), 1)[:, None] * step_k_and_more
+    )  # fmt: skip
     W = load_tile(W_at_ptr, index * H + h, at_k, at_v, K, V)
     store_tile(d_k_early_ptr, own * H + h, r, at_k, C, K, d_k_early)
     d_q_phi = dot(eta[None, :] * d_eta_q_phi_k_phi, k_phi, DOT) + dot_nt(d_o, W, DOT)
-    d_q_phi_exp_q_and_more = tl.sum(tl.where((at_k < K)[None, :], d_q_phi * exp_q_and_more, 0.0), 1)
     d_q_from_t1 = (
         exp_q_and_more
-        * (d_q_phi / exp_q_and_more_sum[:, None] - d_q_phi_exp_q_and_more[:, None] / (exp_q_and_more_sum[:, None] * exp_q_and_more_sum[:, None]))  # noqa: E501
+        * (d_q_phi / exp_q_and_more_sum[:, None] - tl.sum(d_q_phi * exp_q_and_more, 1)[:, None] / (exp_q_and_more_sum[:, None] * exp_q_and_more_sum[:, None]))  # noqa: E501
     )  # fmt: skip
+    t8 = dot_nt(exp_q_and_more, k_phi, DOT) / exp_q_and_more_sum[:, None]  # τ₈_tj = exp·q·and_more_t φ(k_j)ᵀ / exp·q·and_more·sum_t
     store_tile(k_phi_ptr, own * H + h, r, at_k, C, K, k_phi)
-    exp_q_and_more_k_phi = dot_nt(exp_q_and_more, tl.where((at_k < K)[None, :], k_phi, 0.0), DOT)
-    q = load_rows(q_ptr, at_row, row, here, at_k, K)
-    d_q_from_t1_sum = tl.sum(tl.where((at_k < K)[None, :], d_q_from_t1, 0.0), 1)
-    step_q_and_more = 1 - tl.where(q_max[:, None] > q.to(tl.float32), 1.0, 0.0)  # step·q·and_more_t = 1 − [q·max_t > q_t]
-    step_q_and_more_sum = tl.sum(tl.where((at_k < K)[None, :], step_q_and_more, 0.0), 1)
-    d_q = d_q_from_t1 - d_q_from_t1_sum[:, None] / step_q_and_more_sum[:, None] * step_q_and_more
-    t8 = exp_q_and_more_k_phi / exp_q_and_more_sum[:, None]  # τ₈_tj = exp·q·and_more_t φ(k_j)ᵀ / exp·q·and_more·sum_t
     d_eta_from_eta_q_phi_k_phi = tl.sum(d_eta_q_phi_k_phi * t8, 0)  # ∂η(η·φ(q)·φ(k)_t) = Σ_l ∂η·φ(q)·φ(k_lt) τ₈_lt
     P_d_o = dot_tn(tl.where(causal, eta[None, :] * t8, 0.0), d_o, DOT)  # P·d_o_t = Σ_l ([t ≤ l] τ₈_lt η_t) d_o_l
     store_tile(P_d_o_ptr, own * H + h, r, at_v, C, V, P_d_o)
+    q = load_rows(q_ptr, at_row, row, here, at_k, K)
     store_tile(step_k_and_more_ptr, own * H + h, r, at_k, C, K, step_k_and_more)
+    step_q_and_more = 1 - tl.where(q_max[:, None] > q.to(tl.float32), 1.0, 0.0)  # step·q·and_more_t = 1 − [q·max_t > q_t]
+    d_q = (
+        d_q_from_t1
+        - tl.sum(d_q_from_t1, 1)[:, None] / tl.sum(tl.where((at_k < K)[None, :], step_q_and_more, 0.0), 1)[:, None]
+        * step_q_and_more
+    )  # fmt: skip
     store_rows(d_q_ptr, at_row, row, here, at_k, K, d_q)
     store_row(d_eta_from_eta_q_phi_k_phi_ptr, own * H + h, r, C, d_eta_from_eta_q_phi_k_phi)
 
@@ -253,18 +252,17 @@ def pre_wide(
     k_max = tl.max(tl.where((at_k < K)[None, :], k.to(tl.float32), float("-inf")), 1)  # k·max_t = max(k_t)
     step_k_and_more = 1 - tl.where(k_max[:, None] > k.to(tl.float32), 1.0, 0.0)  # step·k·and_more_t = 1 − [k·max_t > k_t]
     store_tile(step_k_and_more_ptr, own * H + h, r, at_k, C, K, step_k_and_more)
-    exp_k_and_more = exp(k.to(tl.float32) - k_max[:, None])  # exp·k·and_more_t = exp(k_t − k·max_t)
-    exp_k_and_more_sum = tl.sum(tl.where((at_k < K)[None, :], exp_k_and_more, 0.0), 1)  # exp·k·and_more·sum_t = Σ_K exp·k·and_more_t
-    k_phi = exp_k_and_more / exp_k_and_more_sum[:, None]  # φ(k_t) = exp·k·and_more_t / exp·k·and_more·sum_t
+    exp_k_and_more = tl.where((at_k < K)[None, :], exp(k.to(tl.float32) - k_max[:, None]), 0.0)  # exp·k·and_more_t = exp(k_t − k·max_t)
+    exp_k_and_more_sum = tl.sum(exp_k_and_more, 1)  # exp·k·and_more·sum_t = Σ_K exp·k·and_more_t
     eta = load_numbers(eta_ptr, at_row, row, here)
+    k_phi = exp_k_and_more / exp_k_and_more_sum[:, None]  # φ(k_t) = exp·k·and_more_t / exp·k·and_more·sum_t
     q = load_rows(q_ptr, at_row, row, here, at_k, K)
     store_tile(k_phi_ptr, own * H + h, r, at_k, C, K, k_phi)
     q_max = tl.max(tl.where((at_k < K)[None, :], q.to(tl.float32), float("-inf")), 1)  # q·max_t = max(q_t)
-    exp_q_and_more = exp(q.to(tl.float32) - q_max[:, None])  # exp·q·and_more_t = exp(q_t − q·max_t)
-    exp_q_and_more_k_phi = dot_nt(exp_q_and_more, tl.where((at_k < K)[None, :], k_phi, 0.0), DOT)
-    exp_q_and_more_sum = tl.sum(tl.where((at_k < K)[None, :], exp_q_and_more, 0.0), 1)  # exp·q·and_more·sum_t = Σ_K exp·q·and_more_t
+    exp_q_and_more = tl.where((at_k < K)[None, :], exp(q.to(tl.float32) - q_max[:, None]), 0.0)  # exp·q·and_more_t = exp(q_t − q·max_t)
+    exp_q_and_more_sum = tl.sum(exp_q_and_more, 1)  # exp·q·and_more·sum_t = Σ_K exp·q·and_more_t
+    t8 = dot_nt(exp_q_and_more, k_phi, DOT) / exp_q_and_more_sum[:, None]  # τ₈_tj = exp·q·and_more_t φ(k_j)ᵀ / exp·q·and_more·sum_t
     q_phi = (exp_q_and_more / exp_q_and_more_sum[:, None]).to(DOT)  # φ(q_t) = exp·q·and_more_t / exp·q·and_more·sum_t
-    t8 = exp_q_and_more_k_phi / exp_q_and_more_sum[:, None]  # τ₈_tj = exp·q·and_more_t φ(k_j)ᵀ / exp·q·and_more·sum_t
     eta_t8 = (tl.where(causal, eta[None, :] * t8, 0.0)).to(DOT)
     d_o_U = tl.zeros([BC, BC], tl.float32)
     d_q_phi_from_q_phi_W = tl.zeros([BC, BK], tl.float32)
@@ -283,40 +281,40 @@ def pre_wide(
     k = load_rows(k_ptr, at_row, row, here, at_k, K)
     d_eta_q_phi_k_phi = tl.where(causal, -d_o_U, 0.0)  # ∂η·φ(q)·φ(k_tj) = [j ≤ t] (−d_o_t U_jᵀ)
     k_max = tl.max(tl.where((at_k < K)[None, :], k.to(tl.float32), float("-inf")), 1)  # k·max_t = max(k_t)
-    exp_k_and_more = exp(k.to(tl.float32) - k_max[:, None])  # exp·k·and_more_t = exp(k_t − k·max_t)
-    exp_k_and_more_sum = tl.sum(tl.where((at_k < K)[None, :], exp_k_and_more, 0.0), 1)  # exp·k·and_more·sum_t = Σ_K exp·k·and_more_t
+    exp_k_and_more = tl.where((at_k < K)[None, :], exp(k.to(tl.float32) - k_max[:, None]), 0.0)  # exp·k·and_more_t = exp(k_t − k·max_t)
+    exp_k_and_more_sum = tl.sum(exp_k_and_more, 1)  # exp·k·and_more·sum_t = Σ_K exp·k·and_more_t
     k_phi = exp_k_and_more / exp_k_and_more_sum[:, None]  # φ(k_t) = exp·k·and_more_t / exp·k·and_more·sum_t
     q = load_rows(q_ptr, at_row, row, here, at_k, K)
     d_q_phi = dot(eta[None, :] * d_eta_q_phi_k_phi, k_phi, DOT) + d_q_phi_from_q_phi_W
     q_max = tl.max(tl.where((at_k < K)[None, :], q.to(tl.float32), float("-inf")), 1)  # q·max_t = max(q_t)
-    exp_q_and_more = exp(q.to(tl.float32) - q_max[:, None])  # exp·q·and_more_t = exp(q_t − q·max_t)
-    exp_q_and_more_k_phi = dot_nt(exp_q_and_more, tl.where((at_k < K)[None, :], k_phi, 0.0), DOT)
-    exp_q_and_more_sum = tl.sum(tl.where((at_k < K)[None, :], exp_q_and_more, 0.0), 1)  # exp·q·and_more·sum_t = Σ_K exp·q·and_more_t
-    t8 = exp_q_and_more_k_phi / exp_q_and_more_sum[:, None]  # τ₈_tj = exp·q·and_more_t φ(k_j)ᵀ / exp·q·and_more·sum_t
+    exp_q_and_more = tl.where((at_k < K)[None, :], exp(q.to(tl.float32) - q_max[:, None]), 0.0)  # exp·q·and_more_t = exp(q_t − q·max_t)
+    exp_q_and_more_sum = tl.sum(exp_q_and_more, 1)  # exp·q·and_more·sum_t = Σ_K exp·q·and_more_t
+    t8 = dot_nt(exp_q_and_more, k_phi, DOT) / exp_q_and_more_sum[:, None]  # τ₈_tj = exp·q·and_more_t φ(k_j)ᵀ / exp·q·and_more·sum_t
     d_eta_from_eta_q_phi_k_phi = tl.sum(d_eta_q_phi_k_phi * t8, 0)  # ∂η(η·φ(q)·φ(k)_t) = Σ_l ∂η·φ(q)·φ(k_lt) τ₈_lt
     q_phi = (exp_q_and_more / exp_q_and_more_sum[:, None]).to(DOT)  # φ(q_t) = exp·q·and_more_t / exp·q·and_more·sum_t
     eta_d_eta_q_phi_k_phi_q_phi = eta[:, None] * dot_tn(d_eta_q_phi_k_phi, q_phi, DOT)
-    x18 = tl.sum(tl.where((at_k < K)[None, :], eta_d_eta_q_phi_k_phi_q_phi * exp_k_and_more, 0.0), 1)
-    x19 = (
+    x17 = (
         exp_k_and_more
-        * (eta_d_eta_q_phi_k_phi_q_phi / exp_k_and_more_sum[:, None] - x18[:, None] / (exp_k_and_more_sum[:, None] * exp_k_and_more_sum[:, None]))  # noqa: E501
+        * (eta_d_eta_q_phi_k_phi_q_phi / exp_k_and_more_sum[:, None] - tl.sum(eta_d_eta_q_phi_k_phi_q_phi * exp_k_and_more, 1)[:, None] / (exp_k_and_more_sum[:, None] * exp_k_and_more_sum[:, None]))  # noqa: E501
     )  # fmt: skip
     k = load_rows(k_ptr, at_row, row, here, at_k, K)
-    x21 = tl.sum(tl.where((at_k < K)[None, :], x19, 0.0), 1)
-    step_k_and_more = 1 - tl.where(k_max[:, None] > k.to(tl.float32), 1.0, 0.0)  # step·k·and_more_t = 1 − [k·max_t > k_t]
-    step_k_and_more_sum = tl.sum(tl.where((at_k < K)[None, :], step_k_and_more, 0.0), 1)
-    d_k_early = x19 - x21[:, None] / step_k_and_more_sum[:, None] * step_k_and_more
-    d_q_phi_exp_q_and_more = tl.sum(tl.where((at_k < K)[None, :], d_q_phi * exp_q_and_more, 0.0), 1)
     d_q_from_t1 = (
         exp_q_and_more
-        * (d_q_phi / exp_q_and_more_sum[:, None] - d_q_phi_exp_q_and_more[:, None] / (exp_q_and_more_sum[:, None] * exp_q_and_more_sum[:, None]))  # noqa: E501
+        * (d_q_phi / exp_q_and_more_sum[:, None] - tl.sum(d_q_phi * exp_q_and_more, 1)[:, None] / (exp_q_and_more_sum[:, None] * exp_q_and_more_sum[:, None]))  # noqa: E501
+    )  # fmt: skip
+    step_k_and_more = 1 - tl.where(k_max[:, None] > k.to(tl.float32), 1.0, 0.0)  # step·k·and_more_t = 1 − [k·max_t > k_t]
+    d_k_early = (
+        x17
+        - tl.sum(x17, 1)[:, None] / tl.sum(tl.where((at_k < K)[None, :], step_k_and_more, 0.0), 1)[:, None] * step_k_and_more
     )  # fmt: skip
     q = load_rows(q_ptr, at_row, row, here, at_k, K)
-    d_q_from_t1_sum = tl.sum(tl.where((at_k < K)[None, :], d_q_from_t1, 0.0), 1)
-    step_q_and_more = 1 - tl.where(q_max[:, None] > q.to(tl.float32), 1.0, 0.0)  # step·q·and_more_t = 1 − [q·max_t > q_t]
-    step_q_and_more_sum = tl.sum(tl.where((at_k < K)[None, :], step_q_and_more, 0.0), 1)
-    d_q = d_q_from_t1 - d_q_from_t1_sum[:, None] / step_q_and_more_sum[:, None] * step_q_and_more
     store_tile(d_k_early_ptr, own * H + h, r, at_k, C, K, d_k_early)
+    step_q_and_more = 1 - tl.where(q_max[:, None] > q.to(tl.float32), 1.0, 0.0)  # step·q·and_more_t = 1 − [q·max_t > q_t]
+    d_q = (
+        d_q_from_t1
+        - tl.sum(d_q_from_t1, 1)[:, None] / tl.sum(tl.where((at_k < K)[None, :], step_q_and_more, 0.0), 1)[:, None]
+        * step_q_and_more
+    )  # fmt: skip
     store_rows(d_q_ptr, at_row, row, here, at_k, K, d_q)
     store_row(d_eta_from_eta_q_phi_k_phi_ptr, own * H + h, r, C, d_eta_from_eta_q_phi_k_phi)
 

@@ -17,6 +17,15 @@ def check_heads(heads: int, **starts: int) -> None:
             raise ValueError(f"heads: {name} has {count} initial values, got {heads} heads")
 
 
+def count_value_heads(heads: int, value_heads: int | None, groups: int) -> int:
+    """The heads of values, where none are given `groups` to every head. Raises ValueError for no multiple of heads."""
+    count = groups * heads if value_heads is None else value_heads
+    check_widths(value_heads=count)
+    if count % heads:
+        raise ValueError(f"value_heads: expected a multiple of heads = {heads}, got {count}")
+    return count
+
+
 def check_one_width(head_dim: int, value_dim: int) -> None:
     """Raises ValueError where values are not as wide as the keys that the memory sets against them."""
     if value_dim != head_dim:

@@ -8,7 +8,7 @@ from .runtime_configuration import MemoryConfig
 
 
 class SquaredReluDeltaConfig(MemoryConfig):
-    """Every field has a default: that of the spec. The code of the package has the digest 6a2c3d1cd7a7."""
+    """Every field has a default: that of the spec. The code of the package has the digest dd1cf87c0914."""
 
     model_type = "miras_squared_relu_delta"
 

@@ -8,7 +8,7 @@ from .runtime_configuration import MemoryConfig
 
 
 class SwigluDeltaConfig(MemoryConfig):
-    """Every field has a default: that of the spec. The code of the package has the digest d266b2872f9c."""
+    """Every field has a default: that of the spec. The code of the package has the digest b59116ae0e58."""
 
     model_type = "miras_swiglu_delta"
 

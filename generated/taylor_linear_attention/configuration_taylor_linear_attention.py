@@ -8,7 +8,7 @@ from .runtime_configuration import MemoryConfig
 
 
 class TaylorLinearAttentionConfig(MemoryConfig):
-    """Every field has a default: that of the spec. The code of the package has the digest 3f701dc021d4."""
+    """Every field has a default: that of the spec. The code of the package has the digest a27484a7d655."""
 
     model_type = "miras_taylor_linear_attention"
 

@@ -8,7 +8,7 @@ from .runtime_configuration import MemoryConfig
 
 
 class TitansExactConfig(MemoryConfig):
-    """Every field has a default: that of the spec. The code of the package has the digest 9e31313934e1."""
+    """Every field has a default: that of the spec. The code of the package has the digest 22a7b98b66fb."""
 
     model_type = "miras_titans_exact"
 

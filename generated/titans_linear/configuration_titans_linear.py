@@ -8,7 +8,7 @@ from .runtime_configuration import MemoryConfig
 
 
 class TitansLinearConfig(MemoryConfig):
-    """Every field has a default: that of the spec. The code of the package has the digest 054bf11ba87c."""
+    """Every field has a default: that of the spec. The code of the package has the digest 21f08c43cfc1."""
 
     model_type = "miras_titans_linear"
 

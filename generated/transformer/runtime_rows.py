@@ -17,6 +17,17 @@ def split_heads(x: Tensor, heads: int, writes: int = 1) -> Tensor:
     return rows.float() if rows.dtype == torch.float16 else rows
 
 
+def repeat_heads(x: Tensor, heads: int) -> Tensor:
+    """x [B, T, H, D] with every head as many times, side by side, as there are `heads` for one of them."""
+    return x[:, :, :, None].expand(*x.shape[:3], heads // x.shape[2], x.shape[3]).flatten(2, 3)
+
+
+def with_zeros(x: Tensor, writes: int, write: int) -> Tensor:
+    """x [B, T · (writes − 1), H, D] with zeros for one write of every token, counted from 1: [B, T · writes, H, D]."""
+    rows = x.reshape(x.shape[0], x.shape[1] // (writes - 1), writes - 1, *x.shape[2:])
+    return torch.cat((rows[:, :, : write - 1], torch.zeros_like(rows[:, :, :1]), rows[:, :, write - 1 :]), 2).flatten(1, 2)
+
+
 def unit(x: Tensor) -> Tensor:
     """x [..., D] divided by its length, in the dtype of x; 0 stays 0."""
     y = wide(x)

@@ -43,8 +43,6 @@ def row_surprise(
 ):  # fmt: skip
     """The surprise of a row."""
     at_v = tl.arange(0, BV)
-
-    # the gradient of phi
     mean = tl.sum(z, 0) / V  # f̄ = mean(z)
     centred = z - mean  # f̃ = z − f̄
     centred_squared = tl.sum(tl.where(at_v < V, centred * centred, 0.0), 0)
@@ -76,8 +74,6 @@ def row_surprise_adjoint(
 ):  # fmt: skip
     """From the gradient of a row's surprise to that of its product."""
     at_v = tl.arange(0, BV)
-
-    # the gradient of phi
     z_and_more = z + -(tl.sum(z, 0) / V)
     z_value_and_more = z_value - tl.sum(z_value, 0) / V
     rsqrt_z_value_and_more_squared = tl.rsqrt(tl.sum(tl.where(at_v < V, z_value_and_more * z_value_and_more, 0.0), 0) / V + 1e-06)
@@ -116,7 +112,7 @@ def row_surprise_adjoint_of_token(z, t, given, H: tl.constexpr, WIDTH: tl.conste
     here = (t >= low) & (t < high)
     k = take_row(k_ptr, t, H, here, at, WIDTH)
     v = take_row(v_ptr, t, H, here, at, WIDTH)
-    z_value = take_row(z_value_ptr, t, 1, True, at, WIDTH)
+    z_value = take_row(z_value_ptr, t, 1, here, at, WIDTH)
     return row_surprise_adjoint(k, ln_bias, ln_weight, v, z, z_value, WIDTH, WIDTH, BLOCK, BLOCK, DOT)
 
 
@@ -175,17 +171,19 @@ def main(
         if SAVE:
             store_tile(W_at_ptr, index * H + h, at_k + zero, at_v, K, V, W)
         k = load_rows(k_ptr, at_row, row, here, at_k, K)
-        v = load_rows(v_ptr, at_row, row, here, at_v, V)
 
         # the surprises of all tokens
         R = dot(k, W, DOT)  # R_t = k_t W[0]
         store_tile(U_bracket_ptr, index * H + h, r + zero, at_v, C, V, R)
         substitute(
             L_ptr + (index * H + h) * (C * C), U_bracket_ptr + (index * H + h) * (C * V), U_bracket_rows_ptr + (n * H + h) * (C * V),
-            (k_ptr + at_row * K, ln_bias, ln_weight, v_ptr + at_row * V, at_v, first - t, tl.minimum(C, end - t)),
-            r, at_v, H, V, BV, C, DOT, row_surprise_of_token, False,
+            (k_ptr + at_row * K, ln_bias, ln_weight, v_ptr + at_row * V, at_v, (first - t).to(tl.int32), tl.minimum(C, end - t).to(tl.int32)),  # noqa: E501
+            r, at_v, H, V, BV, C, DOT,
+            row_surprise_of_token, ROWS=8, BACK=False,
         )  # fmt: skip
         U_bracket = load_tile(U_bracket_ptr, index * H + h, r + zero, at_v, C, V).to(tl.float32)  # U[bracket]
+        v = load_rows(v_ptr, at_row, row, here, at_v, V)
+        k = load_rows(k_ptr, at_row, row, here, at_k, K)
         mean = tl.sum(U_bracket, 1) / V  # f̄_t = mean(U[bracket]_t)
         centred = U_bracket - mean[:, None]  # f̃_t = U[bracket]_t − f̄_t
         centred_squared = tl.sum(tl.where((at_v < V)[None, :], centred * centred, 0.0), 1)
@@ -348,20 +346,22 @@ def seq(
         at_row, row = t * H + h, r * H + zero
         if SAVE:
             store_tile(d_W_at_ptr, own * H + h, at_k + zero, at_v, K, V, d_W)
-        k = load_rows(k_ptr, at_row, row, here, at_k, K)
-        P_d_read_f = load_tile(P_d_read_f_ptr, own * H + h, r + zero, at_v, C, V)
-        ln_weight_k_and_more = load_tile(ln_weight_k_and_more_ptr, own * H + h, r + zero, at_v, C, V)
         eta = load_numbers(eta_ptr, at_row, row, here)
-        U_bracket = load_tile(U_bracket_ptr, index * H + h, r + zero, at_v, C, V)
-        d_W_from_q_W = load_tile(d_W_from_q_W_ptr, own * H + h, at_k + zero, at_v, K, V)
+        P_d_read_f = load_tile(P_d_read_f_ptr, own * H + h, r + zero, at_v, C, V)
+        k = load_rows(k_ptr, at_row, row, here, at_k, K)
         d_eta_U = -dot(k, d_W, DOT)  # ∂η·U_t = −k_t d_W
         store_tile(t8_ptr, own * H + h, r + zero, at_v, C, V, eta[:, None] * d_eta_U - P_d_read_f.to(tl.float32))
         substitute(
             L_ptr + (index * H + h) * (C * C), t8_ptr + (own * H + h) * (C * V), t8_rows_ptr + (n * H + h) * (C * V),
-            (k_ptr + at_row * K, ln_bias, ln_weight, v_ptr + at_row * V, U_bracket_ptr + (index * H + h) * (C * V), at_v, first - t, tl.minimum(C, end - t)),  # noqa: E501
-            r, at_v, H, V, BV, C, DOT, row_surprise_adjoint_of_token, True,
+            (k_ptr + at_row * K, ln_bias, ln_weight, v_ptr + at_row * V, U_bracket_ptr + (index * H + h) * (C * V), at_v, (first - t).to(tl.int32), tl.minimum(C, end - t).to(tl.int32)),  # noqa: E501
+            r, at_v, H, V, BV, C, DOT,
+            row_surprise_adjoint_of_token, ROWS=8, BACK=True,
         )  # fmt: skip
         t8 = load_tile(t8_ptr, own * H + h, r + zero, at_v, C, V).to(tl.float32)  # τ₈
+        k = load_rows(k_ptr, at_row, row, here, at_k, K)
+        d_W_from_q_W = load_tile(d_W_from_q_W_ptr, own * H + h, at_k + zero, at_v, K, V)
+        U_bracket = load_tile(U_bracket_ptr, index * H + h, r + zero, at_v, C, V)
+        ln_weight_k_and_more = load_tile(ln_weight_k_and_more_ptr, own * H + h, r + zero, at_v, C, V)
         t8_and_more = t8 - tl.sum(t8, 1)[:, None] / V  # τ₈·and_more_t = τ₈_t − mean(τ₈_t)
         t8_and_more_ln_weight_k_and_more = t8_and_more * ln_weight_k_and_more.to(tl.float32)
         t8_and_more_ln_weight_k_and_more_2 = tl.sum(t8_and_more_ln_weight_k_and_more, 1)

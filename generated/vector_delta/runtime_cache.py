@@ -12,7 +12,7 @@ class LayerCache(NamedTuple):
     """The memory of one layer behind the tokens so far; one row per sequence."""
 
     recurrent_state: dict[str, Tensor] | None  # the state of the operator; None is its start
-    conv_state: dict[str, Tensor]  # [N, width − 1, channels]: the last inputs of every convolution; empty where the layer has none
+    conv_state: dict[str, Tensor]  # [N, tokens, channels]: the last inputs of every convolution, the last of every row that lags
 
 
 def read_cache(past_key_values: object, number: int, sequences: int, tails: Mapping[str, tuple[int, int]]) -> LayerCache | None:
@@ -45,5 +45,5 @@ def read_cache(past_key_values: object, number: int, sequences: int, tails: Mapp
     for entry, (tokens, channels) in tails.items():
         expected, shape = [sequences, tokens, channels], list(cache.conv_state[entry].shape)
         if shape != expected:
-            raise ValueError(f"{name}.conv_state[{entry!r}]: expected shape [N, width − 1, channels] = {expected}, got {shape}")
+            raise ValueError(f"{name}.conv_state[{entry!r}]: expected shape [N, tokens, channels] = {expected}, got {shape}")
     return cache

@@ -8,7 +8,7 @@ from .runtime_configuration import MemoryConfig
 
 
 class VectorGateConfig(MemoryConfig):
-    """Every field has a default: that of the spec. The code of the package has the digest f02b20548619."""
+    """Every field has a default: that of the spec. The code of the package has the digest 83743720654c."""
 
     model_type = "miras_vector_gate"
 

@@ -8,7 +8,7 @@ from .runtime_configuration import MemoryConfig
 
 
 class VectorHuberConfig(MemoryConfig):
-    """Every field has a default: that of the spec. The code of the package has the digest d70692e79052."""
+    """Every field has a default: that of the spec. The code of the package has the digest 2692997f39c5."""
 
     model_type = "miras_vector_huber"
 

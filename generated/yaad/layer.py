@@ -52,7 +52,7 @@ class YaadLayer(TokenMixer):
         self.q_conv1d = ShortConvolution(heads * head_dim, 4)
         self.k_conv1d = ShortConvolution(heads * head_dim, 4)
         self.v_conv1d = ShortConvolution(heads * value_dim, 4)
-        self.alpha_gate = LowRankGate(hidden_size, (heads,), 32, logit((0.999 - 0.998) / 0.0020000000000000018))
+        self.alpha_gate = LowRankGate(hidden_size, (heads,), 32, logit((0.999 - 0.998) / 0.002))
         self.eta_gate = LowRankGate(hidden_size, (heads,), 32, inverse_softplus(0.002))
         self.delta_gate = LowRankGate(hidden_size, (heads,), 32, inverse_softplus(24.0))
         self.W1 = nn.Parameter(torch.empty(heads, head_dim, 4 * head_dim))
@@ -84,7 +84,7 @@ class YaadLayer(TokenMixer):
         k = unit(split_heads(functional.silu(k), self.heads))
         v = split_heads(functional.silu(v), self.heads)
         gates = {
-            "log_alpha": torch.log(0.998 + 0.0020000000000000018 * torch.sigmoid(self.alpha_gate(x))),
+            "log_alpha": torch.log(0.998 + 0.002 * torch.sigmoid(self.alpha_gate(x))),
             "eta": functional.softplus(self.eta_gate(x)),
             "delta": functional.softplus(self.delta_gate(x)),
         }

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from itertools import pairwise
+
 import numpy as np
 import pytest
 import torch
@@ -55,7 +57,8 @@ def test_the_loop_in_numpy_is_the_recurrent_form(name: str) -> None:
     random = np.random.default_rng(1)
     sequence = [loop.draw_token(random) for _ in range(9)]
     found = loop.outputs(sequence, loop.draw_state(random))
-    rows = [loop._tied(token) for token in sequence]
+    nothing = {row: np.zeros_like(x) for row, x in sequence[0].items()}
+    rows = [loop._tied(token, before) for before, token in pairwise((nothing, *sequence))]
     names = ["q", "k", "v", *(["erase_key", "erase_write_key"] if name == "rwkv7" else [])]
     tokens = {row: as_tensor(np.concatenate([each[row] for each in rows]))[None, :, None] for row in names}
     gates = gates_of(loop, 9)

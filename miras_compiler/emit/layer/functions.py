@@ -24,7 +24,7 @@ def function_of(own: GateRange, decays: bool, name: str) -> GateFunction:
         return GateFunction("{}", "logarithms" if decays else "", "{}", "")
     if decays:
         return _of_decay(own, name)
-    low, width = own.low, own.high - own.low
+    low, width = own.low, _width(own)
     match own.parametrization:
         case "sigmoid" | "2*sigmoid":
             return GateFunction(
@@ -56,10 +56,15 @@ def _of_decay(own: GateRange, name: str) -> GateFunction:
         case "sigmoid" if (own.low, own.high) == (0, 1):
             return GateFunction("functional.logsigmoid({})", "logit", "{}", "log sigmoid of ")
         case "sigmoid":
-            width = own.high - own.low
+            width = _width(own)
             value = f"torch.log({_shift(own.low)}{_factor(width)}torch.sigmoid({{}}))"
             return GateFunction(value, "logit", _share(own.low, width), f"log, {_words(own)}sigmoid of ")
     raise InternalError(f"a layer has no logarithm for the parametrization {own.parametrization}")
+
+
+def _width(own: GateRange) -> float:
+    """high − low as one would write it: 0.002 of 0.998 and 1."""
+    return float(f"{own.high - own.low:.12g}")
 
 
 def _shift(low: float) -> str:

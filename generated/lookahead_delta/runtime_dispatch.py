@@ -1,0 +1,155 @@
+"""The choice between the forms of an operator: Triton kernels on a GPU where they can be launched, PyTorch elsewhere."""
+
+from __future__ import annotations
+
+import os
+import warnings
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, field
+from typing import Any
+
+import torch
+from torch import Tensor
+
+from .runtime_contract import OperatorContract, read_lengths
+from .runtime_options import asked_backend, check_flag
+from .runtime_state import as_entries, read_state
+from .runtime_tensor import is_dense
+from .runtime_triton import CannotLaunch
+
+Operator = Callable[..., tuple[Tensor, dict[str, Tensor] | None]]
+FEW = 16  # tokens that are sooner done one by one than as a tile
+
+
+@dataclass(frozen=True)
+class Kernels:
+    """The forms in Triton: tiles of so many tokens, and, where there is one, the token loop without gradients."""
+
+    chunk: Operator
+    tile: int
+    recurrent: Operator | None = None
+
+
+@dataclass(frozen=True)
+class Arguments:
+    """The arguments of an operator, as they are given."""
+
+    tokens: Mapping[str, Tensor]
+    parameters: Mapping[str, Tensor]
+    initial_state: Mapping[str, Tensor]
+    cu_seqlens: Tensor | None
+
+    @property
+    def tensors(self) -> list[Any]:
+        """All but the borders."""
+        return [*self.tokens.values(), *self.parameters.values(), *self.initial_state.values()]
+
+    @property
+    def are_tensors(self) -> bool:
+        """True if all are dense tensors; an operator refuses others."""
+        return all(is_dense(x) for x in self.tensors)
+
+    @property
+    def want_gradients(self) -> bool:
+        """True if the results are differentiated."""
+        return torch.is_grad_enabled() and any(x.requires_grad for x in self.tensors)
+
+    @property
+    def length(self) -> int:
+        """The tokens of a row; 0 where the queries have no such axis."""
+        q = self.tokens["q"]
+        return q.shape[1] if is_dense(q) and q.dim() > 1 else 0
+
+
+@dataclass
+class Dispatch:
+    """The operators of a package; `missing` says why there are no kernels, where there are none."""
+
+    name: str
+    contract: OperatorContract
+    torch_chunk: Operator
+    torch_recurrent: Operator
+    kernels: Kernels | None = None
+    missing: str = ""
+    launches: dict[tuple[object, ...], bool] = field(default_factory=dict)  # whether kernels run here, by precisions and widths
+
+    def chunk(self, *arguments: Any) -> tuple[Tensor, dict[str, Tensor] | None]:
+        """The parallel form."""
+        return self.run(False, *arguments)
+
+    def recurrent(self, *arguments: Any) -> tuple[Tensor, dict[str, Tensor] | None]:
+        """The token loop; kernels by tiles where there are many tokens or gradients are wanted."""
+        return self.run(True, *arguments)
+
+    def run(
+        self,
+        by_token: bool,
+        tokens: Mapping[str, Tensor],
+        parameters: Mapping[str, Tensor],
+        initial_state: Mapping[str, Tensor] | Tensor | None,
+        output_final_state: bool,
+        cu_seqlens: Tensor | None,
+        backend: str,
+    ) -> tuple[Tensor, dict[str, Tensor] | None]:
+        """The outputs, and the final state if asked for."""
+        check_flag("output_final_state", output_final_state)
+        state = as_entries(self.contract, initial_state)
+        inputs = Arguments(tokens, parameters, state or {}, cu_seqlens)
+        options: dict[str, Any] = {"initial_state": state, "output_final_state": output_final_state, "cu_seqlens": cu_seqlens}
+        few = by_token and 0 < inputs.length <= FEW and inputs.are_tensors and not inputs.want_gradients
+        if self.uses_kernels(asked_backend(backend), inputs, few):
+            return self.kernel(few)(**tokens, **parameters, **options)
+        return (self.torch_recurrent if by_token else self.torch_chunk)(**tokens, **parameters, **options)
+
+    def kernel(self, few: bool) -> Operator:
+        """The form in Triton for few tokens or many."""
+        assert self.kernels is not None
+        return self.kernels.recurrent if few and self.kernels.recurrent is not None else self.kernels.chunk
+
+    def uses_kernels(self, backend: str, inputs: Arguments, few: bool) -> bool:
+        """True if kernels run; raises ValueError where they are asked for and cannot."""
+        q = inputs.tokens["q"]
+        on_gpu = isinstance(q, Tensor) and q.is_cuda
+        if backend == "torch" or (backend == "auto" and (self.kernels is None or not on_gpu or q.dtype == torch.float64)):
+            return False
+        if backend == "triton" and self.kernels is None:
+            raise ValueError(f"backend: expected auto or torch, got 'triton': {self.missing}")
+        if backend == "triton" and isinstance(q, Tensor) and not on_gpu and os.environ.get("TRITON_INTERPRET") != "1":
+            raise ValueError(f"backend: 'triton' runs on a GPU, or anywhere under TRITON_INTERPRET=1; got tensors on {q.device}")
+        if inputs.length == 0:
+            return False
+        is_transformed = torch.compiler.is_compiling() or torch._C._are_functorch_transforms_active()  # nothing can be tried within
+        return backend == "triton" or is_transformed or self.can_launch(inputs, few)
+
+    def can_launch(self, inputs: Arguments, few: bool) -> bool:
+        """True if the kernels run on this GPU for such inputs, the backward pass too where gradients are wanted.
+
+        Tried once, on zeros of two tiles; where they do not, one warning says why. Raises ValueError for a value that is no input.
+        """
+        if not inputs.are_tensors:
+            return True
+        assert self.kernels is not None
+        device, gradients = inputs.tokens["q"].device, inputs.want_gradients
+        widths = [(x.dtype, x.shape[2:]) for x in inputs.tokens.values()] + [(x.dtype, x.shape[1:]) for x in inputs.initial_state.values()]
+        key = (device, *widths, inputs.cu_seqlens is None, gradients, few)
+        if key in self.launches:
+            return self.launches[key]
+        lengths = read_lengths(self.contract, inputs.tokens, inputs.parameters, inputs.cu_seqlens)
+        read_state(self.contract, inputs.initial_state or None, lengths, device, torch.float32)
+        size, writes = self.kernels.tile + 1, self.contract.writes
+        rows = {"T": size, "R": size if writes is None else writes.number * size}
+        shapes = {name: [1, rows[self.contract.tokens[name][1]], *x.shape[2:]] for name, x in inputs.tokens.items()}
+        tried = {name: x.new_zeros(shapes[name], requires_grad=gradients) for name, x in inputs.tokens.items()}
+        zero = {name: torch.zeros_like(x) for name, x in inputs.parameters.items()}
+        start = {name: x.new_zeros([1, *x.shape[1:]]) for name, x in inputs.initial_state.items()} or None
+        borders = None if inputs.cu_seqlens is None else inputs.cu_seqlens.new_tensor([0, size])
+        try:
+            with torch.set_grad_enabled(gradients):
+                o, _ = self.kernel(few)(**tried, **zero, initial_state=start, cu_seqlens=borders)
+            if gradients:
+                torch.autograd.grad(o.float().sum(), list(tried.values()), allow_unused=True)
+            self.launches[key] = True
+        except CannotLaunch as problem:
+            warnings.warn(f"{self.name} runs in PyTorch: {problem}", stacklevel=5)
+            self.launches[key] = False
+        return self.launches[key]

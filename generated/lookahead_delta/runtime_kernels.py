@@ -1,0 +1,88 @@
+"""The operators of a package by its kernels: states in and out, and chunks that the state is in the middle of."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, field
+
+import torch
+from torch import Tensor
+
+from .runtime_call import Computes
+from .runtime_contract import OperatorContract, Returned, read_lengths
+from .runtime_operator import Differentiable
+from .runtime_state import read_state
+
+Named = Mapping[str, Tensor]
+DTYPES = (torch.float32, torch.bfloat16, torch.float16)
+
+
+def read_start(
+    contract: OperatorContract, tokens: Named, parameters: Named, initial_state: Named | None, cu_seqlens: Tensor | None
+) -> dict[str, Tensor]:
+    """The state that a checked call begins with; raises ValueError for wrong arguments."""
+    lengths = read_lengths(contract, tokens, parameters, cu_seqlens)
+    q = tokens["q"]
+    if q.dtype not in DTYPES:
+        raise ValueError(f"q: expected float32, bfloat16 or float16 for the Triton kernels, got {q.dtype}")
+    return read_state(contract, initial_state, lengths, q.device, torch.float32)
+
+
+@dataclass(frozen=True)
+class ChunkKernels(Computes):
+    """The parallel form. `carried` are the entries of the state that go from tile to tile.
+
+    Where surprises are taken at the state that entered the chunk, `starts` are the entries <name>_start of that state, with the letters of
+    their axes; where reads follow a linear path from it, also log_beta, whose next value `decay` gives.
+    """
+
+    whole: Differentiable
+    carried: tuple[str, ...]
+    starts: Mapping[str, str] = field(default_factory=dict)
+    decay: Callable[..., Tensor] | None = None
+    resumed: Differentiable | None = field(init=False, default=None)  # for the chunk that a state is in the middle of
+
+    def __post_init__(self) -> None:
+        super().__post_init__()
+        if self.starts:
+            object.__setattr__(self, "resumed", self.whole.resumed(self.starts))
+
+    def compute(
+        self, tokens: Named, parameters: Named, initial_state: Named | None, output_final_state: bool, cu_seqlens: Tensor | None
+    ) -> Returned:
+        """The outputs, and the final state if asked for."""
+        state = read_start(self.contract, tokens, parameters, initial_state, cu_seqlens)
+        inputs = [x.contiguous() for x in (*tokens.values(), *parameters.values())]
+        carried = [state[name].contiguous() for name in self.carried]
+        if self.resumed is None:
+            o, *carried = self.whole((*inputs, *carried), None, cu_seqlens, "whole")
+            return o, dict(zip(self.carried, carried, strict=True)) if output_final_state else None
+        starts = [state[name].contiguous() for name in self.starts]
+        position = state["position"]
+        if initial_state is None or "position" not in initial_state:
+            o, *carried = self.whole((*inputs, *carried), None, cu_seqlens, "whole")
+        else:
+            o_resumed, *carried = self.resumed((*starts, *inputs, *carried), position, cu_seqlens, "resumed")
+            o, *carried = self.whole((*inputs, *carried[: len(self.carried)]), position, cu_seqlens, "after")
+            o = o + o_resumed  # each row is 0 in one of them
+        if not output_final_state:
+            return o, None
+        carried, last = carried[: len(self.carried)], carried[len(self.carried) :]
+        final = dict(zip(self.carried, carried, strict=True))
+        end = position + (inputs[0].shape[1] if cu_seqlens is None else cu_seqlens.diff())
+        for name, start, before in zip(self.starts, starts, last, strict=False):
+            final[name] = self.start_of_chunk(position, end, start, before, final[name.removesuffix("_start")])
+        if self.decay is not None:
+            given = state["log_beta"], position, end
+            final["log_beta"] = self.decay(tokens["log_alpha"], *given, self.contract.chunk, cu_seqlens)
+        return o, {**final, "position": end % self.contract.chunk}
+
+    def start_of_chunk(self, position: Tensor, end: Tensor, start: Tensor, before: Tensor, behind: Tensor) -> Tensor:
+        """The state that entered the chunk in progress behind the last token.
+
+        It is `behind` the last token where a chunk ended there, the given `start` where the sequence is still in the chunk that its state
+        came with, and the state `before` the last tile elsewhere.
+        """
+        ended, within = end % self.contract.chunk == 0, (position > 0) & (end < self.contract.chunk)
+        shape = [-1, *[1] * (behind.dim() - 1)]
+        return torch.where(ended.reshape(shape), behind, torch.where(within.reshape(shape), start, before))

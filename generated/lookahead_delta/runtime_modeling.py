@@ -1,0 +1,214 @@
+"""Models of a package's memory in the form of Hugging Face transformers, versions 5.6 to 5.24: hidden states, and a language model."""
+
+from __future__ import annotations
+
+from typing import Any, ClassVar
+
+import torch
+from torch import Tensor, nn
+from torch.nn import functional
+
+from .runtime_blocks import Block, RMSNorm
+from .runtime_configuration import MemoryConfig
+from .runtime_model_cache import MemoryCache, read_cache
+from .runtime_sequences import Inside, exact_rows, shifted
+from .runtime_transformers import (
+    CACHE,
+    BaseModelOutputWithPast,
+    CausalLMOutputWithPast,
+    GenerationMixin,
+    PreTrainedModel,
+    guard_torch_init_functions,
+)
+
+
+class MemoryPreTrainedModel(PreTrainedModel):
+    """The methods that transformers asks of both models."""
+
+    config: MemoryConfig
+    base_model_prefix = "model"
+    supports_gradient_checkpointing = True
+    _no_split_modules: ClassVar[list[str]] = ["Block"]
+    _is_stateful = True  # assisted decoding, which takes tokens back, is refused
+
+    @classmethod
+    def _supports_default_dynamic_cache(cls) -> bool:
+        """`generate` makes no cache of keys and values: the first forward pass makes ours."""
+        return False
+
+    @torch.no_grad()
+    def _init_weights(self, module: nn.Module) -> None:
+        """The start of a module's own parameters; those that were loaded stay as they are."""
+        with guard_torch_init_functions():
+            if isinstance(module, nn.Linear | nn.Embedding):
+                nn.init.normal_(module.weight, std=self.config.initializer_range)
+            elif isinstance(module, RMSNorm):
+                nn.init.ones_(module.weight)
+            elif callable(reset := getattr(module, "reset_parameters", None)):
+                reset()
+
+
+class MemoryModel(MemoryPreTrainedModel):
+    """Tokens to hidden states. A package's own model defines its mixers."""
+
+    pattern: ClassVar[tuple[str, ...]] = ("memory",)  # the mixers of the blocks, repeated
+    prefix = 0  # persistent tokens before every sequence
+    side_by_side = False  # whether a mixer needs sequences as a batch
+
+    def __init__(self, config: MemoryConfig) -> None:
+        config.check()
+        super().__init__(config)
+        if config.vocab_size is not None:
+            self.embed_tokens = nn.Embedding(config.vocab_size, config.hidden_size)
+        kinds = [self.pattern[number % len(self.pattern)] for number in range(config.num_hidden_layers)]
+        self.layers = nn.ModuleList(
+            Block(self.mixer(kind, number), config.hidden_size, config.intermediate_size or 0) for number, kind in enumerate(kinds)
+        )
+        self.norm = RMSNorm(config.hidden_size)
+        self.gradient_checkpointing = False
+        self.post_init()
+
+    def mixer(self, kind: str, number: int) -> nn.Module:
+        """The mixer of block `number`."""
+        raise NotImplementedError
+
+    def forward(
+        self,
+        input_ids: Tensor | None = None,
+        attention_mask: Tensor | None = None,
+        cache: MemoryCache | None = None,
+        inputs_embeds: Tensor | None = None,
+        use_cache: bool | None = None,
+        cu_seqlens: Tensor | None = None,
+        past_key_values: MemoryCache | None = None,
+        output_hidden_states: bool | None = None,
+        return_dict: bool | None = None,
+        **others: Any,
+    ) -> BaseModelOutputWithPast | tuple[Any, ...]:
+        """Hidden states of `input_ids` [B, T], or of `inputs_embeds` [B, T, hidden].
+
+        `attention_mask` [B, T], or [B, tokens of the cache + T], is 0 at padding, on any side: a row is as if it were alone. `cu_seqlens`
+        int32 [N + 1] are the borders of sequences packed into one row. `cache` (`past_key_values` before transformers 5.24) comes from an
+        earlier call, and is brought up to date. Raises ValueError, TypeError for arguments without a meaning.
+        """
+        refuse(others)
+        if (input_ids is None) == (inputs_embeds is None):
+            raise ValueError("input_ids: expected either input_ids or inputs_embeds")
+        x = self.embed_tokens(input_ids) if inputs_embeds is None else inputs_embeds
+        if x.dim() != 3 or 0 in x.shape[:2]:
+            raise ValueError(f"input_ids: expected tokens of shape [B, T], got {list(x.shape[:-1])}")
+        training = self.training and torch.is_grad_enabled()
+        keep = (self.config.use_cache and not training) if use_cache is None else use_cache
+        keep = keep and not (self.gradient_checkpointing and training)
+        past = read_cache(cache, past_key_values, len(self.layers), self.config.digest)
+        seen = 0 if past is None else past.get_seq_length()
+        check_mask(attention_mask, seen, x)
+        prefix = 0 if seen else self.prefix
+        inside = Inside(x, attention_mask, cu_seqlens, prefix)
+        sequences = inside.sequences(fresh=not seen, side_by_side=self.side_by_side)
+        if past is not None and past.rows() not in (None, sequences.rows):
+            raise ValueError(f"cache: it holds {past.rows()} sequences, got {sequences.rows}")
+        if keep and past is None:
+            past = MemoryCache(len(self.layers), self.config.digest)
+        tokens, x = x.shape[1], inside.x
+        stream = [inside.outside(x)] if output_hidden_states else []
+        states: list[Any] = []
+        for number, block in enumerate(self.layers):
+            x, state = block(x, past.layers[number].state if past is not None and seen else None, sequences, keep)
+            states.append(state)
+            if output_hidden_states and number < len(self.layers) - 1:
+                stream.append(inside.outside(x))
+        if keep and past is not None:
+            for layer, state in zip(past.layers, states, strict=True):
+                layer.state, layer.tokens = state, seen + tokens
+        x = inside.outside(self.norm(x))
+        hidden = (*stream, x) if output_hidden_states else None
+        output = BaseModelOutputWithPast(last_hidden_state=x, hidden_states=hidden, **{CACHE: past if keep else None})
+        return output.to_tuple() if return_dict is False else output
+
+
+class MemoryForCausalLM(MemoryPreTrainedModel, GenerationMixin):
+    """Tokens to logits of the next token. A package's own model defines `body`."""
+
+    body: ClassVar[type[MemoryModel]]
+    _tied_weights_keys: ClassVar[dict[str, str]] = {"lm_head.weight": "model.embed_tokens.weight"}
+
+    def __init__(self, config: MemoryConfig) -> None:
+        super().__init__(config)
+        self.model = self.body(config)
+        self.vocab_size = self.model.embed_tokens.num_embeddings
+        self.lm_head = nn.Linear(config.hidden_size, self.vocab_size, bias=False)
+        self.post_init()
+
+    def forward(
+        self,
+        input_ids: Tensor | None = None,
+        attention_mask: Tensor | None = None,
+        cache: MemoryCache | None = None,
+        inputs_embeds: Tensor | None = None,
+        labels: Tensor | None = None,
+        use_cache: bool | None = None,
+        logits_to_keep: int | Tensor = 0,
+        cu_seqlens: Tensor | None = None,
+        past_key_values: MemoryCache | None = None,
+        output_hidden_states: bool | None = None,
+        return_dict: bool | None = None,
+        **others: Any,
+    ) -> CausalLMOutputWithPast | tuple[Any, ...]:
+        """Logits [B, T, vocabulary], of the last `logits_to_keep` tokens (0: of all), or of those that a tensor names.
+
+        `labels` [B, T] are the tokens themselves, −100 where nothing is to be predicted: the loss is of each token but the first of its
+        sequence, and of none that is padding. The other arguments are those of the model inside.
+        """
+        items = others.pop("num_items_in_batch", None)
+        outputs = self.model(
+            input_ids, attention_mask, cache, inputs_embeds, use_cache, cu_seqlens, past_key_values, output_hidden_states, True, **others
+        )
+        x = outputs.last_hidden_state
+        kept = x[:, -logits_to_keep:] if isinstance(logits_to_keep, int) else x[:, logits_to_keep]
+        logits = projected(self.lm_head, kept)
+        loss = None
+        if labels is not None:
+            if not isinstance(logits_to_keep, int) or logits_to_keep:
+                raise ValueError("logits_to_keep: a loss needs the logits of all tokens")
+            loss = self.loss_function(
+                logits, predicted(labels, attention_mask, cu_seqlens), self.vocab_size,
+                **({} if items is None else {"num_items_in_batch": items}),
+            )  # fmt: skip
+        own: dict[str, Any] = {CACHE: outputs.get(CACHE)}
+        output = CausalLMOutputWithPast(loss=loss, logits=logits, hidden_states=outputs.hidden_states, **own)
+        return output.to_tuple() if return_dict is False else output
+
+
+def projected(projection: nn.Linear, x: Tensor) -> Tensor:
+    """x [B, T, D] through a projection; in float64 on the CPU a row has the same bits whatever rows are beside it."""
+    rows = functional.pad(x.flatten(0, 1), (0, 0, 0, exact_rows(x)))
+    y: Tensor = projection(rows)[: x.shape[:2].numel()].reshape(*x.shape[:2], -1)
+    return y
+
+
+def predicted(labels: Tensor, attention_mask: Tensor | None, cu_seqlens: Tensor | None) -> Tensor:
+    """Labels without padding and without the first token of a sequence, before which nothing of it stands."""
+    if attention_mask is not None:
+        labels = labels.masked_fill(~shifted(attention_mask[:, -labels.shape[1] :].bool()), -100)
+    if cu_seqlens is not None:
+        token = torch.arange(labels.shape[1], device=labels.device)
+        labels = labels.masked_fill(torch.isin(token, cu_seqlens.to(token.dtype)) | (token >= cu_seqlens[-1]), -100)
+    return labels
+
+
+def check_mask(attention_mask: Tensor | None, seen: int, x: Tensor) -> None:
+    """A mask has a column per token, or per token and token of the cache; its rows and values are checked where it is used."""
+    lengths = {x.shape[1], seen + x.shape[1]}
+    if isinstance(attention_mask, Tensor) and attention_mask.dim() == 2 and attention_mask.shape[1] not in lengths:
+        shapes = " or ".join(f"[{len(x)}, {length}]" for length in sorted(lengths))
+        raise ValueError(f"attention_mask: expected shape {shapes}, got {list(attention_mask.shape)}")
+
+
+def refuse(others: dict[str, Any]) -> None:
+    """Raises TypeError for arguments that no model here knows: one that is ignored would give wrong numbers."""
+    if others.pop("output_attentions", None):
+        raise ValueError("output_attentions: a memory has no attention weights")
+    unknown = [name for name, value in others.items() if value is not None]
+    if unknown:
+        raise TypeError(f"{unknown[0]}: an argument that the model does not know")
