@@ -74,9 +74,9 @@ def _contracted(node: Reduce) -> Node | None:
             factors[part if part in fitting else fitting[0]].append(tile)
         elif decay_of(tile) is None:
             return None
-    found = {side: _product(each, sides[side]) for side, each in factors.items()}
-    product = decayed(part, {**found, "logs": decay.logs}, decay.low, exclusive=decay.exclusive)
-    return times(found[part], product) if factors[part] else product
+    products = {side: _product(each, sides[side]) for side, each in factors.items()}
+    whole = decayed(part, {**products, "logs": decay.logs}, decay.low, exclusive=decay.exclusive)
+    return times(products[part], whole) if factors[part] else whole
 
 
 def _factors(node: Node) -> list[Node]:
