@@ -250,7 +250,7 @@ class smaller(RealFunction):
 
     @classmethod
     def eval(cls, x: Expr, y: Expr) -> Expr | None:
-        return x if x == y else None
+        return sp.Min(x, y) if x.is_Number and y.is_Number else x if x == y else None
 
     def fdiff(self, argindex: int = 1) -> Expr:
         x, y = self.args
@@ -264,7 +264,7 @@ class larger(RealFunction):
 
     @classmethod
     def eval(cls, x: Expr, y: Expr) -> Expr | None:
-        return x if x == y else None
+        return sp.Max(x, y) if x.is_Number and y.is_Number else x if x == y else None
 
     def fdiff(self, argindex: int = 1) -> Expr:
         x, y = self.args

@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
-from collections.abc import Collection
+from collections.abc import Collection, Sequence
 from typing import NamedTuple
 
 import sympy as sp
 
+from miras_compiler.expressions.symbols import letter
 from miras_compiler.ir.build import decayed, entrywise, placeholder, times
 from miras_compiler.ir.nodes import FACTORS, Axes, Cumulate, Decayed, Map, Mask, Node, Program, Reduce
 from miras_compiler.ir.traverse import rewrite
@@ -58,32 +59,44 @@ def decay_of(node: Node) -> Decay | None:
 
 def _contracted(node: Reduce) -> Node | None:
     """The sum as a Decayed, times the factors that do not take part in it; None where it is no such sum."""
-    (inside,) = node.args
-    if not isinstance(inside, Map):
-        return None
-    args = {placeholder(i): arg for i, arg in enumerate(inside.args)}
-    decays = {x: found for x, arg in args.items() if (found := decay_of(arg)) is not None}
+    tiles = _factors(node.args[0])
+    decays = [found for tile in tiles if (found := decay_of(tile)) is not None]
     if len(decays) != 1:
         return None
-    ((x, decay),) = decays.items()
+    (decay,) = decays
     channel = decay.logs.axes[1]
     part = {decay.row: "columns", decay.column: "rows", channel: "scores"}.get(node.axis, "")
     sides: dict[str, Axes] = {"scores": (decay.row, decay.column), "rows": (decay.row, channel), "columns": (decay.column, channel)}
-    factors: dict[str, list[sp.Expr]] = {side: [] for side in sides}
-    for factor in sp.Mul.make_args(inside.expr):
-        if factor == x:
-            continue
-        if not factor.free_symbols <= args.keys():
+    factors: dict[str, list[Node]] = {side: [] for side in sides}
+    for tile in tiles:
+        fitting = [side for side, over in sides.items() if set(tile.axes) <= set(over)]
+        if fitting:
+            factors[part if part in fitting else fitting[0]].append(tile)
+        elif decay_of(tile) is None:
             return None
-        axes = {axis for symbol in factor.free_symbols for axis in args[symbol].axes}
-        fitting = [side for side, over in sides.items() if axes <= set(over)]
-        if not fitting or x in factor.free_symbols:
-            return None
-        factors[part if part in fitting else fitting[0]].append(factor)
-    bound = {f"x{i}": arg for i, arg in enumerate(inside.args)}
-    tiles: dict[str, Node] = {side: entrywise(sp.Mul(*each), bound, sides[side]) for side, each in factors.items()}
-    product = decayed(part, {**tiles, "logs": decay.logs}, decay.low, exclusive=decay.exclusive)
-    return times(tiles[part], product) if factors[part] else product
+    products = {side: _product(each, sides[side]) for side, each in factors.items()}
+    whole = decayed(part, {**products, "logs": decay.logs}, decay.low, exclusive=decay.exclusive)
+    return times(products[part], whole) if factors[part] else whole
+
+
+def _factors(node: Node) -> list[Node]:
+    """The tiles whose product a tile is; those of three axes are spelled out, without the masks that a decay between tokens has, too."""
+    if not isinstance(node, Map):
+        return [node]
+    bound = {f"x{i}": arg for i, arg in enumerate(node.args)}
+    found: list[Node] = []
+    for factor in sp.Mul.make_args(node.expr):
+        tile = entrywise(factor, bound)
+        found += _factors(tile) if isinstance(tile, Map) and tile.expr.is_Mul else [tile]
+    low = min((decay.low for tile in found if (decay := decay_of(tile)) is not None), default=-1)
+    masked = [tile for tile in found if isinstance(tile, Mask) and decay_of(tile) is None and tile.low <= low and len(tile.axes) == 3]
+    return [each for tile in found for each in (_factors(tile.args[0]) if tile in masked else [tile])]
+
+
+def _product(tiles: Sequence[Node], axes: Axes) -> Node:
+    """The product of tiles over the axes; 1 for none."""
+    names = {f"t{index}": tile for index, tile in enumerate(tiles)}
+    return entrywise(sp.Mul(*map(letter, names)), names, axes)
 
 
 def derivatives_together(nodes: Collection[Node]) -> dict[Node, dict[str, Decayed]]:

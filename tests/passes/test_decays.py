@@ -16,9 +16,9 @@ from miras_compiler.ir.traverse import nodes_of
 from miras_compiler.ir.verify import verify_program
 from miras_compiler.passes.decays import contract_decays
 
-LENGTHS = {"c": 5, "j": 5, "k": 3, "v": 2}
+LENGTHS = {"c": 5, "j": 5, "k": 3, "v": 3}
 PER_CHANNEL = {  # by spec, the derivatives by which the contracted products are written
-    "gla": {"scores"}, "kda": {"scores"}, "dfw": {"scores", "rows"}, "rwkv7": {"scores"},
+    "gla": {"scores"}, "kda": {"scores"}, "dfw": {"scores", "rows"}, "rwkv7": {"scores"}, "vector_gate": {"rows"},
 }  # fmt: skip
 
 
