@@ -25,7 +25,7 @@ from miras_compiler.ir.nodes import (
     State,
     TriangularSolve,
 )
-from miras_compiler.ir.traverse import leaves_of, nodes_of
+from miras_compiler.ir.traverse import carried_leaves, dependents, leaves_of, nodes_of
 from miras_compiler.ir.verify import verify_program
 from miras_compiler.passes import PASSES, run_passes
 from miras_compiler.passes.decays import contract_decays
@@ -83,11 +83,15 @@ def why_not(rule: Rule, program: Program) -> str:
     if not any("c" in leaf.axes for leaf in leaves_of(program)):
         return "the rule runs token by token"
     tile = tile_length(rule)
-    for node in nodes_of(contract_decays(program)):
+    contracted = contract_decays(program)
+    walked = dependents(contracted.outputs.values(), carried_leaves(contracted))
+    for node in nodes_of(contracted):
         if not isinstance(node, PRINTED):
             return f"the retention {rule.kinds['retention']} solves for a multiplier of every slice of the weights"
         if len(node.axes) > 2:
             return _three_axes(rule)
+        if isinstance(node, ForwardSubstitute) and any(tile in walked for tile in (node.args[0], *node.args[2:])):
+            return f"a substitution solves for rows whose coefficients depend on the state (optimizer {rule.kinds['optimizer']})"
         if isinstance(node, Contract) and (len(node.over) != 1 or any(len(arg.axes) != 2 for arg in node.args)):
             return "a step of the rule is no product of two matrices"
         if isinstance(node, Mask) and node.low not in (0, 1):

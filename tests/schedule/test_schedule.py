@@ -76,6 +76,17 @@ def test_a_solve_keeps_digits_that_other_products_lose() -> None:
     assert solves == {"prep": 0, "main": 1, "read": 0, "pre": 0, "seq": 1, "post": 0}
 
 
+def test_a_substitution_whose_coefficients_the_walk_itself_computes_is_walked() -> None:
+    """Coefficients of rows lie in memory before the walk; the preconditioner, which is carried, is a factor of these."""
+    fields = {
+        "memory": {"kind": "matrix"}, "attentional_bias": {"kind": "huber_norm", "delta": 0.7}, "optimizer": {"kind": "preconditioned"},
+        "retention": {"kind": "none", "order": "before_gradient"}, "gates": {name: {"per": "head"} for name in ("eta", "alpha_d", "eta_d")},
+    }  # fmt: skip
+    made = compile_spec(parse_spec(json.dumps({"name": "preconditioned_huber", **fields}), "preconditioned_huber.yaml"))
+    assert made.schedule is None
+    assert made.walk is not None
+
+
 def test_the_brackets_of_a_substitution_are_computed_once_and_kept_in_float32() -> None:
     """A bias with a kink has its slope at them: recomputed or rounded ones would lie on the other side of it now and then."""
     kernels = by_name(schedule_of("momentum_huber")[1])

@@ -53,6 +53,7 @@ WHOLE = {  # seed and number
     "31:115": "and so are its gradients",
     "31:358": "a rule that explodes on the inputs of a single check",
     "31:678": "log(cosh(w)) is a number where cosh(w) is none",
+    "32:3": "a substitution whose coefficients the walk itself computes",
     "31:770": "1/length³ leaves float32 where a loss is linear in what a norm hands on",
 }
 
