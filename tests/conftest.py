@@ -33,11 +33,11 @@ def pytest_addoption(parser: pytest.Parser) -> None:
 SHIPPED = {path.stem for path in SPEC_FILES}
 MANY = len(SHIPPED) // 2  # shipped specs that a test goes through, if it goes through all of them
 FEW = {
-    "elastic_net_memory", "gated_delta_net", "kda", "linear_attention", "omega_net", "titans_lmm", "vector_gate",
+    "elastic_net_memory", "gated_delta_net", "kda", "linear_attention", "omega_net", "vector_gate",
 }  # these are quick, one of every form  # fmt: skip
 
 
-HEAVY = {"memora", "moneta", "tnt_local", "titans_exact", "yaad"}  # these compile in seconds
+HEAVY = {"memora", "moneta", "tnt_local", "titans_exact", "titans_lmm", "yaad"}  # these compile in seconds
 
 
 def spec_of(item: pytest.Item) -> str | None:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import ast
 import functools
-from collections.abc import Iterable, Mapping
+from collections.abc import Mapping
 from importlib import resources
 
 PREFIX = "runtime_"
@@ -13,20 +13,20 @@ PREFIX = "runtime_"
 def runtime_files(texts: Mapping[str, str]) -> dict[str, str]:
     """The runtime modules that these files import, and those that they import in turn, by file name."""
     found: dict[str, str] = {}
-    waiting = sorted(imported_by(texts.values()))
+    waiting = list(texts.values())
     while waiting:
-        name = waiting.pop()
-        if name not in found:
-            found[name] = read_runtime(name)
-            waiting += sorted(imported_by([found[name]]))
+        for module in modules_of(waiting.pop()):
+            if module.startswith(PREFIX) and f"{module}.py" not in found:
+                found[f"{module}.py"] = read_runtime(f"{module}.py")
+                waiting.append(found[f"{module}.py"])
     return dict(sorted(found.items()))
 
 
-def imported_by(texts: Iterable[str]) -> set[str]:
-    """The file names of the runtime modules in `from .runtime_x import …` statements, at any depth of the code."""
-    nodes = (node for text in texts for node in ast.walk(ast.parse(text)))
-    modules = {node.module for node in nodes if isinstance(node, ast.ImportFrom) and node.level == 1 and node.module}
-    return {f"{module}.py" for module in modules if module.startswith(PREFIX)}
+@functools.lru_cache(maxsize=256)
+def modules_of(text: str) -> frozenset[str]:
+    """The modules of its own package that a file imports, `from .x import …`, at any depth of the code."""
+    nodes = ast.walk(ast.parse(text))
+    return frozenset(node.module for node in nodes if isinstance(node, ast.ImportFrom) and node.level == 1 and node.module)
 
 
 @functools.cache

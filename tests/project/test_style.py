@@ -7,6 +7,7 @@ import re
 import tokenize
 from collections import defaultdict
 from collections.abc import Iterator
+from functools import cache
 from pathlib import Path
 
 import pytest
@@ -21,9 +22,15 @@ MESSAGE = re.compile(r"(?<!there )\b(is|are) no (?!longer)|\b(away|anew|what|who
 QUOTED = re.compile(r'`[^`]*`|"[^"]*"')  # code and names are no English
 
 
+@cache
+def nodes(path: Path) -> list[ast.AST]:
+    """The nodes of the syntax tree of a file, read once for all tests."""
+    return list(ast.walk(ast.parse(path.read_text(encoding="utf-8"))))
+
+
 def texts(path: Path) -> Iterator[tuple[int, bool, str]]:
     """The docstrings and comments of a file: the line, True for a docstring, and the text."""
-    for node in ast.walk(ast.parse(path.read_text(encoding="utf-8"))):
+    for node in nodes(path):
         if isinstance(node, ast.Module | ast.ClassDef | ast.FunctionDef) and (text := ast.get_docstring(node)):
             yield node.body[0].lineno, True, text
     with path.open("rb") as file:
@@ -40,7 +47,7 @@ def faults(path: Path) -> Iterator[str]:
 
 def messages(path: Path) -> Iterator[tuple[int, str]]:
     """The texts of errors and faults of a file, without the values in them: the line, and the text."""
-    for node in ast.walk(ast.parse(path.read_text(encoding="utf-8"))):
+    for node in nodes(path):
         name = (node.func.id if isinstance(node.func, ast.Name) else "") if isinstance(node, ast.Call) else ""
         if name.endswith("Error") or name in ("CheckFailed", "Fault", "refused"):
             for part in ast.walk(node):
@@ -75,7 +82,7 @@ def test_a_sentence_of_the_list_is_found(text: str, tmp_path: Path, monkeypatch:
 def test_no_two_public_classes_share_a_name() -> None:
     homes: dict[str, list[str]] = defaultdict(list)
     for path in (ROOT / "miras_compiler").rglob("*.py"):
-        for node in ast.parse(path.read_text(encoding="utf-8")).body:
-            if isinstance(node, ast.ClassDef) and not node.name.startswith("_"):
+        for node in nodes(path):
+            if isinstance(node, ast.ClassDef) and node.col_offset == 0 and not node.name.startswith("_"):
                 homes[node.name].append(str(path.relative_to(ROOT)))
     assert {name: paths for name, paths in homes.items() if len(paths) > 1} == {}

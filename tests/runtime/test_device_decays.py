@@ -15,6 +15,7 @@ from kit.paths import ROOT
 SINGLE = 5e-7  # float32 has 1.2e-7; the sums are of 32 terms
 
 
+@pytest.mark.slow
 @pytest.mark.skipif(importlib.util.find_spec("triton") is None, reason="needs Triton")
 def test_products_under_decays_keep_all_digits_of_float32_between_resets() -> None:
     """Decays near 1, between 1/e and 1, near 0, and resets of −60 among decays near 1; every derivative."""

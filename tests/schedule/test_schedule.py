@@ -242,6 +242,7 @@ def test_sums_of_tokens_that_divide_need_a_tile_without_padding(size: int, print
     assert bool(compile_spec(spec).schedule) == printed
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("per", ["head", "value_channel"])
 def test_a_linear_path_counts_its_decay_in_the_chunk_in_progress_alone(tmp_path: Path, per: str) -> None:
     """Found by a random spec: tiles handed the decay since the chunk's start on to the next chunk."""

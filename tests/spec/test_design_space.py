@@ -50,6 +50,7 @@ def test_the_readme_holds_what_the_command_prints(
     assert found[2] == printed, "README's design space is not current: run `pytest tests/spec/test_design_space.py --update-generated`"
 
 
+@pytest.mark.slow
 def test_every_kind_is_a_row_with_its_formula_two_verdicts_and_two_kernels(table: str) -> None:
     rows = [re.split(r"(?<!\\)\|", line)[1:-1] for line in table.splitlines() if line.startswith("| `")]
     elements = [element for kinds in KINDS.values() for element in kinds.values()]

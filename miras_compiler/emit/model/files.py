@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
-import ast
 from collections.abc import Mapping
+
+from miras_compiler.emit.runtime_files import modules_of
 
 
 def with_files(name: str, texts: Mapping[str, str]) -> str:
@@ -22,8 +23,7 @@ def needed(name: str, texts: Mapping[str, str]) -> set[str]:
     found: set[str] = set()
     waiting = [name]
     while waiting:
-        for node in ast.walk(ast.parse(texts[waiting.pop()])):
-            if isinstance(node, ast.ImportFrom) and node.level == 1 and node.module and node.module not in found:
-                found.add(node.module)
-                waiting.append(f"{node.module}.py")
+        new = modules_of(texts[waiting.pop()]) - found
+        found |= new
+        waiting += [f"{module}.py" for module in new]
     return found

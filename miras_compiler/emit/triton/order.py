@@ -8,7 +8,7 @@ from __future__ import annotations
 
 from collections.abc import Collection, Mapping, Sequence
 from dataclasses import replace
-from typing import Literal
+from typing import Any, Literal
 
 from miras_compiler.emit.triton.statement import Statement
 
@@ -101,6 +101,11 @@ class _Search:
         self.makes = [[j for j, maker in enumerate(self.made_by) if maker == i] for i in range(len(statements))]
         self.kept = {number[name] for name in kept if name in number}
         self.count = len(statements)
+        self.made = [sum(self.bytes[j] for j in makes) for makes in self.makes]
+        self.ends = [  # tiles of which a statement may be the last reader, and those of its own that nothing reads
+            [(self.readers[j], self.bytes[j]) for j in (*read, *(j for j in makes if not self.readers[j])) if j not in self.kept]
+            for read, makes in zip(self.reads, self.makes, strict=True)
+        ]
         self.held = sum(held.values())
         self.entrywise = {  # loaded tiles that more than products read, which would hold them in registers
             i for i, s in enumerate(statements)
@@ -113,18 +118,12 @@ class _Search:
     def step(self, i: int, done: int, live: int, peak: int) -> tuple[int, int, int]:
         """After statement `i`: the statements that are done, the bytes that live, the most so far."""
         done |= 1 << i
-        live += sum(self.bytes[j] for j in self.makes[i])
+        live += self.made[i]
         peak = max(peak, live + self.within[i])
-        for j in self.reads[i]:
-            if j not in self.kept and self.readers[j] & ~done == 0:
-                live -= self.bytes[j]
-        live -= sum(self.bytes[j] for j in self.makes[i] if self.readers[j] == 0 and j not in self.kept)
+        for readers, size in self.ends[i]:
+            if not readers & ~done:
+                live -= size
         return done, live, peak
-
-    def is_there(self, j: int, done: int) -> bool:
-        """True if a tile is at hand, or comes with its reader."""
-        maker = self.made_by[j]
-        return maker == HELD or self.lazy[maker] or bool(done >> maker & 1)
 
     def peak(self, order: Sequence[int]) -> int:
         return self.cost(order)[0]
@@ -171,19 +170,29 @@ class _Search:
         return [*order, i]
 
     def best(self) -> tuple[int, ...]:
+        """The best order found; the beam holds peaks, live bytes, done statements, and the way to them, last steps first."""
+        lazy = sum(1 << i for i in range(self.count) if self.lazy[i])
         eager = [i for i in range(self.count) if not self.lazy[i]]
-        beam: list[tuple[int, int, int, tuple[int, ...]]] = [(self.held, self.held, 0, ())]
+        makers = [{self.made_by[j] for j in read} - {HELD} for read in self.reads]
+        needed = [sum(1 << j for j in makers[i] | {i} if not self.lazy[j]) for i in range(self.count)]
+        steps_of: dict[tuple[int, int], list[int]] = {}  # a statement behind the lazy ones that it needs, by those that are done
+        beam: list[tuple[int, int, int, Any]] = [(self.held, self.held, 0, None)]
         for _ in eager:
-            found: dict[int, tuple[int, int, int, tuple[int, ...]]] = {}
-            for peak, live, done, order in beam:
-                ready = [i for i in eager if not done >> i & 1 and all(self.is_there(j, done) for j in self.reads[i])]
-                for i in ready:
+            found: dict[int, tuple[int, int, int, Any]] = {}
+            for peak, live, done, way in beam:
+                for i in eager:
+                    if needed[i] & ~done != 1 << i:
+                        continue
+                    steps = steps_of.get((i, done & lazy)) or steps_of.setdefault((i, done & lazy), self.with_loads(i, done))
                     new = (done, live, peak)
-                    steps = self.with_loads(i, done)
                     for j in steps:
                         new = self.step(j, *new)
-                    candidate = (new[2], new[1], new[0], (*order, *steps))
-                    if new[0] not in found or candidate[:2] < found[new[0]][:2]:
-                        found[new[0]] = candidate
-            beam = sorted(found.values())[:BEAM]
-        return beam[0][3]
+                    known = found.get(new[0])
+                    if known is None or (new[2], new[1]) < known[:2]:
+                        found[new[0]] = (new[2], new[1], new[0], (steps, way))
+            beam = sorted(found.values(), key=lambda each: each[:3])[:BEAM]
+        parts, way = [], beam[0][3]
+        while way:
+            steps, way = way
+            parts.append(steps)
+        return tuple(i for steps in reversed(parts) for i in steps)
