@@ -206,10 +206,14 @@ def _substitution_terms(node: ForwardSubstitute, dx: Node, wanted: Collection[No
         assert isinstance(d_right, ForwardSubstitute)
         total_dx = bracket(d_right)
     terms: list[Node | None] = [_d_lower(lower, d_right, node) if lower in wanted else None, d_right if right in wanted else None]
+    negative = entrywise(-letter("a"), {"a": pulled.outputs["d_z"]})
     for name, tile in zip(node.names, rows, strict=True):
-        term = instantiate(pulled, f"d_{name}", {**given, "d_phi": total_dx}, column) if tile in wanted else None
+        term = None
+        if tile in wanted and pulled.outputs[f"d_{name}"] is negative:  # of v, where φ is one of z − v
+            term = entrywise(-letter("a"), {"a": d_right})
+        elif tile in wanted:
+            term = rename(instantiate(pulled, f"d_{name}", {**given, "d_phi": total_dx}, column), column, row)
         if term is not None:
-            term = rename(term, column, row)
             term = total(term, row) if row in term.axes and row not in tile.axes else term
         terms.append(term)
     return terms

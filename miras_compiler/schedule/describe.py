@@ -52,9 +52,10 @@ def describe_schedule(schedule: Schedule, facts: Sequence[KernelFacts], tile: in
 
 
 def _kernel(facts: KernelFacts) -> Iterator[str]:
-    yield f"{facts.name}: {WAYS[facts.walk]}, {facts.products} product{'' if facts.products == 1 else 's'}" + "".join(
-        f", {axis} in blocks of {block}" for axis, block in facts.blocks.items()
-    )
+    products = f"{facts.products} product{'' if facts.products == 1 else 's'}"
+    blocks = [f"{axis} in blocks of {block}" for axis, block in facts.blocks.items()]
+    rows = ["surprises row after row"] if facts.substitutes else []
+    yield f"{facts.name}: {', '.join([WAYS[facts.walk], products, *rows, *blocks])}"
     yield from _listed("loads", facts.loads, facts.loads)
     yield from _listed("computes again", facts.again)
     yield from _listed("saves", facts.saves, facts.saves)

@@ -8,6 +8,7 @@ from dataclasses import dataclass
 
 from miras_compiler.ir.nodes import Contract, Decayed, Leaf, Node, Program, Start
 from miras_compiler.ir.traverse import leaves_of, nodes_of
+from miras_compiler.passes.brackets import Brackets
 from miras_compiler.passes.invert import TriangularInverse
 from miras_compiler.schedule.kernel import Kernel, Schedule, Walk
 from miras_compiler.schedule.pressure import Pressure, estimate_pressure
@@ -21,7 +22,7 @@ class KernelFacts:
     """Bytes are those of one tile of tokens of one head; `again` are named tiles of two axes that an earlier kernel has computed too.
 
     `moved` counts everything that is read and written once per tile: rows of tokens, buffers, shares of sums. `blocks` are the parts of
-    longer axes that one GPU program holds at once.
+    longer axes that one GPU program holds at once. A kernel that `substitutes` computes the surprises of a tile one after another.
     """
 
     name: str
@@ -34,6 +35,7 @@ class KernelFacts:
     moved: int
     blocks: Mapping[str, int]
     pressure: Pressure
+    substitutes: bool
 
 
 def kernel_facts(
@@ -73,6 +75,7 @@ def kernel_facts(
                 sum(loads.values()) + sum(saves.values()) + row_bytes(kernel, lengths),
                 held_at_once,
                 estimate_pressure(kernel, lengths, held_at_once),
+                any(isinstance(node, Brackets) for node in nodes_of(kernel.program)),
             )
         )
     return facts

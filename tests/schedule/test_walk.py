@@ -168,6 +168,12 @@ def test_a_state_that_is_too_large_is_refused_with_its_bytes_and_what_would_fit(
     assert "a state with K = 300, V = 300 takes 1048576 bytes of registers; one with K = 256, V = 256 would fit" in done.stdout, done.stderr
 
 
+def test_explain_names_the_kernels_that_substitute_row_after_row() -> None:
+    text = compilation("huber_delta").explain(kernels=True)
+    assert "main: walks the tiles, 2 products, surprises row after row" in text
+    assert "seq: walks them in reverse, 2 products, surprises row after row" in text
+
+
 def test_explain_says_why_a_rule_is_walked_and_what_its_walk_carries() -> None:
     text = compilation("value_gated_huber").explain(kernels=True)
     assert (
