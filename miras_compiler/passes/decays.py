@@ -100,10 +100,7 @@ def _product(tiles: Sequence[Node], axes: Axes) -> Node:
 
 
 def derivatives_together(nodes: Collection[Node]) -> dict[Node, dict[str, Decayed]]:
-    """By node, the derivatives of the same product under decays that one computation gives, by their parts; always the one by the logs.
-
-    That by the scores stays apart where the scores' own cotangent is made of it.
-    """
+    """By node, the derivatives of one product under decays by rows, columns and logs, which one computation gives; always that by logs."""
     found = [node for node in nodes if isinstance(node, Decayed)]
     together: dict[Node, dict[str, Decayed]] = {}
     for whole in (node for node in found if node.part == "logs"):

@@ -19,7 +19,7 @@ from miras_compiler.schedule.kernel import Kernel
 from miras_compiler.schedule.price import is_free
 from miras_compiler.schedule.tile import padded
 
-WITHIN = 3  # tiles that live while a product under decays is computed
+WITHIN, OPERANDS = 3, 4  # tiles that live while a product under decays is computed, and those of them in shared memory
 SINGLE, HALF = 4, 2  # bytes of a number in registers, and as an operand of a product
 OVERHEAD = (1.2, 2.3)
 REGISTER_FILE = 256 * 1024  # bytes of registers of one processor of an H100
@@ -132,7 +132,9 @@ class _Tiles:
         read = {tile: [step[reader] for reader in readers if reader in step] for tile, readers in self.readers.items()}
         spans = [(min(steps), max(steps) + 1, self.operand(tile)) for tile, steps in read.items() if steps]
         inverses = [(number, node) for number, node in enumerate(order) if isinstance(node, TriangularInverse)]
-        return peak([*spans, *((number, number + 1, 2 * SINGLE * self.size(node)) for number, node in inverses)])
+        spans += [(number, number + 1, 2 * SINGLE * self.size(node)) for number, node in inverses]
+        decays = [(number, node.factors["logs"]) for number, node in enumerate(order) if isinstance(node, Decayed)]
+        return peak([*spans, *((number, number + 1, OPERANDS * HALF * self.size(logs)) for number, logs in decays)])
 
 
 def peak(spans: Iterable[tuple[int, int, int]]) -> int:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from miras_compiler.ir.nodes import Contract, Program, Reduce, Rename, Substitution
+from miras_compiler.ir.nodes import Contract, Decayed, Program, Reduce, Rename, Substitution
 from miras_compiler.ir.traverse import nodes_of
 
 
@@ -13,6 +13,7 @@ def is_separable(program: Program, axis: str) -> bool:
     return not any(
         (isinstance(node, Contract) and axis in node.over)
         or (isinstance(node, Reduce) and node.axis == axis)
+        or (isinstance(node, Decayed) and axis == node.factors["logs"].axes[1] and axis not in node.axes)
         or (isinstance(node, Rename) and axis in (node.old, node.new))
         or (isinstance(node, Substitution) and axis in node.axes and not is_separable(node.phi, axis))
         for node in nodes_of(program)

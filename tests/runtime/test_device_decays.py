@@ -1,4 +1,6 @@
-"""Products under decays per channel as kernels compute them, in Triton's interpreter, against autograd through the literal sum."""
+"""Products under decays per channel as kernels compute them, in Triton's interpreter: against autograd through the literal sum, and within
+whole rules.
+"""
 
 from __future__ import annotations
 
@@ -7,22 +9,40 @@ import json
 import os
 import subprocess
 import sys
+from pathlib import Path
 
 import pytest
 
-from kit.paths import ROOT
+from kit.paths import ROOT, SPECS
+from miras_compiler import compile_spec, load_spec
 
-SINGLE = 5e-7  # float32 has 1.2e-7; the sums are of 32 terms
+SINGLE = 5e-7  # float32 has 1.2e-7; the sums are of 16 terms
+
+
+ENVIRONMENT = {**os.environ, "TRITON_INTERPRET": "1", "PYTHONPATH": str(ROOT), "OMP_NUM_THREADS": "1"}
+pytestmark = pytest.mark.skipif(importlib.util.find_spec("triton") is None, reason="needs Triton")
 
 
 @pytest.mark.slow
-@pytest.mark.skipif(importlib.util.find_spec("triton") is None, reason="needs Triton")
 def test_products_under_decays_keep_all_digits_of_float32_between_resets() -> None:
     """Decays near 1, between 1/e and 1, near 0, and resets of −60 among decays near 1; every derivative."""
-    environment = {**os.environ, "TRITON_INTERPRET": "1", "PYTHONPATH": str(ROOT), "OMP_NUM_THREADS": "1"}
     command = [sys.executable, "tests/kit/interpret_decays.py"]
-    done = subprocess.run(command, capture_output=True, text=True, env=environment, cwd=ROOT, check=False)
+    done = subprocess.run(command, capture_output=True, text=True, env=ENVIRONMENT, cwd=ROOT, check=False)
     assert done.returncode == 0, done.stderr
     told = json.loads(done.stdout)
     assert len(told) == 12
     assert {(case, name): error for case, each in told.items() for name, error in each.items() if not error <= SINGLE} == {}
+
+
+@pytest.mark.slow
+def test_rules_with_decays_per_channel_are_the_float64_form_beyond_a_tile_and_at_widths_that_are_padded(tmp_path: Path) -> None:
+    """66 tokens at a width of 12; the features of a padded key are 1, and no part of a score."""
+    features = {"feature_map": {"kind": "elu_plus_one"}, "name": "features"}
+    specs = [load_spec(SPECS / "gla.yaml", features), load_spec(SPECS / "kda.yaml")]
+    folders = [str(compile_spec(spec).write(tmp_path)) for spec in specs]
+    command = [sys.executable, "tests/kit/interpret_packages.py", "12", "66", *folders]
+    done = subprocess.run(command, capture_output=True, text=True, env=ENVIRONMENT, cwd=ROOT, check=False)
+    assert done.returncode == 0, done.stderr
+    told = json.loads(done.stdout)
+    assert told.keys() == {"features", "kda"}
+    assert {(name, entry): pair for name, each in told.items() for entry, pair in each.items() if not pair[0] <= pair[1]} == {}

@@ -198,12 +198,12 @@ class BodyPrinter:
         """The variables of several derivatives of one product under decays, which one call gives."""
         whole = nodes["logs"]
         with self.recorder.recording() as reading:
-            code = self.tiles.decayed(whole, "derivatives", "scores" in nodes).text
+            code = self.tiles.decayed(whole, "derivatives").text
         names = {part: self.named(node, self.word(node)) for part, node in nodes.items()}
         for part, node in nodes.items():
             self.names[node, node.axes] = names[part]
         size = sum(bytes_of(node, False) for node in nodes.values())
-        line = f"{', '.join(names.get(part, '_') for part in FACTORS)} = {code}"
+        line = f"{', '.join(names.get(part, '_') for part in FACTORS[1:])} = {code}"
         name, *others = names.values()
         label = self.words.given(whole)
         made = make_statement(reading, *folded_call(line), name=name, size=size, section=label.section if label else "")

@@ -205,13 +205,16 @@ class TilePrinter:
             return False
         return (held if held is not None else natural) != order
 
-    def decayed(self, node: Decayed, part: str, with_scores: bool | None = None) -> Code:
+    def decayed(self, node: Decayed, part: str) -> Code:
         """The call of a device function: for one derivative of a product under decays, or for all `derivatives`."""
         self.recorder.top.multiplies = True
         self.recorder.top.within = WITHIN
-        factors = [self.dot_operand(arg, arg.axes).text for arg in node.args]
-        options = [str(option) for option in (node.low == 1, node.exclusive, with_scores) if option is not None]
-        return Code(f"{self.printer.need(f'decayed_{part}')}({', '.join([*factors, 'r', 'LEVELS', *options, 'DOT'])})", ATOM, 2)
+        codes = {name: self.dot_operand(arg, arg.axes) for name, arg in node.factors.items()}
+        channel = node.factors["logs"].axes[1]
+        if part == "scores" and not any(self.padding.is_zero(node.factors[name], channel) for name in ("rows", "columns")):
+            codes["columns"] = self.inside(node.factors["columns"], channel, node.factors["columns"].axes)
+        factors = ", ".join(code.text for code in codes.values())
+        return Code(f"{self.printer.need(f'decayed_{part}')}({factors}, r, LEVELS, {node.low == 1}, {node.exclusive}, DOT)", ATOM, 2)
 
     def reduce(self, node: Reduce, inside: Node) -> Code:
         gathered = gathered_of(node)
