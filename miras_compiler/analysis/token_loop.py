@@ -112,8 +112,8 @@ class Loop:
 
     def _term(self, term: TieTerm, name: str, token: Token) -> Array:
         row = np.full_like(token[name], 1 - self._init("alpha")) if term.of == RETAINED else token[term.of]
-        factor = 1.0 if term.gate is None else term.gate.init
-        return row * (factor**0.5 if term.gate is not None and term.gate.root else factor)
+        factor = 1.0 if term.gate is None else term.gate.init ** (0.5 if term.gate.root else 1)
+        return row * (-factor if term.minus else factor)
 
     def _init(self, gate: str) -> float:
         """The initial value of a gate; of several heads the largest."""
