@@ -79,7 +79,7 @@ class Loop:
         past: list[Values] = []
         nothing = {name: np.zeros_like(row) for name, row in sequence[0].items()}
         for t, (before, token) in enumerate(pairwise((nothing, *sequence)), 1):
-            rows = self._tied(token, before)
+            rows = self.tied(token, before)
             read: list[Array] = []
             for write in range(rule.update.writes):
                 given = {name: x[min(write, len(x) - 1)] for name, x in rows.items()}
@@ -100,7 +100,7 @@ class Loop:
         given = given | {"ln_weight": np.ones(self.value), "ln_bias": np.zeros(self.value)}
         return interpret(self.rule.step.program, {leaf.name: {**given, **state}[leaf.name] for leaf in self.leaves})
 
-    def _tied(self, token: Token, before: Token) -> Token:
+    def tied(self, token: Token, before: Token) -> Token:
         """The rows of a token with ties; those of the token before the first are zeros."""
         rows = dict(token)
         for name, tie in self.spec.layer.tie.items():
