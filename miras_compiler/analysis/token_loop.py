@@ -79,7 +79,7 @@ class Loop:
         past: list[Values] = []
         nothing = {name: np.zeros_like(row) for name, row in sequence[0].items()}
         for t, (before, token) in enumerate(pairwise((nothing, *sequence)), 1):
-            rows = self._tied(token, before)
+            rows = self.tied(token, before)
             read: list[Array] = []
             for write in range(rule.update.writes):
                 given = {name: x[min(write, len(x) - 1)] for name, x in rows.items()}
@@ -100,7 +100,7 @@ class Loop:
         given = given | {"ln_weight": np.ones(self.value), "ln_bias": np.zeros(self.value)}
         return interpret(self.rule.step.program, {leaf.name: {**given, **state}[leaf.name] for leaf in self.leaves})
 
-    def _tied(self, token: Token, before: Token) -> Token:
+    def tied(self, token: Token, before: Token) -> Token:
         """The rows of a token with ties; those of the token before the first are zeros."""
         rows = dict(token)
         for name, tie in self.spec.layer.tie.items():
@@ -112,8 +112,8 @@ class Loop:
 
     def _term(self, term: TieTerm, name: str, token: Token) -> Array:
         row = np.full_like(token[name], 1 - self._init("alpha")) if term.of == RETAINED else token[term.of]
-        factor = 1.0 if term.gate is None else term.gate.init
-        return row * (factor**0.5 if term.gate is not None and term.gate.root else factor)
+        factor = 1.0 if term.gate is None else term.gate.init ** (0.5 if term.gate.root else 1)
+        return row * (-factor if term.minus else factor)
 
     def _init(self, gate: str) -> float:
         """The initial value of a gate; of several heads the largest."""

@@ -51,9 +51,10 @@ def _zeros(name: str, tie: Tie, steps: int) -> Iterator[Fault]:
         yield Fault((*path, "of"), tied, "a token has several writes", "say which: `{of: zero, write: 1}`")
     elif tie.write > steps:
         yield Fault((*path, "write"), f"there is no write {tie.write}", f"a token has {steps} (optimizer.steps)", f"say 1 to {steps}")
-    elif tie.plus or tie.lag or tie.gate is not None:
-        key = "plus" if tie.plus else "lag" if tie.lag else "gate"
-        yield Fault((*path, key), tied, "zeros have neither a gate nor a lag nor further terms", f"leave {key} out")
+    else:
+        for key in ("plus", "lag", "minus", "gate"):
+            if getattr(tie, key):
+                yield Fault((*path, key), tied, "zeros have neither a gate nor a lag, a sign or further terms", f"leave {key} out")
 
 
 def _term(spec: Spec, name: str, term: TieTerm, path: Path, erases: bool) -> Iterator[Fault]:

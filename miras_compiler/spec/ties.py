@@ -46,11 +46,12 @@ class TieTerm(Settings):
     lag: Annotated[
         int, Field(ge=0, le=1, description="1: that of the token before, zeros at the first token of a sequence; 0: of the token itself.")
     ] = 0
+    minus: Annotated[bool, Field(description="Whether it is subtracted.")] = False
     gate: Annotated[TieGate | None, Field(description="A sigmoid by which the row is multiplied; null for none.")] = None
 
     @model_serializer(mode="wrap")
     def _without_defaults(self, serialize: SerializerFunctionWrapHandler) -> dict[str, Any]:
-        return without_defaults(serialize(self), "lag", "plus", "write")
+        return without_defaults(serialize(self), "lag", "minus", "plus", "write")
 
 
 class Tie(TieTerm):

@@ -58,7 +58,7 @@ def test_the_loop_in_numpy_is_the_recurrent_form(name: str) -> None:
     sequence = [loop.draw_token(random) for _ in range(9)]
     found = loop.outputs(sequence, loop.draw_state(random))
     nothing = {row: np.zeros_like(x) for row, x in sequence[0].items()}
-    rows = [loop._tied(token, before) for before, token in pairwise((nothing, *sequence))]
+    rows = [loop.tied(token, before) for before, token in pairwise((nothing, *sequence))]
     names = ["q", "k", "v", *(["erase_key", "erase_write_key"] if name == "rwkv7" else [])]
     tokens = {row: as_tensor(np.concatenate([each[row] for each in rows]))[None, :, None] for row in names}
     gates = gates_of(loop, 9)
@@ -154,3 +154,19 @@ def test_a_change_grows_where_late_outputs_are_changed_more_than_early_ones_and_
     assert Sensitivity(1e-5, float("nan")).grows
     assert not Sensitivity(CHANGE, 3 * CHANGE).grows
     assert not Sensitivity(1e-9, 1e-5).grows
+
+
+def test_the_loop_ties_rows_as_the_layer_starts_them() -> None:
+    """Gates at their initial values, signs, the token before, and zeros for one write; a sum of keys is not bounded by their length."""
+    terms = [{"of": "k", "lag": 1, "minus": True}, {"of": "q", "gate": {"init": 0.25, "root": True}}]
+    summed = load_spec(SPECS / "gated_delta_net.yaml", {"layer.tie": {"k": {"of": "k", "gate": {"init": 0.3}, "plus": terms}}})
+    erasing = load_spec(SPECS / "delta_product.yaml", {"layer.tie": {"v": {"of": "zero", "write": 1}}})
+    random = np.random.default_rng(0)
+    loop = Loop(derive_update_rule(summed), 8, 64)
+    before, token = loop.draw_token(random), loop.draw_token(random)
+    np.testing.assert_allclose(loop.tied(token, before)["k"], 0.3 * token["k"] - before["k"] + 0.5 * token["q"], rtol=1e-15)
+    assert contraction(summed) is None
+    loop = Loop(derive_update_rule(erasing), 8, 64)
+    token = loop.draw_token(random)
+    np.testing.assert_array_equal(loop.tied(token, token)["v"], np.stack([np.zeros(8), token["v"][1]]))
+    assert contraction(erasing) is not None

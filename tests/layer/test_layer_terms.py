@@ -29,7 +29,10 @@ CASES: dict[str, tuple[str, dict[str, object]]] = {
     "eda": ("delta_product", {"tie": {"v": {"of": "zero", "write": 1}}}),
     "shifted": (
         "hgrn2",
-        {"value_heads": 4, "tie": {"k": {"of": "1 - alpha", "lag": 1}, "v": {"of": "v", "gate": {}, "plus": [{"of": "v", "lag": 1}]}}},
+        {
+            "value_heads": 4,
+            "tie": {"k": {"of": "1 - alpha", "lag": 1}, "v": {"of": "v", "gate": {}, "plus": [{"of": "v", "lag": 1, "minus": True}]}},
+        },
     ),
 }  # fmt: skip
 
@@ -157,14 +160,14 @@ def eda(layer: Any, x: Tensor) -> Tensor:
 
 
 def shifted(layer: Any, x: Tensor) -> Tensor:
-    """A key is 1 − alpha of the token before, in the four heads of alpha; a value is g v + that of the token before."""
+    """A key is 1 − alpha of the token before, in the four heads of alpha; a value is g v minus that of the token before."""
     q, v = row(layer, "q", x, 2, unit=False), row(layer, "v", x, 4, unit=False)
     alpha, g = sigmoid(number(layer.alpha_gate, x)), sigmoid(number(layer.v_gate, x))
 
     def step(t: int, h: int, memory: Tensor) -> tuple[Tensor, Tensor]:
         memory = alpha[t, h][:, None] * memory
         if t:
-            memory = memory + torch.outer(1 - alpha[t - 1, h], g[t, h] * v[t][h] + v[t - 1][h])
+            memory = memory + torch.outer(1 - alpha[t - 1, h], g[t, h] * v[t][h] - v[t - 1][h])
         return memory, q[t][h // 2] @ memory
 
     return run(layer, x, 4, step)

@@ -57,7 +57,14 @@ def all_texts() -> dict[str, str]:
     specs += [small_spec("hgrn2", tie={"k": {"of": "1 - alpha", "gate": gate}}) for gate in gates]
     terms = [{"of": "k", "lag": 1, "gate": {"root": True, "per": "head"}}, {"of": "q", "gate": gates[0]}, {"of": "q", "lag": 1}]
     specs += [small_spec("rwkv7", tie={"erase_write_key": {"of": "k", "plus": terms[:n]}}, value_heads=4, skip=True) for n in (1, 2, 3)]
-    specs += [small_spec("hgrn2", tie={"k": {"of": "1 - alpha", "lag": 1}, "q": {"of": "q", "plus": [{"of": "1 - alpha"}]}}, value_heads=8)]
+    specs += [
+        small_spec(
+            "hgrn2",
+            tie={"k": {"of": "1 - alpha", "lag": 1}, "q": {"of": "q", "minus": True, "plus": [{"of": "1 - alpha", "minus": True}]}},
+            value_heads=8,
+        )
+    ]
+    specs += [small_spec("hgrn2", tie={"k": {"of": "1 - alpha", "minus": True}, "v": {"of": "v", "lag": 1, "minus": True}})]
     specs += [small_spec("delta_product", tie={"v": {"of": "zero", "write": 2}}, value_heads=4)]
     return {f"layer_{number}.py": text_of(spec) for number, spec in enumerate(specs)}
 

@@ -283,7 +283,7 @@ WRONG: dict[str, tuple[str, ...]] = {
     ),
     two_writes("v: {of: zero, write: 3}"): ("x.yaml:9:29: there is no write 3; a token has 2 (optimizer.steps); say 1 to 2",),
     two_writes("v: {of: zero, write: 1, lag: 1}"): (
-        "x.yaml:9:39: the row 'v' is tied to 'zero'; zeros have neither a gate nor a lag nor further terms; leave lag out",
+        "x.yaml:9:39: the row 'v' is tied to 'zero'; zeros have neither a gate nor a lag, a sign or further terms; leave lag out",
     ),
     # heads of values and the skip
     edited(more="layer: {heads: 4, value_heads: 6}\n"): (

@@ -66,7 +66,9 @@ def _tied(rule: Rule, name: str, tie: Tie, axes: str) -> TiedText:
     if tie.of == ZERO:
         return TiedText((), f"{name} = with_zeros({name}, {rule.update.writes}, {tie.write})", f"{name} of write {tie.write} = 0")
     gates = [(gate_name(name, number), term.gate) for number, term in enumerate(tie.terms, 1) if term.gate is not None]
-    values = [_value(term, gate_name(name, number)) for number, term in enumerate(tie.terms, 1)]
+    first, *others = (_value(term, gate_name(name, number)) for number, term in enumerate(tie.terms, 1))
+    values = [f"{'-' if tie.minus else ''}{first}".removeprefix("--")]
+    values += [f"{'-' if term.minus else '+'} {value}" for term, value in zip(tie.plus, others, strict=True)]
     words = [_words(term, name) for term in tie.terms]
     return TiedText(
         constructions=tuple(_construction(rule, gate, own, axes) for gate, own in gates),
@@ -78,13 +80,13 @@ def _tied(rule: Rule, name: str, tie: Tie, axes: str) -> TiedText:
 def _made(name: str, values: list[str], tie: Tie) -> str:
     """The statement that makes a row: in the dtype of the others, where a gate or a decay is of a wider one."""
     if all(term.of != RETAINED and term.gate is None for term in tie.terms):
-        return f"{name} = {' + '.join(values)}"
-    if len(values) == 1 and tie.gate is None:
+        return f"{name} = {' '.join(values)}"
+    if len(values) == 1 and tie.gate is None and not tie.minus:
         return f"{name} = {values[0]}.to(v.dtype)  # 1 − α"
-    line = f"{name} = ({' + '.join(values)}).to(v.dtype)"
+    line = f"{name} = ({' '.join(values)}).to(v.dtype)"
     if len(line) + INDENT <= WIDTH:
         return line
-    return "\n".join([f"{name} = (", f"    {values[0]}", *(f"    + {value}" for value in values[1:]), ").to(v.dtype)"])
+    return "\n".join([f"{name} = (", *(f"    {value}" for value in values), ").to(v.dtype)"])
 
 
 def _value(term: TieTerm, gate: str) -> str:
@@ -114,6 +116,7 @@ def _shape(gate: TieGate, heads: str, channels: str) -> str:
 def _words(term: TieTerm, name: str) -> str:
     """A term for the layer's docstring."""
     words = f"{term.of} of the token before" if term.lag else "that" if term.of == name else term.of
+    words = f"minus {words}" if term.minus else words
     if term.gate is None:
         return words
     *_, origin = source_of(term.gate.source, term.gate.low_rank, "")

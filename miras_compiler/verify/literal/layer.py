@@ -86,6 +86,7 @@ class LiteralLayer:
             value = self.projected(name, x, tensors) if of == name else self.row(of, x, tensors, gates)
         if term.get("lag"):
             value = torch.stack([value[:, t - 1] if t else torch.zeros_like(value[:, 0]) for t in range(value.shape[1])], 1)
+        value = -value if term.get("minus") else value
         if own is None:
             return value
         factor = gate_value(gate, own["source"], x, tensors)
