@@ -66,19 +66,19 @@ def prep(
     eta = load_rows(eta_ptr, at_row, row, here, at_k, K)
     log_alpha = load_rows(log_alpha_ptr, at_row, row, here, at_k, K)
     decay_alpha = tl.maximum(-60.0, log_alpha.to(tl.float32))  # log α_t = max(−60, log_alpha_t)
-    beta_end = tl.where((at_k < K), exp(tl.sum(decay_alpha, 0)), 0.0)  # β[C] = exp(Σ_l log α_l)
+    beta_end = exp(tl.sum(decay_alpha, 0))  # β[C] = exp(Σ_l log α_l)
     store_row(beta_end_ptr, index * H + h, at_k, K, beta_end)
 
     # the surprises of all tokens
     sized_key = eta.to(tl.float32) * k.to(tl.float32)  # k̂_t = η_t · k_t
-    sized_key_exp_decay_alpha_behind_2 = tl.where((at_k < K)[None, :], sized_key * exp(sums_after(decay_alpha, r, DOT)), 0.0)
+    sized_key_exp_decay_alpha_behind_2 = sized_key * exp(sums_after(decay_alpha, r, DOT))
     store_tile(sized_key_exp_decay_alpha_behind_2_ptr, index * H + h, r, at_k, C, K, sized_key_exp_decay_alpha_behind_2)
     q = load_rows(q_ptr, at_row, row, here, at_k, K)
     kk = decayed_scores(k, sized_key, decay_alpha, r, LEVELS, True, False, DOT)  # c
     L = tl.where(strict, kk, 0.0)  # L_tj = [j < t] c_tj
     Inv = inverse(L, r, LEVELS, DOT)  # (I + L)⁻¹
     store_tile(Inv_ptr, index * H + h, r, r, C, C, Inv)
-    beta = tl.where((at_k < K)[None, :], exp(tl.cumsum(decay_alpha, 0)), 0.0)  # β_t = exp(Σ_{l≤t} log α_l)
+    beta = exp(tl.cumsum(decay_alpha, 0))  # β_t = exp(Σ_{l≤t} log α_l)
     k_beta_2 = k.to(tl.float32) * beta  # k·β_t = k_t · β_t
     store_tile(k_beta_2_ptr, index * H + h, r, at_k, C, K, k_beta_2)
     q_beta = q.to(tl.float32) * beta  # q·β_t = q_t · β_t
@@ -186,11 +186,11 @@ def pre(
     log_alpha = load_rows(log_alpha_ptr, at_row, row, here, at_k, K)
     q = load_rows(q_ptr, at_row, row, here, at_k, K)
     decay_alpha = tl.maximum(-60.0, log_alpha.to(tl.float32))  # log α_t = max(−60, log_alpha_t)
-    _, d_q_from_q_sized_key, d_sized_key_from_q_sized_key, d_decay_alpha_from_q_sized_key = decayed_derivatives(
-        d_q_sized_key, q, sized_key, decay_alpha, r, LEVELS, False, False, False, DOT
+    d_q_from_q_sized_key, d_sized_key_from_q_sized_key, d_decay_alpha_from_q_sized_key = decayed_derivatives(
+        d_q_sized_key, q, sized_key, decay_alpha, r, LEVELS, False, False, DOT
     )  # fmt: skip
     W = load_tile(W_at_ptr, index * H + h, at_k, at_v, K, V)
-    beta = tl.where((at_k < K)[None, :], exp(tl.cumsum(decay_alpha, 0)), 0.0)  # β_t = exp(Σ_{l≤t} log α_l)
+    beta = exp(tl.cumsum(decay_alpha, 0))  # β_t = exp(Σ_{l≤t} log α_l)
     d_q_beta = dot_nt(d_o, W, DOT)  # ∂q·β_t = d_o_t W[0]ᵀ
     d_q_beta_q_beta_behind = tl.cumsum(d_q_beta * q.to(tl.float32) * beta, 0, reverse=True)
     d_log_alpha_early = (
@@ -234,7 +234,7 @@ def pre_wide(
     log_alpha = load_rows(log_alpha_ptr, at_row, row, here, at_k, K)
     q = load_rows(q_ptr, at_row, row, here, at_k, K)
     decay_alpha = tl.maximum(-60.0, log_alpha.to(tl.float32))  # log α_t = max(−60, log_alpha_t)
-    beta = tl.where((at_k < K)[None, :], exp(tl.cumsum(decay_alpha, 0)), 0.0)  # β_t = exp(Σ_{l≤t} log α_l)
+    beta = exp(tl.cumsum(decay_alpha, 0))  # β_t = exp(Σ_{l≤t} log α_l)
     q_beta = (q.to(tl.float32) * beta).to(DOT)  # q·β_t = q_t · β_t
     store_tile(beta_ptr, own * H + h, r, at_k, C, K, beta)
     d_o_U = tl.zeros([BC, BC], tl.float32)
@@ -258,10 +258,10 @@ def pre_wide(
     log_alpha = load_rows(log_alpha_ptr, at_row, row, here, at_k, K)
     q = load_rows(q_ptr, at_row, row, here, at_k, K)
     decay_alpha = tl.maximum(-60.0, log_alpha.to(tl.float32))  # log α_t = max(−60, log_alpha_t)
-    _, d_q_from_q_sized_key, d_sized_key_from_q_sized_key, d_decay_alpha_from_q_sized_key = decayed_derivatives(
-        d_q_sized_key, q, sized_key, decay_alpha, r, LEVELS, False, False, False, DOT
+    d_q_from_q_sized_key, d_sized_key_from_q_sized_key, d_decay_alpha_from_q_sized_key = decayed_derivatives(
+        d_q_sized_key, q, sized_key, decay_alpha, r, LEVELS, False, False, DOT
     )  # fmt: skip
-    beta = tl.where((at_k < K)[None, :], exp(tl.cumsum(decay_alpha, 0)), 0.0)  # β_t = exp(Σ_{l≤t} log α_l)
+    beta = exp(tl.cumsum(decay_alpha, 0))  # β_t = exp(Σ_{l≤t} log α_l)
     d_q = d_q_beta * beta + d_q_from_q_sized_key
     d_q_beta_q_beta_behind = tl.cumsum(d_q_beta * q.to(tl.float32) * beta, 0, reverse=True)
     d_log_alpha_early = (
@@ -339,16 +339,14 @@ def post(
     sized_key = eta.to(tl.float32) * k.to(tl.float32)  # k̂_t = η_t · k_t
     d_kk = tl.where(strict, -tl.where(strict, dot_nt(d_R, U, DOT), 0.0), 0.0)  # ∂c_tj = [j < t] (−[j < t] ∂R_t U_jᵀ)
     decay_alpha = tl.maximum(-60.0, log_alpha.to(tl.float32))  # log α_t = max(−60, log_alpha_t)
-    _, d_k_from_kk, d_sized_key_from_kk, d_decay_alpha_from_kk = decayed_derivatives(
-        d_kk, k, sized_key, decay_alpha, r, LEVELS, True, False, False, DOT
+    d_k_from_kk, d_sized_key_from_kk, d_decay_alpha_from_kk = decayed_derivatives(
+        d_kk, k, sized_key, decay_alpha, r, LEVELS, True, False, DOT
     )  # fmt: skip
     d_W_at = load_tile(d_W_at_ptr, own * H + h, at_k, at_v, K, V)
     decay_alpha_behind = sums_after(decay_alpha, r, DOT)  # log α·behind_t = Σ_{l>t} log α_l
     d_sized_key_exp_decay_alpha_behind = -dot_nt(U, d_W_at, DOT)  # ∂k̂·exp·log α·behind_t = −U_t d_W_atᵀ
-    d_sized_key_from_kk_and_more = (
-        tl.where((at_k < K)[None, :], d_sized_key_exp_decay_alpha_behind * exp(decay_alpha_behind) + d_sized_key_from_kk, 0.0)
-    )  # fmt: skip
-    sized_key_exp_decay_alpha_behind_2 = tl.where((at_k < K)[None, :], sized_key * exp(decay_alpha_behind), 0.0)
+    d_sized_key_from_kk_and_more = d_sized_key_exp_decay_alpha_behind * exp(decay_alpha_behind) + d_sized_key_from_kk
+    sized_key_exp_decay_alpha_behind_2 = sized_key * exp(decay_alpha_behind)  # k̂·exp·log α·behind_t = k̂_t · exp(log α·behind_t)
     W = load_tile(W_at_ptr, index * H + h, at_k, at_v, K, V)
     d_decay_alpha = sums_before(d_sized_key_exp_decay_alpha_behind * sized_key_exp_decay_alpha_behind_2, r, DOT)
     beta_end = load_row(beta_end_ptr, index * H + h, at_k, K)
@@ -429,11 +427,11 @@ def post_wide(
     beta_end = load_row(beta_end_ptr, index * H + h, at_k, K)
     sized_key = eta.to(tl.float32) * k.to(tl.float32)  # k̂_t = η_t · k_t
     decay_alpha = tl.maximum(-60.0, log_alpha.to(tl.float32))  # log α_t = max(−60, log_alpha_t)
-    _, d_k_from_kk, d_sized_key_from_kk, d_decay_alpha_from_kk = decayed_derivatives(
-        d_kk, k, sized_key, decay_alpha, r, LEVELS, True, False, False, DOT
+    d_k_from_kk, d_sized_key_from_kk, d_decay_alpha_from_kk = decayed_derivatives(
+        d_kk, k, sized_key, decay_alpha, r, LEVELS, True, False, DOT
     )  # fmt: skip
     decay_alpha_behind = sums_after(decay_alpha, r, DOT)  # log α·behind_t = Σ_{l>t} log α_l
-    sized_key_exp_decay_alpha_behind_2 = tl.where((at_k < K)[None, :], sized_key * exp(decay_alpha_behind), 0.0)
+    sized_key_exp_decay_alpha_behind_2 = sized_key * exp(decay_alpha_behind)  # k̂·exp·log α·behind_t = k̂_t · exp(log α·behind_t)
     beta = load_tile(beta_ptr, own * H + h, r, at_k, C, K)
     d_decay_alpha = sums_before(d_sized_key_exp_decay_alpha_behind * sized_key_exp_decay_alpha_behind_2, r, DOT)
     d_k_beta_k_beta_behind = tl.cumsum(d_k_beta * k.to(tl.float32) * beta.to(tl.float32), 0, reverse=True)
@@ -443,9 +441,7 @@ def post_wide(
         * (d_decay_alpha + d_decay_alpha_from_kk + d_k_beta_k_beta_behind)
     )  # fmt: skip
     eta = load_rows(eta_ptr, at_row, row, here, at_k, K)
-    d_sized_key_from_kk_and_more = (
-        tl.where((at_k < K)[None, :], d_sized_key_exp_decay_alpha_behind * exp(decay_alpha_behind) + d_sized_key_from_kk, 0.0)
-    )  # fmt: skip
+    d_sized_key_from_kk_and_more = d_sized_key_exp_decay_alpha_behind * exp(decay_alpha_behind) + d_sized_key_from_kk
     d_sized_key_from_q_sized_key = load_tile(d_sized_key_from_q_sized_key_ptr, own * H + h, r, at_k, C, K)
     d_k_late = d_k_beta * beta.to(tl.float32) + d_sized_key_from_kk_and_more * eta.to(tl.float32) + d_k_from_kk
     d_eta_early_and_more = (

@@ -8,7 +8,7 @@ from .runtime_configuration import MemoryConfig
 
 
 class CharbonnierDeltaConfig(MemoryConfig):
-    """Every field has a default: that of the spec. The code of the package has the digest b6a65802a6a9."""
+    """Every field has a default: that of the spec. The code of the package has the digest 2bbd4dd44193."""
 
     model_type = "miras_charbonnier_delta"
 

@@ -428,30 +428,33 @@ def post(
     t = base + i * C
     here = (r >= first - t) & (r < tl.minimum(C, end - t))
     at_row, row = t * H + h, r * H
-    log_alpha = load_numbers(log_alpha_ptr, at_row, row, here)
-    U = load_tile(U_ptr, index * H + h, r, at_v, C, V)
-    eta = load_numbers(eta_ptr, at_row, row, here)
-    d_R = load_tile(d_R_ptr, own * H + h, r, at_v, C, V)
     k = load_rows(k_ptr, at_row, row, here, at_k, K)
-    d_L = -tl.where(strict, dot_nt(d_R, U, DOT), 0.0)  # ∂L_tj = −[j < t] ∂R_t U_jᵀ
-    d_W_at = load_tile(d_W_at_ptr, own * H + h, at_k, at_v, K, V)
+    log_alpha = load_numbers(log_alpha_ptr, at_row, row, here)
+    d_R = load_tile(d_R_ptr, own * H + h, r, at_v, C, V)
+    d_v = -d_R.to(tl.float32)
+    eta = load_numbers(eta_ptr, at_row, row, here)
+    store_rows(d_v_ptr, at_row, row, here, at_v, V, d_v)
+    U = load_tile(U_ptr, index * H + h, r, at_v, C, V)
     kk = dot_nt(k, k, DOT)  # c_tj = k_t k_jᵀ
+    d_W_at = load_tile(d_W_at_ptr, own * H + h, at_k, at_v, K, V)
+    d_L = -tl.where(strict, dot_nt(d_R, U, DOT), 0.0)  # ∂L_tj = −[j < t] ∂R_t U_jᵀ
     d_G_decayed = d_L * kk  # ∂G[decayed]_tj = ∂L_tj c_tj
-    d_eta_from_G = load_row(d_eta_from_G_ptr, own * H + h, r, C)
 
     # decays, and the weights of surprises
     decay_alpha = tl.maximum(-60.0, log_alpha)  # log α_t = max(−60, log_alpha_t)
     exp_decay_alpha_before = exp(segment_sums(decay_alpha, strict))  # exp·log α·before_tj = exp(Σ_{j<l≤t} log α_l)
     x28 = segment_gradient(tl.where(strict, eta[None, :] * d_G_decayed, 0.0) * exp_decay_alpha_before, strict, DOT)
+    d_eta_from_G = load_row(d_eta_from_G_ptr, own * H + h, r, C)
     D_alpha_decayed = tl.where(strict, exp_decay_alpha_before, 0.0)  # Λ[α, decayed]_tj = [j < t] exp·log α·before_tj
-    k = load_rows(k_ptr, at_row, row, here, at_k, K)
-    W = load_tile(W_at_ptr, index * H + h, at_k, at_v, K, V)
-    U_d_W_at = dot_nt(U, d_W_at, DOT)
-    decay_alpha_behind = sum_after(decay_alpha, r, DOT)  # log α·behind_t = Σ_{l>t} log α_l
-    d_G_end = -tl.sum(k.to(tl.float32) * U_d_W_at, 1)  # ∂G[C]_t = −k_t (U_t d_W_atᵀ)ᵀ
-    d_eta_early_and_more = d_eta_from_G + (d_G_end * exp(decay_alpha_behind) + tl.sum(d_G_decayed * D_alpha_decayed, 0))
     G_decayed = eta[None, :] * D_alpha_decayed  # G[decayed]_tj = Λ[α, decayed]_tj η_j
     d_kk = (d_L * G_decayed).to(DOT)  # ∂c_tj = ∂L_tj G[decayed]_tj
+    decay_alpha_behind = sum_after(decay_alpha, r, DOT)  # log α·behind_t = Σ_{l>t} log α_l
+    k = load_rows(k_ptr, at_row, row, here, at_k, K)
+    W = load_tile(W_at_ptr, index * H + h, at_k, at_v, K, V)
+    d_R = load_tile(d_R_ptr, own * H + h, r, at_v, C, V)
+    U_d_W_at = dot_nt(U, d_W_at, DOT)
+    d_G_end = -tl.sum(k.to(tl.float32) * U_d_W_at, 1)  # ∂G[C]_t = −k_t (U_t d_W_atᵀ)ᵀ
+    d_eta_early_and_more = d_eta_from_G + (d_G_end * exp(decay_alpha_behind) + tl.sum(d_G_decayed * D_alpha_decayed, 0))
     G_end = eta * exp(decay_alpha_behind)  # G[C]_t = η_t exp(log α·behind_t)
     beta = exp(tl.cumsum(decay_alpha, 0))  # β_t = exp(Σ_{l≤t} log α_l)
     d_R_W = dot_nt(d_R, W, DOT)
@@ -466,19 +469,14 @@ def post(
     d_decay_alpha = sum_before(d_G_end * G_end, r, DOT)
     beta_end = exp(tl.sum(decay_alpha, 0))  # β[C] = exp(Σ_l log α_l)
     d_W_at_W = d_W_at.to(tl.float32) * W.to(tl.float32)
+    d_log_alpha_early = load_row(d_log_alpha_early_ptr, own * H + h, r, C)
     d_log_alpha_late = (
         tl.sum(d_W_at_W) * beta_end * (1 - tl.where(log_alpha + 60 < 0, 1.0, 0.0))
         + (1 - tl.where(log_alpha + 60 < 0, 1.0, 0.0)) * (d_decay_alpha + x28 + d_beta_from_R_beta_behind)
     )  # fmt: skip
     d_k = d_k_from_q_k.to(tl.float32) + d_k_late
-    d_log_alpha_early = load_row(d_log_alpha_early_ptr, own * H + h, r, C)
     store_rows(d_k_ptr, at_row, row, here, at_k, K, d_k)
     e = U_bracket.to(tl.float32) - v.to(tl.float32)  # e_t = U[bracket]_t − v_t
-    x39 = (
-        -t6.to(tl.float32)
-        * (power0(e * e + width_[:, None] * width_[:, None], -0.5) - e * e * power0(e * e + width_[:, None] * width_[:, None], -0.75) * power0(e * e + width_[:, None] * width_[:, None], -0.75))  # noqa: E501
-    )  # fmt: skip
-    store_rows(d_v_ptr, at_row, row, here, at_v, V, x39)
     t6_e_Power0_e_squared_and_more = (
         t6.to(tl.float32)
         * e
@@ -522,17 +520,9 @@ def post_wide(
     t6_e_Power0_e_squared_and_more = tl.zeros([BC], tl.float32)
     for b in tl.range(tl.cdiv(V, BV), disable_licm=True):
         at_v = b * BV + tl.arange(0, BV)
-        d_W_at = load_tile(d_W_at_ptr, own * H + h, at_k, at_v, K, V)
-        U = load_tile(U_ptr, index * H + h, r, at_v, C, V)
-        d_R = load_tile(d_R_ptr, own * H + h, r, at_v, C, V)
-        U_d_W_at += dot_nt(U, d_W_at, DOT)
-        W = load_tile(W_at_ptr, index * H + h, at_k, at_v, K, V)
-        d_R_U += dot_nt(d_R, U, DOT)
-        d_R_W += dot_nt(d_R, W, DOT)
-        d_beta_end += tl.sum(d_W_at.to(tl.float32) * W.to(tl.float32))
-        t6 = load_tile(t6_ptr, own * H + h, r, at_v, C, V)
-        v = load_rows(v_ptr, at_row, row, here, at_v, V)
         U_bracket = load_tile(U_bracket_ptr, index * H + h, r, at_v, C, V)
+        v = load_rows(v_ptr, at_row, row, here, at_v, V)
+        t6 = load_tile(t6_ptr, own * H + h, r, at_v, C, V)
         e = U_bracket.to(tl.float32) - v.to(tl.float32)  # e_t = U[bracket]_t − v_t
         t6_e_Power0_e_squared_and_more_2 = (
             t6.to(tl.float32)
@@ -541,11 +531,16 @@ def post_wide(
             * power0(e * e + width_[:, None] * width_[:, None], -0.75)
         )  # fmt: skip
         t6_e_Power0_e_squared_and_more += tl.sum(t6_e_Power0_e_squared_and_more_2, 1)
-        x10 = (
-            -t6.to(tl.float32)
-            * (power0(e * e + width_[:, None] * width_[:, None], -0.5) - e * e * power0(e * e + width_[:, None] * width_[:, None], -0.75) * power0(e * e + width_[:, None] * width_[:, None], -0.75))  # noqa: E501
-        )  # fmt: skip
-        store_rows(d_v_ptr, at_row, row, here, at_v, V, x10)
+        U = load_tile(U_ptr, index * H + h, r, at_v, C, V)
+        d_W_at = load_tile(d_W_at_ptr, own * H + h, at_k, at_v, K, V)
+        d_R = load_tile(d_R_ptr, own * H + h, r, at_v, C, V)
+        U_d_W_at += dot_nt(U, d_W_at, DOT)
+        W = load_tile(W_at_ptr, index * H + h, at_k, at_v, K, V)
+        d_R_U += dot_nt(d_R, U, DOT)
+        d_beta_end += tl.sum(d_W_at.to(tl.float32) * W.to(tl.float32))
+        d_R_W += dot_nt(d_R, W, DOT)
+        d_v = -d_R.to(tl.float32)
+        store_rows(d_v_ptr, at_row, row, here, at_v, V, d_v)
     log_alpha = load_numbers(log_alpha_ptr, at_row, row, here)
     eta = load_numbers(eta_ptr, at_row, row, here)
     width_ = load_numbers(width__ptr, at_row, row, here)

@@ -8,7 +8,7 @@ from .runtime_configuration import MemoryConfig
 
 
 class DfwConfig(MemoryConfig):
-    """Every field has a default: that of the spec. The code of the package has the digest a659cf3c776f."""
+    """Every field has a default: that of the spec. The code of the package has the digest edb5b68f1739."""
 
     model_type = "miras_dfw"
 

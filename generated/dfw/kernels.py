@@ -67,28 +67,28 @@ def prep(
 
     # decays, and the weights of surprises
     decay_alpha = tl.maximum(-60.0, log_alpha.to(tl.float32))  # log α_t = max(−60, log_alpha_t)
-    beta = tl.where((at_k < K)[None, :], exp(tl.cumsum(decay_alpha, 0)), 0.0)  # β_t = exp(Σ_{l≤t} log α_l)
+    beta = exp(tl.cumsum(decay_alpha, 0))  # β_t = exp(Σ_{l≤t} log α_l)
     q_beta_2 = q.to(tl.float32) * beta  # q·β_t = q_t · β_t
     k = load_rows(k_ptr, at_row, row, here, at_k, K)
     eta = load_numbers(eta_ptr, at_row, row, here)
     store_tile(q_beta_2_ptr, index * H + h, r, at_k, C, K, q_beta_2)
     q_k = decayed_scores(q, k, decay_alpha, r, LEVELS, False, False, DOT)
-    k_exp_decay_alpha_behind = (tl.where((at_k < K)[None, :], k.to(tl.float32) * exp(sums_after(decay_alpha, r, DOT)), 0.0)).to(DOT)
+    k_exp_decay_alpha_behind = (k.to(tl.float32) * exp(sums_after(decay_alpha, r, DOT))).to(DOT)
     v = load_rows(v_ptr, at_row, row, here, at_v, V)
-    beta_end = tl.where((at_k < K), exp(tl.sum(decay_alpha, 0)), 0.0)  # β[C] = exp(Σ_l log α_l)
+    beta_end = exp(tl.sum(decay_alpha, 0))  # β[C] = exp(Σ_l log α_l)
     log_alpha_value = load_rows(log_alpha_value_ptr, at_row, row, here, at_v, V)
     du = -v.to(tl.float32)  # ∂ℓ/∂u_t = −v_t
     decay_alpha_value = tl.maximum(-60.0, log_alpha_value.to(tl.float32))  # log α_value_t = max(−60, log_alpha_value_t)
-    x11 = (tl.where((at_v < V)[None, :], eta[:, None] * du * exp(sums_after(decay_alpha_value, r, DOT)), 0.0)).to(DOT)
+    x11 = (eta[:, None] * du * exp(sums_after(decay_alpha_value, r, DOT))).to(DOT)
     s1 = dot_tn(k_exp_decay_alpha_behind, x11, DOT)
     store_tile(s1_ptr, index * H + h, at_k, at_v, K, V, s1)
-    beta_value = tl.where((at_v < V)[None, :], exp(tl.cumsum(decay_alpha_value, 0)), 0.0)  # β_value_t = exp(Σ_{l≤t} log α_value_l)
+    beta_value = exp(tl.cumsum(decay_alpha_value, 0))  # β_value_t = exp(Σ_{l≤t} log α_value_l)
     store_tile(beta_value_ptr, index * H + h, r, at_v, C, V, beta_value)
     store_row(beta_end_ptr, index * H + h, at_k, K, beta_end)
     P = tl.where(causal, eta[None, :] * q_k, 0.0)  # P
     P_du = decayed_rows(P, du, decay_alpha_value, r, LEVELS, False, False, DOT)  # P·∂ℓ/∂u
     store_tile(P_du_ptr, index * H + h, r, at_v, C, V, P_du)
-    beta_value_end = tl.where((at_v < V), exp(tl.sum(decay_alpha_value, 0)), 0.0)  # β_value[C] = exp(Σ_l log α_value_l)
+    beta_value_end = exp(tl.sum(decay_alpha_value, 0))  # β_value[C] = exp(Σ_l log α_value_l)
     store_row(beta_value_end_ptr, index * H + h, at_v, V, beta_value_end)
 
 
@@ -119,27 +119,27 @@ def prep_wide(
     # decays, and the weights of surprises
     decay_alpha = tl.maximum(-60.0, log_alpha.to(tl.float32))  # log α_t = max(−60, log_alpha_t)
     eta = load_numbers(eta_ptr, at_row, row, here)
-    beta = tl.where((at_k < K)[None, :], exp(tl.cumsum(decay_alpha, 0)), 0.0)  # β_t = exp(Σ_{l≤t} log α_l)
+    beta = exp(tl.cumsum(decay_alpha, 0))  # β_t = exp(Σ_{l≤t} log α_l)
     q_beta_2 = q.to(tl.float32) * beta  # q·β_t = q_t · β_t
     k = load_rows(k_ptr, at_row, row, here, at_k, K)
     store_tile(q_beta_2_ptr, index * H + h, r, at_k, C, K, q_beta_2)
     q_k = decayed_scores(q, k, decay_alpha, r, LEVELS, False, False, DOT)
-    k_exp_decay_alpha_behind = (tl.where((at_k < K)[None, :], k.to(tl.float32) * exp(sums_after(decay_alpha, r, DOT)), 0.0)).to(DOT)
-    beta_end = tl.where((at_k < K), exp(tl.sum(decay_alpha, 0)), 0.0)  # β[C] = exp(Σ_l log α_l)
+    k_exp_decay_alpha_behind = (k.to(tl.float32) * exp(sums_after(decay_alpha, r, DOT))).to(DOT)
+    beta_end = exp(tl.sum(decay_alpha, 0))  # β[C] = exp(Σ_l log α_l)
     store_row(beta_end_ptr, index * H + h, at_k, K, beta_end)
     P = tl.where(causal, eta[None, :] * q_k, 0.0)  # P
     for b in tl.range(tl.cdiv(V, BV), disable_licm=True):
         at_v = b * BV + tl.arange(0, BV)
         log_alpha_value = load_rows(log_alpha_value_ptr, at_row, row, here, at_v, V)
         decay_alpha_value = tl.maximum(-60.0, log_alpha_value.to(tl.float32))  # log α_value_t = max(−60, log_alpha_value_t)
-        beta_value_end = tl.where((at_v < V), exp(tl.sum(decay_alpha_value, 0)), 0.0)  # β_value[C] = exp(Σ_l log α_value_l)
+        beta_value_end = exp(tl.sum(decay_alpha_value, 0))  # β_value[C] = exp(Σ_l log α_value_l)
         v = load_rows(v_ptr, at_row, row, here, at_v, V)
         store_row(beta_value_end_ptr, index * H + h, at_v, V, beta_value_end)
         du = -v.to(tl.float32)  # ∂ℓ/∂u_t = −v_t
-        x8 = (tl.where((at_v < V)[None, :], eta[:, None] * du * exp(sums_after(decay_alpha_value, r, DOT)), 0.0)).to(DOT)
+        x8 = (eta[:, None] * du * exp(sums_after(decay_alpha_value, r, DOT))).to(DOT)
         s1 = dot_tn(k_exp_decay_alpha_behind, x8, DOT)
         store_tile(s1_ptr, index * H + h, at_k, at_v, K, V, s1)
-        beta_value = tl.where((at_v < V)[None, :], exp(tl.cumsum(decay_alpha_value, 0)), 0.0)  # β_value_t = exp(Σ_{l≤t} log α_value_l)
+        beta_value = exp(tl.cumsum(decay_alpha_value, 0))  # β_value_t = exp(Σ_{l≤t} log α_value_l)
         store_tile(beta_value_ptr, index * H + h, r, at_v, C, V, beta_value)
         P_du = decayed_rows(P, du, decay_alpha_value, r, LEVELS, False, False, DOT)  # P·∂ℓ/∂u
         store_tile(P_du_ptr, index * H + h, r, at_v, C, V, P_du)
@@ -229,7 +229,7 @@ def pre(
     v = load_rows(v_ptr, at_row, row, here, at_v, V)
     store_tile(decay_alpha_value_behind_ptr, own * H + h, r, at_v, C, V, decay_alpha_value_behind)
     du = -v.to(tl.float32)  # ∂ℓ/∂u_t = −v_t
-    t11 = tl.where((at_v < V)[None, :], eta[:, None] * du * exp(decay_alpha_value_behind), 0.0)
+    t11 = eta[:, None] * du * exp(decay_alpha_value_behind)  # τ₁₁_t = η_t ∂ℓ/∂u_t · exp(log α_value·behind_t)
     store_tile(t11_ptr, own * H + h, r, at_v, C, V, t11)
     d_o = load_rows(d_o_ptr, at_row, row, here, at_v, V)
     beta_value = load_tile(beta_value_ptr, index * H + h, r, at_v, C, V)
@@ -243,12 +243,12 @@ def pre(
     k = load_rows(k_ptr, at_row, row, here, at_k, K)
     decay_alpha = tl.maximum(-60.0, log_alpha.to(tl.float32))  # log α_t = max(−60, log_alpha_t)
     decay_alpha_behind = sums_after(decay_alpha, r, DOT)  # log α·behind_t = Σ_{l>t} log α_l
-    k_exp_decay_alpha_behind = tl.where((at_k < K)[None, :], k.to(tl.float32) * exp(decay_alpha_behind), 0.0)
+    k_exp_decay_alpha_behind = k.to(tl.float32) * exp(decay_alpha_behind)  # k·exp·log α·behind_t = k_t · exp(log α·behind_t)
     store_tile(k_exp_decay_alpha_behind_ptr, own * H + h, r, at_k, C, K, k_exp_decay_alpha_behind)
     store_tile(decay_alpha_behind_ptr, own * H + h, r, at_k, C, K, decay_alpha_behind)
     d_eta_q_k = tl.where(causal, d_P, 0.0)  # ∂η·q·k
     store_tile(d_eta_q_k_ptr, own * H + h, r, r, C, C, d_eta_q_k)
-    beta = tl.where((at_k < K)[None, :], exp(tl.cumsum(decay_alpha, 0)), 0.0)  # β_t = exp(Σ_{l≤t} log α_l)
+    beta = exp(tl.cumsum(decay_alpha, 0))  # β_t = exp(Σ_{l≤t} log α_l)
     store_tile(beta_ptr, own * H + h, r, at_k, C, K, beta)
 
 
@@ -289,8 +289,8 @@ def pre2(
     d_q_k = eta[None, :] * d_eta_q_k.to(tl.float32)  # ∂q·k_tj = ∂η·q·k_tj η_j
 
     # back through decays, and the weights of surprises
-    _, d_q_from_q_k, d_k_from_q_k, d_decay_alpha_from_q_k = decayed_derivatives(
-        d_q_k, q, k, decay_alpha, r, LEVELS, False, False, False, DOT
+    d_q_from_q_k, d_k_from_q_k, d_decay_alpha_from_q_k = decayed_derivatives(
+        d_q_k, q, k, decay_alpha, r, LEVELS, False, False, DOT
     )  # fmt: skip
     W = load_tile(W_at_ptr, index * H + h, at_k, at_v, K, V)
     d_o = load_rows(d_o_ptr, at_row, row, here, at_v, V)
@@ -313,8 +313,8 @@ def pre2(
     v = load_rows(v_ptr, at_row, row, here, at_v, V)
     decay_alpha_value = tl.maximum(-60.0, log_alpha_value.to(tl.float32))  # log α_value_t = max(−60, log_alpha_value_t)
     du = -v.to(tl.float32)  # ∂ℓ/∂u_t = −v_t
-    _, _, d_du_from_P_du, d_decay_alpha_value_from_P_du = decayed_derivatives(
-        P, d_P_du, du, decay_alpha_value, r, LEVELS, False, False, False, DOT
+    _, d_du_from_P_du, d_decay_alpha_value_from_P_du = decayed_derivatives(
+        P, d_P_du, du, decay_alpha_value, r, LEVELS, False, False, DOT
     )  # fmt: skip
     d_log_alpha_value_early = (
         (1 - tl.where(log_alpha_value.to(tl.float32) + 60 < 0, 1.0, 0.0))
@@ -357,8 +357,8 @@ def pre2_wide(
     d_eta_q_k = load_tile(d_eta_q_k_ptr, own * H + h, r, r, C, C)
     q = load_rows(q_ptr, at_row, row, here, at_k, K)
     d_q_k = eta[None, :] * d_eta_q_k.to(tl.float32)  # ∂q·k_tj = ∂η·q·k_tj η_j
-    _, d_q_from_q_k, d_k_from_q_k, d_decay_alpha_from_q_k = decayed_derivatives(
-        d_q_k, q, k, decay_alpha, r, LEVELS, False, False, False, DOT
+    d_q_from_q_k, d_k_from_q_k, d_decay_alpha_from_q_k = decayed_derivatives(
+        d_q_k, q, k, decay_alpha, r, LEVELS, False, False, DOT
     )  # fmt: skip
     store_tile(d_k_from_q_k_ptr, own * H + h, r, at_k, C, K, d_k_from_q_k)
     q_k = decayed_scores(q, k, decay_alpha, r, LEVELS, False, False, DOT)  # q·k
@@ -376,8 +376,8 @@ def pre2_wide(
         d_o = load_rows(d_o_ptr, at_row, row, here, at_v, V)
         decay_alpha_value = tl.maximum(-60.0, log_alpha_value.to(tl.float32))  # log α_value_t = max(−60, log_alpha_value_t)
         d_P_du = -d_o.to(tl.float32)  # ∂P·∂ℓ/∂u_t = −d_o_t
-        _, _, d_du_from_P_du, d_decay_alpha_value_from_P_du = decayed_derivatives(
-            P, d_P_du, du, decay_alpha_value, r, LEVELS, False, False, False, DOT
+        _, d_du_from_P_du, d_decay_alpha_value_from_P_du = decayed_derivatives(
+            P, d_P_du, du, decay_alpha_value, r, LEVELS, False, False, DOT
         )  # fmt: skip
         beta_value = load_tile(beta_value_ptr, index * H + h, r, at_v, C, V)
         W = load_tile(W_at_ptr, index * H + h, at_k, at_v, K, V)
@@ -399,8 +399,8 @@ def pre2_wide(
     q = load_rows(q_ptr, at_row, row, here, at_k, K)
     decay_alpha = tl.maximum(-60.0, log_alpha.to(tl.float32))  # log α_t = max(−60, log_alpha_t)
     beta = load_tile(beta_ptr, own * H + h, r, at_k, C, K)
-    _, d_q_from_q_k, d_k_from_q_k, d_decay_alpha_from_q_k = decayed_derivatives(
-        d_q_k, q, k, decay_alpha, r, LEVELS, False, False, False, DOT
+    d_q_from_q_k, d_k_from_q_k, d_decay_alpha_from_q_k = decayed_derivatives(
+        d_q_k, q, k, decay_alpha, r, LEVELS, False, False, DOT
     )  # fmt: skip
     d_decay_alpha_from_decay_alpha_before = tl.cumsum(d_q_beta * q.to(tl.float32) * beta.to(tl.float32), 0, reverse=True)
     d_log_alpha_early = (

@@ -70,7 +70,7 @@ def prep(
     log_alpha = load_rows(log_alpha_ptr, at_row, row, here, at_k, K)
     erase_write_key = load_rows(erase_write_key_ptr, at_row, row, here, at_k, K)
     decay_alpha = tl.maximum(-60.0, log_alpha.to(tl.float32))  # log α_t = max(−60, log_alpha_t)
-    exp_decay_alpha_behind = tl.where((at_k < K)[None, :], exp(sums_after(decay_alpha, r, DOT)), 0.0)
+    exp_decay_alpha_behind = exp(sums_after(decay_alpha, r, DOT))  # exp·log α·behind_t = exp(Σ_{l>t} log α_l)
     s1 = erase_write_key.to(tl.float32) * exp_decay_alpha_behind  # s₁_t = b_t · exp·log α·behind_t
     erase_key = load_rows(erase_key_ptr, at_row, row, here, at_k, K)
     store_tile(s1_ptr, index * H + h, r, at_k, C, K, s1)
@@ -87,7 +87,7 @@ def prep(
     erase_key = load_rows(erase_key_ptr, at_row, row, here, at_k, K)
     store_tile(k_exp_decay_alpha_behind_eta_v_2_ptr, index * H + h, at_k, at_v, K, V, k_exp_decay_alpha_behind_eta_v_2)
     erase_key_k = decayed_scores(erase_key, k, decay_alpha, r, LEVELS, True, False, DOT)
-    beta = tl.where((at_k < K)[None, :], exp(tl.cumsum(decay_alpha, 0)), 0.0)  # β_t = exp(Σ_{l≤t} log α_l)
+    beta = exp(tl.cumsum(decay_alpha, 0))  # β_t = exp(Σ_{l≤t} log α_l)
     erase_key_beta_2 = erase_key.to(tl.float32) * beta  # κ·β_t = κ_t · β_t
     store_tile(erase_key_beta_2_ptr, index * H + h, r, at_k, C, K, erase_key_beta_2)
     eta_erase_key_k_v = dot(tl.where(strict, eta[None, :] * erase_key_k, 0.0), v, DOT)  # η·κ·k·v
@@ -107,7 +107,7 @@ def prep(
     Pb = (tl.where(causal, eta[None, :] * q_k, 0.0)).to(DOT)  # P[write]
     Pb_v = dot(Pb, v, DOT)  # P[write]·v_t = Σ_j P[write]_tj v_j
     store_tile(Pb_v_ptr, index * H + h, r, at_v, C, V, Pb_v)
-    beta_end = tl.where((at_k < K), exp(tl.sum(decay_alpha, 0)), 0.0)  # β[C] = exp(Σ_l log α_l)
+    beta_end = exp(tl.sum(decay_alpha, 0))  # β[C] = exp(Σ_l log α_l)
     store_row(beta_end_ptr, index * H + h, at_k, K, beta_end)
 
 
@@ -145,7 +145,7 @@ def prep_wide(
     L = tl.where(strict, eta[None, :] * kk, 0.0)  # L_tj = [j < t] c_tj η_j
     Inv = inverse(L, r, LEVELS, DOT)  # (I + L)⁻¹
     store_tile(Inv_ptr, index * H + h, r, r, C, C, Inv)
-    beta = tl.where((at_k < K)[None, :], exp(tl.cumsum(decay_alpha, 0)), 0.0)  # β_t = exp(Σ_{l≤t} log α_l)
+    beta = exp(tl.cumsum(decay_alpha, 0))  # β_t = exp(Σ_{l≤t} log α_l)
     erase_key_beta_2 = erase_key.to(tl.float32) * beta  # κ·β_t = κ_t · β_t
     q = load_rows(q_ptr, at_row, row, here, at_k, K)
     store_tile(erase_key_beta_2_ptr, index * H + h, r, at_k, C, K, erase_key_beta_2)
@@ -158,14 +158,14 @@ def prep_wide(
     erase_key = load_rows(erase_key_ptr, at_row, row, here, at_k, K)
     k = load_rows(k_ptr, at_row, row, here, at_k, K)
     erase_key_k = decayed_scores(erase_key, k, decay_alpha, r, LEVELS, True, False, DOT)
-    exp_decay_alpha_behind = tl.where((at_k < K)[None, :], exp(sums_after(decay_alpha, r, DOT)), 0.0)
+    exp_decay_alpha_behind = exp(sums_after(decay_alpha, r, DOT))  # exp·log α·behind_t = exp(Σ_{l>t} log α_l)
     s1 = erase_write_key.to(tl.float32) * exp_decay_alpha_behind  # s₁_t = b_t · exp·log α·behind_t
     store_tile(s1_ptr, index * H + h, r, at_k, C, K, s1)
     eta_erase_key_k = (tl.where(strict, eta[None, :] * erase_key_k, 0.0)).to(DOT)
     q = load_rows(q_ptr, at_row, row, here, at_k, K)
     k_exp_decay_alpha_behind = (k.to(tl.float32) * exp_decay_alpha_behind).to(DOT)
     q_k = decayed_scores(q, k, decay_alpha, r, LEVELS, False, False, DOT)
-    beta_end = tl.where((at_k < K), exp(tl.sum(decay_alpha, 0)), 0.0)  # β[C] = exp(Σ_l log α_l)
+    beta_end = exp(tl.sum(decay_alpha, 0))  # β[C] = exp(Σ_l log α_l)
     Pb = (tl.where(causal, eta[None, :] * q_k, 0.0)).to(DOT)  # P[write]
     store_row(beta_end_ptr, index * H + h, at_k, K, beta_end)
     for b in tl.range(tl.cdiv(V, BV), disable_licm=True):
@@ -278,9 +278,9 @@ def pre(
 
     # decays, and the weights of surprises
     decay_alpha = tl.maximum(-60.0, log_alpha.to(tl.float32))  # log α_t = max(−60, log_alpha_t)
-    beta = tl.where((at_k < K)[None, :], exp(tl.cumsum(decay_alpha, 0)), 0.0)  # β_t = exp(Σ_{l≤t} log α_l)
+    beta = exp(tl.cumsum(decay_alpha, 0))  # β_t = exp(Σ_{l≤t} log α_l)
     store_tile(beta_ptr, own * H + h, r, at_k, C, K, beta)
-    exp_decay_alpha_behind = tl.where((at_k < K)[None, :], exp(sums_after(decay_alpha, r, DOT)), 0.0)
+    exp_decay_alpha_behind = exp(sums_after(decay_alpha, r, DOT))  # exp·log α·behind_t = exp(Σ_{l>t} log α_l)
     store_tile(exp_decay_alpha_behind_ptr, own * H + h, r, at_k, C, K, exp_decay_alpha_behind)
 
 
@@ -308,9 +308,9 @@ def pre_wide(
 
     # decays, and the weights of surprises
     decay_alpha = tl.maximum(-60.0, log_alpha.to(tl.float32))  # log α_t = max(−60, log_alpha_t)
-    beta = tl.where((at_k < K)[None, :], exp(tl.cumsum(decay_alpha, 0)), 0.0)  # β_t = exp(Σ_{l≤t} log α_l)
+    beta = exp(tl.cumsum(decay_alpha, 0))  # β_t = exp(Σ_{l≤t} log α_l)
     store_tile(beta_ptr, own * H + h, r, at_k, C, K, beta)
-    exp_decay_alpha_behind = tl.where((at_k < K)[None, :], exp(sums_after(decay_alpha, r, DOT)), 0.0)
+    exp_decay_alpha_behind = exp(sums_after(decay_alpha, r, DOT))  # exp·log α·behind_t = exp(Σ_{l>t} log α_l)
     store_tile(exp_decay_alpha_behind_ptr, own * H + h, r, at_k, C, K, exp_decay_alpha_behind)
     for b in tl.range(tl.cdiv(V, BV), disable_licm=True):
         at_v = b * BV + tl.arange(0, BV)
@@ -374,13 +374,13 @@ def pre2(
     store_row(d_eta_q_k_q_k_and_more_sum_ptr, own * H + h, r, C, d_eta_q_k_q_k_and_more_sum)
     d_q_k = eta[None, :] * d_eta_q_k  # ∂q·k_tj = ∂η·q·k_tj η_j
     d_q_erase_write_key = eta[None, :] * d_eta_q_erase_write_key  # ∂q·b_tj = ∂η·q·b_tj η_j
-    _, d_q_from_q_erase_write_key, d_erase_write_key_from_q_erase_write_key, d_decay_alpha_from_q_erase_write_key = decayed_derivatives(
-        d_q_erase_write_key, q, erase_write_key, decay_alpha, r, LEVELS, False, False, False, DOT
+    d_q_from_q_erase_write_key, d_erase_write_key_from_q_erase_write_key, d_decay_alpha_from_q_erase_write_key = decayed_derivatives(
+        d_q_erase_write_key, q, erase_write_key, decay_alpha, r, LEVELS, False, False, DOT
     )  # fmt: skip
     store_tile(d_erase_write_key_from_q_erase_write_key_ptr, own * H + h, r, at_k, C, K, d_erase_write_key_from_q_erase_write_key)
     W = load_tile(W_at_ptr, index * H + h, at_k, at_v, K, V)
-    _, d_q_from_q_k, d_k_from_q_k, d_decay_alpha_from_q_k = decayed_derivatives(
-        d_q_k, q, k, decay_alpha, r, LEVELS, False, False, False, DOT
+    d_q_from_q_k, d_k_from_q_k, d_decay_alpha_from_q_k = decayed_derivatives(
+        d_q_k, q, k, decay_alpha, r, LEVELS, False, False, DOT
     )  # fmt: skip
     beta = load_tile(beta_ptr, own * H + h, r, at_k, C, K)
     d_q_beta = dot_nt(d_o, W, DOT)  # ∂q·β_t = d_o_t W[0]ᵀ
@@ -466,13 +466,13 @@ def pre2_wide(
     store_row(d_eta_q_k_q_k_and_more_sum_ptr, own * H + h, r, C, d_eta_q_k_q_k_and_more_sum)
     d_q_k = eta[None, :] * d_eta_q_k  # ∂q·k_tj = ∂η·q·k_tj η_j
     d_q_erase_write_key = eta[None, :] * d_eta_q_erase_write_key  # ∂q·b_tj = ∂η·q·b_tj η_j
-    _, d_q_from_q_erase_write_key, d_erase_write_key_from_q_erase_write_key, d_decay_alpha_from_q_erase_write_key = decayed_derivatives(
-        d_q_erase_write_key, q, erase_write_key, decay_alpha, r, LEVELS, False, False, False, DOT
+    d_q_from_q_erase_write_key, d_erase_write_key_from_q_erase_write_key, d_decay_alpha_from_q_erase_write_key = decayed_derivatives(
+        d_q_erase_write_key, q, erase_write_key, decay_alpha, r, LEVELS, False, False, DOT
     )  # fmt: skip
     store_tile(d_erase_write_key_from_q_erase_write_key_ptr, own * H + h, r, at_k, C, K, d_erase_write_key_from_q_erase_write_key)
     beta = load_tile(beta_ptr, own * H + h, r, at_k, C, K)
-    _, d_q_from_q_k, d_k_from_q_k, d_decay_alpha_from_q_k = decayed_derivatives(
-        d_q_k, q, k, decay_alpha, r, LEVELS, False, False, False, DOT
+    d_q_from_q_k, d_k_from_q_k, d_decay_alpha_from_q_k = decayed_derivatives(
+        d_q_k, q, k, decay_alpha, r, LEVELS, False, False, DOT
     )  # fmt: skip
     log_alpha = load_rows(log_alpha_ptr, at_row, row, here, at_k, K)
     d_q_beta_q_beta_behind = tl.cumsum(d_q_beta * q.to(tl.float32) * beta.to(tl.float32), 0, reverse=True)
@@ -560,8 +560,8 @@ def post(
     log_alpha = load_rows(log_alpha_ptr, at_row, row, here, at_k, K)
     erase_key = load_rows(erase_key_ptr, at_row, row, here, at_k, K)
     decay_alpha = tl.maximum(-60.0, log_alpha.to(tl.float32))  # log α_t = max(−60, log_alpha_t)
-    _, d_erase_key_from_erase_key_k, d_k_from_erase_key_k, d_decay_alpha_from_erase_key_k = decayed_derivatives(
-        d_erase_key_k, erase_key, k, decay_alpha, r, LEVELS, True, False, False, DOT
+    d_erase_key_from_erase_key_k, d_k_from_erase_key_k, d_decay_alpha_from_erase_key_k = decayed_derivatives(
+        d_erase_key_k, erase_key, k, decay_alpha, r, LEVELS, True, False, DOT
     )  # fmt: skip
     store_tile(d_erase_key_from_erase_key_k_ptr, own * H + h, r, at_k, C, K, d_erase_key_from_erase_key_k)
     store_tile(d_k_from_erase_key_k_ptr, own * H + h, r, at_k, C, K, d_k_from_erase_key_k)
@@ -613,8 +613,8 @@ def post_wide(
     log_alpha = load_rows(log_alpha_ptr, at_row, row, here, at_k, K)
     erase_key = load_rows(erase_key_ptr, at_row, row, here, at_k, K)
     decay_alpha = tl.maximum(-60.0, log_alpha.to(tl.float32))  # log α_t = max(−60, log_alpha_t)
-    _, d_erase_key_from_erase_key_k, d_k_from_erase_key_k, d_decay_alpha_from_erase_key_k = decayed_derivatives(
-        d_erase_key_k, erase_key, k, decay_alpha, r, LEVELS, True, False, False, DOT
+    d_erase_key_from_erase_key_k, d_k_from_erase_key_k, d_decay_alpha_from_erase_key_k = decayed_derivatives(
+        d_erase_key_k, erase_key, k, decay_alpha, r, LEVELS, True, False, DOT
     )  # fmt: skip
     store_tile(d_decay_alpha_from_erase_key_k_ptr, own * H + h, r, at_k, C, K, d_decay_alpha_from_erase_key_k)
     store_tile(d_k_from_erase_key_k_ptr, own * H + h, r, at_k, C, K, d_k_from_erase_key_k)
@@ -699,8 +699,8 @@ def post2(
     beta_end = load_row(beta_end_ptr, index * H + h, at_k, K)
     d_beta_end = load_row(d_beta_end_ptr, own * H + h, at_k, K)
     W = load_tile(W_at_ptr, index * H + h, at_k, at_v, K, V)
-    _, d_erase_key_from_kk, d_erase_write_key_from_kk, d_decay_alpha_from_kk = decayed_derivatives(
-        d_kk, erase_key, erase_write_key, decay_alpha, r, LEVELS, True, False, False, DOT
+    d_erase_key_from_kk, d_erase_write_key_from_kk, d_decay_alpha_from_kk = decayed_derivatives(
+        d_kk, erase_key, erase_write_key, decay_alpha, r, LEVELS, True, False, DOT
     )  # fmt: skip
     d_erase_key_beta = dot_nt(d_R, W, DOT)  # ∂κ·β_t = ∂R_t W[0]ᵀ
     beta = load_tile(beta_ptr, own * H + h, r, at_k, C, K)
@@ -804,8 +804,8 @@ def post2_wide(
     decay_alpha = tl.maximum(-60.0, log_alpha.to(tl.float32))  # log α_t = max(−60, log_alpha_t)
 
     # back through decays, and the weights of surprises
-    _, d_erase_key_from_kk, d_erase_write_key_from_kk, d_decay_alpha_from_kk = decayed_derivatives(
-        d_kk, erase_key, erase_write_key, decay_alpha, r, LEVELS, True, False, False, DOT
+    d_erase_key_from_kk, d_erase_write_key_from_kk, d_decay_alpha_from_kk = decayed_derivatives(
+        d_kk, erase_key, erase_write_key, decay_alpha, r, LEVELS, True, False, DOT
     )  # fmt: skip
     exp_decay_alpha_behind = load_tile(exp_decay_alpha_behind_ptr, own * H + h, r, at_k, C, K)
     k = load_rows(k_ptr, at_row, row, here, at_k, K)

@@ -63,27 +63,24 @@ def decayed_columns(scores, rows, logs, r, LEVELS: tl.constexpr, STRICT: tl.cons
 @triton.jit
 def decayed_logs(scores, rows, columns, logs, r, LEVELS: tl.constexpr, STRICT: tl.constexpr, EXCLUSIVE: tl.constexpr, DOT: tl.constexpr):
     """[l, k]: ∂F/∂logs."""
-    _scores, _rows, _columns, d_logs = decayed_derivatives(scores, rows, columns, logs, r, LEVELS, STRICT, EXCLUSIVE, False, DOT)
+    _rows, _columns, d_logs = decayed_derivatives(scores, rows, columns, logs, r, LEVELS, STRICT, EXCLUSIVE, DOT)
     return d_logs
 
 
 @triton.jit
 def decayed_derivatives(
     scores, rows, columns, logs, r,
-    LEVELS: tl.constexpr, STRICT: tl.constexpr, EXCLUSIVE: tl.constexpr, SCORES: tl.constexpr, DOT: tl.constexpr,
+    LEVELS: tl.constexpr, STRICT: tl.constexpr, EXCLUSIVE: tl.constexpr, DOT: tl.constexpr,
 ):  # fmt: skip
-    """∂F/∂scores where SCORES, ∂F/∂rows, ∂F/∂columns, ∂F/∂logs.
+    """∂F/∂rows, ∂F/∂columns, ∂F/∂logs.
 
     The last is a sum over the pairs on both sides of a token, level by level; a difference of sums over rows and over columns would
     lose its digits.
     """
-    d_scores = tl.zeros([r.shape[0], r.shape[0]], tl.float32)
     d_rows = tl.zeros(logs.shape, tl.float32)
     d_columns = tl.zeros(logs.shape, tl.float32)
     d_logs = tl.zeros(logs.shape, tl.float32)
     if not STRICT:
-        met = tl.sum(rows.to(tl.float32) * columns.to(tl.float32), 1)
-        d_scores = tl.where(r[:, None] == r[None, :], met[:, None], 0.0)
         own = diagonal(scores, r)[:, None]
         d_rows, d_columns = own * columns.to(tl.float32), own * rows.to(tl.float32)
     pairs = tl.where(r[:, None] > r[None, :], scores, tl.trans(scores)).to(DOT)  # [t, j] and [j, t]
@@ -92,13 +89,11 @@ def decayed_derivatives(
         share = tl.where(later, 1.0, 0.0)
         near = decay_to_middle(logs, r, level, EXCLUSIVE, DOT)
         x = (tl.where(later, rows, columns).to(tl.float32) * near).to(DOT)
-        if SCORES:
-            d_scores = tl.where(is_parted(r, level), dot_nt(x, x, DOT), d_scores)
         d_x = dot(tl.where(is_beside(r, level), pairs, 0.0), x, DOT)
         d_logs += dot(to_middle(r, level, EXCLUSIVE).to(DOT), d_x * x.to(tl.float32), DOT)
         d_rows += d_x * near * share
         d_columns += d_x * near * (1.0 - share)
-    return d_scores, d_rows, d_columns, d_logs
+    return d_rows, d_columns, d_logs
 
 
 @triton.jit

@@ -68,17 +68,17 @@ def prep(
     decay_alpha = tl.maximum(-60.0, log_alpha.to(tl.float32))  # log α_t = max(−60, log_alpha_t)
     v = load_rows(v_ptr, at_row, row, here, at_v, V)
     q_k = decayed_scores(q, k, decay_alpha, r, LEVELS, False, False, DOT)
-    k_exp_decay_alpha_behind = (tl.where((at_k < K)[None, :], k.to(tl.float32) * exp(sums_after(decay_alpha, r, DOT)), 0.0)).to(DOT)
+    k_exp_decay_alpha_behind = (k.to(tl.float32) * exp(sums_after(decay_alpha, r, DOT))).to(DOT)
     du = -v.to(tl.float32)  # ∂ℓ/∂u_t = −v_t
     k_exp_decay_alpha_behind_eta_du = dot_tn(k_exp_decay_alpha_behind, eta[:, None] * du, DOT)
     store_tile(k_exp_decay_alpha_behind_eta_du_ptr, index * H + h, at_k, at_v, K, V, k_exp_decay_alpha_behind_eta_du)
-    beta = tl.where((at_k < K)[None, :], exp(tl.cumsum(decay_alpha, 0)), 0.0)  # β_t = exp(Σ_{l≤t} log α_l)
+    beta = exp(tl.cumsum(decay_alpha, 0))  # β_t = exp(Σ_{l≤t} log α_l)
     q_beta = q.to(tl.float32) * beta  # q·β_t = q_t · β_t
     store_tile(q_beta_ptr, index * H + h, r, at_k, C, K, q_beta)
     P = (tl.where(causal, eta[None, :] * q_k, 0.0)).to(DOT)  # P
     P_du = dot(P, du, DOT)  # P·∂ℓ/∂u_t = Σ_j P_tj ∂ℓ/∂u_j
     store_tile(P_du_ptr, index * H + h, r, at_v, C, V, P_du)
-    beta_end = tl.where((at_k < K), exp(tl.sum(decay_alpha, 0)), 0.0)  # β[C] = exp(Σ_l log α_l)
+    beta_end = exp(tl.sum(decay_alpha, 0))  # β[C] = exp(Σ_l log α_l)
     store_row(beta_end_ptr, index * H + h, at_k, K, beta_end)
 
 
@@ -109,13 +109,13 @@ def prep_wide(
 
     # decays, and the weights of surprises
     decay_alpha = tl.maximum(-60.0, log_alpha.to(tl.float32))  # log α_t = max(−60, log_alpha_t)
-    beta = tl.where((at_k < K)[None, :], exp(tl.cumsum(decay_alpha, 0)), 0.0)  # β_t = exp(Σ_{l≤t} log α_l)
+    beta = exp(tl.cumsum(decay_alpha, 0))  # β_t = exp(Σ_{l≤t} log α_l)
     q_beta = q.to(tl.float32) * beta  # q·β_t = q_t · β_t
     k = load_rows(k_ptr, at_row, row, here, at_k, K)
     store_tile(q_beta_ptr, index * H + h, r, at_k, C, K, q_beta)
     q_k = decayed_scores(q, k, decay_alpha, r, LEVELS, False, False, DOT)
-    k_exp_decay_alpha_behind = (tl.where((at_k < K)[None, :], k.to(tl.float32) * exp(sums_after(decay_alpha, r, DOT)), 0.0)).to(DOT)
-    beta_end = tl.where((at_k < K), exp(tl.sum(decay_alpha, 0)), 0.0)  # β[C] = exp(Σ_l log α_l)
+    k_exp_decay_alpha_behind = (k.to(tl.float32) * exp(sums_after(decay_alpha, r, DOT))).to(DOT)
+    beta_end = exp(tl.sum(decay_alpha, 0))  # β[C] = exp(Σ_l log α_l)
     P = (tl.where(causal, eta[None, :] * q_k, 0.0)).to(DOT)  # P
     store_row(beta_end_ptr, index * H + h, at_k, K, beta_end)
     for b in tl.range(tl.cdiv(V, BV), disable_licm=True):
@@ -209,7 +209,7 @@ def pre(
     eta = load_numbers(eta_ptr, at_row, row, here)
     decay_alpha = tl.maximum(-60.0, log_alpha.to(tl.float32))  # log α_t = max(−60, log_alpha_t)
     decay_alpha_behind = sums_after(decay_alpha, r, DOT)  # log α·behind_t = Σ_{l>t} log α_l
-    k_exp_decay_alpha_behind = tl.where((at_k < K)[None, :], k.to(tl.float32) * exp(decay_alpha_behind), 0.0)
+    k_exp_decay_alpha_behind = k.to(tl.float32) * exp(decay_alpha_behind)  # k·exp·log α·behind_t = k_t · exp(log α·behind_t)
     store_tile(k_exp_decay_alpha_behind_ptr, own * H + h, r, at_k, C, K, k_exp_decay_alpha_behind)
     store_tile(decay_alpha_behind_ptr, own * H + h, r, at_k, C, K, decay_alpha_behind)
     q = load_rows(q_ptr, at_row, row, here, at_k, K)
@@ -228,11 +228,11 @@ def pre(
     d_q_k = eta[None, :] * d_eta_q_k  # ∂q·k_tj = ∂η·q·k_tj η_j
     k = load_rows(k_ptr, at_row, row, here, at_k, K)
     q = load_rows(q_ptr, at_row, row, here, at_k, K)
-    _, d_q_from_q_k, d_k_from_q_k, d_decay_alpha_from_q_k = decayed_derivatives(
-        d_q_k, q, k, decay_alpha, r, LEVELS, False, False, False, DOT
+    d_q_from_q_k, d_k_from_q_k, d_decay_alpha_from_q_k = decayed_derivatives(
+        d_q_k, q, k, decay_alpha, r, LEVELS, False, False, DOT
     )  # fmt: skip
     W = load_tile(W_at_ptr, index * H + h, at_k, at_v, K, V)
-    beta = tl.where((at_k < K)[None, :], exp(tl.cumsum(decay_alpha, 0)), 0.0)  # β_t = exp(Σ_{l≤t} log α_l)
+    beta = exp(tl.cumsum(decay_alpha, 0))  # β_t = exp(Σ_{l≤t} log α_l)
     d_q_beta = dot_nt(d_o, W, DOT)  # ∂q·β_t = d_o_t W[0]ᵀ
     log_alpha = load_rows(log_alpha_ptr, at_row, row, here, at_k, K)
     d_decay_alpha_from_decay_alpha_before = tl.cumsum(d_q_beta * q.to(tl.float32) * beta, 0, reverse=True)
@@ -280,10 +280,10 @@ def pre_wide(
     # decays, and the weights of surprises
     decay_alpha = tl.maximum(-60.0, log_alpha.to(tl.float32))  # log α_t = max(−60, log_alpha_t)
     q_k = decayed_scores(q, k, decay_alpha, r, LEVELS, False, False, DOT)  # q·k
-    beta = tl.where((at_k < K)[None, :], exp(tl.cumsum(decay_alpha, 0)), 0.0)  # β_t = exp(Σ_{l≤t} log α_l)
+    beta = exp(tl.cumsum(decay_alpha, 0))  # β_t = exp(Σ_{l≤t} log α_l)
     q_beta = (q.to(tl.float32) * beta).to(DOT)  # q·β_t = q_t · β_t
     decay_alpha_behind = sums_after(decay_alpha, r, DOT)  # log α·behind_t = Σ_{l>t} log α_l
-    k_exp_decay_alpha_behind = tl.where((at_k < K)[None, :], k.to(tl.float32) * exp(decay_alpha_behind), 0.0)
+    k_exp_decay_alpha_behind = k.to(tl.float32) * exp(decay_alpha_behind)  # k·exp·log α·behind_t = k_t · exp(log α·behind_t)
     store_tile(k_exp_decay_alpha_behind_ptr, own * H + h, r, at_k, C, K, k_exp_decay_alpha_behind)
     store_tile(decay_alpha_behind_ptr, own * H + h, r, at_k, C, K, decay_alpha_behind)
     P = (tl.where(causal, eta[None, :] * q_k, 0.0)).to(DOT)  # P_tj = [j ≤ t] q·k_tj η_j
@@ -311,10 +311,10 @@ def pre_wide(
     d_eta_from_eta_q_k = tl.sum(d_eta_q_k * q_k, 0)  # ∂η(η·q·k_t) = Σ_l ∂η·q·k_lt q·k_lt
     store_row(d_eta_from_eta_q_k_ptr, own * H + h, r, C, d_eta_from_eta_q_k)
     d_q_k = eta[None, :] * d_eta_q_k  # ∂q·k_tj = ∂η·q·k_tj η_j
-    _, d_q_from_q_k, d_k_from_q_k, d_decay_alpha_from_q_k = decayed_derivatives(
-        d_q_k, q, k, decay_alpha, r, LEVELS, False, False, False, DOT
+    d_q_from_q_k, d_k_from_q_k, d_decay_alpha_from_q_k = decayed_derivatives(
+        d_q_k, q, k, decay_alpha, r, LEVELS, False, False, DOT
     )  # fmt: skip
-    beta = tl.where((at_k < K)[None, :], exp(tl.cumsum(decay_alpha, 0)), 0.0)  # β_t = exp(Σ_{l≤t} log α_l)
+    beta = exp(tl.cumsum(decay_alpha, 0))  # β_t = exp(Σ_{l≤t} log α_l)
     d_q = d_q_beta * beta + d_q_from_q_k
     log_alpha = load_rows(log_alpha_ptr, at_row, row, here, at_k, K)
     d_decay_alpha_from_decay_alpha_before = tl.cumsum(d_q_beta * q.to(tl.float32) * beta, 0, reverse=True)

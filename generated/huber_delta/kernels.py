@@ -433,15 +433,17 @@ def post(
     t = base + i * C
     here = (r >= first - t) & (r < tl.minimum(C, end - t))
     at_row, row = t * H + h, r * H
-    eta = load_numbers(eta_ptr, at_row, row, here)
-    U = load_tile(U_ptr, index * H + h, r, at_v, C, V)
-    d_R = load_tile(d_R_ptr, own * H + h, r, at_v, C, V)
     k = load_rows(k_ptr, at_row, row, here, at_k, K)
-    d_L = -tl.where(strict, dot_nt(d_R, U, DOT), 0.0)  # ∂L_tj = −[j < t] ∂R_t U_jᵀ
+    eta = load_numbers(eta_ptr, at_row, row, here)
+    d_R = load_tile(d_R_ptr, own * H + h, r, at_v, C, V)
+    d_v = -d_R.to(tl.float32)
+    store_rows(d_v_ptr, at_row, row, here, at_v, V, d_v)
+    U = load_tile(U_ptr, index * H + h, r, at_v, C, V)
+    kk = dot_nt(k, k, DOT)  # c_tj = k_t k_jᵀ
     log_alpha = load_numbers(log_alpha_ptr, at_row, row, here)
     exp_decay_alpha_2_before = load_tile(exp_decay_alpha_2_before_ptr, own * H + h, r, r, C, C)
     d_W_at = load_tile(d_W_at_ptr, own * H + h, at_k, at_v, K, V)
-    kk = dot_nt(k, k, DOT)  # c_tj = k_t k_jᵀ
+    d_L = -tl.where(strict, dot_nt(d_R, U, DOT), 0.0)  # ∂L_tj = −[j < t] ∂R_t U_jᵀ
     d_G_before = d_L * kk  # ∂G[before]_tj = ∂L_tj c_tj
     d_eta_from_G = load_row(d_eta_from_G_ptr, own * H + h, r, C)
     d_t1_before = tl.where(strict, eta[None, :] * d_G_before, 0.0) * exp_decay_alpha_2_before.to(tl.float32)
@@ -451,6 +453,7 @@ def post(
     D_alpha_before = tl.where(strict, exp_decay_alpha_2_before.to(tl.float32), 0.0)  # Λ[α, before]_tj = [j < t] exp·log α·before_tj
     k = load_rows(k_ptr, at_row, row, here, at_k, K)
     W = load_tile(W_at_ptr, index * H + h, at_k, at_v, K, V)
+    d_R = load_tile(d_R_ptr, own * H + h, r, at_v, C, V)
     U_d_W_at = dot_nt(U, d_W_at, DOT)
     decay_alpha = tl.maximum(-60.0, log_alpha)  # log α_t = max(−60, log_alpha_t)
     decay_alpha_behind = sum_after(decay_alpha, r, DOT)  # log α·behind_t = Σ_{l>t} log α_l
@@ -472,17 +475,15 @@ def post(
     d_decay_alpha = sum_before(d_G_end * G_end, r, DOT)
     beta_end = exp(tl.sum(decay_alpha, 0))  # β[C] = exp(Σ_l log α_l)
     d_W_at_W = d_W_at.to(tl.float32) * W.to(tl.float32)
+    d_log_alpha_early = load_row(d_log_alpha_early_ptr, own * H + h, r, C)
     d_log_alpha_late = (
         tl.sum(d_W_at_W) * beta_end * (1 - tl.where(log_alpha + 60 < 0, 1.0, 0.0))
         + (1 - tl.where(log_alpha + 60 < 0, 1.0, 0.0))
         * (d_decay_alpha + d_decay_alpha_from_decay_alpha_before + d_t1_from_t1_before_sum)
     )  # fmt: skip
     d_k = d_k_from_q_k.to(tl.float32) + d_k_late
-    d_log_alpha_early = load_row(d_log_alpha_early_ptr, own * H + h, r, C)
     store_rows(d_k_ptr, at_row, row, here, at_k, K, d_k)
     e = U_bracket.to(tl.float32) - v.to(tl.float32)  # e_t = U[bracket]_t − v_t
-    x42 = -t8.to(tl.float32) * tl.where(tl.abs(e) > delta[:, None], 0, 1)
-    store_rows(d_v_ptr, at_row, row, here, at_v, V, x42)
     x5 = t8.to(tl.float32) * tl.where(tl.abs(e) > delta[:, None], sign(e), 0)
     d_delta = tl.sum(x5, 1)
     store_numbers(d_delta_ptr, at_row, row, here, d_delta)
@@ -521,22 +522,22 @@ def post_wide(
     d_beta_end = tl.zeros([], tl.float32)
     for b in tl.range(tl.cdiv(V, BV), disable_licm=True):
         at_v = b * BV + tl.arange(0, BV)
-        U = load_tile(U_ptr, index * H + h, r, at_v, C, V)
+        t8 = load_tile(t8_ptr, own * H + h, r, at_v, C, V)
+        v = load_rows(v_ptr, at_row, row, here, at_v, V)
+        U_bracket = load_tile(U_bracket_ptr, index * H + h, r, at_v, C, V)
+        e = U_bracket.to(tl.float32) - v.to(tl.float32)  # e_t = U[bracket]_t − v_t
+        x5 = t8.to(tl.float32) * tl.where(tl.abs(e) > delta[:, None], sign(e), 0)
+        x1 += tl.sum(x5, 1)
         d_W_at = load_tile(d_W_at_ptr, own * H + h, at_k, at_v, K, V)
+        U = load_tile(U_ptr, index * H + h, r, at_v, C, V)
         d_R = load_tile(d_R_ptr, own * H + h, r, at_v, C, V)
         U_d_W_at += dot_nt(U, d_W_at, DOT)
         W = load_tile(W_at_ptr, index * H + h, at_k, at_v, K, V)
         d_R_U += dot_nt(d_R, U, DOT)
         d_R_W += dot_nt(d_R, W, DOT)
         d_beta_end += tl.sum(d_W_at.to(tl.float32) * W.to(tl.float32))
-        U_bracket = load_tile(U_bracket_ptr, index * H + h, r, at_v, C, V)
-        v = load_rows(v_ptr, at_row, row, here, at_v, V)
-        t8 = load_tile(t8_ptr, own * H + h, r, at_v, C, V)
-        e = U_bracket.to(tl.float32) - v.to(tl.float32)  # e_t = U[bracket]_t − v_t
-        x5 = t8.to(tl.float32) * tl.where(tl.abs(e) > delta[:, None], sign(e), 0)
-        x1 += tl.sum(x5, 1)
-        x10 = -t8.to(tl.float32) * tl.where(tl.abs(e) > delta[:, None], 0, 1)
-        store_rows(d_v_ptr, at_row, row, here, at_v, V, x10)
+        d_v = -d_R.to(tl.float32)
+        store_rows(d_v_ptr, at_row, row, here, at_v, V, d_v)
     eta = load_numbers(eta_ptr, at_row, row, here)
     log_alpha = load_numbers(log_alpha_ptr, at_row, row, here)
     store_numbers(d_delta_ptr, at_row, row, here, x1)

@@ -473,34 +473,23 @@ def post(
     at_row, row = t * H + h, r * H
     d_R = load_tile(d_R_ptr, own * H + h, r, at_v, C, V)
     t6 = load_tile(t6_ptr, own * H + h, r, at_v, C, V)
+    where_positive_delta_and_more = load_row(where_positive_delta_and_more_ptr, own * H + h, r, C)
     delta = load_numbers(delta_ptr, at_row, row, here)
     U_bracket = load_tile(U_bracket_ptr, index * H + h, r, at_v, C, V)
     v = load_rows(v_ptr, at_row, row, here, at_v, V)
-
-    # the surprises of all tokens
     e = U_bracket.to(tl.float32) - v.to(tl.float32)  # e_t = U[bracket]_t − v_t
-    where_positive_delta_and_more = load_row(where_positive_delta_and_more_ptr, own * H + h, r, C)
     e_squared = tl.sum(e * e, 1)  # e·squared_t = ‖e_t‖²
-    t6_e = tl.sum(t6.to(tl.float32) * e, 1)  # τ₆·e_t = τ₆_t e_tᵀ
-    x7 = 2 * t6_e * tl.where(tl.sqrt(tl.maximum(e_squared, 0.0)) > delta, 0.5 * power0(e_squared, -0.5), 0)
-    store_numbers(d_delta_ptr, at_row, row, here, x7)
-    x44 = (
-        2
-        * t6_e
-        * tl.where(tl.sqrt(tl.maximum(e_squared, 0.0)) > delta, -0.25 * delta * power0(e_squared, -0.75) * power0(e_squared, -0.75), 0)
-    )  # fmt: skip
     log_alpha = load_numbers(log_alpha_ptr, at_row, row, here)
-    x45 = (
-        -2
-        * tl.where(tl.sqrt(tl.maximum(e_squared[:, None], 0.0)) > delta[:, None], 0.5 * delta[:, None] * power0(e_squared[:, None], -0.5), 0.5)  # noqa: E501
-        * t6.to(tl.float32)
-        - 2 * x44[:, None] * e
+    x6 = (
+        2
+        * tl.sum(t6.to(tl.float32) * e, 1)
+        * tl.where(tl.sqrt(tl.maximum(e_squared, 0.0)) > delta, 0.5 * power0(e_squared, -0.5), 0)
     )  # fmt: skip
-    store_rows(d_v_ptr, at_row, row, here, at_v, V, x45)
+    store_numbers(d_delta_ptr, at_row, row, here, x6)
     eta = load_numbers(eta_ptr, at_row, row, here)
     k = load_rows(k_ptr, at_row, row, here, at_k, K)
-    x19 = tl.where(strict, where_positive_delta_and_more[None, :] * dot_nt(d_R, e, DOT), 0.0)
-    d_L = -x19  # ∂L_tj = −[j < t] (∂R_t e_jᵀ) where_positive·δ·and_more_j
+    x18 = tl.where(strict, where_positive_delta_and_more[None, :] * dot_nt(d_R, e, DOT), 0.0)
+    d_L = -x18  # ∂L_tj = −[j < t] (∂R_t e_jᵀ) where_positive·δ·and_more_j
     d_W_at = load_tile(d_W_at_ptr, own * H + h, at_k, at_v, K, V)
     U = load_tile(U_ptr, index * H + h, r, at_v, C, V)
     kk = dot_nt(k, k, DOT)  # c_tj = k_t k_jᵀ
@@ -510,33 +499,36 @@ def post(
     decay_alpha = tl.maximum(-60.0, log_alpha)  # log α_t = max(−60, log_alpha_t)
     exp_decay_alpha_before = exp(segment_sums(decay_alpha, strict))  # exp·log α·before_tj = exp(Σ_{j<l≤t} log α_l)
     d_eta_from_G = load_row(d_eta_from_G_ptr, own * H + h, r, C)
-    x38 = segment_gradient(tl.where(strict, eta[None, :] * d_G_decayed, 0.0) * exp_decay_alpha_before, strict, DOT)
+    x37 = segment_gradient(tl.where(strict, eta[None, :] * d_G_decayed, 0.0) * exp_decay_alpha_before, strict, DOT)
     D_alpha_decayed = tl.where(strict, exp_decay_alpha_before, 0.0)  # Λ[α, decayed]_tj = [j < t] exp·log α·before_tj
     G_decayed = eta[None, :] * D_alpha_decayed  # G[decayed]_tj = Λ[α, decayed]_tj η_j
     d_kk = (d_L * G_decayed).to(DOT)  # ∂c_tj = ∂L_tj G[decayed]_tj
     k = load_rows(k_ptr, at_row, row, here, at_k, K)
     W = load_tile(W_at_ptr, index * H + h, at_k, at_v, K, V)
+    d_R = load_tile(d_R_ptr, own * H + h, r, at_v, C, V)
     U_d_W_at = dot_nt(U, d_W_at, DOT)
     decay_alpha_behind = sum_after(decay_alpha, r, DOT)  # log α·behind_t = Σ_{l>t} log α_l
     d_G_end = -tl.sum(k.to(tl.float32) * U_d_W_at, 1)  # ∂G[C]_t = −k_t (U_t d_W_atᵀ)ᵀ
     d_eta_early_and_more = d_eta_from_G + (d_G_end * exp(decay_alpha_behind) + tl.sum(d_G_decayed * D_alpha_decayed, 0))
     G_end = eta * exp(decay_alpha_behind)  # G[C]_t = η_t exp(log α·behind_t)
-    beta = exp(tl.cumsum(decay_alpha, 0))  # β_t = exp(Σ_{l≤t} log α_l)
-    d_R_W = dot_nt(d_R, W, DOT)
-    d_W_at = load_tile(d_W_at_ptr, own * H + h, at_k, at_v, K, V)
-    d_k_from_q_k = load_tile(d_k_from_q_k_ptr, own * H + h, r, at_k, C, K)
-    d_k_late = beta[:, None] * d_R_W + dot(d_kk, k, DOT) + (dot_tn(d_kk, k, DOT) - G_end[:, None] * U_d_W_at)
-    d_log_alpha_early = load_row(d_log_alpha_early_ptr, own * H + h, r, C)
-    d_beta_from_R_beta_behind = tl.cumsum(tl.sum(k.to(tl.float32) * d_R_W, 1) * beta, 0, reverse=True)
     d_decay_alpha = sum_before(d_G_end * G_end, r, DOT)
-    beta_end = exp(tl.sum(decay_alpha, 0))  # β[C] = exp(Σ_l log α_l)
     d_W_at_W = d_W_at.to(tl.float32) * W.to(tl.float32)
+    beta_end = exp(tl.sum(decay_alpha, 0))  # β[C] = exp(Σ_l log α_l)
+    beta = exp(tl.cumsum(decay_alpha, 0))  # β_t = exp(Σ_{l≤t} log α_l)
+    k = load_rows(k_ptr, at_row, row, here, at_k, K)
+    d_R_W = dot_nt(d_R, W, DOT)
+    d_beta_from_R_beta_behind = tl.cumsum(tl.sum(k.to(tl.float32) * d_R_W, 1) * beta, 0, reverse=True)
+    d_log_alpha_early = load_row(d_log_alpha_early_ptr, own * H + h, r, C)
     d_log_alpha_late = (
         tl.sum(d_W_at_W) * beta_end * (1 - tl.where(log_alpha + 60 < 0, 1.0, 0.0))
-        + (1 - tl.where(log_alpha + 60 < 0, 1.0, 0.0)) * (d_decay_alpha + x38 + d_beta_from_R_beta_behind)
+        + (1 - tl.where(log_alpha + 60 < 0, 1.0, 0.0)) * (d_decay_alpha + x37 + d_beta_from_R_beta_behind)
     )  # fmt: skip
+    d_k_from_q_k = load_tile(d_k_from_q_k_ptr, own * H + h, r, at_k, C, K)
+    d_k_late = beta[:, None] * d_R_W + dot(d_kk, k, DOT) + (dot_tn(d_kk, k, DOT) - G_end[:, None] * U_d_W_at)
     d_k = d_k_from_q_k.to(tl.float32) + d_k_late
     store_rows(d_k_ptr, at_row, row, here, at_k, K, d_k)
+    d_v = -d_R.to(tl.float32)
+    store_rows(d_v_ptr, at_row, row, here, at_v, V, d_v)
     store_numbers(d_eta_ptr, at_row, row, here, d_eta_early_and_more)
     d_log_alpha = d_log_alpha_early + d_log_alpha_late
     store_numbers(d_log_alpha_ptr, at_row, row, here, d_log_alpha)
@@ -564,7 +556,7 @@ def post_wide(
     t = base + i * C
     here = (r >= first - t) & (r < tl.minimum(C, end - t))
     at_row, row = t * H + h, r * H
-    t6_e = tl.zeros([BC], tl.float32)  # τ₆·e_t = τ₆_t e_tᵀ
+    t6_e = tl.zeros([BC], tl.float32)
     e_squared = tl.zeros([BC], tl.float32)  # e·squared_t = ‖e_t‖²
     U_d_W_at = tl.zeros([BC, BK], tl.float32)
     d_R_e = tl.zeros([BC, BC], tl.float32)
@@ -586,8 +578,13 @@ def post_wide(
         d_R_e += dot_nt(d_R, e, DOT)
         d_R_W += dot_nt(d_R, W, DOT)
         d_beta_end += tl.sum(d_W_at.to(tl.float32) * W.to(tl.float32))
-    eta = load_numbers(eta_ptr, at_row, row, here)
+        d_v = -d_R.to(tl.float32)
+        store_rows(d_v_ptr, at_row, row, here, at_v, V, d_v)
     log_alpha = load_numbers(log_alpha_ptr, at_row, row, here)
+    eta = load_numbers(eta_ptr, at_row, row, here)
+    delta = load_numbers(delta_ptr, at_row, row, here)
+    x7 = 2 * t6_e * tl.where(tl.sqrt(tl.maximum(e_squared, 0.0)) > delta, 0.5 * power0(e_squared, -0.5), 0)
+    store_numbers(d_delta_ptr, at_row, row, here, x7)
     where_positive_delta_and_more = load_row(where_positive_delta_and_more_ptr, own * H + h, r, C)
 
     # decays, and the weights of surprises
@@ -607,15 +604,14 @@ def post_wide(
     d_decay_alpha = sum_before(d_G_end * G_end, r, DOT)
     beta_end = exp(tl.sum(decay_alpha, 0))  # β[C] = exp(Σ_l log α_l)
     exp_decay_alpha_before = exp(segment_sums(decay_alpha, strict))  # exp·log α·before_tj = exp(Σ_{j<l≤t} log α_l)
-    x32 = segment_gradient(tl.where(strict, eta[None, :] * d_G_decayed, 0.0) * exp_decay_alpha_before, strict, DOT)
+    x31 = segment_gradient(tl.where(strict, eta[None, :] * d_G_decayed, 0.0) * exp_decay_alpha_before, strict, DOT)
     d_log_alpha_late = (
         d_beta_end * beta_end * (1 - tl.where(log_alpha + 60 < 0, 1.0, 0.0))
-        + (1 - tl.where(log_alpha + 60 < 0, 1.0, 0.0)) * (d_decay_alpha + x32 + d_beta_from_R_beta_behind)
+        + (1 - tl.where(log_alpha + 60 < 0, 1.0, 0.0)) * (d_decay_alpha + x31 + d_beta_from_R_beta_behind)
     )  # fmt: skip
     d_log_alpha = d_log_alpha_early + d_log_alpha_late
     store_numbers(d_log_alpha_ptr, at_row, row, here, d_log_alpha)
     D_alpha_decayed = tl.where(strict, exp_decay_alpha_before, 0.0)  # Λ[α, decayed]_tj = [j < t] exp·log α·before_tj
-    delta = load_numbers(delta_ptr, at_row, row, here)
     d_eta_early_and_more = d_eta_from_G + (d_G_end * exp(decay_alpha_behind) + tl.sum(d_G_decayed * D_alpha_decayed, 0))
     G_decayed = eta[None, :] * D_alpha_decayed  # G[decayed]_tj = Λ[α, decayed]_tj η_j
     d_kk = (d_L * G_decayed).to(DOT)  # ∂c_tj = ∂L_tj G[decayed]_tj
@@ -624,26 +620,6 @@ def post_wide(
     d_k_early_and_more = d_k_from_q_k.to(tl.float32) + (d_k_late_summed + dot(d_kk, k, DOT) + dot_tn(d_kk, k, DOT))
     store_rows(d_k_ptr, at_row, row, here, at_k, K, d_k_early_and_more)
     store_numbers(d_eta_ptr, at_row, row, here, d_eta_early_and_more)
-    x8 = 2 * t6_e * tl.where(tl.sqrt(tl.maximum(e_squared, 0.0)) > delta, 0.5 * power0(e_squared, -0.5), 0)
-    store_numbers(d_delta_ptr, at_row, row, here, x8)
-    x7 = (
-        2
-        * t6_e
-        * tl.where(tl.sqrt(tl.maximum(e_squared, 0.0)) > delta, -0.25 * delta * power0(e_squared, -0.75) * power0(e_squared, -0.75), 0)
-    )  # fmt: skip
-    for b in tl.range(tl.cdiv(V, BV), disable_licm=True):
-        at_v = b * BV + tl.arange(0, BV)
-        t6 = load_tile(t6_ptr, own * H + h, r, at_v, C, V)
-        v = load_rows(v_ptr, at_row, row, here, at_v, V)
-        U_bracket = load_tile(U_bracket_ptr, index * H + h, r, at_v, C, V)
-        e = U_bracket.to(tl.float32) - v.to(tl.float32)  # e_t = U[bracket]_t − v_t
-        x25 = (
-            -2
-            * tl.where(tl.sqrt(tl.maximum(e_squared[:, None], 0.0)) > delta[:, None], 0.5 * delta[:, None] * power0(e_squared[:, None], -0.5), 0.5)  # noqa: E501
-            * t6.to(tl.float32)
-            - 2 * x7[:, None] * e
-        )  # fmt: skip
-        store_rows(d_v_ptr, at_row, row, here, at_v, V, x25)
 
 
 launch_prep = Launcher(

@@ -67,9 +67,9 @@ def prep(
     k = load_rows(k_ptr, at_row, row, here, at_k, K)
     decay_alpha = tl.maximum(-60.0, log_alpha.to(tl.float32))  # log α_t = max(−60, log_alpha_t)
     eta = load_numbers(eta_ptr, at_row, row, here)
-    k_exp_decay_alpha_behind_2 = tl.where((at_k < K)[None, :], k.to(tl.float32) * exp(sums_after(decay_alpha, r, DOT)), 0.0)
+    k_exp_decay_alpha_behind_2 = k.to(tl.float32) * exp(sums_after(decay_alpha, r, DOT))
     store_tile(k_exp_decay_alpha_behind_2_ptr, index * H + h, r, at_k, C, K, k_exp_decay_alpha_behind_2)
-    beta = tl.where((at_k < K)[None, :], exp(tl.cumsum(decay_alpha, 0)), 0.0)  # β_t = exp(Σ_{l≤t} log α_l)
+    beta = exp(tl.cumsum(decay_alpha, 0))  # β_t = exp(Σ_{l≤t} log α_l)
     k_beta_2 = k.to(tl.float32) * beta  # k·β_t = k_t · β_t
     store_tile(k_beta_2_ptr, index * H + h, r, at_k, C, K, k_beta_2)
     q_beta = q.to(tl.float32) * beta  # q·β_t = q_t · β_t
@@ -83,7 +83,7 @@ def prep(
     L = tl.where(strict, eta[None, :] * kk, 0.0)  # L_tj = [j < t] c_tj η_j
     Inv = inverse(L, r, LEVELS, DOT)  # (I + L)⁻¹
     store_tile(Inv_ptr, index * H + h, r, r, C, C, Inv)
-    beta_end = tl.where((at_k < K), exp(tl.sum(decay_alpha, 0)), 0.0)  # β[C] = exp(Σ_l log α_l)
+    beta_end = exp(tl.sum(decay_alpha, 0))  # β[C] = exp(Σ_l log α_l)
     store_row(beta_end_ptr, index * H + h, at_k, K, beta_end)
 
 
@@ -193,13 +193,13 @@ def pre(
     store_row(d_eta_from_eta_q_k_ptr, own * H + h, r, C, d_eta_from_eta_q_k)
     d_q_k = eta[None, :] * d_eta_q_k  # ∂q·k_tj = ∂η·q·k_tj η_j
     q = load_rows(q_ptr, at_row, row, here, at_k, K)
-    beta = tl.where((at_k < K)[None, :], exp(tl.cumsum(decay_alpha, 0)), 0.0)  # β_t = exp(Σ_{l≤t} log α_l)
+    beta = exp(tl.cumsum(decay_alpha, 0))  # β_t = exp(Σ_{l≤t} log α_l)
     q_beta = (q.to(tl.float32) * beta).to(DOT)  # q·β_t = q_t · β_t
     d_W_from_q_beta_W = dot_tn(q_beta, d_o, DOT)  # ∂W[0](q·β·W[0]) = Σ_l q·β_lᵀ ⊗ d_o_l
     store_tile(d_W_from_q_beta_W_ptr, own * H + h, at_k, at_v, K, V, d_W_from_q_beta_W)
     W = load_tile(W_at_ptr, index * H + h, at_k, at_v, K, V)
-    _, d_q_from_q_k, d_k_from_q_k, d_decay_alpha_from_q_k = decayed_derivatives(
-        d_q_k, q, k, decay_alpha, r, LEVELS, False, False, False, DOT
+    d_q_from_q_k, d_k_from_q_k, d_decay_alpha_from_q_k = decayed_derivatives(
+        d_q_k, q, k, decay_alpha, r, LEVELS, False, False, DOT
     )  # fmt: skip
     d_q_beta = dot_nt(d_o, W, DOT)  # ∂q·β_t = d_o_t W[0]ᵀ
     log_alpha = load_rows(log_alpha_ptr, at_row, row, here, at_k, K)
@@ -244,7 +244,7 @@ def pre_wide(
     q = load_rows(q_ptr, at_row, row, here, at_k, K)
     store_tile(kk_ptr, own * H + h, r, r, C, C, kk)
     q_k = decayed_scores(q, k, decay_alpha, r, LEVELS, False, False, DOT)  # q·k
-    beta = tl.where((at_k < K)[None, :], exp(tl.cumsum(decay_alpha, 0)), 0.0)  # β_t = exp(Σ_{l≤t} log α_l)
+    beta = exp(tl.cumsum(decay_alpha, 0))  # β_t = exp(Σ_{l≤t} log α_l)
     q_beta = (q.to(tl.float32) * beta).to(DOT)  # q·β_t = q_t · β_t
     store_tile(beta_ptr, own * H + h, r, at_k, C, K, beta)
     P = (tl.where(causal, eta[None, :] * q_k, 0.0)).to(DOT)  # P_tj = [j ≤ t] q·k_tj η_j
@@ -271,10 +271,10 @@ def pre_wide(
     d_eta_from_eta_q_k = tl.sum(d_eta_q_k * q_k, 0)  # ∂η(η·q·k_t) = Σ_l ∂η·q·k_lt q·k_lt
     store_row(d_eta_from_eta_q_k_ptr, own * H + h, r, C, d_eta_from_eta_q_k)
     d_q_k = eta[None, :] * d_eta_q_k  # ∂q·k_tj = ∂η·q·k_tj η_j
-    _, d_q_from_q_k, d_k_from_q_k, d_decay_alpha_from_q_k = decayed_derivatives(
-        d_q_k, q, k, decay_alpha, r, LEVELS, False, False, False, DOT
+    d_q_from_q_k, d_k_from_q_k, d_decay_alpha_from_q_k = decayed_derivatives(
+        d_q_k, q, k, decay_alpha, r, LEVELS, False, False, DOT
     )  # fmt: skip
-    beta = tl.where((at_k < K)[None, :], exp(tl.cumsum(decay_alpha, 0)), 0.0)  # β_t = exp(Σ_{l≤t} log α_l)
+    beta = exp(tl.cumsum(decay_alpha, 0))  # β_t = exp(Σ_{l≤t} log α_l)
     d_q = d_q_beta * beta + d_q_from_q_k
     log_alpha = load_rows(log_alpha_ptr, at_row, row, here, at_k, K)
     d_q_beta_q_beta_behind = tl.cumsum(d_q_beta * q.to(tl.float32) * beta, 0, reverse=True)
@@ -357,38 +357,42 @@ def post(
     decay_alpha = tl.maximum(-60.0, log_alpha.to(tl.float32))  # log α_t = max(−60, log_alpha_t)
     d_eta_kk = tl.where(strict, -tl.where(strict, dot_nt(d_R, U, DOT), 0.0), 0.0)  # ∂η·c_tj = [j < t] (−[j < t] ∂R_t U_jᵀ)
     d_kk = eta[None, :] * d_eta_kk  # ∂c_tj = ∂η·c_tj η_j
-    _, d_k_from_kk, d_k_from_kk_2, d_decay_alpha_from_kk = decayed_derivatives(
-        d_kk, k, k, decay_alpha, r, LEVELS, True, False, False, DOT
+    d_k_from_kk, d_k_from_kk_2, d_decay_alpha_from_kk = decayed_derivatives(
+        d_kk, k, k, decay_alpha, r, LEVELS, True, False, DOT
     )  # fmt: skip
     decay_alpha_behind = sums_after(decay_alpha, r, DOT)  # log α·behind_t = Σ_{l>t} log α_l
     d_W_at = load_tile(d_W_at_ptr, own * H + h, at_k, at_v, K, V)
     kk = load_tile(kk_ptr, own * H + h, r, r, C, C)
     U_d_W_at = dot_nt(U, d_W_at, DOT)
-    k_exp_decay_alpha_behind_2 = tl.where((at_k < K)[None, :], k.to(tl.float32) * exp(decay_alpha_behind), 0.0)
-    W = load_tile(W_at_ptr, index * H + h, at_k, at_v, K, V)
+    k_exp_decay_alpha_behind_2 = k.to(tl.float32) * exp(decay_alpha_behind)  # k·exp·log α·behind_t = k_t · exp(log α·behind_t)
     d_eta_from_eta_kk_and_more = tl.sum(d_eta_kk * kk.to(tl.float32), 0) + -tl.sum(k_exp_decay_alpha_behind_2 * U_d_W_at, 1)
-    d_W_at_W = d_W_at.to(tl.float32) * W.to(tl.float32)
-    d_beta_end = tl.sum(d_W_at_W, 1)
-    beta_end = load_row(beta_end_ptr, index * H + h, at_k, K)
     d_k_exp_decay_alpha_behind = -eta[:, None] * U_d_W_at  # ∂k·exp·log α·behind_t = −η_t (U_t d_W_atᵀ)
-    d_decay_alpha = sums_before(d_k_exp_decay_alpha_behind * k_exp_decay_alpha_behind_2, r, DOT)
-    d_R = load_tile(d_R_ptr, own * H + h, r, at_v, C, V)
     beta = load_tile(beta_ptr, own * H + h, r, at_k, C, K)
-    k = load_rows(k_ptr, at_row, row, here, at_k, K)
+    d_R = load_tile(d_R_ptr, own * H + h, r, at_v, C, V)
+    W = load_tile(W_at_ptr, index * H + h, at_k, at_v, K, V)
+    beta_end = load_row(beta_end_ptr, index * H + h, at_k, K)
     d_k_beta = dot_nt(d_R, W, DOT)  # ∂k·β_t = ∂R_t W[0]ᵀ
-    log_alpha = load_rows(log_alpha_ptr, at_row, row, here, at_k, K)
+    d_k_late = (
+        d_k_beta * beta.to(tl.float32)
+        + d_k_from_kk
+        + (d_k_exp_decay_alpha_behind * exp(decay_alpha_behind) + d_k_from_kk_2)
+    )  # fmt: skip
     d_k_beta_k_beta_behind = tl.cumsum(d_k_beta * k.to(tl.float32) * beta.to(tl.float32), 0, reverse=True)
+    d_W_at = load_tile(d_W_at_ptr, own * H + h, at_k, at_v, K, V)
+    d_decay_alpha = sums_before(d_k_exp_decay_alpha_behind * k_exp_decay_alpha_behind_2, r, DOT)
+    d_W_at_W = d_W_at.to(tl.float32) * W.to(tl.float32)
+    log_alpha = load_rows(log_alpha_ptr, at_row, row, here, at_k, K)
+    d_beta_end = tl.sum(d_W_at_W, 1)
+    d_k_from_q_k = load_tile(d_k_from_q_k_ptr, own * H + h, r, at_k, C, K)
     d_log_alpha_late = (
         d_beta_end[None, :] * beta_end[None, :] * (1 - tl.where(log_alpha.to(tl.float32) + 60 < 0, 1.0, 0.0))
         + (1 - tl.where(log_alpha.to(tl.float32) + 60 < 0, 1.0, 0.0))
         * (d_decay_alpha + d_decay_alpha_from_kk + d_k_beta_k_beta_behind)
     )  # fmt: skip
-    d_k_from_q_k = load_tile(d_k_from_q_k_ptr, own * H + h, r, at_k, C, K)
-    d_k_from_kk_and_more = tl.where((at_k < K)[None, :], d_k_exp_decay_alpha_behind * exp(decay_alpha_behind) + d_k_from_kk_2, 0.0)
     d_eta_from_eta_q_k = load_row(d_eta_from_eta_q_k_ptr, own * H + h, r, C)
-    d_k_early_and_more = d_k_from_q_k.to(tl.float32) + (d_k_beta * beta.to(tl.float32) + d_k_from_kk + d_k_from_kk_and_more)
+    d_k = d_k_from_q_k.to(tl.float32) + d_k_late
     d_log_alpha_early = load_tile(d_log_alpha_early_ptr, own * H + h, r, at_k, C, K)
-    store_rows(d_k_ptr, at_row, row, here, at_k, K, d_k_early_and_more)
+    store_rows(d_k_ptr, at_row, row, here, at_k, K, d_k)
     d_log_alpha = d_log_alpha_early.to(tl.float32) + d_log_alpha_late
     d_R = load_tile(d_R_ptr, own * H + h, r, at_v, C, V)
     store_rows(d_log_alpha_ptr, at_row, row, here, at_k, K, d_log_alpha)
@@ -443,30 +447,34 @@ def post_wide(
     k = load_rows(k_ptr, at_row, row, here, at_k, K)
     decay_alpha = tl.maximum(-60.0, log_alpha.to(tl.float32))  # log α_t = max(−60, log_alpha_t)
     d_kk = eta[None, :] * d_eta_kk  # ∂c_tj = ∂η·c_tj η_j
-    _, d_k_from_kk, d_k_from_kk_2, d_decay_alpha_from_kk = decayed_derivatives(
-        d_kk, k, k, decay_alpha, r, LEVELS, True, False, False, DOT
+    d_k_from_kk, d_k_from_kk_2, d_decay_alpha_from_kk = decayed_derivatives(
+        d_kk, k, k, decay_alpha, r, LEVELS, True, False, DOT
     )  # fmt: skip
     decay_alpha_behind = sums_after(decay_alpha, r, DOT)  # log α·behind_t = Σ_{l>t} log α_l
-    beta_end = load_row(beta_end_ptr, index * H + h, at_k, K)
     kk = load_tile(kk_ptr, own * H + h, r, r, C, C)
-    k_exp_decay_alpha_behind_2 = tl.where((at_k < K)[None, :], k.to(tl.float32) * exp(decay_alpha_behind), 0.0)
+    beta_end = load_row(beta_end_ptr, index * H + h, at_k, K)
+    k_exp_decay_alpha_behind_2 = k.to(tl.float32) * exp(decay_alpha_behind)  # k·exp·log α·behind_t = k_t · exp(log α·behind_t)
     d_eta_from_eta_kk_and_more = tl.sum(d_eta_kk * kk.to(tl.float32), 0) + -tl.sum(k_exp_decay_alpha_behind_2 * U_d_W_at, 1)
-    d_k_exp_decay_alpha_behind = -eta[:, None] * U_d_W_at  # ∂k·exp·log α·behind_t = −η_t (U_t d_W_atᵀ)
     beta = load_tile(beta_ptr, own * H + h, r, at_k, C, K)
-    d_decay_alpha = sums_before(d_k_exp_decay_alpha_behind * k_exp_decay_alpha_behind_2, r, DOT)
-    log_alpha = load_rows(log_alpha_ptr, at_row, row, here, at_k, K)
+    d_k_exp_decay_alpha_behind = -eta[:, None] * U_d_W_at  # ∂k·exp·log α·behind_t = −η_t (U_t d_W_atᵀ)
+    d_k_late = (
+        d_k_beta * beta.to(tl.float32)
+        + d_k_from_kk
+        + (d_k_exp_decay_alpha_behind * exp(decay_alpha_behind) + d_k_from_kk_2)
+    )  # fmt: skip
     d_k_beta_k_beta_behind = tl.cumsum(d_k_beta * k.to(tl.float32) * beta.to(tl.float32), 0, reverse=True)
+    log_alpha = load_rows(log_alpha_ptr, at_row, row, here, at_k, K)
     d_eta_from_eta_q_k = load_row(d_eta_from_eta_q_k_ptr, own * H + h, r, C)
+    d_decay_alpha = sums_before(d_k_exp_decay_alpha_behind * k_exp_decay_alpha_behind_2, r, DOT)
+    d_k_from_q_k = load_tile(d_k_from_q_k_ptr, own * H + h, r, at_k, C, K)
     d_log_alpha_late = (
         d_beta_end[None, :] * beta_end[None, :] * (1 - tl.where(log_alpha.to(tl.float32) + 60 < 0, 1.0, 0.0))
         + (1 - tl.where(log_alpha.to(tl.float32) + 60 < 0, 1.0, 0.0))
         * (d_decay_alpha + d_decay_alpha_from_kk + d_k_beta_k_beta_behind)
     )  # fmt: skip
-    d_k_from_q_k = load_tile(d_k_from_q_k_ptr, own * H + h, r, at_k, C, K)
-    d_k_from_kk_and_more = tl.where((at_k < K)[None, :], d_k_exp_decay_alpha_behind * exp(decay_alpha_behind) + d_k_from_kk_2, 0.0)
-    d_k_early_and_more = d_k_from_q_k.to(tl.float32) + (d_k_beta * beta.to(tl.float32) + d_k_from_kk + d_k_from_kk_and_more)
+    d_k = d_k_from_q_k.to(tl.float32) + d_k_late
     d_log_alpha_early = load_tile(d_log_alpha_early_ptr, own * H + h, r, at_k, C, K)
-    store_rows(d_k_ptr, at_row, row, here, at_k, K, d_k_early_and_more)
+    store_rows(d_k_ptr, at_row, row, here, at_k, K, d_k)
     d_log_alpha = d_log_alpha_early.to(tl.float32) + d_log_alpha_late
     store_rows(d_log_alpha_ptr, at_row, row, here, at_k, K, d_log_alpha)
     d_eta = d_eta_from_eta_q_k + d_eta_from_eta_kk_and_more

@@ -356,11 +356,11 @@ def pre_wide(
 @triton.jit(do_not_specialize=JUST_NUMBERS)
 def seq(
     G_end_ptr, L_ptr, P_d_o_ptr, U_bracket_ptr, beta_before_ptr, beta_end_ptr, d_W_ptr, d_W_from_q_W_ptr, k_ptr, v_ptr,
-    d_W_next_ptr, t8_ptr, d_W_at_ptr, t8_rows_ptr, position_ptr, cu_ptr, T, members, low, high,
+    d_W_next_ptr, s1_ptr, d_R_ptr, d_W_at_ptr, s1_rows_ptr, position_ptr, cu_ptr, T, members, low, high,
     H: tl.constexpr, K: tl.constexpr, V: tl.constexpr, C: tl.constexpr, BK: tl.constexpr, BV: tl.constexpr, BC: tl.constexpr,
     DOT: tl.constexpr, GRID: tl.constexpr, PACKED: tl.constexpr, SAVE: tl.constexpr,
 ):  # fmt: skip
-    """d_W, t8: from the last tile to the first."""
+    """d_W, s1, d_R: from the last tile to the first."""
     n, h = (tl.program_id(0) // H).to(tl.int64), tl.program_id(0) % H
     first, end, base, tiles, slot, step = span(n, position_ptr, cu_ptr, T, members, C, GRID, PACKED)
     r = tl.arange(0, BC)
@@ -382,22 +382,23 @@ def seq(
         P_d_o = load_tile(P_d_o_ptr, own * H + h, r + zero, at_v, C, V)
         k = load_rows(k_ptr, at_row, row, here, at_k, K)
         d_G_end_U = -dot(k, d_W, DOT)  # ∂G[C]·U_t = −k_t d_W
-        store_tile(t8_ptr, own * H + h, r + zero, at_v, C, V, G_end[:, None] * d_G_end_U - P_d_o.to(tl.float32))
+        store_tile(s1_ptr, own * H + h, r + zero, at_v, C, V, G_end[:, None] * d_G_end_U - P_d_o.to(tl.float32))
         substitute(
-            L_ptr + (index * H + h) * (C * C), t8_ptr + (own * H + h) * (C * V), t8_rows_ptr + (n * H + h) * (C * V),
+            L_ptr + (index * H + h) * (C * C), s1_ptr + (own * H + h) * (C * V), s1_rows_ptr + (n * H + h) * (C * V),
             (v_ptr + at_row * V, U_bracket_ptr + (index * H + h) * (C * V), at_v, (first - t).to(tl.int32), tl.minimum(C, end - t).to(tl.int32)),  # noqa: E501
             r, at_v, H, V, BV, C, DOT,
             row_surprise_adjoint_of_token, ROWS=16, BACK=True,
         )  # fmt: skip
-        t8 = load_tile(t8_ptr, own * H + h, r + zero, at_v, C, V).to(tl.float32)  # τ₈
+        s1 = load_tile(s1_ptr, own * H + h, r + zero, at_v, C, V).to(tl.float32)  # s₁
         beta_before = load_row(beta_before_ptr, index * H + h, r, C)
         v = load_rows(v_ptr, at_row, row, here, at_v, V)
         U_bracket = load_tile(U_bracket_ptr, index * H + h, r + zero, at_v, C, V)
         beta_end = load_number(beta_end_ptr, index * H + h)
         d_W_from_q_W = load_tile(d_W_from_q_W_ptr, own * H + h, at_k + zero, at_v, K, V)
         k = load_rows(k_ptr, at_row, row, here, at_k, K)
-        d_R = 6 * t8 * (U_bracket.to(tl.float32) - v.to(tl.float32)) * sign(U_bracket.to(tl.float32) - v.to(tl.float32))
+        d_R = 6 * s1 * (U_bracket.to(tl.float32) - v.to(tl.float32)) * sign(U_bracket.to(tl.float32) - v.to(tl.float32))
         d_W_2 = beta_end * d_W + d_W_from_q_W.to(tl.float32) + dot_tn(k, beta_before[:, None] * d_R, DOT)
+        store_tile(d_R_ptr, own * H + h, r + zero, at_v, C, V, d_R)
         d_W = d_W_2
 
     store_tile(d_W_next_ptr, n * H + h, at_k, at_v, K, V, d_W)
@@ -405,9 +406,9 @@ def seq(
 
 @triton.jit(do_not_specialize=JUST_NUMBERS)
 def post(
-    U_ptr, U_bracket_ptr, W_at_ptr, d_W_at_ptr, d_eta_from_G_ptr, d_k_from_q_k_ptr, d_log_alpha_early_ptr, eta_ptr,
-    exp_decay_alpha_2_before_ptr, k_ptr, log_alpha_ptr, t8_ptr, v_ptr, d_eta_ptr, d_k_ptr, d_log_alpha_ptr, d_v_ptr,
-    position_ptr, cu_ptr, T, members, low, high,
+    U_ptr, W_at_ptr, d_R_ptr, d_W_at_ptr, d_eta_from_G_ptr, d_k_from_q_k_ptr, d_log_alpha_early_ptr, eta_ptr,
+    exp_decay_alpha_2_before_ptr, k_ptr, log_alpha_ptr, d_eta_ptr, d_k_ptr, d_log_alpha_ptr, d_v_ptr, position_ptr, cu_ptr,
+    T, members, low, high,
     H: tl.constexpr, K: tl.constexpr, V: tl.constexpr, C: tl.constexpr, BK: tl.constexpr, BV: tl.constexpr, BC: tl.constexpr,
     DOT: tl.constexpr, GRID: tl.constexpr, PACKED: tl.constexpr, SAVE: tl.constexpr,
 ):  # fmt: skip
@@ -426,26 +427,15 @@ def post(
     t = base + i * C
     here = (r >= first - t) & (r < tl.minimum(C, end - t))
     at_row, row = t * H + h, r * H
-    k = load_rows(k_ptr, at_row, row, here, at_k, K)
-    U_bracket = load_tile(U_bracket_ptr, index * H + h, r, at_v, C, V)
-    v = load_rows(v_ptr, at_row, row, here, at_v, V)
-    t8 = load_tile(t8_ptr, own * H + h, r, at_v, C, V)
-    e = U_bracket.to(tl.float32) - v.to(tl.float32)  # e_t = U[bracket]_t − v_t
     eta = load_numbers(eta_ptr, at_row, row, here)
-    d_v = -6 * t8.to(tl.float32) * e * sign(e)
-    store_rows(d_v_ptr, at_row, row, here, at_v, V, d_v)
-    d_R = (
-        6
-        * t8.to(tl.float32)
-        * (U_bracket.to(tl.float32) - v.to(tl.float32))
-        * sign(U_bracket.to(tl.float32) - v.to(tl.float32))
-    )  # fmt: skip
     U = load_tile(U_ptr, index * H + h, r, at_v, C, V)
-    kk = dot_nt(k, k, DOT)  # c_tj = k_t k_jᵀ
+    d_R = load_tile(d_R_ptr, own * H + h, r, at_v, C, V)
+    k = load_rows(k_ptr, at_row, row, here, at_k, K)
+    d_L = -tl.where(strict, dot_nt(d_R, U, DOT), 0.0)  # ∂L_tj = −[j < t] ∂R_t U_jᵀ
     log_alpha = load_numbers(log_alpha_ptr, at_row, row, here)
     exp_decay_alpha_2_before = load_tile(exp_decay_alpha_2_before_ptr, own * H + h, r, r, C, C)
     d_W_at = load_tile(d_W_at_ptr, own * H + h, at_k, at_v, K, V)
-    d_L = -tl.where(strict, dot_nt(d_R, U, DOT), 0.0)  # ∂L_tj = −[j < t] ∂R_t U_jᵀ
+    kk = dot_nt(k, k, DOT)  # c_tj = k_t k_jᵀ
     d_G_before = d_L * kk  # ∂G[before]_tj = ∂L_tj c_tj
     d_eta_from_G = load_row(d_eta_from_G_ptr, own * H + h, r, C)
     d_t1_before = tl.where(strict, eta[None, :] * d_G_before, 0.0) * exp_decay_alpha_2_before.to(tl.float32)
@@ -455,6 +445,7 @@ def post(
     D_alpha_before = tl.where(strict, exp_decay_alpha_2_before.to(tl.float32), 0.0)  # Λ[α, before]_tj = [j < t] exp·log α·before_tj
     k = load_rows(k_ptr, at_row, row, here, at_k, K)
     W = load_tile(W_at_ptr, index * H + h, at_k, at_v, K, V)
+    d_R = load_tile(d_R_ptr, own * H + h, r, at_v, C, V)
     U_d_W_at = dot_nt(U, d_W_at, DOT)
     decay_alpha = tl.maximum(-60.0, log_alpha)  # log α_t = max(−60, log_alpha_t)
     decay_alpha_behind = sum_after(decay_alpha, r, DOT)  # log α·behind_t = Σ_{l>t} log α_l
@@ -464,17 +455,14 @@ def post(
     d_kk = (d_L * G_before).to(DOT)  # ∂c_tj = ∂L_tj G[before]_tj
     G_end = eta * exp(decay_alpha_behind)  # G[C]_t = η_t exp(log α·behind_t)
     beta_before = exp(sum_before(decay_alpha, r, DOT))  # β[before]_t = exp(Σ_{l<t} log α_l)
-    d_k_late = (
-        beta_before[:, None] * dot_nt(d_R, W, DOT)
-        + dot(d_kk, k, DOT)
-        + (dot_tn(d_kk, k, DOT) - G_end[:, None] * U_d_W_at)
-    )  # fmt: skip
+    d_R_W = dot_nt(d_R, W, DOT)
     d_W_at = load_tile(d_W_at_ptr, own * H + h, at_k, at_v, K, V)
     d_k_from_q_k = load_tile(d_k_from_q_k_ptr, own * H + h, r, at_k, C, K)
-    k_W = dot(k, W, DOT)  # k·W[0]_t = k_t W[0]
-    d_log_alpha_early = load_row(d_log_alpha_early_ptr, own * H + h, r, C)
-    d_decay_alpha_from_decay_alpha_before = sum_after(tl.sum(d_R * k_W, 1) * beta_before, r, DOT)
+    d_R = load_tile(d_R_ptr, own * H + h, r, at_v, C, V)
+    d_k_late = beta_before[:, None] * d_R_W + dot(d_kk, k, DOT) + (dot_tn(d_kk, k, DOT) - G_end[:, None] * U_d_W_at)
+    d_decay_alpha_from_decay_alpha_before = sum_after(tl.sum(k.to(tl.float32) * d_R_W, 1) * beta_before, r, DOT)
     d_decay_alpha = sum_before(d_G_end * G_end, r, DOT)
+    d_log_alpha_early = load_row(d_log_alpha_early_ptr, own * H + h, r, C)
     beta_end = exp(tl.sum(decay_alpha, 0))  # β[C] = exp(Σ_l log α_l)
     d_W_at_W = d_W_at.to(tl.float32) * W.to(tl.float32)
     d_log_alpha_late = (
@@ -484,6 +472,8 @@ def post(
     )  # fmt: skip
     d_k = d_k_from_q_k.to(tl.float32) + d_k_late
     store_rows(d_k_ptr, at_row, row, here, at_k, K, d_k)
+    d_v = -d_R.to(tl.float32)
+    store_rows(d_v_ptr, at_row, row, here, at_v, V, d_v)
     store_numbers(d_eta_ptr, at_row, row, here, d_eta_early_and_more)
     d_log_alpha = d_log_alpha_early + d_log_alpha_late
     store_numbers(d_log_alpha_ptr, at_row, row, here, d_log_alpha)
@@ -491,9 +481,9 @@ def post(
 
 @triton.jit(do_not_specialize=JUST_NUMBERS)
 def post_wide(
-    U_ptr, U_bracket_ptr, W_at_ptr, d_W_at_ptr, d_eta_from_G_ptr, d_k_from_q_k_ptr, d_log_alpha_early_ptr, eta_ptr,
-    exp_decay_alpha_2_before_ptr, k_ptr, log_alpha_ptr, t8_ptr, v_ptr, d_eta_ptr, d_k_ptr, d_log_alpha_ptr, d_v_ptr,
-    position_ptr, cu_ptr, T, members, low, high,
+    U_ptr, W_at_ptr, d_R_ptr, d_W_at_ptr, d_eta_from_G_ptr, d_k_from_q_k_ptr, d_log_alpha_early_ptr, eta_ptr,
+    exp_decay_alpha_2_before_ptr, k_ptr, log_alpha_ptr, d_eta_ptr, d_k_ptr, d_log_alpha_ptr, d_v_ptr, position_ptr, cu_ptr,
+    T, members, low, high,
     H: tl.constexpr, K: tl.constexpr, V: tl.constexpr, C: tl.constexpr, BK: tl.constexpr, BV: tl.constexpr, BC: tl.constexpr,
     DOT: tl.constexpr, GRID: tl.constexpr, PACKED: tl.constexpr, SAVE: tl.constexpr,
 ):  # fmt: skip
@@ -515,44 +505,29 @@ def post_wide(
     d_R_U = tl.zeros([BC, BC], tl.float32)
     d_R_W = tl.zeros([BC, BK], tl.float32)
     d_beta_end = tl.zeros([], tl.float32)
-    d_beta_before = tl.zeros([BC], tl.float32)
     for b in tl.range(tl.cdiv(V, BV), disable_licm=True):
         at_v = b * BV + tl.arange(0, BV)
-        t8 = load_tile(t8_ptr, own * H + h, r, at_v, C, V)
-        U_bracket = load_tile(U_bracket_ptr, index * H + h, r, at_v, C, V)
-        v = load_rows(v_ptr, at_row, row, here, at_v, V)
-        e = U_bracket.to(tl.float32) - v.to(tl.float32)  # e_t = U[bracket]_t − v_t
-        d_v = -6 * t8.to(tl.float32) * e * sign(e)
-        store_rows(d_v_ptr, at_row, row, here, at_v, V, d_v)
-        d_R = (
-            6
-            * t8.to(tl.float32)
-            * (U_bracket.to(tl.float32) - v.to(tl.float32))
-            * sign(U_bracket.to(tl.float32) - v.to(tl.float32))
-        )  # fmt: skip
-        W = load_tile(W_at_ptr, index * H + h, at_k, at_v, K, V)
-        k = load_rows(k_ptr, at_row, row, here, at_k, K)
-        k_W = dot(k, W, DOT)  # k·W[0]_t = k_t W[0]
-        d_beta_before += tl.sum(d_R * k_W, 1)
-        U = load_tile(U_ptr, index * H + h, r, at_v, C, V)
-        d_R_W += dot_nt(d_R, W, DOT)
         d_W_at = load_tile(d_W_at_ptr, own * H + h, at_k, at_v, K, V)
-        d_R_U += dot_nt(d_R, U, DOT)
-        d_beta_end += tl.sum(d_W_at.to(tl.float32) * W.to(tl.float32))
+        U = load_tile(U_ptr, index * H + h, r, at_v, C, V)
+        d_R = load_tile(d_R_ptr, own * H + h, r, at_v, C, V)
         U_d_W_at += dot_nt(U, d_W_at, DOT)
+        W = load_tile(W_at_ptr, index * H + h, at_k, at_v, K, V)
+        d_R_U += dot_nt(d_R, U, DOT)
+        d_R_W += dot_nt(d_R, W, DOT)
+        d_beta_end += tl.sum(d_W_at.to(tl.float32) * W.to(tl.float32))
+        d_v = -d_R.to(tl.float32)
+        store_rows(d_v_ptr, at_row, row, here, at_v, V, d_v)
     eta = load_numbers(eta_ptr, at_row, row, here)
     log_alpha = load_numbers(log_alpha_ptr, at_row, row, here)
-
-    # decays, and the weights of surprises
     decay_alpha = tl.maximum(-60.0, log_alpha)  # log α_t = max(−60, log_alpha_t)
+    k = load_rows(k_ptr, at_row, row, here, at_k, K)
     beta_before = exp(sum_before(decay_alpha, r, DOT))  # β[before]_t = exp(Σ_{l<t} log α_l)
+    d_decay_alpha_from_decay_alpha_before = sum_after(tl.sum(k.to(tl.float32) * d_R_W, 1) * beta_before, r, DOT)
     decay_alpha_behind = sum_after(decay_alpha, r, DOT)  # log α·behind_t = Σ_{l>t} log α_l
     G_end = eta * exp(decay_alpha_behind)  # G[C]_t = η_t exp(log α·behind_t)
-    k = load_rows(k_ptr, at_row, row, here, at_k, K)
     d_k_late_summed = beta_before[:, None] * d_R_W - G_end[:, None] * U_d_W_at
-    d_G_end = -tl.sum(k.to(tl.float32) * U_d_W_at, 1)  # ∂G[C]_t = −k_t (U_t d_W_atᵀ)ᵀ
     d_eta_from_G = load_row(d_eta_from_G_ptr, own * H + h, r, C)
-    d_decay_alpha_before = d_beta_before * beta_before
+    d_G_end = -tl.sum(k.to(tl.float32) * U_d_W_at, 1)  # ∂G[C]_t = −k_t (U_t d_W_atᵀ)ᵀ
     d_L = -tl.where(strict, d_R_U, 0.0)  # ∂L_tj = −[j < t] ∂R_t U_jᵀ
     kk = dot_nt(k, k, DOT)  # c_tj = k_t k_jᵀ
     exp_decay_alpha_2_before = load_tile(exp_decay_alpha_2_before_ptr, own * H + h, r, r, C, C)
@@ -563,14 +538,13 @@ def post_wide(
     d_eta_early_and_more = d_eta_from_G + (d_G_end * exp(decay_alpha_behind) + tl.sum(d_G_before * D_alpha_before, 0))
     G_before = eta[None, :] * D_alpha_before  # G[before]_tj = Λ[α, before]_tj η_j
     d_kk = (d_L * G_before).to(DOT)  # ∂c_tj = ∂L_tj G[before]_tj
-    k = load_rows(k_ptr, at_row, row, here, at_k, K)
     d_log_alpha_early = load_row(d_log_alpha_early_ptr, own * H + h, r, C)
+    k = load_rows(k_ptr, at_row, row, here, at_k, K)
     d_k_from_q_k = load_tile(d_k_from_q_k_ptr, own * H + h, r, at_k, C, K)
     d_k_early_and_more = d_k_from_q_k.to(tl.float32) + (d_k_late_summed + dot(d_kk, k, DOT) + dot_tn(d_kk, k, DOT))
     store_rows(d_k_ptr, at_row, row, here, at_k, K, d_k_early_and_more)
     d_decay_alpha = sum_before(d_G_end * G_end, r, DOT)
     beta_end = exp(tl.sum(decay_alpha, 0))  # β[C] = exp(Σ_l log α_l)
-    d_decay_alpha_from_decay_alpha_before = sum_after(d_decay_alpha_before, r, DOT)
     d_log_alpha_late = (
         d_beta_end * beta_end * (1 - tl.where(log_alpha + 60 < 0, 1.0, 0.0))
         + (1 - tl.where(log_alpha + 60 < 0, 1.0, 0.0))
@@ -611,8 +585,8 @@ launch_pre = Launcher(
 launch_seq = Launcher(
     TABLE, seq, "seq", walks=True, widths="KV", split="V",
     makes={
-        "d_W_next": Buffer("sequences", "KV"), "t8": Buffer("slots", "CV"), "d_W_at": Buffer("slots", "KV", narrow=True),
-        "t8_rows": Buffer("sequences", "CV"),
+        "d_W_next": Buffer("sequences", "KV"), "s1": Buffer("slots", "CV"), "d_R": Buffer("slots", "CV", narrow=True),
+        "d_W_at": Buffer("slots", "KV", narrow=True), "s1_rows": Buffer("sequences", "CV"),
     },
 )  # fmt: skip
 launch_post = Launcher(

@@ -275,12 +275,12 @@ def pre_wide(
 
 @triton.jit(do_not_specialize=JUST_NUMBERS)
 def seq(
-    L_ptr, P_d_o_ptr, U_bracket_ptr, d_W_ptr, d_W_from_q_W_ptr, eta_ptr, k_ptr, v_ptr, d_W_next_ptr, t3_ptr, d_R_ptr,
-    d_W_at_ptr, t3_rows_ptr, position_ptr, cu_ptr, T, members, low, high,
+    L_ptr, P_d_o_ptr, U_bracket_ptr, d_W_ptr, d_W_from_q_W_ptr, eta_ptr, k_ptr, v_ptr, d_W_next_ptr, s1_ptr, d_R_ptr,
+    d_W_at_ptr, s1_rows_ptr, position_ptr, cu_ptr, T, members, low, high,
     H: tl.constexpr, K: tl.constexpr, V: tl.constexpr, C: tl.constexpr, BK: tl.constexpr, BV: tl.constexpr, BC: tl.constexpr,
     DOT: tl.constexpr, GRID: tl.constexpr, PACKED: tl.constexpr, SAVE: tl.constexpr,
 ):  # fmt: skip
-    """d_W, t3, d_R: from the last tile to the first."""
+    """d_W, s1, d_R: from the last tile to the first."""
     n, h = (tl.program_id(0) // H).to(tl.int64), tl.program_id(0) % H
     first, end, base, tiles, slot, step = span(n, position_ptr, cu_ptr, T, members, C, GRID, PACKED)
     r = tl.arange(0, BC)
@@ -302,19 +302,19 @@ def seq(
         P_d_o = load_tile(P_d_o_ptr, own * H + h, r + zero, at_v, C, V)
         k = load_rows(k_ptr, at_row, row, here, at_k, K)
         d_eta_U = -dot(k, d_W, DOT)  # ∂η·U_t = −k_t d_W
-        store_tile(t3_ptr, own * H + h, r + zero, at_v, C, V, eta[:, None] * d_eta_U - P_d_o.to(tl.float32))
+        store_tile(s1_ptr, own * H + h, r + zero, at_v, C, V, eta[:, None] * d_eta_U - P_d_o.to(tl.float32))
         substitute(
-            L_ptr + (index * H + h) * (C * C), t3_ptr + (own * H + h) * (C * V), t3_rows_ptr + (n * H + h) * (C * V),
+            L_ptr + (index * H + h) * (C * C), s1_ptr + (own * H + h) * (C * V), s1_rows_ptr + (n * H + h) * (C * V),
             (v_ptr + at_row * V, U_bracket_ptr + (index * H + h) * (C * V), at_v, (first - t).to(tl.int32), tl.minimum(C, end - t).to(tl.int32)),  # noqa: E501
             r, at_v, H, V, BV, C, DOT,
             row_surprise_adjoint_of_token, ROWS=16, BACK=True,
         )  # fmt: skip
-        t3 = load_tile(t3_ptr, own * H + h, r + zero, at_v, C, V).to(tl.float32)  # τ₃
+        s1 = load_tile(s1_ptr, own * H + h, r + zero, at_v, C, V).to(tl.float32)  # s₁
         v = load_rows(v_ptr, at_row, row, here, at_v, V)
         U_bracket = load_tile(U_bracket_ptr, index * H + h, r + zero, at_v, C, V)
         d_W_from_q_W = load_tile(d_W_from_q_W_ptr, own * H + h, at_k + zero, at_v, K, V)
         k = load_rows(k_ptr, at_row, row, here, at_k, K)
-        d_R = t3 * (1 - square(tanh(U_bracket.to(tl.float32) - v.to(tl.float32))))  # ∂R_t = τ₃_t · (1 − tanh(U[bracket]_t − v_t)²)
+        d_R = s1 * (1 - square(tanh(U_bracket.to(tl.float32) - v.to(tl.float32))))  # ∂R_t = s₁_t · (1 − tanh(U[bracket]_t − v_t)²)
         d_W_next = d_W_from_q_W.to(tl.float32) + d_W + dot_tn(k, d_R, DOT)
         store_tile(d_R_ptr, own * H + h, r + zero, at_v, C, V, d_R)
         d_W = d_W_next
@@ -324,8 +324,8 @@ def seq(
 
 @triton.jit(do_not_specialize=JUST_NUMBERS)
 def post(
-    U_ptr, W_at_ptr, d_R_ptr, d_W_at_ptr, d_eta_from_eta_q_k_ptr, eta_ptr, eta_d_eta_q_k_q_ptr, k_ptr, t3_ptr, d_eta_ptr,
-    d_k_ptr, d_v_ptr, position_ptr, cu_ptr, T, members, low, high,
+    U_ptr, W_at_ptr, d_R_ptr, d_W_at_ptr, d_eta_from_eta_q_k_ptr, eta_ptr, eta_d_eta_q_k_q_ptr, k_ptr, d_eta_ptr, d_k_ptr,
+    d_v_ptr, position_ptr, cu_ptr, T, members, low, high,
     H: tl.constexpr, K: tl.constexpr, V: tl.constexpr, C: tl.constexpr, BK: tl.constexpr, BV: tl.constexpr, BC: tl.constexpr,
     DOT: tl.constexpr, GRID: tl.constexpr, PACKED: tl.constexpr, SAVE: tl.constexpr,
 ):  # fmt: skip
@@ -344,12 +344,9 @@ def post(
     t = base + i * C
     here = (r >= first - t) & (r < tl.minimum(C, end - t))
     at_row, row = t * H + h, r * H
-    d_W_at = load_tile(d_W_at_ptr, own * H + h, at_k, at_v, K, V)
-    U = load_tile(U_ptr, index * H + h, r, at_v, C, V)
-    t3 = load_tile(t3_ptr, own * H + h, r, at_v, C, V)
     d_eta_from_eta_q_k = load_row(d_eta_from_eta_q_k_ptr, own * H + h, r, C)
-    d_v = -t3.to(tl.float32) * (1 - square(U.to(tl.float32)))
-    store_rows(d_v_ptr, at_row, row, here, at_v, V, d_v)
+    U = load_tile(U_ptr, index * H + h, r, at_v, C, V)
+    d_W_at = load_tile(d_W_at_ptr, own * H + h, at_k, at_v, K, V)
     eta = load_numbers(eta_ptr, at_row, row, here)
     d_R = load_tile(d_R_ptr, own * H + h, r, at_v, C, V)
     U_d_W_at = dot_nt(U, d_W_at, DOT)
@@ -360,17 +357,20 @@ def post(
     d_eta = d_eta_from_eta_q_k + d_eta_from_eta_kk_and_more
     store_numbers(d_eta_ptr, at_row, row, here, d_eta)
     W = load_tile(W_at_ptr, index * H + h, at_k, at_v, K, V)
+    d_R = load_tile(d_R_ptr, own * H + h, r, at_v, C, V)
     eta_d_eta_kk_k_and_more = eta[:, None] * dot_tn(d_eta_kk, k, DOT) - eta[:, None] * U_d_W_at
     eta_d_eta_q_k_q = load_tile(eta_d_eta_q_k_q_ptr, own * H + h, r, at_k, C, K)
     d_k_late = dot_nt(d_R, W, DOT) + dot(eta[None, :] * d_eta_kk, k, DOT) + eta_d_eta_kk_k_and_more
     d_k = eta_d_eta_q_k_q.to(tl.float32) + d_k_late
     store_rows(d_k_ptr, at_row, row, here, at_k, K, d_k)
+    d_v = -d_R.to(tl.float32)
+    store_rows(d_v_ptr, at_row, row, here, at_v, V, d_v)
 
 
 @triton.jit(do_not_specialize=JUST_NUMBERS)
 def post_wide(
-    U_ptr, W_at_ptr, d_R_ptr, d_W_at_ptr, d_eta_from_eta_q_k_ptr, eta_ptr, eta_d_eta_q_k_q_ptr, k_ptr, t3_ptr, d_eta_ptr,
-    d_k_ptr, d_v_ptr, position_ptr, cu_ptr, T, members, low, high,
+    U_ptr, W_at_ptr, d_R_ptr, d_W_at_ptr, d_eta_from_eta_q_k_ptr, eta_ptr, eta_d_eta_q_k_q_ptr, k_ptr, d_eta_ptr, d_k_ptr,
+    d_v_ptr, position_ptr, cu_ptr, T, members, low, high,
     H: tl.constexpr, K: tl.constexpr, V: tl.constexpr, C: tl.constexpr, BK: tl.constexpr, BV: tl.constexpr, BC: tl.constexpr,
     DOT: tl.constexpr, GRID: tl.constexpr, PACKED: tl.constexpr, SAVE: tl.constexpr,
 ):  # fmt: skip
@@ -399,9 +399,8 @@ def post_wide(
         d_R_U += dot_nt(d_R, U, DOT)
         W = load_tile(W_at_ptr, index * H + h, at_k, at_v, K, V)
         U_d_W_at += dot_nt(U, d_W_at, DOT)
-        t3 = load_tile(t3_ptr, own * H + h, r, at_v, C, V)
         d_k_from_R += dot_nt(d_R, W, DOT)
-        d_v = -t3.to(tl.float32) * (1 - square(U.to(tl.float32)))
+        d_v = -d_R.to(tl.float32)
         store_rows(d_v_ptr, at_row, row, here, at_v, V, d_v)
     eta = load_numbers(eta_ptr, at_row, row, here)
     d_eta_kk = tl.where(strict, -tl.where(strict, d_R_U, 0.0), 0.0)  # ∂η·c_tj = [j < t] (−[j < t] ∂R_t U_jᵀ)
@@ -444,8 +443,8 @@ launch_pre = Launcher(
 launch_seq = Launcher(
     TABLE, seq, "seq", walks=True, widths="KV", split="V",
     makes={
-        "d_W_next": Buffer("sequences", "KV"), "t3": Buffer("slots", "CV"), "d_R": Buffer("slots", "CV", narrow=True),
-        "d_W_at": Buffer("slots", "KV", narrow=True), "t3_rows": Buffer("sequences", "CV"),
+        "d_W_next": Buffer("sequences", "KV"), "s1": Buffer("slots", "CV"), "d_R": Buffer("slots", "CV", narrow=True),
+        "d_W_at": Buffer("slots", "KV", narrow=True), "s1_rows": Buffer("sequences", "CV"),
     },
 )  # fmt: skip
 launch_post = Launcher(

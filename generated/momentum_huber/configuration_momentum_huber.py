@@ -8,7 +8,7 @@ from .runtime_configuration import MemoryConfig
 
 
 class MomentumHuberConfig(MemoryConfig):
-    """Every field has a default: that of the spec. The code of the package has the digest f331e04041a7."""
+    """Every field has a default: that of the spec. The code of the package has the digest f2b05bbd3b0f."""
 
     model_type = "miras_momentum_huber"
 

@@ -579,9 +579,9 @@ def seq(
 
 @triton.jit(do_not_specialize=JUST_NUMBERS)
 def post(
-    U_ptr, U_bracket_ptr, W_at_ptr, W_momentum_at_ptr, d_W_at_ptr, d_W_momentum_at_ptr, delta_ptr, k_ptr, t16_ptr, v_ptr,
-    d_delta_ptr, d_v_ptr, d_n_end_ptr, d_reach_end_ptr, d_beta_end_ptr, d_m_end_ptr, position_ptr, cu_ptr, T, members, low,
-    high,
+    U_ptr, U_bracket_ptr, W_at_ptr, W_momentum_at_ptr, d_R_ptr, d_W_at_ptr, d_W_momentum_at_ptr, delta_ptr, k_ptr, t16_ptr,
+    v_ptr, d_delta_ptr, d_v_ptr, d_n_end_ptr, d_reach_end_ptr, d_beta_end_ptr, d_m_end_ptr, position_ptr, cu_ptr, T, members,
+    low, high,
     H: tl.constexpr, K: tl.constexpr, V: tl.constexpr, C: tl.constexpr, BK: tl.constexpr, BV: tl.constexpr, BC: tl.constexpr,
     DOT: tl.constexpr, GRID: tl.constexpr, PACKED: tl.constexpr, SAVE: tl.constexpr,
 ):  # fmt: skip
@@ -601,6 +601,7 @@ def post(
     at_row, row = t * H + h, r * H
     d_W_momentum_at = load_tile(d_W_momentum_at_ptr, own * H + h, at_k, at_v, K, V)
     k = load_rows(k_ptr, at_row, row, here, at_k, K)
+    d_R = load_tile(d_R_ptr, own * H + h, r, at_v, C, V)
     v = load_rows(v_ptr, at_row, row, here, at_v, V)
     U_bracket = load_tile(U_bracket_ptr, index * H + h, r, at_v, C, V)
     delta = load_rows(delta_ptr, at_row, row, here, at_v, V)
@@ -608,8 +609,8 @@ def post(
     e = U_bracket.to(tl.float32) - v.to(tl.float32)  # e_t = U[bracket]_t − v_t
     x5 = t16.to(tl.float32) * tl.where(tl.abs(e) > delta.to(tl.float32), sign(e), 0)
     store_rows(d_delta_ptr, at_row, row, here, at_v, V, x5)
-    x6 = -t16.to(tl.float32) * tl.where(tl.abs(e) > delta.to(tl.float32), 0, 1)
-    store_rows(d_v_ptr, at_row, row, here, at_v, V, x6)
+    d_v = -d_R.to(tl.float32)
+    store_rows(d_v_ptr, at_row, row, here, at_v, V, d_v)
     U = load_tile(U_ptr, index * H + h, r, at_v, C, V)
     d_W_at = load_tile(d_W_at_ptr, own * H + h, at_k, at_v, K, V)
     W_momentum = load_tile(W_momentum_at_ptr, index * H + h, at_k, at_v, K, V)
@@ -630,9 +631,9 @@ def post(
 
 @triton.jit(do_not_specialize=JUST_NUMBERS)
 def post_wide(
-    U_ptr, U_bracket_ptr, W_at_ptr, W_momentum_at_ptr, d_W_at_ptr, d_W_momentum_at_ptr, delta_ptr, k_ptr, t16_ptr, v_ptr,
-    d_delta_ptr, d_v_ptr, d_n_end_ptr, d_reach_end_ptr, d_beta_end_ptr, d_m_end_ptr, position_ptr, cu_ptr, T, members, low,
-    high,
+    U_ptr, U_bracket_ptr, W_at_ptr, W_momentum_at_ptr, d_R_ptr, d_W_at_ptr, d_W_momentum_at_ptr, delta_ptr, k_ptr, t16_ptr,
+    v_ptr, d_delta_ptr, d_v_ptr, d_n_end_ptr, d_reach_end_ptr, d_beta_end_ptr, d_m_end_ptr, position_ptr, cu_ptr, T, members,
+    low, high,
     H: tl.constexpr, K: tl.constexpr, V: tl.constexpr, C: tl.constexpr, BK: tl.constexpr, BV: tl.constexpr, BC: tl.constexpr,
     DOT: tl.constexpr, GRID: tl.constexpr, PACKED: tl.constexpr, SAVE: tl.constexpr,
 ):  # fmt: skip
@@ -674,9 +675,10 @@ def post_wide(
         U_bracket = load_tile(U_bracket_ptr, index * H + h, r, at_v, C, V)
         e = U_bracket.to(tl.float32) - v.to(tl.float32)  # e_t = U[bracket]_t − v_t
         x13 = t16.to(tl.float32) * tl.where(tl.abs(e) > delta.to(tl.float32), sign(e), 0)
+        d_R = load_tile(d_R_ptr, own * H + h, r, at_v, C, V)
         store_rows(d_delta_ptr, at_row, row, here, at_v, V, x13)
-        x14 = -t16.to(tl.float32) * tl.where(tl.abs(e) > delta.to(tl.float32), 0, 1)
-        store_rows(d_v_ptr, at_row, row, here, at_v, V, x14)
+        d_v = -d_R.to(tl.float32)
+        store_rows(d_v_ptr, at_row, row, here, at_v, V, d_v)
     store_row(d_n_end_ptr, own * H + h, r, C, d_n_end)
     store_number(d_reach_end_ptr, own * H + h, d_reach_end)
     store_number(d_beta_end_ptr, own * H + h, d_beta_end)

@@ -350,11 +350,11 @@ def pre_wide(
 @triton.jit(do_not_specialize=JUST_NUMBERS)
 def seq(
     G_end_ptr, L_ptr, P_d_o_ptr, U_bracket_ptr, beta_ptr, beta_end_ptr, d_W_ptr, d_W_from_q_W_ptr, k_ptr, v_ptr,
-    d_W_next_ptr, t6_ptr, d_R_ptr, d_W_at_ptr, t6_rows_ptr, position_ptr, cu_ptr, T, members, low, high,
+    d_W_next_ptr, s1_ptr, d_R_ptr, d_W_at_ptr, s1_rows_ptr, position_ptr, cu_ptr, T, members, low, high,
     H: tl.constexpr, K: tl.constexpr, V: tl.constexpr, C: tl.constexpr, BK: tl.constexpr, BV: tl.constexpr, BC: tl.constexpr,
     DOT: tl.constexpr, GRID: tl.constexpr, PACKED: tl.constexpr, SAVE: tl.constexpr,
 ):  # fmt: skip
-    """d_W, t6, d_R: from the last tile to the first."""
+    """d_W, s1, d_R: from the last tile to the first."""
     n, h = (tl.program_id(0) // H).to(tl.int64), tl.program_id(0) % H
     first, end, base, tiles, slot, step = span(n, position_ptr, cu_ptr, T, members, C, GRID, PACKED)
     r = tl.arange(0, BC)
@@ -376,14 +376,14 @@ def seq(
         P_d_o = load_tile(P_d_o_ptr, own * H + h, r + zero, at_v, C, V)
         k = load_rows(k_ptr, at_row, row, here, at_k, K)
         d_G_end_U = -dot(k, d_W, DOT)  # ∂G[C]·U_t = −k_t d_W
-        store_tile(t6_ptr, own * H + h, r + zero, at_v, C, V, G_end[:, None] * d_G_end_U - P_d_o.to(tl.float32))
+        store_tile(s1_ptr, own * H + h, r + zero, at_v, C, V, G_end[:, None] * d_G_end_U - P_d_o.to(tl.float32))
         substitute(
-            L_ptr + (index * H + h) * (C * C), t6_ptr + (own * H + h) * (C * V), t6_rows_ptr + (n * H + h) * (C * V),
+            L_ptr + (index * H + h) * (C * C), s1_ptr + (own * H + h) * (C * V), s1_rows_ptr + (n * H + h) * (C * V),
             (v_ptr + at_row * V, U_bracket_ptr + (index * H + h) * (C * V), at_v, (first - t).to(tl.int32), tl.minimum(C, end - t).to(tl.int32)),  # noqa: E501
             r, at_v, H, V, BV, C, DOT,
             row_surprise_adjoint_of_token, ROWS=8, BACK=True,
         )  # fmt: skip
-        t6 = load_tile(t6_ptr, own * H + h, r + zero, at_v, C, V).to(tl.float32)  # τ₆
+        s1 = load_tile(s1_ptr, own * H + h, r + zero, at_v, C, V).to(tl.float32)  # s₁
         k = load_rows(k_ptr, at_row, row, here, at_k, K)
         d_W_from_q_W = load_tile(d_W_from_q_W_ptr, own * H + h, at_k + zero, at_v, K, V)
         U_bracket = load_tile(U_bracket_ptr, index * H + h, r + zero, at_v, C, V)
@@ -394,11 +394,11 @@ def seq(
         U_bracket_and_more_squared = tl.sum(U_bracket_and_more * U_bracket_and_more, 1)
         x12 = (
             -0.05
-            * tl.sum(t6 * U_bracket_and_more, 1)
+            * tl.sum(s1 * U_bracket_and_more, 1)
             * power0(U_bracket_and_more_squared, -0.75)
             * power0(U_bracket_and_more_squared, -0.75)
         )  # fmt: skip
-        d_R = 2 * x12[:, None] * U_bracket_and_more + (0.1 * power0(U_bracket_and_more_squared[:, None], -0.5) + 1) * t6
+        d_R = 2 * x12[:, None] * U_bracket_and_more + (0.1 * power0(U_bracket_and_more_squared[:, None], -0.5) + 1) * s1
         d_W_2 = beta_end * d_W + d_W_from_q_W.to(tl.float32) + dot_tn(k, beta[:, None] * d_R, DOT)
         store_tile(d_R_ptr, own * H + h, r + zero, at_v, C, V, d_R)
         d_W = d_W_2
@@ -408,9 +408,8 @@ def seq(
 
 @triton.jit(do_not_specialize=JUST_NUMBERS)
 def post(
-    U_ptr, U_bracket_ptr, W_at_ptr, d_R_ptr, d_W_at_ptr, d_eta_from_G_ptr, d_k_from_q_k_ptr, d_log_alpha_early_ptr, eta_ptr,
-    k_ptr, log_alpha_ptr, t6_ptr, v_ptr, d_eta_ptr, d_k_ptr, d_log_alpha_ptr, d_v_ptr, position_ptr, cu_ptr, T, members, low,
-    high,
+    U_ptr, W_at_ptr, d_R_ptr, d_W_at_ptr, d_eta_from_G_ptr, d_k_from_q_k_ptr, d_log_alpha_early_ptr, eta_ptr, k_ptr,
+    log_alpha_ptr, d_eta_ptr, d_k_ptr, d_log_alpha_ptr, d_v_ptr, position_ptr, cu_ptr, T, members, low, high,
     H: tl.constexpr, K: tl.constexpr, V: tl.constexpr, C: tl.constexpr, BK: tl.constexpr, BV: tl.constexpr, BC: tl.constexpr,
     DOT: tl.constexpr, GRID: tl.constexpr, PACKED: tl.constexpr, SAVE: tl.constexpr,
 ):  # fmt: skip
@@ -447,6 +446,7 @@ def post(
     D_alpha_decayed = tl.where(strict, exp_decay_alpha_before, 0.0)  # Λ[α, decayed]_tj = [j < t] exp·log α·before_tj
     k = load_rows(k_ptr, at_row, row, here, at_k, K)
     W = load_tile(W_at_ptr, index * H + h, at_k, at_v, K, V)
+    d_R = load_tile(d_R_ptr, own * H + h, r, at_v, C, V)
     U_d_W_at = dot_nt(U, d_W_at, DOT)
     decay_alpha_behind = sum_after(decay_alpha, r, DOT)  # log α·behind_t = Σ_{l>t} log α_l
     d_G_end = -tl.sum(k.to(tl.float32) * U_d_W_at, 1)  # ∂G[C]_t = −k_t (U_t d_W_atᵀ)ᵀ
@@ -458,29 +458,21 @@ def post(
     d_R_W = dot_nt(d_R, W, DOT)
     d_W_at = load_tile(d_W_at_ptr, own * H + h, at_k, at_v, K, V)
     d_k_from_q_k = load_tile(d_k_from_q_k_ptr, own * H + h, r, at_k, C, K)
-    v = load_rows(v_ptr, at_row, row, here, at_v, V)
-    U_bracket = load_tile(U_bracket_ptr, index * H + h, r, at_v, C, V)
-    t6 = load_tile(t6_ptr, own * H + h, r, at_v, C, V)
+    d_R = load_tile(d_R_ptr, own * H + h, r, at_v, C, V)
     d_k_late = beta[:, None] * d_R_W + dot(d_kk, k, DOT) + (dot_tn(d_kk, k, DOT) - G_end[:, None] * U_d_W_at)
     d_beta_from_R_beta_behind = tl.cumsum(tl.sum(k.to(tl.float32) * d_R_W, 1) * beta, 0, reverse=True)
     d_decay_alpha = sum_before(d_G_end * G_end, r, DOT)
+    d_log_alpha_early = load_row(d_log_alpha_early_ptr, own * H + h, r, C)
     beta_end = exp(tl.sum(decay_alpha, 0))  # β[C] = exp(Σ_l log α_l)
     d_W_at_W = d_W_at.to(tl.float32) * W.to(tl.float32)
     d_log_alpha_late = (
         tl.sum(d_W_at_W) * beta_end * (1 - tl.where(log_alpha + 60 < 0, 1.0, 0.0))
         + (1 - tl.where(log_alpha + 60 < 0, 1.0, 0.0)) * (d_decay_alpha + x28 + d_beta_from_R_beta_behind)
     )  # fmt: skip
-    d_log_alpha_early = load_row(d_log_alpha_early_ptr, own * H + h, r, C)
     d_k = d_k_from_q_k.to(tl.float32) + d_k_late
     store_rows(d_k_ptr, at_row, row, here, at_k, K, d_k)
-    e = U_bracket.to(tl.float32) - v.to(tl.float32)  # e_t = U[bracket]_t − v_t
-    e_squared = tl.sum(e * e, 1)  # e·squared_t = ‖e_t‖²
-    t6_e_Power0_e_squared = -0.05 * tl.sum(t6.to(tl.float32) * e, 1) * power0(e_squared, -0.75) * power0(e_squared, -0.75)
-    Power0_e_squared_t6_and_more = (
-        -(0.1 * power0(e_squared[:, None], -0.5) + 1) * t6.to(tl.float32)
-        - 2 * t6_e_Power0_e_squared[:, None] * e
-    )  # fmt: skip
-    store_rows(d_v_ptr, at_row, row, here, at_v, V, Power0_e_squared_t6_and_more)
+    d_v = -d_R.to(tl.float32)
+    store_rows(d_v_ptr, at_row, row, here, at_v, V, d_v)
     store_numbers(d_eta_ptr, at_row, row, here, d_eta_early_and_more)
     d_log_alpha = d_log_alpha_early + d_log_alpha_late
     store_numbers(d_log_alpha_ptr, at_row, row, here, d_log_alpha)
@@ -488,9 +480,8 @@ def post(
 
 @triton.jit(do_not_specialize=JUST_NUMBERS)
 def post_wide(
-    U_ptr, U_bracket_ptr, W_at_ptr, d_R_ptr, d_W_at_ptr, d_eta_from_G_ptr, d_k_from_q_k_ptr, d_log_alpha_early_ptr, eta_ptr,
-    k_ptr, log_alpha_ptr, t6_ptr, v_ptr, d_eta_ptr, d_k_ptr, d_log_alpha_ptr, d_v_ptr, position_ptr, cu_ptr, T, members, low,
-    high,
+    U_ptr, W_at_ptr, d_R_ptr, d_W_at_ptr, d_eta_from_G_ptr, d_k_from_q_k_ptr, d_log_alpha_early_ptr, eta_ptr, k_ptr,
+    log_alpha_ptr, d_eta_ptr, d_k_ptr, d_log_alpha_ptr, d_v_ptr, position_ptr, cu_ptr, T, members, low, high,
     H: tl.constexpr, K: tl.constexpr, V: tl.constexpr, C: tl.constexpr, BK: tl.constexpr, BV: tl.constexpr, BC: tl.constexpr,
     DOT: tl.constexpr, GRID: tl.constexpr, PACKED: tl.constexpr, SAVE: tl.constexpr,
 ):  # fmt: skip
@@ -512,8 +503,6 @@ def post_wide(
     d_R_U = tl.zeros([BC, BC], tl.float32)
     d_R_W = tl.zeros([BC, BK], tl.float32)
     d_beta_end = tl.zeros([], tl.float32)
-    e_squared = tl.zeros([BC], tl.float32)  # e·squared_t = ‖e_t‖²
-    t6_e = tl.zeros([BC], tl.float32)
     for b in tl.range(tl.cdiv(V, BV), disable_licm=True):
         at_v = b * BV + tl.arange(0, BV)
         d_W_at = load_tile(d_W_at_ptr, own * H + h, at_k, at_v, K, V)
@@ -524,12 +513,8 @@ def post_wide(
         d_R_U += dot_nt(d_R, U, DOT)
         d_R_W += dot_nt(d_R, W, DOT)
         d_beta_end += tl.sum(d_W_at.to(tl.float32) * W.to(tl.float32))
-        v = load_rows(v_ptr, at_row, row, here, at_v, V)
-        U_bracket = load_tile(U_bracket_ptr, index * H + h, r, at_v, C, V)
-        e = U_bracket.to(tl.float32) - v.to(tl.float32)  # e_t = U[bracket]_t − v_t
-        t6 = load_tile(t6_ptr, own * H + h, r, at_v, C, V)
-        e_squared += tl.sum(e * e, 1)
-        t6_e += tl.sum(t6.to(tl.float32) * e, 1)
+        d_v = -d_R.to(tl.float32)
+        store_rows(d_v_ptr, at_row, row, here, at_v, V, d_v)
     eta = load_numbers(eta_ptr, at_row, row, here)
     log_alpha = load_numbers(log_alpha_ptr, at_row, row, here)
 
@@ -550,10 +535,10 @@ def post_wide(
     d_decay_alpha = sum_before(d_G_end * G_end, r, DOT)
     beta_end = exp(tl.sum(decay_alpha, 0))  # β[C] = exp(Σ_l log α_l)
     exp_decay_alpha_before = exp(segment_sums(decay_alpha, strict))  # exp·log α·before_tj = exp(Σ_{j<l≤t} log α_l)
-    x29 = segment_gradient(tl.where(strict, eta[None, :] * d_G_decayed, 0.0) * exp_decay_alpha_before, strict, DOT)
+    x26 = segment_gradient(tl.where(strict, eta[None, :] * d_G_decayed, 0.0) * exp_decay_alpha_before, strict, DOT)
     d_log_alpha_late = (
         d_beta_end * beta_end * (1 - tl.where(log_alpha + 60 < 0, 1.0, 0.0))
-        + (1 - tl.where(log_alpha + 60 < 0, 1.0, 0.0)) * (d_decay_alpha + x29 + d_beta_from_R_beta_behind)
+        + (1 - tl.where(log_alpha + 60 < 0, 1.0, 0.0)) * (d_decay_alpha + x26 + d_beta_from_R_beta_behind)
     )  # fmt: skip
     d_log_alpha = d_log_alpha_early + d_log_alpha_late
     store_numbers(d_log_alpha_ptr, at_row, row, here, d_log_alpha)
@@ -566,18 +551,6 @@ def post_wide(
     d_k_early_and_more = d_k_from_q_k.to(tl.float32) + (d_k_late_summed + dot(d_kk, k, DOT) + dot_tn(d_kk, k, DOT))
     store_rows(d_k_ptr, at_row, row, here, at_k, K, d_k_early_and_more)
     store_numbers(d_eta_ptr, at_row, row, here, d_eta_early_and_more)
-    t6_e_Power0_e_squared = -0.05 * t6_e * power0(e_squared, -0.75) * power0(e_squared, -0.75)
-    for b in tl.range(tl.cdiv(V, BV), disable_licm=True):
-        at_v = b * BV + tl.arange(0, BV)
-        t6 = load_tile(t6_ptr, own * H + h, r, at_v, C, V)
-        v = load_rows(v_ptr, at_row, row, here, at_v, V)
-        U_bracket = load_tile(U_bracket_ptr, index * H + h, r, at_v, C, V)
-        e = U_bracket.to(tl.float32) - v.to(tl.float32)  # e_t = U[bracket]_t − v_t
-        Power0_e_squared_t6_and_more = (
-            -(0.1 * power0(e_squared[:, None], -0.5) + 1) * t6.to(tl.float32)
-            - 2 * t6_e_Power0_e_squared[:, None] * e
-        )  # fmt: skip
-        store_rows(d_v_ptr, at_row, row, here, at_v, V, Power0_e_squared_t6_and_more)
 
 
 launch_prep = Launcher(
@@ -609,8 +582,8 @@ launch_pre = Launcher(
 launch_seq = Launcher(
     TABLE, seq, "seq", walks=True, widths="KV",
     makes={
-        "d_W_next": Buffer("sequences", "KV"), "t6": Buffer("slots", "CV"), "d_R": Buffer("slots", "CV", narrow=True),
-        "d_W_at": Buffer("slots", "KV", narrow=True), "t6_rows": Buffer("sequences", "CV"),
+        "d_W_next": Buffer("sequences", "KV"), "s1": Buffer("slots", "CV"), "d_R": Buffer("slots", "CV", narrow=True),
+        "d_W_at": Buffer("slots", "KV", narrow=True), "s1_rows": Buffer("sequences", "CV"),
     },
 )  # fmt: skip
 launch_post = Launcher(

@@ -8,7 +8,7 @@ from .runtime_configuration import MemoryConfig
 
 
 class Rwkv7Config(MemoryConfig):
-    """Every field has a default: that of the spec. The code of the package has the digest 1db752f8b060."""
+    """Every field has a default: that of the spec. The code of the package has the digest f44d013f7b51."""
 
     model_type = "miras_rwkv7"
 

@@ -70,7 +70,7 @@ def prep(
     log_alpha = load_rows(log_alpha_ptr, at_row, row, here, at_k, K)
     erase_write_key = load_rows(erase_write_key_ptr, at_row, row, here, at_k, K)
     decay_alpha = tl.maximum(-60.0, log_alpha.to(tl.float32))  # log α_t = max(−60, log_alpha_t)
-    exp_decay_alpha_behind = tl.where((at_k < K)[None, :], exp(sums_after(decay_alpha, r, DOT)), 0.0)
+    exp_decay_alpha_behind = exp(sums_after(decay_alpha, r, DOT))  # exp·log α·behind_t = exp(Σ_{l>t} log α_l)
     s1 = erase_write_key.to(tl.float32) * exp_decay_alpha_behind  # s₁_t = b_t · exp·log α·behind_t
     erase_key = load_rows(erase_key_ptr, at_row, row, here, at_k, K)
     store_tile(s1_ptr, index * H + h, r, at_k, C, K, s1)
@@ -82,7 +82,7 @@ def prep(
     store_tile(Inv_ptr, index * H + h, r, r, C, C, Inv)
 
     # decays, and the weights of surprises
-    beta_before = tl.where((at_k < K)[None, :], exp(sums_before(decay_alpha, r, DOT)), 0.0)  # β[before]_t = exp(Σ_{l<t} log α_l)
+    beta_before = exp(sums_before(decay_alpha, r, DOT))  # β[before]_t = exp(Σ_{l<t} log α_l)
     erase_key_beta_before_2 = erase_key.to(tl.float32) * beta_before  # κ·β[before]_t = κ_t · β[before]_t
     store_tile(erase_key_beta_before_2_ptr, index * H + h, r, at_k, C, K, erase_key_beta_before_2)
     v = load_rows(v_ptr, at_row, row, here, at_v, V)
@@ -94,7 +94,7 @@ def prep(
     eta_erase_key_k_v = dot(tl.where(strict, eta[None, :] * erase_key_k, 0.0), v, DOT)  # η·κ·k·v
     store_tile(eta_erase_key_k_v_ptr, index * H + h, r, at_v, C, V, eta_erase_key_k_v)
     q = load_rows(q_ptr, at_row, row, here, at_k, K)
-    beta = tl.where((at_k < K)[None, :], exp(tl.cumsum(decay_alpha, 0)), 0.0)  # β_t = exp(Σ_{l≤t} log α_l)
+    beta = exp(tl.cumsum(decay_alpha, 0))  # β_t = exp(Σ_{l≤t} log α_l)
     q_beta = q.to(tl.float32) * beta  # q·β_t = q_t · β_t
     erase_write_key = load_rows(erase_write_key_ptr, at_row, row, here, at_k, K)
     store_tile(q_beta_ptr, index * H + h, r, at_k, C, K, q_beta)
@@ -109,7 +109,7 @@ def prep(
     Pb = (tl.where(causal, eta[None, :] * q_k, 0.0)).to(DOT)  # P[write]
     Pb_v = dot(Pb, v, DOT)  # P[write]·v_t = Σ_j P[write]_tj v_j
     store_tile(Pb_v_ptr, index * H + h, r, at_v, C, V, Pb_v)
-    beta_end = tl.where((at_k < K), exp(tl.sum(decay_alpha, 0)), 0.0)  # β[C] = exp(Σ_l log α_l)
+    beta_end = exp(tl.sum(decay_alpha, 0))  # β[C] = exp(Σ_l log α_l)
     store_row(beta_end_ptr, index * H + h, at_k, K, beta_end)
 
 
@@ -147,11 +147,11 @@ def prep_wide(
     L = tl.where(strict, eta[None, :] * kk, 0.0)  # L_tj = [j < t] c_tj η_j
     Inv = inverse(L, r, LEVELS, DOT)  # (I + L)⁻¹
     store_tile(Inv_ptr, index * H + h, r, r, C, C, Inv)
-    beta_before = tl.where((at_k < K)[None, :], exp(sums_before(decay_alpha, r, DOT)), 0.0)  # β[before]_t = exp(Σ_{l<t} log α_l)
+    beta_before = exp(sums_before(decay_alpha, r, DOT))  # β[before]_t = exp(Σ_{l<t} log α_l)
     erase_key_beta_before_2 = erase_key.to(tl.float32) * beta_before  # κ·β[before]_t = κ_t · β[before]_t
     store_tile(erase_key_beta_before_2_ptr, index * H + h, r, at_k, C, K, erase_key_beta_before_2)
     q = load_rows(q_ptr, at_row, row, here, at_k, K)
-    beta = tl.where((at_k < K)[None, :], exp(tl.cumsum(decay_alpha, 0)), 0.0)  # β_t = exp(Σ_{l≤t} log α_l)
+    beta = exp(tl.cumsum(decay_alpha, 0))  # β_t = exp(Σ_{l≤t} log α_l)
     q_beta = q.to(tl.float32) * beta  # q·β_t = q_t · β_t
     erase_write_key = load_rows(erase_write_key_ptr, at_row, row, here, at_k, K)
     store_tile(q_beta_ptr, index * H + h, r, at_k, C, K, q_beta)
@@ -161,14 +161,14 @@ def prep_wide(
     erase_key = load_rows(erase_key_ptr, at_row, row, here, at_k, K)
     k = load_rows(k_ptr, at_row, row, here, at_k, K)
     erase_key_k = decayed_scores(erase_key, k, decay_alpha, r, LEVELS, True, True, DOT)
-    exp_decay_alpha_behind = tl.where((at_k < K)[None, :], exp(sums_after(decay_alpha, r, DOT)), 0.0)
+    exp_decay_alpha_behind = exp(sums_after(decay_alpha, r, DOT))  # exp·log α·behind_t = exp(Σ_{l>t} log α_l)
     s1 = erase_write_key.to(tl.float32) * exp_decay_alpha_behind  # s₁_t = b_t · exp·log α·behind_t
     store_tile(s1_ptr, index * H + h, r, at_k, C, K, s1)
     eta_erase_key_k = (tl.where(strict, eta[None, :] * erase_key_k, 0.0)).to(DOT)
     q = load_rows(q_ptr, at_row, row, here, at_k, K)
     k_exp_decay_alpha_behind = (k.to(tl.float32) * exp_decay_alpha_behind).to(DOT)
     q_k = decayed_scores(q, k, decay_alpha, r, LEVELS, False, False, DOT)
-    beta_end = tl.where((at_k < K), exp(tl.sum(decay_alpha, 0)), 0.0)  # β[C] = exp(Σ_l log α_l)
+    beta_end = exp(tl.sum(decay_alpha, 0))  # β[C] = exp(Σ_l log α_l)
     Pb = (tl.where(causal, eta[None, :] * q_k, 0.0)).to(DOT)  # P[write]
     store_row(beta_end_ptr, index * H + h, at_k, K, beta_end)
     for b in tl.range(tl.cdiv(V, BV), disable_licm=True):
@@ -281,11 +281,11 @@ def pre(
 
     # decays, and the weights of surprises
     decay_alpha = tl.maximum(-60.0, log_alpha.to(tl.float32))  # log α_t = max(−60, log_alpha_t)
-    beta_before = tl.where((at_k < K)[None, :], exp(sums_before(decay_alpha, r, DOT)), 0.0)  # β[before]_t = exp(Σ_{l<t} log α_l)
+    beta_before = exp(sums_before(decay_alpha, r, DOT))  # β[before]_t = exp(Σ_{l<t} log α_l)
     store_tile(beta_before_ptr, own * H + h, r, at_k, C, K, beta_before)
-    exp_decay_alpha_behind = tl.where((at_k < K)[None, :], exp(sums_after(decay_alpha, r, DOT)), 0.0)
+    exp_decay_alpha_behind = exp(sums_after(decay_alpha, r, DOT))  # exp·log α·behind_t = exp(Σ_{l>t} log α_l)
     store_tile(exp_decay_alpha_behind_ptr, own * H + h, r, at_k, C, K, exp_decay_alpha_behind)
-    beta = tl.where((at_k < K)[None, :], exp(tl.cumsum(decay_alpha, 0)), 0.0)  # β_t = exp(Σ_{l≤t} log α_l)
+    beta = exp(tl.cumsum(decay_alpha, 0))  # β_t = exp(Σ_{l≤t} log α_l)
     store_tile(beta_ptr, own * H + h, r, at_k, C, K, beta)
 
 
@@ -313,11 +313,11 @@ def pre_wide(
 
     # decays, and the weights of surprises
     decay_alpha = tl.maximum(-60.0, log_alpha.to(tl.float32))  # log α_t = max(−60, log_alpha_t)
-    beta_before = tl.where((at_k < K)[None, :], exp(sums_before(decay_alpha, r, DOT)), 0.0)  # β[before]_t = exp(Σ_{l<t} log α_l)
+    beta_before = exp(sums_before(decay_alpha, r, DOT))  # β[before]_t = exp(Σ_{l<t} log α_l)
     store_tile(beta_before_ptr, own * H + h, r, at_k, C, K, beta_before)
-    exp_decay_alpha_behind = tl.where((at_k < K)[None, :], exp(sums_after(decay_alpha, r, DOT)), 0.0)
+    exp_decay_alpha_behind = exp(sums_after(decay_alpha, r, DOT))  # exp·log α·behind_t = exp(Σ_{l>t} log α_l)
     store_tile(exp_decay_alpha_behind_ptr, own * H + h, r, at_k, C, K, exp_decay_alpha_behind)
-    beta = tl.where((at_k < K)[None, :], exp(tl.cumsum(decay_alpha, 0)), 0.0)  # β_t = exp(Σ_{l≤t} log α_l)
+    beta = exp(tl.cumsum(decay_alpha, 0))  # β_t = exp(Σ_{l≤t} log α_l)
     store_tile(beta_ptr, own * H + h, r, at_k, C, K, beta)
     for b in tl.range(tl.cdiv(V, BV), disable_licm=True):
         at_v = b * BV + tl.arange(0, BV)
@@ -381,13 +381,13 @@ def pre2(
     store_row(d_eta_q_k_q_k_and_more_sum_ptr, own * H + h, r, C, d_eta_q_k_q_k_and_more_sum)
     d_q_k = eta[None, :] * d_eta_q_k  # ∂q·k_tj = ∂η·q·k_tj η_j
     d_q_erase_write_key = eta[None, :] * d_eta_q_erase_write_key  # ∂q·b_tj = ∂η·q·b_tj η_j
-    _, d_q_from_q_erase_write_key, d_erase_write_key_from_q_erase_write_key, d_decay_alpha_from_q_erase_write_key = decayed_derivatives(
-        d_q_erase_write_key, q, erase_write_key, decay_alpha, r, LEVELS, False, False, False, DOT
+    d_q_from_q_erase_write_key, d_erase_write_key_from_q_erase_write_key, d_decay_alpha_from_q_erase_write_key = decayed_derivatives(
+        d_q_erase_write_key, q, erase_write_key, decay_alpha, r, LEVELS, False, False, DOT
     )  # fmt: skip
     store_tile(d_erase_write_key_from_q_erase_write_key_ptr, own * H + h, r, at_k, C, K, d_erase_write_key_from_q_erase_write_key)
     W = load_tile(W_at_ptr, index * H + h, at_k, at_v, K, V)
-    _, d_q_from_q_k, d_k_from_q_k, d_decay_alpha_from_q_k = decayed_derivatives(
-        d_q_k, q, k, decay_alpha, r, LEVELS, False, False, False, DOT
+    d_q_from_q_k, d_k_from_q_k, d_decay_alpha_from_q_k = decayed_derivatives(
+        d_q_k, q, k, decay_alpha, r, LEVELS, False, False, DOT
     )  # fmt: skip
     beta = load_tile(beta_ptr, own * H + h, r, at_k, C, K)
     d_q_beta = dot_nt(d_o, W, DOT)  # ∂q·β_t = d_o_t W[0]ᵀ
@@ -473,13 +473,13 @@ def pre2_wide(
     store_row(d_eta_q_k_q_k_and_more_sum_ptr, own * H + h, r, C, d_eta_q_k_q_k_and_more_sum)
     d_q_k = eta[None, :] * d_eta_q_k  # ∂q·k_tj = ∂η·q·k_tj η_j
     d_q_erase_write_key = eta[None, :] * d_eta_q_erase_write_key  # ∂q·b_tj = ∂η·q·b_tj η_j
-    _, d_q_from_q_erase_write_key, d_erase_write_key_from_q_erase_write_key, d_decay_alpha_from_q_erase_write_key = decayed_derivatives(
-        d_q_erase_write_key, q, erase_write_key, decay_alpha, r, LEVELS, False, False, False, DOT
+    d_q_from_q_erase_write_key, d_erase_write_key_from_q_erase_write_key, d_decay_alpha_from_q_erase_write_key = decayed_derivatives(
+        d_q_erase_write_key, q, erase_write_key, decay_alpha, r, LEVELS, False, False, DOT
     )  # fmt: skip
     store_tile(d_erase_write_key_from_q_erase_write_key_ptr, own * H + h, r, at_k, C, K, d_erase_write_key_from_q_erase_write_key)
     beta = load_tile(beta_ptr, own * H + h, r, at_k, C, K)
-    _, d_q_from_q_k, d_k_from_q_k, d_decay_alpha_from_q_k = decayed_derivatives(
-        d_q_k, q, k, decay_alpha, r, LEVELS, False, False, False, DOT
+    d_q_from_q_k, d_k_from_q_k, d_decay_alpha_from_q_k = decayed_derivatives(
+        d_q_k, q, k, decay_alpha, r, LEVELS, False, False, DOT
     )  # fmt: skip
     log_alpha = load_rows(log_alpha_ptr, at_row, row, here, at_k, K)
     d_decay_alpha_from_decay_alpha_before = tl.cumsum(d_q_beta * q.to(tl.float32) * beta.to(tl.float32), 0, reverse=True)
@@ -567,8 +567,8 @@ def post(
     log_alpha = load_rows(log_alpha_ptr, at_row, row, here, at_k, K)
     erase_key = load_rows(erase_key_ptr, at_row, row, here, at_k, K)
     decay_alpha = tl.maximum(-60.0, log_alpha.to(tl.float32))  # log α_t = max(−60, log_alpha_t)
-    _, d_erase_key_from_erase_key_k, d_k_from_erase_key_k, d_decay_alpha_from_erase_key_k = decayed_derivatives(
-        d_erase_key_k, erase_key, k, decay_alpha, r, LEVELS, True, True, False, DOT
+    d_erase_key_from_erase_key_k, d_k_from_erase_key_k, d_decay_alpha_from_erase_key_k = decayed_derivatives(
+        d_erase_key_k, erase_key, k, decay_alpha, r, LEVELS, True, True, DOT
     )  # fmt: skip
     store_tile(d_erase_key_from_erase_key_k_ptr, own * H + h, r, at_k, C, K, d_erase_key_from_erase_key_k)
     store_tile(d_k_from_erase_key_k_ptr, own * H + h, r, at_k, C, K, d_k_from_erase_key_k)
@@ -620,8 +620,8 @@ def post_wide(
     log_alpha = load_rows(log_alpha_ptr, at_row, row, here, at_k, K)
     erase_key = load_rows(erase_key_ptr, at_row, row, here, at_k, K)
     decay_alpha = tl.maximum(-60.0, log_alpha.to(tl.float32))  # log α_t = max(−60, log_alpha_t)
-    _, d_erase_key_from_erase_key_k, d_k_from_erase_key_k, d_decay_alpha_from_erase_key_k = decayed_derivatives(
-        d_erase_key_k, erase_key, k, decay_alpha, r, LEVELS, True, True, False, DOT
+    d_erase_key_from_erase_key_k, d_k_from_erase_key_k, d_decay_alpha_from_erase_key_k = decayed_derivatives(
+        d_erase_key_k, erase_key, k, decay_alpha, r, LEVELS, True, True, DOT
     )  # fmt: skip
     store_tile(d_decay_alpha_from_erase_key_k_ptr, own * H + h, r, at_k, C, K, d_decay_alpha_from_erase_key_k)
     store_tile(d_k_from_erase_key_k_ptr, own * H + h, r, at_k, C, K, d_k_from_erase_key_k)
@@ -706,8 +706,8 @@ def post2(
     W = load_tile(W_at_ptr, index * H + h, at_k, at_v, K, V)
     beta_end = load_row(beta_end_ptr, index * H + h, at_k, K)
     d_beta_end = load_row(d_beta_end_ptr, own * H + h, at_k, K)
-    _, d_erase_key_from_kk, d_erase_write_key_from_kk, d_decay_alpha_from_kk = decayed_derivatives(
-        d_kk, erase_key, erase_write_key, decay_alpha, r, LEVELS, True, True, False, DOT
+    d_erase_key_from_kk, d_erase_write_key_from_kk, d_decay_alpha_from_kk = decayed_derivatives(
+        d_kk, erase_key, erase_write_key, decay_alpha, r, LEVELS, True, True, DOT
     )  # fmt: skip
     beta_before = load_tile(beta_before_ptr, own * H + h, r, at_k, C, K)
     d_erase_key_beta_before = dot_nt(d_R, W, DOT)  # ∂κ·β[before]_t = ∂R_t W[0]ᵀ
@@ -816,8 +816,8 @@ def post2_wide(
     decay_alpha = tl.maximum(-60.0, log_alpha.to(tl.float32))  # log α_t = max(−60, log_alpha_t)
 
     # back through decays, and the weights of surprises
-    _, d_erase_key_from_kk, d_erase_write_key_from_kk, d_decay_alpha_from_kk = decayed_derivatives(
-        d_kk, erase_key, erase_write_key, decay_alpha, r, LEVELS, True, True, False, DOT
+    d_erase_key_from_kk, d_erase_write_key_from_kk, d_decay_alpha_from_kk = decayed_derivatives(
+        d_kk, erase_key, erase_write_key, decay_alpha, r, LEVELS, True, True, DOT
     )  # fmt: skip
     exp_decay_alpha_behind = load_tile(exp_decay_alpha_behind_ptr, own * H + h, r, at_k, C, K)
     k = load_rows(k_ptr, at_row, row, here, at_k, K)

@@ -18,9 +18,10 @@ from .runtime_triton import HAS_TRITON, WHY_NO_TRITON
 
 _KERNELS = None
 if HAS_TRITON:
+    from .decode import triton_recurrent_vector_gate
     from .kernels import TILE, triton_chunk_vector_gate
 
-    _KERNELS = Kernels(triton_chunk_vector_gate, TILE)
+    _KERNELS = Kernels(triton_chunk_vector_gate, TILE, triton_recurrent_vector_gate)
 _OPERATORS = Dispatch("vector_gate", CONTRACT, torch_chunk_vector_gate, naive_recurrent_vector_gate, _KERNELS, WHY_NO_TRITON)
 
 __all__ = ["chunk_vector_gate", "fused_recurrent_vector_gate", "naive_recurrent_vector_gate"]
