@@ -8,7 +8,7 @@ from itertools import pairwise
 
 import sympy as sp
 
-from miras_compiler.expressions.symbols import Power0, RealFunction, W, magnitude, power0, sigmoid, signum
+from miras_compiler.expressions.symbols import Power0, RealFunction, W, magnitude, power0, sigmoid, signum, softplus
 
 STEP = 1e-4
 NOTHING, JUMP, FINITE = 1e-60, 1e-3, 1e9  # next to 0; a rise over so little that is a jump; a value beyond which a slope has a pole
@@ -41,6 +41,15 @@ def steadied(expr: sp.Expr) -> sp.Expr:
         return product
 
     return expr.replace(lambda e: isinstance(e, sp.Mul), quotient)
+
+
+def softened(expr: sp.Expr) -> sp.Expr:
+    """log(1 + exp(x)) as softplus(x), which is a number, and has a slope, where exp(x) is none."""
+
+    def is_softplus(e: sp.Expr) -> bool:
+        return isinstance(e, sp.log) and isinstance(e.args[0] - 1, sp.exp)
+
+    return expr.replace(is_softplus, lambda e: softplus((e.args[0] - 1).args[0]))
 
 
 class _tanh(RealFunction):

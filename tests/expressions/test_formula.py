@@ -15,7 +15,8 @@ from hypothesis import strategies as st
 from kit.expression_value import value
 from kit.hostile import HOSTILE
 from miras_compiler.expressions.formula import FUNCTIONS, FormulaError, formula_text, names_in, parse_formula
-from miras_compiler.expressions.symbols import Power0, RowMax, RowSum, U, V
+from miras_compiler.expressions.slopes import softened
+from miras_compiler.expressions.symbols import Power0, RowMax, RowSum, U, V, sigmoid, softplus
 
 NUMBERS = st.sampled_from(["2", "3", "7", "10"])
 ROUGH = st.sampled_from(["0.3", "1e-3", ".5", "2", "13", "1.5e2", "7."])
@@ -177,3 +178,11 @@ def test_a_fault_is_told_with_its_column(text: str, column: int, message: str) -
 def test_hostile_text_is_refused(text: str) -> None:
     with pytest.raises(FormulaError):
         parse_formula(text, ("u", "v"))
+
+
+@pytest.mark.parametrize("text", ["log(1 + exp(3*u))", "log(exp(3*u) + 1)"])
+def test_a_logarithm_that_outgrows_its_exponential_is_the_softplus(text: str) -> None:
+    """The slope exp(x)/(exp(x) + 1) is no number where exp(x) is none; the sigmoid is."""
+    expr = softened(parse_formula(f"u*{text} + log(2 + exp(u))", {"u"}))
+    assert expr == U * softplus(3 * U) + sp.log(sp.exp(U) + 2)
+    assert sp.diff(softplus(3 * U), U) == 3 * sigmoid(3 * U)

@@ -10,6 +10,7 @@ from pydantic import Field
 from miras_compiler.elements.bias.base import AttentionalBias
 from miras_compiler.elements.user_formula import LOSS
 from miras_compiler.expressions.formula import names_in, parse_formula
+from miras_compiler.expressions.slopes import softened
 
 
 class FormulaBias(AttentionalBias):
@@ -27,4 +28,4 @@ class FormulaBias(AttentionalBias):
         return (*super().gates(), *sorted(names_in(self.text) - {"u", "v"}))
 
     def loss(self) -> sp.Expr:
-        return parse_formula(self.text, names_in(self.text))
+        return softened(parse_formula(self.text, names_in(self.text)))

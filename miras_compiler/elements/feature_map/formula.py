@@ -10,6 +10,7 @@ from pydantic import Field
 from miras_compiler.elements.feature_map.base import FeatureMap
 from miras_compiler.elements.user_formula import MAP
 from miras_compiler.expressions.formula import parse_formula
+from miras_compiler.expressions.slopes import softened
 
 
 class FormulaMap(FeatureMap):
@@ -24,4 +25,4 @@ class FormulaMap(FeatureMap):
     citation = "–"
 
     def expression(self) -> sp.Expr:
-        return parse_formula(self.text, ("x",))
+        return softened(parse_formula(self.text, ("x",)))
