@@ -56,6 +56,7 @@ def test_the_constructor_overrides_the_dimensions_of_the_spec(name: str) -> None
     assert layer.v_proj.weight.shape == (18, 10)
 
 
+@pytest.mark.slow
 def test_a_memory_that_adds_keys_to_values_refuses_two_widths() -> None:
     with pytest.raises(ValueError, match="value_dim: expected 4, because the memory combines keys and values"):
         small_layer("yaad", value_dim=5)
