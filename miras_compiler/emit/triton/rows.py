@@ -6,10 +6,12 @@ own, from which the product of a block with all blocks before it loads them.
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 
 import sympy as sp
 
+from miras_compiler.emit.printing.python_text import WIDTH
 from miras_compiler.emit.triton.expression import TritonPrinter
 from miras_compiler.emit.triton.memory import OF_SEQUENCE, TileMemory
 from miras_compiler.emit.triton.phase import SHARED, PhasePrinter
@@ -21,13 +23,22 @@ from miras_compiler.passes.brackets import Brackets
 from miras_compiler.schedule.kernel import Kernel
 
 MANY, FEW = 16, 8  # rows of a block
+NEXT = "\n    "
 SHORT = 12  # steps of the function of a row
 FUNCTION = '''
 @triton.jit
-def {name}_of_token(z, t, given, H: tl.constexpr, WIDTH: tl.constexpr, BLOCK: tl.constexpr, DOT: tl.constexpr):
-    """{says}, of row t of a tile with what it is `given`."""
+def {name}_takes(t, given, H: tl.constexpr, WIDTH: tl.constexpr):
+    """All of row t of a tile that {name} takes."""
     {given} = given
-    {loads}
+    here = (t >= low) & (t < high)
+    return {taken}
+
+
+@triton.jit
+def {name}_of(z, taken, given, WIDTH: tl.constexpr, BLOCK: tl.constexpr, DOT: tl.constexpr):
+    """{says}, with all that it takes."""
+    {names} = taken
+    {parameters} = given
     return {name}({arguments})
 '''
 
@@ -86,7 +97,7 @@ class SubstitutionPrinter:
             f"    {', '.join(tensors)},",
             f"    ({', '.join(self.given(node))}),",
             f"    r, {place(axis)}, H, {letter}, {block(axis)}, C, DOT,",
-            f"    {self.function(node)}_of_token, ROWS={rows_at_once(node.phi)}, BACK={node.transposed},",
+            f"    {self.function(node)}_takes, {node.phi.name}_of, ROWS={rows_at_once(node.phi)}, BACK={node.transposed},",
             ")  # fmt: skip",
         ]
 
@@ -124,15 +135,17 @@ class SubstitutionPrinter:
         says = "From the gradient of a row's surprise to that of its product" if node.transposed else "The surprise of a row"
         row = RowPrinter(name, f"{says}.", node.phi, self.printer, list(node.phi.outputs), split=self.split)
         text = row.text()
-        loads = [f"{each} = {self.load(each, leaf)}" for each, leaf in self.bound(node) if TOKEN_AXES & set(leaf.axes)]
-        loads = ["here = (t >= low) & (t < high)", *loads] if loads else []
-        names = [f"{each}_ptr" if TOKEN_AXES & set(leaf.axes) else each for each, leaf in self.bound(node)]
+        rows = {each: leaf for each, leaf in self.bound(node) if TOKEN_AXES & set(leaf.axes)}
+        loads = [self.load(each, leaf) for each, leaf in rows.items()]
+        counted = "at" if any(", at, " in load for load in loads) else "_"
         sizes = [{"DOT": "DOT", SHARED: "True"}.get(size, "BLOCK" if size.startswith("B") else "WIDTH") for size in row.sizes]
         both = FUNCTION.format(
             name=name,
             says=says,
-            given=", ".join([*names, "at", "low", "high"]),
-            loads="\n    ".join(loads),
+            given=", ".join([*(f"{each}_ptr" if each in rows else "_" for each, _ in self.bound(node)), counted, "low", "high"]),
+            taken=tuple_of(["here", *loads]),
+            names=", ".join(["_", *rows]),
+            parameters=", ".join([*("_" if each in rows else each for each, _ in self.bound(node)), "_", "_", "_"]),
             arguments=", ".join([*row.reads, *sizes]),
         )
         self.printer.helpers[name] = f"{text}\n\n{both}"
@@ -144,6 +157,12 @@ class SubstitutionPrinter:
         if len(leaf.axes) == 1:
             return f"{self.printer.need('take_number')}({name}_ptr, {where})"
         return f"{self.printer.need('take_row')}({name}_ptr, {where}, at, WIDTH)"
+
+
+def tuple_of(items: Sequence[str]) -> str:
+    """The code of a tuple that a function returns, with an item a line where a line does not hold it."""
+    text = ", ".join(items) if len(items) > 1 else f"({items[0]},)"
+    return text if len(text) < WIDTH - 12 else f"({''.join(f'{NEXT}    {item},' for item in items)}{NEXT})"
 
 
 def leaf_of(node: Node) -> Leaf:
