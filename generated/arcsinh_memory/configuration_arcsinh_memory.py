@@ -8,7 +8,7 @@ from .runtime_configuration import MemoryConfig
 
 
 class ArcsinhMemoryConfig(MemoryConfig):
-    """Every field has a default: that of the spec. The code of the package has the digest 48f3a2a34e2f."""
+    """Every field has a default: that of the spec. The code of the package has the digest fb3273c630df."""
 
     model_type = "miras_arcsinh_memory"
 

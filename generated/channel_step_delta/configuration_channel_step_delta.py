@@ -8,7 +8,7 @@ from .runtime_configuration import MemoryConfig
 
 
 class ChannelStepDeltaConfig(MemoryConfig):
-    """Every field has a default: that of the spec. The code of the package has the digest b5c8936af2c3."""
+    """Every field has a default: that of the spec. The code of the package has the digest fddbbe184618."""
 
     model_type = "miras_channel_step_delta"
 

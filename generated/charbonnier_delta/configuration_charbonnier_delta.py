@@ -8,7 +8,7 @@ from .runtime_configuration import MemoryConfig
 
 
 class CharbonnierDeltaConfig(MemoryConfig):
-    """Every field has a default: that of the spec. The code of the package has the digest 2bbd4dd44193."""
+    """Every field has a default: that of the spec. The code of the package has the digest df79f6cef21c."""
 
     model_type = "miras_charbonnier_delta"
 

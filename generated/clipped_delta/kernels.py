@@ -60,11 +60,18 @@ def row_surprise(
 
 
 @triton.jit
-def row_surprise_of_token(z, t, given, H: tl.constexpr, WIDTH: tl.constexpr, BLOCK: tl.constexpr, DOT: tl.constexpr):
-    """The surprise of a row, of row t of a tile with what it is `given`."""
+def row_surprise_takes(t, given, H: tl.constexpr, WIDTH: tl.constexpr):
+    """All of row t of a tile that row_surprise takes."""
     v_ptr, at, low, high = given
     here = (t >= low) & (t < high)
-    v = take_row(v_ptr, t, H, here, at, WIDTH)
+    return here, take_row(v_ptr, t, H, here, at, WIDTH)
+
+
+@triton.jit
+def row_surprise_of(z, taken, given, WIDTH: tl.constexpr, BLOCK: tl.constexpr, DOT: tl.constexpr):
+    """The surprise of a row, with all that it takes."""
+    _, v = taken
+    _, _, _, _ = given
     return row_surprise(v, z, WIDTH, BLOCK, DOT)
 
 
@@ -88,12 +95,18 @@ def row_surprise_adjoint(
 
 
 @triton.jit
-def row_surprise_adjoint_of_token(z, t, given, H: tl.constexpr, WIDTH: tl.constexpr, BLOCK: tl.constexpr, DOT: tl.constexpr):
-    """From the gradient of a row's surprise to that of its product, of row t of a tile with what it is `given`."""
+def row_surprise_adjoint_takes(t, given, H: tl.constexpr, WIDTH: tl.constexpr):
+    """All of row t of a tile that row_surprise_adjoint takes."""
     v_ptr, z_value_ptr, at, low, high = given
     here = (t >= low) & (t < high)
-    v = take_row(v_ptr, t, H, here, at, WIDTH)
-    z_value = take_row(z_value_ptr, t, 1, here, at, WIDTH)
+    return here, take_row(v_ptr, t, H, here, at, WIDTH), take_row(z_value_ptr, t, 1, here, at, WIDTH)
+
+
+@triton.jit
+def row_surprise_adjoint_of(z, taken, given, WIDTH: tl.constexpr, BLOCK: tl.constexpr, DOT: tl.constexpr):
+    """From the gradient of a row's surprise to that of its product, with all that it takes."""
+    _, v, z_value = taken
+    _, _, _, _, _ = given
     return row_surprise_adjoint(v, z, z_value, WIDTH, BLOCK, DOT)
 
 
@@ -175,7 +188,7 @@ def main(
             L_ptr + (index * H + h) * (C * C), U_bracket_ptr + (index * H + h) * (C * V), U_bracket_rows_ptr + (n * H + h) * (C * V),
             (v_ptr + at_row * V, at_v, (first - t).to(tl.int32), tl.minimum(C, end - t).to(tl.int32)),
             r, at_v, H, V, BV, C, DOT,
-            row_surprise_of_token, ROWS=8, BACK=False,
+            row_surprise_takes, row_surprise_of, ROWS=8, BACK=False,
         )  # fmt: skip
         U_bracket = load_tile(U_bracket_ptr, index * H + h, r + zero, at_v, C, V).to(tl.float32)  # U[bracket]
         G_end = load_row(G_end_ptr, index * H + h, r, C)
@@ -412,7 +425,7 @@ def seq(
             L_ptr + (index * H + h) * (C * C), s1_ptr + (own * H + h) * (C * V), s1_rows_ptr + (n * H + h) * (C * V),
             (v_ptr + at_row * V, U_bracket_ptr + (index * H + h) * (C * V), at_v, (first - t).to(tl.int32), tl.minimum(C, end - t).to(tl.int32)),  # noqa: E501
             r, at_v, H, V, BV, C, DOT,
-            row_surprise_adjoint_of_token, ROWS=8, BACK=True,
+            row_surprise_adjoint_takes, row_surprise_adjoint_of, ROWS=8, BACK=True,
         )  # fmt: skip
         s1 = load_tile(s1_ptr, own * H + h, r + zero, at_v, C, V).to(tl.float32)  # s₁
         k = load_rows(k_ptr, at_row, row, here, at_k, K)
@@ -605,7 +618,7 @@ launch_prep = Launcher(
     },
 )  # fmt: skip
 launch_main = Launcher(
-    TABLE, main, "main", walks=True, widths="KV",
+    TABLE, main, "main", walks=True, widths="KV", substitutes=True,
     makes={
         "W_next": Buffer("sequences", "KV"), "U_bracket": Buffer("slots", "CV"), "U": Buffer("slots", "CV", narrow=True),
         "W_at": Buffer("slots", "KV", narrow=True), "U_bracket_rows": Buffer("sequences", "CV"),
@@ -625,7 +638,7 @@ launch_pre = Launcher(
     },
 )  # fmt: skip
 launch_seq = Launcher(
-    TABLE, seq, "seq", walks=True, widths="KV",
+    TABLE, seq, "seq", walks=True, widths="KV", substitutes=True,
     makes={
         "d_W_next": Buffer("sequences", "KV"), "s1": Buffer("slots", "CV"), "d_R": Buffer("slots", "CV", narrow=True),
         "d_W_at": Buffer("slots", "KV", narrow=True), "s1_rows": Buffer("sequences", "CV"),

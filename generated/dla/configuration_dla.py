@@ -8,7 +8,7 @@ from .runtime_configuration import MemoryConfig
 
 
 class DlaConfig(MemoryConfig):
-    """Every field has a default: that of the spec. The code of the package has the digest 4078895bce34."""
+    """Every field has a default: that of the spec. The code of the package has the digest a940196312cd."""
 
     model_type = "miras_dla"
 

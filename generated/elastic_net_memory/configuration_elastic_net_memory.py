@@ -8,7 +8,7 @@ from .runtime_configuration import MemoryConfig
 
 
 class ElasticNetMemoryConfig(MemoryConfig):
-    """Every field has a default: that of the spec. The code of the package has the digest f6ee4987e3d1."""
+    """Every field has a default: that of the spec. The code of the package has the digest 5e1596b76166."""
 
     model_type = "miras_elastic_net_memory"
 

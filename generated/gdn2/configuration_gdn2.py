@@ -8,7 +8,7 @@ from .runtime_configuration import MemoryConfig
 
 
 class Gdn2Config(MemoryConfig):
-    """Every field has a default: that of the spec. The code of the package has the digest cd6ed7d2d337."""
+    """Every field has a default: that of the spec. The code of the package has the digest 98cfa2f63d22."""
 
     model_type = "miras_gdn2"
 

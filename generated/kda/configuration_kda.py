@@ -8,7 +8,7 @@ from .runtime_configuration import MemoryConfig
 
 
 class KdaConfig(MemoryConfig):
-    """Every field has a default: that of the spec. The code of the package has the digest e5122b0edb96."""
+    """Every field has a default: that of the spec. The code of the package has the digest fe53b442b299."""
 
     model_type = "miras_kda"
 

@@ -62,11 +62,18 @@ def row_surprise(
 
 
 @triton.jit
-def row_surprise_of_token(z, t, given, H: tl.constexpr, WIDTH: tl.constexpr, BLOCK: tl.constexpr, DOT: tl.constexpr):
-    """The surprise of a row, of row t of a tile with what it is `given`."""
+def row_surprise_takes(t, given, H: tl.constexpr, WIDTH: tl.constexpr):
+    """All of row t of a tile that row_surprise takes."""
     v_ptr, at, low, high = given
     here = (t >= low) & (t < high)
-    v = take_row(v_ptr, t, H, here, at, WIDTH)
+    return here, take_row(v_ptr, t, H, here, at, WIDTH)
+
+
+@triton.jit
+def row_surprise_of(z, taken, given, WIDTH: tl.constexpr, BLOCK: tl.constexpr, DOT: tl.constexpr):
+    """The surprise of a row, with all that it takes."""
+    _, v = taken
+    _, _, _, _ = given
     return row_surprise(v, z, WIDTH, BLOCK, DOT)
 
 
@@ -90,11 +97,18 @@ def row_surprise_adjoint(
 
 
 @triton.jit
-def row_surprise_adjoint_of_token(z, t, given, H: tl.constexpr, WIDTH: tl.constexpr, BLOCK: tl.constexpr, DOT: tl.constexpr):
-    """From the gradient of a row's surprise to that of its product, of row t of a tile with what it is `given`."""
+def row_surprise_adjoint_takes(t, given, H: tl.constexpr, WIDTH: tl.constexpr):
+    """All of row t of a tile that row_surprise_adjoint takes."""
     z_value_ptr, at, low, high = given
     here = (t >= low) & (t < high)
-    z_value = take_row(z_value_ptr, t, 1, here, at, WIDTH)
+    return here, take_row(z_value_ptr, t, 1, here, at, WIDTH)
+
+
+@triton.jit
+def row_surprise_adjoint_of(z, taken, given, WIDTH: tl.constexpr, BLOCK: tl.constexpr, DOT: tl.constexpr):
+    """From the gradient of a row's surprise to that of its product, with all that it takes."""
+    _, z_value = taken
+    _, _, _, _ = given
     return row_surprise_adjoint(z, z_value, WIDTH, BLOCK, DOT)
 
 
@@ -181,7 +195,7 @@ def main(
             L_ptr + (index * H + h) * (C * C), U_bracket_ptr + (index * H + h) * (C * V), U_bracket_rows_ptr + (n * H + h) * (C * V),
             (v_ptr + at_row * V, at_v, (first - t).to(tl.int32), tl.minimum(C, end - t).to(tl.int32)),
             r, at_v, H, V, BV, C, DOT,
-            row_surprise_of_token, ROWS=8, BACK=False,
+            row_surprise_takes, row_surprise_of, ROWS=8, BACK=False,
         )  # fmt: skip
         U_bracket = load_tile(U_bracket_ptr, index * H + h, r + zero, at_v, C, V).to(tl.float32)  # U[bracket]
         k = load_rows(k_ptr, at_row, row, here, at_k, K)
@@ -336,7 +350,7 @@ def seq(
             L_ptr + (index * H + h) * (C * C), t6_ptr + (own * H + h) * (C * V), t6_rows_ptr + (n * H + h) * (C * V),
             (U_bracket_ptr + (index * H + h) * (C * V), at_v, (first - t).to(tl.int32), tl.minimum(C, end - t).to(tl.int32)),
             r, at_v, H, V, BV, C, DOT,
-            row_surprise_adjoint_of_token, ROWS=8, BACK=True,
+            row_surprise_adjoint_takes, row_surprise_adjoint_of, ROWS=8, BACK=True,
         )  # fmt: skip
         t6 = load_tile(t6_ptr, own * H + h, r + zero, at_v, C, V).to(tl.float32)  # τ₆
         k = load_rows(k_ptr, at_row, row, here, at_k, K)
@@ -560,7 +574,7 @@ launch_prep = Launcher(
     },
 )  # fmt: skip
 launch_main = Launcher(
-    TABLE, main, "main", walks=True, widths="KV",
+    TABLE, main, "main", walks=True, widths="KV", substitutes=True,
     makes={
         "W_next": Buffer("sequences", "KV"), "U_bracket": Buffer("slots", "CV"), "U": Buffer("slots", "CV", narrow=True),
         "W_at": Buffer("slots", "KV", narrow=True), "U_bracket_rows": Buffer("sequences", "CV"),
@@ -581,7 +595,7 @@ launch_pre = Launcher(
     },
 )  # fmt: skip
 launch_seq = Launcher(
-    TABLE, seq, "seq", walks=True, widths="KV",
+    TABLE, seq, "seq", walks=True, widths="KV", substitutes=True,
     makes={
         "d_W_next": Buffer("sequences", "KV"), "t6": Buffer("slots", "CV"), "d_R": Buffer("slots", "CV", narrow=True),
         "d_W_at": Buffer("slots", "KV", narrow=True), "t6_rows": Buffer("sequences", "CV"),

@@ -62,11 +62,18 @@ def row_surprise(
 
 
 @triton.jit
-def row_surprise_of_token(z, t, given, H: tl.constexpr, WIDTH: tl.constexpr, BLOCK: tl.constexpr, DOT: tl.constexpr):
-    """The surprise of a row, of row t of a tile with what it is `given`."""
+def row_surprise_takes(t, given, H: tl.constexpr, WIDTH: tl.constexpr):
+    """All of row t of a tile that row_surprise takes."""
     v_ptr, at, low, high = given
     here = (t >= low) & (t < high)
-    v = take_row(v_ptr, t, H, here, at, WIDTH)
+    return here, take_row(v_ptr, t, H, here, at, WIDTH)
+
+
+@triton.jit
+def row_surprise_of(z, taken, given, WIDTH: tl.constexpr, BLOCK: tl.constexpr, DOT: tl.constexpr):
+    """The surprise of a row, with all that it takes."""
+    _, v = taken
+    _, _, _, _ = given
     return row_surprise(v, z, WIDTH, BLOCK, DOT, True)
 
 
@@ -148,7 +155,7 @@ def main(
             L_ptr + (index * H + h) * (C * C), U_bracket_ptr + (index * H + h) * (C * V), U_bracket_rows_ptr + (n * H + h) * (C * V),
             (v_ptr + at_row * V, at_v, (first - t).to(tl.int32), tl.minimum(C, end - t).to(tl.int32)),
             r, at_v, H, V, BV, C, DOT,
-            row_surprise_of_token, ROWS=16, BACK=False,
+            row_surprise_takes, row_surprise_of, ROWS=16, BACK=False,
         )  # fmt: skip
         U_bracket = load_tile(U_bracket_ptr, index * H + h, r + zero, at_v, C, V).to(tl.float32)  # U[bracket]
         G_end = load_row(G_end_ptr, index * H + h, r, C)
@@ -451,7 +458,7 @@ launch_prep = Launcher(
     },
 )  # fmt: skip
 launch_main = Launcher(
-    TABLE, main, "main", walks=True, widths="KV", split="V",
+    TABLE, main, "main", walks=True, widths="KV", split="V", substitutes=True,
     makes={
         "W_next": Buffer("sequences", "KV"), "U_bracket": Buffer("slots", "CV"), "U": Buffer("slots", "CV", narrow=True),
         "W_at": Buffer("slots", "KV", narrow=True), "U_bracket_rows": Buffer("sequences", "CV"),

@@ -8,7 +8,11 @@ class CannotLaunch(RuntimeError):
     """No launch of a kernel works on this GPU with this Triton."""
 
 
-class TooLarge(CannotLaunch):
+class NotTaken(CannotLaunch):
+    """Kernels do not take these inputs, for a reason that is known before it is launched."""
+
+
+class TooLarge(NotTaken):
     """A state of these widths is larger than kernels hold at once."""
 
 

@@ -8,7 +8,7 @@ from .runtime_configuration import MemoryConfig
 
 
 class LightningConfig(MemoryConfig):
-    """Every field has a default: that of the spec. The code of the package has the digest 4a1fa00ed8a9."""
+    """Every field has a default: that of the spec. The code of the package has the digest c4a36648be72."""
 
     model_type = "miras_lightning"
 

@@ -8,7 +8,7 @@ from .runtime_configuration import MemoryConfig
 
 
 class Mamba2Config(MemoryConfig):
-    """Every field has a default: that of the spec. The code of the package has the digest c4ad9bf90666."""
+    """Every field has a default: that of the spec. The code of the package has the digest 44468e513fc2."""
 
     model_type = "miras_mamba2"
 

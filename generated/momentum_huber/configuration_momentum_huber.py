@@ -8,7 +8,7 @@ from .runtime_configuration import MemoryConfig
 
 
 class MomentumHuberConfig(MemoryConfig):
-    """Every field has a default: that of the spec. The code of the package has the digest f2b05bbd3b0f."""
+    """Every field has a default: that of the spec. The code of the package has the digest 1418ecb6909d."""
 
     model_type = "miras_momentum_huber"
 

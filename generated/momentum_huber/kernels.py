@@ -62,12 +62,18 @@ def row_surprise(
 
 
 @triton.jit
-def row_surprise_of_token(z, t, given, H: tl.constexpr, WIDTH: tl.constexpr, BLOCK: tl.constexpr, DOT: tl.constexpr):
-    """The surprise of a row, of row t of a tile with what it is `given`."""
+def row_surprise_takes(t, given, H: tl.constexpr, WIDTH: tl.constexpr):
+    """All of row t of a tile that row_surprise takes."""
     delta_ptr, v_ptr, at, low, high = given
     here = (t >= low) & (t < high)
-    delta = take_row(delta_ptr, t, H, here, at, WIDTH)
-    v = take_row(v_ptr, t, H, here, at, WIDTH)
+    return here, take_row(delta_ptr, t, H, here, at, WIDTH), take_row(v_ptr, t, H, here, at, WIDTH)
+
+
+@triton.jit
+def row_surprise_of(z, taken, given, WIDTH: tl.constexpr, BLOCK: tl.constexpr, DOT: tl.constexpr):
+    """The surprise of a row, with all that it takes."""
+    _, delta, v = taken
+    _, _, _, _, _ = given
     return row_surprise(delta, v, z, WIDTH, BLOCK, DOT, True)
 
 
@@ -80,13 +86,23 @@ def row_surprise_adjoint(
 
 
 @triton.jit
-def row_surprise_adjoint_of_token(z, t, given, H: tl.constexpr, WIDTH: tl.constexpr, BLOCK: tl.constexpr, DOT: tl.constexpr):
-    """From the gradient of a row's surprise to that of its product, of row t of a tile with what it is `given`."""
+def row_surprise_adjoint_takes(t, given, H: tl.constexpr, WIDTH: tl.constexpr):
+    """All of row t of a tile that row_surprise_adjoint takes."""
     delta_ptr, v_ptr, z_value_ptr, at, low, high = given
     here = (t >= low) & (t < high)
-    delta = take_row(delta_ptr, t, H, here, at, WIDTH)
-    v = take_row(v_ptr, t, H, here, at, WIDTH)
-    z_value = take_row(z_value_ptr, t, 1, here, at, WIDTH)
+    return (
+        here,
+        take_row(delta_ptr, t, H, here, at, WIDTH),
+        take_row(v_ptr, t, H, here, at, WIDTH),
+        take_row(z_value_ptr, t, 1, here, at, WIDTH),
+    )
+
+
+@triton.jit
+def row_surprise_adjoint_of(z, taken, given, WIDTH: tl.constexpr, BLOCK: tl.constexpr, DOT: tl.constexpr):
+    """From the gradient of a row's surprise to that of its product, with all that it takes."""
+    _, delta, v, z_value = taken
+    _, _, _, _, _, _ = given
     return row_surprise_adjoint(delta, v, z, z_value, WIDTH, BLOCK, DOT, True)
 
 
@@ -192,7 +208,7 @@ def main(
             L_ptr + (index * H + h) * (C * C), U_bracket_ptr + (index * H + h) * (C * V), U_bracket_rows_ptr + (n * H + h) * (C * V),
             (delta_ptr + at_row * V, v_ptr + at_row * V, at_v, (first - t).to(tl.int32), tl.minimum(C, end - t).to(tl.int32)),
             r, at_v, H, V, BV, C, DOT,
-            row_surprise_of_token, ROWS=16, BACK=False,
+            row_surprise_takes, row_surprise_of, ROWS=16, BACK=False,
         )  # fmt: skip
         U_bracket = load_tile(U_bracket_ptr, index * H + h, r + zero, at_v, C, V).to(tl.float32)  # U[bracket]
         k = load_rows(k_ptr, at_row, row, here, at_k, K)
@@ -547,7 +563,7 @@ def seq(
             L_ptr + (index * H + h) * (C * C), t16_ptr + (own * H + h) * (C * V), t16_rows_ptr + (n * H + h) * (C * V),
             (delta_ptr + at_row * V, v_ptr + at_row * V, U_bracket_ptr + (index * H + h) * (C * V), at_v, (first - t).to(tl.int32), tl.minimum(C, end - t).to(tl.int32)),  # noqa: E501
             r, at_v, H, V, BV, C, DOT,
-            row_surprise_adjoint_of_token, ROWS=16, BACK=True,
+            row_surprise_adjoint_takes, row_surprise_adjoint_of, ROWS=16, BACK=True,
         )  # fmt: skip
         t16 = load_tile(t16_ptr, own * H + h, r + zero, at_v, C, V).to(tl.float32)  # τ₁₆
         k = load_rows(k_ptr, at_row, row, here, at_k, K)
@@ -935,7 +951,7 @@ launch_prep = Launcher(
     },
 )  # fmt: skip
 launch_main = Launcher(
-    TABLE, main, "main", walks=True, widths="KV", split="V",
+    TABLE, main, "main", walks=True, widths="KV", split="V", substitutes=True,
     makes={
         "W_next": Buffer("sequences", "KV"), "W_momentum_next": Buffer("sequences", "KV"), "U_bracket": Buffer("slots", "CV"),
         "U": Buffer("slots", "CV", narrow=True), "W_at": Buffer("slots", "KV", narrow=True),
@@ -962,7 +978,7 @@ launch_pre2 = Launcher(
     },
 )  # fmt: skip
 launch_seq = Launcher(
-    TABLE, seq, "seq", walks=True, widths="KV", split="V",
+    TABLE, seq, "seq", walks=True, widths="KV", split="V", substitutes=True,
     makes={
         "d_W_next": Buffer("sequences", "KV"), "d_W_momentum_next": Buffer("sequences", "KV"), "t16": Buffer("slots", "CV"),
         "d_R": Buffer("slots", "CV", narrow=True), "d_W_at": Buffer("slots", "KV", narrow=True),

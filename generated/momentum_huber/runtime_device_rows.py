@@ -1,4 +1,4 @@
-# mypy: disable-error-code="import-not-found, import-untyped, no-untyped-call, no-untyped-def, untyped-decorator, assignment"
+# mypy: disable-error-code="import-not-found, import-untyped, no-untyped-call, no-untyped-def, untyped-decorator, assignment, var-annotated"
 """Device functions for rows that follow one from another: the substitution of a tile, in memory that the program alone writes."""
 
 from __future__ import annotations
@@ -24,9 +24,9 @@ def take_row(x_ptr, t, step, here, at, WIDTH: tl.constexpr):
 @triton.jit
 def substitute(
     L_ptr, Z_ptr, X_ptr, given, r, at, H: tl.constexpr, WIDTH: tl.constexpr, BLOCK: tl.constexpr, C: tl.constexpr,
-    DOT: tl.constexpr, PHI: tl.constexpr, ROWS: tl.constexpr, BACK: tl.constexpr,
+    DOT: tl.constexpr, TAKE: tl.constexpr, PHI: tl.constexpr, ROWS: tl.constexpr, BACK: tl.constexpr,
 ):  # fmt: skip
-    """Z_t = R_t − Σ_{s<t} L_ts X_s with X_t = PHI(Z_t, t, given, …), row after row, in place of R; X next to it.
+    """Z_t = R_t − Σ_{s<t} L_ts X_s with X_t = PHI(Z_t, TAKE(t, given, …), …), row after row, in place of R; X next to it.
 
     L is strictly lower triangular [C, C], Z and X are [C, WIDTH] in float32, of which the program does the BLOCK columns `at`. `BACK`
     begins with the last row and takes L_st in place of L_ts. H is the number of heads. Blocks of ROWS rows are joined by products.
@@ -47,21 +47,25 @@ def substitute(
             here = (rows < C)[:, None] & columns[None, :]
             tl.store(Z_place, tl.load(Z_place, mask=here, other=0.0) - exact_dot(L, X, DOT), mask=here)
             tl.debug_barrier()
-        Z_rows = ()
-        X_rows = ()
+        right, taken, weights = (), (), ()  # all that the rows need, before the first of them waits for any
         for i in tl.static_range(ROWS):
             t = first + (ROWS - 1 - i if BACK else i)
-            here = columns if whole else columns & (t < C)
-            z = tl.load(Z_ptr + t * WIDTH + at, mask=here, other=0.0)
+            right += (tl.load(Z_ptr + t * WIDTH + at, mask=columns if whole else columns & (t < C), other=0.0),)
+            taken += (TAKE(t, given, H, WIDTH),)
             for j in tl.static_range(i):
                 s = first + (ROWS - 1 - j if BACK else j)
                 place = L_ptr + (s * C + t if BACK else t * C + s)
-                z -= (tl.load(place) if whole else tl.load(place, mask=(s < C) & (t < C), other=0.0)) * X_rows[j]
-            Z_rows += (z,)
-            X_rows += (PHI(z, t, given, H, WIDTH, BLOCK, DOT),)
+                weights += (tl.load(place) if whole else tl.load(place, mask=(s < C) & (t < C), other=0.0),)
+        tl.debug_barrier()  # no thread overwrites a row that another has yet to load
+        found = ()
         for i in tl.static_range(ROWS):
             t = first + (ROWS - 1 - i if BACK else i)
+            z = right[i]
+            for j in tl.static_range(i):
+                z -= weights[i * (i - 1) // 2 + j] * found[j]
+            x = PHI(z, taken[i], given, WIDTH, BLOCK, DOT)
+            found += (x,)
             here = columns if whole else columns & (t < C)
-            tl.store(Z_ptr + t * WIDTH + at, Z_rows[i], mask=here)
-            tl.store(X_ptr + t * WIDTH + at, X_rows[i], mask=here)
+            tl.store(Z_ptr + t * WIDTH + at, z, mask=here)
+            tl.store(X_ptr + t * WIDTH + at, x, mask=here)
     tl.debug_barrier()

@@ -8,7 +8,7 @@ from .runtime_configuration import MemoryConfig
 
 
 class MonetaConfig(MemoryConfig):
-    """Every field has a default: that of the spec. The code of the package has the digest 5e42f6dd55ae."""
+    """Every field has a default: that of the spec. The code of the package has the digest 6e8b835cbfbb."""
 
     model_type = "miras_moneta"
 

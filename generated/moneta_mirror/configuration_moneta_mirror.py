@@ -8,7 +8,7 @@ from .runtime_configuration import MemoryConfig
 
 
 class MonetaMirrorConfig(MemoryConfig):
-    """Every field has a default: that of the spec. The code of the package has the digest 5e262b0a2699."""
+    """Every field has a default: that of the spec. The code of the package has the digest b50bdc2149f5."""
 
     model_type = "miras_moneta_mirror"
 

@@ -8,7 +8,7 @@ from .runtime_configuration import MemoryConfig
 
 
 class QuarticMemoryConfig(MemoryConfig):
-    """Every field has a default: that of the spec. The code of the package has the digest 93f9187346bf."""
+    """Every field has a default: that of the spec. The code of the package has the digest 1612de5ad6e6."""
 
     model_type = "miras_quartic_memory"
 

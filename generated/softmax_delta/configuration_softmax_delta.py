@@ -8,7 +8,7 @@ from .runtime_configuration import MemoryConfig
 
 
 class SoftmaxDeltaConfig(MemoryConfig):
-    """Every field has a default: that of the spec. The code of the package has the digest cae54e5c11b5."""
+    """Every field has a default: that of the spec. The code of the package has the digest 360f23c3316d."""
 
     model_type = "miras_softmax_delta"
 

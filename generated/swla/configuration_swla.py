@@ -8,7 +8,7 @@ from .runtime_configuration import MemoryConfig
 
 
 class SwlaConfig(MemoryConfig):
-    """Every field has a default: that of the spec. The code of the package has the digest d5bd82fdaa18."""
+    """Every field has a default: that of the spec. The code of the package has the digest f1c1c000b1da."""
 
     model_type = "miras_swla"
 

@@ -8,7 +8,7 @@ from .runtime_configuration import MemoryConfig
 
 
 class TaylorLinearAttentionConfig(MemoryConfig):
-    """Every field has a default: that of the spec. The code of the package has the digest a27484a7d655."""
+    """Every field has a default: that of the spec. The code of the package has the digest 95cd41668b09."""
 
     model_type = "miras_taylor_linear_attention"
 

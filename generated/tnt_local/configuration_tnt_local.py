@@ -8,7 +8,7 @@ from .runtime_configuration import MemoryConfig
 
 
 class TntLocalConfig(MemoryConfig):
-    """Every field has a default: that of the spec. The code of the package has the digest 5c389e0904f7."""
+    """Every field has a default: that of the spec. The code of the package has the digest cd47254735fd."""
 
     model_type = "miras_tnt_local"
 

@@ -8,7 +8,7 @@ from .runtime_configuration import MemoryConfig
 
 
 class TttMlpConfig(MemoryConfig):
-    """Every field has a default: that of the spec. The code of the package has the digest 2bdd8d6663c6."""
+    """Every field has a default: that of the spec. The code of the package has the digest 24f5a2202e94."""
 
     model_type = "miras_ttt_mlp"
 

@@ -8,7 +8,7 @@ from .runtime_configuration import MemoryConfig
 
 
 class VectorHuberConfig(MemoryConfig):
-    """Every field has a default: that of the spec. The code of the package has the digest 2692997f39c5."""
+    """Every field has a default: that of the spec. The code of the package has the digest e28254f0c32b."""
 
     model_type = "miras_vector_huber"
 

@@ -31,7 +31,7 @@ def check(given: Mapping[str, Any]) -> Rows:
     try:
         for row in islice(case.rows(), given.get("rows")):
             yield row.as_dict()
-    except case.subject.too_large as refusal:
+    except case.subject.not_taken as refusal:
         yield Deviation(REFUSED, str(refusal), 0.0, 0.0).as_dict()
 
 

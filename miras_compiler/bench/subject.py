@@ -52,7 +52,7 @@ class MeasuredPackage:
             part_of(package, name) for name in ("kernels", "chunked", "runtime_launch", "ops")
         )
         self.contract = part_of(package, "contract").CONTRACT
-        self.too_large = part_of(package, "runtime_triton").TooLarge  # raised for widths that kernels cannot hold
+        self.not_taken = part_of(package, "runtime_triton").NotTaken  # raised for inputs that kernels refuse, such as too wide a state
         self.operator = getattr(operators, f"chunk_{self.name}")
         self.decoder = getattr(operators, f"fused_recurrent_{self.name}")
         self.reference = getattr(self.chunked, f"torch_chunk_{self.name}")

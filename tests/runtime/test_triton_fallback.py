@@ -20,7 +20,7 @@ from torch import Tensor
 
 from kit.compiled import compilation
 from miras_compiler import Compilation
-from miras_compiler.runtime.runtime_triton import CannotLaunch, TooLarge
+from miras_compiler.runtime.runtime_triton import CannotLaunch, NotTaken, TooLarge
 
 triton = pytest.importorskip("triton")
 from miras_compiler.runtime.runtime_launch import Buffer, Launcher, LaunchRow, LaunchTable, Sizes  # noqa: E402
@@ -88,9 +88,10 @@ def kernels(ops: ModuleType, monkeypatch: pytest.MonkeyPatch) -> ModuleType:
     return module
 
 
-def launch(kernels: ModuleType, kernel: Kernel, width: int = 64, **more: Any) -> None:
-    """Launches a `main` over keys and values of a width."""
-    sizes = Sizes(kernels.TABLE, torch.zeros(1, 5, 2, width), {"K": width, "V": width, "N": width}, None, None, "whole")
+def launch(kernels: ModuleType, kernel: Kernel, width: int = 64, like: Tensor | None = None, **more: Any) -> None:
+    """Launches a `main` over keys and values of a width, of tokens that are `like` those."""
+    like = torch.zeros(1, 5, 2, width) if like is None else like
+    sizes = Sizes(kernels.TABLE, like, {"K": width, "V": width, "N": width}, None, None, "whole")
     Launcher(kernels.TABLE, kernel, "main", walks=True, widths="KV", **more)(sizes, ())
 
 
@@ -162,6 +163,19 @@ def test_a_tile_that_no_registers_hold_is_refused_before_anything_is_launched(ke
     with pytest.raises(TooLarge, match="tile with K = 600, V = 600 takes 4194304 bytes of registers; one with K = 256, V = 256 would"):
         launch(kernels, kernel, 600, makes={"W_next": Buffer("sequences", "KV")})
     assert kernel.tried == []
+
+
+@pytest.mark.parametrize("dtype", [torch.bfloat16, torch.float16, torch.float32])
+def test_a_substitution_takes_no_precision_in_which_its_gradients_were_found_wrong_on_a_gpu(kernels: ModuleType, dtype: torch.dtype) -> None:
+    """Products of float16 tokens are of float32, too."""
+    kernel, like = Kernel({}), torch.zeros(1, 5, 2, 64, dtype=dtype).as_subclass(OnGPU)
+    launch(kernels, kernel, like=like)
+    if dtype == torch.bfloat16:
+        launch(kernels, kernel, like=like, substitutes=True)
+    else:
+        with pytest.raises(NotTaken, match=f"main: of {dtype} tokens on a GPU gradients were found wrong; use bfloat16 or MIRAS_BACKEND=torch"):
+            launch(kernels, kernel, like=like, substitutes=True)
+    assert len(kernel.tried) == 1 + (dtype == torch.bfloat16)
 
 
 def test_running_out_of_memory_is_no_fault_of_a_launch(kernels: ModuleType) -> None:
