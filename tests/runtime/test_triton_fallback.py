@@ -166,14 +166,14 @@ def test_a_tile_that_no_registers_hold_is_refused_before_anything_is_launched(ke
 
 
 @pytest.mark.parametrize("dtype", [torch.bfloat16, torch.float16, torch.float32])
-def test_a_substitution_takes_no_precision_in_which_its_gradients_were_found_wrong_on_a_gpu(kernels: ModuleType, dtype: torch.dtype) -> None:
+def test_a_substitution_takes_no_precision_in_which_gradients_were_found_wrong(kernels: ModuleType, dtype: torch.dtype) -> None:
     """Products of float16 tokens are of float32, too."""
     kernel, like = Kernel({}), torch.zeros(1, 5, 2, 64, dtype=dtype).as_subclass(OnGPU)
     launch(kernels, kernel, like=like)
     if dtype == torch.bfloat16:
         launch(kernels, kernel, like=like, substitutes=True)
     else:
-        with pytest.raises(NotTaken, match=f"main: of {dtype} tokens on a GPU gradients were found wrong; use bfloat16 or MIRAS_BACKEND=torch"):
+        with pytest.raises(NotTaken, match=f"main: of {dtype} tokens on a GPU gradients were found wrong; use bfloat16 or "):
             launch(kernels, kernel, like=like, substitutes=True)
     assert len(kernel.tried) == 1 + (dtype == torch.bfloat16)
 
