@@ -59,7 +59,7 @@ def test_what_takes_too_long_or_dies_is_replaced_and_nothing_is_left() -> None:
         os.kill(second, signal.SIGKILL)
         with pytest.raises(Unanswered, match="died"):
             await asked
-        with pytest.raises(Refused, match="is no key"):
+        with pytest.raises(Refused, match="is not a key"):
             await worker.ask("change", {**GIVEN, "key": "?", "value": 1, "yaml": None, "remove": False}, 60)
         with pytest.raises(Unanswered, match="internal error"):
             await worker.ask("look", {"text": 3, "file": "x.yaml"}, 60)
