@@ -50,6 +50,18 @@ def expose_brackets(program: Program) -> Program:
     return replace(new, labels={**new.labels, **used})
 
 
+def take_brackets(program: Program, earlier: Program) -> Program:
+    """The program with the brackets of an earlier one, which has computed them, in place of the same: passes may write them otherwise."""
+    theirs = {node.phi.name: node for node in nodes_of(earlier) if isinstance(node, Brackets)}
+
+    def rule(node: Node, args: tuple[Node, ...]) -> Node:
+        if isinstance(node, Brackets) and not node.transposed:
+            return theirs[node.phi.name]
+        return type(node)(node.axes, args, node.fields)
+
+    return rewrite(program, rule)
+
+
 def brackets_label(label: Label) -> Label:
     """The label of the brackets of a substitution."""
     return replace(label, name=f"{label.name}_bracket", letters=f"{label.letters}[bracket]", origin="")

@@ -16,7 +16,7 @@ from miras_compiler.ir.build import input_tile
 from miras_compiler.ir.nodes import Leaf, Node, Program
 from miras_compiler.ir.traverse import carried_leaves, dependents, leaves_of, nodes_of, topological
 from miras_compiler.passes import PASSES, run_passes
-from miras_compiler.passes.brackets import Brackets, expose_brackets
+from miras_compiler.passes.brackets import Brackets, expose_brackets, take_brackets
 from miras_compiler.passes.enter import START
 from miras_compiler.passes.invert import TriangularInverse, invert_triangles
 from miras_compiler.passes.merge import merge_reductions
@@ -53,7 +53,8 @@ def build_cut(
     """The kernels of a chunk program and of its adjoint; those that would do nothing are left out."""
     program = run_passes(program, [spell])
     forward = run_passes(program, [*FORWARD, spell])
-    adjoint = run_passes(without_valid(adjoint), [*BACKWARD, partial(spell, earlier=forward.labels)])
+    passes = [*BACKWARD, partial(take_brackets, earlier=forward), partial(spell, earlier=forward.labels)]
+    adjoint = run_passes(without_valid(adjoint), passes)
     prices = Prices(lengths, narrow_tiles(forward, adjoint), projections(forward, adjoint))
     buffers = Buffers(forward, adjoint)
     entered = {name: name + AT for name in carried_states(program)}

@@ -87,6 +87,19 @@ def test_a_substitution_whose_coefficients_the_walk_itself_computes_is_walked() 
     assert made.walk is not None
 
 
+def test_a_backward_pass_that_writes_the_right_side_otherwise_reads_the_brackets_of_the_forward_pass() -> None:
+    """Here it shares a factor of that side with the gradients: brackets are the same only if they are taken from there."""
+    fields = {
+        "memory": {"kind": "matrix", "norm": "layer"}, "attentional_bias": {"kind": "epsilon_insensitive", "epsilon": 0.5},
+        "optimizer": {"kind": "momentum"}, "feature_map": {"kind": "softmax"}, "chunk": {"size": 4, "read": "before_write"},
+        "retention": {"kind": "none", "order": "after_gradient"}, "gates": {name: {"per": "head"} for name in ("eta", "mu")},
+    }  # fmt: skip
+    made = compile_spec(parse_spec(json.dumps({"name": "shared_factor", **fields}), "shared_factor.yaml"))
+    assert made.schedule is not None
+    found = [node for kernel in made.schedule.backward for node in nodes_of(kernel.program) if isinstance(node, Brackets)]
+    assert [node.transposed for node in found] == [True]
+
+
 def test_the_brackets_of_a_substitution_are_computed_once_and_kept_in_float32() -> None:
     """A bias with a kink has its slope at them: recomputed or rounded ones would lie on the other side of it now and then."""
     kernels = by_name(schedule_of("momentum_huber")[1])

@@ -54,6 +54,7 @@ WHOLE = {  # seed and number
     "31:358": "a rule that explodes on the inputs of a single check",
     "31:678": "log(cosh(w)) is a number where cosh(w) is none",
     "32:3": "a substitution whose coefficients the walk itself computes",
+    "32:227": "a backward pass that writes the right side of a substitution otherwise",
     "33:315": "log(1 + exp(x)) is a number where exp(x) is none",
     "31:770": "1/length³ leaves float32 where a loss is linear in what a norm hands on",
 }
