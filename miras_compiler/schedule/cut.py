@@ -53,8 +53,8 @@ def build_cut(
     """The kernels of a chunk program and of its adjoint; those that would do nothing are left out."""
     program = run_passes(program, [spell])
     forward = run_passes(program, [*FORWARD, spell])
-    passes = [*BACKWARD, partial(take_brackets, earlier=forward), partial(spell, earlier=forward.labels)]
-    adjoint = run_passes(without_valid(adjoint), passes)
+    told = partial(take_brackets, earlier=forward), partial(spell, earlier=forward.labels)
+    adjoint = run_passes(without_valid(adjoint), [*BACKWARD, *told])
     prices = Prices(lengths, narrow_tiles(forward, adjoint), projections(forward, adjoint))
     buffers = Buffers(forward, adjoint)
     entered = {name: name + AT for name in carried_states(program)}
