@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import math
 import sys
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
@@ -120,6 +121,20 @@ def test_a_check_that_compares_nothing_fails() -> None:
     subject = Subject(fields_of("linear_attention"), literal_package(fields_of("linear_attention")))
     (row,) = check_subject(subject, checks=[Check("x", "nothing", 1.0, lambda subject, tally: None)])
     assert not row.passed
+
+
+@pytest.mark.parametrize("interpreted", [False, True])
+def test_kernels_that_do_not_take_these_inputs_on_a_gpu_have_not_run(interpreted: bool) -> None:
+    """They tell why before they are launched; an interpreter takes everything, and a refusal there is a failure."""
+
+    def refused(subject: Subject, tally: Tally) -> None:
+        raise type("NotTaken", (RuntimeError,), {})("main: of torch.float32 tokens on a GPU gradients were found wrong")
+
+    fields = fields_of("gated_delta_net")
+    package = replace(literal_package(fields), interpreted=interpreted)
+    (row,) = check_subject(Subject(fields, package), checks=[Check("triton", "kernels", 1.0, refused)])
+    assert (row.ran, row.passed) == (interpreted, False)
+    assert "main: of torch.float32 tokens on a GPU" in row.note
 
 
 def test_a_check_is_left_out_where_it_does_not_apply_or_is_too_slow() -> None:
