@@ -31,7 +31,7 @@ from miras_compiler.bench.precision import (
 from miras_compiler.bench.subject import MeasuredPackage, Regime, Shape
 
 GRAPHS = 3.0  # how many torch.compile may make over all lengths
-REFUSED = "runs in PyTorch at these widths"  # a row of a package whose state is too large for kernels
+REFUSED = "runs in PyTorch"  # a row of a package whose kernels do not take these widths, or this precision
 SENSITIVE = ": sensitivity"  # of a free-running row, told
 MEMBERS = {"cuda": (4, 8), "cpu": (1, 2)}  # sequences and heads: a gate's gradient has a few large errors in each, and luck in few of them
 

@@ -22,7 +22,7 @@ OURS = {"backend": "triton"}  # never the PyTorch form, which "auto" falls back 
 
 
 def check(given: Mapping[str, Any]) -> Rows:
-    """The rows of one case; `rows` of them where that is given. Widths whose state is too large for kernels have a row that says so."""
+    """The rows of one case; `rows` of them where that is given. Inputs that kernels do not take have one row that says why."""
     from miras_compiler.bench.checks import REFUSED, Case, Deviation
 
     case = Case(
