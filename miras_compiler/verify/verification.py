@@ -17,7 +17,6 @@ from miras_compiler.verify.report import Finding, Report
 from miras_compiler.verify.subject import Subject
 from miras_compiler.verify.written import Written
 
-
 REFUSALS = ("NotTaken", "TooLarge")  # of kernels on a GPU, before a launch; their operators run in PyTorch there
 
 
