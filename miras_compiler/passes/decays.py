@@ -10,7 +10,7 @@ import sympy as sp
 from miras_compiler.expressions.symbols import letter
 from miras_compiler.ir.build import decayed, entrywise, placeholder, times
 from miras_compiler.ir.nodes import FACTORS, Axes, Cumulate, Decayed, Map, Mask, Node, Program, Reduce
-from miras_compiler.ir.traverse import rewrite
+from miras_compiler.ir.traverse import rewrite, topological
 
 
 class Decay(NamedTuple):
@@ -100,11 +100,16 @@ def _product(tiles: Sequence[Node], axes: Axes) -> Node:
 
 
 def derivatives_together(nodes: Collection[Node]) -> dict[Node, dict[str, Decayed]]:
-    """By node, the derivatives of one product under decays by rows, columns and logs, which one computation gives; always that by logs."""
+    """By node, the derivatives of one product under decays by rows, columns and logs, which one computation gives; always that by logs.
+
+    A derivative that a factor is computed from stands alone, as the value of a forward pass may.
+    """
     found = [node for node in nodes if isinstance(node, Decayed)]
     together: dict[Node, dict[str, Decayed]] = {}
     for whole in (node for node in found if node.part == "logs"):
-        same = [node for node in found if node.factors.items() <= whole.factors.items() and node.fields[1:] == whole.fields[1:]]
+        earlier = set(topological(whole.args))
+        alike = [node for node in found if node.factors.items() <= whole.factors.items() and node.fields[1:] == whole.fields[1:]]
+        same = [node for node in alike if node not in earlier]
         group = {node.part: node for part in FACTORS[1:] for node in same if node.part == part}
         together |= dict.fromkeys(group.values(), group)
     return together

@@ -14,7 +14,7 @@ from miras_compiler.ir.interpret import interpret
 from miras_compiler.ir.nodes import Decayed, Program
 from miras_compiler.ir.traverse import nodes_of
 from miras_compiler.ir.verify import verify_program
-from miras_compiler.passes.decays import contract_decays
+from miras_compiler.passes.decays import contract_decays, derivatives_together
 
 LENGTHS = {"c": 5, "j": 5, "k": 3, "v": 3}
 PER_CHANNEL = {  # by spec, the derivatives by which the contracted products are written
@@ -43,6 +43,16 @@ def test_decays_per_channel_need_tiles_of_two_axes_alone(name: str) -> None:
 def test_a_rule_without_decays_per_channel_stays_as_it_is() -> None:
     program = compilation("gated_delta_net").program
     assert contract_decays(program).outputs == program.outputs
+
+
+def test_a_derivative_that_a_factor_is_computed_from_is_not_computed_with_it() -> None:
+    scores, k, logs = input_tile("scores", ("c", "j")), input_tile("k", ("j", "k")), input_tile("log_alpha", ("c", "k"))
+    value = decayed("rows", {"scores": scores, "columns": k, "logs": logs}, 0, exclusive=False)
+    factors = {"scores": scores, "rows": value, "columns": k, "logs": logs}
+    by_columns = decayed("columns", {name: factors[name] for name in ("scores", "rows", "logs")}, 0, exclusive=False)
+    by_logs = decayed("logs", factors, 0, exclusive=False)
+    together = derivatives_together(nodes_of(Program("adjoint", {"d_k": by_columns, "d_logs": by_logs})))
+    assert together == {by_logs: {"columns": by_columns, "logs": by_logs}, by_columns: {"columns": by_columns, "logs": by_logs}}
 
 
 def test_factors_whose_axes_do_not_fit_are_refused() -> None:
