@@ -15,9 +15,12 @@ from miras_compiler.schedule import (
     KernelFacts,
     Schedule,
     Walk,
+    chunk_walks,
+    describe_chunk_walks,
     describe_schedule,
     describe_walk,
     kernel_facts,
+    states_alone,
     tile_length,
     why_not,
     why_too_large,
@@ -46,22 +49,27 @@ def facts_of_kernels(rule: UpdateRule, schedule: Schedule | None) -> list[Kernel
     return kernel_facts(schedule, axis_lengths(rule.spec, tile_length(rule)), blocks_of) if schedule else []
 
 
-def explain_kernels(rule: UpdateRule, program: Program, schedule: Schedule | None, walk: Walk) -> str:
+def explain_kernels(rule: UpdateRule, program: Program, schedule: Schedule | None, starts: Schedule | None, walk: Walk) -> str:
     """Every kernel: its loads, its stores, the tiles that it computes again, its registers and memory; without kernels over tiles, the
     reason.
     """
     if schedule:
         return describe_schedule(schedule, facts_of_kernels(rule, schedule), tile_length(rule))
-    return describe_walk(walk, why_not(rule, program), axis_lengths(rule.spec, tile_length(rule)))
+    reason = why_not(rule, program)
+    walked = describe_walk(walk, reason, axis_lengths(rule.spec, tile_length(rule)))
+    if starts is None:
+        return walked
+    return describe_chunk_walks(describe_schedule(starts, facts_of_kernels(rule, starts), tile_length(rule)), walked, reason)
 
 
 def kernels_in_short(rule: UpdateRule, program: Program, walk: Walk) -> str:
-    """One line: over tiles, or token by token and why."""
+    """One line: over tiles, or token by token and why, all chunks at once where that can be."""
     reason = why_not(rule, program)
     if reason:
         large = why_too_large(walk.states, axis_lengths(rule.spec, 1), walk.split)
         refused = f"; they are refused at these widths, and PyTorch runs: a state with {large}" if large else ""
-        return f"Triton kernels, token by token, because {reason}{refused}"
+        way = chunk_walks(reason) if states_alone(rule, program) else f"token by token, because {reason}"
+        return f"Triton kernels, {way}{refused}"
     return f"Triton kernels, over tiles of {tile_length(rule)} tokens"
 
 

@@ -21,7 +21,7 @@ from miras_compiler.elements.kinds import KINDS
 from miras_compiler.errors import Fault
 from miras_compiler.lower import build_program
 from miras_compiler.passes import run_passes
-from miras_compiler.schedule import build_walk, why_not, why_too_large
+from miras_compiler.schedule import build_walk, states_alone, why_not, why_too_large
 from miras_compiler.spec import Spec
 from miras_compiler.spec.checks import CHECKS, faults_of
 from miras_compiler.spec.parameters import SAMPLES
@@ -30,6 +30,7 @@ BASE = {"feature_map": "identity", "attentional_bias": "l2", "retention": "l2", 
 MEMORY_OF = {"exact": "matrix", "chunk_start": "mlp"}  # of the base spec, by where it takes its gradients
 KERNELS = {
     "tiles": "products of matrices over a tile of tokens",
+    "chunk walk": "products of matrices for the state at the start of every chunk, then all chunks at once, each token after token",
     "walk": "one token after another with the state in registers",
 }
 ORDER_OF = {"exact": "before_gradient", "chunk_start": "after_gradient"}  # the one that every retention and optimizer can have
@@ -94,11 +95,13 @@ def kernel_of(spec: Spec) -> str:
         return "–"
     rule = derive_update_rule(spec)
     form = classify_parallel_form(rule, build_dependency_graph(rule))
-    if not why_not(rule, run_passes(build_program(rule, form))):
+    program = run_passes(build_program(rule, form))
+    if not why_not(rule, program):
         return "tiles"
     walk = build_walk(rule)
     told = why_too_large(walk.states, axis_lengths(spec, 1), walk.split)
-    return f"walk; refused: a state with {told}" if told else "walk"
+    way = "chunk walk" if states_alone(rule, program) else "walk"
+    return f"{way}; refused: a state with {told}" if told else way
 
 
 def _count() -> str:

@@ -35,11 +35,12 @@ class Derived:
 class Scheduled(Derived):
     """The same with its graph, its cost and its kernels.
 
-    `schedule` is that over tiles of tokens; `why_no_tiles` says why there is none, or "".
+    `schedule` is that over tiles of tokens; `why_no_tiles` says why there is none, or ""; `starts` is that of the states of chunks alone.
     """
 
     graph: nx.MultiDiGraph[str]
     schedule: Schedule | None
+    starts: Schedule | None
     walk: Walk
     cost: Sequence[CostLine]
     why_no_tiles: str

@@ -35,13 +35,14 @@ def emit(
     form: ParallelForm,
     program: Program,
     schedule: Schedule | None,
+    starts: Schedule | None,
     walk: Walk,
     cost: Sequence[CostLine],
 ) -> tuple[SourceFile, ...]:
     """The files of the package of one spec, in the order of their names; without graph.svg where nothing can draw it."""
     form = placed(rule, form)
     interface = build_interface(rule)
-    given = Scheduled(rule, interface, form, program, annotate(graph, form), schedule, walk, cost, why_not(rule, program))
+    given = Scheduled(rule, interface, form, program, annotate(graph, form), schedule, starts, walk, cost, why_not(rule, program))
     texts = {path: text for backend in BACKENDS for path, text in backend(given).items()}
     texts |= runtime_files({path: text for path, text in texts.items() if path.endswith(".py")})
     texts |= emit_configured(given, texts)

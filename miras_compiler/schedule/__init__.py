@@ -3,9 +3,10 @@
 from __future__ import annotations
 
 from miras_compiler.schedule.build import build_schedule, why_not
-from miras_compiler.schedule.describe import describe_schedule, describe_walk
+from miras_compiler.schedule.describe import chunk_walks, describe_chunk_walks, describe_schedule, describe_walk
 from miras_compiler.schedule.facts import KernelFacts, kernel_facts
 from miras_compiler.schedule.kernel import Kernel, Schedule
+from miras_compiler.schedule.starts import build_starts, states_alone
 from miras_compiler.schedule.tile import tile_length, why_too_large
 from miras_compiler.schedule.walk import Walk, build_walk
 
@@ -15,10 +16,14 @@ __all__ = [
     "Schedule",
     "Walk",
     "build_schedule",
+    "build_starts",
     "build_walk",
+    "chunk_walks",
+    "describe_chunk_walks",
     "describe_schedule",
     "describe_walk",
     "kernel_facts",
+    "states_alone",
     "tile_length",
     "why_not",
     "why_too_large",

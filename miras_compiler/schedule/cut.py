@@ -48,14 +48,24 @@ RATHER_LOADED = 2.0  # factor by which late kernels discount loads: they are sho
 
 
 def build_cut(
-    program: Program, adjoint: Program, reason: str, last: tuple[str, ...] = (), lengths: Mapping[str, int] = LENGTHS
+    program: Program,
+    adjoint: Program,
+    reason: str,
+    last: tuple[str, ...] = (),
+    lengths: Mapping[str, int] = LENGTHS,
+    *,
+    full_states: bool = False,
 ) -> Schedule:
-    """The kernels of a chunk program and of its adjoint; those that would do nothing are left out."""
+    """The kernels of a chunk program and of its adjoint; those that would do nothing are left out.
+
+    With `full_states`, the buffers of states that tiles find are in float32, whatever the kernels need.
+    """
     program = run_passes(program, [spell])
     forward = run_passes(program, [*FORWARD, spell])
     told = partial(take_brackets, earlier=forward), partial(spell, earlier=forward.labels)
     adjoint = run_passes(without_valid(adjoint), [*BACKWARD, *told])
-    prices = Prices(lengths, narrow_tiles(forward, adjoint), projections(forward, adjoint))
+    narrow = narrow_tiles(forward, adjoint) - ({*carried_leaves(forward)} if full_states else set())
+    prices = Prices(lengths, narrow, projections(forward, adjoint))
     buffers = Buffers(forward, adjoint)
     entered = {name: name + AT for name in carried_states(program)}
     there = _Pass(forward, roles_of(forward), forward_results(forward), {}, buffers, prices)

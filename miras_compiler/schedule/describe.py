@@ -14,6 +14,15 @@ WAYS = {"forward": "walks the tiles", "reverse": "walks them in reverse", "each"
 WIDTH = 120
 
 
+def describe_chunk_walks(starts: str, walk: str, why_no_tiles: str) -> str:
+    """The kernels of a rule whose chunks walk at once: the reason, then those for the states of chunks and those of the walk, as texts."""
+    return "\n".join([f"Triton kernels, {chunk_walks(why_no_tiles)}", "", starts, "", walk])
+
+
+def chunk_walks(why_no_tiles: str) -> str:
+    return f"over tiles for the states of chunks, then all chunks at once, each token by token, because {why_no_tiles}"
+
+
 def describe_walk(walk: Walk, why_no_tiles: str, lengths: Mapping[str, int]) -> str:
     """The kernels that walk over tokens: the reason for them, the tiles that they carry, and those that they keep for the way back."""
     carried = SINGLE * sum(size(axes, lengths) for axes in walk.states.values())

@@ -60,7 +60,8 @@ def kernel_facts(
         saved |= {buffer: leaves[state].axes for state, buffer in kernel.entries.items()}
         saves = {name: (HALF if name in kernel.narrow else SINGLE) * size(axes, lengths) for name, axes in saved.items()}
         held |= saves
-        loads = {name: held[name] for name in kernel.leaves("saved")}
+        given = {name: SINGLE * size(leaves[name].axes, lengths) for name in kernel.leaves("saved") if name not in held}
+        loads = {name: held[name] for name in kernel.leaves("saved") if name in held} | given
         held_at_once = blocks(kernel, lengths)
         labels = [kernel.program.labels[node] for node in again if node in kernel.program.labels and len(node.axes) > 1]
         facts.append(

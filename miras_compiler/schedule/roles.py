@@ -10,6 +10,7 @@ from miras_compiler.passes.enter import COUNTED, START
 from miras_compiler.schedule.kernel import Result, Role
 
 AT = "_at"  # the suffix of the buffer that holds a state as each tile finds it
+READ = "_read"  # that of the gradient which the tokens of a tile give to the state that the tile finds
 
 
 def carried_states(program: Program) -> tuple[str, ...]:
@@ -28,6 +29,8 @@ def roles_of(program: Program) -> dict[str, Role]:
 def _input_role(leaf: Leaf) -> Role:
     if leaf.name == "valid":
         return "valid"
+    if leaf.name.endswith(READ) and "c" not in leaf.axes:
+        return "saved"
     return "token" if "c" in leaf.axes else "parameter"
 
 

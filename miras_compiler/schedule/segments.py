@@ -7,8 +7,8 @@ from miras_compiler.ir.nodes import Cumulate, Map, Mask, Node, Reduce
 
 
 def segments_of(node: Node) -> Node | None:
-    """x, where the tile is Σ_{column<l≤row} x_l for every row and column, 0 above the diagonal; else nothing."""
-    if not isinstance(node, Cumulate) or node.reverse or node.exclusive:
+    """x, where the tile is Σ_{column<l≤row} x_l for every row and column, or Σ_{column<l<row} x_l, and 0 above the diagonal; else nothing."""
+    if not isinstance(node, Cumulate) or node.reverse:
         return None
     (masked,) = node.args
     if not isinstance(masked, Mask) or masked.low != 1 or masked.row != node.axis:
@@ -19,14 +19,14 @@ def segments_of(node: Node) -> Node | None:
     return None
 
 
-def gathered_of(node: Node) -> Node | None:
-    """M, where the row is Σ_{column<l≤row} M for every l, the reverse mode of the sums over segments; else nothing."""
+def gathered_of(node: Node) -> Cumulate | None:
+    """The cumulated M, where the row is Σ_{column<l≤row} M for every l, the reverse mode of the sums over segments; else nothing."""
     if not isinstance(node, Reduce) or node.kind != "sum":
         return None
     (masked,) = node.args
     if not isinstance(masked, Mask) or masked.low != 1 or masked.column != node.axis:
         return None
     (sums,) = masked.args
-    if isinstance(sums, Cumulate) and sums.reverse and not sums.exclusive and sums.axis == masked.row:
-        return sums.args[0]
+    if isinstance(sums, Cumulate) and sums.reverse and sums.axis == masked.row:
+        return sums
     return None

@@ -1,9 +1,9 @@
 """Errors of the kernels of packages in Triton's interpreter, for tests.
 
 `python tests/kit/interpret_packages.py WIDTH LENGTHS PACKAGE…` prints by package and entry an error and its limit: outputs, final states
-and every gradient of a sequence of so many tokens, or of several ("1+2") that are packed, at heads of that width. Where the
-chunks of a rule are part of the function, every sequence but the first begins with the last token of a chunk. Run with
-TRITON_INTERPRET=1, in a process of its own: whether Triton interprets is decided when it is imported.
+and every gradient of a sequence of so many tokens, or of several ("1+2" or "1,2") that are packed, at heads of that width. Where the
+chunks of a rule are part of the function, every sequence begins with a chunk, but of "1+2" all but the first with the last token of one.
+Run with TRITON_INTERPRET=1, in a process of its own: whether Triton interprets is decided when it is imported.
 """
 
 from __future__ import annotations
@@ -37,11 +37,11 @@ def entries(operator: Any, inputs: dict[str, Tensor], state: dict[str, Tensor], 
     return {name: x.detach() for name, x in found.items()}
 
 
-def errors(subject: MeasuredPackage, width: int, lengths: list[int]) -> dict[str, tuple[float, float]]:
+def errors(subject: MeasuredPackage, width: int, lengths: list[int], fresh: bool) -> dict[str, tuple[float, float]]:
     """Of every entry the error against the PyTorch form in float64, and its limit."""
     shape = Shape(1, sum(lengths), 1, width, width, width if subject.deep else 0)
     inputs, state = subject.inputs(shape, CALM, torch.float32), subject.state(len(lengths), shape)
-    if subject.has_grid and len(lengths) > 1:
+    if subject.has_grid and len(lengths) > 1 and not fresh:
         state = in_a_chunk(subject, shape, state, [0] + [subject.contract.chunk - 1] * (len(lengths) - 1))
     single = [{name: x.float() if x.is_floating_point() else x for name, x in tensors.items()} for tensors in (inputs, state)]
     borders = torch.tensor([0, *accumulate(lengths)], dtype=torch.int32) if len(lengths) > 1 else None
@@ -59,8 +59,9 @@ def in_a_chunk(subject: MeasuredPackage, shape: Shape, state: dict[str, Tensor],
 
 
 def main(width: str, lengths: str, *folders: str) -> None:
-    numbers = [int(each) for each in lengths.split("+")]
-    print(json.dumps({Path(folder).name: errors(MeasuredPackage(Path(folder), "cpu"), int(width), numbers) for folder in folders}))
+    fresh = "," in lengths
+    numbers = [int(each) for each in lengths.replace(",", "+").split("+")]
+    print(json.dumps({Path(folder).name: errors(MeasuredPackage(Path(folder), "cpu"), int(width), numbers, fresh) for folder in folders}))
 
 
 if __name__ == "__main__":

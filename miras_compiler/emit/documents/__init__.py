@@ -15,5 +15,4 @@ def emit_derivation_file(given: Derived) -> dict[str, str]:
 
 def emit_facts(given: Scheduled) -> dict[str, str]:
     """manifest.json and spec.yaml."""
-    manifest = emit_manifest(given.rule, given.interface, given.form, given.cost, given.why_no_tiles)
-    return {"manifest.json": manifest, "spec.yaml": normalized_yaml(given.spec)}
+    return {"manifest.json": emit_manifest(given), "spec.yaml": normalized_yaml(given.spec)}

@@ -3,20 +3,18 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Sequence
 
-from miras_compiler.analysis import CostLine, ParallelForm
-from miras_compiler.derive.rule import Rule
-from miras_compiler.emit.interface import Interface
+from miras_compiler.emit.backend import Scheduled
 from miras_compiler.gpus.launch_table import forms_of
 from miras_compiler.models.manifest import Manifest
 from miras_compiler.spec import digest
 from miras_compiler.version import __version__
 
 
-def emit_manifest(rule: Rule, interface: Interface, form: ParallelForm, cost: Sequence[CostLine], no_kernels: str) -> str:
-    """Text of manifest.json. `no_kernels` says why the rule has no kernels over tiles of tokens, or ""."""
-    spec = rule.spec
+def emit_manifest(given: Scheduled) -> str:
+    """Text of manifest.json."""
+    spec, interface, form = given.spec, given.interface, given.form
+    schedule = "chunk" if given.schedule else "chunk_walk" if given.starts else "walk"
     content: Manifest = {
         "name": spec.name,
         "digest": digest(spec),
@@ -32,8 +30,8 @@ def emit_manifest(rule: Rule, interface: Interface, form: ParallelForm, cost: Se
         "state": [{"name": entry.name, "axes": list(entry.axes)} for entry in interface.state],
         "parallel_form": {"kind": form.kind, "reason": form.reason, "exact": form.exact},
         "chunk": spec.chunk.model_dump(mode="json"),
-        "cost": [{"what": line.what, "value": line.value, "unit": line.unit} for line in cost],
+        "cost": [{"what": line.what, "value": line.value, "unit": line.unit} for line in given.cost],
         "ops": {operator: f"{operator}_{spec.name}" for operator in ("naive_recurrent", "chunk", "fused_recurrent")},
-        "kernels": {"triton": True, "schedule": "walk" if no_kernels else "chunk", "reason": no_kernels, "form": forms_of(spec)[0]},
+        "kernels": {"triton": True, "schedule": schedule, "reason": given.why_no_tiles, "form": forms_of(spec)[0]},
     }
     return json.dumps(content, ensure_ascii=False, indent=2) + "\n"

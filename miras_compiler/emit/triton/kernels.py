@@ -1,4 +1,4 @@
-"""kernels.py: the schedule of a chunk program as Triton functions, and the operators around them."""
+"""kernels.py, or starts.py: the schedule of a chunk program as Triton functions, and the operators around them."""
 
 from __future__ import annotations
 
@@ -19,10 +19,12 @@ from miras_compiler.spec import digest
 
 
 def emit_kernels(rule: Rule, schedule: Schedule, interface: Interface) -> str:
-    """Text of kernels.py."""
-    spec = rule.spec
-    names = {argument.leaf: argument.axes for argument in interface.tokens}, {each.name: each.axes for each in interface.parameters}
-    operation = Operation(schedule, *names)
+    """Text of kernels.py, of a schedule that gives the outputs of tokens; of starts.py, of one that gives the states of chunks alone."""
+    spec, is_whole = rule.spec, any("o" in kernel.results for kernel in schedule.forward)
+    read = {name for kernel in schedule.kernels for name in kernel.roles}
+    tokens = {argument.leaf: argument.axes for argument in interface.tokens if is_whole or argument.leaf in read}
+    parameters = {each.name: each.axes for each in interface.parameters if is_whole or each.name in read}
+    operation = Operation(schedule, tokens, parameters)
     printer = TritonPrinter()
     variants = [make_printers(kernel, printer) for kernel in schedule.kernels]
     printed = [each for kernel in variants for each in kernel]
@@ -33,6 +35,7 @@ def emit_kernels(rule: Rule, schedule: Schedule, interface: Interface) -> str:
         "name": spec.name,
         "digest": digest(spec),
         "reason": schedule.reason,
+        "is_whole": is_whole,
         "legend": legend(interface),
         "has_grid": rule.chunk.has_grid,
         "tile": tile_length(rule),

@@ -1,4 +1,4 @@
-"""The rows of kernels.py for one schedule: the launches of its kernels, and the arguments and results of its operators."""
+"""The rows of kernels.py, or starts.py, for one schedule: the launches of its kernels, and the arguments and results of its operators."""
 
 from __future__ import annotations
 
@@ -15,6 +15,7 @@ from miras_compiler.ir.nodes import TOKEN_AXES, Axes
 from miras_compiler.ir.traverse import leaves_of
 from miras_compiler.passes.enter import START
 from miras_compiler.schedule.kernel import Kernel, Schedule, starts_of
+from miras_compiler.schedule.roles import AT, READ
 
 
 @dataclass(frozen=True)
@@ -24,6 +25,16 @@ class Operation:
     schedule: Schedule
     tokens: Mapping[str, str]
     parameters: Mapping[str, str]
+
+    @property
+    def like(self) -> str:
+        """The input whose type and shape are those of the tokens."""
+        return "q" if "q" in self.tokens else "k"
+
+    @property
+    def typed(self) -> list[str]:
+        """The tokens that may have types of their own."""
+        return [name for name in self.tokens if name not in ("q", "k", "v")]
 
     @property
     def carried(self) -> tuple[str, ...]:
@@ -50,9 +61,12 @@ class Operation:
 
     @property
     def visible(self) -> dict[str, str]:
-        """The results that the caller sees, with their axes."""
-        states = {f"{name}_next": self.inputs[name] for name in self.carried} | {last_name(name): self.inputs[name] for name in self.last}
-        return {"o": self.tokens["v"], **states}
+        """The results that the caller sees, with their axes: outputs and next states, or next states and those that every tile finds."""
+        inputs = self.inputs
+        states = {f"{name}_next": inputs[name] for name in self.carried} | {last_name(name): inputs[name] for name in self.last}
+        if any("o" in kernel.results for kernel in self.schedule.forward):
+            return {"o": self.tokens["v"], **states}
+        return {**states, **{f"{name}{AT}": f"S{inputs[name].removeprefix('B')}" for name in self.carried}}
 
     @property
     def hidden(self) -> dict[str, str]:
@@ -64,18 +78,20 @@ class Operation:
             axes = {name: kernel.program.outputs[name].axes for name in kernel.outputs("saved")}
             axes |= {buffer: leaves[name] for name, buffer in kernel.entries.items()}
             found |= {name: f"SH{letters(each)}" for name, each in axes.items() if name in wanted}
-        return found
+        return {name: axes for name, axes in found.items() if name not in self.visible}
 
     @property
     def kept(self) -> dict[str, str]:
         """Inputs and buffers that the backward kernels read, and inputs whose gradient takes their dtype."""
         read = {name for kernel in self.schedule.backward for name in kernel.roles}
-        read |= {"q", *list(self.tokens)[3:], *self.parameters}
-        return {name: axes for name, axes in self.inputs.items() if name in read} | self.hidden
+        read |= {self.like, *self.typed, *self.parameters}
+        found = {**self.inputs, **{name: axes for name, axes in self.visible.items() if name.endswith(AT)}}
+        return {name: axes for name, axes in found.items() if name in read} | self.hidden
 
     @property
     def cotangents(self) -> dict[str, str]:
-        return {f"d_{name.removesuffix('_next')}": axes for name, axes in self.visible.items()}
+        names = {name: f"{name.removesuffix(AT)}{READ}" if name.endswith(AT) else name.removesuffix("_next") for name in self.visible}
+        return {f"d_{names[name]}": axes for name, axes in self.visible.items()}
 
     @property
     def gradients(self) -> tuple[str, ...]:
@@ -97,7 +113,7 @@ class Operation:
         axes, result = kernel.program.outputs[name].axes, kernel.results[name]
         if result == "token":
             like = name.removeprefix("d_")
-            typed = f', like="{like}"' if like in list(self.tokens)[3:] else ""
+            typed = f', like="{like if like in self.typed else self.like}"' if like in self.typed or self.like != "q" else ""
             return f'Buffer("rows", "{letters(tuple(axis for axis in axes if axis not in TOKEN_AXES))}"{typed})'
         if result == "saved":
             return saved_buffer(name, axes, kernel)
@@ -133,6 +149,7 @@ class Operation:
             "results": tupled([f'"{each}"' for each in results]),
             "launches": tupled([f"launch_{kernel.name}" for kernel in kernels]),
             **({"carried": tupled(quoted)} if carried else {}),
+            **({"like": [f'"{self.like}"', ""]} if self.like != "q" else {}),
         })  # fmt: skip
 
 

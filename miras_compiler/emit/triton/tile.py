@@ -219,8 +219,9 @@ class TilePrinter:
     def reduce(self, node: Reduce, inside: Node) -> Code:
         gathered = gathered_of(node)
         if gathered is not None:
-            code = self.full(gathered, (node.axes[0], node.axis))
-            return Code(f"{self.printer.need('segment_gradient')}({code.text}, strict, DOT)", ATOM, 1)
+            code = self.full(gathered.args[0], (node.axes[0], node.axis))
+            name = self.printer.need("segment_gradient_before" if gathered.exclusive else "segment_gradient")
+            return Code(f"{name}({code.text}, strict, DOT)", ATOM, 1)
         if node.kind == "sum" and isinstance(inside, Reduce) and inside.kind == "sum" and self.is_inline(inside):
             (tile,) = inside.args
             code = self.inside(tile, inside.axis, tile.axes)
@@ -247,7 +248,8 @@ class TilePrinter:
     def cumulate(self, node: Cumulate, inside: Node, order: Axes) -> str:
         x = segments_of(node)
         if x is not None and order == node.axes:
-            return f"{self.printer.need('segment_sums')}({self.full(x, x.axes).text}, strict)"
+            name = self.printer.need("segment_sums_before" if node.exclusive else "segment_sums")
+            return f"{name}({self.full(x, x.axes).text}, strict)"
         code, dim = self.full(inside, order), order.index(node.axis)
         if not node.exclusive:
             return f"tl.cumsum({code.text}, {dim}{', reverse=True' if node.reverse else ''})"

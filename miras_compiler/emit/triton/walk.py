@@ -275,13 +275,17 @@ class WalkPrinter:
         self.load_rows([row for row in self.rows if row in step.reads], 4)
         self.emit(f"d_o = {load_call('d_o', ('v',), 'at', widened=True)}", depth=4)
         self.call(step, 4, given={name: f"{name}_before" for name in states})
-        if any(map(self.is_shared, self.rows)):
-            self.emit(f"{SHARE} = (tl.program_id(1).to(tl.int64) * (T if PACKED else members * T) * H if {SHARED} else 0) + at", depth=4)
-        for row in self.rows:
-            self.emit(self.store_row(row, f"d_{row}"), depth=4)
-        for parameter in self.walk.parameters:
-            self.emit(f"d_{parameter}_sum += d_{parameter}", depth=4)
+        self.store_gradients(4, "(T if PACKED else members * T)")
         self.enter_adjoint(4)
+
+    def store_gradients(self, depth: int, tokens: str = "T") -> None:
+        """Stores the gradients of a token's rows, and adds those of parameters; a tensor has so many `tokens`."""
+        if any(map(self.is_shared, self.rows)):
+            self.emit(f"{SHARE} = (tl.program_id(1).to(tl.int64) * {tokens} * H if {SHARED} else 0) + at", depth=depth)
+        for row in self.rows:
+            self.emit(self.store_row(row, f"d_{row}"), depth=depth)
+        for parameter in self.walk.parameters:
+            self.emit(f"d_{parameter}_sum += d_{parameter}", depth=depth)
 
 
 def load_window(name: str, axes: Axes) -> str:

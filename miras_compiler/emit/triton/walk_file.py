@@ -8,6 +8,7 @@ from miras_compiler.derive import UpdateRule
 from miras_compiler.emit.interface import Interface
 from miras_compiler.emit.printing.python_text import WIDTH, header, import_line, indented, legend, mapping, quoted, signature
 from miras_compiler.emit.printing.template import fill
+from miras_compiler.emit.triton.chunk_walk import ChunkWalkPrinter
 from miras_compiler.emit.triton.device_functions import device_imports
 from miras_compiler.emit.triton.expression import TritonPrinter
 from miras_compiler.emit.triton.kernels import marked
@@ -22,28 +23,43 @@ from miras_compiler.spec import digest
 
 WIDTHS = (16, 32, 64, 128)
 FEW, SOME = 8192, 16384  # numbers that the registers of 4 warps hold, and of 8
+AT_ONCE = (
+    " But starts.py gives the state at the start of every chunk, and from there the chunks walk at once; sequences that go on within a"
+    " chunk walk as a whole."
+)
 SEGMENT = 64  # tokens between two checkpoints: the root of a usual length, so that both kinds of memory are about as much
 
 
-def emit_walk(rule: UpdateRule, walk: Walk, interface: Interface, why_no_tiles: str | None) -> str:
-    """Text of the file. `why_no_tiles` says why there are no kernels over tiles; None where there are, and no reverse mode is needed."""
+def emit_walk(rule: UpdateRule, walk: Walk, interface: Interface, why_no_tiles: str | None, starts: bool = False) -> str:
+    """Text of the file.
+
+    `why_no_tiles` says why there are no kernels over tiles; None where there are, and no reverse mode is needed. `starts`: whether there
+    are some for the states that chunks begin with.
+    """
     spec, printer, adjoints = rule.spec, TritonPrinter(), why_no_tiles is not None
-    printed = WalkPrinter(walk, printer)
+    printed = ChunkWalkPrinter(walk, printer)
     functions = printed.functions(adjoints)
     kernels = [printed.forward("walk_forward"), *([printed.backward("walk_backward")] if adjoints else ())]
+    kernels += [printed.chunk_forward("chunk_forward"), printed.chunk_backward("chunk_backward")] if starts else []
     functions = [*(code.strip() for code in printer.helpers.values()), *functions, *kernels]
-    operators = "\n".join(operator_rows(printed, rule.chunk.has_grid, adjoints))
-    options = launch_rows(rule, walk, "walk_forward", 1)
+    operators = "\n".join([*operator_rows(printed, rule.chunk.has_grid, adjoints), *(chunk_rows(printed) if starts else ())])
+    copies = {"walk_forward": 1} | ({"walk_backward": 2} if adjoints else {})
+    copies |= {"chunk_forward": 1, "chunk_backward": 2} if starts else {}
+    options = {kernel: launch_rows(rule, walk, kernel, count) for kernel, count in copies.items()}
     used = [name for name in ("Kept", "Shares", "Sums") if f"{name}(" in operators]
+    runner = "ChunkWalkKernels" if starts else "WalkKernels"
     imports = [
+        *(["from . import starts"] if starts else []),
         import_line(".contract", ["CONTRACT"]),
         *([] if adjoints else [import_line(".kernels", ["TABLE"])]),
+        *([import_line(".runtime_chunk_walk", ["ChunkWalkKernels"])] if starts else []),
         device_imports("\n".join(functions)),
         import_line(
-            ".runtime_launch", [*(["ANY"] if "ANY" in options else []), "Buffer", "LaunchRow", *(["LaunchTable"] if adjoints else [])]
+            ".runtime_launch",
+            [*(["ANY"] if "ANY" in "".join(options.values()) else []), "Buffer", "LaunchRow", *(["LaunchTable"] if adjoints else [])],
         ),
         *([import_line(".runtime_operator", ["Differentiable"])] if adjoints else []),
-        import_line(".runtime_walk", ["JUST_NUMBERS", *used, "WalkKernels", "WalkLauncher", "WalkOperator"]),
+        import_line(".runtime_walk", ["JUST_NUMBERS", *used, *(["WalkKernels"] if not starts else []), "WalkLauncher", "WalkOperator"]),
     ]
     tokens, parameters = ([argument.name for argument in each] for each in (interface.tokens, interface.parameters))
     return marked(fill("walk.py", {
@@ -52,14 +68,18 @@ def emit_walk(rule: UpdateRule, walk: Walk, interface: Interface, why_no_tiles: 
         "digest": digest(spec),
         "says": "Triton kernels, forward and backward." if adjoints else "a Triton kernel for a few tokens at a time, for inference.",
         "reason": textwrap.fill(
-            f"There are none over tiles of tokens, because {why_no_tiles}." if adjoints else "Kernels over tiles do the rest.", WIDTH
+            f"There are none over tiles of tokens, because {why_no_tiles}.{AT_ONCE if starts else ''}"
+            if adjoints
+            else "Kernels over tiles do the rest.",
+            WIDTH,
         ),
         "imports": "\n".join(imports),
         "legend": legend(interface),
         "adjoints": adjoints,
         "tile": SEGMENT,
-        "forward_options": options,
-        "backward_options": launch_rows(rule, walk, "walk_backward", 2),
+        "options": options,
+        "runner": runner,
+        "starts": starts,
         "functions": functions,
         "operators": operators,
         "entries": indented("entries=(", [f'"{name}"' for name in walk.states], ",)," if len(walk.states) == 1 else "),"),
@@ -122,16 +142,41 @@ def operator_rows(printed: WalkPrinter, has_grid: bool, adjoints: bool) -> list[
     ]
 
 
+def chunk_rows(printed: ChunkWalkPrinter) -> list[str]:
+    """The launches of the kernels for chunks, and their operators."""
+    walk, states = printed.walk, printed.given
+    tokens, parameters = walk.tokens, walk.parameters
+    inputs = {
+        **{name: f"BTH{row_letters(axes)}" for name, axes in tokens.items()},
+        **{name: f"H{letters(axes)}" for name, axes in parameters.items()},
+        **{name: f"BH{letters(axes)}" for name, axes in states.items()},
+    }
+    kinds = {name: "Shares" if printed.is_shared(name) else "Buffer" for name in tokens}
+    gradients = {f"d_{name}": f'{kinds[name]}("rows", "{row_letters(axes)}", like="{name}")' for name, axes in tokens.items()}
+    gradients |= {f"d_{name}": f'Buffer("sequences", "{letters(axes)}")' for name, axes in {**parameters, **states}.items()}
+    kept = {name: f'Kept("kept", "{letters(axes)}")' for name, axes in printed.kept.items()}
+    sizes = f'walks=True, widths="{"".join(printed.widths)}", chunk=CONTRACT.chunk'
+    sizes += f', split="{letters((walk.split,))}"' if walk.split else ""
+    sizes += f", states={quoted(list(map(letters, walk.states.values())))}"
+    return [
+        launch("chunk_forward", sizes, {"o": 'Buffer("rows", "V", like="q")'}),
+        operator("of_chunks", inputs, ["o"], "chunk_forward", "q", "CONTRACT.chunk"),
+        launch("chunk_backward", sizes, {**gradients, **kept}),
+        operator("of_chunks_backward", {**inputs, "d_o": "BTHV"}, list(gradients), "chunk_backward", "q", "CONTRACT.chunk"),
+    ]
+
+
 def launch(kernel: str, sizes: str, makes: dict[str, str]) -> str:
     items = [f'"{name}": {buffer}' for name, buffer in makes.items()]
     return call(f"launch_{kernel} = WalkLauncher(", f'TABLE, {kernel}, "{kernel}", {sizes}', {"makes": braced(items)})
 
 
-def operator(name: str, inputs: dict[str, str], results: list[str], kernel: str, like: str) -> str:
+def operator(name: str, inputs: dict[str, str], results: list[str], kernel: str, like: str, segment: str = "") -> str:
     return call(f"{name} = WalkOperator(", f'TABLE, "{kernel}"', {
         "inputs": braced([f'"{each}": "{axes}"' for each, axes in inputs.items()]),
         "results": tupled([f'"{each}"' for each in results]),
-        "launches": ["(", f"launch_{kernel}", ")"],
+        "launches": tupled([f"launch_{kernel}"]),
+        **({"segment": [segment, ""]} if segment else {}),
         **({} if like == "q" else {"like": [f'"{like}"', ""]}),
     })  # fmt: skip
 

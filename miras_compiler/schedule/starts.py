@@ -1,0 +1,60 @@
+"""`build_starts`: the states that chunks begin with, by kernels over tiles, for rules of which every token reads weights of its own.
+
+Where all surprises of a chunk are taken at the state that entered it, only that state goes from chunk to chunk. What its tokens add to it
+is a sum over them, of tiles with two axes; from there the tokens of all chunks walk at once, each chunk as a sequence of its own.
+"""
+
+from __future__ import annotations
+
+from dataclasses import replace
+
+from miras_compiler.analysis.cost import axis_lengths
+from miras_compiler.derive.rule import Rule
+from miras_compiler.ir.build import add, input_tile, state_tile
+from miras_compiler.ir.differentiate import differentiate
+from miras_compiler.ir.nodes import Node, Program, State
+from miras_compiler.ir.traverse import carried_leaves, labels_in_use, rewrite
+from miras_compiler.passes import PASSES, run_passes
+from miras_compiler.passes.decays import contract_decays
+from miras_compiler.passes.enter import START
+from miras_compiler.schedule.build import why_not
+from miras_compiler.schedule.cut import build_cut
+from miras_compiler.schedule.kernel import Schedule
+from miras_compiler.schedule.roles import READ
+from miras_compiler.schedule.tile import tile_length
+
+REASON = "They give the state at the start of every chunk, which is all that goes from chunk to chunk; then the tokens of all chunks walk."
+
+
+def states_alone(rule: Rule, program: Program) -> Program | None:
+    """The part of a chunk program that gives the state behind the tile, where kernels over tiles can do this part alone; else None."""
+    outputs = {name: node for name, node in program.outputs.items() if name != "o"}
+    states = Program(f"{program.name}_starts", outputs, labels_in_use(outputs, program.labels))
+    return None if rule.chunk.size == 1 or not why_not(rule, program) or why_not(rule, states) else states
+
+
+def build_starts(rule: Rule, program: Program) -> Schedule | None:
+    """The kernels for the states behind all tiles and at the start of each; None where there are none for this part alone."""
+    states = states_alone(rule, program)
+    if states is None:
+        return None
+    begun = run_passes(states, [contract_decays, begin, *PASSES])
+    adjoint = with_reads(differentiate(begun), begun)
+    return build_cut(begun, adjoint, REASON, lengths=axis_lengths(rule.spec, tile_length(rule)), full_states=True)
+
+
+def begin(program: Program) -> Program:
+    """The program of a tile that begins a chunk: the state that entered the chunk is the one that the tile finds."""
+
+    def rule(node: Node, args: tuple[Node, ...]) -> Node:
+        if isinstance(node, State) and node.name.endswith(START):
+            return state_tile(node.name.removesuffix(START), node.axes)
+        return type(node)(node.axes, args, node.fields)
+
+    return rewrite(program, rule)
+
+
+def with_reads(adjoint: Program, program: Program) -> Program:
+    """The adjoint with the gradient of the state that each tile finds, `d_<state>_read`, which the tile's own tokens give."""
+    read = {f"d_{leaf.name}": input_tile(f"d_{leaf.name}{READ}", leaf.axes) for leaf in carried_leaves(program)}
+    return replace(adjoint, outputs={name: add(read[name], node) if name in read else node for name, node in adjoint.outputs.items()})
