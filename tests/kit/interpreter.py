@@ -19,6 +19,7 @@ import traceback
 from functools import cache
 
 from kit.paths import ROOT
+from miras_compiler.verify.interpreter import quicken_interpreter
 
 IMPORTED = ("torch", "triton", "torch._dynamo", "miras_compiler.bench.checks", "miras_compiler.bench.subject")
 
@@ -59,6 +60,7 @@ def _serve(control: socket.socket) -> None:
     """Runs a program for every three files that arrive: its command, its output, its errors; and answers with its exit code."""
     for name in IMPORTED:
         importlib.import_module(name)
+    quicken_interpreter()
     while True:
         _, files, _, _ = socket.recv_fds(control, 1, 3)
         if not files:
