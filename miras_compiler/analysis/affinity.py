@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Mapping
+from functools import lru_cache
 from typing import Literal
 
 import sympy as sp
@@ -55,6 +56,7 @@ def _nonlinear_arguments(tile: Node, varying: list[bool]) -> Iterable[int]:
     return ()
 
 
+@lru_cache(maxsize=4096)
 def _curvature(expr: sp.Expr, i: int, j: int) -> sp.Expr:
     """0 where the expression is affine; a function that has derivative 0 only almost everywhere (a sign, a step) is no constant."""
     slope = sp.diff(expr, placeholder(i))

@@ -11,16 +11,14 @@ from miras_compiler.ir.nodes import Label, Leaf, Node, Program, State
 def topological(roots: Iterable[Node], stops: Collection[Node] = ()) -> list[Node]:
     """Every tile that the roots are computed from, arguments first, not looking behind stops; the order depends on the program alone."""
     order: dict[Node, None] = {}
-    stack: list[tuple[Node, bool]] = [(root, False) for root in reversed(list(roots))]
+    stack = list(roots)[::-1]
     while stack:
-        node, expanded = stack.pop()
-        if node in order:
-            continue
-        if expanded or node in stops:
-            order[node] = None
+        node = stack[-1]
+        waiting = [] if node in order or node in stops else [arg for arg in node.args if arg not in order]
+        if waiting:
+            stack += waiting[::-1]
         else:
-            stack.append((node, True))
-            stack.extend((arg, False) for arg in reversed(node.args) if arg not in order)
+            order[stack.pop()] = None
     return list(order)
 
 

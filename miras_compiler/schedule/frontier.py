@@ -6,14 +6,11 @@ from __future__ import annotations
 
 from collections.abc import Collection, Mapping
 
-import networkx as nx
-from networkx.algorithms.flow import boykov_kolmogorov
-
 from miras_compiler.ir.nodes import Leaf, Node
 from miras_compiler.ir.traverse import topological
+from miras_compiler.schedule.minimum_cut import Edge, minimum_cut
 from miras_compiler.schedule.price import Prices, is_free
 
-SOURCE, SINK = "source", "sink"
 UNITS = 1e18  # of a second: whole numbers add up to the same in any order, so that equal cuts stay equal
 
 
@@ -27,29 +24,25 @@ def find_frontier(
     loaded, at the price of the load, or computed, at the price of the computation.
     """
     must = set(inside)
-    graph: nx.DiGraph[object] = nx.DiGraph()
-    graph.add_nodes_from((SOURCE, SINK))
     order = topological(roots)
-    for node in order:
-        here, hand = (node, "computed"), (node, "hand")
+    hands = {node: 2 * i + 1 for i, node in enumerate(order)}  # and "computed here" is the number before
+    source, sink = 2 * len(order), 2 * len(order) + 1
+    edges = [Edge(hands[root], sink) for root in roots]
+    for node, hand in hands.items():
+        here = hand - 1
         if node in must:
-            graph.add_edge(here, SINK)
-        elif isinstance(node, Leaf):
-            graph.add_edge(SOURCE, here)
+            edges.append(Edge(here, sink))
         else:
-            graph.add_edge(SOURCE, here, capacity=round(UNITS * prices.computed(node, way)))
+            edges.append(Edge(source, here, None if isinstance(node, Leaf) else round(UNITS * prices.computed(node, way))))
         if node in loads and node not in must:
-            graph.add_edge(here, hand, capacity=round(UNITS * loads[node]))
+            edges.append(Edge(here, hand, round(UNITS * loads[node])))
         else:
-            graph.add_edge(here, hand)
+            edges.append(Edge(here, hand))
             if not isinstance(node, Leaf):
-                graph.add_edge(hand, here)
-        for arg in node.args:
-            graph.add_edge((arg, "hand"), here)
-    for root in roots:
-        graph.add_edge((root, "hand"), SINK)
-    _, (source_side, _) = nx.minimum_cut(graph, SOURCE, SINK, flow_func=boykov_kolmogorov)
-    return tuple(node for node in order if (node, "computed") in source_side and (node, "hand") not in source_side and not is_free(node))
+                edges.append(Edge(hand, here))
+        edges += [Edge(hands[arg], here) for arg in node.args]
+    needed = minimum_cut(sink + 1, edges, source, sink)
+    return tuple(node for node, hand in hands.items() if hand in needed and hand - 1 not in needed and not is_free(node))
 
 
 def price_loads(nodes: Collection[Node], stored: Collection[Node], prices: Prices, way: str) -> dict[Node, float]:

@@ -1,6 +1,7 @@
 """The process in which packages run: `python -m miras_compiler.verify.host SOCKET` imports torch once, and forks for every package.
 
-Where kernels are interpreted, it imports also torch's compiler once, which the first operator of torch.library imports, and Triton.
+Where kernels are interpreted, it imports also torch's compiler once, which the first operator of torch.library imports, and Triton,
+whose interpreter it makes quicker.
 
 A package's process answers requests until its pipe is closed. Whatever the package does there, exceptions, exits and changes of global
 settings included, ends in an answer that is not there or is not right; the numbers are compared elsewhere.
@@ -25,6 +26,7 @@ from torch import Tensor
 
 from miras_compiler.models.package import opened, part_of
 from miras_compiler.verify import wire
+from miras_compiler.verify.interpreter import quicken_interpreter
 from miras_compiler.verify.package import operators_of
 from miras_compiler.verify.poison import PoisonedAllocations, fenced
 
@@ -39,6 +41,8 @@ def main(control: socket.socket) -> None:
     if os.environ.get("TRITON_INTERPRET") == "1":
         with contextlib.suppress(Exception):  # a package names the library that it lacks
             importlib.import_module("torch._dynamo")
+        with contextlib.suppress(Exception):  # a later Triton's interpreter may be another
+            quicken_interpreter()
     while True:
         _, pipes, _, _ = socket.recv_fds(control, 1, 3)
         if len(pipes) != 3:

@@ -8,6 +8,7 @@ is rounded.
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping
+from functools import cache
 from typing import Any
 
 import torch
@@ -42,8 +43,14 @@ def nudge(x: Tensor, generator: torch.Generator) -> Tensor:
 
 def moved(x: Tensor, up: Tensor) -> Tensor:
     """The next numbers up or down; 0, ±1 and infinities stay: they are exact, or a function has reached its end."""
-    ends = torch.where(up, torch.full_like(x, torch.inf), torch.full_like(x, -torch.inf))
-    return torch.where((x == 0) | (x.abs() == 1) | ~x.isfinite(), x, torch.nextafter(x, ends))
+    size = x.abs()
+    return torch.where((size == 0) | (size == 1) | (size == torch.inf), x, torch.nextafter(x, torch.where(up, *ends_of(x.dtype))))
+
+
+@cache
+def ends_of(dtype: torch.dtype) -> tuple[Tensor, Tensor]:
+    """∞ and −∞."""
+    return torch.tensor(torch.inf, dtype=dtype), torch.tensor(-torch.inf, dtype=dtype)
 
 
 class Rounded(TorchDispatchMode):  # type: ignore[no-untyped-call]
@@ -84,8 +91,9 @@ def least_scales(results: Results) -> dict[str, float]:
     return {name: least[name.split()[0]] for name in results}
 
 
+@torch.enable_grad()
 def rounding_of(pull: Callable[[Inputs], Pulled], inputs: Inputs) -> dict[str, float]:
-    """Largest change of every floating-point result over its largest entry."""
+    """Largest change of every floating-point result over its largest entry; gradients too, where the caller wants none of its own."""
     exact = named(pull(inputs))
     scales = least_scales(exact)
     others = [named(_elsewhere(pull, inputs, seed)) for seed in range(DRAWS)]

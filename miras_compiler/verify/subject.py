@@ -171,6 +171,11 @@ class Subject:
         """The effect of rounding on the literal model's results and gradients on these inputs (or those of `run`), as a function."""
         return cache(lambda: rounding_of(lambda given: pull_back(run or self.literal_run, given), inputs))
 
+    @cached_property
+    def roundings(self) -> dict[str, Callable[[], Mapping[str, float]]]:
+        """The same of every probe: several checks compare on the same ones."""
+        return {label: self.rounding(inputs) for label, inputs in self.probes.items()}
+
     def literal_trace(self, inputs: Inputs) -> LiteralTrace:
         """ℓ, ‖e‖, ‖g‖ and ‖A‖ of the literal model, without gradients."""
         with torch.no_grad():

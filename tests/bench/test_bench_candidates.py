@@ -3,17 +3,14 @@
 from __future__ import annotations
 
 import json
-import os
-import subprocess
-import sys
 from types import SimpleNamespace
 from typing import Any
 
 import pytest
 import torch
 
-from kit.paths import ROOT
-from miras_compiler import compile_spec, load_spec
+from kit.compiled import compilation
+from kit.interpreter import interpreted
 from miras_compiler.bench.candidates import candidates, programs, why_untried
 from miras_compiler.gpus.launch_table import ANY, Launch
 
@@ -80,12 +77,8 @@ def test_programs_share_a_processor_by_their_registers() -> None:
 
 @pytest.fixture(scope="module")
 def tried(tmp_path_factory: pytest.TempPathFactory) -> dict[str, Any]:
-    package = compile_spec(load_spec("specs/gated_delta_net.yaml")).write(tmp_path_factory.mktemp("packages"))
-    environment = {**os.environ, "TRITON_INTERPRET": "1", "PYTHONPATH": str(ROOT), "OMP_NUM_THREADS": "1"}
-    command = [sys.executable, str(ROOT / "tests/kit/wide_values.py"), str(package)]
-    done = subprocess.run(command, capture_output=True, text=True, env=environment, check=False)
-    assert done.returncode == 0, done.stderr
-    found: dict[str, Any] = json.loads(done.stdout)
+    package = compilation("gated_delta_net").write(tmp_path_factory.mktemp("packages"))
+    found: dict[str, Any] = json.loads(interpreted("tests/kit/wide_values.py", str(package)))
     return found
 
 

@@ -5,9 +5,6 @@ from __future__ import annotations
 import importlib
 import importlib.util
 import json
-import os
-import subprocess
-import sys
 from dataclasses import replace
 from pathlib import Path
 from types import ModuleType
@@ -18,6 +15,7 @@ import torch
 from torch import Tensor
 
 from kit.compiled import compilation
+from kit.interpreter import interpreted
 from miras_compiler import compile_spec, load_spec
 
 pytestmark = [pytest.mark.slow, pytest.mark.skipif(importlib.util.find_spec("triton") is None, reason="needs Triton")]
@@ -51,10 +49,7 @@ print(json.dumps([rms(x, y) if y.is_floating_point() else float(not torch.equal(
 def test_packed_sequences_of_any_width_and_over_chunk_borders_agree_with_float64(name: str, tmp_path: Path) -> None:
     """Chunks of 4 tokens; widths that are padded, in a process of its own for Triton's interpreter."""
     package = compile_spec(load_spec(f"specs/{name}.yaml", {"chunk.size": 4} if name == "titans_lmm" else {})).write(tmp_path)
-    command = [sys.executable, "-c", SCRIPT, str(package), *map(str, WIDTHS[name])]
-    done = subprocess.run(command, capture_output=True, text=True, env={**os.environ, "TRITON_INTERPRET": "1"}, check=False)
-    assert done.returncode == 0, done.stderr
-    assert max(json.loads(done.stdout)) < 2e-6
+    assert max(json.loads(interpreted("-c", SCRIPT, str(package), *map(str, WIDTHS[name])))) < 2e-6
 
 
 @pytest.fixture

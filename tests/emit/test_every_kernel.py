@@ -4,15 +4,13 @@ from __future__ import annotations
 
 import importlib.util
 import json
-import os
-import subprocess
-import sys
 from pathlib import Path
 
 import pytest
 
 from kit.compiled import compilation
-from kit.paths import GENERATED, ROOT, SPEC_FILES
+from kit.interpreter import interpreted
+from kit.paths import GENERATED, SPEC_FILES
 from kit.spec_texts import edited, parsed
 from miras_compiler import compile_spec
 
@@ -49,10 +47,6 @@ def test_rows_that_follow_one_another_do_so_across_blocks_and_tiles(tmp_path: Pa
 
 def assert_right(width: str, lengths: str, folders: list[Path]) -> None:
     """All entries of these packages are within their limits."""
-    command = [sys.executable, "tests/kit/interpret_packages.py", width, lengths, *map(str, folders)]
-    environment = {**os.environ, "TRITON_INTERPRET": "1", "PYTHONPATH": str(ROOT), "OMP_NUM_THREADS": "1"}
-    done = subprocess.run(command, capture_output=True, text=True, env=environment, cwd=ROOT, check=False)
-    assert done.returncode == 0, done.stderr
-    told = json.loads(done.stdout)
+    told = json.loads(interpreted("tests/kit/interpret_packages.py", width, lengths, *map(str, folders)))
     assert told.keys() == {folder.name for folder in folders}
     assert {(name, entry): pair for name, each in told.items() for entry, pair in each.items() if not pair[0] <= pair[1]} == {}

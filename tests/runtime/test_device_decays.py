@@ -6,30 +6,22 @@ from __future__ import annotations
 
 import importlib.util
 import json
-import os
-import subprocess
-import sys
 from pathlib import Path
 
 import pytest
 
-from kit.paths import ROOT, SPECS
+from kit.interpreter import interpreted
+from kit.paths import SPECS
 from miras_compiler import compile_spec, load_spec
 
 SINGLE = 5e-7  # float32 has 1.2e-7; the sums are of 16 terms
-
-
-ENVIRONMENT = {**os.environ, "TRITON_INTERPRET": "1", "PYTHONPATH": str(ROOT), "OMP_NUM_THREADS": "1"}
 pytestmark = pytest.mark.skipif(importlib.util.find_spec("triton") is None, reason="needs Triton")
 
 
 @pytest.mark.slow
 def test_products_under_decays_keep_all_digits_of_float32_between_resets() -> None:
     """Decays near 1, between 1/e and 1, near 0, and resets of −60 among decays near 1; every derivative."""
-    command = [sys.executable, "tests/kit/interpret_decays.py"]
-    done = subprocess.run(command, capture_output=True, text=True, env=ENVIRONMENT, cwd=ROOT, check=False)
-    assert done.returncode == 0, done.stderr
-    told = json.loads(done.stdout)
+    told = json.loads(interpreted("tests/kit/interpret_decays.py"))
     assert len(told) == 12
     assert {(case, name): error for case, each in told.items() for name, error in each.items() if not error <= SINGLE} == {}
 
@@ -40,9 +32,6 @@ def test_rules_with_decays_per_channel_are_the_float64_form_beyond_a_tile_and_at
     features = {"feature_map": {"kind": "elu_plus_one"}, "name": "features"}
     specs = [load_spec(SPECS / "gla.yaml", features), load_spec(SPECS / "kda.yaml")]
     folders = [str(compile_spec(spec).write(tmp_path)) for spec in specs]
-    command = [sys.executable, "tests/kit/interpret_packages.py", "12", "66", *folders]
-    done = subprocess.run(command, capture_output=True, text=True, env=ENVIRONMENT, cwd=ROOT, check=False)
-    assert done.returncode == 0, done.stderr
-    told = json.loads(done.stdout)
+    told = json.loads(interpreted("tests/kit/interpret_packages.py", "12", "66", *folders))
     assert told.keys() == {"features", "kda"}
     assert {(name, entry): pair for name, each in told.items() for entry, pair in each.items() if not pair[0] <= pair[1]} == {}

@@ -4,15 +4,13 @@ from __future__ import annotations
 
 import importlib.util
 import json
-import os
-import subprocess
-import sys
 from functools import cache
 from pathlib import Path
 
 import pytest
 
 from kit.compiled import compilation
+from kit.interpreter import interpreted
 from miras_compiler import compile_spec, load_spec
 from miras_compiler.spec import parse_spec
 
@@ -39,14 +37,6 @@ def errors(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFact
     package = compile_spec(spec).write(tmp_path_factory.mktemp("arguments"))
     found: dict[str, float] = json.loads(interpreted("tests/kit/kernel_arguments.py", str(package)))
     return found
-
-
-def interpreted(*command: str) -> str:
-    """The output of a Python program in Triton's interpreter."""
-    environment = {**os.environ, "TRITON_INTERPRET": "1", "PYTHONPATH": "."}
-    done = subprocess.run([sys.executable, *command], capture_output=True, text=True, env=environment, check=False)
-    assert done.returncode == 0, done.stderr
-    return done.stdout
 
 
 CLAIMS = {

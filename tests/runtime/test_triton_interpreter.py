@@ -4,18 +4,15 @@ from __future__ import annotations
 
 import importlib.util
 import json
-import os
-import subprocess
-import sys
 from pathlib import Path
 from typing import Any
 
 import pytest
 
 from kit.compiled import compilation
+from kit.interpreter import interpreted
 from miras_compiler import compile_spec, load_spec
 from miras_compiler.bench.checks import REFUSED
-from miras_compiler.bench.children import run_child
 from miras_compiler.spec import parse_spec
 
 pytestmark = [pytest.mark.slow, pytest.mark.skipif(importlib.util.find_spec("triton") is None, reason="needs Triton")]
@@ -52,9 +49,8 @@ def test_kernels_agree_with_the_float64_form(name: str, tmp_path: Path) -> None:
 def claims_of(package: Path, widths: tuple[int, int, int], forced: int, rows: int | None = None) -> list[dict[str, Any]]:
     """The first `rows` claims about kernels, or all. In a process of its own: whether Triton interprets is decided when it is imported."""
     given = {"package": str(package), "dtype": "float32", "shape": (1, 1, 1, *widths), "forced": forced, "device": "cpu", "rows": rows}
-    answer = run_child("check", given, 600, {"TRITON_INTERPRET": "1"})
-    assert answer.problem == ""
-    return answer.rows
+    code = "import sys; from miras_compiler.bench.child import main; main(*sys.argv[1:])"
+    return [json.loads(row) for row in interpreted("-c", code, "check", json.dumps(given)).splitlines()]
 
 
 def broken(sections: dict[str, Any], widths: tuple[int, int, int], folder: Path, rows: int | None = None) -> list[dict[str, Any]]:
@@ -123,11 +119,8 @@ CORRELATED = {
 def test_correlated_keys_are_solved_in_bfloat16_as_well_as_products_allow(name: str, width: str, seed: str, tmp_path: Path) -> None:
     """Inputs on which an error is above its limit where kernels round as the test does."""
     package = compilation(name).write(tmp_path)
-    command = [sys.executable, "tests/kit/bf16_interpreter.py", str(package), width, seed]
-    environment = {**os.environ, "TRITON_INTERPRET": "1", "PYTHONPATH": "."}
-    done = subprocess.run(command, capture_output=True, text=True, env=environment, check=False)
-    assert done.returncode == 0, done.stderr
-    assert {name: pair for name, pair in json.loads(done.stdout).items() if pair[0] > pair[1]} == {}
+    told = json.loads(interpreted("tests/kit/bf16_interpreter.py", str(package), width, seed))
+    assert {name: pair for name, pair in told.items() if pair[0] > pair[1]} == {}
 
 
 def test_widths_that_kernels_cannot_hold_are_refused_and_not_missed(tmp_path: Path) -> None:

@@ -4,9 +4,6 @@ from __future__ import annotations
 
 import importlib.util
 import json
-import os
-import subprocess
-import sys
 from pathlib import Path
 
 import numpy as np
@@ -14,6 +11,7 @@ import pytest
 from numpy.typing import NDArray
 
 from kit.compiled import compilation
+from kit.interpreter import interpreted
 from miras_compiler import compile_spec, load_spec
 from miras_compiler.derive import derive_update_rule
 from miras_compiler.ir.build import contract, input_tile, times, total
@@ -115,12 +113,7 @@ def test_walks_agree_with_the_token_loop_in_float64(what: str, tmp_path: Path) -
     """Outputs, final states and every gradient: packed, cut inside chunks and windows, a single token, weights alone; odd widths."""
     specs = WALKED[what]
     packages = [str(compile_spec(load_spec(f"specs/{name}.yaml", changes)).write(tmp_path)) for name, changes in specs.items()]
-    command = [sys.executable, "tests/kit/walk_errors.py", "1" if what in ONE_CASE else "2", *packages]
-    done = subprocess.run(
-        command, capture_output=True, text=True, env={**os.environ, "TRITON_INTERPRET": "1", "PYTHONPATH": "."}, check=False
-    )
-    assert done.returncode == 0, done.stderr
-    told = json.loads(done.stdout)
+    told = json.loads(interpreted("tests/kit/walk_errors.py", "1" if what in ONE_CASE else "2", *packages))
     assert told.keys() == specs.keys()
     assert {(name, entry): pair for name, each in told.items() for entry, pair in each.items() if not pair[0] <= pair[1]} == {}
 
@@ -136,12 +129,7 @@ def test_programs_share_out_the_values_of_a_state_that_is_too_large_for_one(leng
         limits = (package / "runtime_limits.py").read_text(encoding="utf-8")
         assert "LARGEST = 1 << 16" in limits
         (package / "runtime_limits.py").write_text(limits.replace("LARGEST = 1 << 16", "LARGEST = 1 << 9"), encoding="utf-8")
-    command = [sys.executable, "tests/kit/interpret_packages.py", "20", lengths, *(str(tmp_path / name) for name in names)]
-    done = subprocess.run(
-        command, capture_output=True, text=True, env={**os.environ, "TRITON_INTERPRET": "1", "PYTHONPATH": "."}, check=False
-    )
-    assert done.returncode == 0, done.stderr
-    told = json.loads(done.stdout)
+    told = json.loads(interpreted("tests/kit/interpret_packages.py", "20", lengths, *(str(tmp_path / name) for name in names)))
     assert list(told) == names
     assert {(name, entry): pair for name, each in told.items() for entry, pair in each.items() if not pair[0] <= pair[1]} == {}
 
@@ -162,10 +150,8 @@ def test_a_state_that_is_too_large_is_refused_with_its_bytes_and_what_would_fit(
         "try: chunk_omega_huber(x, x, x, log_alpha=x, eta=g, gamma=x[..., :3], delta=g + 1, backend='triton')\n"
         "except RuntimeError as problem: print(problem)\n"
     )
-    done = subprocess.run(
-        [sys.executable, "-c", script], capture_output=True, text=True, env={**os.environ, "TRITON_INTERPRET": "1"}, check=False
-    )
-    assert "a state with K = 300, V = 300 takes 1048576 bytes of registers; one with K = 256, V = 256 would fit" in done.stdout, done.stderr
+    told = "a state with K = 300, V = 300 takes 1048576 bytes of registers; one with K = 256, V = 256 would fit"
+    assert told in interpreted("-c", script)
 
 
 def test_explain_names_the_kernels_that_substitute_row_after_row() -> None:

@@ -6,7 +6,7 @@ over the orders that their names allow, by the most bytes that live at once.
 
 from __future__ import annotations
 
-from collections.abc import Collection, Mapping, Sequence
+from collections.abc import Collection, Iterable, Mapping, Sequence
 from dataclasses import replace
 from typing import Any, Literal
 
@@ -115,25 +115,29 @@ class _Search:
         for i, read in enumerate(self.reads):
             self.lazy.append(bool(self.readers[i]) and all(j < i and self.lazy[j] and self.bytes[j] < TILE for j in read))
 
-    def step(self, i: int, done: int, live: int, peak: int) -> tuple[int, int, int]:
-        """After statement `i`: the statements that are done, the bytes that live, the most so far."""
-        done |= 1 << i
-        live += self.made[i]
-        peak = max(peak, live + self.within[i])
-        for readers, size in self.ends[i]:
-            if not readers & ~done:
-                live -= size
-        return done, live, peak
+    def run(self, order: Iterable[int], done: int, live: int, peak: int) -> tuple[int, int, int, int]:
+        """After these statements: those that are done, the bytes that live, the most so far, and the bytes summed up over them.
+
+        Most of the time that a large kernel takes to print is spent here.
+        """
+        made, within, ends, total = self.made, self.within, self.ends, 0
+        for i in order:
+            done |= 1 << i
+            live += made[i]
+            if live + within[i] > peak:
+                peak = live + within[i]
+            for readers, size in ends[i]:
+                if readers & done == readers:
+                    live -= size
+            total += live
+        return done, live, peak, total
 
     def peak(self, order: Sequence[int]) -> int:
         return self.cost(order)[0]
 
     def cost(self, order: Sequence[int]) -> tuple[int, int]:
         """The most bytes that live at once, and the bytes that live, summed up over the statements."""
-        done, live, peak, total = 0, self.held, self.held, 0
-        for i in order:
-            done, live, peak = self.step(i, done, live, peak)
-            total += live
+        _, _, peak, total = self.run(order, 0, self.held, self.held)
         return peak, total
 
     def delayed(self, order: Sequence[int]) -> tuple[int, ...]:
@@ -170,28 +174,28 @@ class _Search:
         return [*order, i]
 
     def best(self) -> tuple[int, ...]:
-        """The best order found; the beam holds peaks, live bytes, done statements, and the way to them, last steps first."""
+        """The best order found; the beam holds peaks, live bytes, done statements, the next ones, and the way, last steps first."""
         lazy = sum(1 << i for i in range(self.count) if self.lazy[i])
         eager = [i for i in range(self.count) if not self.lazy[i]]
         makers = [{self.made_by[j] for j in read} - {HELD} for read in self.reads]
-        needed = [sum(1 << j for j in makers[i] | {i} if not self.lazy[j]) for i in range(self.count)]
+        needed = [sum(1 << j for j in makers[i] if not self.lazy[j]) for i in range(self.count)]
+        waiting = {i: [j for j in eager if needed[j] >> i & 1] for i in eager}
         steps_of: dict[tuple[int, int], list[int]] = {}  # a statement behind the lazy ones that it needs, by those that are done
-        beam: list[tuple[int, int, int, Any]] = [(self.held, self.held, 0, None)]
+        beam: list[tuple[int, int, int, list[int], Any]] = [(self.held, self.held, 0, [i for i in eager if not needed[i]], None)]
         for _ in eager:
-            found: dict[int, tuple[int, int, int, Any]] = {}
-            for peak, live, done, way in beam:
-                for i in eager:
-                    if needed[i] & ~done != 1 << i:
-                        continue
-                    steps = steps_of.get((i, done & lazy)) or steps_of.setdefault((i, done & lazy), self.with_loads(i, done))
-                    new = (done, live, peak)
-                    for j in steps:
-                        new = self.step(j, *new)
-                    known = found.get(new[0])
-                    if known is None or (new[2], new[1]) < known[:2]:
-                        found[new[0]] = (new[2], new[1], new[0], (steps, way))
-            beam = sorted(found.values(), key=lambda each: each[:3])[:BEAM]
-        parts, way = [], beam[0][3]
+            found: dict[int, tuple[int, int, int, list[int], Any]] = {}
+            for before, alive, so_far, ready, way in beam:
+                for i in ready:
+                    steps = steps_of.get((i, so_far & lazy)) or steps_of.setdefault((i, so_far & lazy), self.with_loads(i, so_far))
+                    done, live, peak, _ = self.run(steps, so_far, alive, before)
+                    if done not in found or (peak, live) < found[done][:2]:
+                        found[done] = (peak, live, done, ready, (steps, way))
+            beam = []
+            for peak, live, done, ready, way in sorted(found.values(), key=lambda each: each[:3])[:BEAM]:
+                last = way[0][-1]
+                freed = [j for j in waiting[last] if needed[j] & done == needed[j]]
+                beam.append((peak, live, done, sorted({*ready, *freed} - {last}), way))
+        parts, way = [], beam[0][4]
         while way:
             steps, way = way
             parts.append(steps)

@@ -16,7 +16,7 @@ FAR = 8.0  # e^−8 is about as close to an end as leaves a gradient of an entro
 def literal_forward(subject: Subject, tally: Tally) -> None:
     for label, ((expected, expected_state), _) in subject.expected.items():
         output, state = subject.recurrent[label]
-        tally.about(subject.rounding(subject.probes[label]))
+        tally.about(subject.roundings[label])
         tally.compare(f"{label} o", output, expected)
         tally.compare_all(f"{label} state", state, expected_state)
     tally.remarks.append(f"T {subject.long}, eta ≤ {subject.step:g}, amplification {subject.amplification:.2g}")
@@ -55,7 +55,7 @@ def parallel_form(subject: Subject, tally: Tally) -> None:
     with torch.no_grad():
         for label, inputs in subject.probes.items():
             expected, expected_state = subject.recurrent[label]
-            tally.about(subject.rounding(inputs))
+            tally.about(subject.roundings[label])
             for tile in TILES:
                 output, state = subject.run(subject.package.torch_chunk, tile=tile)(inputs)
                 tally.compare(f"{label} tile {tile} o", output, expected)
@@ -67,7 +67,7 @@ def operators(subject: Subject, tally: Tally) -> None:
     """The two dispatching operators on this machine, whatever `auto` means here."""
     inputs = subject.probes[CROSSING]
     expected, expected_state = subject.recurrent[CROSSING]
-    tally.about(subject.rounding(inputs))
+    tally.about(subject.roundings[CROSSING])
     with torch.no_grad():
         for name, operator in subject.operators.items():
             for backend in ("auto", "torch"):

@@ -33,7 +33,7 @@ def chunk_gradients(subject: Subject, tally: Tally) -> None:
 def _compare(subject: Subject, tally: Tally, runs: Mapping[str, Run], labels: Iterable[str]) -> None:
     for label in labels:
         _, expected = subject.expected[label]
-        tally.about(subject.rounding(subject.probes[label]))
+        tally.about(subject.roundings[label])
         for name, run in runs.items():
             _, gradients = pull_back(run, subject.probes[label])
             tally.compare_all(f"{label} {name} d", gradients, expected)

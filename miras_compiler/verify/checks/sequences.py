@@ -60,7 +60,7 @@ def splitting(subject: Subject, tally: Tally) -> None:
         for name, run in subject.forms.items():
             whole = subject.recurrent if name == "recurrent" else {label: run(subject.probes[label]) for label in (CROSSING, long)}
             for label, cuts in ways:
-                tally.about(subject.rounding(subject.probes[label]))
+                tally.about(subject.roundings[label])
                 output, final = split(run, cuts)(subject.probes[label])
                 tally.compare(f"{name} {label} {_told(cuts)} o", output, whole[label][0])
                 tally.compare_all(f"{name} {label} {_told(cuts)} state", final, whole[label][1])
@@ -75,7 +75,7 @@ def split_gradients(subject: Subject, tally: Tally) -> None:
     """Backward through the passed state, with cuts inside a chunk, at its end, and (over the last few tokens) one token at a time."""
     inputs = subject.probes[CROSSING]
     cuts = (3, BEFORE, BEFORE + 1, *range(inputs.length - 3, inputs.length))
-    tally.about(subject.rounding(inputs))
+    tally.about(subject.roundings[CROSSING])
     for name, run in subject.forms.items():
         _, whole = pull_back(run, inputs)
         _, pieces = pull_back(split(run, cuts), inputs)
