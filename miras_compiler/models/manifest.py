@@ -45,7 +45,7 @@ class ManifestCost(TypedDict):
 
 
 class ManifestKernels(TypedDict):
-    """The Triton kernels: `schedule` is "chunk", "chunk_walk" or "walk", with the `reason` for walks; `form` is a row of the launch table."""
+    """The Triton kernels: `schedule` is "chunk", "chunk_walk" or "walk", with the `reason` of walks; `form` is one of the launch table."""
 
     triton: bool
     schedule: str

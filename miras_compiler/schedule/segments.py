@@ -7,7 +7,7 @@ from miras_compiler.ir.nodes import Cumulate, Map, Mask, Node, Reduce
 
 
 def segments_of(node: Node) -> Node | None:
-    """x, where the tile is Σ_{column<l≤row} x_l for every row and column, or Σ_{column<l<row} x_l, and 0 above the diagonal; else nothing."""
+    """x, where the tile is Σ_{column<l≤row} x_l for every row and column, or Σ_{column<l<row} x_l, 0 above the diagonal; else nothing."""
     if not isinstance(node, Cumulate) or node.reverse:
         return None
     (masked,) = node.args

@@ -40,7 +40,7 @@ def write(spec: Spec, folder: Path) -> tuple[Path, int]:
     cost = estimate_cost(rule, form.kind, program, run_passes(differentiate(program)), rule.step.chunk_end)
     tile = 2 if form.kind == "token_by_token" else default_tile(rule, form.kind, has_own_rows(program)) // rule.update.writes
     whole = max(tile, spec.chunk.size) if spec.has_grid else tile
-    return write_package(folder, spec.name, emit(rule, graph, form, program, None, build_walk(rule), cost)), whole
+    return write_package(folder, spec.name, emit(rule, graph, form, program, None, None, build_walk(rule), cost)), whole
 
 
 def counted(call: Callable[[], Any]) -> tuple[int, Any]:

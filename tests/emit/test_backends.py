@@ -13,13 +13,14 @@ from miras_compiler.emit.package import BACKENDS, READABLE, emit_readable
 from miras_compiler.schedule import why_not
 
 
-@pytest.mark.parametrize("name", ["linear_attention", "elastic_net_memory"])
+@pytest.mark.parametrize("name", ["linear_attention", "elastic_net_memory", "sparse_memory"])
 def test_every_file_comes_from_one_backend(name: str) -> None:
     made = compilation(name)
     rule = made.update_rule
     derived = Derived(rule, build_interface(rule), made.parallel_form, made.program)
     why = why_not(rule, made.program)
-    given = Scheduled(rule, derived.interface, made.parallel_form, made.program, made.graph, made.schedule, made.walk, made.cost, why)
+    schedules = made.schedule, made.starts, made.walk
+    given = Scheduled(rule, derived.interface, made.parallel_form, made.program, made.graph, *schedules, made.cost, why)
     counts = Counter(path for backend in BACKENDS for path in backend(given))
     assert set(counts.values()) == {1}
     shared = {file.path for file in made.files if file.path.startswith("runtime_")}

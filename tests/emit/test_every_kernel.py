@@ -12,12 +12,13 @@ from kit.compiled import compilation
 from kit.interpreter import interpreted
 from kit.paths import GENERATED, SPEC_FILES
 from kit.spec_texts import edited, parsed
-from miras_compiler import compile_spec
+from miras_compiler import compile_spec, load_spec
 
 PACKAGES = sorted(path.parent for path in GENERATED.glob("*/kernels.py"))
 OWN = edited(
     ("{kind: l2}\nretention", '{kind: formula, loss: "sum((1 + own**2 + d_own) * (u - v)**2)"}\nretention'), more="  own: {}\n  d_own: {}\n"
 )
+AT_ONCE = ("memora", "sparse_memory")
 SHARES = 3  # processes: each imports PyTorch once
 
 
@@ -43,6 +44,15 @@ def test_kernels_compute_what_the_pytorch_form_does_in_float64(share: int, tmp_p
 def test_rows_that_follow_one_another_do_so_across_blocks_and_tiles(tmp_path: Path) -> None:
     """A substitution of whole rows and one of single entries, in blocks of 8 and of 16 rows, at a width that is padded."""
     assert_right("5", "70+3", [compilation(name).write(tmp_path) for name in ("kl_delta", "momentum_huber")])
+
+
+@pytest.mark.slow
+@pytest.mark.skipif(importlib.util.find_spec("triton") is None, reason="needs Triton")
+@pytest.mark.parametrize("lengths", ["9", "5,0,4,7"])
+def test_chunks_that_walk_at_once_compute_what_the_pytorch_form_does(lengths: str, tmp_path: Path) -> None:
+    """A sequence that ends within a chunk, and packed ones, of which one has no tokens and one is a whole chunk."""
+    specs = [load_spec(f"specs/{name}.yaml").model_copy(update={"chunk": {"size": 4, "gradient": "chunk_start"}}) for name in AT_ONCE]
+    assert_right("5", lengths, [compile_spec(spec).write(tmp_path) for spec in specs])
 
 
 def assert_right(width: str, lengths: str, folders: list[Path]) -> None:

@@ -169,7 +169,9 @@ def test_explain_says_why_a_rule_is_walked_and_what_its_walk_carries() -> None:
     assert "keeps, for each token of a segment, W_before\n      16 KiB a token; registers 32 KiB" in text
 
 
-@pytest.mark.parametrize(("name", "files"), [("yaad", {"decode.py", "kernels.py"}), ("memora", {"kernels.py"}), ("lact", {"kernels.py"})])
+@pytest.mark.parametrize(
+    ("name", "files"), [("yaad", {"decode.py", "kernels.py"}), ("titans_exact", {"kernels.py"}), ("lact", {"kernels.py"})]
+)
 def test_a_walk_is_for_a_few_tokens_where_there_are_kernels_over_tiles_and_for_all_where_there_are_none(name: str, files: set[str]) -> None:
     made = compilation(name)
     assert {file.path for file in made.files} & {"decode.py", "kernels.py"} == files

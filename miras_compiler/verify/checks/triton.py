@@ -37,6 +37,11 @@ def can_run_all(subject: Subject) -> bool:
     return can_run(subject) and not is_slow(subject)
 
 
+def walks_chunks(subject: Subject) -> bool:
+    """True if sequences that begin with a chunk have kernels of their own."""
+    return bool(subject.package.manifest.get("kernels", {}).get("schedule") == "chunk_walk")
+
+
 def kernels(subject: Subject) -> Run:
     """chunk_<name> with its kernels."""
     operator = subject.package.triton_chunk
@@ -45,9 +50,10 @@ def kernels(subject: Subject) -> Run:
 
 
 def _probes(subject: Subject) -> dict[str, Inputs]:
-    probes = {CROSSING: subject.crossing(61), "correlated keys": correlated(subject.crossing(62), subject.step)}
+    fresh = {"a chunk and a token": subject.inputs(subject.chunk + 1, seed=67, batch=1)} if walks_chunks(subject) else {}
+    probes = {CROSSING: subject.crossing(61), "correlated keys": correlated(subject.crossing(62), subject.step)} | fresh
     if is_slow(subject):
-        return {CROSSING: probes[CROSSING]}
+        return {CROSSING: probes[CROSSING]} | fresh
     return probes if subject.quick else {**probes, f"T {subject.long}": subject.inputs(subject.long, seed=63)}
 
 
