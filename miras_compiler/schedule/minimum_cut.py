@@ -21,9 +21,9 @@ def minimum_cut(count: int, edges: Iterable[Edge], source: int, sink: int) -> se
     heads = [vertex for edge in given for vertex in (edge.head, edge.tail)]
     room = [amount for edge in given for amount in (above if edge.price is None else edge.price, 0)]  # of an edge, and of its reverse
     leaving: list[list[int]] = [[] for _ in range(count)]
-    for i, edge in enumerate(given):
-        leaving[edge.tail].append(2 * i)
-        leaving[edge.head].append(2 * i + 1)
+    for i, (tail, head, _) in enumerate(given):
+        leaving[tail].append(2 * i)
+        leaving[head].append(2 * i + 1)
 
     def steps_from(start: int, backwards: int) -> list[int]:
         """The number of edges with room from `start` to every vertex, or with 1 from it to `start`; −1 where there is no way."""
