@@ -39,6 +39,7 @@ def _run(arguments: Sequence[str] | None) -> int:
     from miras_compiler.errors import CheckFailed, InputError, InternalError
 
     try:
+        _check_readable(sys.argv[1:] if arguments is None else arguments)
         from miras_compiler.cli.app import app
 
         app(args=arguments, prog_name="miras")
@@ -59,13 +60,24 @@ def _run(arguments: Sequence[str] | None) -> int:
     return 0
 
 
+def _check_readable(arguments: Sequence[str]) -> None:
+    """Raises InputError for an argument whose bytes are no UTF-8: it could be neither written down nor read by a model."""
+    from miras_compiler.errors import InputError, short
+
+    for argument in arguments:
+        if any("\ud800" <= character <= "\udfff" for character in argument):
+            raise InputError(f"'{short(argument)}': an argument that is not UTF-8; write it in UTF-8, or rename the file")
+
+
 def _saved(bug: Exception) -> str:
     """The file with the details of a bug, as the end of a message; "" if none could be saved."""
     from miras_compiler.version import __version__
 
     details = f"miras {__version__}, Python {sys.version}\n{' '.join(sys.argv)}\n\n{''.join(traceback.format_exception(bug))}"
     try:
-        with tempfile.NamedTemporaryFile("w", prefix="miras-bug-", suffix=".txt", delete=False, encoding="utf-8") as file:
+        with tempfile.NamedTemporaryFile(
+            "w", prefix="miras-bug-", suffix=".txt", delete=False, encoding="utf-8", errors="backslashreplace"
+        ) as file:
             file.write(details)
     except OSError:
         return ""

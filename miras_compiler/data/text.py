@@ -68,7 +68,8 @@ def _files(folder: Path) -> Iterator[Path]:
         if path.name.startswith("."):
             continue
         if path.is_dir():
-            yield from _files(path)
+            if not path.is_symlink() or path.resolve() not in (folder.resolve(), *folder.resolve().parents):  # a link up is no end
+                yield from _files(path)
         else:
             yield path
 

@@ -9,7 +9,7 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional
 
-from .runtime_modeling import MemoryModel, MemoryPreTrainedModel, projected
+from .runtime_modeling import MemoryModel, MemoryPreTrainedModel, projected, wanted
 from .runtime_norms import wide
 from .runtime_transformers import ModelOutput
 from .runtime_values import holds, may_look
@@ -70,11 +70,12 @@ class MemoryForForecasting(MemoryPreTrainedModel):
         forecasts = projected(self.forecast, end).reshape(len(values), config.horizon, config.channels) * scale + mean
         loss = None
         if labels is not None:
-            if labels.shape != forecasts.shape:
-                raise ValueError(f"labels: expected shape {list(forecasts.shape)}, got {list(labels.shape)}")
+            if not isinstance(labels, Tensor) or labels.shape != forecasts.shape:
+                got = list(labels.shape) if isinstance(labels, Tensor) else type(labels).__name__
+                raise ValueError(f"labels: expected shape {list(forecasts.shape)}, got {got}")
             loss = functional.mse_loss(forecasts, wide(labels))
         output = ForecastOutput(loss=loss, forecasts=forecasts)
-        return output.to_tuple() if return_dict is False else output
+        return output if wanted(return_dict, config, "return_dict") else output.to_tuple()
 
 
 def check_values(values: object, channels: int, patch: int) -> None:
@@ -93,8 +94,9 @@ def kept_values(values: Tensor, attention_mask: Tensor | None, patch: int) -> Te
     keep = torch.ones(values.shape[:2], dtype=torch.bool, device=values.device)
     looks = may_look(values)
     if attention_mask is not None:
-        if attention_mask.shape != keep.shape:
-            raise ValueError(f"attention_mask: expected shape {list(keep.shape)}, got {list(attention_mask.shape)}")
+        if not isinstance(attention_mask, Tensor) or attention_mask.shape != keep.shape:
+            got = list(attention_mask.shape) if isinstance(attention_mask, Tensor) else type(attention_mask).__name__
+            raise ValueError(f"attention_mask: expected shape {list(keep.shape)}, got {got}")
         if looks and holds(((attention_mask != 0) & (attention_mask != 1)).any()):
             raise ValueError("attention_mask: expected 1 at values and 0 at padding, got other values")
         keep = attention_mask == 1

@@ -149,7 +149,6 @@ def _beating(study: optuna.Study, trial: optuna.Trial) -> Iterator[None]:
 @contextlib.contextmanager
 def _preparing(job: SweepJob, study: optuna.Study) -> Iterator[None]:
     """Compiles and verifies the next point that waits in a process beside this one, so that a GPU need not wait for it."""
-    from miras_compiler.sweep.attempt import prepare_point
     from miras_compiler.sweep.queue import POINT, waiting
 
     following = waiting(study)[:1] if job.ahead and not job.grid.ranges else []
@@ -157,12 +156,21 @@ def _preparing(job: SweepJob, study: optuna.Study) -> Iterator[None]:
         yield
         return
     context = multiprocessing.get_context("spawn")
-    process = context.Process(target=prepare_point, args=(job.grid, job.folder, following[0].user_attrs[POINT]), daemon=True)
+    process = context.Process(target=_prepare, args=(job, following[0].user_attrs[POINT]), daemon=True)
     process.start()
     try:
         yield
     finally:
         process.join()
+
+
+def _prepare(job: SweepJob, index: int) -> None:
+    """The life of the process that prepares a point. It ends with the worker that started it."""
+    signal.signal(signal.SIGINT, signal.SIG_IGN)  # the supervisor's
+    threading.Thread(target=_end_with_parent, daemon=True).start()
+    from miras_compiler.sweep.attempt import prepare_point
+
+    prepare_point(job.grid, job.folder, index)
 
 
 def _write_to(log: Path) -> None:

@@ -130,16 +130,19 @@ class Process:
         if self.problem:
             raise PackageEnded(self.problem)
         forget, self.forget = self.forget, []
+        patience = START
         try:
             if not self.pid:
                 self.pid = wire.receive(self.answers, START)
+            patience = PATIENCE
             wire.send(self.requests, {"verb": verb, "forget": forget, "poisoned": is_poisoned(), **given})
-            answer = wire.receive(self.answers, PATIENCE)
+            answer = wire.receive(self.answers, patience)
             error, value = answer.get("error"), answer.get("value")
         except wire.Closed:
             self.end(f"{DOING[verb]}, the package ended its process{self.last_words()}")
         except wire.TooLate:
-            self.end(f"{DOING[verb]}, the package did not answer within {PATIENCE:g} s")
+            late = f"{DOING[verb]}, the package did not answer" if self.pid else "the process for the package did not begin"
+            self.end(f"{late} within {patience:g} s")
         except Exception as problem:
             self.end(f"{DOING[verb]}, the package wrote into the pipe of its answers ({type(problem).__name__}: {problem})")
         if self.problem:

@@ -64,6 +64,7 @@ def test_a_missing_file_is_told_with_what_to_do(tmp_path: Path, capsys: pytest.C
         (["check", "x.yaml", "--set", "memory"], "--set memory: no key=value"),
         (["check", "x.yaml", "--set", "=3"], "no key=value"),
         (["check", "x.yaml", "--set", "chunk.size=[1"], "--set chunk.size"),
+        (["sample", "run", "--prompt", "caf\udce9"], r"'caf\udce9': an argument that is not UTF-8"),
     ],
     ids=" ".join,
 )
@@ -103,6 +104,19 @@ def test_a_bug_has_code_70_and_asks_for_a_report(
     assert err.count("\n") == 1
     details = Path(err.rstrip().rpartition(" ")[2])
     assert "Traceback" in details.read_text(encoding="utf-8")
+    details.unlink()
+
+
+def test_the_details_of_a_bug_are_saved_whatever_text_they_hold(
+    good: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    def broken(*_: object) -> None:
+        raise ValueError("\udce9")
+
+    monkeypatch.setattr(miras_compiler.spec, "load_spec", broken)
+    assert main(["check", str(good)]) == 70
+    details = Path(capsys.readouterr().err.rstrip().rpartition(" ")[2])
+    assert r"\udce9" in details.read_text(encoding="utf-8")
     details.unlink()
 
 

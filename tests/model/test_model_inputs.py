@@ -69,11 +69,17 @@ def test_odd_caches_masks_and_arguments_are_refused() -> None:
         ({"output_attentions": True}, ValueError, "output_attentions: a memory has no attention weights"),
         ({"labels": ids, "logits_to_keep": 1}, ValueError, "logits_to_keep: a loss needs the logits of all tokens"),
         ({"inputs_embeds": torch.zeros(2, 5, 16)}, ValueError, "expected either input_ids or inputs_embeds"),
+        ({"labels": ids.T}, ValueError, r"labels: expected integers of shape \[2, 5\], got torch.int64 of shape \[5, 2\]"),
+        ({"labels": ids.double()}, ValueError, "labels: expected integers of shape"),
+        ({"labels": ids.tolist()}, ValueError, "labels: expected integers of shape .*, got list"),
     ):
         with pytest.raises(error, match=message):
             model(ids, **arguments)
     with pytest.raises(ValueError, match="cache: it holds 2 sequences, got 1"):
         model(ids[:1], cache=cache)
+    for odd in (ids.double(), ids.tolist()):
+        with pytest.raises(ValueError, match=r"input_ids: expected integers of shape \[B, T\]"):
+            model(odd)
 
 
 def test_a_cache_holds_the_tokens_seen_and_can_be_copied_selected_repeated_and_reset() -> None:
@@ -135,6 +141,10 @@ def test_hidden_states_and_tuples_are_returned_on_request() -> None:
     assert torch.equal(model.lm_head(output.hidden_states[-1]), output.logits)
     assert torch.equal(model(ids, return_dict=False)[0], output.logits)
     assert torch.equal(model(ids, logits_to_keep=2).logits, output.logits[:, -2:])
+    model.config.output_hidden_states, model.config.return_dict = True, False
+    logits, hidden = model(ids, use_cache=False)
+    assert torch.equal(logits, output.logits)
+    assert len(hidden) == 3
 
 
 def test_gates_start_where_the_layer_says_and_embeddings_are_tied() -> None:

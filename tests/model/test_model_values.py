@@ -117,6 +117,8 @@ def test_a_model_of_values_has_the_parameters_that_are_counted(settings: dict[st
         ({"values": series(1, 8), "attention_mask": torch.tensor([[0.0] * 2 + [1.0] * 6])}, "whole patches of 4 times"),
         ({"values": series(1, 8), "attention_mask": torch.full((1, 8), 0.5)}, "expected 1 at values and 0 at padding"),
         ({"values": series(2, 8), "labels": series(2, 5)}, r"labels: expected shape \[2, 6, 3\]"),
+        ({"values": series(2, 8), "labels": series(2, 6).tolist()}, r"labels: expected shape \[2, 6, 3\], got list"),
+        ({"values": series(2, 8), "attention_mask": [[1] * 8] * 2}, r"attention_mask: expected shape \[2, 8\], got list"),
     ],
 )
 def test_values_without_a_meaning_are_refused(given: dict[str, Any], message: str) -> None:

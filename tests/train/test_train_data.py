@@ -10,6 +10,7 @@ import numpy as np
 import pytest
 
 from miras_compiler.cli import main
+from miras_compiler.data.text import read_documents
 from miras_compiler.errors import InputError
 from miras_compiler.runs import RunFolder
 from miras_compiler.tasks import build_task
@@ -108,6 +109,14 @@ def test_data_that_cannot_be_trained_on_are_refused_by_place(name: str, content:
     with pytest.raises(InputError) as caught:
         file_data([tmp_path / name], None, SHORT)
     assert told in str(caught.value)
+
+
+def test_a_link_to_a_folder_above_is_not_followed_round_and_round(tmp_path: Path) -> None:
+    (tmp_path / "inner").mkdir()
+    (tmp_path / "inner" / "a.txt").write_text("0123456789")
+    (tmp_path / "inner" / "up").symlink_to(tmp_path)
+    (tmp_path / "inner" / "here").symlink_to(".")
+    assert [document.path.name for document in read_documents([tmp_path])] == ["a.txt"]
 
 
 def test_all_files_that_are_wrong_are_named_at_once(tmp_path: Path) -> None:
