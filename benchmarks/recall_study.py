@@ -1,8 +1,9 @@
-"""Recall over state bytes for many rules: writes the specs and the grids of the study, and draws the leaderboards of their sweeps.
+"""Recall over state bytes for many rules: writes the specs and the grids of the study, and a table and a picture of their sweeps.
 
     python benchmarks/recall_study.py specs FOLDER
     miras sweep FOLDER/mqar.yaml --workers 14 -o runs/mqar
-    python benchmarks/recall_study.py plot PICTURE.png LEADERBOARD.csv…
+    python benchmarks/recall_study.py table RESULTS.csv runs/mqar…
+    python benchmarks/recall_study.py plot RESULTS.csv PICTURE.png
 
 A rule is a choice on every axis: memory × attentional bias × retention × optimizer. All but these are equal: two layers of width 128 with
 two heads, the same projections, convolutions, gates from the input, and training.
@@ -10,9 +11,10 @@ two heads, the same projections, convolutions, gates from the input, and trainin
 
 from __future__ import annotations
 
+import csv
 import json
 import sys
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -97,6 +99,100 @@ def write(folder: Path) -> None:
         (folder / f"{name}.yaml").write_text(json.dumps(grid, indent=1))
 
 
+AXES = ("memory", "bias", "retention", "optimizer")
+COLUMNS = ("sweep", "rule", *AXES, "key_channels", "state", "recall", "state_bytes", "parameters", "loss", "seeds", "reason")
+
+
+def axes_of(name: str) -> dict[str, str]:
+    """The choices of a rule of the study, or of a spec that comes with the compiler."""
+    if "-" in name:
+        return dict(zip(AXES, name.split("-"), strict=True))
+    from miras_compiler.spec import load_spec
+
+    spec = load_spec(name)
+    if spec.model.pattern == ("attention",):
+        return dict.fromkeys(AXES, "attention")
+    kinds = (spec.memory.kind, spec.attentional_bias.kind, spec.retention.kind, spec.optimizer.kind)
+    return dict(zip(AXES, kinds, strict=True))
+
+
+def table(place: Path, sweeps: Sequence[Path]) -> None:
+    """The leaderboards of the folders of sweeps as one table, with the choices of each rule."""
+    with place.open("w", newline="", encoding="utf-8") as file:
+        writer = csv.DictWriter(file, COLUMNS, lineterminator="\n")
+        writer.writeheader()
+        for sweep in sweeps:
+            with (sweep / "leaderboard.csv").open(newline="", encoding="utf-8") as board:
+                for row in csv.DictReader(board):
+                    if row["state"] in ("done", "failed"):
+                        name = row["base"].strip('"').removesuffix(".yaml")
+                        seeds = " ".join(value for key, value in row.items() if key.startswith("quality of seed"))
+                        own = {
+                            "rule": name,
+                            **axes_of(name),
+                            "key_channels": row["layer.head_dim"],
+                            "recall": row["quality"],
+                            "seeds": seeds,
+                        }
+                        same = {key: row[key] for key in ("state", "state_bytes", "parameters", "loss", "reason")}
+                        writer.writerow({"sweep": sweep.name, **own, **same})
+
+
+COLOURS = {
+    "dot_product": "#8c8c8c", "l2": "#1f4e8c", "huber": "#2a9d8f", "log_cosh": "#70b77e", "robust_shift": "#9467bd", "l1": "#e9a03b",
+    "l3": "#d1495b", "kl": "#7a4419", "yaad_switch": "#e377c2", "attention": "#000000",
+}  # fmt: skip
+MARKERS = {"none": "o", "l2": "s", "momentum": "D", "mlp": "^", "attention": "*"}
+
+
+def marker(row: Mapping[str, str]) -> str:
+    """By the memory if it is deep, else by momentum, else by retention."""
+    return next(key for key in (row["memory"], row["optimizer"], row["retention"]) if key in MARKERS)
+
+
+def plot(results: Path, picture: Path) -> None:
+    """Recall over state bytes, and recall of noisy pairs over that of clean ones with as many channels of a key."""
+    import matplotlib
+
+    matplotlib.use("Agg")
+    from matplotlib import pyplot
+    from matplotlib.lines import Line2D
+
+    with results.open(newline="", encoding="utf-8") as file:
+        rows = [row for row in csv.DictReader(file) if row["state"] == "done"]
+    clean = {(row["rule"], row["key_channels"]): row for row in rows if row["sweep"].startswith("mqar")}
+    noisy = {(row["rule"], row["key_channels"]): row for row in rows if row["sweep"].startswith("noisy")}
+    figure, (left, right) = pyplot.subplots(1, 2, figsize=(12, 5), constrained_layout=True)
+    for row in clean.values():
+        left.scatter(int(row["state_bytes"]), float(row["recall"]), c=COLOURS[row["bias"]], marker=MARKERS[marker(row)], s=36, alpha=0.8)
+    for name in dict.fromkeys(name for name, _ in clean):
+        line = sorted((int(row["state_bytes"]), float(row["recall"])) for (own, _), row in clean.items() if own == name)
+        left.plot(*zip(*line, strict=True), color=COLOURS[axes_of(name)["bias"]], linewidth=0.7, alpha=0.5)
+    left.set(xscale="log", xlabel="state, bytes a sequence", ylabel="recall", title=f"MQAR: {MQAR.partition(',')[2]}", ylim=(0, 1.03))
+    left.set_xscale("log", base=2)
+    for key, row in noisy.items():
+        if key in clean:
+            right.scatter(
+                float(clean[key]["recall"]), float(row["recall"]), c=COLOURS[row["bias"]], marker=MARKERS[marker(row)], s=36, alpha=0.8
+            )
+    right.set(
+        xlabel="recall in MQAR", ylabel="recall of noisy pairs", title=f"noisy recall: {NOISY.partition(',')[2]}; the same rule and size"
+    )
+    shown = {row["bias"]: COLOURS[row["bias"]] for row in rows}
+    handles = [Line2D([], [], color=colour, marker="o", linestyle="", label=name) for name, colour in shown.items()]
+    kinds = {"none": "no retention", "l2": "decay", "momentum": "momentum", "mlp": "a deep memory"}
+    handles += [Line2D([], [], color="#555555", marker=MARKERS[key], linestyle="", label=text) for key, text in kinds.items()]
+    right.legend(handles=handles, fontsize="small", frameon=False, loc="center left", bbox_to_anchor=(1, 0.5))
+    for axes in (left, right):
+        axes.grid(alpha=0.3)
+        axes.spines[["top", "right"]].set_visible(False)
+    figure.savefig(picture, dpi=110)
+
+
 if __name__ == "__main__":
     if sys.argv[1] == "specs":
         write(Path(sys.argv[2]))
+    elif sys.argv[1] == "table":
+        table(Path(sys.argv[2]), [Path(name) for name in sys.argv[3:]])
+    else:
+        plot(Path(sys.argv[2]), Path(sys.argv[3]))
