@@ -1,8 +1,8 @@
 """Recall over state bytes for many rules: writes the specs and the grids of the study, and a table and a picture of their sweeps.
 
     python benchmarks/recall_study.py specs FOLDER
-    miras sweep FOLDER/mqar.yaml --workers 14 -o runs/mqar
-    python benchmarks/recall_study.py table RESULTS.csv runs/mqar…
+    miras sweep FOLDER/mqar_16.yaml --workers 14 -o runs/mqar_16
+    python benchmarks/recall_study.py table RESULTS.csv runs/mqar_16…
     python benchmarks/recall_study.py plot RESULTS.csv PICTURE.png
 
 A rule is a choice on every axis: memory × attentional bias × retention × optimizer. All but these are equal: two layers of width 128 with
@@ -50,10 +50,12 @@ DEEP = ("mlp-l2-l2-gradient_descent", "mlp-l2-l2-momentum", "mlp-yaad_switch-l2-
 ZOO = ("gla", "kda", "mamba2", "rwkv7", "longhorn", "softmax_delta")
 
 GRIDS: Mapping[str, tuple[str, tuple[str, ...], tuple[int, ...]]] = {
-    "mqar": (MQAR, (*RULES, *ZOO), (16, 64)),
-    "mqar_between": (MQAR, (*RULES, *ZOO), (32, 8)),
+    "mqar_16": (MQAR, (*RULES, *ZOO), (16,)),
+    "noisy_16": (NOISY, (*RULES, *ZOO), (16,)),
+    "mqar_64": (MQAR, (*RULES, *ZOO), (64,)),
+    "mqar_32": (MQAR, (*RULES, *ZOO), (32,)),
+    "mqar_8": (MQAR, (*RULES, *ZOO), (8,)),
     "mqar_deep": (MQAR, (*DEEP, "ttt_mlp", "transformer"), (16, 32)),
-    "noisy": (NOISY, (*RULES, *ZOO), (16,)),
 }
 """The sweeps: their task, rules of the study and specs that come with the compiler, channels of a key."""
 
