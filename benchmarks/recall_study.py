@@ -102,7 +102,7 @@ def write(folder: Path) -> None:
 
 
 AXES = ("memory", "bias", "retention", "optimizer")
-COLUMNS = ("sweep", "rule", *AXES, "key_channels", "state", "recall", "state_bytes", "parameters", "loss", "seeds", "reason")
+COLUMNS = ("task", "rule", *AXES, "key_channels", "state", "recall", "state_bytes", "parameters", "loss", "seeds", "reason")
 
 
 def axes_of(name: str) -> dict[str, str]:
@@ -137,7 +137,7 @@ def table(place: Path, sweeps: Sequence[Path]) -> None:
                             "seeds": seeds,
                         }
                         same = {key: row[key] for key in ("state", "state_bytes", "parameters", "loss", "reason")}
-                        writer.writerow({"sweep": sweep.name, **own, **same})
+                        writer.writerow({"task": sweep.name.partition("_")[0], **own, **same})
 
 
 COLOURS = {
@@ -162,8 +162,8 @@ def plot(results: Path, picture: Path) -> None:
 
     with results.open(newline="", encoding="utf-8") as file:
         rows = [row for row in csv.DictReader(file) if row["state"] == "done"]
-    clean = {(row["rule"], row["key_channels"]): row for row in rows if row["sweep"].startswith("mqar")}
-    noisy = {(row["rule"], row["key_channels"]): row for row in rows if row["sweep"].startswith("noisy")}
+    clean = {(row["rule"], row["key_channels"]): row for row in rows if row["task"] == "mqar"}
+    noisy = {(row["rule"], row["key_channels"]): row for row in rows if row["task"] == "noisy"}
     figure, (left, right) = pyplot.subplots(1, 2, figsize=(12, 5), constrained_layout=True)
     for row in clean.values():
         left.scatter(int(row["state_bytes"]), float(row["recall"]), c=COLOURS[row["bias"]], marker=MARKERS[marker(row)], s=36, alpha=0.8)
