@@ -8,7 +8,7 @@ from .runtime_configuration import MemoryConfig
 
 
 class DeepRmsMemoryConfig(MemoryConfig):
-    """Every field has a default: that of the spec. The code of the package has the digest 5832c3e5cba2."""
+    """Every field has a default: that of the spec. The code of the package has the digest a4084f84355b."""
 
     model_type = "miras_deep_rms_memory"
 

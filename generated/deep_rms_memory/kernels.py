@@ -30,7 +30,7 @@ from .runtime_device_memory import (
     store_tile,
 )
 from .runtime_device_products import dot, dot_nt, dot_tn, exact_dot
-from .runtime_device_sums import segment_gradient, segment_sums, sum_after, sum_before, sums_after, sums_before
+from .runtime_device_sums import segment_gradient, segment_gradient_before, segment_sums, segment_sums_before, sum_after, sum_before
 from .runtime_device_tiles import sequence_of, span, walked
 from .runtime_kernels import ChunkKernels
 from .runtime_launch import ANY, JUST_NUMBERS, Buffer, Launcher, LaunchRow, LaunchTable
@@ -74,14 +74,13 @@ def prep(
 
     # decays, and the weights of surprises
     decay_alpha = tl.maximum(-60.0, log_alpha)  # log α_t = max(−60, log_alpha_t)
-    beta_end = exp(tl.sum(decay_alpha, 0))  # β[C] = exp(Σ_l log α_l)
     log_mu = load_numbers(log_mu_ptr, at_row, row, here)
+    beta_end = exp(tl.sum(decay_alpha, 0))  # β[C] = exp(Σ_l log α_l)
     store_number(beta_end_ptr, index * H + h, beta_end)
     beta_before = exp(sum_before(decay_alpha, r, DOT))  # β[before]_t = exp(Σ_{l<t} log α_l)
     store_row(beta_before_ptr, index * H + h, r, C, beta_before)
-    decay_alpha_before = sums_before(tl.where(strict, decay_alpha[:, None], 0.0), r, DOT)
-    D_alpha_before = tl.where(strict, exp(decay_alpha_before), 0.0)  # Λ[α, before]_tj = [j < t] exp(Σ_{j<l<t} log α_l)
     valid = tl.where(here, 1.0, 0.0)
+    D_alpha_before = tl.where(strict, exp(segment_sums_before(decay_alpha, strict)), 0.0)
     valid_D_alpha_before = valid[None, :] * D_alpha_before  # valid·Λ[α, before]_tj = Λ[α, before]_tj valid_j
     D_end = valid * exp(sum_after(decay_alpha, r, DOT))  # Λ[C]_t = valid_t exp(Σ_{l>t} log α_l)
     eta = load_numbers(eta_ptr, at_row, row, here)
@@ -445,7 +444,6 @@ def pre2(
     d_read_normal_read_f = d_read_normal * read_f.to(tl.float32)
     d_read_rstd = tl.sum(d_read_normal_read_f, 1)
     read_rstd = tl.rsqrt(tl.sum(square(read_f.to(tl.float32)), 1) / V + 1e-06)  # ρ[q]_t = 1 / √(mean(f[q]_t²) + 1e-06)
-    log_alpha = load_numbers(log_alpha_ptr, at_row, row, here)
     f = load_tile(f_ptr, own * H + h, r, at_v, C, V)
     d_read_f = (
         read_rstd[:, None] * d_read_normal
@@ -456,43 +454,46 @@ def pre2(
     # the surprises of all tokens
     rstd = tl.rsqrt(tl.sum(square(f.to(tl.float32)), 1) / V + 1e-06)  # ρ_t = 1 / √(mean(f_t²) + 1e-06)
     ln_weight_du = ln_weight[None, :] * du.to(tl.float32)  # ln_weight·∂ℓ/∂u_t = ∂ℓ/∂u_t · ln_weight
-    log_mu = load_numbers(log_mu_ptr, at_row, row, here)
     ln_weight_du_f = tl.sum(ln_weight_du * f.to(tl.float32), 1)  # ln_weight·∂ℓ/∂u·f_t = ln_weight·∂ℓ/∂u_t f_tᵀ
     d3 = (
         rstd[:, None] * ln_weight_du
         - ln_weight_du_f[:, None] * (rstd[:, None] * rstd[:, None] * rstd[:, None]) / V * f.to(tl.float32)
     )  # fmt: skip
+    log_alpha = load_numbers(log_alpha_ptr, at_row, row, here)
+    W3_momentum = load_tile(W3_momentum_at_ptr, index * H + h, at_n2, at_v, N, V)
     d_P3 = -dot_nt(d_read_f, d3, DOT)  # ∂P₃_tj = −∂f[q]_t d₃_jᵀ
+    W3 = load_tile(W3_at_ptr, index * H + h, at_n2, at_v, N, V)
+    d_read_f_W3_momentum = dot_nt(d_read_f, W3_momentum, DOT)
+    log_mu = load_numbers(log_mu_ptr, at_row, row, here)
+    d_read_f_W3 = dot_nt(d_read_f, W3, DOT)
+    d2_W2_start = load_tile(d2_W2_start_ptr, own * H + h, r, at_n1, C, N)
+    h1 = load_tile(h1_ptr, own * H + h, r, at_n1, C, N)
+    d1 = d2_W2_start.to(tl.float32) * (1 - square(h1.to(tl.float32)))  # d₁_t = d₂·W₂[start]_t · (1 − h₁_t²)
 
     # decays, and the weights of surprises
     decay_alpha = tl.maximum(-60.0, log_alpha)  # log α_t = max(−60, log_alpha_t)
-    decay_alpha_before = sums_before(tl.where(strict, decay_alpha[:, None], 0.0), r, DOT)
-    exp_decay_alpha_before = exp(decay_alpha_before)  # exp·log α·before_tj = exp(Σ_{j<l<t} log α_l)
-    eta = load_numbers(eta_ptr, at_row, row, here)
     valid = tl.where(here, 1.0, 0.0)
+    W1 = load_tile(W1_at_ptr, index * H + h, at_k, at_n1, K, N)
+    k = load_rows(k_ptr, at_row, row, here, at_k, K)
     decay_mu = tl.maximum(-60.0, log_mu)  # log μ_t = max(−60, log_mu_t)
+    eta = load_numbers(eta_ptr, at_row, row, here)
+    beta_before = exp(sum_before(decay_alpha, r, DOT))  # β[before]_t = exp(Σ_{l<t} log α_l)
+    reach_before = load_row(reach_before_ptr, index * H + h, r, C)
+    q = load_rows(q_ptr, at_row, row, here, at_k, K)
+    W1_momentum = load_tile(W1_momentum_at_ptr, index * H + h, at_k, at_n1, K, N)
+    q_W1_momentum = dot(q, W1_momentum, DOT)  # q·S₁[0]_t = q_t S₁[0]
     exp_decay_mu_before = exp(segment_sums(decay_mu, strict))  # exp·log μ·before_tj = exp(Σ_{j<l≤t} log μ_l)
     D_mu = tl.where(causal, exp_decay_mu_before, 0.0)  # Λ[μ]_tj = [j ≤ t] exp·log μ·before_tj
+    exp_decay_alpha_before = exp(segment_sums_before(decay_alpha, strict))  # exp·log α·before_tj = exp(Σ_{j<l<t} log α_l)
     D_alpha_before = tl.where(strict, exp_decay_alpha_before, 0.0)  # Λ[α, before]_tj = [j < t] exp·log α·before_tj
     valid_D_alpha_before = valid[None, :] * D_alpha_before  # valid·Λ[α, before]_tj = Λ[α, before]_tj valid_j
     valid_D_alpha_before_D_mu = exact_dot(valid_D_alpha_before, D_mu, DOT)
     G_before = eta[None, :] * valid_D_alpha_before_D_mu  # G[before]_tj = valid·Λ[α, before]·Λ[μ]_tj η_j
-    d_read_h2_h2 = (d_P3 * G_before).to(DOT)  # ∂h₂[q]·h₂_tj = ∂P₃_tj G[before]_tj
-    d2_W2_start = load_tile(d2_W2_start_ptr, own * H + h, r, at_n1, C, N)
-    h1 = load_tile(h1_ptr, own * H + h, r, at_n1, C, N)
-    d1 = d2_W2_start.to(tl.float32) * (1 - square(h1.to(tl.float32)))  # d₁_t = d₂·W₂[start]_t · (1 − h₁_t²)
-    q = load_rows(q_ptr, at_row, row, here, at_k, K)
-    reach_before = load_row(reach_before_ptr, index * H + h, r, C)
-    k = load_rows(k_ptr, at_row, row, here, at_k, K)
     q_k = dot_nt(q, k, DOT)  # q·k_tj = q_t k_jᵀ
-    P1 = (G_before * q_k).to(DOT)  # P₁_tj = G[before]_tj q·k_tj
-    W1_momentum = load_tile(W1_momentum_at_ptr, index * H + h, at_k, at_n1, K, N)
-    beta_before = exp(sum_before(decay_alpha, r, DOT))  # β[before]_t = exp(Σ_{l<t} log α_l)
-    W1 = load_tile(W1_at_ptr, index * H + h, at_k, at_n1, K, N)
-    q_W1_momentum = dot(q, W1_momentum, DOT)  # q·S₁[0]_t = q_t S₁[0]
-    q_W1 = dot(q, W1, DOT)  # q·W₁[0]_t = q_t W₁[0]
 
     # the memory at the queries
+    P1 = (G_before * q_k).to(DOT)  # P₁_tj = G[before]_tj q·k_tj
+    q_W1 = dot(q, W1, DOT)  # q·W₁[0]_t = q_t W₁[0]
     read_z1 = beta_before[:, None] * q_W1 + reach_before[:, None] * q_W1_momentum - dot(P1, d1, DOT)
     h1 = load_tile(h1_ptr, own * H + h, r, at_n1, C, N)
     read_h1 = tanh(read_z1)  # h₁[q]_t = tanh(z₁[q]_t)
@@ -505,15 +506,10 @@ def pre2(
     read_h1_W2 = dot(read_h1, W2, DOT)  # h₁[q]·W₂[0]_t = h₁[q]_t W₂[0]
     read_z2 = beta_before[:, None] * read_h1_W2 + reach_before[:, None] * read_h1_W2_momentum - dot(P2, d2, DOT)
     read_h2 = tanh(read_z2)  # h₂[q]_t = tanh(z₂[q]_t)
+    d_read_h2_h2 = (d_P3 * G_before).to(DOT)  # ∂h₂[q]·h₂_tj = ∂P₃_tj G[before]_tj
     d_h2_from_read_h2_h2 = dot_tn(d_read_h2_h2, read_h2, DOT)  # ∂h₂(h₂[q]·h₂_t) = Σ_l ∂h₂[q]·h₂_lt h₂[q]_l
-    store_tile(d_h2_from_read_h2_h2_ptr, own * H + h, r, at_n2, C, N, d_h2_from_read_h2_h2)
-    d_W3_from_read_h2_W3 = dot_tn(read_h2, beta_before[:, None] * d_read_f, DOT)
-    W3 = load_tile(W3_at_ptr, index * H + h, at_n2, at_v, N, V)
-    store_tile(d_W3_from_read_h2_W3_ptr, own * H + h, at_n2, at_v, N, V, d_W3_from_read_h2_W3)
-    W3_momentum = load_tile(W3_momentum_at_ptr, index * H + h, at_n2, at_v, N, V)
-    d_read_f_W3 = dot_nt(d_read_f, W3, DOT)
     h2 = load_tile(h2_ptr, index * H + h, r, at_n2, C, N)
-    d_read_f_W3_momentum = dot_nt(d_read_f, W3_momentum, DOT)
+    store_tile(d_h2_from_read_h2_h2_ptr, own * H + h, r, at_n2, C, N, d_h2_from_read_h2_h2)
     d_read_h2_from_read_h2_h2 = dot(d_read_h2_h2, h2, DOT)
     d_read_z2 = (
         (1 - read_h2 * read_h2)
@@ -525,6 +521,8 @@ def pre2(
     store_tile(d_W2_from_read_h1_W2_ptr, own * H + h, at_n1, at_n2, N, N, d_W2_from_read_h1_W2)
     d_W2_momentum_from_read_h1_W2_momentum = dot_tn(read_h1, reach_before[:, None] * d_read_z2, DOT)
     store_tile(d_W2_momentum_from_read_h1_W2_momentum_ptr, own * H + h, at_n1, at_n2, N, N, d_W2_momentum_from_read_h1_W2_momentum)
+    d_W3_from_read_h2_W3 = dot_tn(read_h2, beta_before[:, None] * d_read_f, DOT)
+    store_tile(d_W3_from_read_h2_W3_ptr, own * H + h, at_n2, at_v, N, V, d_W3_from_read_h2_W3)
     d_W3_momentum_from_read_h2_W3_momentum = dot_tn(read_h2, reach_before[:, None] * d_read_f, DOT)
     store_tile(d_W3_momentum_from_read_h2_W3_momentum_ptr, own * H + h, at_n2, at_v, N, V, d_W3_momentum_from_read_h2_W3_momentum)
     read_h2_h2 = dot_nt(read_h2, h2, DOT)  # h₂[q]·h₂_tj = h₂[q]_t h₂_jᵀ
@@ -554,16 +552,15 @@ def pre2(
         + tl.sum(d_read_z1 * q_W1_momentum, 1)
     )  # fmt: skip
     d_decay_alpha_before = beta_before * (d_beta_before_from_read_f + tl.sum(d_read_z2 * read_h1_W2, 1) + tl.sum(d_read_z1 * q_W1, 1))
-    x109 = valid[:, None] * eta[None, :] * dot_tn(D_alpha_before, d_G_before, DOT)
-    x110 = segment_gradient(tl.where(causal, x109, 0.0) * exp_decay_mu_before, strict, DOT)
-    d_q_k = (d_P1 * G_before).to(DOT)  # ∂q·k_tj = ∂P₁_tj G[before]_tj
-    d_eta_from_G_before = tl.sum(d_G_before * valid_D_alpha_before_D_mu, 0)
     m = exp(tl.cumsum(decay_mu, 0))  # m_t = exp(Σ_{l≤t} log μ_l)
     d_D_alpha_before = valid[None, :] * (d_reach_before[:, None] * m[None, :] + dot_nt(eta[None, :] * d_G_before, D_mu, DOT))
-    d_decay_alpha = tl.where(strict, sums_after(tl.where(strict, d_D_alpha_before, 0.0) * exp_decay_alpha_before, r, DOT), 0.0)
-    d_log_alpha_early = (
-        (1 - tl.where(log_alpha + 60 < 0, 1.0, 0.0)) * (tl.sum(d_decay_alpha, 1) + sum_after(d_decay_alpha_before, r, DOT))
+    d_decay_alpha_from_decay_alpha = (
+        segment_gradient_before(tl.where(strict, d_D_alpha_before, 0.0) * exp_decay_alpha_before, strict, DOT)
     )  # fmt: skip
+    d_eta_from_G_before = tl.sum(d_G_before * valid_D_alpha_before_D_mu, 0)
+    x108 = valid[:, None] * eta[None, :] * dot_tn(D_alpha_before, d_G_before, DOT)
+    x109 = segment_gradient(tl.where(causal, x108, 0.0) * exp_decay_mu_before, strict, DOT)
+    d_q_k = (d_P1 * G_before).to(DOT)  # ∂q·k_tj = ∂P₁_tj G[before]_tj
     d_m_from_m_t1_m_behind = tl.cumsum(tl.sum(d_reach_before[:, None] * valid_D_alpha_before, 0) * m, 0, reverse=True)
     d_W1_from_q_W1 = dot_tn(q, beta_before[:, None] * d_read_z1, DOT)  # ∂W₁[0](q·W₁[0]) = Σ_l q_lᵀ ⊗ (β[before]_l ∂z₁[q]_l)
     store_tile(d_W1_from_q_W1_ptr, own * H + h, at_k, at_n1, K, N, d_W1_from_q_W1)
@@ -591,40 +588,44 @@ def pre2(
     P3_d_read_f_2 = -P3_d_read_f
     P3_d_read_f_f_rstd_cubed = -tl.sum(P3_d_read_f_2 * f.to(tl.float32), 1) * (rstd * rstd * rstd) / V
     rstd_P3_d_read_f_and_more = rstd[:, None] * P3_d_read_f_2 + P3_d_read_f_f_rstd_cubed[:, None] * f.to(tl.float32)
-    x86 = ln_weight[None, :] * rstd_P3_d_read_f_and_more
-    x89 = x86 * e.to(tl.float32)
-    x90 = tl.sum(x89, 1)
+    x85 = ln_weight[None, :] * rstd_P3_d_read_f_and_more
+    x88 = x85 * e.to(tl.float32)
+    x89 = tl.sum(x88, 1)
     e_squared = tl.sum(square(e.to(tl.float32)), 1)  # e·squared_t = ‖e_t‖²
-    x91 = (
-        x90
+    x90 = (
+        x89
         * tl.where(tl.sqrt(tl.maximum(e_squared, 0.0)) > 4, -2 * power0(e_squared, -0.5) * power0(tl.sqrt(tl.maximum(e_squared, 0.0)), -2), 0)  # noqa: E501
     )  # fmt: skip
     normal = rstd[:, None] * f.to(tl.float32)  # f̂_t = ρ_t f_t
     read_f = load_tile(read_f_ptr, own * H + h, r, at_v, C, V)
-    x92 = (
-        2 * x91[:, None] * e.to(tl.float32)
+    x91 = (
+        2 * x90[:, None] * e.to(tl.float32)
         + tl.where(tl.sqrt(tl.maximum(e_squared[:, None], 0.0)) > 4, 4 * power0(tl.sqrt(tl.maximum(e_squared[:, None], 0.0)), -1), 1)
-        * x86
+        * x85
     )  # fmt: skip
     read_normal = read_rstd[:, None] * read_f.to(tl.float32)  # f̂[q]_t = ρ[q]_t f[q]_t
     du = load_tile(du_ptr, own * H + h, r, at_v, C, V)
     d_o = load_rows(d_o_ptr, at_row, row, here, at_v, V)
-    x99 = rstd_P3_d_read_f_and_more * du.to(tl.float32) + x92 * normal + d_o.to(tl.float32) * read_normal
+    x98 = rstd_P3_d_read_f_and_more * du.to(tl.float32) + x91 * normal + d_o.to(tl.float32) * read_normal
     d_o_and_more = (
-        2 * x91[:, None] * e.to(tl.float32)
+        2 * x90[:, None] * e.to(tl.float32)
         + tl.where(tl.sqrt(tl.maximum(e_squared[:, None], 0.0)) > 4, 4 * power0(tl.sqrt(tl.maximum(e_squared[:, None], 0.0)), -1), 1)
-        * x86
+        * x85
         + d_o.to(tl.float32)
     )  # fmt: skip
-    d_k_early = x92 + dot_tn(d_q_k, q, DOT)
+    d_k_early = x91 + dot_tn(d_q_k, q, DOT)
     store_tile(d_k_early_ptr, own * H + h, r, at_k, C, K, d_k_early)
-    d_v_early = -x92
+    d_v_early = -x91
     store_tile(d_v_early_ptr, own * H + h, r, at_v, C, V, d_v_early)
     store_rows(d_q_ptr, at_row, row, here, at_k, K, d_q)
     d_ln_bias_early = tl.sum(d_o_and_more, 0)
-    d_ln_weight_early = tl.sum(x99, 0)
-    d_log_mu_early = (1 - tl.where(log_mu + 60 < 0, 1.0, 0.0)) * (x110 + d_m_from_m_t1_m_behind)
+    d_ln_weight_early = tl.sum(x98, 0)
+    d_log_mu_early = (1 - tl.where(log_mu + 60 < 0, 1.0, 0.0)) * (x109 + d_m_from_m_t1_m_behind)
     store_row(d_log_mu_early_ptr, own * H + h, r, C, d_log_mu_early)
+    d_log_alpha_early = (
+        (1 - tl.where(log_alpha + 60 < 0, 1.0, 0.0))
+        * (d_decay_alpha_from_decay_alpha + sum_after(d_decay_alpha_before, r, DOT))
+    )  # fmt: skip
     store_row(d_log_alpha_early_ptr, own * H + h, r, C, d_log_alpha_early)
     store_row(d_ln_weight_early_ptr, own * H + h, at_v, V, d_ln_weight_early)
     store_row(d_ln_bias_early_ptr, own * H + h, at_v, V, d_ln_bias_early)

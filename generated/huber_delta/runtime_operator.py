@@ -22,6 +22,7 @@ class Operator:
     `inputs` are names with the letters of their axes, in which H is the heads and S the slots of tiles. Every result is a buffer that one
     of the launches makes. A buffer that is no result lives from the launch that makes it to the last one that reads it.
 
+    `like` is the input whose shape and type are those of the tokens.
     A reverse pass has `carried` states, whose cotangent d_<name> each part of the tiles reads and writes as d_<name>_next.
     """
 
@@ -31,6 +32,7 @@ class Operator:
     results: tuple[str, ...]
     launches: tuple[Launcher, ...]
     carried: tuple[str, ...] = ()
+    like: str = "q"
     buffers: dict[str, Buffer] = field(init=False)
 
     def __post_init__(self) -> None:
@@ -52,7 +54,7 @@ class Operator:
     def resumed(self, starts: Mapping[str, str]) -> Operator:
         """The pass over chunks that go on: it takes the states that entered them first, and a reverse pass gives their gradients first."""
         results = (*(f"d_{name}" for name in starts), *self.results) if self.carried else self.results
-        return Operator(self.table, f"resumed_{self.name}", {**starts, **self.inputs}, results, self.launches, self.carried)
+        return Operator(self.table, f"resumed_{self.name}", {**starts, **self.inputs}, results, self.launches, self.carried, self.like)
 
     def step(self, number: int) -> tuple[Launcher, tuple[str, ...], dict[str, Buffer], list[str]]:
         """A launch, its tensors, the buffers that it makes, and those that no later launch reads."""
@@ -92,7 +94,7 @@ class Operator:
     def sizes(self, found: Mapping[str, Tensor], position: Tensor | None, cu_seqlens: Tensor | None, grid: str, save: bool) -> Sizes:
         """The sizes of a call; launches of several kernels exchange buffers, which are needed even where nothing is saved."""
         lengths = {letter: found[name].shape[axis] for letter, (name, axis) in self.widths.items()}
-        return Sizes(self.table, found["q"], lengths, position, cu_seqlens, grid, save or len(self.launches) > 1)
+        return Sizes(self.table, found[self.like], lengths, position, cu_seqlens, grid, save or len(self.launches) > 1)
 
     def allocate_results(self, sizes: Sizes, found: dict[str, Tensor]) -> None:
         """Adds the results to the tensors by name."""

@@ -31,7 +31,7 @@ from .runtime_device_memory import (
 )
 from .runtime_device_products import dot, dot_nt, dot_tn
 from .runtime_device_rows import substitute, take_row
-from .runtime_device_sums import segment_gradient, segment_sums, sum_after, sum_before, sums_after, sums_before
+from .runtime_device_sums import segment_gradient, segment_gradient_before, segment_sums, segment_sums_before, sum_after, sum_before
 from .runtime_device_tiles import sequence_of, span, walked
 from .runtime_kernels import ChunkKernels
 from .runtime_launch import ANY, JUST_NUMBERS, Buffer, Launcher, LaunchRow, LaunchTable
@@ -131,8 +131,7 @@ def prep(
     G = eta[None, :] * D_alpha  # G_tj = Λ[α]_tj η_j
     P = G * dot_nt(q, k, DOT)  # P_tj = G_tj (q_t k_jᵀ)
     store_tile(P_ptr, index * H + h, r, r, C, C, P)
-    decay_alpha_2 = tl.where(strict, decay_alpha[:, None], 0.0)  # log α_tj = [j < t] log α_t
-    D_alpha_before = tl.where(strict, exp(sums_before(decay_alpha_2, r, DOT)), 0.0)  # Λ[α, before]_tj = [j < t] exp(Σ_{j<l<t} log α_l)
+    D_alpha_before = tl.where(strict, exp(segment_sums_before(decay_alpha, strict)), 0.0)
     G_before = eta[None, :] * D_alpha_before  # G[before]_tj = Λ[α, before]_tj η_j
     kk = dot_nt(k, k, DOT)  # c_tj = k_t k_jᵀ
     L = G_before * kk  # L_tj = G[before]_tj c_tj
@@ -226,12 +225,11 @@ def read(
 @triton.jit(do_not_specialize=JUST_NUMBERS)
 def pre(
     U_ptr, W_at_ptr, d_o_ptr, eta_ptr, k_ptr, log_alpha_ptr, q_ptr, d_W_from_q_W_ptr, P_d_o_ptr, d_eta_from_G_ptr,
-    exp_decay_alpha_2_before_ptr, d_k_from_q_k_ptr, d_log_alpha_early_ptr, d_q_ptr, position_ptr, cu_ptr, T, members, low,
-    high,
+    d_k_from_q_k_ptr, d_log_alpha_early_ptr, d_q_ptr, position_ptr, cu_ptr, T, members, low, high,
     H: tl.constexpr, K: tl.constexpr, V: tl.constexpr, C: tl.constexpr, BK: tl.constexpr, BV: tl.constexpr, BC: tl.constexpr,
     DOT: tl.constexpr, GRID: tl.constexpr, PACKED: tl.constexpr, SAVE: tl.constexpr,
 ):  # fmt: skip
-    """d_W_from_q_W, P_d_o, d_eta_from_G, exp_decay_alpha_2_before, d_k_from_q_k, …: every tile on its own."""
+    """d_W_from_q_W, P_d_o, d_eta_from_G, d_k_from_q_k, d_log_alpha_early, d_q: every tile on its own."""
     index, h = low + (tl.program_id(0) // H).to(tl.int64), tl.program_id(0) % H
     n = sequence_of(index, cu_ptr, members, C, GRID, PACKED)
     first, end, base, tiles, slot, step = span(n, position_ptr, cu_ptr, T, members, C, GRID, PACKED)
@@ -272,10 +270,6 @@ def pre(
     W = load_tile(W_at_ptr, index * H + h, at_k, at_v, K, V)
     P_d_o = dot_tn(P, d_o, DOT)  # P·d_o_t = Σ_l P_lt d_o_l
     store_tile(P_d_o_ptr, own * H + h, r, at_v, C, V, P_d_o)
-    decay_alpha_2 = tl.where(strict, decay_alpha[:, None], 0.0)  # log α_tj = [j < t] log α_t
-    exp_decay_alpha_2_before = exp(sums_before(decay_alpha_2, r, DOT))  # exp·log α·before_tj = exp(Σ_{j<l<t} log α_l)
-    store_tile(exp_decay_alpha_2_before_ptr, own * H + h, r, r, C, C, exp_decay_alpha_2_before)
-    q = load_rows(q_ptr, at_row, row, here, at_k, K)
     d_o_W = dot_nt(d_o, W, DOT)
     d_decay_alpha_from_decay_alpha_before = tl.cumsum(tl.sum(q.to(tl.float32) * d_o_W, 1) * beta, 0, reverse=True)
     d_q = beta[:, None] * d_o_W + dot(d_q_k, k, DOT)
@@ -290,12 +284,11 @@ def pre(
 @triton.jit(do_not_specialize=JUST_NUMBERS)
 def pre_wide(
     U_ptr, W_at_ptr, d_o_ptr, eta_ptr, k_ptr, log_alpha_ptr, q_ptr, d_W_from_q_W_ptr, P_d_o_ptr, d_eta_from_G_ptr,
-    exp_decay_alpha_2_before_ptr, d_k_from_q_k_ptr, d_log_alpha_early_ptr, d_q_ptr, position_ptr, cu_ptr, T, members, low,
-    high,
+    d_k_from_q_k_ptr, d_log_alpha_early_ptr, d_q_ptr, position_ptr, cu_ptr, T, members, low, high,
     H: tl.constexpr, K: tl.constexpr, V: tl.constexpr, C: tl.constexpr, BK: tl.constexpr, BV: tl.constexpr, BC: tl.constexpr,
     DOT: tl.constexpr, GRID: tl.constexpr, PACKED: tl.constexpr, SAVE: tl.constexpr,
 ):  # fmt: skip
-    """d_W_from_q_W, P_d_o, d_eta_from_G, exp_decay_alpha_2_before, d_k_from_q_k, …: every tile on its own."""
+    """d_W_from_q_W, P_d_o, d_eta_from_G, d_k_from_q_k, d_log_alpha_early, d_q: every tile on its own."""
     index, h = low + (tl.program_id(0) // H).to(tl.int64), tl.program_id(0) % H
     n = sequence_of(index, cu_ptr, members, C, GRID, PACKED)
     first, end, base, tiles, slot, step = span(n, position_ptr, cu_ptr, T, members, C, GRID, PACKED)
@@ -315,17 +308,14 @@ def pre_wide(
 
     # decays, and the weights of surprises
     decay_alpha = tl.maximum(-60.0, log_alpha)  # log α_t = max(−60, log_alpha_t)
+    beta = exp(tl.cumsum(decay_alpha, 0))  # β_t = exp(Σ_{l≤t} log α_l)
     exp_decay_alpha_2_before_2 = exp(segment_sums(decay_alpha, strict))  # exp·log α·before_tj = exp(Σ_{j<l≤t} log α_l)
     D_alpha = tl.where(causal, exp_decay_alpha_2_before_2, 0.0)  # Λ[α]_tj = [j ≤ t] exp·log α·before_tj
     G = eta[None, :] * D_alpha  # G_tj = Λ[α]_tj η_j
-    q = load_rows(q_ptr, at_row, row, here, at_k, K)
     k = load_rows(k_ptr, at_row, row, here, at_k, K)
+    q = load_rows(q_ptr, at_row, row, here, at_k, K)
     q_k = dot_nt(q, k, DOT)  # q·k_tj = q_t k_jᵀ
     P = (G * q_k).to(DOT)  # P_tj = G_tj q·k_tj
-    decay_alpha_2 = tl.where(strict, decay_alpha[:, None], 0.0)  # log α_tj = [j < t] log α_t
-    exp_decay_alpha_2_before = exp(sums_before(decay_alpha_2, r, DOT))  # exp·log α·before_tj = exp(Σ_{j<l<t} log α_l)
-    store_tile(exp_decay_alpha_2_before_ptr, own * H + h, r, r, C, C, exp_decay_alpha_2_before)
-    beta = exp(tl.cumsum(decay_alpha, 0))  # β_t = exp(Σ_{l≤t} log α_l)
     d_o_U = tl.zeros([BC, BC], tl.float32)
     d_o_W = tl.zeros([BC, BK], tl.float32)
     for b in tl.range(tl.cdiv(V, BV), disable_licm=True):
@@ -419,9 +409,8 @@ def seq(
 
 @triton.jit(do_not_specialize=JUST_NUMBERS)
 def post(
-    U_ptr, W_at_ptr, d_R_ptr, d_W_at_ptr, d_eta_from_G_ptr, d_k_from_q_k_ptr, d_log_alpha_early_ptr, eta_ptr,
-    exp_decay_alpha_2_before_ptr, k_ptr, log_alpha_ptr, d_eta_ptr, d_k_ptr, d_log_alpha_ptr, d_v_ptr, position_ptr, cu_ptr,
-    T, members, low, high,
+    U_ptr, W_at_ptr, d_R_ptr, d_W_at_ptr, d_eta_from_G_ptr, d_k_from_q_k_ptr, d_log_alpha_early_ptr, eta_ptr, k_ptr,
+    log_alpha_ptr, d_eta_ptr, d_k_ptr, d_log_alpha_ptr, d_v_ptr, position_ptr, cu_ptr, T, members, low, high,
     H: tl.constexpr, K: tl.constexpr, V: tl.constexpr, C: tl.constexpr, BK: tl.constexpr, BV: tl.constexpr, BC: tl.constexpr,
     DOT: tl.constexpr, GRID: tl.constexpr, PACKED: tl.constexpr, SAVE: tl.constexpr,
 ):  # fmt: skip
@@ -440,27 +429,28 @@ def post(
     t = base + i * C
     here = (r >= first - t) & (r < tl.minimum(C, end - t))
     at_row, row = t * H + h, r * H
-    eta = load_numbers(eta_ptr, at_row, row, here)
+    log_alpha = load_numbers(log_alpha_ptr, at_row, row, here)
     U = load_tile(U_ptr, index * H + h, r, at_v, C, V)
+    eta = load_numbers(eta_ptr, at_row, row, here)
     d_R = load_tile(d_R_ptr, own * H + h, r, at_v, C, V)
     k = load_rows(k_ptr, at_row, row, here, at_k, K)
     d_L = -tl.where(strict, dot_nt(d_R, U, DOT), 0.0)  # ∂L_tj = −[j < t] ∂R_t U_jᵀ
-    log_alpha = load_numbers(log_alpha_ptr, at_row, row, here)
-    exp_decay_alpha_2_before = load_tile(exp_decay_alpha_2_before_ptr, own * H + h, r, r, C, C)
     d_W_at = load_tile(d_W_at_ptr, own * H + h, at_k, at_v, K, V)
     kk = dot_nt(k, k, DOT)  # c_tj = k_t k_jᵀ
     d_G_before = d_L * kk  # ∂G[before]_tj = ∂L_tj c_tj
     d_eta_from_G = load_row(d_eta_from_G_ptr, own * H + h, r, C)
-    d_t1_before = tl.where(strict, eta[None, :] * d_G_before, 0.0) * exp_decay_alpha_2_before.to(tl.float32)
-    d_t1_from_t1_before_sum = tl.sum(tl.where(strict, sums_after(d_t1_before, r, DOT), 0.0), 1)
 
     # decays, and the weights of surprises
-    D_alpha_before = tl.where(strict, exp_decay_alpha_2_before.to(tl.float32), 0.0)  # Λ[α, before]_tj = [j < t] exp·log α·before_tj
+    decay_alpha = tl.maximum(-60.0, log_alpha)  # log α_t = max(−60, log_alpha_t)
+    exp_decay_alpha_2_before = exp(segment_sums_before(decay_alpha, strict))  # exp·log α·before_tj = exp(Σ_{j<l<t} log α_l)
+    d_t1_from_t1_before_sum = (
+        segment_gradient_before(tl.where(strict, eta[None, :] * d_G_before, 0.0) * exp_decay_alpha_2_before, strict, DOT)
+    )  # fmt: skip
+    D_alpha_before = tl.where(strict, exp_decay_alpha_2_before, 0.0)  # Λ[α, before]_tj = [j < t] exp·log α·before_tj
     k = load_rows(k_ptr, at_row, row, here, at_k, K)
     W = load_tile(W_at_ptr, index * H + h, at_k, at_v, K, V)
     d_R = load_tile(d_R_ptr, own * H + h, r, at_v, C, V)
     U_d_W_at = dot_nt(U, d_W_at, DOT)
-    decay_alpha = tl.maximum(-60.0, log_alpha)  # log α_t = max(−60, log_alpha_t)
     decay_alpha_behind = sum_after(decay_alpha, r, DOT)  # log α·behind_t = Σ_{l>t} log α_l
     d_G_end = -tl.sum(k.to(tl.float32) * U_d_W_at, 1)  # ∂G[C]_t = −k_t (U_t d_W_atᵀ)ᵀ
     d_eta_early_and_more = d_eta_from_G + (d_G_end * exp(decay_alpha_behind) + tl.sum(d_G_before * D_alpha_before, 0))
@@ -494,9 +484,8 @@ def post(
 
 @triton.jit(do_not_specialize=JUST_NUMBERS)
 def post_wide(
-    U_ptr, W_at_ptr, d_R_ptr, d_W_at_ptr, d_eta_from_G_ptr, d_k_from_q_k_ptr, d_log_alpha_early_ptr, eta_ptr,
-    exp_decay_alpha_2_before_ptr, k_ptr, log_alpha_ptr, d_eta_ptr, d_k_ptr, d_log_alpha_ptr, d_v_ptr, position_ptr, cu_ptr,
-    T, members, low, high,
+    U_ptr, W_at_ptr, d_R_ptr, d_W_at_ptr, d_eta_from_G_ptr, d_k_from_q_k_ptr, d_log_alpha_early_ptr, eta_ptr, k_ptr,
+    log_alpha_ptr, d_eta_ptr, d_k_ptr, d_log_alpha_ptr, d_v_ptr, position_ptr, cu_ptr, T, members, low, high,
     H: tl.constexpr, K: tl.constexpr, V: tl.constexpr, C: tl.constexpr, BK: tl.constexpr, BV: tl.constexpr, BC: tl.constexpr,
     DOT: tl.constexpr, GRID: tl.constexpr, PACKED: tl.constexpr, SAVE: tl.constexpr,
 ):  # fmt: skip
@@ -539,33 +528,36 @@ def post_wide(
     decay_alpha_behind = sum_after(decay_alpha, r, DOT)  # log α·behind_t = Σ_{l>t} log α_l
     G_end = eta * exp(decay_alpha_behind)  # G[C]_t = η_t exp(log α·behind_t)
     d_k_late_summed = beta_before[:, None] * d_R_W - G_end[:, None] * U_d_W_at
-    d_eta_from_G = load_row(d_eta_from_G_ptr, own * H + h, r, C)
     d_G_end = -tl.sum(k.to(tl.float32) * U_d_W_at, 1)  # ∂G[C]_t = −k_t (U_t d_W_atᵀ)ᵀ
+    d_log_alpha_early = load_row(d_log_alpha_early_ptr, own * H + h, r, C)
     d_L = -tl.where(strict, d_R_U, 0.0)  # ∂L_tj = −[j < t] ∂R_t U_jᵀ
     kk = dot_nt(k, k, DOT)  # c_tj = k_t k_jᵀ
-    exp_decay_alpha_2_before = load_tile(exp_decay_alpha_2_before_ptr, own * H + h, r, r, C, C)
     d_G_before = d_L * kk  # ∂G[before]_tj = ∂L_tj c_tj
-    d_t1_before = tl.where(strict, eta[None, :] * d_G_before, 0.0) * exp_decay_alpha_2_before.to(tl.float32)
-    d_t1_from_t1_before_sum = tl.sum(tl.where(strict, sums_after(d_t1_before, r, DOT), 0.0), 1)
-    D_alpha_before = tl.where(strict, exp_decay_alpha_2_before.to(tl.float32), 0.0)  # Λ[α, before]_tj = [j < t] exp·log α·before_tj
-    d_eta_early_and_more = d_eta_from_G + (d_G_end * exp(decay_alpha_behind) + tl.sum(d_G_before * D_alpha_before, 0))
-    G_before = eta[None, :] * D_alpha_before  # G[before]_tj = Λ[α, before]_tj η_j
-    d_kk = (d_L * G_before).to(DOT)  # ∂c_tj = ∂L_tj G[before]_tj
-    d_log_alpha_early = load_row(d_log_alpha_early_ptr, own * H + h, r, C)
-    k = load_rows(k_ptr, at_row, row, here, at_k, K)
-    d_k_from_q_k = load_tile(d_k_from_q_k_ptr, own * H + h, r, at_k, C, K)
-    d_k_early_and_more = d_k_from_q_k.to(tl.float32) + (d_k_late_summed + dot(d_kk, k, DOT) + dot_tn(d_kk, k, DOT))
-    store_rows(d_k_ptr, at_row, row, here, at_k, K, d_k_early_and_more)
+    d_eta_from_G = load_row(d_eta_from_G_ptr, own * H + h, r, C)
     d_decay_alpha = sum_before(d_G_end * G_end, r, DOT)
+
+    # decays, and the weights of surprises
     beta_end = exp(tl.sum(decay_alpha, 0))  # β[C] = exp(Σ_l log α_l)
+    exp_decay_alpha_2_before = exp(segment_sums_before(decay_alpha, strict))  # exp·log α·before_tj = exp(Σ_{j<l<t} log α_l)
+    d_t1_from_t1_before_sum = (
+        segment_gradient_before(tl.where(strict, eta[None, :] * d_G_before, 0.0) * exp_decay_alpha_2_before, strict, DOT)
+    )  # fmt: skip
     d_log_alpha_late = (
         d_beta_end * beta_end * (1 - tl.where(log_alpha + 60 < 0, 1.0, 0.0))
         + (1 - tl.where(log_alpha + 60 < 0, 1.0, 0.0))
         * (d_decay_alpha + d_decay_alpha_from_decay_alpha_before + d_t1_from_t1_before_sum)
     )  # fmt: skip
-    store_numbers(d_eta_ptr, at_row, row, here, d_eta_early_and_more)
     d_log_alpha = d_log_alpha_early + d_log_alpha_late
     store_numbers(d_log_alpha_ptr, at_row, row, here, d_log_alpha)
+    D_alpha_before = tl.where(strict, exp_decay_alpha_2_before, 0.0)  # Λ[α, before]_tj = [j < t] exp·log α·before_tj
+    d_eta_early_and_more = d_eta_from_G + (d_G_end * exp(decay_alpha_behind) + tl.sum(d_G_before * D_alpha_before, 0))
+    G_before = eta[None, :] * D_alpha_before  # G[before]_tj = Λ[α, before]_tj η_j
+    d_kk = (d_L * G_before).to(DOT)  # ∂c_tj = ∂L_tj G[before]_tj
+    k = load_rows(k_ptr, at_row, row, here, at_k, K)
+    d_k_from_q_k = load_tile(d_k_from_q_k_ptr, own * H + h, r, at_k, C, K)
+    d_k_early_and_more = d_k_from_q_k.to(tl.float32) + (d_k_late_summed + dot(d_kk, k, DOT) + dot_tn(d_kk, k, DOT))
+    store_rows(d_k_ptr, at_row, row, here, at_k, K, d_k_early_and_more)
+    store_numbers(d_eta_ptr, at_row, row, here, d_eta_early_and_more)
 
 
 launch_prep = Launcher(
@@ -590,9 +582,8 @@ launch_pre = Launcher(
     TABLE, pre, "pre", walks=False, widths="KV", blocked="V", wide=pre_wide,
     makes={
         "d_W_from_q_W": Buffer("slots", "KV", narrow=True), "P_d_o": Buffer("slots", "CV", narrow=True),
-        "d_eta_from_G": Buffer("slots", "C"), "exp_decay_alpha_2_before": Buffer("slots", "CC"),
-        "d_k_from_q_k": Buffer("slots", "CK", narrow=True), "d_log_alpha_early": Buffer("slots", "C"),
-        "d_q": Buffer("rows", "K"),
+        "d_eta_from_G": Buffer("slots", "C"), "d_k_from_q_k": Buffer("slots", "CK", narrow=True),
+        "d_log_alpha_early": Buffer("slots", "C"), "d_q": Buffer("rows", "K"),
     },
 )  # fmt: skip
 launch_seq = Launcher(

@@ -8,7 +8,7 @@ from .runtime_configuration import MemoryConfig
 
 
 class MemoraConfig(MemoryConfig):
-    """Every field has a default: that of the spec. The code of the package has the digest 460b8b1f7231."""
+    """Every field has a default: that of the spec. The code of the package has the digest 064aa1c34f7c."""
 
     model_type = "miras_memora"
 

@@ -3,7 +3,8 @@
 # mypy: disable-error-code="import-not-found, import-untyped, no-untyped-call, no-untyped-def, untyped-decorator"
 """memora on a GPU, token by token: Triton kernels, forward and backward.
 
-There are none over tiles of tokens, because the weights of every token are formed (retention kl, optimizer gradient_descent).
+There are none over tiles of tokens, because the weights of every token are formed (retention kl, optimizer gradient_descent). But starts.py
+gives the state at the start of every chunk, and from there the chunks walk at once; sequences that go on within a chunk walk as a whole.
 
 One program runs one head of one sequence with its state in registers; every width is padded to a power of two. `n` is the sequence, `h` the
 head, `t` the token; `at_k`, `at_v`, … count along an axis, `r` along the rows of a window.
@@ -15,12 +16,14 @@ import triton
 import triton.language as tl
 from torch import Tensor
 
+from . import starts
 from .contract import CONTRACT
+from .runtime_chunk_walk import ChunkWalkKernels
 from .runtime_device_functions import exp, normal_cdf
 from .runtime_device_memory import load_number, load_row, load_tile, store_number, store_row, store_tile
 from .runtime_launch import ANY, Buffer, LaunchRow, LaunchTable
 from .runtime_operator import Differentiable
-from .runtime_walk import JUST_NUMBERS, Kept, WalkKernels, WalkLauncher, WalkOperator
+from .runtime_walk import JUST_NUMBERS, Kept, WalkLauncher, WalkOperator
 
 # Axes: B batch, T tokens, H heads, K key width, V value width, N hidden width.
 TILE = 64  # tokens from one checkpoint to the next
@@ -28,6 +31,8 @@ TABLE = LaunchTable("memora", "9150c71b1ebd", tile=TILE, least=16, options={})
 # how each kernel is launched, for widths up to that of the row
 TABLE.options["walk_forward"] = (LaunchRow(32, warps=4), LaunchRow(64, warps=8), LaunchRow(ANY, warps=16))
 TABLE.options["walk_backward"] = (LaunchRow(32, warps=4), LaunchRow(ANY, warps=16))
+TABLE.options["chunk_forward"] = (LaunchRow(32, warps=4), LaunchRow(64, warps=8), LaunchRow(ANY, warps=16))
+TABLE.options["chunk_backward"] = (LaunchRow(32, warps=4), LaunchRow(ANY, warps=16))
 
 
 @triton.jit
@@ -457,6 +462,110 @@ def walk_backward(
         store_row(d_ln_weight_ptr, n * H + h, at_v, V, d_ln_weight_sum)
 
 
+@triton.jit(do_not_specialize=JUST_NUMBERS)
+def chunk_forward(
+    eta_ptr, k_ptr, log_alpha_ptr, q_ptr, v_ptr, ln_bias_ptr, ln_weight_ptr, W1_ptr, W2_ptr, o_ptr, position_ptr, cu_ptr, T,
+    SEGMENT, members,
+    H: tl.constexpr, CHUNK: tl.constexpr, ROWS: tl.constexpr, K: tl.constexpr, N: tl.constexpr, V: tl.constexpr,
+    BK: tl.constexpr, BN: tl.constexpr, BV: tl.constexpr, BC: tl.constexpr, DOT: tl.constexpr,
+):  # fmt: skip
+    """o, token after token of a chunk."""
+    n, h = (tl.program_id(0) // H).to(tl.int64), tl.program_id(0) % H
+    at_k = tl.arange(0, BK)
+    at_n = tl.arange(0, BN)
+    at_v = tl.arange(0, BV)
+    first, length = tl.load(cu_ptr + n).to(tl.int64), tl.load(position_ptr + n).to(tl.int32)
+    ln_bias = load_row(ln_bias_ptr, h, at_v, V)
+    ln_weight = load_row(ln_weight_ptr, h, at_v, V)
+    W1 = load_tile(W1_ptr, n * H + h, at_k, at_n, K, N).to(tl.float32)
+    W2 = load_tile(W2_ptr, n * H + h, at_n, at_v, N, V).to(tl.float32)
+    W1_start, W2_start = enter(W1, W2, K, N, V, BK, BN, BV, DOT)
+    for t in range(length):
+        at = (first + t) * H + h
+        eta = load_number(eta_ptr, at)
+        k = load_row(k_ptr, at, at_k, K)
+        log_alpha = load_number(log_alpha_ptr, at)
+        q = load_row(q_ptr, at, at_k, K)
+        v = load_row(v_ptr, at, at_v, V)
+        o, W1, W2 = step(W1, W1_start, W2, W2_start, eta, k, ln_bias, ln_weight, log_alpha, q, v, K, N, V, BK, BN, BV, DOT)
+        store_row(o_ptr, at, at_v, V, o)
+
+
+@triton.jit(do_not_specialize=JUST_NUMBERS)
+def chunk_backward(
+    eta_ptr, k_ptr, log_alpha_ptr, q_ptr, v_ptr, ln_bias_ptr, ln_weight_ptr, W1_ptr, W2_ptr, d_o_ptr, d_eta_ptr, d_k_ptr,
+    d_log_alpha_ptr, d_q_ptr, d_v_ptr, d_ln_bias_ptr, d_ln_weight_ptr, d_W1_ptr, d_W2_ptr, W1_before_ptr, W2_before_ptr,
+    position_ptr, cu_ptr, T, SEGMENT, members,
+    H: tl.constexpr, CHUNK: tl.constexpr, ROWS: tl.constexpr, K: tl.constexpr, N: tl.constexpr, V: tl.constexpr,
+    BK: tl.constexpr, BN: tl.constexpr, BV: tl.constexpr, BC: tl.constexpr, DOT: tl.constexpr,
+):  # fmt: skip
+    """The gradients: the states of a chunk once more, then back through its tokens."""
+    at_k = tl.arange(0, BK)
+    at_n = tl.arange(0, BN)
+    at_v = tl.arange(0, BV)
+    jobs = (members * H - tl.program_id(0) + tl.num_programs(0) - 1) // tl.num_programs(0)
+    for number in range(jobs):
+        job = tl.program_id(0) + number * tl.num_programs(0)
+        n, h = (job // H).to(tl.int64), job % H
+        first, length = tl.load(cu_ptr + n).to(tl.int64), tl.load(position_ptr + n).to(tl.int32)
+        ln_bias = load_row(ln_bias_ptr, h, at_v, V)
+        ln_weight = load_row(ln_weight_ptr, h, at_v, V)
+        W1 = load_tile(W1_ptr, n * H + h, at_k, at_n, K, N).to(tl.float32)
+        W2 = load_tile(W2_ptr, n * H + h, at_n, at_v, N, V).to(tl.float32)
+        W1_start, W2_start = enter(W1, W2, K, N, V, BK, BN, BV, DOT)
+        for t in range(length):
+            kept = tl.program_id(0).to(tl.int64) * SEGMENT + t
+            store_tile(W1_before_ptr, kept, at_k, at_n, K, N, W1)
+            store_tile(W2_before_ptr, kept, at_n, at_v, N, V, W2)
+            at = (first + t) * H + h
+            eta = load_number(eta_ptr, at)
+            k = load_row(k_ptr, at, at_k, K)
+            log_alpha = load_number(log_alpha_ptr, at)
+            q = load_row(q_ptr, at, at_k, K)
+            v = load_row(v_ptr, at, at_v, V)
+            _, W1, W2 = step(W1, W1_start, W2, W2_start, eta, k, ln_bias, ln_weight, log_alpha, q, v, K, N, V, BK, BN, BV, DOT)
+        tl.debug_barrier()
+
+        # back through its tokens
+        d_W1 = tl.zeros([BK, BN], tl.float32)
+        d_W2 = tl.zeros([BN, BV], tl.float32)
+        d_W1_start = tl.zeros([BK, BN], tl.float32)
+        d_W2_start = tl.zeros([BN, BV], tl.float32)
+        d_ln_bias_sum = tl.zeros([BV], tl.float32)
+        d_ln_weight_sum = tl.zeros([BV], tl.float32)
+        for behind in range(length):
+            t = length - 1 - behind
+            kept = tl.program_id(0).to(tl.int64) * SEGMENT + t
+            W1_before = load_tile(W1_before_ptr, kept, at_k, at_n, K, N).to(tl.float32)
+            W2_before = load_tile(W2_before_ptr, kept, at_n, at_v, N, V).to(tl.float32)
+            at = (first + t) * H + h
+            eta = load_number(eta_ptr, at)
+            k = load_row(k_ptr, at, at_k, K)
+            log_alpha = load_number(log_alpha_ptr, at)
+            q = load_row(q_ptr, at, at_k, K)
+            v = load_row(v_ptr, at, at_v, V)
+            d_o = load_row(d_o_ptr, at, at_v, V)
+            (
+                d_eta, d_k, d_ln_bias, d_ln_weight, d_log_alpha, d_q, d_v, d_W1, d_W2, d_W1_start, d_W2_start,
+            ) = step_adjoint(
+                W1_before, W1_start, W2_before, W2_start, d_W1, d_W1_start, d_W2, d_W2_start, d_o, eta, k, ln_bias,
+                ln_weight, log_alpha, q, v, K, N, V, BK, BN, BV, DOT,
+            )  # fmt: skip
+            store_number(d_eta_ptr, at, d_eta)
+            store_row(d_k_ptr, at, at_k, K, d_k)
+            store_number(d_log_alpha_ptr, at, d_log_alpha)
+            store_row(d_q_ptr, at, at_k, K, d_q)
+            store_row(d_v_ptr, at, at_v, V, d_v)
+            d_ln_bias_sum += d_ln_bias
+            d_ln_weight_sum += d_ln_weight
+        d_W1, d_W2, d_W1_start, d_W2_start = enter_adjoint(d_W1, d_W1_start, d_W2, d_W2_start, K, N, V, BK, BN, BV, DOT)
+        tl.debug_barrier()
+        store_tile(d_W1_ptr, n * H + h, at_k, at_n, K, N, d_W1)
+        store_tile(d_W2_ptr, n * H + h, at_n, at_v, N, V, d_W2)
+        store_row(d_ln_bias_ptr, n * H + h, at_v, V, d_ln_bias_sum)
+        store_row(d_ln_weight_ptr, n * H + h, at_v, V, d_ln_weight_sum)
+
+
 launch_walk_forward = WalkLauncher(
     TABLE, walk_forward, "walk_forward", walks=True, widths="KNV", chunk=CONTRACT.chunk, states=("KN", "NV", "KN", "NV"),
     makes={
@@ -501,11 +610,47 @@ backward = WalkOperator(
     ),
     launches=(launch_walk_backward,),
 )  # fmt: skip
-_run = WalkKernels(
+launch_chunk_forward = WalkLauncher(
+    TABLE, chunk_forward, "chunk_forward", walks=True, widths="KNV", chunk=CONTRACT.chunk, states=("KN", "NV", "KN", "NV"),
+    makes={"o": Buffer("rows", "V", like="q")},
+)  # fmt: skip
+of_chunks = WalkOperator(
+    TABLE, "chunk_forward",
+    inputs={
+        "eta": "BTH", "k": "BTHK", "log_alpha": "BTH", "q": "BTHK", "v": "BTHV", "ln_bias": "HV", "ln_weight": "HV",
+        "W1": "BHKN", "W2": "BHNV",
+    },
+    results=("o",),
+    launches=(launch_chunk_forward,),
+    segment=CONTRACT.chunk,
+)  # fmt: skip
+launch_chunk_backward = WalkLauncher(
+    TABLE, chunk_backward, "chunk_backward", walks=True, widths="KNV", chunk=CONTRACT.chunk, states=("KN", "NV", "KN", "NV"),
+    makes={
+        "d_eta": Buffer("rows", "", like="eta"), "d_k": Buffer("rows", "K", like="k"),
+        "d_log_alpha": Buffer("rows", "", like="log_alpha"), "d_q": Buffer("rows", "K", like="q"),
+        "d_v": Buffer("rows", "V", like="v"), "d_ln_bias": Buffer("sequences", "V"), "d_ln_weight": Buffer("sequences", "V"),
+        "d_W1": Buffer("sequences", "KN"), "d_W2": Buffer("sequences", "NV"), "W1_before": Kept("kept", "KN"),
+        "W2_before": Kept("kept", "NV"),
+    },
+)  # fmt: skip
+of_chunks_backward = WalkOperator(
+    TABLE, "chunk_backward",
+    inputs={
+        "eta": "BTH", "k": "BTHK", "log_alpha": "BTH", "q": "BTHK", "v": "BTHV", "ln_bias": "HV", "ln_weight": "HV",
+        "W1": "BHKN", "W2": "BHNV", "d_o": "BTHV",
+    },
+    results=("d_eta", "d_k", "d_log_alpha", "d_q", "d_v", "d_ln_bias", "d_ln_weight", "d_W1", "d_W2"),
+    launches=(launch_chunk_backward,),
+    segment=CONTRACT.chunk,
+)  # fmt: skip
+_run = ChunkWalkKernels(
     CONTRACT,
     Differentiable(forward, backward),
     entries=("W1", "W2", "W1_start", "W2_start"),
     arguments=("eta", "k", "log_alpha", "q", "v", "ln_bias", "ln_weight", "W1", "W2", "W1_start", "W2_start"),
+    starts=starts.operator,
+    of_chunks=Differentiable(of_chunks, of_chunks_backward),
 )
 
 

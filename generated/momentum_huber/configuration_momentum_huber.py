@@ -8,7 +8,7 @@ from .runtime_configuration import MemoryConfig
 
 
 class MomentumHuberConfig(MemoryConfig):
-    """Every field has a default: that of the spec. The code of the package has the digest 1418ecb6909d."""
+    """Every field has a default: that of the spec. The code of the package has the digest e2ac8aaa45a8."""
 
     model_type = "miras_momentum_huber"
 

@@ -31,7 +31,7 @@ from .runtime_device_memory import (
 )
 from .runtime_device_products import dot, dot_nt, dot_tn, exact_dot
 from .runtime_device_rows import substitute, take_row
-from .runtime_device_sums import segment_gradient, segment_sums, sum_after, sum_before, sums_after, sums_before
+from .runtime_device_sums import segment_gradient, segment_gradient_before, segment_sums, segment_sums_before, sum_after, sum_before
 from .runtime_device_tiles import sequence_of, span, walked
 from .runtime_kernels import ChunkKernels
 from .runtime_launch import ANY, JUST_NUMBERS, Buffer, Launcher, LaunchRow, LaunchTable
@@ -46,8 +46,8 @@ OPTIONS: dict[str, tuple[LaunchRow, ...]] = {
     "pre": (LaunchRow(64, warps=4), LaunchRow(128, warps=4, stages=2), LaunchRow(ANY, warps=8)),
     "pre2": (LaunchRow(64, warps=4), LaunchRow(128, warps=8, stages=2), LaunchRow(ANY, warps=8)),
     "seq": (LaunchRow(64, warps=4, stages=2), LaunchRow(128, warps=4), LaunchRow(ANY, warps=8)),
-    "post": (LaunchRow(64, warps=4), LaunchRow(128, warps=4, stages=2), LaunchRow(ANY, warps=8)),
-    "post2": (LaunchRow(64, warps=4), LaunchRow(128, warps=8, stages=2), LaunchRow(ANY, warps=8)),
+    "post": (LaunchRow(64, warps=4), LaunchRow(128, warps=8, stages=2), LaunchRow(ANY, warps=8)),
+    "post2": (LaunchRow(64, warps=4), LaunchRow(128, warps=4, stages=2), LaunchRow(ANY, warps=8)),
 }  # by kernel, for widths up to that of the row
 TABLE = LaunchTable("momentum_huber", "941f683c47ab", tile=TILE, least=16, options=OPTIONS)
 
@@ -129,12 +129,11 @@ def prep(
     at_row, row = t * H + h, r * H
     log_mu = load_numbers(log_mu_ptr, at_row, row, here)
     log_alpha = load_numbers(log_alpha_ptr, at_row, row, here)
+    valid = tl.where(here, 1.0, 0.0)
 
     # decays, and the weights of surprises
     decay_alpha = tl.maximum(-60.0, log_alpha)  # log α_t = max(−60, log_alpha_t)
-    decay_alpha_2 = tl.where(strict, decay_alpha[:, None], 0.0)  # log α_tj = [j < t] log α_t
-    D_alpha_before = tl.where(strict, exp(sums_before(decay_alpha_2, r, DOT)), 0.0)  # Λ[α, before]_tj = [j < t] exp(Σ_{j<l<t} log α_l)
-    valid = tl.where(here, 1.0, 0.0)
+    D_alpha_before = tl.where(strict, exp(segment_sums_before(decay_alpha, strict)), 0.0)
     valid_D_alpha_before = valid[None, :] * D_alpha_before  # valid·Λ[α, before]_tj = Λ[α, before]_tj valid_j
     decay_mu = tl.maximum(-60.0, log_mu)  # log μ_t = max(−60, log_mu_t)
     m = exp(tl.cumsum(decay_mu, 0))  # m_t = exp(Σ_{l≤t} log μ_l)
@@ -264,12 +263,12 @@ def read(
 
 @triton.jit(do_not_specialize=JUST_NUMBERS)
 def pre(
-    P_ptr, d_o_ptr, log_alpha_ptr, log_mu_ptr, q_ptr, d_W_from_q_W_ptr, P_d_o_ptr, D_end_D_mu_ptr,
-    exp_decay_alpha_2_before_ptr, position_ptr, cu_ptr, T, members, low, high,
+    P_ptr, d_o_ptr, log_alpha_ptr, log_mu_ptr, q_ptr, d_W_from_q_W_ptr, P_d_o_ptr, D_end_D_mu_ptr, position_ptr, cu_ptr, T,
+    members, low, high,
     H: tl.constexpr, K: tl.constexpr, V: tl.constexpr, C: tl.constexpr, BK: tl.constexpr, BV: tl.constexpr, BC: tl.constexpr,
     DOT: tl.constexpr, GRID: tl.constexpr, PACKED: tl.constexpr, SAVE: tl.constexpr,
 ):  # fmt: skip
-    """d_W_from_q_W, P_d_o, D_end_D_mu, exp_decay_alpha_2_before: every tile on its own."""
+    """d_W_from_q_W, P_d_o, D_end_D_mu: every tile on its own."""
     index, h = low + (tl.program_id(0) // H).to(tl.int64), tl.program_id(0) % H
     n = sequence_of(index, cu_ptr, members, C, GRID, PACKED)
     first, end, base, tiles, slot, step = span(n, position_ptr, cu_ptr, T, members, C, GRID, PACKED)
@@ -305,19 +304,16 @@ def pre(
     D_mu = tl.where(causal, exp_decay_mu_before, 0.0)  # Λ[μ]_tj = [j ≤ t] exp·log μ·before_tj
     D_end_D_mu = tl.sum(D_end[:, None] * D_mu, 0)  # Λ[C]·Λ[μ]_t = Σ_i Λ[C]_i Λ[μ]_it
     store_row(D_end_D_mu_ptr, own * H + h, r, C, D_end_D_mu)
-    decay_alpha_2 = tl.where(strict, decay_alpha[:, None], 0.0)  # log α_tj = [j < t] log α_t
-    exp_decay_alpha_2_before = exp(sums_before(decay_alpha_2, r, DOT))  # exp·log α·before_tj = exp(Σ_{j<l<t} log α_l)
-    store_tile(exp_decay_alpha_2_before_ptr, own * H + h, r, r, C, C, exp_decay_alpha_2_before)
 
 
 @triton.jit(do_not_specialize=JUST_NUMBERS)
 def pre_wide(
-    P_ptr, d_o_ptr, log_alpha_ptr, log_mu_ptr, q_ptr, d_W_from_q_W_ptr, P_d_o_ptr, D_end_D_mu_ptr,
-    exp_decay_alpha_2_before_ptr, position_ptr, cu_ptr, T, members, low, high,
+    P_ptr, d_o_ptr, log_alpha_ptr, log_mu_ptr, q_ptr, d_W_from_q_W_ptr, P_d_o_ptr, D_end_D_mu_ptr, position_ptr, cu_ptr, T,
+    members, low, high,
     H: tl.constexpr, K: tl.constexpr, V: tl.constexpr, C: tl.constexpr, BK: tl.constexpr, BV: tl.constexpr, BC: tl.constexpr,
     DOT: tl.constexpr, GRID: tl.constexpr, PACKED: tl.constexpr, SAVE: tl.constexpr,
 ):  # fmt: skip
-    """d_W_from_q_W, P_d_o, D_end_D_mu, exp_decay_alpha_2_before: every tile on its own."""
+    """d_W_from_q_W, P_d_o, D_end_D_mu: every tile on its own."""
     index, h = low + (tl.program_id(0) // H).to(tl.int64), tl.program_id(0) % H
     n = sequence_of(index, cu_ptr, members, C, GRID, PACKED)
     first, end, base, tiles, slot, step = span(n, position_ptr, cu_ptr, T, members, C, GRID, PACKED)
@@ -345,9 +341,6 @@ def pre_wide(
     D_mu = tl.where(causal, exp_decay_mu_before, 0.0)  # Λ[μ]_tj = [j ≤ t] exp·log μ·before_tj
     D_end_D_mu = tl.sum(D_end[:, None] * D_mu, 0)  # Λ[C]·Λ[μ]_t = Σ_i Λ[C]_i Λ[μ]_it
     store_row(D_end_D_mu_ptr, own * H + h, r, C, D_end_D_mu)
-    decay_alpha_2 = tl.where(strict, decay_alpha[:, None], 0.0)  # log α_tj = [j < t] log α_t
-    exp_decay_alpha_2_before = exp(sums_before(decay_alpha_2, r, DOT))  # exp·log α·before_tj = exp(Σ_{j<l<t} log α_l)
-    store_tile(exp_decay_alpha_2_before_ptr, own * H + h, r, r, C, C, exp_decay_alpha_2_before)
     for b in tl.range(tl.cdiv(V, BV), disable_licm=True):
         at_v = b * BV + tl.arange(0, BV)
         d_o = load_rows(d_o_ptr, at_row, row, here, at_v, V)
@@ -595,13 +588,14 @@ def seq(
 
 @triton.jit(do_not_specialize=JUST_NUMBERS)
 def post(
-    U_ptr, U_bracket_ptr, W_at_ptr, W_momentum_at_ptr, d_R_ptr, d_W_at_ptr, d_W_momentum_at_ptr, delta_ptr, k_ptr, t16_ptr,
-    v_ptr, d_delta_ptr, d_v_ptr, d_n_end_ptr, d_reach_end_ptr, d_beta_end_ptr, d_m_end_ptr, position_ptr, cu_ptr, T, members,
-    low, high,
+    D_end_D_mu_ptr, U_ptr, U_bracket_ptr, W_at_ptr, W_momentum_at_ptr, d_R_ptr, d_W_at_ptr, d_W_momentum_at_ptr,
+    d_eta_from_G_ptr, d_k_from_q_k_ptr, delta_ptr, eta_ptr, k_ptr, log_alpha_ptr, log_mu_ptr, reach_before_ptr, t16_ptr,
+    v_ptr, d_delta_ptr, d_eta_ptr, d_k_ptr, d_v_ptr, d_D_end_D_mu_ptr, d_reach_end_ptr, d_decay_alpha_ptr, d_beta_end_ptr,
+    d_G_before_ptr, d_decay_mu_ptr, d_m_end_ptr, position_ptr, cu_ptr, T, members, low, high,
     H: tl.constexpr, K: tl.constexpr, V: tl.constexpr, C: tl.constexpr, BK: tl.constexpr, BV: tl.constexpr, BC: tl.constexpr,
     DOT: tl.constexpr, GRID: tl.constexpr, PACKED: tl.constexpr, SAVE: tl.constexpr,
 ):  # fmt: skip
-    """d_delta, d_v, d_n_end, d_reach_end, d_beta_end, d_m_end: every tile on its own."""
+    """d_delta, d_eta, d_k, d_v, d_D_end_D_mu, d_reach_end, d_decay_alpha, d_beta_end, …: every tile on its own."""
     index, h = low + (tl.program_id(0) // H).to(tl.int64), tl.program_id(0) % H
     n = sequence_of(index, cu_ptr, members, C, GRID, PACKED)
     first, end, base, tiles, slot, step = span(n, position_ptr, cu_ptr, T, members, C, GRID, PACKED)
@@ -612,48 +606,109 @@ def post(
     r = tl.arange(0, BC)
     at_k = tl.arange(0, BK)
     at_v = tl.arange(0, BV)
+    causal = r[:, None] >= r[None, :]
+    strict = r[:, None] > r[None, :]
     t = base + i * C
     here = (r >= first - t) & (r < tl.minimum(C, end - t))
     at_row, row = t * H + h, r * H
-    d_W_momentum_at = load_tile(d_W_momentum_at_ptr, own * H + h, at_k, at_v, K, V)
-    k = load_rows(k_ptr, at_row, row, here, at_k, K)
-    d_R = load_tile(d_R_ptr, own * H + h, r, at_v, C, V)
-    v = load_rows(v_ptr, at_row, row, here, at_v, V)
     U_bracket = load_tile(U_bracket_ptr, index * H + h, r, at_v, C, V)
-    delta = load_rows(delta_ptr, at_row, row, here, at_v, V)
-    t16 = load_tile(t16_ptr, own * H + h, r, at_v, C, V)
+    v = load_rows(v_ptr, at_row, row, here, at_v, V)
     e = U_bracket.to(tl.float32) - v.to(tl.float32)  # e_t = U[bracket]_t − v_t
+    t16 = load_tile(t16_ptr, own * H + h, r, at_v, C, V)
+    delta = load_rows(delta_ptr, at_row, row, here, at_v, V)
     x5 = t16.to(tl.float32) * tl.where(tl.abs(e) > delta.to(tl.float32), sign(e), 0)
+    d_R = load_tile(d_R_ptr, own * H + h, r, at_v, C, V)
+    log_mu = load_numbers(log_mu_ptr, at_row, row, here)
     store_rows(d_delta_ptr, at_row, row, here, at_v, V, x5)
     d_v = -d_R.to(tl.float32)
     store_rows(d_v_ptr, at_row, row, here, at_v, V, d_v)
-    U = load_tile(U_ptr, index * H + h, r, at_v, C, V)
-    d_W_at = load_tile(d_W_at_ptr, own * H + h, at_k, at_v, K, V)
+    d_W_momentum_at = load_tile(d_W_momentum_at_ptr, own * H + h, at_k, at_v, K, V)
     W_momentum = load_tile(W_momentum_at_ptr, index * H + h, at_k, at_v, K, V)
-    W = load_tile(W_at_ptr, index * H + h, at_k, at_v, K, V)
-
-    # back through decays, and the weights of surprises
-    d_n_end_U = -dot(k, d_W_momentum_at, DOT)  # ∂n[C]·U_t = −k_t d_W_momentum_at
-    d_n_end = tl.sum(d_n_end_U * U.to(tl.float32), 1)  # ∂n[C]_t = ∂n[C]·U_t U_tᵀ
-    store_row(d_n_end_ptr, own * H + h, r, C, d_n_end)
-    d_reach_end = tl.sum(d_W_at.to(tl.float32) * W_momentum.to(tl.float32))  # ∂ω[C] = Σ_KV d_W_at · S[0]
-    store_number(d_reach_end_ptr, own * H + h, d_reach_end)
-    d_beta_end = tl.sum(d_W_at.to(tl.float32) * W.to(tl.float32))  # ∂β[C] = Σ_KV d_W_at · W[0]
-    store_number(d_beta_end_ptr, own * H + h, d_beta_end)
     d_W_momentum_at_W_momentum = d_W_momentum_at.to(tl.float32) * W_momentum.to(tl.float32)
     d_m_end = tl.sum(d_W_momentum_at_W_momentum)  # ∂m[C] = Σ_KV d_W_momentum_at · S[0]
     store_number(d_m_end_ptr, own * H + h, d_m_end)
 
+    # decays, and the weights of surprises
+    decay_mu = tl.maximum(-60.0, log_mu)  # log μ_t = max(−60, log_mu_t)
+    exp_decay_mu_before = exp(segment_sums(decay_mu, strict))  # exp·log μ·before_tj = exp(Σ_{j<l≤t} log μ_l)
+    D_mu = tl.where(causal, exp_decay_mu_before, 0.0)  # Λ[μ]_tj = [j ≤ t] exp·log μ·before_tj
+    d_W_at = load_tile(d_W_at_ptr, own * H + h, at_k, at_v, K, V)
+    W = load_tile(W_at_ptr, index * H + h, at_k, at_v, K, V)
+
+    # back through decays, and the weights of surprises
+    d_beta_end = tl.sum(d_W_at.to(tl.float32) * W.to(tl.float32))  # ∂β[C] = Σ_KV d_W_at · W[0]
+    eta = load_numbers(eta_ptr, at_row, row, here)
+    W_momentum = load_tile(W_momentum_at_ptr, index * H + h, at_k, at_v, K, V)
+    store_number(d_beta_end_ptr, own * H + h, d_beta_end)
+    log_alpha = load_numbers(log_alpha_ptr, at_row, row, here)
+    d_reach_end = tl.sum(d_W_at.to(tl.float32) * W_momentum.to(tl.float32))  # ∂ω[C] = Σ_KV d_W_at · S[0]
+    store_number(d_reach_end_ptr, own * H + h, d_reach_end)
+    U = load_tile(U_ptr, index * H + h, r, at_v, C, V)
+    k = load_rows(k_ptr, at_row, row, here, at_k, K)
+    U_d_W_at = dot_nt(U, d_W_at, DOT)
+    d_G_end = -tl.sum(k.to(tl.float32) * U_d_W_at, 1)  # ∂G[C]_t = −k_t (U_t d_W_atᵀ)ᵀ
+    d_D_end_D_mu = d_G_end * eta  # ∂Λ[C]·Λ[μ]_t = ∂G[C]_t η_t
+    store_row(d_D_end_D_mu_ptr, own * H + h, r, C, d_D_end_D_mu)
+
+    # decays, and the weights of surprises
+    decay_alpha = tl.maximum(-60.0, log_alpha)  # log α_t = max(−60, log_alpha_t)
+    valid = tl.where(here, 1.0, 0.0)
+    D_end = valid * exp(sum_after(decay_alpha, r, DOT))  # Λ[C]_t = valid_t exp(Σ_{l>t} log α_l)
+    m = exp(tl.cumsum(decay_mu, 0))  # m_t = exp(Σ_{l≤t} log μ_l)
+    d_decay_alpha = sum_before(D_end * (d_reach_end * m + tl.sum(d_D_end_D_mu[None, :] * D_mu, 1)), r, DOT)
+    d_W_momentum_at = load_tile(d_W_momentum_at_ptr, own * H + h, at_k, at_v, K, V)
+    store_row(d_decay_alpha_ptr, own * H + h, r, C, d_decay_alpha)
+    k = load_rows(k_ptr, at_row, row, here, at_k, K)
+    U_d_W_momentum_at = dot_nt(U, d_W_momentum_at, DOT)
+    d_n_end = -tl.sum(k.to(tl.float32) * U_d_W_momentum_at, 1)  # ∂n[C]_t = −k_t (U_t d_W_momentum_atᵀ)ᵀ
+    exp_decay_alpha_2_before = exp(segment_sums_before(decay_alpha, strict))  # exp·log α·before_tj = exp(Σ_{j<l<t} log α_l)
+    D_end_D_mu = load_row(D_end_D_mu_ptr, own * H + h, r, C)
+    D_alpha_before = tl.where(strict, exp_decay_alpha_2_before, 0.0)  # Λ[α, before]_tj = [j < t] exp·log α·before_tj
+    valid_D_alpha_before = valid[None, :] * D_alpha_before  # valid·Λ[α, before]_tj = Λ[α, before]_tj valid_j
+    d_R = load_tile(d_R_ptr, own * H + h, r, at_v, C, V)
+    valid_D_alpha_before_D_mu = exact_dot(valid_D_alpha_before, D_mu, DOT)
+    d_L = -tl.where(strict, dot_nt(d_R, U, DOT), 0.0)  # ∂L_tj = −[j < t] ∂R_t U_jᵀ
+    G_before = eta[None, :] * valid_D_alpha_before_D_mu  # G[before]_tj = valid·Λ[α, before]·Λ[μ]_tj η_j
+    d_kk = (d_L * G_before).to(DOT)  # ∂c_tj = ∂L_tj G[before]_tj
+    decay_mu_behind = sum_after(decay_mu, r, DOT)  # log μ·behind_t = Σ_{l>t} log μ_l
+    G_end = D_end_D_mu * eta  # G[C]_t = Λ[C]·Λ[μ]_t η_t
+    k = load_rows(k_ptr, at_row, row, here, at_k, K)
+    reach_before = load_row(reach_before_ptr, index * H + h, r, C)
+    n_end = eta * exp(decay_mu_behind)  # n[C]_t = η_t exp(log μ·behind_t)
+    W_momentum = load_tile(W_momentum_at_ptr, index * H + h, at_k, at_v, K, V)
+    d_k_from_kk_and_more = dot_tn(d_kk, k, DOT) - n_end[:, None] * U_d_W_momentum_at - G_end[:, None] * U_d_W_at
+    d_eta_from_G = load_row(d_eta_from_G_ptr, own * H + h, r, C)
+    W = load_tile(W_at_ptr, index * H + h, at_k, at_v, K, V)
+    d_R_W_momentum = dot_nt(d_R, W_momentum, DOT)
+    d_R_W = dot_nt(d_R, W, DOT)
+    beta_before = exp(sum_before(decay_alpha, r, DOT))  # β[before]_t = exp(Σ_{l<t} log α_l)
+    d_k_from_kk = dot(d_kk, k, DOT)
+    d_k_late = reach_before[:, None] * d_R_W_momentum + beta_before[:, None] * d_R_W + d_k_from_kk + d_k_from_kk_and_more
+    kk = dot_nt(k, k, DOT)  # c_tj = k_t k_jᵀ
+    d_G_before = d_L * kk  # ∂G[before]_tj = ∂L_tj c_tj
+    d_k_from_q_k = load_tile(d_k_from_q_k_ptr, own * H + h, r, at_k, C, K)
+    d_eta_early_and_more = (
+        d_eta_from_G
+        + ((d_n_end * exp(decay_mu_behind) + d_G_end * D_end_D_mu) + tl.sum(d_G_before * valid_D_alpha_before_D_mu, 0))
+    )  # fmt: skip
+    d_k = d_k_from_q_k.to(tl.float32) + d_k_late
+    store_rows(d_k_ptr, at_row, row, here, at_k, K, d_k)
+    store_tile(d_G_before_ptr, own * H + h, r, r, C, C, d_G_before)
+    d_decay_mu = sum_before(d_n_end * n_end, r, DOT)  # ∂log μ_t = Σ_{l<t} ∂n[C]_l n[C]_l
+    store_row(d_decay_mu_ptr, own * H + h, r, C, d_decay_mu)
+    store_numbers(d_eta_ptr, at_row, row, here, d_eta_early_and_more)
+
 
 @triton.jit(do_not_specialize=JUST_NUMBERS)
 def post_wide(
-    U_ptr, U_bracket_ptr, W_at_ptr, W_momentum_at_ptr, d_R_ptr, d_W_at_ptr, d_W_momentum_at_ptr, delta_ptr, k_ptr, t16_ptr,
-    v_ptr, d_delta_ptr, d_v_ptr, d_n_end_ptr, d_reach_end_ptr, d_beta_end_ptr, d_m_end_ptr, position_ptr, cu_ptr, T, members,
-    low, high,
+    D_end_D_mu_ptr, U_ptr, U_bracket_ptr, W_at_ptr, W_momentum_at_ptr, d_R_ptr, d_W_at_ptr, d_W_momentum_at_ptr,
+    d_eta_from_G_ptr, d_k_from_q_k_ptr, delta_ptr, eta_ptr, k_ptr, log_alpha_ptr, log_mu_ptr, reach_before_ptr, t16_ptr,
+    v_ptr, d_delta_ptr, d_eta_ptr, d_k_ptr, d_v_ptr, d_D_end_D_mu_ptr, d_reach_end_ptr, d_decay_alpha_ptr, d_beta_end_ptr,
+    d_G_before_ptr, d_decay_mu_ptr, d_m_end_ptr, position_ptr, cu_ptr, T, members, low, high,
     H: tl.constexpr, K: tl.constexpr, V: tl.constexpr, C: tl.constexpr, BK: tl.constexpr, BV: tl.constexpr, BC: tl.constexpr,
     DOT: tl.constexpr, GRID: tl.constexpr, PACKED: tl.constexpr, SAVE: tl.constexpr,
 ):  # fmt: skip
-    """d_delta, d_v, d_n_end, d_reach_end, d_beta_end, d_m_end: every tile on its own."""
+    """d_delta, d_eta, d_k, d_v, d_D_end_D_mu, d_reach_end, d_decay_alpha, d_beta_end, …: every tile on its own."""
     index, h = low + (tl.program_id(0) // H).to(tl.int64), tl.program_id(0) % H
     n = sequence_of(index, cu_ptr, members, C, GRID, PACKED)
     first, end, base, tiles, slot, step = span(n, position_ptr, cu_ptr, T, members, C, GRID, PACKED)
@@ -663,251 +718,85 @@ def post_wide(
     own = index - low
     r = tl.arange(0, BC)
     at_k = tl.arange(0, BK)
+    causal = r[:, None] >= r[None, :]
+    strict = r[:, None] > r[None, :]
     t = base + i * C
     here = (r >= first - t) & (r < tl.minimum(C, end - t))
     at_row, row = t * H + h, r * H
-    k = load_rows(k_ptr, at_row, row, here, at_k, K)
-    d_n_end = tl.zeros([BC], tl.float32)  # ∂n[C]_t = ∂n[C]·U_t U_tᵀ
+    U_d_W_momentum_at = tl.zeros([BC, BK], tl.float32)
+    U_d_W_at = tl.zeros([BC, BK], tl.float32)
+    d_R_U = tl.zeros([BC, BC], tl.float32)
+    d_R_W_momentum = tl.zeros([BC, BK], tl.float32)
+    d_R_W = tl.zeros([BC, BK], tl.float32)
     d_reach_end = tl.zeros([], tl.float32)  # ∂ω[C] = Σ_KV d_W_at · S[0]
     d_beta_end = tl.zeros([], tl.float32)  # ∂β[C] = Σ_KV d_W_at · W[0]
     d_m_end = tl.zeros([], tl.float32)  # ∂m[C] = Σ_KV d_W_momentum_at · S[0]
     for b in tl.range(tl.cdiv(V, BV), disable_licm=True):
         at_v = b * BV + tl.arange(0, BV)
-        d_W_momentum_at = load_tile(d_W_momentum_at_ptr, own * H + h, at_k, at_v, K, V)
-        k = load_rows(k_ptr, at_row, row, here, at_k, K)
-        U = load_tile(U_ptr, index * H + h, r, at_v, C, V)
-        d_n_end_U = -dot(k, d_W_momentum_at, DOT)  # ∂n[C]·U_t = −k_t d_W_momentum_at
-        d_n_end += tl.sum(d_n_end_U * U.to(tl.float32), 1)
-        W_momentum = load_tile(W_momentum_at_ptr, index * H + h, at_k, at_v, K, V)
-        d_W_at = load_tile(d_W_at_ptr, own * H + h, at_k, at_v, K, V)
-        W = load_tile(W_at_ptr, index * H + h, at_k, at_v, K, V)
-        d_reach_end += tl.sum(d_W_at.to(tl.float32) * W_momentum.to(tl.float32))
-        d_beta_end += tl.sum(d_W_at.to(tl.float32) * W.to(tl.float32))
-        d_W_momentum_at_W_momentum = d_W_momentum_at.to(tl.float32) * W_momentum.to(tl.float32)
-        d_m_end += tl.sum(d_W_momentum_at_W_momentum)
+        U_bracket = load_tile(U_bracket_ptr, index * H + h, r, at_v, C, V)
+        v = load_rows(v_ptr, at_row, row, here, at_v, V)
+        e = U_bracket.to(tl.float32) - v.to(tl.float32)  # e_t = U[bracket]_t − v_t
         t16 = load_tile(t16_ptr, own * H + h, r, at_v, C, V)
         delta = load_rows(delta_ptr, at_row, row, here, at_v, V)
-        v = load_rows(v_ptr, at_row, row, here, at_v, V)
-        U_bracket = load_tile(U_bracket_ptr, index * H + h, r, at_v, C, V)
-        e = U_bracket.to(tl.float32) - v.to(tl.float32)  # e_t = U[bracket]_t − v_t
-        x13 = t16.to(tl.float32) * tl.where(tl.abs(e) > delta.to(tl.float32), sign(e), 0)
-        d_R = load_tile(d_R_ptr, own * H + h, r, at_v, C, V)
-        store_rows(d_delta_ptr, at_row, row, here, at_v, V, x13)
-        d_v = -d_R.to(tl.float32)
-        store_rows(d_v_ptr, at_row, row, here, at_v, V, d_v)
-    store_row(d_n_end_ptr, own * H + h, r, C, d_n_end)
-    store_number(d_reach_end_ptr, own * H + h, d_reach_end)
-    store_number(d_beta_end_ptr, own * H + h, d_beta_end)
-    store_number(d_m_end_ptr, own * H + h, d_m_end)
-
-
-@triton.jit(do_not_specialize=JUST_NUMBERS)
-def post2(
-    D_end_D_mu_ptr, U_ptr, W_at_ptr, W_momentum_at_ptr, d_R_ptr, d_W_at_ptr, d_W_momentum_at_ptr, d_beta_end_ptr,
-    d_eta_from_G_ptr, d_k_from_q_k_ptr, d_log_alpha_early_ptr, d_log_mu_early_ptr, d_m_end_ptr, d_n_end_ptr, d_reach_end_ptr,
-    eta_ptr, exp_decay_alpha_2_before_ptr, k_ptr, log_alpha_ptr, log_mu_ptr, reach_before_ptr, d_eta_ptr, d_k_ptr,
-    d_log_alpha_ptr, d_log_mu_ptr, position_ptr, cu_ptr, T, members, low, high,
-    H: tl.constexpr, K: tl.constexpr, V: tl.constexpr, C: tl.constexpr, BK: tl.constexpr, BV: tl.constexpr, BC: tl.constexpr,
-    DOT: tl.constexpr, GRID: tl.constexpr, PACKED: tl.constexpr, SAVE: tl.constexpr,
-):  # fmt: skip
-    """d_eta, d_k, d_log_alpha, d_log_mu: every tile on its own."""
-    index, h = low + (tl.program_id(0) // H).to(tl.int64), tl.program_id(0) % H
-    n = sequence_of(index, cu_ptr, members, C, GRID, PACKED)
-    first, end, base, tiles, slot, step = span(n, position_ptr, cu_ptr, T, members, C, GRID, PACKED)
-    i = (index - slot) // step
-    if i >= tiles:
-        return
-    own = index - low
-    r = tl.arange(0, BC)
-    at_k = tl.arange(0, BK)
-    at_v = tl.arange(0, BV)
-    causal = r[:, None] >= r[None, :]
-    strict = r[:, None] > r[None, :]
-    t = base + i * C
-    here = (r >= first - t) & (r < tl.minimum(C, end - t))
-    at_row, row = t * H + h, r * H
-    k = load_rows(k_ptr, at_row, row, here, at_k, K)
-    eta = load_numbers(eta_ptr, at_row, row, here)
-    U = load_tile(U_ptr, index * H + h, r, at_v, C, V)
-    d_R = load_tile(d_R_ptr, own * H + h, r, at_v, C, V)
-    d_L = -tl.where(strict, dot_nt(d_R, U, DOT), 0.0)  # ∂L_tj = −[j < t] ∂R_t U_jᵀ
-    kk = dot_nt(k, k, DOT)  # c_tj = k_t k_jᵀ
-    d_W_at = load_tile(d_W_at_ptr, own * H + h, at_k, at_v, K, V)
-    log_alpha = load_numbers(log_alpha_ptr, at_row, row, here)
-
-    # back through decays, and the weights of surprises
-    d_G_before = d_L * kk  # ∂G[before]_tj = ∂L_tj c_tj
-    U_d_W_at = dot_nt(U, d_W_at, DOT)
-    d_G_end = -tl.sum(k.to(tl.float32) * U_d_W_at, 1)  # ∂G[C]_t = −k_t (U_t d_W_atᵀ)ᵀ
-    log_mu = load_numbers(log_mu_ptr, at_row, row, here)
-    d_D_end_D_mu = d_G_end * eta  # ∂Λ[C]·Λ[μ]_t = ∂G[C]_t η_t
-    exp_decay_alpha_2_before = load_tile(exp_decay_alpha_2_before_ptr, own * H + h, r, r, C, C)
-    valid = tl.where(here, 1.0, 0.0)
-
-    # decays, and the weights of surprises
-    D_alpha_before = tl.where(strict, exp_decay_alpha_2_before.to(tl.float32), 0.0)  # Λ[α, before]_tj = [j < t] exp·log α·before_tj
-    valid_D_alpha_before = valid[None, :] * D_alpha_before  # valid·Λ[α, before]_tj = Λ[α, before]_tj valid_j
-    d_reach_end = load_number(d_reach_end_ptr, own * H + h)
-    decay_alpha = tl.maximum(-60.0, log_alpha)  # log α_t = max(−60, log_alpha_t)
-    D_end = valid * exp(sum_after(decay_alpha, r, DOT))  # Λ[C]_t = valid_t exp(Σ_{l>t} log α_l)
-    x60 = valid[:, None] * eta[None, :] * dot_tn(D_alpha_before, d_G_before, DOT) + d_D_end_D_mu[None, :] * D_end[:, None]
-    decay_mu = tl.maximum(-60.0, log_mu)  # log μ_t = max(−60, log_mu_t)
-    exp_decay_mu_before = exp(segment_sums(decay_mu, strict))  # exp·log μ·before_tj = exp(Σ_{j<l≤t} log μ_l)
-    x61 = segment_gradient(tl.where(causal, x60, 0.0) * exp_decay_mu_before, strict, DOT)
-    D_mu = tl.where(causal, exp_decay_mu_before, 0.0)  # Λ[μ]_tj = [j ≤ t] exp·log μ·before_tj
-    m = exp(tl.cumsum(decay_mu, 0))  # m_t = exp(Σ_{l≤t} log μ_l)
-    W_momentum = load_tile(W_momentum_at_ptr, index * H + h, at_k, at_v, K, V)
-    d_decay_alpha = sum_before(D_end * (d_reach_end * m + tl.sum(d_D_end_D_mu[None, :] * D_mu, 1)), r, DOT)
-    d_n_end = load_row(d_n_end_ptr, own * H + h, r, C)
-    k = load_rows(k_ptr, at_row, row, here, at_k, K)
-    d_m_end = load_number(d_m_end_ptr, own * H + h)
-    d_log_mu_early = load_row(d_log_mu_early_ptr, own * H + h, r, C)
-    d_R_W_momentum = dot_nt(d_R, W_momentum, DOT)
-    d_reach_before = tl.sum(k.to(tl.float32) * d_R_W_momentum, 1)  # ∂ω[before]_t = k_t (∂R_t S[0]ᵀ)ᵀ
-    x62 = tl.cumsum((d_reach_end * D_end + tl.sum(d_reach_before[:, None] * valid_D_alpha_before, 0)) * m, 0, reverse=True)
-    m_end = exp(tl.sum(decay_mu, 0))  # m[C] = exp(Σ_l log μ_l)
-    d_eta_from_G = load_row(d_eta_from_G_ptr, own * H + h, r, C)
-    D_end_D_mu = load_row(D_end_D_mu_ptr, own * H + h, r, C)
-    decay_mu_behind = sum_after(decay_mu, r, DOT)  # log μ·behind_t = Σ_{l>t} log μ_l
-    n_end = eta * exp(decay_mu_behind)  # n[C]_t = η_t exp(log μ·behind_t)
-    d_decay_mu = sum_before(d_n_end * n_end, r, DOT)
-    d_log_mu_late = (
-        d_m_end * m_end * (1 - tl.where(log_mu + 60 < 0, 1.0, 0.0))
-        + (1 - tl.where(log_mu + 60 < 0, 1.0, 0.0)) * (d_decay_mu + x61 + x62)
-    )  # fmt: skip
-    d_log_mu = d_log_mu_early + d_log_mu_late
-    store_numbers(d_log_mu_ptr, at_row, row, here, d_log_mu)
-    valid_D_alpha_before_D_mu = dot(valid_D_alpha_before, D_mu, DOT)  # valid·Λ[α, before]·Λ[μ]_tj = Σ_i valid·Λ[α, before]_ti Λ[μ]_ij
-    d_eta_early_and_more = (
-        d_eta_from_G
-        + ((d_n_end * exp(decay_mu_behind) + d_G_end * D_end_D_mu) + tl.sum(d_G_before * valid_D_alpha_before_D_mu, 0))
-    )  # fmt: skip
-    G_before = eta[None, :] * valid_D_alpha_before_D_mu  # G[before]_tj = valid·Λ[α, before]·Λ[μ]_tj η_j
-    reach_before = load_row(reach_before_ptr, index * H + h, r, C)
-    d_kk = (d_L * G_before).to(DOT)  # ∂c_tj = ∂L_tj G[before]_tj
-    G_end = D_end_D_mu * eta  # G[C]_t = Λ[C]·Λ[μ]_t η_t
-    k = load_rows(k_ptr, at_row, row, here, at_k, K)
-    d_W_momentum_at = load_tile(d_W_momentum_at_ptr, own * H + h, at_k, at_v, K, V)
-    W = load_tile(W_at_ptr, index * H + h, at_k, at_v, K, V)
-    d_k_from_kk_and_more = dot_tn(d_kk, k, DOT) - n_end[:, None] * dot_nt(U, d_W_momentum_at, DOT) - G_end[:, None] * U_d_W_at
-    d_R_W = dot_nt(d_R, W, DOT)
-    beta_before = exp(sum_before(decay_alpha, r, DOT))  # β[before]_t = exp(Σ_{l<t} log α_l)
-    d_k_late = reach_before[:, None] * d_R_W_momentum + beta_before[:, None] * d_R_W + dot(d_kk, k, DOT) + d_k_from_kk_and_more
-
-    # back through decays, and the weights of surprises
-    d_decay_alpha_from_decay_alpha_before = sum_after(tl.sum(k.to(tl.float32) * d_R_W, 1) * beta_before, r, DOT)
-    d_k_from_q_k = load_tile(d_k_from_q_k_ptr, own * H + h, r, at_k, C, K)
-    d_beta_end = load_number(d_beta_end_ptr, own * H + h)
-    d_D_alpha_before = valid[None, :] * (d_reach_before[:, None] * m[None, :] + dot_nt(eta[None, :] * d_G_before, D_mu, DOT))
-    d_k = d_k_from_q_k.to(tl.float32) + d_k_late
-    d_log_alpha_early = load_row(d_log_alpha_early_ptr, own * H + h, r, C)
-    exp_decay_alpha_2_before = load_tile(exp_decay_alpha_2_before_ptr, own * H + h, r, r, C, C)
-    store_rows(d_k_ptr, at_row, row, here, at_k, K, d_k)
-    d_t1_from_t1_before = sums_after(tl.where(strict, d_D_alpha_before, 0.0) * exp_decay_alpha_2_before.to(tl.float32), r, DOT)
-    d_t1_from_t1_before_2 = tl.where(strict, d_t1_from_t1_before, 0.0)
-    d_t1_from_t1_before_sum = tl.sum(d_t1_from_t1_before_2, 1)
-    beta_end = exp(tl.sum(decay_alpha, 0))  # β[C] = exp(Σ_l log α_l)
-    d_log_alpha_late = (
-        d_beta_end * beta_end * (1 - tl.where(log_alpha + 60 < 0, 1.0, 0.0))
-        + (1 - tl.where(log_alpha + 60 < 0, 1.0, 0.0))
-        * (d_decay_alpha + d_decay_alpha_from_decay_alpha_before + d_t1_from_t1_before_sum)
-    )  # fmt: skip
-    store_numbers(d_eta_ptr, at_row, row, here, d_eta_early_and_more)
-    d_log_alpha = d_log_alpha_early + d_log_alpha_late
-    store_numbers(d_log_alpha_ptr, at_row, row, here, d_log_alpha)
-
-
-@triton.jit(do_not_specialize=JUST_NUMBERS)
-def post2_wide(
-    D_end_D_mu_ptr, U_ptr, W_at_ptr, W_momentum_at_ptr, d_R_ptr, d_W_at_ptr, d_W_momentum_at_ptr, d_beta_end_ptr,
-    d_eta_from_G_ptr, d_k_from_q_k_ptr, d_log_alpha_early_ptr, d_log_mu_early_ptr, d_m_end_ptr, d_n_end_ptr, d_reach_end_ptr,
-    eta_ptr, exp_decay_alpha_2_before_ptr, k_ptr, log_alpha_ptr, log_mu_ptr, reach_before_ptr, d_eta_ptr, d_k_ptr,
-    d_log_alpha_ptr, d_log_mu_ptr, position_ptr, cu_ptr, T, members, low, high,
-    H: tl.constexpr, K: tl.constexpr, V: tl.constexpr, C: tl.constexpr, BK: tl.constexpr, BV: tl.constexpr, BC: tl.constexpr,
-    DOT: tl.constexpr, GRID: tl.constexpr, PACKED: tl.constexpr, SAVE: tl.constexpr,
-):  # fmt: skip
-    """d_eta, d_k, d_log_alpha, d_log_mu: every tile on its own."""
-    index, h = low + (tl.program_id(0) // H).to(tl.int64), tl.program_id(0) % H
-    n = sequence_of(index, cu_ptr, members, C, GRID, PACKED)
-    first, end, base, tiles, slot, step = span(n, position_ptr, cu_ptr, T, members, C, GRID, PACKED)
-    i = (index - slot) // step
-    if i >= tiles:
-        return
-    own = index - low
-    r = tl.arange(0, BC)
-    at_k = tl.arange(0, BK)
-    causal = r[:, None] >= r[None, :]
-    strict = r[:, None] > r[None, :]
-    t = base + i * C
-    here = (r >= first - t) & (r < tl.minimum(C, end - t))
-    at_row, row = t * H + h, r * H
-    U_d_W_at = tl.zeros([BC, BK], tl.float32)
-    d_R_U = tl.zeros([BC, BC], tl.float32)
-    d_R_W_momentum = tl.zeros([BC, BK], tl.float32)
-    d_R_W = tl.zeros([BC, BK], tl.float32)
-    U_d_W_momentum_at = tl.zeros([BC, BK], tl.float32)
-    for b in tl.range(tl.cdiv(V, BV), disable_licm=True):
-        at_v = b * BV + tl.arange(0, BV)
-        d_W_at = load_tile(d_W_at_ptr, own * H + h, at_k, at_v, K, V)
+        x12 = t16.to(tl.float32) * tl.where(tl.abs(e) > delta.to(tl.float32), sign(e), 0)
+        d_W_momentum_at = load_tile(d_W_momentum_at_ptr, own * H + h, at_k, at_v, K, V)
+        W_momentum = load_tile(W_momentum_at_ptr, index * H + h, at_k, at_v, K, V)
+        d_W_momentum_at_W_momentum = d_W_momentum_at.to(tl.float32) * W_momentum.to(tl.float32)
+        d_m_end += tl.sum(d_W_momentum_at_W_momentum)
         U = load_tile(U_ptr, index * H + h, r, at_v, C, V)
+        store_rows(d_delta_ptr, at_row, row, here, at_v, V, x12)
+        d_W_at = load_tile(d_W_at_ptr, own * H + h, at_k, at_v, K, V)
+        U_d_W_momentum_at += dot_nt(U, d_W_momentum_at, DOT)
         d_R = load_tile(d_R_ptr, own * H + h, r, at_v, C, V)
         U_d_W_at += dot_nt(U, d_W_at, DOT)
         W_momentum = load_tile(W_momentum_at_ptr, index * H + h, at_k, at_v, K, V)
         d_R_U += dot_nt(d_R, U, DOT)
-        W = load_tile(W_at_ptr, index * H + h, at_k, at_v, K, V)
         d_R_W_momentum += dot_nt(d_R, W_momentum, DOT)
-        d_W_momentum_at = load_tile(d_W_momentum_at_ptr, own * H + h, at_k, at_v, K, V)
+        W = load_tile(W_at_ptr, index * H + h, at_k, at_v, K, V)
+        d_reach_end += tl.sum(d_W_at.to(tl.float32) * W_momentum.to(tl.float32))
+        d_beta_end += tl.sum(d_W_at.to(tl.float32) * W.to(tl.float32))
         d_R_W += dot_nt(d_R, W, DOT)
-        U_d_W_momentum_at += dot_nt(U, d_W_momentum_at, DOT)
+        d_v = -d_R.to(tl.float32)
+        store_rows(d_v_ptr, at_row, row, here, at_v, V, d_v)
+    reach_before = load_row(reach_before_ptr, index * H + h, r, C)
     log_mu = load_numbers(log_mu_ptr, at_row, row, here)
-    eta = load_numbers(eta_ptr, at_row, row, here)
     log_alpha = load_numbers(log_alpha_ptr, at_row, row, here)
+    store_number(d_beta_end_ptr, own * H + h, d_beta_end)
+    eta = load_numbers(eta_ptr, at_row, row, here)
     D_end_D_mu = load_row(D_end_D_mu_ptr, own * H + h, r, C)
+    store_number(d_m_end_ptr, own * H + h, d_m_end)
+    decay_alpha = tl.maximum(-60.0, log_alpha)  # log α_t = max(−60, log_alpha_t)
+    beta_before = exp(sum_before(decay_alpha, r, DOT))  # β[before]_t = exp(Σ_{l<t} log α_l)
+    k = load_rows(k_ptr, at_row, row, here, at_k, K)
+    d_k_from_kk_and_more_summed = reach_before[:, None] * d_R_W_momentum + beta_before[:, None] * d_R_W
+    d_n_end = -tl.sum(k.to(tl.float32) * U_d_W_momentum_at, 1)  # ∂n[C]_t = −k_t (U_t d_W_momentum_atᵀ)ᵀ
 
     # decays, and the weights of surprises
-    G_end = D_end_D_mu * eta  # G[C]_t = Λ[C]·Λ[μ]_t η_t
     decay_mu = tl.maximum(-60.0, log_mu)  # log μ_t = max(−60, log_mu_t)
-    reach_before = load_row(reach_before_ptr, index * H + h, r, C)
+    G_end = D_end_D_mu * eta  # G[C]_t = Λ[C]·Λ[μ]_t η_t
     decay_mu_behind = sum_after(decay_mu, r, DOT)  # log μ·behind_t = Σ_{l>t} log μ_l
     n_end = eta * exp(decay_mu_behind)  # n[C]_t = η_t exp(log μ·behind_t)
     k = load_rows(k_ptr, at_row, row, here, at_k, K)
     d_k_from_kk_and_more_summed_2 = -n_end[:, None] * U_d_W_momentum_at - G_end[:, None] * U_d_W_at
     d_G_end = -tl.sum(k.to(tl.float32) * U_d_W_at, 1)  # ∂G[C]_t = −k_t (U_t d_W_atᵀ)ᵀ
-    decay_alpha = tl.maximum(-60.0, log_alpha)  # log α_t = max(−60, log_alpha_t)
-    beta_before = exp(sum_before(decay_alpha, r, DOT))  # β[before]_t = exp(Σ_{l<t} log α_l)
-    d_decay_alpha_from_decay_alpha_before = sum_after(tl.sum(k.to(tl.float32) * d_R_W, 1) * beta_before, r, DOT)
-    d_k_from_kk_and_more_summed = reach_before[:, None] * d_R_W_momentum + beta_before[:, None] * d_R_W
-    d_reach_before = tl.sum(k.to(tl.float32) * d_R_W_momentum, 1)  # ∂ω[before]_t = k_t (∂R_t S[0]ᵀ)ᵀ
-    d_L = -tl.where(strict, d_R_U, 0.0)  # ∂L_tj = −[j < t] ∂R_t U_jᵀ
-    kk = dot_nt(k, k, DOT)  # c_tj = k_t k_jᵀ
-    d_G_before = d_L * kk  # ∂G[before]_tj = ∂L_tj c_tj
     d_D_end_D_mu = d_G_end * eta  # ∂Λ[C]·Λ[μ]_t = ∂G[C]_t η_t
-    exp_decay_alpha_2_before = load_tile(exp_decay_alpha_2_before_ptr, own * H + h, r, r, C, C)
-    valid = tl.where(here, 1.0, 0.0)
-    D_alpha_before = tl.where(strict, exp_decay_alpha_2_before.to(tl.float32), 0.0)  # Λ[α, before]_tj = [j < t] exp·log α·before_tj
-    d_n_end = load_row(d_n_end_ptr, own * H + h, r, C)
-    valid_D_alpha_before = valid[None, :] * D_alpha_before  # valid·Λ[α, before]_tj = Λ[α, before]_tj valid_j
-    D_end = valid * exp(sum_after(decay_alpha, r, DOT))  # Λ[C]_t = valid_t exp(Σ_{l>t} log α_l)
-    d_m_end = load_number(d_m_end_ptr, own * H + h)
-    d_reach_end = load_number(d_reach_end_ptr, own * H + h)
-    x56 = valid[:, None] * eta[None, :] * dot_tn(D_alpha_before, d_G_before, DOT) + d_D_end_D_mu[None, :] * D_end[:, None]
+    store_row(d_D_end_D_mu_ptr, own * H + h, r, C, d_D_end_D_mu)
     exp_decay_mu_before = exp(segment_sums(decay_mu, strict))  # exp·log μ·before_tj = exp(Σ_{j<l≤t} log μ_l)
-    d_eta_from_G = load_row(d_eta_from_G_ptr, own * H + h, r, C)
-    x57 = segment_gradient(tl.where(causal, x56, 0.0) * exp_decay_mu_before, strict, DOT)
-    m = exp(tl.cumsum(decay_mu, 0))  # m_t = exp(Σ_{l≤t} log μ_l)
-    m_end = exp(tl.sum(decay_mu, 0))  # m[C] = exp(Σ_l log μ_l)
-    d_decay_mu = sum_before(d_n_end * n_end, r, DOT)
-    x58 = tl.cumsum((d_reach_end * D_end + tl.sum(d_reach_before[:, None] * valid_D_alpha_before, 0)) * m, 0, reverse=True)
-    d_log_mu_late = (
-        d_m_end * m_end * (1 - tl.where(log_mu + 60 < 0, 1.0, 0.0))
-        + (1 - tl.where(log_mu + 60 < 0, 1.0, 0.0)) * (d_decay_mu + x57 + x58)
-    )  # fmt: skip
     D_mu = tl.where(causal, exp_decay_mu_before, 0.0)  # Λ[μ]_tj = [j ≤ t] exp·log μ·before_tj
-    valid_D_alpha_before_D_mu = dot(valid_D_alpha_before, D_mu, DOT)  # valid·Λ[α, before]·Λ[μ]_tj = Σ_i valid·Λ[α, before]_ti Λ[μ]_ij
-    d_eta_early_and_more = (
-        d_eta_from_G
-        + ((d_n_end * exp(decay_mu_behind) + d_G_end * D_end_D_mu) + tl.sum(d_G_before * valid_D_alpha_before_D_mu, 0))
-    )  # fmt: skip
+    m = exp(tl.cumsum(decay_mu, 0))  # m_t = exp(Σ_{l≤t} log μ_l)
+    valid = tl.where(here, 1.0, 0.0)
+    D_end = valid * exp(sum_after(decay_alpha, r, DOT))  # Λ[C]_t = valid_t exp(Σ_{l>t} log α_l)
+    d_decay_alpha = sum_before(D_end * (d_reach_end * m + tl.sum(d_D_end_D_mu[None, :] * D_mu, 1)), r, DOT)
+    store_row(d_decay_alpha_ptr, own * H + h, r, C, d_decay_alpha)
+    d_decay_mu = sum_before(d_n_end * n_end, r, DOT)  # ∂log μ_t = Σ_{l<t} ∂n[C]_l n[C]_l
+    store_row(d_decay_mu_ptr, own * H + h, r, C, d_decay_mu)
+    store_number(d_reach_end_ptr, own * H + h, d_reach_end)
+    exp_decay_alpha_2_before = exp(segment_sums_before(decay_alpha, strict))  # exp·log α·before_tj = exp(Σ_{j<l<t} log α_l)
+    D_alpha_before = tl.where(strict, exp_decay_alpha_2_before, 0.0)  # Λ[α, before]_tj = [j < t] exp·log α·before_tj
+    valid_D_alpha_before = valid[None, :] * D_alpha_before  # valid·Λ[α, before]_tj = Λ[α, before]_tj valid_j
+    valid_D_alpha_before_D_mu = exact_dot(valid_D_alpha_before, D_mu, DOT)
+    d_eta_from_G = load_row(d_eta_from_G_ptr, own * H + h, r, C)
+    d_L = -tl.where(strict, d_R_U, 0.0)  # ∂L_tj = −[j < t] ∂R_t U_jᵀ
     G_before = eta[None, :] * valid_D_alpha_before_D_mu  # G[before]_tj = valid·Λ[α, before]·Λ[μ]_tj η_j
     d_kk = (d_L * G_before).to(DOT)  # ∂c_tj = ∂L_tj G[before]_tj
     k = load_rows(k_ptr, at_row, row, here, at_k, K)
@@ -916,25 +805,180 @@ def post2_wide(
         d_k_from_q_k.to(tl.float32)
         + (d_k_from_kk_and_more_summed + dot(d_kk, k, DOT) + d_k_from_kk_and_more_summed_2 + dot_tn(d_kk, k, DOT))
     )  # fmt: skip
-    d_beta_end = load_number(d_beta_end_ptr, own * H + h)
-
-    # back through decays, and the weights of surprises
-    d_D_alpha_before = valid[None, :] * (d_reach_before[:, None] * m[None, :] + dot_nt(eta[None, :] * d_G_before, D_mu, DOT))
-    d_decay_alpha = sum_before(D_end * (d_reach_end * m + tl.sum(d_D_end_D_mu[None, :] * D_mu, 1)), r, DOT)
-    d_log_alpha_early = load_row(d_log_alpha_early_ptr, own * H + h, r, C)
-    exp_decay_alpha_2_before = load_tile(exp_decay_alpha_2_before_ptr, own * H + h, r, r, C, C)
+    kk = dot_nt(k, k, DOT)  # c_tj = k_t k_jᵀ
+    d_G_before = d_L * kk  # ∂G[before]_tj = ∂L_tj c_tj
+    d_eta_early_and_more = (
+        d_eta_from_G
+        + ((d_n_end * exp(decay_mu_behind) + d_G_end * D_end_D_mu) + tl.sum(d_G_before * valid_D_alpha_before_D_mu, 0))
+    )  # fmt: skip
     store_rows(d_k_ptr, at_row, row, here, at_k, K, d_k_early_and_more)
-    d_log_mu_early = load_row(d_log_mu_early_ptr, own * H + h, r, C)
-    d_t1_from_t1_before = sums_after(tl.where(strict, d_D_alpha_before, 0.0) * exp_decay_alpha_2_before.to(tl.float32), r, DOT)
-    d_t1_from_t1_before_2 = tl.where(strict, d_t1_from_t1_before, 0.0)
-    d_t1_from_t1_before_sum = tl.sum(d_t1_from_t1_before_2, 1)
+    store_tile(d_G_before_ptr, own * H + h, r, r, C, C, d_G_before)
+    store_numbers(d_eta_ptr, at_row, row, here, d_eta_early_and_more)
+
+
+@triton.jit(do_not_specialize=JUST_NUMBERS)
+def post2(
+    W_at_ptr, W_momentum_at_ptr, d_D_end_D_mu_ptr, d_G_before_ptr, d_R_ptr, d_beta_end_ptr, d_decay_alpha_ptr,
+    d_decay_mu_ptr, d_log_alpha_early_ptr, d_log_mu_early_ptr, d_m_end_ptr, d_reach_end_ptr, eta_ptr, k_ptr, log_alpha_ptr,
+    log_mu_ptr, d_log_alpha_ptr, d_log_mu_ptr, position_ptr, cu_ptr, T, members, low, high,
+    H: tl.constexpr, K: tl.constexpr, V: tl.constexpr, C: tl.constexpr, BK: tl.constexpr, BV: tl.constexpr, BC: tl.constexpr,
+    DOT: tl.constexpr, GRID: tl.constexpr, PACKED: tl.constexpr, SAVE: tl.constexpr,
+):  # fmt: skip
+    """d_log_alpha, d_log_mu: every tile on its own."""
+    index, h = low + (tl.program_id(0) // H).to(tl.int64), tl.program_id(0) % H
+    n = sequence_of(index, cu_ptr, members, C, GRID, PACKED)
+    first, end, base, tiles, slot, step = span(n, position_ptr, cu_ptr, T, members, C, GRID, PACKED)
+    i = (index - slot) // step
+    if i >= tiles:
+        return
+    own = index - low
+    r = tl.arange(0, BC)
+    at_k = tl.arange(0, BK)
+    at_v = tl.arange(0, BV)
+    causal = r[:, None] >= r[None, :]
+    strict = r[:, None] > r[None, :]
+    t = base + i * C
+    here = (r >= first - t) & (r < tl.minimum(C, end - t))
+    at_row, row = t * H + h, r * H
+    log_alpha = load_numbers(log_alpha_ptr, at_row, row, here)
+    k = load_rows(k_ptr, at_row, row, here, at_k, K)
+    W_momentum = load_tile(W_momentum_at_ptr, index * H + h, at_k, at_v, K, V)
+    log_mu = load_numbers(log_mu_ptr, at_row, row, here)
+    d_R = load_tile(d_R_ptr, own * H + h, r, at_v, C, V)
+    W = load_tile(W_at_ptr, index * H + h, at_k, at_v, K, V)
+    k_W_momentum = dot(k, W_momentum, DOT)  # k·S[0]_t = k_t S[0]
+    d_reach_before = tl.sum(d_R.to(tl.float32) * k_W_momentum, 1)  # ∂ω[before]_t = ∂R_t k·S[0]_tᵀ
+    d_G_before = load_tile(d_G_before_ptr, own * H + h, r, r, C, C)
+    k_W = dot(k, W, DOT)  # k·W[0]_t = k_t W[0]
+    decay_alpha = tl.maximum(-60.0, log_alpha)  # log α_t = max(−60, log_alpha_t)
+    eta = load_numbers(eta_ptr, at_row, row, here)
+    beta_before = exp(sum_before(decay_alpha, r, DOT))  # β[before]_t = exp(Σ_{l<t} log α_l)
+    d_decay_alpha_from_decay_alpha_before = sum_after(tl.sum(d_R.to(tl.float32) * k_W, 1) * beta_before, r, DOT)
+
+    # decays, and the weights of surprises
+    decay_mu = tl.maximum(-60.0, log_mu)  # log μ_t = max(−60, log_mu_t)
+    m = exp(tl.cumsum(decay_mu, 0))  # m_t = exp(Σ_{l≤t} log μ_l)
+    d_decay_alpha = load_row(d_decay_alpha_ptr, own * H + h, r, C)
+    d_beta_end = load_number(d_beta_end_ptr, own * H + h)
+    valid = tl.where(here, 1.0, 0.0)
+    exp_decay_mu_before = exp(segment_sums(decay_mu, strict))  # exp·log μ·before_tj = exp(Σ_{j<l≤t} log μ_l)
+    D_mu = tl.where(causal, exp_decay_mu_before, 0.0)  # Λ[μ]_tj = [j ≤ t] exp·log μ·before_tj
+    d_D_end_D_mu = load_row(d_D_end_D_mu_ptr, own * H + h, r, C)
+    d_D_alpha_before = (
+        valid[None, :] * (d_reach_before[:, None] * m[None, :] + dot_nt(eta[None, :] * d_G_before.to(tl.float32), D_mu, DOT))
+    )  # fmt: skip
+    d_G_before = load_tile(d_G_before_ptr, own * H + h, r, r, C, C)
+    exp_decay_alpha_2_before = exp(segment_sums_before(decay_alpha, strict))  # exp·log α·before_tj = exp(Σ_{j<l<t} log α_l)
+    d_reach_end = load_number(d_reach_end_ptr, own * H + h)
+    d_t1_from_t1_before_sum = segment_gradient_before(tl.where(strict, d_D_alpha_before, 0.0) * exp_decay_alpha_2_before, strict, DOT)
     beta_end = exp(tl.sum(decay_alpha, 0))  # β[C] = exp(Σ_l log α_l)
     d_log_alpha_late = (
         d_beta_end * beta_end * (1 - tl.where(log_alpha + 60 < 0, 1.0, 0.0))
         + (1 - tl.where(log_alpha + 60 < 0, 1.0, 0.0))
         * (d_decay_alpha + d_decay_alpha_from_decay_alpha_before + d_t1_from_t1_before_sum)
     )  # fmt: skip
-    store_numbers(d_eta_ptr, at_row, row, here, d_eta_early_and_more)
+    d_decay_mu = load_row(d_decay_mu_ptr, own * H + h, r, C)
+    d_m_end = load_number(d_m_end_ptr, own * H + h)
+    d_log_alpha_early = load_row(d_log_alpha_early_ptr, own * H + h, r, C)
+    D_alpha_before = tl.where(strict, exp_decay_alpha_2_before, 0.0)  # Λ[α, before]_tj = [j < t] exp·log α·before_tj
+    D_end = valid * exp(sum_after(decay_alpha, r, DOT))  # Λ[C]_t = valid_t exp(Σ_{l>t} log α_l)
+    d_log_mu_early = load_row(d_log_mu_early_ptr, own * H + h, r, C)
+    x35 = valid[:, None] * eta[None, :] * dot_tn(D_alpha_before, d_G_before, DOT) + d_D_end_D_mu[None, :] * D_end[:, None]
+    x36 = segment_gradient(tl.where(causal, x35, 0.0) * exp_decay_mu_before, strict, DOT)
+    valid_D_alpha_before = valid[None, :] * D_alpha_before  # valid·Λ[α, before]_tj = Λ[α, before]_tj valid_j
+    x39 = tl.cumsum((d_reach_end * D_end + tl.sum(d_reach_before[:, None] * valid_D_alpha_before, 0)) * m, 0, reverse=True)
+    m_end = exp(tl.sum(decay_mu, 0))  # m[C] = exp(Σ_l log μ_l)
+    d_log_mu_late = (
+        d_m_end * m_end * (1 - tl.where(log_mu + 60 < 0, 1.0, 0.0))
+        + (1 - tl.where(log_mu + 60 < 0, 1.0, 0.0)) * (d_decay_mu + x36 + x39)
+    )  # fmt: skip
+    d_log_alpha = d_log_alpha_early + d_log_alpha_late
+    store_numbers(d_log_alpha_ptr, at_row, row, here, d_log_alpha)
+    d_log_mu = d_log_mu_early + d_log_mu_late
+    store_numbers(d_log_mu_ptr, at_row, row, here, d_log_mu)
+
+
+@triton.jit(do_not_specialize=JUST_NUMBERS)
+def post2_wide(
+    W_at_ptr, W_momentum_at_ptr, d_D_end_D_mu_ptr, d_G_before_ptr, d_R_ptr, d_beta_end_ptr, d_decay_alpha_ptr,
+    d_decay_mu_ptr, d_log_alpha_early_ptr, d_log_mu_early_ptr, d_m_end_ptr, d_reach_end_ptr, eta_ptr, k_ptr, log_alpha_ptr,
+    log_mu_ptr, d_log_alpha_ptr, d_log_mu_ptr, position_ptr, cu_ptr, T, members, low, high,
+    H: tl.constexpr, K: tl.constexpr, V: tl.constexpr, C: tl.constexpr, BK: tl.constexpr, BV: tl.constexpr, BC: tl.constexpr,
+    DOT: tl.constexpr, GRID: tl.constexpr, PACKED: tl.constexpr, SAVE: tl.constexpr,
+):  # fmt: skip
+    """d_log_alpha, d_log_mu: every tile on its own."""
+    index, h = low + (tl.program_id(0) // H).to(tl.int64), tl.program_id(0) % H
+    n = sequence_of(index, cu_ptr, members, C, GRID, PACKED)
+    first, end, base, tiles, slot, step = span(n, position_ptr, cu_ptr, T, members, C, GRID, PACKED)
+    i = (index - slot) // step
+    if i >= tiles:
+        return
+    own = index - low
+    r = tl.arange(0, BC)
+    at_k = tl.arange(0, BK)
+    causal = r[:, None] >= r[None, :]
+    strict = r[:, None] > r[None, :]
+    t = base + i * C
+    here = (r >= first - t) & (r < tl.minimum(C, end - t))
+    at_row, row = t * H + h, r * H
+    d_beta_before = tl.zeros([BC], tl.float32)
+    d_reach_before = tl.zeros([BC], tl.float32)  # ∂ω[before]_t = ∂R_t k·S[0]_tᵀ
+    for b in tl.range(tl.cdiv(V, BV), disable_licm=True):
+        at_v = b * BV + tl.arange(0, BV)
+        d_R = load_tile(d_R_ptr, own * H + h, r, at_v, C, V)
+        W = load_tile(W_at_ptr, index * H + h, at_k, at_v, K, V)
+        k = load_rows(k_ptr, at_row, row, here, at_k, K)
+        k_W = dot(k, W, DOT)  # k·W[0]_t = k_t W[0]
+        W_momentum = load_tile(W_momentum_at_ptr, index * H + h, at_k, at_v, K, V)
+        d_beta_before += tl.sum(d_R.to(tl.float32) * k_W, 1)
+        k_W_momentum = dot(k, W_momentum, DOT)  # k·S[0]_t = k_t S[0]
+        d_reach_before += tl.sum(d_R.to(tl.float32) * k_W_momentum, 1)
+    eta = load_numbers(eta_ptr, at_row, row, here)
+    log_alpha = load_numbers(log_alpha_ptr, at_row, row, here)
+    log_mu = load_numbers(log_mu_ptr, at_row, row, here)
+
+    # decays, and the weights of surprises
+    decay_mu = tl.maximum(-60.0, log_mu)  # log μ_t = max(−60, log_mu_t)
+    m = exp(tl.cumsum(decay_mu, 0))  # m_t = exp(Σ_{l≤t} log μ_l)
+    valid = tl.where(here, 1.0, 0.0)
+    d_G_before = load_tile(d_G_before_ptr, own * H + h, r, r, C, C)
+    exp_decay_mu_before = exp(segment_sums(decay_mu, strict))  # exp·log μ·before_tj = exp(Σ_{j<l≤t} log μ_l)
+    D_mu = tl.where(causal, exp_decay_mu_before, 0.0)  # Λ[μ]_tj = [j ≤ t] exp·log μ·before_tj
+    d_D_alpha_before = (
+        valid[None, :] * (d_reach_before[:, None] * m[None, :] + dot_nt(eta[None, :] * d_G_before.to(tl.float32), D_mu, DOT))
+    )  # fmt: skip
+    d_decay_alpha = load_row(d_decay_alpha_ptr, own * H + h, r, C)
+    d_beta_end = load_number(d_beta_end_ptr, own * H + h)
+    decay_alpha = tl.maximum(-60.0, log_alpha)  # log α_t = max(−60, log_alpha_t)
+    beta_before = exp(sum_before(decay_alpha, r, DOT))  # β[before]_t = exp(Σ_{l<t} log α_l)
+    d_decay_alpha_before = d_beta_before * beta_before
+    d_D_end_D_mu = load_row(d_D_end_D_mu_ptr, own * H + h, r, C)
+    d_decay_alpha_from_decay_alpha_before = sum_after(d_decay_alpha_before, r, DOT)
+    exp_decay_alpha_2_before = exp(segment_sums_before(decay_alpha, strict))  # exp·log α·before_tj = exp(Σ_{j<l<t} log α_l)
+    d_t1_from_t1_before_sum = segment_gradient_before(tl.where(strict, d_D_alpha_before, 0.0) * exp_decay_alpha_2_before, strict, DOT)
+    d_reach_end = load_number(d_reach_end_ptr, own * H + h)
+    beta_end = exp(tl.sum(decay_alpha, 0))  # β[C] = exp(Σ_l log α_l)
+    d_log_alpha_late = (
+        d_beta_end * beta_end * (1 - tl.where(log_alpha + 60 < 0, 1.0, 0.0))
+        + (1 - tl.where(log_alpha + 60 < 0, 1.0, 0.0))
+        * (d_decay_alpha + d_decay_alpha_from_decay_alpha_before + d_t1_from_t1_before_sum)
+    )  # fmt: skip
+    D_alpha_before = tl.where(strict, exp_decay_alpha_2_before, 0.0)  # Λ[α, before]_tj = [j < t] exp·log α·before_tj
+    d_decay_mu = load_row(d_decay_mu_ptr, own * H + h, r, C)
+    d_m_end = load_number(d_m_end_ptr, own * H + h)
+    d_log_alpha_early = load_row(d_log_alpha_early_ptr, own * H + h, r, C)
+    d_G_before = load_tile(d_G_before_ptr, own * H + h, r, r, C, C)
+    D_end = valid * exp(sum_after(decay_alpha, r, DOT))  # Λ[C]_t = valid_t exp(Σ_{l>t} log α_l)
+    d_log_mu_early = load_row(d_log_mu_early_ptr, own * H + h, r, C)
+    x31 = valid[:, None] * eta[None, :] * dot_tn(D_alpha_before, d_G_before, DOT) + d_D_end_D_mu[None, :] * D_end[:, None]
+    x32 = segment_gradient(tl.where(causal, x31, 0.0) * exp_decay_mu_before, strict, DOT)
+    valid_D_alpha_before = valid[None, :] * D_alpha_before  # valid·Λ[α, before]_tj = Λ[α, before]_tj valid_j
+    x35 = tl.cumsum((d_reach_end * D_end + tl.sum(d_reach_before[:, None] * valid_D_alpha_before, 0)) * m, 0, reverse=True)
+    m_end = exp(tl.sum(decay_mu, 0))  # m[C] = exp(Σ_l log μ_l)
+    d_log_mu_late = (
+        d_m_end * m_end * (1 - tl.where(log_mu + 60 < 0, 1.0, 0.0))
+        + (1 - tl.where(log_mu + 60 < 0, 1.0, 0.0)) * (d_decay_mu + x32 + x35)
+    )  # fmt: skip
     d_log_alpha = d_log_alpha_early + d_log_alpha_late
     store_numbers(d_log_alpha_ptr, at_row, row, here, d_log_alpha)
     d_log_mu = d_log_mu_early + d_log_mu_late
@@ -966,7 +1010,7 @@ launch_pre = Launcher(
     TABLE, pre, "pre", walks=False, widths="KV", blocked="V", wide=pre_wide,
     makes={
         "d_W_from_q_W": Buffer("slots", "KV", narrow=True), "P_d_o": Buffer("slots", "CV", narrow=True),
-        "D_end_D_mu": Buffer("slots", "C"), "exp_decay_alpha_2_before": Buffer("slots", "CC"),
+        "D_end_D_mu": Buffer("slots", "C"),
     },
 )  # fmt: skip
 launch_pre2 = Launcher(
@@ -988,16 +1032,15 @@ launch_seq = Launcher(
 launch_post = Launcher(
     TABLE, post, "post", walks=False, widths="KV", blocked="V", wide=post_wide,
     makes={
-        "d_delta": Buffer("rows", "V", like="delta"), "d_v": Buffer("rows", "V"), "d_n_end": Buffer("slots", "C"),
-        "d_reach_end": Buffer("slots", ""), "d_beta_end": Buffer("slots", ""), "d_m_end": Buffer("slots", ""),
+        "d_delta": Buffer("rows", "V", like="delta"), "d_eta": Buffer("rows", "", like="eta"), "d_k": Buffer("rows", "K"),
+        "d_v": Buffer("rows", "V"), "d_D_end_D_mu": Buffer("slots", "C"), "d_reach_end": Buffer("slots", ""),
+        "d_decay_alpha": Buffer("slots", "C"), "d_beta_end": Buffer("slots", ""),
+        "d_G_before": Buffer("slots", "CC", narrow=True), "d_decay_mu": Buffer("slots", "C"), "d_m_end": Buffer("slots", ""),
     },
 )  # fmt: skip
 launch_post2 = Launcher(
     TABLE, post2, "post2", walks=False, widths="KV", blocked="V", wide=post2_wide,
-    makes={
-        "d_eta": Buffer("rows", "", like="eta"), "d_k": Buffer("rows", "K"), "d_log_alpha": Buffer("rows", "", like="log_alpha"),
-        "d_log_mu": Buffer("rows", "", like="log_mu"),
-    },
+    makes={"d_log_alpha": Buffer("rows", "", like="log_alpha"), "d_log_mu": Buffer("rows", "", like="log_mu")},
 )  # fmt: skip
 
 forward = Operator(

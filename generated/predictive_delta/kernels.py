@@ -31,7 +31,7 @@ from .runtime_device_memory import (
     store_tile,
 )
 from .runtime_device_products import dot, dot_nt, dot_tn, solve_dot
-from .runtime_device_sums import segment_gradient, segment_sums, sum_after, sum_before, sums_after, sums_before
+from .runtime_device_sums import segment_gradient, segment_gradient_before, segment_sums, segment_sums_before, sum_after, sum_before
 from .runtime_device_tiles import sequence_of, span, walked
 from .runtime_kernels import ChunkKernels
 from .runtime_launch import ANY, JUST_NUMBERS, Buffer, Launcher, LaunchRow, LaunchTable
@@ -73,13 +73,12 @@ def prep(
     at_row, row = t * H + h, r * H
     k = load_rows(k_ptr, at_row, row, here, at_k, K)
     q = load_rows(q_ptr, at_row, row, here, at_k, K)
-    eta = load_numbers(eta_ptr, at_row, row, here)
     log_alpha = load_numbers(log_alpha_ptr, at_row, row, here)
+    eta = load_numbers(eta_ptr, at_row, row, here)
 
     # decays, and the weights of surprises
     decay_alpha = tl.maximum(-60.0, log_alpha)  # log α_t = max(−60, log_alpha_t)
-    decay_alpha_2 = tl.where(strict, decay_alpha[:, None], 0.0)  # log α_tj = [j < t] log α_t
-    D_alpha_before = tl.where(strict, exp(sums_before(decay_alpha_2, r, DOT)), 0.0)  # Λ[α, before]_tj = [j < t] exp(Σ_{j<l<t} log α_l)
+    D_alpha_before = tl.where(strict, exp(segment_sums_before(decay_alpha, strict)), 0.0)
     G_before = eta[None, :] * D_alpha_before  # G[before]_tj = Λ[α, before]_tj η_j
     P = G_before * dot_nt(q, k, DOT)  # P_tj = G[before]_tj (q_t k_jᵀ)
     store_tile(P_ptr, index * H + h, r, r, C, C, P)
@@ -193,45 +192,40 @@ def pre(
     t = base + i * C
     here = (r >= first - t) & (r < tl.minimum(C, end - t))
     at_row, row = t * H + h, r * H
-    log_alpha = load_numbers(log_alpha_ptr, at_row, row, here)
-    eta = load_numbers(eta_ptr, at_row, row, here)
-
-    # decays, and the weights of surprises
-    decay_alpha = tl.maximum(-60.0, log_alpha)  # log α_t = max(−60, log_alpha_t)
-    decay_alpha_2 = tl.where(strict, decay_alpha[:, None], 0.0)  # log α_tj = [j < t] log α_t
-    exp_decay_alpha_2_before_2 = exp(sums_before(decay_alpha_2, r, DOT))  # exp·log α·before_tj = exp(Σ_{j<l<t} log α_l)
-    d_o = load_rows(d_o_ptr, at_row, row, here, at_v, V)
     q = load_rows(q_ptr, at_row, row, here, at_k, K)
     k = load_rows(k_ptr, at_row, row, here, at_k, K)
+    log_alpha = load_numbers(log_alpha_ptr, at_row, row, here)
+    eta = load_numbers(eta_ptr, at_row, row, here)
+    decay_alpha = tl.maximum(-60.0, log_alpha)  # log α_t = max(−60, log_alpha_t)
+    exp_decay_alpha_2_before_2 = exp(segment_sums_before(decay_alpha, strict))  # exp·log α·before_tj = exp(Σ_{j<l<t} log α_l)
+    U = load_tile(U_ptr, index * H + h, r, at_v, C, V)
+    d_o = load_rows(d_o_ptr, at_row, row, here, at_v, V)
     q_k = dot_nt(q, k, DOT)  # q·k_tj = q_t k_jᵀ
+    q = load_rows(q_ptr, at_row, row, here, at_k, K)
+    d_P = -dot_nt(d_o, U, DOT)  # ∂P_tj = −d_o_t U_jᵀ
+    d_o = load_rows(d_o_ptr, at_row, row, here, at_v, V)
+    d_G_before = d_P * q_k  # ∂G[before]_tj = ∂P_tj q·k_tj
+    d_t1_from_t1_before_sum = (
+        segment_gradient_before(tl.where(strict, eta[None, :] * d_G_before, 0.0) * exp_decay_alpha_2_before_2, strict, DOT)
+    )  # fmt: skip
     D_alpha_before = tl.where(strict, exp_decay_alpha_2_before_2, 0.0)  # Λ[α, before]_tj = [j < t] exp·log α·before_tj
+    d_eta_from_G_before = tl.sum(d_G_before * D_alpha_before, 0)  # ∂η(G[before]_t) = Σ_l ∂G[before]_lt Λ[α, before]_lt
     G_before = eta[None, :] * D_alpha_before  # G[before]_tj = Λ[α, before]_tj η_j
     P = (G_before * q_k).to(DOT)  # P_tj = G[before]_tj q·k_tj
-    P_d_o = dot_tn(P, d_o, DOT)  # P·d_o_t = Σ_l P_lt d_o_l
-    U = load_tile(U_ptr, index * H + h, r, at_v, C, V)
-    store_tile(P_d_o_ptr, own * H + h, r, at_v, C, V, P_d_o)
-    d_P = -dot_nt(d_o, U, DOT)  # ∂P_tj = −d_o_t U_jᵀ
     d_q_k = (d_P * G_before).to(DOT)  # ∂q·k_tj = ∂P_tj G[before]_tj
-
-    # back through decays, and the weights of surprises
-    d_G_before = d_P * q_k  # ∂G[before]_tj = ∂P_tj q·k_tj
-    d_eta_from_G_before = tl.sum(d_G_before * D_alpha_before, 0)  # ∂η(G[before]_t) = Σ_l ∂G[before]_lt Λ[α, before]_lt
-    d_t1_from_t1_before = sums_after(tl.where(strict, eta[None, :] * d_G_before, 0.0) * exp_decay_alpha_2_before_2, r, DOT)
-    W = load_tile(W_at_ptr, index * H + h, at_k, at_v, K, V)
     beta_before = exp(sum_before(decay_alpha, r, DOT))  # β[before]_t = exp(Σ_{l<t} log α_l)
-    q = load_rows(q_ptr, at_row, row, here, at_k, K)
-    d_o_W = dot_nt(d_o, W, DOT)
-    d_decay_alpha_from_decay_alpha_before = sum_after(tl.sum(q.to(tl.float32) * d_o_W, 1) * beta_before, r, DOT)
-    d_log_alpha_early = (
-        (1 - tl.where(log_alpha + 60 < 0, 1.0, 0.0))
-        * (tl.sum(tl.where(strict, d_t1_from_t1_before, 0.0), 1) + d_decay_alpha_from_decay_alpha_before)
-    )  # fmt: skip
     d_W_from_q_W = dot_tn(q, beta_before[:, None] * d_o.to(tl.float32), DOT)  # ∂W[0](q·W[0]) = Σ_l q_lᵀ ⊗ (β[before]_l d_o_l)
     store_tile(d_W_from_q_W_ptr, own * H + h, at_k, at_v, K, V, d_W_from_q_W)
+    W = load_tile(W_at_ptr, index * H + h, at_k, at_v, K, V)
+    P_d_o = dot_tn(P, d_o, DOT)  # P·d_o_t = Σ_l P_lt d_o_l
+    store_tile(P_d_o_ptr, own * H + h, r, at_v, C, V, P_d_o)
+    d_o_W = dot_nt(d_o, W, DOT)
+    d_decay_alpha_from_decay_alpha_before = sum_after(tl.sum(q.to(tl.float32) * d_o_W, 1) * beta_before, r, DOT)
     d_q = beta_before[:, None] * d_o_W + dot(d_q_k, k, DOT)
     d_k_from_q_k = dot_tn(d_q_k, q, DOT)  # ∂k(q·k_t) = Σ_l ∂q·k_lt q_l
     store_tile(d_k_from_q_k_ptr, own * H + h, r, at_k, C, K, d_k_from_q_k)
     store_rows(d_q_ptr, at_row, row, here, at_k, K, d_q)
+    d_log_alpha_early = (1 - tl.where(log_alpha + 60 < 0, 1.0, 0.0)) * (d_t1_from_t1_before_sum + d_decay_alpha_from_decay_alpha_before)
     store_row(d_log_alpha_early_ptr, own * H + h, r, C, d_log_alpha_early)
     store_row(d_eta_from_G_before_ptr, own * H + h, r, C, d_eta_from_G_before)
 
@@ -263,8 +257,7 @@ def pre_wide(
     # decays, and the weights of surprises
     decay_alpha = tl.maximum(-60.0, log_alpha)  # log α_t = max(−60, log_alpha_t)
     beta_before = exp(sum_before(decay_alpha, r, DOT))  # β[before]_t = exp(Σ_{l<t} log α_l)
-    decay_alpha_2 = tl.where(strict, decay_alpha[:, None], 0.0)  # log α_tj = [j < t] log α_t
-    exp_decay_alpha_2_before_2 = exp(sums_before(decay_alpha_2, r, DOT))  # exp·log α·before_tj = exp(Σ_{j<l<t} log α_l)
+    exp_decay_alpha_2_before_2 = exp(segment_sums_before(decay_alpha, strict))  # exp·log α·before_tj = exp(Σ_{j<l<t} log α_l)
     D_alpha_before = tl.where(strict, exp_decay_alpha_2_before_2, 0.0)  # Λ[α, before]_tj = [j < t] exp·log α·before_tj
     G_before = eta[None, :] * D_alpha_before  # G[before]_tj = Λ[α, before]_tj η_j
     k = load_rows(k_ptr, at_row, row, here, at_k, K)
@@ -285,36 +278,31 @@ def pre_wide(
         store_tile(d_W_from_q_W_ptr, own * H + h, at_k, at_v, K, V, d_W_from_q_W)
         P_d_o = dot_tn(P, d_o, DOT)  # P·d_o_t = Σ_l P_lt d_o_l
         store_tile(P_d_o_ptr, own * H + h, r, at_v, C, V, P_d_o)
-    eta = load_numbers(eta_ptr, at_row, row, here)
     log_alpha = load_numbers(log_alpha_ptr, at_row, row, here)
     d_P = -d_o_U  # ∂P_tj = −d_o_t U_jᵀ
-
-    # decays, and the weights of surprises
-    decay_alpha = tl.maximum(-60.0, log_alpha)  # log α_t = max(−60, log_alpha_t)
-    decay_alpha_2 = tl.where(strict, decay_alpha[:, None], 0.0)  # log α_tj = [j < t] log α_t
-    exp_decay_alpha_2_before_2 = exp(sums_before(decay_alpha_2, r, DOT))  # exp·log α·before_tj = exp(Σ_{j<l<t} log α_l)
-    D_alpha_before = tl.where(strict, exp_decay_alpha_2_before_2, 0.0)  # Λ[α, before]_tj = [j < t] exp·log α·before_tj
-    G_before = eta[None, :] * D_alpha_before  # G[before]_tj = Λ[α, before]_tj η_j
-    d_q_k = (d_P * G_before).to(DOT)  # ∂q·k_tj = ∂P_tj G[before]_tj
-    k = load_rows(k_ptr, at_row, row, here, at_k, K)
-    beta_before = exp(sum_before(decay_alpha, r, DOT))  # β[before]_t = exp(Σ_{l<t} log α_l)
-    d_q = beta_before[:, None] * d_o_W + dot(d_q_k, k, DOT)
+    eta = load_numbers(eta_ptr, at_row, row, here)
     q = load_rows(q_ptr, at_row, row, here, at_k, K)
-    store_rows(d_q_ptr, at_row, row, here, at_k, K, d_q)
-
-    # back through decays, and the weights of surprises
-    d_decay_alpha_from_decay_alpha_before = sum_after(tl.sum(q.to(tl.float32) * d_o_W, 1) * beta_before, r, DOT)
-    d_k_from_q_k = dot_tn(d_q_k, q, DOT)  # ∂k(q·k_t) = Σ_l ∂q·k_lt q_l
-    store_tile(d_k_from_q_k_ptr, own * H + h, r, at_k, C, K, d_k_from_q_k)
+    k = load_rows(k_ptr, at_row, row, here, at_k, K)
     q_k = dot_nt(q, k, DOT)  # q·k_tj = q_t k_jᵀ
     d_G_before = d_P * q_k  # ∂G[before]_tj = ∂P_tj q·k_tj
-    d_eta_from_G_before = tl.sum(d_G_before * D_alpha_before, 0)  # ∂η(G[before]_t) = Σ_l ∂G[before]_lt Λ[α, before]_lt
-    d_t1_from_t1_before = sums_after(tl.where(strict, eta[None, :] * d_G_before, 0.0) * exp_decay_alpha_2_before_2, r, DOT)
-    d_log_alpha_early = (
-        (1 - tl.where(log_alpha + 60 < 0, 1.0, 0.0))
-        * (tl.sum(tl.where(strict, d_t1_from_t1_before, 0.0), 1) + d_decay_alpha_from_decay_alpha_before)
+    decay_alpha = tl.maximum(-60.0, log_alpha)  # log α_t = max(−60, log_alpha_t)
+    beta_before = exp(sum_before(decay_alpha, r, DOT))  # β[before]_t = exp(Σ_{l<t} log α_l)
+    d_decay_alpha_from_decay_alpha_before = sum_after(tl.sum(q.to(tl.float32) * d_o_W, 1) * beta_before, r, DOT)
+    exp_decay_alpha_2_before_2 = exp(segment_sums_before(decay_alpha, strict))  # exp·log α·before_tj = exp(Σ_{j<l<t} log α_l)
+    d_t1_from_t1_before_sum = (
+        segment_gradient_before(tl.where(strict, eta[None, :] * d_G_before, 0.0) * exp_decay_alpha_2_before_2, strict, DOT)
     )  # fmt: skip
+    d_log_alpha_early = (1 - tl.where(log_alpha + 60 < 0, 1.0, 0.0)) * (d_t1_from_t1_before_sum + d_decay_alpha_from_decay_alpha_before)
     store_row(d_log_alpha_early_ptr, own * H + h, r, C, d_log_alpha_early)
+    D_alpha_before = tl.where(strict, exp_decay_alpha_2_before_2, 0.0)  # Λ[α, before]_tj = [j < t] exp·log α·before_tj
+    d_eta_from_G_before = tl.sum(d_G_before * D_alpha_before, 0)  # ∂η(G[before]_t) = Σ_l ∂G[before]_lt Λ[α, before]_lt
+    G_before = eta[None, :] * D_alpha_before  # G[before]_tj = Λ[α, before]_tj η_j
+    q = load_rows(q_ptr, at_row, row, here, at_k, K)
+    d_q_k = (d_P * G_before).to(DOT)  # ∂q·k_tj = ∂P_tj G[before]_tj
+    d_k_from_q_k = dot_tn(d_q_k, q, DOT)  # ∂k(q·k_t) = Σ_l ∂q·k_lt q_l
+    store_tile(d_k_from_q_k_ptr, own * H + h, r, at_k, C, K, d_k_from_q_k)
+    d_q = beta_before[:, None] * d_o_W + dot(d_q_k, k, DOT)
+    store_rows(d_q_ptr, at_row, row, here, at_k, K, d_q)
     store_row(d_eta_from_G_before_ptr, own * H + h, r, C, d_eta_from_G_before)
 
 

@@ -31,7 +31,7 @@ from .runtime_device_memory import (
     store_tile,
 )
 from .runtime_device_products import dot, dot_nt, dot_tn, exact_dot, solve_dot
-from .runtime_device_sums import segment_gradient, segment_sums, sum_after, sum_before, sums_after, sums_before
+from .runtime_device_sums import segment_gradient, segment_gradient_before, segment_sums, segment_sums_before, sum_after, sum_before
 from .runtime_device_tiles import sequence_of, span, walked
 from .runtime_kernels import ChunkKernels
 from .runtime_launch import ANY, JUST_NUMBERS, Buffer, Launcher, LaunchRow, LaunchTable
@@ -47,7 +47,7 @@ OPTIONS: dict[str, tuple[LaunchRow, ...]] = {
     "pre2": (LaunchRow(64, warps=4), LaunchRow(128, warps=8, stages=2), LaunchRow(ANY, warps=8)),
     "seq": (LaunchRow(64, warps=4, stages=2), LaunchRow(128, warps=4), LaunchRow(ANY, warps=8)),
     "post": (LaunchRow(64, warps=4), LaunchRow(128, warps=8, stages=2), LaunchRow(ANY, warps=8)),
-    "post2": (LaunchRow(64, warps=4, registers=168), LaunchRow(128, warps=4, stages=2), LaunchRow(ANY, warps=8)),
+    "post2": (LaunchRow(64, warps=4), LaunchRow(128, warps=4, stages=2), LaunchRow(ANY, warps=8)),
 }  # by kernel, for widths up to that of the row
 TABLE = LaunchTable("titans_linear", "7e4e2a2f6a86", tile=TILE, least=16, options=OPTIONS)
 
@@ -76,12 +76,11 @@ def prep(
     at_row, row = t * H + h, r * H
     log_mu = load_numbers(log_mu_ptr, at_row, row, here)
     log_alpha = load_numbers(log_alpha_ptr, at_row, row, here)
+    valid = tl.where(here, 1.0, 0.0)
 
     # decays, and the weights of surprises
     decay_alpha = tl.maximum(-60.0, log_alpha)  # log α_t = max(−60, log_alpha_t)
-    decay_alpha_2 = tl.where(strict, decay_alpha[:, None], 0.0)  # log α_tj = [j < t] log α_t
-    D_alpha_before = tl.where(strict, exp(sums_before(decay_alpha_2, r, DOT)), 0.0)  # Λ[α, before]_tj = [j < t] exp(Σ_{j<l<t} log α_l)
-    valid = tl.where(here, 1.0, 0.0)
+    D_alpha_before = tl.where(strict, exp(segment_sums_before(decay_alpha, strict)), 0.0)
     valid_D_alpha_before = valid[None, :] * D_alpha_before  # valid·Λ[α, before]_tj = Λ[α, before]_tj valid_j
     decay_mu = tl.maximum(-60.0, log_mu)  # log μ_t = max(−60, log_mu_t)
     m = exp(tl.cumsum(decay_mu, 0))  # m_t = exp(Σ_{l≤t} log μ_l)
@@ -205,12 +204,12 @@ def read(
 
 @triton.jit(do_not_specialize=JUST_NUMBERS)
 def pre(
-    P_ptr, d_o_ptr, log_alpha_ptr, log_mu_ptr, q_ptr, d_W_from_q_W_ptr, P_d_o_ptr, D_end_D_mu_ptr,
-    exp_decay_alpha_2_before_ptr, position_ptr, cu_ptr, T, members, low, high,
+    P_ptr, d_o_ptr, log_alpha_ptr, log_mu_ptr, q_ptr, d_W_from_q_W_ptr, P_d_o_ptr, D_end_D_mu_ptr, position_ptr, cu_ptr, T,
+    members, low, high,
     H: tl.constexpr, K: tl.constexpr, V: tl.constexpr, C: tl.constexpr, BK: tl.constexpr, BV: tl.constexpr, BC: tl.constexpr,
     DOT: tl.constexpr, GRID: tl.constexpr, PACKED: tl.constexpr, SAVE: tl.constexpr,
 ):  # fmt: skip
-    """d_W_from_q_W, P_d_o, D_end_D_mu, exp_decay_alpha_2_before: every tile on its own."""
+    """d_W_from_q_W, P_d_o, D_end_D_mu: every tile on its own."""
     index, h = low + (tl.program_id(0) // H).to(tl.int64), tl.program_id(0) % H
     n = sequence_of(index, cu_ptr, members, C, GRID, PACKED)
     first, end, base, tiles, slot, step = span(n, position_ptr, cu_ptr, T, members, C, GRID, PACKED)
@@ -246,19 +245,16 @@ def pre(
     D_mu = tl.where(causal, exp_decay_mu_before, 0.0)  # Λ[μ]_tj = [j ≤ t] exp·log μ·before_tj
     D_end_D_mu = tl.sum(D_end[:, None] * D_mu, 0)  # Λ[C]·Λ[μ]_t = Σ_i Λ[C]_i Λ[μ]_it
     store_row(D_end_D_mu_ptr, own * H + h, r, C, D_end_D_mu)
-    decay_alpha_2 = tl.where(strict, decay_alpha[:, None], 0.0)  # log α_tj = [j < t] log α_t
-    exp_decay_alpha_2_before = exp(sums_before(decay_alpha_2, r, DOT))  # exp·log α·before_tj = exp(Σ_{j<l<t} log α_l)
-    store_tile(exp_decay_alpha_2_before_ptr, own * H + h, r, r, C, C, exp_decay_alpha_2_before)
 
 
 @triton.jit(do_not_specialize=JUST_NUMBERS)
 def pre_wide(
-    P_ptr, d_o_ptr, log_alpha_ptr, log_mu_ptr, q_ptr, d_W_from_q_W_ptr, P_d_o_ptr, D_end_D_mu_ptr,
-    exp_decay_alpha_2_before_ptr, position_ptr, cu_ptr, T, members, low, high,
+    P_ptr, d_o_ptr, log_alpha_ptr, log_mu_ptr, q_ptr, d_W_from_q_W_ptr, P_d_o_ptr, D_end_D_mu_ptr, position_ptr, cu_ptr, T,
+    members, low, high,
     H: tl.constexpr, K: tl.constexpr, V: tl.constexpr, C: tl.constexpr, BK: tl.constexpr, BV: tl.constexpr, BC: tl.constexpr,
     DOT: tl.constexpr, GRID: tl.constexpr, PACKED: tl.constexpr, SAVE: tl.constexpr,
 ):  # fmt: skip
-    """d_W_from_q_W, P_d_o, D_end_D_mu, exp_decay_alpha_2_before: every tile on its own."""
+    """d_W_from_q_W, P_d_o, D_end_D_mu: every tile on its own."""
     index, h = low + (tl.program_id(0) // H).to(tl.int64), tl.program_id(0) % H
     n = sequence_of(index, cu_ptr, members, C, GRID, PACKED)
     first, end, base, tiles, slot, step = span(n, position_ptr, cu_ptr, T, members, C, GRID, PACKED)
@@ -286,9 +282,6 @@ def pre_wide(
     D_mu = tl.where(causal, exp_decay_mu_before, 0.0)  # Λ[μ]_tj = [j ≤ t] exp·log μ·before_tj
     D_end_D_mu = tl.sum(D_end[:, None] * D_mu, 0)  # Λ[C]·Λ[μ]_t = Σ_i Λ[C]_i Λ[μ]_it
     store_row(D_end_D_mu_ptr, own * H + h, r, C, D_end_D_mu)
-    decay_alpha_2 = tl.where(strict, decay_alpha[:, None], 0.0)  # log α_tj = [j < t] log α_t
-    exp_decay_alpha_2_before = exp(sums_before(decay_alpha_2, r, DOT))  # exp·log α·before_tj = exp(Σ_{j<l<t} log α_l)
-    store_tile(exp_decay_alpha_2_before_ptr, own * H + h, r, r, C, C, exp_decay_alpha_2_before)
     for b in tl.range(tl.cdiv(V, BV), disable_licm=True):
         at_v = b * BV + tl.arange(0, BV)
         d_o = load_rows(d_o_ptr, at_row, row, here, at_v, V)
@@ -528,9 +521,9 @@ def seq(
 @triton.jit(do_not_specialize=JUST_NUMBERS)
 def post(
     D_end_D_mu_ptr, U_ptr, W_at_ptr, W_momentum_at_ptr, d_R_ptr, d_W_at_ptr, d_W_momentum_at_ptr, d_eta_from_G_ptr,
-    d_k_from_q_k_ptr, eta_ptr, exp_decay_alpha_2_before_ptr, k_ptr, log_alpha_ptr, log_mu_ptr, reach_before_ptr, d_eta_ptr,
-    d_k_ptr, d_v_ptr, d_D_end_D_mu_ptr, d_reach_end_ptr, d_decay_alpha_ptr, d_beta_end_ptr, d_G_before_ptr, d_decay_mu_ptr,
-    d_m_end_ptr, position_ptr, cu_ptr, T, members, low, high,
+    d_k_from_q_k_ptr, eta_ptr, k_ptr, log_alpha_ptr, log_mu_ptr, reach_before_ptr, d_eta_ptr, d_k_ptr, d_v_ptr,
+    d_D_end_D_mu_ptr, d_reach_end_ptr, d_decay_alpha_ptr, d_beta_end_ptr, d_G_before_ptr, d_decay_mu_ptr, d_m_end_ptr,
+    position_ptr, cu_ptr, T, members, low, high,
     H: tl.constexpr, K: tl.constexpr, V: tl.constexpr, C: tl.constexpr, BK: tl.constexpr, BV: tl.constexpr, BC: tl.constexpr,
     DOT: tl.constexpr, GRID: tl.constexpr, PACKED: tl.constexpr, SAVE: tl.constexpr,
 ):  # fmt: skip
@@ -553,16 +546,14 @@ def post(
     d_W_momentum_at = load_tile(d_W_momentum_at_ptr, own * H + h, at_k, at_v, K, V)
     W_momentum = load_tile(W_momentum_at_ptr, index * H + h, at_k, at_v, K, V)
     d_W_momentum_at_W_momentum = d_W_momentum_at.to(tl.float32) * W_momentum.to(tl.float32)
+
+    # back through decays, and the weights of surprises
     d_m_end = tl.sum(d_W_momentum_at_W_momentum)  # ∂m[C] = Σ_KV d_W_momentum_at · S[0]
     d_R = load_tile(d_R_ptr, own * H + h, r, at_v, C, V)
     store_number(d_m_end_ptr, own * H + h, d_m_end)
+    log_mu = load_numbers(log_mu_ptr, at_row, row, here)
     d_v = -2 * d_R.to(tl.float32)
     store_rows(d_v_ptr, at_row, row, here, at_v, V, d_v)
-    exp_decay_alpha_2_before = load_tile(exp_decay_alpha_2_before_ptr, own * H + h, r, r, C, C)
-    valid = tl.where(here, 1.0, 0.0)
-    log_mu = load_numbers(log_mu_ptr, at_row, row, here)
-    D_alpha_before = tl.where(strict, exp_decay_alpha_2_before.to(tl.float32), 0.0)  # Λ[α, before]_tj = [j < t] exp·log α·before_tj
-    valid_D_alpha_before = (valid[None, :] * D_alpha_before).to(DOT)  # valid·Λ[α, before]_tj = Λ[α, before]_tj valid_j
     eta = load_numbers(eta_ptr, at_row, row, here)
     d_W_at = load_tile(d_W_at_ptr, own * H + h, at_k, at_v, K, V)
     W = load_tile(W_at_ptr, index * H + h, at_k, at_v, K, V)
@@ -597,12 +588,16 @@ def post(
     D_mu = tl.where(causal, exp_decay_mu_before, 0.0)  # Λ[μ]_tj = [j ≤ t] exp·log μ·before_tj
     m = exp(tl.cumsum(decay_mu, 0))  # m_t = exp(Σ_{l≤t} log μ_l)
     decay_alpha = tl.maximum(-60.0, log_alpha)  # log α_t = max(−60, log_alpha_t)
-    D_end_D_mu = load_row(D_end_D_mu_ptr, own * H + h, r, C)
+    valid = tl.where(here, 1.0, 0.0)
     D_end = valid * exp(sum_after(decay_alpha, r, DOT))  # Λ[C]_t = valid_t exp(Σ_{l>t} log α_l)
     d_decay_alpha = sum_before(D_end * (d_reach_end * m + tl.sum(d_D_end_D_mu[None, :] * D_mu, 1)), r, DOT)
-    valid_D_alpha_before_D_mu = dot(valid_D_alpha_before, D_mu, DOT)  # valid·Λ[α, before]·Λ[μ]_tj = Σ_i valid·Λ[α, before]_ti Λ[μ]_ij
-    d_R = load_tile(d_R_ptr, own * H + h, r, at_v, C, V)
     store_row(d_decay_alpha_ptr, own * H + h, r, C, d_decay_alpha)
+    D_end_D_mu = load_row(D_end_D_mu_ptr, own * H + h, r, C)
+    exp_decay_alpha_2_before = exp(segment_sums_before(decay_alpha, strict))  # exp·log α·before_tj = exp(Σ_{j<l<t} log α_l)
+    D_alpha_before = tl.where(strict, exp_decay_alpha_2_before, 0.0)  # Λ[α, before]_tj = [j < t] exp·log α·before_tj
+    valid_D_alpha_before = valid[None, :] * D_alpha_before  # valid·Λ[α, before]_tj = Λ[α, before]_tj valid_j
+    d_R = load_tile(d_R_ptr, own * H + h, r, at_v, C, V)
+    valid_D_alpha_before_D_mu = exact_dot(valid_D_alpha_before, D_mu, DOT)
     d_L = -tl.where(strict, dot_nt(d_R, U, DOT), 0.0)  # ∂L_tj = −[j < t] ∂R_t U_jᵀ
     G_before = eta[None, :] * valid_D_alpha_before_D_mu  # G[before]_tj = valid·Λ[α, before]·Λ[μ]_tj η_j
     d_kk = (2 * d_L * G_before).to(DOT)  # ∂c_tj = 2 ∂L_tj G[before]_tj
@@ -635,9 +630,9 @@ def post(
 @triton.jit(do_not_specialize=JUST_NUMBERS)
 def post_wide(
     D_end_D_mu_ptr, U_ptr, W_at_ptr, W_momentum_at_ptr, d_R_ptr, d_W_at_ptr, d_W_momentum_at_ptr, d_eta_from_G_ptr,
-    d_k_from_q_k_ptr, eta_ptr, exp_decay_alpha_2_before_ptr, k_ptr, log_alpha_ptr, log_mu_ptr, reach_before_ptr, d_eta_ptr,
-    d_k_ptr, d_v_ptr, d_D_end_D_mu_ptr, d_reach_end_ptr, d_decay_alpha_ptr, d_beta_end_ptr, d_G_before_ptr, d_decay_mu_ptr,
-    d_m_end_ptr, position_ptr, cu_ptr, T, members, low, high,
+    d_k_from_q_k_ptr, eta_ptr, k_ptr, log_alpha_ptr, log_mu_ptr, reach_before_ptr, d_eta_ptr, d_k_ptr, d_v_ptr,
+    d_D_end_D_mu_ptr, d_reach_end_ptr, d_decay_alpha_ptr, d_beta_end_ptr, d_G_before_ptr, d_decay_mu_ptr, d_m_end_ptr,
+    position_ptr, cu_ptr, T, members, low, high,
     H: tl.constexpr, K: tl.constexpr, V: tl.constexpr, C: tl.constexpr, BK: tl.constexpr, BV: tl.constexpr, BC: tl.constexpr,
     DOT: tl.constexpr, GRID: tl.constexpr, PACKED: tl.constexpr, SAVE: tl.constexpr,
 ):  # fmt: skip
@@ -717,11 +712,11 @@ def post_wide(
     store_row(d_decay_alpha_ptr, own * H + h, r, C, d_decay_alpha)
     d_decay_mu = sum_before(d_n_end * n_end, r, DOT)  # ∂log μ_t = Σ_{l<t} ∂n[C]_l n[C]_l
     store_row(d_decay_mu_ptr, own * H + h, r, C, d_decay_mu)
-    exp_decay_alpha_2_before = load_tile(exp_decay_alpha_2_before_ptr, own * H + h, r, r, C, C)
     store_number(d_reach_end_ptr, own * H + h, d_reach_end)
-    D_alpha_before = tl.where(strict, exp_decay_alpha_2_before.to(tl.float32), 0.0)  # Λ[α, before]_tj = [j < t] exp·log α·before_tj
-    valid_D_alpha_before = (valid[None, :] * D_alpha_before).to(DOT)  # valid·Λ[α, before]_tj = Λ[α, before]_tj valid_j
-    valid_D_alpha_before_D_mu = dot(valid_D_alpha_before, D_mu, DOT)  # valid·Λ[α, before]·Λ[μ]_tj = Σ_i valid·Λ[α, before]_ti Λ[μ]_ij
+    exp_decay_alpha_2_before = exp(segment_sums_before(decay_alpha, strict))  # exp·log α·before_tj = exp(Σ_{j<l<t} log α_l)
+    D_alpha_before = tl.where(strict, exp_decay_alpha_2_before, 0.0)  # Λ[α, before]_tj = [j < t] exp·log α·before_tj
+    valid_D_alpha_before = valid[None, :] * D_alpha_before  # valid·Λ[α, before]_tj = Λ[α, before]_tj valid_j
+    valid_D_alpha_before_D_mu = exact_dot(valid_D_alpha_before, D_mu, DOT)
     d_eta_from_G = load_row(d_eta_from_G_ptr, own * H + h, r, C)
     d_L = -tl.where(strict, d_R_U, 0.0)  # ∂L_tj = −[j < t] ∂R_t U_jᵀ
     G_before = eta[None, :] * valid_D_alpha_before_D_mu  # G[before]_tj = valid·Λ[α, before]·Λ[μ]_tj η_j
@@ -746,9 +741,8 @@ def post_wide(
 @triton.jit(do_not_specialize=JUST_NUMBERS)
 def post2(
     W_at_ptr, W_momentum_at_ptr, d_D_end_D_mu_ptr, d_G_before_ptr, d_R_ptr, d_beta_end_ptr, d_decay_alpha_ptr,
-    d_decay_mu_ptr, d_log_alpha_early_ptr, d_log_mu_early_ptr, d_m_end_ptr, d_reach_end_ptr, eta_ptr,
-    exp_decay_alpha_2_before_ptr, k_ptr, log_alpha_ptr, log_mu_ptr, d_log_alpha_ptr, d_log_mu_ptr, position_ptr, cu_ptr, T,
-    members, low, high,
+    d_decay_mu_ptr, d_log_alpha_early_ptr, d_log_mu_early_ptr, d_m_end_ptr, d_reach_end_ptr, eta_ptr, k_ptr, log_alpha_ptr,
+    log_mu_ptr, d_log_alpha_ptr, d_log_mu_ptr, position_ptr, cu_ptr, T, members, low, high,
     H: tl.constexpr, K: tl.constexpr, V: tl.constexpr, C: tl.constexpr, BK: tl.constexpr, BV: tl.constexpr, BC: tl.constexpr,
     DOT: tl.constexpr, GRID: tl.constexpr, PACKED: tl.constexpr, SAVE: tl.constexpr,
 ):  # fmt: skip
@@ -772,56 +766,54 @@ def post2(
     k = load_rows(k_ptr, at_row, row, here, at_k, K)
     W_momentum = load_tile(W_momentum_at_ptr, index * H + h, at_k, at_v, K, V)
     d_R = load_tile(d_R_ptr, own * H + h, r, at_v, C, V)
+    log_mu = load_numbers(log_mu_ptr, at_row, row, here)
     W = load_tile(W_at_ptr, index * H + h, at_k, at_v, K, V)
     k_W_momentum = dot(k, W_momentum, DOT)  # k·S[0]_t = k_t S[0]
     d_seen = 2 * d_R.to(tl.float32)  # ∂u[0]_t = 2 ∂R_t
-    log_mu = load_numbers(log_mu_ptr, at_row, row, here)
     d_reach_before = tl.sum(d_seen * k_W_momentum, 1)  # ∂ω[before]_t = ∂u[0]_t k·S[0]_tᵀ
-    exp_decay_alpha_2_before = load_tile(exp_decay_alpha_2_before_ptr, own * H + h, r, r, C, C)
     d_G_before = load_tile(d_G_before_ptr, own * H + h, r, r, C, C)
     k_W = dot(k, W, DOT)  # k·W[0]_t = k_t W[0]
     decay_alpha = tl.maximum(-60.0, log_alpha)  # log α_t = max(−60, log_alpha_t)
+    eta = load_numbers(eta_ptr, at_row, row, here)
     beta_before = exp(sum_before(decay_alpha, r, DOT))  # β[before]_t = exp(Σ_{l<t} log α_l)
     d_decay_alpha_from_decay_alpha_before = sum_after(tl.sum(d_seen * k_W, 1) * beta_before, r, DOT)
-    d_reach_end = load_number(d_reach_end_ptr, own * H + h)
-    valid = tl.where(here, 1.0, 0.0)
-    eta = load_numbers(eta_ptr, at_row, row, here)
-    d_D_end_D_mu = load_row(d_D_end_D_mu_ptr, own * H + h, r, C)
 
     # decays, and the weights of surprises
-    D_end = valid * exp(sum_after(decay_alpha, r, DOT))  # Λ[C]_t = valid_t exp(Σ_{l>t} log α_l)
     decay_mu = tl.maximum(-60.0, log_mu)  # log μ_t = max(−60, log_mu_t)
     m = exp(tl.cumsum(decay_mu, 0))  # m_t = exp(Σ_{l≤t} log μ_l)
-    D_alpha_before = tl.where(strict, exp_decay_alpha_2_before.to(tl.float32), 0.0)  # Λ[α, before]_tj = [j < t] exp·log α·before_tj
-    valid_D_alpha_before = valid[None, :] * D_alpha_before  # valid·Λ[α, before]_tj = Λ[α, before]_tj valid_j
-    x42 = tl.cumsum((d_reach_end * D_end + tl.sum(d_reach_before[:, None] * valid_D_alpha_before, 0)) * m, 0, reverse=True)
-    x38 = valid[:, None] * eta[None, :] * dot_tn(D_alpha_before, d_G_before, DOT) + d_D_end_D_mu[None, :] * D_end[:, None]
-    exp_decay_mu_before = exp(segment_sums(decay_mu, strict))  # exp·log μ·before_tj = exp(Σ_{j<l≤t} log μ_l)
-    x39 = segment_gradient(tl.where(causal, x38, 0.0) * exp_decay_mu_before, strict, DOT)
     d_decay_alpha = load_row(d_decay_alpha_ptr, own * H + h, r, C)
     d_beta_end = load_number(d_beta_end_ptr, own * H + h)
+    valid = tl.where(here, 1.0, 0.0)
+    exp_decay_mu_before = exp(segment_sums(decay_mu, strict))  # exp·log μ·before_tj = exp(Σ_{j<l≤t} log μ_l)
     D_mu = tl.where(causal, exp_decay_mu_before, 0.0)  # Λ[μ]_tj = [j ≤ t] exp·log μ·before_tj
-    exp_decay_alpha_2_before = load_tile(exp_decay_alpha_2_before_ptr, own * H + h, r, r, C, C)
-    d_decay_mu = load_row(d_decay_mu_ptr, own * H + h, r, C)
-    d_m_end = load_number(d_m_end_ptr, own * H + h)
-    d_log_alpha_early = load_row(d_log_alpha_early_ptr, own * H + h, r, C)
+    d_D_end_D_mu = load_row(d_D_end_D_mu_ptr, own * H + h, r, C)
     d_D_alpha_before = (
         valid[None, :] * (d_reach_before[:, None] * m[None, :] + dot_nt(eta[None, :] * d_G_before.to(tl.float32), D_mu, DOT))
     )  # fmt: skip
-    d_t1_from_t1_before = sums_after(tl.where(strict, d_D_alpha_before, 0.0) * exp_decay_alpha_2_before.to(tl.float32), r, DOT)
-    d_log_mu_early = load_row(d_log_mu_early_ptr, own * H + h, r, C)
-    d_t1_from_t1_before_2 = tl.where(strict, d_t1_from_t1_before, 0.0)
-    d_t1_from_t1_before_sum = tl.sum(d_t1_from_t1_before_2, 1)
+    d_G_before = load_tile(d_G_before_ptr, own * H + h, r, r, C, C)
+    exp_decay_alpha_2_before = exp(segment_sums_before(decay_alpha, strict))  # exp·log α·before_tj = exp(Σ_{j<l<t} log α_l)
+    d_reach_end = load_number(d_reach_end_ptr, own * H + h)
+    d_t1_from_t1_before_sum = segment_gradient_before(tl.where(strict, d_D_alpha_before, 0.0) * exp_decay_alpha_2_before, strict, DOT)
     beta_end = exp(tl.sum(decay_alpha, 0))  # β[C] = exp(Σ_l log α_l)
     d_log_alpha_late = (
         d_beta_end * beta_end * (1 - tl.where(log_alpha + 60 < 0, 1.0, 0.0))
         + (1 - tl.where(log_alpha + 60 < 0, 1.0, 0.0))
         * (d_decay_alpha + d_decay_alpha_from_decay_alpha_before + d_t1_from_t1_before_sum)
     )  # fmt: skip
+    d_decay_mu = load_row(d_decay_mu_ptr, own * H + h, r, C)
+    d_m_end = load_number(d_m_end_ptr, own * H + h)
+    d_log_alpha_early = load_row(d_log_alpha_early_ptr, own * H + h, r, C)
+    D_alpha_before = tl.where(strict, exp_decay_alpha_2_before, 0.0)  # Λ[α, before]_tj = [j < t] exp·log α·before_tj
+    D_end = valid * exp(sum_after(decay_alpha, r, DOT))  # Λ[C]_t = valid_t exp(Σ_{l>t} log α_l)
+    d_log_mu_early = load_row(d_log_mu_early_ptr, own * H + h, r, C)
+    x36 = valid[:, None] * eta[None, :] * dot_tn(D_alpha_before, d_G_before, DOT) + d_D_end_D_mu[None, :] * D_end[:, None]
+    x37 = segment_gradient(tl.where(causal, x36, 0.0) * exp_decay_mu_before, strict, DOT)
+    valid_D_alpha_before = valid[None, :] * D_alpha_before  # valid·Λ[α, before]_tj = Λ[α, before]_tj valid_j
+    x40 = tl.cumsum((d_reach_end * D_end + tl.sum(d_reach_before[:, None] * valid_D_alpha_before, 0)) * m, 0, reverse=True)
     m_end = exp(tl.sum(decay_mu, 0))  # m[C] = exp(Σ_l log μ_l)
     d_log_mu_late = (
         d_m_end * m_end * (1 - tl.where(log_mu + 60 < 0, 1.0, 0.0))
-        + (1 - tl.where(log_mu + 60 < 0, 1.0, 0.0)) * (d_decay_mu + x39 + x42)
+        + (1 - tl.where(log_mu + 60 < 0, 1.0, 0.0)) * (d_decay_mu + x37 + x40)
     )  # fmt: skip
     d_log_alpha = d_log_alpha_early + d_log_alpha_late
     store_numbers(d_log_alpha_ptr, at_row, row, here, d_log_alpha)
@@ -832,9 +824,8 @@ def post2(
 @triton.jit(do_not_specialize=JUST_NUMBERS)
 def post2_wide(
     W_at_ptr, W_momentum_at_ptr, d_D_end_D_mu_ptr, d_G_before_ptr, d_R_ptr, d_beta_end_ptr, d_decay_alpha_ptr,
-    d_decay_mu_ptr, d_log_alpha_early_ptr, d_log_mu_early_ptr, d_m_end_ptr, d_reach_end_ptr, eta_ptr,
-    exp_decay_alpha_2_before_ptr, k_ptr, log_alpha_ptr, log_mu_ptr, d_log_alpha_ptr, d_log_mu_ptr, position_ptr, cu_ptr, T,
-    members, low, high,
+    d_decay_mu_ptr, d_log_alpha_early_ptr, d_log_mu_early_ptr, d_m_end_ptr, d_reach_end_ptr, eta_ptr, k_ptr, log_alpha_ptr,
+    log_mu_ptr, d_log_alpha_ptr, d_log_mu_ptr, position_ptr, cu_ptr, T, members, low, high,
     H: tl.constexpr, K: tl.constexpr, V: tl.constexpr, C: tl.constexpr, BK: tl.constexpr, BV: tl.constexpr, BC: tl.constexpr,
     DOT: tl.constexpr, GRID: tl.constexpr, PACKED: tl.constexpr, SAVE: tl.constexpr,
 ):  # fmt: skip
@@ -866,53 +857,51 @@ def post2_wide(
         d_beta_before += tl.sum(d_seen * k_W, 1)
         k_W_momentum = dot(k, W_momentum, DOT)  # k·S[0]_t = k_t S[0]
         d_reach_before += tl.sum(d_seen * k_W_momentum, 1)
-    log_mu = load_numbers(log_mu_ptr, at_row, row, here)
+    eta = load_numbers(eta_ptr, at_row, row, here)
     log_alpha = load_numbers(log_alpha_ptr, at_row, row, here)
-    d_reach_end = load_number(d_reach_end_ptr, own * H + h)
+    log_mu = load_numbers(log_mu_ptr, at_row, row, here)
 
     # decays, and the weights of surprises
-    decay_alpha = tl.maximum(-60.0, log_alpha)  # log α_t = max(−60, log_alpha_t)
-    valid = tl.where(here, 1.0, 0.0)
-    D_end = valid * exp(sum_after(decay_alpha, r, DOT))  # Λ[C]_t = valid_t exp(Σ_{l>t} log α_l)
-    eta = load_numbers(eta_ptr, at_row, row, here)
-    d_D_end_D_mu = load_row(d_D_end_D_mu_ptr, own * H + h, r, C)
     decay_mu = tl.maximum(-60.0, log_mu)  # log μ_t = max(−60, log_mu_t)
-    exp_decay_alpha_2_before = load_tile(exp_decay_alpha_2_before_ptr, own * H + h, r, r, C, C)
     m = exp(tl.cumsum(decay_mu, 0))  # m_t = exp(Σ_{l≤t} log μ_l)
-    D_alpha_before = tl.where(strict, exp_decay_alpha_2_before.to(tl.float32), 0.0)  # Λ[α, before]_tj = [j < t] exp·log α·before_tj
-    valid_D_alpha_before = valid[None, :] * D_alpha_before  # valid·Λ[α, before]_tj = Λ[α, before]_tj valid_j
+    valid = tl.where(here, 1.0, 0.0)
     d_G_before = load_tile(d_G_before_ptr, own * H + h, r, r, C, C)
-    x37 = tl.cumsum((d_reach_end * D_end + tl.sum(d_reach_before[:, None] * valid_D_alpha_before, 0)) * m, 0, reverse=True)
-    x33 = valid[:, None] * eta[None, :] * dot_tn(D_alpha_before, d_G_before, DOT) + d_D_end_D_mu[None, :] * D_end[:, None]
     exp_decay_mu_before = exp(segment_sums(decay_mu, strict))  # exp·log μ·before_tj = exp(Σ_{j<l≤t} log μ_l)
-    x34 = segment_gradient(tl.where(causal, x33, 0.0) * exp_decay_mu_before, strict, DOT)
     D_mu = tl.where(causal, exp_decay_mu_before, 0.0)  # Λ[μ]_tj = [j ≤ t] exp·log μ·before_tj
-    exp_decay_alpha_2_before = load_tile(exp_decay_alpha_2_before_ptr, own * H + h, r, r, C, C)
     d_D_alpha_before = (
         valid[None, :] * (d_reach_before[:, None] * m[None, :] + dot_nt(eta[None, :] * d_G_before.to(tl.float32), D_mu, DOT))
     )  # fmt: skip
     d_decay_alpha = load_row(d_decay_alpha_ptr, own * H + h, r, C)
     d_beta_end = load_number(d_beta_end_ptr, own * H + h)
-    d_t1_from_t1_before = sums_after(tl.where(strict, d_D_alpha_before, 0.0) * exp_decay_alpha_2_before.to(tl.float32), r, DOT)
-    d_t1_from_t1_before_2 = tl.where(strict, d_t1_from_t1_before, 0.0)
-    d_decay_mu = load_row(d_decay_mu_ptr, own * H + h, r, C)
-    d_m_end = load_number(d_m_end_ptr, own * H + h)
-    d_log_alpha_early = load_row(d_log_alpha_early_ptr, own * H + h, r, C)
-    d_t1_from_t1_before_sum = tl.sum(d_t1_from_t1_before_2, 1)
+    decay_alpha = tl.maximum(-60.0, log_alpha)  # log α_t = max(−60, log_alpha_t)
     beta_before = exp(sum_before(decay_alpha, r, DOT))  # β[before]_t = exp(Σ_{l<t} log α_l)
-    d_log_mu_early = load_row(d_log_mu_early_ptr, own * H + h, r, C)
     d_decay_alpha_before = d_beta_before * beta_before
+    d_D_end_D_mu = load_row(d_D_end_D_mu_ptr, own * H + h, r, C)
     d_decay_alpha_from_decay_alpha_before = sum_after(d_decay_alpha_before, r, DOT)
+    exp_decay_alpha_2_before = exp(segment_sums_before(decay_alpha, strict))  # exp·log α·before_tj = exp(Σ_{j<l<t} log α_l)
+    d_t1_from_t1_before_sum = segment_gradient_before(tl.where(strict, d_D_alpha_before, 0.0) * exp_decay_alpha_2_before, strict, DOT)
+    d_reach_end = load_number(d_reach_end_ptr, own * H + h)
     beta_end = exp(tl.sum(decay_alpha, 0))  # β[C] = exp(Σ_l log α_l)
     d_log_alpha_late = (
         d_beta_end * beta_end * (1 - tl.where(log_alpha + 60 < 0, 1.0, 0.0))
         + (1 - tl.where(log_alpha + 60 < 0, 1.0, 0.0))
         * (d_decay_alpha + d_decay_alpha_from_decay_alpha_before + d_t1_from_t1_before_sum)
     )  # fmt: skip
+    D_alpha_before = tl.where(strict, exp_decay_alpha_2_before, 0.0)  # Λ[α, before]_tj = [j < t] exp·log α·before_tj
+    d_decay_mu = load_row(d_decay_mu_ptr, own * H + h, r, C)
+    d_m_end = load_number(d_m_end_ptr, own * H + h)
+    d_log_alpha_early = load_row(d_log_alpha_early_ptr, own * H + h, r, C)
+    d_G_before = load_tile(d_G_before_ptr, own * H + h, r, r, C, C)
+    D_end = valid * exp(sum_after(decay_alpha, r, DOT))  # Λ[C]_t = valid_t exp(Σ_{l>t} log α_l)
+    d_log_mu_early = load_row(d_log_mu_early_ptr, own * H + h, r, C)
+    x31 = valid[:, None] * eta[None, :] * dot_tn(D_alpha_before, d_G_before, DOT) + d_D_end_D_mu[None, :] * D_end[:, None]
+    x32 = segment_gradient(tl.where(causal, x31, 0.0) * exp_decay_mu_before, strict, DOT)
+    valid_D_alpha_before = valid[None, :] * D_alpha_before  # valid·Λ[α, before]_tj = Λ[α, before]_tj valid_j
+    x35 = tl.cumsum((d_reach_end * D_end + tl.sum(d_reach_before[:, None] * valid_D_alpha_before, 0)) * m, 0, reverse=True)
     m_end = exp(tl.sum(decay_mu, 0))  # m[C] = exp(Σ_l log μ_l)
     d_log_mu_late = (
         d_m_end * m_end * (1 - tl.where(log_mu + 60 < 0, 1.0, 0.0))
-        + (1 - tl.where(log_mu + 60 < 0, 1.0, 0.0)) * (d_decay_mu + x34 + x37)
+        + (1 - tl.where(log_mu + 60 < 0, 1.0, 0.0)) * (d_decay_mu + x32 + x35)
     )  # fmt: skip
     d_log_alpha = d_log_alpha_early + d_log_alpha_late
     store_numbers(d_log_alpha_ptr, at_row, row, here, d_log_alpha)
@@ -945,7 +934,7 @@ launch_pre = Launcher(
     TABLE, pre, "pre", walks=False, widths="KV", blocked="V", wide=pre_wide,
     makes={
         "d_W_from_q_W": Buffer("slots", "KV", narrow=True), "P_d_o": Buffer("slots", "CV", narrow=True),
-        "D_end_D_mu": Buffer("slots", "C"), "exp_decay_alpha_2_before": Buffer("slots", "CC"),
+        "D_end_D_mu": Buffer("slots", "C"),
     },
 )  # fmt: skip
 launch_pre2 = Launcher(

@@ -33,20 +33,21 @@ def attempt(grid: Grid, folder: Path, point: Point, values: Mapping[str, Any]) -
     """SpecError where the point is no spec, CheckFailed where its package or its training fails."""
     ready = material(grid, values)
     compilation = compile_spec(ready.spec)
-    prepare(folder, compilation)
+    prepare(grid, folder, compilation)
     runs = [_train(grid, folder, point, values, compilation, ready, seed) for seed in grid.seeds]
     return measure(compilation, runs)
 
 
-def prepare(folder: Path, compilation: Compilation) -> Path:
-    """The package of a spec, verified: once for all points that have the same spec. CheckFailed where it does not hold."""
+def prepare(grid: Grid, folder: Path, compilation: Compilation) -> Path:
+    """The package of a spec, verified if the grid asks for it: once for all points that have the same spec. CheckFailed where it does not
+    hold."""
     from miras_compiler.verified import verify_package
 
     spec, own = compilation.spec, folder / PACKAGES / digest(compilation.spec)
     own.mkdir(parents=True, exist_ok=True)
     with FileLock(own / ".lock"):
         package = write_package(own, spec.name, compilation.files)
-        if not (package / REPORT).is_file():
+        if grid.verify and not (package / REPORT).is_file():
             report = verify_package(spec, package, quick=True, compilation=compilation)
             failed = [f"{row.check}, {row.subject}: {row.note[:LONGEST]}" for row in report.tried if not row.passed]
             if failed:
@@ -59,7 +60,7 @@ def prepare_point(grid: Grid, folder: Path, index: int) -> None:
     """Prepares a point without ranges, for a process that runs ahead; its faults are reported when it is tried."""
     point = next(each for each in points(grid) if each.index == index)
     try:
-        prepare(folder, compile_spec(material(grid, values_of(grid, point.chosen)).spec))
+        prepare(grid, folder, compile_spec(material(grid, values_of(grid, point.chosen)).spec))
     except (CheckFailed, InputError):
         return
 

@@ -78,12 +78,14 @@ class GridFile(Settings):
     seeds: Annotated[tuple[Annotated[int, Field(ge=0, lt=2**32)], ...], Strict(False), Field(min_length=1)] = (0,)
     train: Training
     budget: Budget = Budget()
+    verify: bool = True
     objectives: Annotated[tuple[str, ...], Strict(False), Field(min_length=1)] = ("quality", "state_bytes")
 
 
 @dataclass(frozen=True)
 class Grid:
-    """A checked grid. `places` are the lines of the keys that vary, as messages name them."""
+    """A checked grid. `places` are the lines of the keys that vary, as messages name them; without `verify` packages are trained as they
+    are written."""
 
     place: str
     folder: Path
@@ -92,12 +94,13 @@ class Grid:
     seeds: tuple[int, ...]
     train: Training
     budget: Budget
+    verify: bool
     objectives: tuple[str, ...]
     places: Mapping[str, str]
 
     @property
     def digest(self) -> str:
-        """Twelve hexadecimal digits of all settings but the budget, which can be raised."""
+        """Twelve hexadecimal digits of all settings but `verify` and the budget, which can be raised."""
         said = {
             "bases": [digest(spec) for spec in self.bases.values()],
             "axes": [axis.as_dict() for axis in self.axes],
@@ -143,7 +146,7 @@ def load_grid(path: Path) -> Grid:
     if len(bases) > 1:
         axes = (Choices(BASE, tuple(bases)), *axes)
     places = {axis.key: str(source.mark((BASE,) if axis.key == BASE else ("vary", axis.key))) for axis in axes}
-    return Grid(str(path), folder, bases, axes, written.seeds, written.train, written.budget, written.objectives, places)
+    return Grid(str(path), folder, bases, axes, written.seeds, written.train, written.budget, written.verify, written.objectives, places)
 
 
 def _bases(written: GridFile, folder: Path) -> tuple[dict[str, Spec], list[Fault]]:

@@ -56,7 +56,7 @@ def work(job: SweepJob, number: int, environment: Mapping[str, str]) -> None:
     study = open_study(open_storage(job.folder, job.url), job.grid)
     with alive(job.folder) as name:
         while time.time() < job.deadline and (trial := claim(study, job.grid, name)) is not None:
-            with _beating(study, trial) if job.url else contextlib.nullcontext(), _preparing(job, study):
+            with _beating(study, trial) if job.url else contextlib.nullcontext(), _preparing(job, study, number):
                 _try(job, study, trial)
 
 
@@ -147,11 +147,12 @@ def _beating(study: optuna.Study, trial: optuna.Trial) -> Iterator[None]:
 
 
 @contextlib.contextmanager
-def _preparing(job: SweepJob, study: optuna.Study) -> Iterator[None]:
-    """Compiles and verifies the next point that waits in a process beside this one, so that a GPU need not wait for it."""
+def _preparing(job: SweepJob, study: optuna.Study, number: int) -> Iterator[None]:
+    """Compiles and verifies a point that waits in a process beside this one, so that a GPU need not wait for it: worker `number` takes the
+    one that is so many places from the first, so that no two prepare the same."""
     from miras_compiler.sweep.queue import POINT, waiting
 
-    following = waiting(study)[:1] if job.ahead and not job.grid.ranges else []
+    following = waiting(study)[number : number + 1] if job.ahead and job.grid.verify and not job.grid.ranges else []
     if not following:
         yield
         return

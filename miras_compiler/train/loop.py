@@ -125,6 +125,7 @@ def arguments(run: RunFolder, settings: TrainSettings, on_gpu: bool) -> Training
     world = world_size()
     micro = settings.micro(world)
     sharded = world > 1 and not os.environ.get("ACCELERATE_USE_FSDP")
+    cores = torch.get_num_threads() if world == 1 else (os.cpu_count() or 1) // world  # a worker of a sweep has its share
     sharding = {"version": 2, "transformer_layer_cls_to_wrap": [BLOCK]}
     options: dict[str, Any] = {
         "output_dir": str(run.path / SAVING),
@@ -152,7 +153,7 @@ def arguments(run: RunFolder, settings: TrainSettings, on_gpu: bool) -> Training
         "remove_unused_columns": False,
         "use_cpu": not on_gpu,
         "ddp_backend": None if on_gpu or world == 1 else "gloo",
-        "dataloader_num_workers": min(8, max(1, (os.cpu_count() or 1) // world - 1)) if on_gpu else 0,
+        "dataloader_num_workers": min(8, max(1, cores - 1)) if on_gpu else 0,
         "dataloader_pin_memory": on_gpu,
         "fsdp": True if sharded else None,
         "fsdp_config": sharding if sharded else None,

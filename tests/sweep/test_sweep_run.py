@@ -20,8 +20,11 @@ pytest.importorskip("optuna")
 pytest.importorskip("transformers")
 
 from miras_compiler.cli import main
+from miras_compiler.compiler import compile_spec
 from miras_compiler.models import model_classes
 from miras_compiler.runs import RunFolder
+from miras_compiler.store import REPORT
+from miras_compiler.sweep.attempt import prepare
 from miras_compiler.sweep.grid import Grid, load_grid
 from miras_compiler.sweep.leaderboard import Standing, front, leaderboard, write_csv
 from miras_compiler.sweep.page import page
@@ -196,6 +199,16 @@ def test_a_torn_last_line_of_a_journal_is_cut_and_the_lines_before_it_stay(place
     journal.write_bytes(whole + b'{"op')
     done(study_of(place / "out", grid), grid)
     assert len(waiting(study_of(place / "out", grid))) == 1
+
+
+def test_a_grid_may_leave_out_the_verification_of_its_packages_and_is_the_same_sweep(place: Path) -> None:
+    whole = load_grid(place / "grid.yaml")
+    (place / "bare.yaml").write_text(GRID + "verify: false\n")
+    bare = load_grid(place / "bare.yaml")
+    package = prepare(bare, place / "sweep", compile_spec(bare.bases["small.yaml"]))
+    assert (package / "ops.py").is_file()
+    assert not (package / REPORT).exists()
+    assert bare.digest == whole.digest
 
 
 def test_a_budget_counts_points_that_are_specs_and_a_larger_one_adds_some(place: Path) -> None:

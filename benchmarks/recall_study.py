@@ -1,0 +1,200 @@
+"""Recall over state bytes for many rules: writes the specs and the grids of the study, and a table and a picture of their sweeps.
+
+    python benchmarks/recall_study.py specs FOLDER
+    miras sweep FOLDER/mqar_16.yaml --workers 14 -o runs/mqar_16
+    python benchmarks/recall_study.py table RESULTS.csv runs/mqar_16…
+    python benchmarks/recall_study.py plot RESULTS.csv PICTURE.png
+
+A rule is a choice on every axis: memory × attentional bias × retention × optimizer. All but these are equal: two layers of width 128 with
+two heads, the same projections, convolutions, gates from the input, and training.
+"""
+
+from __future__ import annotations
+
+import csv
+import json
+import sys
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from typing import Any
+
+MQAR, NOISY = "mqar,vocab_size=256,pairs=32,length=128", "noisy_recall,vocab_size=256,pairs=16"
+TRAIN = {"steps": 1000, "batch": 64, "lr": 3e-3, "save_every": 1000, "log_every": 50}
+VALUES = 64  # channels of a value in a matrix; those of a key are varied
+
+HALF = {"parametrization": "sigmoid", "init": 0.5}
+MATRIX: Mapping[str, tuple[dict[str, Any], dict[str, Any]]] = {
+    "dot_product": ({"kind": "dot_product"}, HALF),
+    "l2": ({"kind": "l2", "scale": 1}, HALF),
+    "huber": ({"kind": "huber", "delta": 1.0}, HALF),
+    "log_cosh": ({"kind": "log_cosh"}, HALF),
+    "robust_shift": ({"kind": "robust_shift", "shift": 0.1}, HALF),
+    "l1": ({"kind": "lp", "p": 1}, {"init": 0.05}),
+    "l3": ({"kind": "lp", "p": 3}, {"init": 0.02}),
+    "kl": ({"kind": "kl"}, {"init": 0.5}),
+}
+"""Of a matrix: the bias, and its step size as the specs that come with the compiler start it."""
+
+MLP: Mapping[str, tuple[dict[str, Any], dict[str, Any]]] = {
+    "l2": ({"kind": "l2", "scale": 2}, {"init": 0.05}),
+    "yaad_switch": ({"kind": "yaad_switch", "scale": 2, "delta": 24.0}, {"init": 0.05}),
+}
+"""Of an MLP of two layers behind a LayerNorm: steps long enough to keep a pair that is shown once."""
+
+RULES = (
+    *(f"matrix-{bias}-{retention}-gradient_descent" for bias in MATRIX for retention in ("l2", "none")),
+    *(f"matrix-{bias}-l2-momentum" for bias in ("dot_product", "l2", "huber")),
+    "matrix-l2-none-momentum",
+)
+DEEP = ("mlp-l2-l2-gradient_descent", "mlp-l2-l2-momentum", "mlp-yaad_switch-l2-gradient_descent")
+ZOO = ("gla", "kda", "mamba2", "rwkv7", "longhorn", "softmax_delta")
+
+GRIDS: Mapping[str, tuple[str, tuple[str, ...], tuple[int, ...]]] = {
+    "mqar_16": (MQAR, (*RULES, *ZOO), (16,)),
+    "noisy_16": (NOISY, (*RULES, *ZOO), (16,)),
+    "mqar_64": (MQAR, (*RULES, *ZOO), (64,)),
+    "mqar_32": (MQAR, (*RULES, *ZOO), (32,)),
+    "mqar_8": (MQAR, (*RULES, *ZOO), (8,)),
+    "mqar_deep": (MQAR, (*DEEP, "ttt_mlp", "transformer"), (16, 32)),
+}
+"""The sweeps: their task, rules of the study and specs that come with the compiler, channels of a key."""
+
+
+def rule(name: str) -> dict[str, Any]:
+    """The spec of memory-bias-retention-optimizer."""
+    memory, bias, retention, optimizer = name.split("-")
+    deep = memory == "mlp"
+    kind, eta = (MLP if deep else MATRIX)[bias]
+    gate = {"per": "head", "source": "input", "low_rank": 32}
+    # the writes of a momentum of 0.8 sum up to five times their length
+    gates = {"eta": {**gate, **eta, "init": eta["init"] / 5 if optimizer == "momentum" and not deep else eta["init"]}}
+    if retention != "none":
+        gates["alpha"] = {**gate, "init": 0.999, "range": [0.998, 1]} if deep else {**gate, "init": 0.99}
+    if optimizer == "momentum":
+        gates["mu"] = {**gate, "init": 0.9 if deep else 0.8}
+    mlp = {"kind": "mlp", "layers": 2, "expansion": 2, "activation": "gelu", "norm": "layer", "residual": True}
+    return {
+        "name": name.replace("-", "_"),
+        "memory": {**mlp, "init": {"std": 0.3, "learned": True}} if deep else {"kind": "matrix"},
+        "attentional_bias": kind,
+        "retention": {"kind": retention, "order": "after_gradient" if deep else "before_gradient"},
+        "optimizer": {"kind": optimizer},
+        "gates": gates,
+        "chunk": {"size": 16, "gradient": "chunk_start"} if deep else {"size": 64, "gradient": "exact"},
+        "layer": {"heads": 2, "head_dim": 16, "conv": 4, "qk_norm": "l2", "activation": "silu", "output_norm": "rms", "output_gate": True},
+    }
+
+
+def write(folder: Path) -> None:
+    """The specs and the grids, as JSON, which YAML contains."""
+    folder.mkdir(parents=True, exist_ok=True)
+    for name in (*RULES, *DEEP):
+        (folder / f"{name}.yaml").write_text(json.dumps(rule(name), indent=1))
+    for name, (task, rules, widths) in GRIDS.items():
+        sizes = {"layer.heads": [2], "model.hidden_size": [128], "model.layers": [2]}
+        grid = {
+            "base": [f"{each}.yaml" if "-" in each else each for each in rules],
+            "vary": {"layer.head_dim": list(widths), **sizes, **({} if "deep" in name else {"layer.value_dim": [VALUES]})},
+            "train": {**TRAIN, "task": task},
+            "verify": False,
+        }
+        (folder / f"{name}.yaml").write_text(json.dumps(grid, indent=1))
+
+
+AXES = ("memory", "bias", "retention", "optimizer")
+COLUMNS = ("task", "rule", *AXES, "key_channels", "state", "recall", "state_bytes", "parameters", "loss", "seeds", "reason")
+
+
+def axes_of(name: str) -> dict[str, str]:
+    """The choices of a rule of the study, or of a spec that comes with the compiler."""
+    if "-" in name:
+        return dict(zip(AXES, name.split("-"), strict=True))
+    from miras_compiler.spec import load_spec
+
+    spec = load_spec(name)
+    if spec.model.pattern == ("attention",):
+        return dict.fromkeys(AXES, "attention")
+    kinds = (spec.memory.kind, spec.attentional_bias.kind, spec.retention.kind, spec.optimizer.kind)
+    return dict(zip(AXES, kinds, strict=True))
+
+
+def table(place: Path, sweeps: Sequence[Path]) -> None:
+    """The leaderboards of the folders of sweeps as one table, with the choices of each rule."""
+    with place.open("w", newline="", encoding="utf-8") as file:
+        writer = csv.DictWriter(file, COLUMNS, lineterminator="\n")
+        writer.writeheader()
+        for sweep in sweeps:
+            with (sweep / "leaderboard.csv").open(newline="", encoding="utf-8") as board:
+                for row in csv.DictReader(board):
+                    if row["state"] in ("done", "failed"):
+                        name = row["base"].strip('"').removesuffix(".yaml")
+                        seeds = " ".join(value for key, value in row.items() if key.startswith("quality of seed"))
+                        own = {
+                            "rule": name,
+                            **axes_of(name),
+                            "key_channels": row["layer.head_dim"],
+                            "recall": row["quality"],
+                            "seeds": seeds,
+                        }
+                        same = {key: row[key] for key in ("state", "state_bytes", "parameters", "loss", "reason")}
+                        writer.writerow({"task": sweep.name.partition("_")[0], **own, **same})
+
+
+COLOURS = {
+    "dot_product": "#8c8c8c", "l2": "#1f4e8c", "huber": "#2a9d8f", "log_cosh": "#70b77e", "robust_shift": "#9467bd", "l1": "#e9a03b",
+    "l3": "#d1495b", "kl": "#7a4419", "yaad_switch": "#e377c2", "attention": "#000000",
+}  # fmt: skip
+MARKERS = {"none": "o", "l2": "s", "momentum": "D", "mlp": "^", "attention": "*"}
+
+
+def marker(row: Mapping[str, str]) -> str:
+    """By the memory if it is deep, else by momentum, else by retention."""
+    return next(key for key in (row["memory"], row["optimizer"], row["retention"]) if key in MARKERS)
+
+
+def plot(results: Path, picture: Path) -> None:
+    """Recall over state bytes, and recall of noisy pairs over that of clean ones with as many channels of a key."""
+    import matplotlib
+
+    matplotlib.use("Agg")
+    from matplotlib import pyplot
+    from matplotlib.lines import Line2D
+
+    with results.open(newline="", encoding="utf-8") as file:
+        rows = [row for row in csv.DictReader(file) if row["state"] == "done"]
+    clean = {(row["rule"], row["key_channels"]): row for row in rows if row["task"] == "mqar"}
+    noisy = {(row["rule"], row["key_channels"]): row for row in rows if row["task"] == "noisy"}
+    figure, (left, right) = pyplot.subplots(1, 2, figsize=(12, 5), constrained_layout=True)
+    for row in clean.values():
+        left.scatter(int(row["state_bytes"]), float(row["recall"]), c=COLOURS[row["bias"]], marker=MARKERS[marker(row)], s=36, alpha=0.8)
+    for name in dict.fromkeys(name for name, _ in clean):
+        line = sorted((int(row["state_bytes"]), float(row["recall"])) for (own, _), row in clean.items() if own == name)
+        left.plot(*zip(*line, strict=True), color=COLOURS[axes_of(name)["bias"]], linewidth=0.7, alpha=0.5)
+    left.set(xscale="log", xlabel="state, bytes a sequence", ylabel="recall", title=f"MQAR: {MQAR.partition(',')[2]}", ylim=(0, 1.03))
+    left.set_xscale("log", base=2)
+    for key, row in noisy.items():
+        if key in clean:
+            right.scatter(
+                float(clean[key]["recall"]), float(row["recall"]), c=COLOURS[row["bias"]], marker=MARKERS[marker(row)], s=36, alpha=0.8
+            )
+    right.set(
+        xlabel="recall in MQAR", ylabel="recall of noisy pairs", title=f"noisy recall: {NOISY.partition(',')[2]}; the same rule and size"
+    )
+    shown = {row["bias"]: COLOURS[row["bias"]] for row in rows}
+    handles = [Line2D([], [], color=colour, marker="o", linestyle="", label=name) for name, colour in shown.items()]
+    kinds = {"none": "no retention", "l2": "decay", "momentum": "momentum", "mlp": "a deep memory"}
+    handles += [Line2D([], [], color="#555555", marker=MARKERS[key], linestyle="", label=text) for key, text in kinds.items()]
+    right.legend(handles=handles, fontsize="small", frameon=False, loc="center left", bbox_to_anchor=(1, 0.5))
+    for axes in (left, right):
+        axes.grid(alpha=0.3)
+        axes.spines[["top", "right"]].set_visible(False)
+    figure.savefig(picture, dpi=110)
+
+
+if __name__ == "__main__":
+    if sys.argv[1] == "specs":
+        write(Path(sys.argv[2]))
+    elif sys.argv[1] == "table":
+        table(Path(sys.argv[2]), [Path(name) for name in sys.argv[3:]])
+    else:
+        plot(Path(sys.argv[2]), Path(sys.argv[3]))
