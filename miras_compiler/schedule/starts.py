@@ -1,7 +1,7 @@
 """`build_starts`: the states that chunks begin with, by kernels over tiles, for rules of which every token reads weights of its own.
 
-Where all surprises of a chunk are taken at the state that entered it, only that state goes from chunk to chunk. What its tokens add to it
-is a sum over them, of tiles with two axes; from there the tokens of all chunks walk at once, each chunk as a sequence of its own.
+Where all surprises of a chunk are taken at the state that entered it, only that state goes from chunk to chunk. Its tokens add a sum to
+it, of tiles with two axes; and the tokens of all chunks walk at once, each chunk as a sequence of its own.
 """
 
 from __future__ import annotations
