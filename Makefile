@@ -14,7 +14,7 @@
 SHELL := /bin/sh
 .DEFAULT_GOAL := help
 .NOTPARALLEL:
-.PHONY: help demo test quick thorough test-triton test-gpu check-pins pins lint types imports unit update docs layers clean test-transformers
+.PHONY: help demo test quick thorough test-triton test-gpu check-pins pins lint types imports static unit update docs layers clean test-transformers
 
 BIN := .venv/bin
 STAMP := .venv/.installed
@@ -27,7 +27,13 @@ help:
 demo: $(STAMP)
 	$(BIN)/python -m miras_compiler.demo
 
-test: lint types imports $(RESOLVED) unit
+test: lint static unit
+
+# The types are checked while the index is asked for the pins.
+static: $(STAMP)
+	@$(MAKE) --no-print-directory types >.venv/types.log 2>&1 & types=$$!; \
+	$(MAKE) --no-print-directory imports $(RESOLVED); others=$$?; \
+	wait $$types; types=$$?; cat .venv/types.log; [ $$types -eq 0 ] && [ $$others -eq 0 ]
 
 # Triton below 3.7 interprets loops over runtime numbers with NumPy below 2.4 only. Both lie before the packages of .venv on the path.
 TRITONS ?= 3.6.0 3.9.0
@@ -75,13 +81,14 @@ imports: $(STAMP)
 	$(BIN)/lint-imports
 
 quick: $(STAMP)
-	$(BIN)/pytest -n auto --dist loadfile -m "not slow" $(PYTEST_ARGS)
+	$(BIN)/pytest -n auto --dist worksteal -m "not slow" $(PYTEST_ARGS)
 
 thorough: $(STAMP)
 	$(BIN)/pytest -n auto --thorough -m thorough $(PYTEST_ARGS)
 
+# A worker takes neighbouring tests, which share packages and fixtures, and the last ones from the other.
 unit: $(STAMP)
-	$(BIN)/pytest -n auto $(PYTEST_ARGS)
+	$(BIN)/pytest -n auto --dist worksteal $(PYTEST_ARGS)
 
 update: $(STAMP)
 	$(BIN)/pytest -n 0 -q tests/emit/test_generated.py tests/spec/test_design_space.py tests/spec/test_reference.py tests/project/test_zoo_table.py --update-generated
@@ -107,5 +114,6 @@ $(STAMP): pyproject.toml constraints.txt miras_compiler/version.py
 	    $$found -m venv --clear .venv; \
 	fi
 	@echo "installing the exact versions of constraints.txt into .venv; this takes minutes the first time"
-	@$(BIN)/python -m pip install --quiet --disable-pip-version-check -c constraints.txt -e '.[test]'
+	@$(BIN)/python -m pip install --quiet --disable-pip-version-check --no-compile -c constraints.txt -e '.[test]'
+	@$(BIN)/python -m compileall -q -j 0 .venv/lib >/dev/null 2>&1 || true  # on all cores; templates of code in packages are no code
 	@touch $(STAMP)

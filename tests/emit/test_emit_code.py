@@ -153,17 +153,6 @@ def test_a_rule_that_runs_token_by_token_says_why_and_calls_the_loop() -> None:
     assert "naive_recurrent_gated_delta_net(" in text
 
 
-@pytest.mark.slow
-@pytest.mark.parametrize("name", MODELS)
-def test_a_package_imports_nothing_of_the_compiler(name: str) -> None:
-    for path, tree in trees(name).items():
-        for node in ast.walk(tree):
-            modules = [alias.name for alias in node.names] if isinstance(node, ast.Import) else []
-            modules += [node.module or ""] if isinstance(node, ast.ImportFrom) and not node.level else []
-            roots = {module.split(".")[0] for module in modules}
-            assert roots <= {"torch", "triton", "transformers"} | sys.stdlib_module_names, path
-
-
 @pytest.mark.parametrize("name", MODELS)
 def test_every_file_says_what_it_is_and_those_of_the_model_where_they_come_from(name: str) -> None:
     for path, tree in trees(name).items():

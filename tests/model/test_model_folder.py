@@ -29,47 +29,47 @@ class Hidden:
 sys.meta_path.insert(0, Hidden())
 import torch
 from transformers import AutoConfig, AutoModel, AutoModelForCausalLM
-folder, inner, kind = sys.argv[1:]
-model = AutoModelForCausalLM.from_pretrained(folder, trust_remote_code=True)
-ids = torch.load(folder + "/ids.pt")
-with torch.no_grad():
-    assert torch.equal(model(ids).logits, torch.load(folder + "/logits.pt"))
-assert torch.equal(model.generate(ids, max_new_tokens=4, do_sample=False, pad_token_id=0), torch.load(folder + "/generated.pt"))
-assert type(model.config).__name__ == type(AutoConfig.from_pretrained(folder, trust_remote_code=True)).__name__ == kind + "Config"
-assert model.lm_head.weight is model.model.embed_tokens.weight
-model.train()
-model(ids, labels=ids).loss.backward()
-model.save_pretrained(folder + "/again")
-again = AutoModelForCausalLM.from_pretrained(folder + "/again", trust_remote_code=True)
-assert all(torch.equal(a, b) for a, b in zip(model.state_dict().values(), again.state_dict().values(), strict=True))
-half = AutoModelForCausalLM.from_pretrained(folder, trust_remote_code=True, dtype=torch.bfloat16).eval()
-assert {p.dtype for p in half.parameters()} == {torch.bfloat16}
-assert torch.isfinite(half(ids).logits).all()
-assert type(AutoModel.from_pretrained(inner, trust_remote_code=True)).__name__ == kind + "Model"
+for kind in sys.argv[1:]:
+    folder, inner = kind + "/whole", kind + "/inner"
+    model = AutoModelForCausalLM.from_pretrained(folder, trust_remote_code=True)
+    ids = torch.load(folder + "/ids.pt")
+    with torch.no_grad():
+        assert torch.equal(model(ids).logits, torch.load(folder + "/logits.pt")), kind
+    assert torch.equal(model.generate(ids, max_new_tokens=4, do_sample=False, pad_token_id=0), torch.load(folder + "/generated.pt")), kind
+    assert type(model.config).__name__ == type(AutoConfig.from_pretrained(folder, trust_remote_code=True)).__name__ == kind + "Config"
+    assert model.lm_head.weight is model.model.embed_tokens.weight, kind
+    model.train()
+    model(ids, labels=ids).loss.backward()
+    model.save_pretrained(folder + "/again")
+    again = AutoModelForCausalLM.from_pretrained(folder + "/again", trust_remote_code=True)
+    assert all(torch.equal(a, b) for a, b in zip(model.state_dict().values(), again.state_dict().values(), strict=True)), kind
+    half = AutoModelForCausalLM.from_pretrained(folder, trust_remote_code=True, dtype=torch.bfloat16).eval()
+    assert {p.dtype for p in half.parameters()} == {torch.bfloat16}, kind
+    assert torch.isfinite(half(ids).logits).all(), kind
+    assert type(AutoModel.from_pretrained(inner, trust_remote_code=True)).__name__ == kind + "Model"
 assert not [name for name in sys.modules if name.split(".")[0] in ("miras_compiler", "triton")]
 """
 
 
-@pytest.mark.parametrize(("name", "settings"), [("titans_lmm", MAC), ("gated_delta_net", {})])
-def test_a_saved_folder_loads_where_only_transformers_is(name: str, settings: dict[str, object], tmp_path: Path) -> None:
-    model = language_model(name, None, **settings).float()
-    ids = tokens(2, 6)
-    folder, inner = tmp_path / "whole", tmp_path / "inner"
+def test_a_saved_folder_loads_where_only_transformers_is(tmp_path: Path) -> None:
+    """Two models, one after the other, in a process that knows no other package."""
+    kinds = [saved(language_model("titans_lmm", None, **MAC).float(), tmp_path), saved(language_model("gated_delta_net").float(), tmp_path)]
+    environment = {**os.environ, "HF_HOME": str(tmp_path / "hub"), "HF_HUB_OFFLINE": "1", "PYTHONPATH": "", "PYTHONWARNINGS": ""}
+    done = subprocess.run([sys.executable, "-c", LOADS, *kinds], env=environment, cwd=tmp_path, capture_output=True, text=True, check=False)
+    assert done.returncode == 0, done.stderr[-3000:]
+
+
+def saved(model: Any, place: Path) -> str:
+    """Saves a model, its inner one and its results in a folder that is called like its kind, and returns that name."""
+    kind, ids = type(model).__name__.removesuffix("ForCausalLM"), tokens(2, 6)
+    folder = place / kind / "whole"
     model.save_pretrained(folder)
-    model.model.save_pretrained(inner)
+    model.model.save_pretrained(place / kind / "inner")
     with torch.no_grad():
         torch.save(model(ids).logits, folder / "logits.pt")
     torch.save(model.generate(ids, max_new_tokens=4, do_sample=False, pad_token_id=0), folder / "generated.pt")
     torch.save(ids, folder / "ids.pt")
-    kind = type(model).__name__.removesuffix("ForCausalLM")
-    run([str(folder), str(inner), kind], tmp_path)
-
-
-def run(arguments: list[str], home: Path) -> None:
-    """LOADS, in a process that knows no other package."""
-    environment = {**os.environ, "HF_HOME": str(home / "hub"), "HF_HUB_OFFLINE": "1", "PYTHONPATH": "", "PYTHONWARNINGS": ""}
-    done = subprocess.run([sys.executable, "-c", LOADS, *arguments], env=environment, cwd=home, capture_output=True, text=True, check=False)
-    assert done.returncode == 0, done.stderr[-3000:]
+    return kind
 
 
 def test_what_was_learned_is_what_is_loaded(tmp_path: Path) -> None:
