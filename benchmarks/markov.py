@@ -3,13 +3,15 @@
     python benchmarks/markov.py GENOME.fna.gz [--hold-out 0.1] [--length 1024]
 
 Contexts of k letters are counted in the part that is trained on. A context's distribution is mixed with that of its last k − 1 letters, as
-if the latter had been seen a number of times more; that number is the one of a few that is best for the last tenth of the training part.
+if the latter had been seen a number of times more; for each k that number is the one of a few that is best for the last tenth of the
+training part.
 """
 
 from __future__ import annotations
 
 import argparse
 import math
+from collections.abc import Iterator
 from pathlib import Path
 
 import numpy as np
@@ -19,7 +21,7 @@ from miras_compiler.data.fasta import LETTERS, read_records
 from miras_compiler.data.text import read_documents
 
 ORDERS = tuple(range(17))
-PRIORS = (16.0, 64.0, 256.0, 1024.0, 4096.0)
+PRIORS = (1.0, 4.0, 16.0, 64.0, 256.0, 1024.0, 4096.0)
 
 Letters = NDArray[np.int64]
 
@@ -32,23 +34,41 @@ def contexts(letters: Letters, order: int) -> Letters:
     return code
 
 
-def predictions(trained: Letters, held_out: Letters, priors: tuple[float, ...], length: int | None) -> NDArray[np.float64]:
-    """[order, prior]: bits per letter of `held_out`. Of sequences of `length` letters, each begins with no context, and its first letter is
-    not counted; without a length the whole is one sequence."""
-    width, weights = len(LETTERS), np.array(priors)[:, None]
-    chance = np.full((len(priors), len(held_out)), 1 / width)
-    place = np.arange(len(held_out)) % length if length else np.arange(len(held_out))
-    found = []
+def tallies(trained: Letters, asked: Letters, order: int) -> tuple[Letters, Letters]:
+    """How often the context of each letter of `asked` from `order` on was seen in `trained`: before that letter, and before any."""
+    width = len(LETTERS)
+    both = np.concatenate((contexts(trained, order), contexts(asked, order)))
+    known, index = np.unique(both, return_inverse=True)
+    seen, own = np.split(index, [len(trained) - order])
+    counts = np.bincount(seen * width + trained[order:], minlength=len(known) * width).reshape(-1, width)
+    return counts[own, asked[order:]], counts.sum(1)[own]
+
+
+def fit(trained: Letters) -> list[float]:
+    """The number for each order, chosen one order after another."""
+    cut = len(trained) - len(trained) // 10
+    known, asked = trained[:cut], trained[cut:]
+    chance = np.full(len(asked), 1 / len(LETTERS))
+    priors = []
     for order in ORDERS:
-        both = np.concatenate((contexts(trained, order), contexts(held_out, order)))
-        known, index = np.unique(both, return_inverse=True)
-        seen, asked = np.split(index, [len(trained) - order])
-        counts = np.bincount(seen * width + trained[order:], minlength=len(known) * width).reshape(-1, width)
-        right, total = counts[asked, held_out[order:]], counts.sum(1)[asked]
-        mixed = (right + weights * chance[:, order:]) / (total + weights)
-        chance[:, order:] = np.where(place[order:] >= order, mixed, chance[:, order:])
-        found.append(-np.log2(chance[:, place > 0]).mean(1))
-    return np.stack(found)
+        right, total = tallies(known, asked, order)
+        mixed = {prior: (right + prior * chance[order:]) / (total + prior) for prior in PRIORS}
+        priors.append(min(PRIORS, key=lambda prior: -float(np.log2(mixed[prior]).sum())))
+        chance[order:] = mixed[priors[-1]]
+    return priors
+
+
+def predictions(trained: Letters, held_out: Letters, priors: list[float], lengths: tuple[int, ...]) -> Iterator[list[float]]:
+    """For each order, bits per letter of `held_out` in sequences of each length, which begin with no context; the first
+    letter of each is not counted."""
+    places = [np.arange(len(held_out)) % length for length in lengths]
+    chances = [np.full(len(held_out), 1 / len(LETTERS)) for _ in lengths]
+    for order, prior in zip(ORDERS, priors, strict=True):
+        right, total = tallies(trained, held_out, order)
+        for chance, place in zip(chances, places, strict=True):
+            mixed = (right + prior * chance[order:]) / (total + prior)
+            chance[order:] = np.where(place[order:] >= order, mixed, chance[order:])
+        yield [float(-np.log2(chance[place > 0]).mean()) for chance, place in zip(chances, places, strict=True)]
 
 
 def main() -> None:
@@ -60,16 +80,11 @@ def main() -> None:
     letters = np.concatenate(read_records(read_documents([given.genome]))).astype(np.int64)
     end = len(letters) - math.floor(given.hold_out * len(letters))
     trained, held_out = letters[:end], letters[end:]
-    inner = end - end // 10
-    tried = predictions(letters[:inner], letters[inner:end], PRIORS, None)
-    order, number = np.unravel_index(tried.argmin(), tried.shape)
-    chosen = (PRIORS[number],)
-    whole, cut = predictions(trained, held_out, chosen, None), predictions(trained, held_out, chosen, given.length)
+    priors = fit(trained)
     print(f"{given.genome.name}: {len(trained):,} letters counted, {len(held_out):,} held out")
-    print(f"best for the last tenth of the former: order {order}, prior {chosen[0]:g}")
-    print(f"bits per letter, as one sequence and in sequences of {given.length}")
-    for each, (first, second) in zip(ORDERS, zip(whole[:, 0], cut[:, 0], strict=True), strict=True):
-        print(f"order {each:2}  {first:.4f}  {second:.4f}")
+    print(f"order  times  bits per letter, as one sequence and in sequences of {given.length}")
+    for order, (whole, cut) in enumerate(predictions(trained, held_out, priors, (len(held_out), given.length))):
+        print(f"{order:5}  {priors[order]:5g}  {whole:.4f}  {cut:.4f}", flush=True)
 
 
 if __name__ == "__main__":

@@ -1,12 +1,12 @@
 """Recall over state bytes for many rules: writes the specs and the grids of the study, and a table and a picture of their sweeps.
 
     python benchmarks/recall_study.py specs FOLDER
-    miras sweep FOLDER/mqar_16.yaml --workers 14 -o runs/mqar_16
-    python benchmarks/recall_study.py table RESULTS.csv runs/mqar_16…
+    miras sweep FOLDER/mqar_64.yaml --workers 14 -o runs/mqar_64
+    python benchmarks/recall_study.py table RESULTS.csv runs/mqar_64…
     python benchmarks/recall_study.py plot RESULTS.csv PICTURE.png
 
 A rule is a choice on every axis: memory × attentional bias × retention × optimizer. All but these are equal: two layers of width 128 with
-two heads, the same projections, convolutions, gates from the input, and training.
+one head, the same projections, convolutions, gates from the input, and training.
 """
 
 from __future__ import annotations
@@ -41,21 +41,35 @@ MLP: Mapping[str, tuple[dict[str, Any], dict[str, Any]]] = {
 }
 """Of an MLP of two layers behind a LayerNorm: steps long enough to keep a pair that is shown once."""
 
-RULES = (
-    *(f"matrix-{bias}-{retention}-gradient_descent" for bias in MATRIX for retention in ("l2", "none")),
-    *(f"matrix-{bias}-l2-momentum" for bias in ("dot_product", "l2", "huber")),
+LINEAR = (
+    *(f"matrix-{bias}-{retention}-gradient_descent" for bias in ("dot_product", "l2") for retention in ("l2", "none")),
+    "matrix-dot_product-l2-momentum",
+    "matrix-l2-l2-momentum",
     "matrix-l2-none-momentum",
+    *("gla", "kda", "mamba2", "rwkv7", "longhorn", "softmax_delta"),
 )
-DEEP = ("mlp-l2-l2-gradient_descent", "mlp-l2-l2-momentum", "mlp-yaad_switch-l2-gradient_descent")
-ZOO = ("gla", "kda", "mamba2", "rwkv7", "longhorn", "softmax_delta")
+"""Rules of a matrix whose chunks are one linear system, or products alone; names without a dash are specs that come with the compiler."""
+
+OTHERS = (
+    *(
+        f"matrix-{bias}-{retention}-gradient_descent"
+        for bias in MATRIX
+        if bias not in ("dot_product", "l2")
+        for retention in ("l2", "none")
+    ),
+    "matrix-huber-l2-momentum",
+)
+"""Rules of a matrix whose rows follow one from another."""
+
+DEEP = ("mlp-l2-l2-gradient_descent", "mlp-l2-l2-momentum", "mlp-yaad_switch-l2-gradient_descent", "ttt_mlp", "transformer")
 
 GRIDS: Mapping[str, tuple[str, tuple[str, ...], tuple[int, ...]]] = {
-    "mqar_16": (MQAR, (*RULES, *ZOO), (16,)),
-    "noisy_16": (NOISY, (*RULES, *ZOO), (16,)),
-    "mqar_64": (MQAR, (*RULES, *ZOO), (64,)),
-    "mqar_32": (MQAR, (*RULES, *ZOO), (32,)),
-    "mqar_8": (MQAR, (*RULES, *ZOO), (8,)),
-    "mqar_deep": (MQAR, (*DEEP, "ttt_mlp", "transformer"), (16, 32)),
+    "mqar_64": (MQAR, (*LINEAR, *OTHERS), (64,)),
+    "noisy_64": (NOISY, (*LINEAR, *OTHERS), (64,)),
+    "mqar_16": (MQAR, LINEAR, (16,)),
+    "mqar_16_others": (MQAR, OTHERS, (16,)),
+    "mqar_32": (MQAR, (*LINEAR, *OTHERS), (32,)),
+    "mqar_deep": (MQAR, DEEP, (32, 64)),
 }
 """The sweeps: their task, rules of the study and specs that come with the compiler, channels of a key."""
 
@@ -81,17 +95,17 @@ def rule(name: str) -> dict[str, Any]:
         "optimizer": {"kind": optimizer},
         "gates": gates,
         "chunk": {"size": 16, "gradient": "chunk_start"} if deep else {"size": 64, "gradient": "exact"},
-        "layer": {"heads": 2, "head_dim": 16, "conv": 4, "qk_norm": "l2", "activation": "silu", "output_norm": "rms", "output_gate": True},
+        "layer": {"heads": 1, "head_dim": 64, "conv": 4, "qk_norm": "l2", "activation": "silu", "output_norm": "rms", "output_gate": True},
     }
 
 
 def write(folder: Path) -> None:
     """The specs and the grids, as JSON, which YAML contains."""
     folder.mkdir(parents=True, exist_ok=True)
-    for name in (*RULES, *DEEP):
+    for name in {name: None for _, rules, _ in GRIDS.values() for name in rules if "-" in name}:
         (folder / f"{name}.yaml").write_text(json.dumps(rule(name), indent=1))
     for name, (task, rules, widths) in GRIDS.items():
-        sizes = {"layer.heads": [2], "model.hidden_size": [128], "model.layers": [2]}
+        sizes = {"layer.heads": [1], "model.hidden_size": [128], "model.layers": [2]}
         grid = {
             "base": [f"{each}.yaml" if "-" in each else each for each in rules],
             "vary": {"layer.head_dim": list(widths), **sizes, **({} if "deep" in name else {"layer.value_dim": [VALUES]})},
