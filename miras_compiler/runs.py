@@ -14,6 +14,7 @@ from __future__ import annotations
 import json
 import re
 import shutil
+import zlib
 from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass
 from pathlib import Path
@@ -23,9 +24,11 @@ from miras_compiler.errors import InputError
 from miras_compiler.store import write_file
 
 ABOUT, METRICS, EVALUATION = "run.json", "metrics.jsonl", "eval.json"
-WHOLE = "whole.json"  # the last file of a checkpoint: the sizes of all others
+WHOLE = "whole.json"  # the last file of a checkpoint: size and CRC-32 of all others
 CHECKPOINT = re.compile(r"checkpoint-(\d+)")
 COMMAND = "miras train"
+BLOCK = 2**20  # bytes that are read at a time
+_sums: dict[tuple[int, int, int, int], int] = {}  # CRC-32 of files by device, inode, size and time
 
 
 @dataclass(frozen=True)
@@ -138,18 +141,31 @@ def step_of(checkpoint: Path) -> int:
 
 
 def is_whole(checkpoint: Path) -> bool:
-    """True if every file of a checkpoint is there with the size that it was written with."""
+    """True if every file of a checkpoint is there as it was written: after a loss of power one may hold zeros."""
     try:
-        sizes = json.loads((checkpoint / WHOLE).read_text(encoding="utf-8"))
-        return bool(sizes) and all((checkpoint / name).stat().st_size == size for name, size in sizes.items())
+        written = json.loads((checkpoint / WHOLE).read_text(encoding="utf-8"))
+        return bool(written) and all(_mark(checkpoint / name) == mark for name, mark in written.items())
     except (OSError, ValueError, AttributeError):
         return False
 
 
+def _mark(file: Path) -> list[int]:
+    """Size and CRC-32 of a file, which is read once as long as it stays as it is, under whatever name."""
+    known = file.stat()
+    key = known.st_dev, known.st_ino, known.st_size, known.st_mtime_ns
+    if key not in _sums:
+        total = 0
+        with file.open("rb") as content:
+            while block := content.read(BLOCK):
+                total = zlib.crc32(block, total)
+        _sums[key] = total
+    return [known.st_size, _sums[key]]
+
+
 def publish_checkpoint(part: Path, place: Path) -> None:
     """Marks the folder `part` as a whole checkpoint and moves it to `place` in one step, in place of an older one."""
-    sizes = {path.relative_to(part).as_posix(): path.stat().st_size for path in sorted(part.rglob("*")) if path.is_file()}
-    (part / WHOLE).write_text(json.dumps(sizes, indent=2) + "\n", encoding="utf-8")
+    written = {path.relative_to(part).as_posix(): _mark(path) for path in sorted(part.rglob("*")) if path.is_file()}
+    (part / WHOLE).write_text(json.dumps(written, indent=2) + "\n", encoding="utf-8")
     if place.exists():
         shutil.rmtree(place)
     part.rename(place)

@@ -11,6 +11,7 @@ WIDTH, HEIGHT = 560, 300
 LEFT, RIGHT, TOP, BOTTOM = 68, 14, 12, 44
 PREFIXES = ((1e15, "P"), (1e12, "T"), (1e9, "G"), (1e6, "M"), (1e3, "k"), (1, ""), (1e-3, "m"), (1e-6, "µ"), (1e-9, "n"), (1e-12, "p"))
 TICKS = 6
+SHORT = 2  # powers of ten: an axis by factors with fewer has other round numbers, too
 
 
 class PlotLine(NamedTuple):
@@ -32,10 +33,14 @@ class Axis(NamedTuple):
     def at(self, value: float) -> float:
         return math.log10(value) if self.log else value
 
-    def said(self, position: float) -> str:
-        """The number at a place along the axis."""
-        value = 10**position if self.log else position
-        return f"{value:.3g}" if self.share else amount(value)
+    def said(self, positions: Sequence[float]) -> list[str]:
+        """The numbers at places along the axis, with as many digits as tell them apart."""
+        values = [10**position if self.log else position for position in positions]
+        for digits in range(3, 17):
+            texts = [f"{value:.{digits}g}" if self.share else amount(value, digits) for value in values]
+            if len(set(texts)) == len(texts):
+                break
+        return texts
 
 
 def plot(title: str, x: Axis, y: Axis, series: Sequence[PlotLine]) -> str:
@@ -55,14 +60,14 @@ def plot(title: str, x: Axis, y: Axis, series: Sequence[PlotLine]) -> str:
 
     parts = [f'<svg class="plot" viewBox="0 0 {WIDTH} {HEIGHT}" role="img" aria-label="{html.escape(title)}">']
     bottom = HEIGHT - BOTTOM
-    for value in _ticks(across, x.log):
+    ticks = _ticks(across, x.log)
+    for value, said in zip(ticks, x.said(ticks), strict=True):
         a = place((value, up[0])).partition(",")[0]
-        said = x.said(value)
         parts.append(f'<line class="grid" x1="{a}" y1="{TOP}" x2="{a}" y2="{bottom}"/>')
         parts.append(f'<text x="{a}" y="{bottom + 16}" text-anchor="middle">{said}</text>')
-    for value in _ticks(up, y.log):
+    ticks = _ticks(up, y.log)
+    for value, said in zip(ticks, y.said(ticks), strict=True):
         b = place((across[0], value)).rpartition(",")[2]
-        said = y.said(value)
         parts.append(f'<line class="grid" x1="{LEFT}" y1="{b}" x2="{WIDTH - RIGHT}" y2="{b}"/>')
         parts.append(f'<text x="{LEFT - 6}" y="{float(b) + 4:.1f}" text-anchor="end">{said}</text>')
     parts.append(f'<text x="{(WIDTH + LEFT) / 2:.0f}" y="{HEIGHT - 8}" text-anchor="middle">{html.escape(x.label)}</text>')
@@ -79,24 +84,27 @@ def plot(title: str, x: Axis, y: Axis, series: Sequence[PlotLine]) -> str:
     return "".join([*parts, "</svg>"])
 
 
-def amount(value: float) -> str:
-    """Three digits with a prefix of the SI: 1.35 M."""
+def amount(value: float, digits: int = 3) -> str:
+    """So many digits with a prefix of the SI: 1.35 M."""
     if value == 0:
         return "0"
     size, prefix = next((entry for entry in PREFIXES if abs(value) >= entry[0] * (1 - 1e-9)), PREFIXES[-1])
-    return f"{value / size:.3g}" + (f" {prefix}" if prefix else "")
+    return f"{value / size:.{digits}g}" + (f" {prefix}" if prefix else "")
 
 
 def _span(values: Sequence[float]) -> tuple[float, float]:
     low, high = min(values), max(values)
-    if low == high:
-        return low - 0.5, high + 0.5
-    room = 0.04 * (high - low)
+    room = 0.04 * (high - low) or max(0.5, 0.04 * abs(low))
     return low - room, high + room
 
 
 def _ticks(span: tuple[float, float], log: bool) -> list[float]:
-    """Round numbers inside a span; on an axis by factors, the exponents of powers of ten."""
+    """Round numbers inside a span; on an axis by factors, the exponents of powers of ten, or of round numbers where it is short."""
+    if log and span[1] - span[0] < SHORT:
+        powers = range(math.floor(span[0]), math.ceil(span[1]))
+        found = [tick for power in powers for m in (1, 2, 5, 10) if span[0] <= (tick := power + math.log10(m)) <= span[1]]
+        few = len(found) < 3
+        return [math.log10(value) for value in _ticks((10 ** span[0], 10 ** span[1]), log=False)] if few else sorted(set(found))
     size = (span[1] - span[0]) / TICKS
     magnitude = 10 ** math.floor(math.log10(size))
     step = next(m * magnitude for m in (1, 2, 5, 10) if m * magnitude >= size)

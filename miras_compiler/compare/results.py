@@ -44,7 +44,9 @@ class Results(NamedTuple):
 
 
 def read_results(subjects: Sequence[Compared], place: Path | None) -> Results:
-    """The results in a file, or in all of a folder; without `place` in benchmarks/results, where there is such a folder."""
+    """The results in a file, or in all of a folder; without `place` in benchmarks/results, where there is such a folder.
+
+    InputError where `place` is neither there nor a record."""
     if place is not None and not place.exists():
         raise InputError(f"{place}: there are no results; name a file or a folder that `miras bench --results` has written")
     folder = place or FOLDER
@@ -54,6 +56,8 @@ def read_results(subjects: Sequence[Compared], place: Path | None) -> Results:
         try:
             records[str(path)] = read_record(path)
         except InputError as error:
+            if path == place:
+                raise
             ignored[f"{error}; not used"] = None
     figures = [tuple(_of_subject(subject, records, ignored)) for subject in subjects]
     return Results(tuple(figures), tuple(ignored))

@@ -22,6 +22,7 @@ from miras_compiler.compare.equations import rule_rows, tile_rows
 from miras_compiler.compare.fields import differing_fields
 from miras_compiler.compare.graphs import graph_pictures
 from miras_compiler.compare.links import node_keys, spec_lines
+from miras_compiler.compare.plot import Axis, PlotLine, plot
 from miras_compiler.compare.quality import MOST_POINTS, thinned
 from miras_compiler.compare.terms import Term, terms_of
 from miras_compiler.derive.dialects import LATEX
@@ -252,6 +253,8 @@ def test_only_results_of_this_digest_are_used_and_others_are_named(subjects: lis
     assert f"a row of delta_net is of the digest 000000000000, and delta_net has {delta.digest}: not used" in part
     assert "a row of huber_delta is of the digest 111111111111" in part
     assert "c.json: holds no results" in part
+    with pytest.raises(InputError, match=r"c\.json: holds no results"):
+        page(subjects, [], tmp_path / "c.json")
 
 
 def test_of_several_results_of_a_check_the_worst_is_shown(subjects: list[Compared], tmp_path: Path) -> None:
@@ -368,3 +371,12 @@ def test_a_run_brings_its_learning_curve_and_its_scores(tmp_path: Path) -> None:
 def test_results_that_are_not_there_are_wrong_input(subjects: list[Compared], tmp_path: Path) -> None:
     with pytest.raises(InputError, match="there are no results"):
         page(subjects, [], tmp_path / "nothing")
+
+
+@pytest.mark.parametrize("log", [False, True])
+@pytest.mark.parametrize(("low", "high"), [(5.1679, 5.1818), (128, 512), (128, 2048), (400, 410), (3e17, 3e17), (1e-9, 1e9), (16, 16)])
+def test_an_axis_has_numbers_that_differ_wherever_its_points_lie(low: float, high: float, log: bool) -> None:
+    picture = plot("t", Axis("x", log), Axis("y", log, share=True), [PlotLine("a", [(low, low), (high, high)], 0)])
+    for anchor in ("middle", "end"):
+        numbers = re.findall(rf'text-anchor="{anchor}">([^<]*\d[^<]*)<', picture)
+        assert len(set(numbers)) == len(numbers) >= (1 if low == high else 2)

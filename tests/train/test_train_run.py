@@ -107,12 +107,27 @@ def test_a_killed_run_goes_on_bit_for_bit(finished: Path, tmp_path: Path) -> Non
     assert weights(run) == weights(finished)
 
 
+@pytest.mark.parametrize("damaged", [b"", b"1234567", b"\0" * 8, None], ids=["empty", "short", "zeros", "gone"])
+def test_a_checkpoint_is_whole_as_it_was_written_alone(damaged: bytes | None, tmp_path: Path) -> None:
+    part, place = tmp_path / "part", tmp_path / "checkpoint-1"
+    (part / "inner").mkdir(parents=True)
+    file = place / "inner" / "weights"
+    (part / "inner" / "weights").write_bytes(b"12345678")
+    publish_checkpoint(part, place)
+    assert RunFolder(tmp_path).checkpoints() == [place]
+    if damaged is None:
+        file.unlink()
+    else:
+        file.write_bytes(damaged)
+    assert RunFolder(tmp_path).damaged() == [place]
+
+
 @pytest.mark.slow
 def test_a_half_written_checkpoint_is_left_out(finished: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     run = tmp_path / "torn"
     shutil.copytree(finished, run)
-    torn = run / "checkpoint-12" / "optimizer.pt"
-    torn.write_bytes(torn.read_bytes()[:-1])
+    torn = run / "checkpoint-12" / "model.safetensors"
+    torn.write_bytes(bytes(torn.stat().st_size))  # as after a loss of power
     assert main(["train", "--out", str(run), "--resume"]) == 0
     told = capsys.readouterr().err
     assert "checkpoint-12: is not whole, and is left out" in told
