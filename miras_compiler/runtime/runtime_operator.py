@@ -128,7 +128,7 @@ class Operator:
         results = tupled(self.op(*more, *arguments[len(self.inputs) :]))
         places = [2 if self.buffers[name].kind == "rows" else 1 for name in self.results]
         sizes = [(number, x.shape[at] // number) for x, at in zip(results, places, strict=True)]
-        found = [x.unflatten(at, size) for x, at, size in zip(results, places, sizes, strict=True)]
+        found = [x.reshape(*x.shape[:at], *size, *x.shape[at + 1 :]) for x, at, size in zip(results, places, sizes, strict=True)]
         return (tuple(found), tuple(places)) if len(found) > 1 else (found[0], places[0])
 
     def one_by_one(self, number: int, in_dims: tuple[int | None, ...], arguments: tuple[Any, ...]) -> tuple[Any, Any]:
