@@ -28,6 +28,16 @@ def read_start(
     return read_state(contract, initial_state, lengths, q.device, torch.float32)
 
 
+def prepared(
+    contract: OperatorContract, tokens: Named, parameters: Named, cu_seqlens: Tensor | None
+) -> tuple[dict[str, Tensor], Tensor | None]:
+    """Tokens and borders as kernels read them: of several writes per token, each is a row."""
+    rows = dict(tokens)
+    for extra in contract.extras:
+        rows = extra.prepare(rows, parameters, contract.tokens)
+    return rows, cu_seqlens if contract.writes is None or cu_seqlens is None else contract.writes.number * cu_seqlens
+
+
 @dataclass(frozen=True)
 class ChunkKernels(Computes):
     """The parallel form. `carried` are the entries of the state that go from tile to tile.
@@ -52,10 +62,12 @@ class ChunkKernels(Computes):
     ) -> Returned:
         """The outputs, and the final state if asked for."""
         state = read_start(self.contract, tokens, parameters, initial_state, cu_seqlens)
+        tokens, cu_seqlens = prepared(self.contract, tokens, parameters, cu_seqlens)
         inputs = [x.contiguous() for x in (*tokens.values(), *parameters.values())]
         carried = [state[name].contiguous() for name in self.carried]
         if self.resumed is None:
             o, *carried = self.whole((*inputs, *carried), None, cu_seqlens, "whole")
+            o = o if self.contract.writes is None else self.contract.writes.outputs(o)
             return o, dict(zip(self.carried, carried, strict=True)) if output_final_state else None
         starts = [state[name].contiguous() for name in self.starts]
         position = state["position"]

@@ -70,8 +70,6 @@ def _three_axes(rule: Rule) -> str:
 
 def why_not(rule: Rule, program: Program) -> str:
     """Why no kernels can be printed for a program; "" where they can."""
-    if rule.update.writes > 1:
-        return f"a token writes {rule.update.writes} rows (optimizer.steps)"
     if rule.features.outer:
         return f"the feature map {rule.kinds['feature_map']} makes keys wider before a kernel runs"
     if rule.update.waits:
