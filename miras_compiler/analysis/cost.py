@@ -168,7 +168,7 @@ def _multiplications(node: Node, sizes: Mapping[Node, Mapping[str, int]]) -> Ope
 
 def differentiable(program: Program) -> set[Node]:
     """The tiles that derivatives flow into: those that depend on a tensor that is no mask of tokens or rows."""
-    leaves = [leaf for leaf in leaves_of(program) if leaf.name not in ("valid", "owner")]
+    leaves = [leaf for leaf in leaves_of(program) if leaf.name not in ("valid", "owner", "earlier")]
     return dependents(program.outputs.values(), leaves)
 
 
