@@ -15,7 +15,19 @@ from miras_compiler.derive.rule import Rule
 from miras_compiler.gpus import GPU, H100, H200
 from miras_compiler.ir.build import placeholder
 from miras_compiler.ir.differentiate import differentiate
-from miras_compiler.ir.nodes import Contract, ForwardSubstitute, Input, Map, Node, Program, Reduce, Rename, State, TriangularSolve
+from miras_compiler.ir.nodes import (
+    MASKS,
+    Contract,
+    ForwardSubstitute,
+    Input,
+    Map,
+    Node,
+    Program,
+    Reduce,
+    Rename,
+    State,
+    TriangularSolve,
+)
 from miras_compiler.ir.traverse import dependents, leaves_of, nodes_of, use_counts
 from miras_compiler.passes import run_passes
 from miras_compiler.spec import Spec
@@ -168,7 +180,7 @@ def _multiplications(node: Node, sizes: Mapping[Node, Mapping[str, int]]) -> Ope
 
 def differentiable(program: Program) -> set[Node]:
     """The tiles that derivatives flow into: those that depend on a tensor that is no mask of tokens or rows."""
-    leaves = [leaf for leaf in leaves_of(program) if leaf.name not in ("valid", "owner", "earlier")]
+    leaves = [leaf for leaf in leaves_of(program) if leaf.name not in MASKS]
     return dependents(program.outputs.values(), leaves)
 
 

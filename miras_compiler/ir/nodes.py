@@ -20,6 +20,7 @@ import sympy as sp
 Axes = tuple[str, ...]
 AXIS_ORDER = ("c", "i", "j", "r", "s", "p", "p2", "k", "n", *(f"n{i}" for i in range(1, 17)), "v")
 TOKEN_AXES = frozenset("cijrs")
+MASKS = ("valid", "owner", "earlier")  # inputs of 0 and 1 that say which tokens or rows are there, and whose
 
 
 class Node:

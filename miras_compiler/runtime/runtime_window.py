@@ -9,7 +9,7 @@ import torch
 from torch import Tensor
 
 from .runtime_contract import Call
-from .runtime_past import last_rows, walk_weights, with_past
+from .runtime_past import last_rows, walk_weights, windows_of, with_past
 from .runtime_plan import Piece, Plan
 from .runtime_repeated import by_rows, of_row, on_row
 
@@ -74,9 +74,9 @@ class Window:
         valid = on_row(by_rows("valid", piece.valid(call.tokens["q"]), self.size, 2), self.size, self.size - 1, 2)
         return given | {"valid": valid, "earlier": earlier_rows(gamma, self.size)}
 
-    def outputs(self, x: Tensor) -> Tensor:
-        """[N, H, C · W, V] to [N, H, C, V]: a token is read behind the last row of its window."""
-        return of_row(x, self.size, self.size - 1, 2)
+    def outputs(self, x: Tensor, axis: int) -> Tensor:
+        """Of the outputs behind all rows along an axis those of tokens: each is read behind the last row of its window."""
+        return of_row(x, self.size, self.size - 1, axis)
 
     def final(self, call: Call, lines: Mapping[str, Tensor], plan: Plan) -> dict[str, Tensor]:
         """The entries of the state that hold the window."""
@@ -92,6 +92,13 @@ class Window:
         if self.features is not None:
             rows["k_rows_features"] = self.features(rows["k_rows"], given["feature_coefficients"])
         return rows | {"gamma_rows": walk_weights(given["gamma"], given["window_length"], cu_seqlens)}
+
+    def tokens_by_row(self, given: Mapping[str, Tensor], cu_seqlens: Tensor | None, names: Collection[str]) -> dict[str, Tensor]:
+        """Arguments [B, T, H, ...] by the rows of the windows of all tokens [B, T · W, H, ...], of tokens, state and `walk_rows`."""
+        kept = {name.rstrip("_"): f"{name}_rows" for name in self.kept}
+        rows = {name: windows_of(given[line], given["gamma"], given[name].dtype, cu_seqlens) for name, line in kept.items()}
+        rows["gamma"] = given["gamma_rows"].transpose(2, 3).flatten(1, 2)
+        return {name: rows[name] if name in rows else by_rows(name, given[name], self.size, 1) for name in names}
 
     def walk_final(self, given: Mapping[str, Tensor], cu_seqlens: Tensor | None) -> dict[str, Tensor]:
         """The entries of the state that hold the window behind a walk, from the same and its rows."""

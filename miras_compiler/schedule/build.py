@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
+
 import sympy as sp
 
 from miras_compiler.analysis.cost import axis_lengths
@@ -32,7 +34,7 @@ from miras_compiler.passes.decays import contract_decays
 from miras_compiler.passes.enter import START, enter_chunk
 from miras_compiler.schedule.cut import build_cut
 from miras_compiler.schedule.kernel import Schedule
-from miras_compiler.schedule.tile import padded, tile_length
+from miras_compiler.schedule.tile import TILE, padded, tile_length
 
 CHANNELS = {"K": "key_channel", "V": "value_channel"}
 
@@ -50,7 +52,9 @@ def build_schedule(rule: Rule, program: Program, adjoint: Program) -> Schedule |
     )
     lengths = axis_lengths(rule.spec, tile_length(rule))
     entered = run_passes(program, [enter_chunk, *PASSES]), run_passes(adjoint, [enter_chunk])
-    return build_cut(*entered, reason, starts, lengths)
+    schedule = build_cut(*entered, reason, starts, lengths)
+    forward, backward = (tuple(replace(kernel, window=rule.surprise.window) for kernel in each) for each in (schedule.forward, schedule.backward))
+    return replace(schedule, forward=forward, backward=backward)
 
 
 def is_start(leaf: Leaf) -> bool:
@@ -74,8 +78,10 @@ def why_not(rule: Rule, program: Program) -> str:
         return f"the feature map {rule.kinds['feature_map']} makes keys wider before a kernel runs"
     if rule.update.waits:
         return "the state changes at the end of a full chunk (optimizer.apply: chunk_end)"
-    if rule.surprise.weighed:
-        return "a surprise measures the tokens of a window (attentional_bias.window)"
+    if any(leaf.name == "gamma_rows" for leaf in leaves_of(program)):
+        return "tokens share the rows of their windows (attentional_bias.window)"
+    if rule.surprise.window > TILE:
+        return f"the rows of one token, {rule.surprise.window}, are more than a tile has (attentional_bias.window)"
     if rule.chunk.has_grid and not any(is_start(leaf) for leaf in leaves_of(program)):
         return "nothing reads the state that entered the chunk, which the final state holds"
     if not any("c" in leaf.axes for leaf in leaves_of(program)):
