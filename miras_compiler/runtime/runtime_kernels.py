@@ -78,9 +78,7 @@ class ChunkKernels(Computes):
             final["log_beta"] = self.decay(tokens["log_alpha"], *given, self.contract.chunk, cu_seqlens)
         return o, {**final, "position": end % self.contract.chunk}
 
-    def by_rows(
-        self, tokens: Named, parameters: Named, state: Named, output_final_state: bool, cu_seqlens: Tensor | None
-    ) -> Returned:
+    def by_rows(self, tokens: Named, parameters: Named, state: Named, output_final_state: bool, cu_seqlens: Tensor | None) -> Returned:
         """The same where a chunk changes nothing. The rows of a token's writes, or of its window, are tokens of the kernels."""
         writes, window = self.contract.writes, self.contract.window
         given, number = {**tokens, **parameters, **state}, 1 if writes is None else writes.number

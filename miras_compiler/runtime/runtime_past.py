@@ -30,7 +30,7 @@ def windows_of(rows: Tensor, gamma: Tensor, dtype: torch.dtype, cu_seqlens: Tens
     """The rows of the window of every token, oldest first [B, T · W, H, ...], from `with_past`; gamma is [B, T, H, W]."""
     (batch, tokens, _, window), past = gamma.shape, gamma.shape[3] - 1
     if cu_seqlens is None:
-        rows = rows.unflatten(0, (batch, tokens + past))
+        rows = rows.reshape(batch, tokens + past, *rows.shape[1:])
         return torch.stack([rows[:, first : first + tokens].to(dtype) for first in range(window)], 2).flatten(1, 2)
     token = torch.arange(tokens, device=rows.device)
     first = token + past * sequence_numbers(cu_seqlens, tokens)

@@ -20,4 +20,4 @@ def on_row(x: Tensor, number: int, row: int, axis: int) -> Tensor:
 
 def of_row(x: Tensor, number: int, row: int, axis: int) -> Tensor:
     """A value of tokens: that of one row of each."""
-    return x.unflatten(axis, (-1, number)).select(axis + 1, row)
+    return x[(slice(None),) * axis + (slice(row, None, number),)]

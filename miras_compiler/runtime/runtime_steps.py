@@ -24,9 +24,7 @@ class Steps:
 
     def prepare(self, tokens: dict[str, Tensor], parameters: Mapping[str, Tensor], axes: Mapping[str, str]) -> dict[str, Tensor]:
         """Every token tensor with one row per write: decays stand on a token's first row, queries on every row."""
-        return {
-            name: x if "R" in axes[name.removesuffix("_features")] else by_rows(name, x, self.number, 1) for name, x in tokens.items()
-        }
+        return {name: x if "R" in axes[name.removesuffix("_features")] else by_rows(name, x, self.number, 1) for name, x in tokens.items()}
 
     def outputs(self, x: Tensor) -> Tensor:
         """[B, R, ...] to [B, T, ...]: the row that holds the token's output."""

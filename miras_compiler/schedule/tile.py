@@ -18,6 +18,12 @@ def tile_length(rule: Rule) -> int:
     return rule.chunk.size if rule.chunk.has_grid else TILE // rule.surprise.window * rule.surprise.window
 
 
+def tile_in_words(rule: Rule) -> str:
+    """ "64 tokens"; of rows, how many a token has."""
+    number = max(rule.update.writes, rule.surprise.window)
+    return f"{tile_length(rule)} tokens" if number == 1 else f"{tile_length(rule)} rows, {number} of a token"
+
+
 def letter_of(axis: str) -> str:
     """The length of an axis in code: "K", "N", "V"; "C" for tokens."""
     return "C" if axis in TOKEN_AXES else axis[0].upper()

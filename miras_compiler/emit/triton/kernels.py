@@ -14,7 +14,7 @@ from miras_compiler.emit.triton.operation import Operation
 from miras_compiler.emit.triton.options import launch_options
 from miras_compiler.emit.triton.staged import make_printers
 from miras_compiler.schedule import Schedule
-from miras_compiler.schedule.tile import tile_length
+from miras_compiler.schedule.tile import tile_in_words, tile_length
 from miras_compiler.spec import digest
 
 
@@ -40,6 +40,7 @@ def emit_kernels(rule: Rule, schedule: Schedule, interface: Interface) -> str:
         "legend": legend(interface),
         "has_grid": rule.chunk.has_grid,
         "tile": tile_length(rule),
+        "tile_in_words": tile_in_words(rule),
         "least": 64 if any(axis.startswith("n") for each in printed for axis in each.axes) else 16,
         "options": launch_options(rule, variants),
         "functions": functions,
