@@ -7,7 +7,7 @@ Decays per head make one coefficient per pair of tokens; decays per key or value
 
 A surprise is written at its token j. With a window several rows s are written at one token, and the coefficients of tokens spread
 over them. Where those rows are measured each at the state of its own token, the rows of the tile are they: `earlier` [c, j] is 1 where
-the token of row j is before that of row c. The decay of a token stands on its first row then, and what is read on its last.
+the token of row j is before that of row c. The decay of a token stands on its first row then, and its output on its last.
 """
 
 from __future__ import annotations

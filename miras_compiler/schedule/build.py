@@ -52,11 +52,9 @@ def build_schedule(rule: Rule, program: Program, adjoint: Program) -> Schedule |
     )
     lengths = axis_lengths(rule.spec, tile_length(rule))
     entered = run_passes(program, [enter_chunk, *PASSES]), run_passes(adjoint, [enter_chunk])
-    schedule = build_cut(*entered, reason, starts, lengths)
-    forward, backward = (
-        tuple(replace(kernel, window=rule.surprise.window) for kernel in each) for each in (schedule.forward, schedule.backward)
-    )
-    return replace(schedule, forward=forward, backward=backward)
+    schedule, window = build_cut(*entered, reason, starts, lengths), rule.surprise.window
+    forward, backward = (tuple(replace(kernel, window=window) for kernel in each) for each in (schedule.forward, schedule.backward))
+    return Schedule(forward, backward, schedule.reason)
 
 
 def is_start(leaf: Leaf) -> bool:

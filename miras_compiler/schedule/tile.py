@@ -14,7 +14,7 @@ LEAST = 16  # lengths are padded to powers of two from here
 
 
 def tile_length(rule: Rule) -> int:
-    """Tokens of a tile: a chunk where all its surprises are taken at one state, else 64; or as many rows of writes, whole windows of them."""
+    """Tokens of a tile: a chunk where all its surprises are taken at one state, else 64. Rows of writes and of whole windows are tokens."""
     return rule.chunk.size if rule.chunk.has_grid else TILE // rule.surprise.window * rule.surprise.window
 
 
