@@ -113,7 +113,7 @@ def window_lengths(rule: Rule, program: Program, tokens: int) -> dict[str, int]:
     if not any("c" in leaf.axes for leaf in leaves_of(program)):
         return {"j": window}
     rows = tokens * window if has_own_rows(program) else tokens + window - 1
-    return dict.fromkeys("cij", rows) if any(leaf.name == "earlier" for leaf in leaves_of(program)) else {"s": rows}
+    return dict.fromkeys("cij", rows) if any(leaf.name == "gamma" for leaf in leaves_of(program)) else {"s": rows}
 
 
 def state_bytes(rule: Rule) -> float:

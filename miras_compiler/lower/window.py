@@ -12,8 +12,8 @@ from miras_compiler.ir.nodes import Node
 
 
 def own_rows(rule: Rule, kind: Kind) -> bool:
-    """True if the tokens of a tile are its rows, a row for every row of every window: where each measures them at a state of its own."""
-    return rule.surprise.window > 1 and kind in ("triangular_solve", "forward_substitution")
+    """True if the tokens of a tile are the rows of all windows: where no state is frozen, or formed, for a tile of tokens."""
+    return rule.surprise.window > 1 and not rule.chunk.has_grid and kind != "dual_per_token"
 
 
 class TileWindow(NamedTuple):

@@ -65,7 +65,7 @@ class TileForm(Form):
         if window is not None:
             values |= window.tile_values(call, lines, piece, self.takes)
         o, *following = self.function(*(values[name] if name in values else piece.take(call.token(name)) for name in self.takes))
-        if window is not None and "earlier" in self.takes:
+        if window is not None and "gamma" in self.takes:
             o = window.outputs(o, 2)
         state = state | dict(zip(self.gives, following, strict=True))
         if self.finish is not None:

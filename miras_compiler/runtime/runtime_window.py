@@ -57,12 +57,12 @@ class Window:
         """The rows [N, H, C + L, ...] that the surprises of a tile measure, and each row's weight in each surprise.
 
         Where a form takes `owner`, every token has rows of its own [N, H, C · W, ...], and that says whose they are. Where it takes
-        `earlier`, its tokens are these rows.
+        `gamma`, its tokens are these rows.
         """
         before = self.size - 1
         present, gamma = piece.present(call.state["window_length"], before), piece.take(call.tokens["gamma"])
         rows = {name: piece.rows(line, before) for name, line in lines.items()}
-        if "owner" not in takes and "earlier" not in takes:
+        if "owner" not in takes and "gamma" not in takes:
             return rows | {"gamma_rows": weight_matrix(gamma, present, self.size)}
         owned = {name: in_windows(x, self.size) for name, x in rows.items()}
         weights = row_weights(gamma, present, self.size)

@@ -121,7 +121,7 @@ def of_tile(tokens: dict[str, Array], program: Program, window: int) -> dict[str
     leaves = {leaf.name for leaf in leaves_of(program)}
     values = {**tokens, "valid": np.ones(TOKENS)}
     at = np.arange(TOKENS)[:, None] + np.arange(window)  # [token, row of its window]
-    if "earlier" in leaves:
+    if "gamma" in leaves:
         return by_rows(tokens, at)
     order = at.ravel() if "owner" in leaves else np.arange(TOKENS + window - 1)
     values |= {f"{name}_rows": x[order] for name, x in tokens.items() if f"{name}_rows" in leaves and name != "gamma"}
