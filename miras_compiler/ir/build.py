@@ -170,16 +170,16 @@ def coupled_part(part: str, factors: Mapping[str, Node], *, exclusive: bool) -> 
     """
     if "logs" in factors:
         return decayed(part, factors, 1, exclusive=exclusive)
-    scores, rows, columns = (factors.get(name) for name in FACTORS[:3])
+    first, second = (factors[name] for name in FACTORS[:3] if name != part)
     if part == "scores":
-        assert rows is not None
-        assert columns is not None
-        product = contract(rows, columns)
-        return mask(product, *product.axes, 1)
-    assert scores is not None
-    strict, other = mask(scores, *scores.axes, 1), columns if part == "rows" else rows
-    assert other is not None
-    return contract(strict, other)
+        return strict(contract(first, second))
+    return contract(strict(first), second)
+
+
+def strict(node: Node) -> Node:
+    """A tile of pairs of tokens [row, column], 0 where the column is not before the row."""
+    row, column = node.axes
+    return mask(node, row, column, 1)
 
 
 def triangular_solve(lower: Node, right: Node) -> Node:
@@ -223,10 +223,11 @@ def bracket(node: ForwardSubstitute) -> Node:
     lower, right = node.args[:2]
     over = lower.axes[0 if node.transposed else 1]
     if node.factors:
-        part, other = ("columns", "rows") if node.transposed else ("rows", "columns")
+        own, other = ("columns", "rows") if node.transposed else ("rows", "columns")
         factors = {"scores": lower, **node.factors}
-        coupled = coupled_part(part, {**factors, other: times(factors[other], node) if other in factors else node}, exclusive=node.exclusive)
-        coupled = times(factors[part], coupled) if part in factors else coupled
+        given = times(factors[other], node) if other in factors else node
+        coupled = coupled_part(own, factors | {other: given}, exclusive=node.exclusive)
+        coupled = times(factors[own], coupled) if own in factors else coupled
     else:
         coupled = total(times(lower, node), over) if node.by_channel else contract(lower, node)
     return entrywise(letter("r") - letter("s"), {"r": right, "s": coupled}, right.axes)

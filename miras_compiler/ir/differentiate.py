@@ -204,8 +204,9 @@ def _substitution_terms(node: ForwardSubstitute, dx: Node, wanted: Collection[No
     if is_constant(to_z.outputs["phi"], 0):  # as of a sign
         d_right, total_dx = constant(0, right.axes), dx
     else:
-        options = {"together": node.together, "exclusive": node.exclusive}
-        d_right = forward_substitute(lower, dx, to_z, state | node.factors, transposed=True, **options)
+        d_right = forward_substitute(
+            lower, dx, to_z, state | node.factors, transposed=True, together=node.together, exclusive=node.exclusive
+        )
         assert isinstance(d_right, ForwardSubstitute)
         total_dx = bracket(d_right)
     of_factors = _coupling_terms(node, d_right) if node.factors else {"scores": _d_lower(lower, d_right, node)}

@@ -8,7 +8,7 @@ from typing import NamedTuple
 import sympy as sp
 
 from miras_compiler.expressions.symbols import letter
-from miras_compiler.ir.build import contract, decayed, entrywise, forward_substitute, input_tile, placeholder, times
+from miras_compiler.ir.build import contract, decayed, entrywise, forward_substitute, input_tile, placeholder, strict, times
 from miras_compiler.ir.nodes import (
     FACTORS,
     TOKEN_AXES,
@@ -86,7 +86,7 @@ def _contracted(node: Reduce) -> Node | None:
     products = {side: _product(tiles, split.sides[side]) for side, tiles in split.factors.items()}
     if split.decay is not None:
         whole = decayed(part, {**products, "logs": split.decay.logs}, split.decay.low, exclusive=split.decay.exclusive)
-    elif TOKEN_AXES >= {row, column} and channel not in TOKEN_AXES:
+    elif {row, column} <= TOKEN_AXES and channel not in TOKEN_AXES:
         a, b = (products[side] for side in split.sides if side != part)
         whole = contract(a, b)
     else:
@@ -128,6 +128,8 @@ def _substituted(node: ForwardSubstitute | TriangularSolve) -> Node | None:
         return None
     factors = {side: _product(tiles, split.sides[side]) for side, tiles in split.factors.items() if tiles or side == "scores"}
     scores = factors.pop("scores")
+    if isinstance(scores, Map) and (not scores.args or scores.expr == placeholder(0)):
+        scores = strict(scores)  # a tile of its own, which memory can hold
     factors |= {"logs": split.decay.logs} if split.decay is not None else {}
     if isinstance(node, ForwardSubstitute):
         phi, bound, together = node.phi, dict(zip(node.names, rows, strict=True)), node.together

@@ -79,8 +79,8 @@ def substitute_by_channel(
 ):  # fmt: skip
     """The same with a weight L_ts own_t other_s D_ts for every channel, where COUPLE gives own and other of a row, and its decay.
 
-    D_ts is the product of the decays of the rows s < l ≤ t; EXCLUSIVE leaves out that of t, and `BACK` exchanges own and other. What
-    rows have given to others decays on the way: within a block from row to row, then from block to block, so no factor is above 1.
+    D_ts is the product of the decays of the rows s < l ≤ t; EXCLUSIVE leaves out that of t, and `BACK` exchanges own and other. The
+    rows that later ones see decay on the way: within a block from row to row, then from block to block, so no factor is above 1.
     """
     columns = at < WIDTH
     blocks: tl.constexpr = (C + ROWS - 1) // ROWS

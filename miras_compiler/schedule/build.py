@@ -96,6 +96,8 @@ def why_not(rule: Rule, program: Program) -> str:
             return _three_axes(rule)
         if isinstance(node, ForwardSubstitute) and any(tile in walked for tile in (node.args[0], *node.args[2:])):
             return f"a substitution solves for rows whose coefficients depend on the state (optimizer {rule.kinds['optimizer']})"
+        if isinstance(node, ForwardSubstitute) and any(is_broadcast(tile) for tile in node.factors.values()):
+            return "rows have weights per channel that are the same for all of them"
         if isinstance(node, Contract) and (len(node.over) != 1 or any(len(arg.axes) != 2 for arg in node.args)):
             return "a step of the rule is no product of two matrices"
         if isinstance(node, Mask) and node.low not in (0, 1):
@@ -105,6 +107,11 @@ def why_not(rule: Rule, program: Program) -> str:
         if tile < padded(tile) and needs_tokens(node):
             return f"{tile} tokens are padded to a power of two, and the padding would be divided by a sum of nothing"
     return ""
+
+
+def is_broadcast(node: Node) -> bool:
+    """True if a tile is another one, or a number, along more axes: no kernel stores it."""
+    return isinstance(node, Map) and (not node.args or node.expr == placeholder(0))
 
 
 def needs_tokens(node: Node) -> bool:

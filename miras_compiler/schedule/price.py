@@ -11,7 +11,21 @@ from collections.abc import Collection, Mapping
 import sympy as sp
 
 from miras_compiler.ir.build import placeholder
-from miras_compiler.ir.nodes import TOKEN_AXES, Contract, Cumulate, Decayed, Leaf, Map, Mask, Node, Program, Reduce, Rename, Start, Substitution
+from miras_compiler.ir.nodes import (
+    TOKEN_AXES,
+    Contract,
+    Cumulate,
+    Decayed,
+    Leaf,
+    Map,
+    Mask,
+    Node,
+    Program,
+    Reduce,
+    Rename,
+    Start,
+    Substitution,
+)
 from miras_compiler.ir.traverse import dependents, nodes_of, topological
 from miras_compiler.passes.brackets import Brackets
 from miras_compiler.passes.invert import TriangularInverse

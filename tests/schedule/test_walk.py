@@ -29,10 +29,10 @@ SMALL: dict[str, object] = {"chunk.size": 5}
 ONE_CASE = ("a total that is found by bisection", "Muon for every token, windows with features")  # long ones, in Triton's interpreter
 BEFORE_DECAYS: dict[str, object] = {"retention.order": "after_gradient"}  # a window that no tiles have, under decays per channel
 WALKED: dict[str, dict[str, dict[str, object]]] = {  # by the features of their walks
-    "a bias that no triangle solves, values forgotten channel by channel": {"value_gated_huber": {}},
+    "a bias that no triangle solves, values forgotten channel by channel": {"value_gated_huber": {"retention.kind": "sigmoid"}},
     "decays per channel, three keys": {"rwkv7": {}},
     "a mirror map, and a state that is read along a line": {"entropy_memory": SMALL, "moneta": SMALL},
-    "a memory that is a vector": {"vector_huber": {}},
+    "a memory that is a vector": {"vector_huber": {"retention.kind": "sigmoid"}},
     ONE_CASE[0]: {"chi_square_memory": {}},
     "windows with gates of their own": {"omega_huber": BEFORE_DECAYS},
     ONE_CASE[1]: {"atlas": SMALL},
@@ -124,7 +124,7 @@ def test_walks_agree_with_the_token_loop_in_float64(what: str, tmp_path: Path) -
 @pytest.mark.parametrize("lengths", ["3", "1+2"])
 def test_programs_share_out_the_values_of_a_state_that_is_too_large_for_one(lengths: str, tmp_path: Path) -> None:
     """Sums over the values, as in the gradients of keys and gates, are sums over programs then. Here a tile may have 512 numbers."""
-    names = ["value_gated_huber", "entropy_memory"]
+    names = ["entropy_memory", "sparse_memory"]
     for name in names:
         package = compilation(name).write(tmp_path)
         limits = (package / "runtime_limits.py").read_text(encoding="utf-8")

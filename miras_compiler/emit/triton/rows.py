@@ -17,7 +17,7 @@ from miras_compiler.emit.triton.memory import OF_SEQUENCE, TileMemory
 from miras_compiler.emit.triton.phase import SHARED, PhasePrinter
 from miras_compiler.emit.triton.tile import block, place, width
 from miras_compiler.errors import InternalError
-from miras_compiler.ir.nodes import FACTORS, TOKEN_AXES, Leaf, Map, Node, Program, Rename
+from miras_compiler.ir.nodes import FACTORS, TOKEN_AXES, Leaf, Map, Node, Rename
 from miras_compiler.ir.traverse import nodes_of
 from miras_compiler.passes.brackets import Brackets
 from miras_compiler.schedule.kernel import Kernel
@@ -61,10 +61,10 @@ def buffer_of(node: Node, kernel: Kernel) -> str:
     return next(name for name, output in kernel.program.outputs.items() if output is node)
 
 
-def rows_at_once(phi: Program) -> int:
+def rows_at_once(node: Brackets) -> int:
     """The rows of a block, whose code stands row after row: fewer where the code of one is long, which Triton takes long to compile."""
-    steps = sum(1 + int(sp.count_ops(node.expr)) if isinstance(node, Map) else 1 for node in nodes_of(phi))
-    return MANY if steps <= SHORT else FEW
+    steps = sum(1 + int(sp.count_ops(each.expr)) if isinstance(each, Map) else 1 for each in nodes_of(node.phi))
+    return FEW if steps > SHORT or node.factors else MANY
 
 
 def rows_name(node: Node, kernel: Kernel) -> str:
@@ -106,7 +106,7 @@ class SubstitutionPrinter:
             f"    {', '.join(tensors)},",
             f"    ({', '.join(self.given(node))}),",
             f"    r, {place(axis)}, H, {letter}, {block(axis)}, C, DOT,",
-            f"    {', '.join([f'{function}_takes', f'{function}_of', *more])}, ROWS={rows_at_once(node.phi)}, BACK={node.transposed},",
+            f"    {', '.join([f'{function}_takes', f'{function}_of', *more])}, ROWS={rows_at_once(node)}, BACK={node.transposed},",
             ")  # fmt: skip",
         ]
 
