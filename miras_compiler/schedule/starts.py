@@ -1,6 +1,6 @@
 """`build_starts`: the states that chunks begin with, by kernels over tiles, for rules of which every token reads weights of its own.
 
-Where all surprises of a chunk are taken at the state that entered it, only that state goes from chunk to chunk. What its tokens add to it
+Where all surprises of a chunk are taken at the state that entered it, only that state goes from chunk to chunk. All that its tokens add
 is a sum over them, of tiles with two axes; from there the tokens of all chunks walk at once, each chunk as a sequence of its own.
 """
 
@@ -30,7 +30,9 @@ def states_alone(rule: Rule, program: Program) -> Program | None:
     """The part of a chunk program that gives the state behind the tile, where kernels over tiles can do this part alone; else None."""
     outputs = {name: node for name, node in program.outputs.items() if name != "o"}
     states = Program(f"{program.name}_starts", outputs, labels_in_use(outputs, program.labels))
-    return None if rule.chunk.size == 1 or not why_not(rule, program) or why_not(rule, states) else states
+    if rule.chunk.size == 1 or rule.surprise.weighed or not why_not(rule, program) or why_not(rule, states):
+        return None
+    return states
 
 
 def build_starts(rule: Rule, program: Program) -> Schedule | None:
