@@ -21,6 +21,7 @@ from miras_compiler.schedule import (
     describe_walk,
     kernel_facts,
     states_alone,
+    tile_in_words,
     tile_length,
     why_not,
     why_too_large,
@@ -54,12 +55,12 @@ def explain_kernels(rule: UpdateRule, program: Program, schedule: Schedule | Non
     reason.
     """
     if schedule:
-        return describe_schedule(schedule, facts_of_kernels(rule, schedule), tile_length(rule))
+        return describe_schedule(schedule, facts_of_kernels(rule, schedule), tile_in_words(rule))
     reason = why_not(rule, program)
     walked = describe_walk(walk, reason, axis_lengths(rule.spec, tile_length(rule)))
     if starts is None:
         return walked
-    return describe_chunk_walks(describe_schedule(starts, facts_of_kernels(rule, starts), tile_length(rule)), walked, reason)
+    return describe_chunk_walks(describe_schedule(starts, facts_of_kernels(rule, starts), tile_in_words(rule)), walked, reason)
 
 
 def kernels_in_short(rule: UpdateRule, program: Program, walk: Walk) -> str:
@@ -70,7 +71,7 @@ def kernels_in_short(rule: UpdateRule, program: Program, walk: Walk) -> str:
         refused = f"; they are refused at these widths, and PyTorch runs: a state with {large}" if large else ""
         way = chunk_walks(reason) if states_alone(rule, program) else f"token by token, because {reason}"
         return f"Triton kernels, {way}{refused}"
-    return f"Triton kernels, over tiles of {tile_length(rule)} tokens"
+    return f"Triton kernels, over tiles of {tile_in_words(rule)}"
 
 
 def notebook_page(rule: UpdateRule, form: ParallelForm, picture: str) -> str:

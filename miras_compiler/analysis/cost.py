@@ -15,7 +15,19 @@ from miras_compiler.derive.rule import Rule
 from miras_compiler.gpus import GPU, H100, H200
 from miras_compiler.ir.build import placeholder
 from miras_compiler.ir.differentiate import differentiate
-from miras_compiler.ir.nodes import Contract, ForwardSubstitute, Input, Map, Node, Program, Reduce, Rename, State, TriangularSolve
+from miras_compiler.ir.nodes import (
+    MASKS,
+    Contract,
+    ForwardSubstitute,
+    Input,
+    Map,
+    Node,
+    Program,
+    Reduce,
+    Rename,
+    State,
+    TriangularSolve,
+)
 from miras_compiler.ir.traverse import dependents, leaves_of, nodes_of, use_counts
 from miras_compiler.passes import run_passes
 from miras_compiler.spec import Spec
@@ -101,7 +113,7 @@ def window_lengths(rule: Rule, program: Program, tokens: int) -> dict[str, int]:
     if not any("c" in leaf.axes for leaf in leaves_of(program)):
         return {"j": window}
     rows = tokens * window if has_own_rows(program) else tokens + window - 1
-    return {"r": rows, "s": rows}
+    return dict.fromkeys("cij", rows) if any(leaf.name == "gamma" for leaf in leaves_of(program)) else {"s": rows}
 
 
 def state_bytes(rule: Rule) -> float:
@@ -168,7 +180,7 @@ def _multiplications(node: Node, sizes: Mapping[Node, Mapping[str, int]]) -> Ope
 
 def differentiable(program: Program) -> set[Node]:
     """The tiles that derivatives flow into: those that depend on a tensor that is no mask of tokens or rows."""
-    leaves = [leaf for leaf in leaves_of(program) if leaf.name not in ("valid", "owner")]
+    leaves = [leaf for leaf in leaves_of(program) if leaf.name not in MASKS]
     return dependents(program.outputs.values(), leaves)
 
 

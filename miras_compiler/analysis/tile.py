@@ -13,7 +13,7 @@ TILE = 64
 
 def has_own_rows(program: Program) -> bool:
     """True if every token of a tile has the rows of its window for itself."""
-    return any(leaf.name == "owner" for leaf in leaves_of(program))
+    return any(leaf.name in ("owner", "gamma") for leaf in leaves_of(program))
 
 
 def default_tile(rule: Rule, kind: Kind, own_rows: bool) -> int:

@@ -8,7 +8,7 @@ from miras_compiler.derive.dialects import GREEK
 from miras_compiler.spec.gates import GATE_LETTERS
 
 TAKEN = re.compile(  # letters, words and functions of pages; an index of tokens behind a name
-    r"[A-Za-z]|[A-Za-z]+_[a-z0-9]|mean|softmax|log_softmax|soft|surprise|valid|owner|relu|gelu|gelu_tanh|silu|NS"
+    r"[A-Za-z]|[A-Za-z]+_[a-z0-9]|mean|softmax|log_softmax|soft|surprise|valid|owner|earlier|relu|gelu|gelu_tanh|silu|NS"
 )
 
 

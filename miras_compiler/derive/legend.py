@@ -9,6 +9,7 @@ from miras_compiler.derive.equations import equations_of
 from miras_compiler.derive.statements import bias_statements, retention_statements
 from miras_compiler.derive.update_rule import UpdateRule
 from miras_compiler.ir.nodes import Program
+from miras_compiler.ir.traverse import leaves_of
 
 NOTATION = (
     "Rows multiply from the left. $a\\, b$ is a product of matrices (a row $a$ or $b^\\top$ is one) or has a number in front,"
@@ -29,6 +30,7 @@ FUNCTIONS = {
     r"operatorname\{mean\}": "$\\operatorname{mean}$ is the mean over the channels of a row.",
     r"valid": "$\\mathrm{valid}$ is 1 for a token that is there and 0 for one that fills a tile up.",
     r"owner": "$\\mathrm{owner}_{js}$ is 1 where the row $s$ of a window is there for the token $j$.",
+    r"earlier": "$\\mathrm{earlier}_{tj}$ is 1 where the row $j$ is one of an earlier token than the row $t$.",
 }
 
 
@@ -40,7 +42,8 @@ def legend_lines(rule: UpdateRule, program: Program) -> list[str]:
     text = "\n".join(written)
     found = [*NOTATION, *(line for mark, line in FUNCTIONS.items() if re.search(mark, text))]
     if rule.surprise.window > 1:
-        found.append("A surprise measures the rows of a window: $j$ in the rule of one token, $r$ and $s$ over a tile.")
+        rows = "$s$ over a tile" if any(leaf.name == "gamma_rows" for leaf in leaves_of(program)) else "over a tile $t$ and $j$ count them"
+        found.append(f"A surprise measures the rows of a window: $j$ in the rule of one token, {rows}.")
     if rule.update.orthogonal is not None:
         triples = dict.fromkeys(rule.update.orthogonal.triples)
         values = "; ".join(f"$({a}, {b}, {c})$" for a, b, c in triples)

@@ -50,6 +50,7 @@ class RuleTiles(ABC):
 
     @property
     def windowed(self) -> bool:
+        """True if a token has the rows of a window beside its own."""
         return self.rule.surprise.window > 1
 
     def row(self, name: str) -> Node:

@@ -12,6 +12,7 @@ from miras_compiler.errors import InternalError
 from miras_compiler.expressions.symbols import RowMax, RowRoot, RowSum, letter
 from miras_compiler.ir.nodes import (
     AXIS_ORDER,
+    FACTORS,
     Axes,
     Contract,
     Cumulate,
@@ -162,6 +163,25 @@ def decayed(part: str, factors: Mapping[str, Node], low: int, *, exclusive: bool
     return constant(0, axes) if any(is_constant(arg, 0) for arg in args) else Decayed(axes, args, (part, low, exclusive))
 
 
+def coupled_part(part: str, factors: Mapping[str, Node], *, exclusive: bool) -> Node:
+    """The derivative by `scores`, `rows` or `columns` of a product under decays, or without, of a row and the rows before it.
+
+    It has the other two factors.
+    """
+    if "logs" in factors:
+        return decayed(part, factors, 1, exclusive=exclusive)
+    first, second = (factors[name] for name in FACTORS[:3] if name != part)
+    if part == "scores":
+        return strict(contract(first, second))
+    return contract(strict(first), second)
+
+
+def strict(node: Node) -> Node:
+    """A tile of pairs of tokens [row, column], 0 where the column is not before the row."""
+    row, column = node.axes
+    return mask(node, row, column, 1)
+
+
 def triangular_solve(lower: Node, right: Node) -> Node:
     row, column = lower.axes[:2]
     swap = {row: column} if row in right.axes else {column: row}
@@ -181,21 +201,35 @@ def _root(root: RowRoot, bound: Mapping[str, Node], row: Axes) -> Node:
 
 
 def forward_substitute(
-    lower: Node, right: Node, phi: Program, rows: Mapping[str, Node], *, transposed: bool = False, together: int = 1
+    lower: Node,
+    right: Node,
+    phi: Program,
+    rows: Mapping[str, Node],
+    *,
+    transposed: bool = False,
+    together: int = 1,
+    exclusive: bool = False,
 ) -> Node:
     """Row after row through `phi`; see ForwardSubstitute."""
     row, column = lower.axes[:2]
     swap = {column: row} if transposed else {row: column}
     names = tuple(sorted(rows))
     tiles = (lower, right, *(rows[n] for n in names))
-    return ForwardSubstitute(tuple(swap.get(a, a) for a in right.axes), tiles, (phi, names, transposed, together))
+    return ForwardSubstitute(tuple(swap.get(a, a) for a in right.axes), tiles, (phi, names, transposed, together, exclusive))
 
 
 def bracket(node: ForwardSubstitute) -> Node:
     """R − L X, of which φ gives every row of a substitution X; over the axes of R."""
     lower, right = node.args[:2]
     over = lower.axes[0 if node.transposed else 1]
-    coupled = total(times(lower, node), over) if node.by_channel else contract(lower, node)
+    if node.factors:
+        own, other = ("columns", "rows") if node.transposed else ("rows", "columns")
+        factors = {"scores": lower, **node.factors}
+        given = times(factors[other], node) if other in factors else node
+        coupled = coupled_part(own, factors | {other: given}, exclusive=node.exclusive)
+        coupled = times(factors[own], coupled) if own in factors else coupled
+    else:
+        coupled = total(times(lower, node), over) if node.by_channel else contract(lower, node)
     return entrywise(letter("r") - letter("s"), {"r": right, "s": coupled}, right.axes)
 
 

@@ -19,6 +19,7 @@ from miras_compiler.ir.build import (
     bracket,
     constant,
     contract,
+    coupled_part,
     cumulate,
     decayed,
     entrywise,
@@ -30,6 +31,7 @@ from miras_compiler.ir.build import (
     ordered,
     placeholder,
     rename,
+    times,
     total,
     triangular_solve,
 )
@@ -202,13 +204,19 @@ def _substitution_terms(node: ForwardSubstitute, dx: Node, wanted: Collection[No
     if is_constant(to_z.outputs["phi"], 0):  # as of a sign
         d_right, total_dx = constant(0, right.axes), dx
     else:
-        d_right = forward_substitute(lower, dx, to_z, state, transposed=True, together=node.together)
+        d_right = forward_substitute(
+            lower, dx, to_z, state | node.factors, transposed=True, together=node.together, exclusive=node.exclusive
+        )
         assert isinstance(d_right, ForwardSubstitute)
         total_dx = bracket(d_right)
-    terms: list[Node | None] = [_d_lower(lower, d_right, node) if lower in wanted else None, d_right if right in wanted else None]
+    of_factors = _coupling_terms(node, d_right) if node.factors else {"scores": _d_lower(lower, d_right, node)}
+    terms: list[Node | None] = [of_factors["scores"] if lower in wanted else None, d_right if right in wanted else None]
     negative = entrywise(-letter("a"), {"a": pulled.outputs["d_z"]})
     for name, tile in zip(node.names, rows, strict=True):
         term = None
+        if name in of_factors:
+            terms.append(of_factors[name] if tile in wanted else None)
+            continue
         if tile in wanted and pulled.outputs[f"d_{name}"] is negative:  # of v, where φ is one of z − v
             term = entrywise(-letter("a"), {"a": d_right})
         elif tile in wanted:
@@ -217,6 +225,22 @@ def _substitution_terms(node: ForwardSubstitute, dx: Node, wanted: Collection[No
             term = total(term, row) if row in term.axes and row not in tile.axes else term
         terms.append(term)
     return terms
+
+
+def _coupling_terms(node: ForwardSubstitute, d_right: Node) -> dict[str, Node]:
+    """The cotangents of the factors of weights per channel: −F is Σ scores rows columns D d_right X, over pairs of rows."""
+    given = {"scores": node.args[0], **node.factors}
+    whole = {**given, "rows": times(given["rows"], d_right) if "rows" in given else d_right}
+    whole["columns"] = times(given["columns"], node) if "columns" in given else node
+    terms: dict[str, Node] = {}
+    for name in given:
+        if name == "logs":
+            terms[name] = decayed("logs", whole, 1, exclusive=node.exclusive)
+            continue
+        part = coupled_part(name, whole, exclusive=node.exclusive)
+        own = {"rows": d_right, "columns": node}.get(name)
+        terms[name] = part if own is None else times(part, own)
+    return {name: entrywise(-letter("a"), {"a": term}) for name, term in terms.items()}
 
 
 def _renamed_leaf(root: Node, cotangent: str, variable: str, value: str) -> Node:

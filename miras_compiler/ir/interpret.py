@@ -121,23 +121,37 @@ def _without_batch(node: TriangularSolve) -> list[tuple[str, tuple[str, ...]]]:
 
 def _substitute(node: ForwardSubstitute, args: list[Array], lengths: Mapping[str, int]) -> Array:
     lower, right, *rows = args
+    lower = _by_channel(node, lower, dict(zip(node.names, rows, strict=True))) if node.factors else lower
     lower = lower.swapaxes(0, 1) if node.transposed else lower
     axis = node.args[0].axes[1 if node.transposed else 0]
     result = np.zeros_like(right)
     count = len(right)
     for t in reversed(range(count)) if node.transposed else range(count):
-        values = {name: tile[t] if axis in arg.axes else tile for name, tile, arg in zip(node.names, rows, node.args[2:], strict=True)}
-        values["z"] = right[t] - ((lower[t] * result).sum(0) if node.by_channel else lower[t] @ result)
+        bound = zip(node.names, rows, node.args[2:], strict=True)
+        values = {name: tile[t] if axis in arg.axes else tile for name, tile, arg in bound if name not in node.factors}
+        values["z"] = right[t] - ((lower[t] * result).sum(0) if lower.ndim > 2 else lower[t] @ result)
         (result[t],) = interpret(node.phi, values, lengths).values()
     return result
 
 
-def _decayed(node: Decayed, factors: Mapping[str, Array]) -> Array:
-    logs = factors["logs"]
+def _by_channel(node: ForwardSubstitute, scores: Array, factors: Mapping[str, Array]) -> Array:
+    """[row, column, channel]: the weights of rows that are written out by their factors."""
+    weights: Array = np.tril(scores, -1)[:, :, None]
+    for name, place in (("rows", 1), ("columns", 0)):
+        weights = weights * np.expand_dims(factors[name], place) if name in factors else weights
+    return weights * _decays(factors["logs"], 1, node.exclusive)[0] if "logs" in factors else weights
+
+
+def _decays(logs: Array, low: int, exclusive: bool) -> tuple[Array, Array]:
+    """[row, column, channel]: the decay between two tokens; and [row, column, token]: 1 at those between."""
     count = len(logs)
     row, column, token = np.ogrid[:count, :count, :count]
-    between = ((column < token) & (token < row + (not node.exclusive))).astype(np.float64)
-    decay = np.exp(between @ logs) * (np.arange(count)[:, None] - np.arange(count) >= node.low)[:, :, None]
+    between = ((column < token) & (token < row + (not exclusive))).astype(np.float64)
+    return np.exp(between @ logs) * (np.arange(count)[:, None] - np.arange(count) >= low)[:, :, None], between
+
+
+def _decayed(node: Decayed, factors: Mapping[str, Array]) -> Array:
+    decay, between = _decays(factors["logs"], node.low, node.exclusive)
     letters = {"scores": "rc", "rows": "rk", "columns": "ck"}
     used = [name for name in letters if name in factors]
     terms = ",".join(letters[name] for name in used)

@@ -20,6 +20,7 @@ import sympy as sp
 Axes = tuple[str, ...]
 AXIS_ORDER = ("c", "i", "j", "r", "s", "p", "p2", "k", "n", *(f"n{i}" for i in range(1, 17)), "v")
 TOKEN_AXES = frozenset("cijrs")
+MASKS = ("valid", "owner", "earlier")  # inputs of 0 and 1 that say which tokens or rows are there, and whose
 
 
 class Node:
@@ -197,6 +198,9 @@ class TriangularSolve(Node):
         return self.args[0].axes[2:]
 
 
+FACTORS = ("scores", "rows", "columns", "logs")
+
+
 class Substitution(Node):
     """Rows that are computed one after another, each from those before: the fields of ForwardSubstitute and its kin."""
 
@@ -222,6 +226,15 @@ class Substitution(Node):
     def together(self) -> int:
         return int(self.fields[3])  # type: ignore[call-overload, no-any-return]
 
+    @property
+    def exclusive(self) -> bool:
+        return bool(self.fields[4])
+
+    @property
+    def factors(self) -> dict[str, Node]:
+        """Of the weights of every channel the factors beside L, by name: some of `rows`, `columns` and `logs`, as Decayed has them."""
+        return {name: arg for name, arg in zip(self.names, self.args[2:], strict=True) if name in FACTORS}
+
 
 class ForwardSubstitute(Substitution):
     """X with X_t = φ(R_t − Σ_{s<t} L_ts X_s), one row t after another, L strictly lower triangular `[row, column]`, or
@@ -231,6 +244,9 @@ class ForwardSubstitute(Substitution):
     `z` is bound to the bracket and whose other leaves are called `names`. The result is over the column axis. `transposed` runs from
     the last row to the first, over L's columns; then R and the rows are over the column axis, and the result over the row axis.
     `together` rows in a row are not coupled by L: an invitation to compute them at once.
+
+    Among the rows may be factors of a weight per channel, called as Decayed calls them: in place of L_ts stands
+    L[t, s] rows[t, channel] columns[s, channel] D[t, s, channel], and no tile has three axes.
     """
 
     __slots__ = ()
@@ -262,9 +278,6 @@ class Decayed(Node):
     def factors(self) -> dict[str, Node]:
         """The arguments by the names of the factors that they are."""
         return dict(zip(factors_of(self.part), self.args, strict=True))
-
-
-FACTORS = ("scores", "rows", "columns", "logs")
 
 
 def factors_of(part: str) -> tuple[str, ...]:

@@ -29,7 +29,7 @@ from miras_compiler.lower.coefficients import Moment, TileCoefficients
 from miras_compiler.lower.orthogonal import OrthogonalReads
 from miras_compiler.lower.per_token import PerTokenReads
 from miras_compiler.lower.surprises import SurpriseSystem, known_surprises
-from miras_compiler.lower.window import build_window
+from miras_compiler.lower.window import build_window, own_rows
 
 
 @dataclass(kw_only=True)
@@ -46,6 +46,10 @@ class ChunkBuilder(RuleTiles):
     def __post_init__(self) -> None:
         self.weights = {weight.name: weight for weight in self.rule.weights}
 
+    @property
+    def windowed(self) -> bool:
+        return super().windowed and not own_rows(self.rule, self.kind)
+
     def name(self, node: Node, name: str, letters: str, section: str, origin: str = "", definition: str = "") -> Node:
         """The node, labelled unless it is a second name of another, or a constant."""
         if not isinstance(node, Rename) and not is_constant(node):
@@ -61,6 +65,8 @@ class ChunkBuilder(RuleTiles):
             k, v, self.thresholds = self.window_rows()
         keys, queries = self.features(k), self.features(q)
         gates["eta"] = self.step_size(keys, gates["eta"])
+        if own_rows(rule, self.kind):
+            gates["eta"] = self.name(times(gates["eta"], gates["gamma"]), "weighed_step", "η̂", "decay")
         self.coefficients = self.chunk_coefficients(gates)
         self.before = {w: self.state(weight, "", "") for w, weight in self.weights.items()}
         self.momentum = {w: self.state(weight, "_momentum", "") for w, weight in self.weights.items()} if rule.momentum else {}
@@ -91,7 +97,8 @@ class ChunkBuilder(RuleTiles):
         valid = name(input_tile("valid", ("c",)), "valid", "valid") if self.rule.momentum else None
         logs = {gate.name: gates[gate.name] for gate in self.rule.gates.values() if gate.decay}
         eta = gates["eta"] if len(gates["eta"].axes) == 1 else None
-        return TileCoefficients(self.paths, logs, eta, valid, name, window=build_window(self.rule, self.kind, name))
+        earlier = name(input_tile("earlier", ("c", "j")), "earlier", "earlier") if own_rows(self.rule, self.kind) else None
+        return TileCoefficients(self.paths, logs, eta, valid, name, window=build_window(self.rule, self.kind, name), earlier=earlier)
 
     def weighed(self, writes: Writes, gates: Mapping[str, Node]) -> Writes:
         """Writes with a step size per channel weighed into the row that has the channel."""
@@ -146,9 +153,7 @@ class ChunkBuilder(RuleTiles):
         (weight,) = self.weights
         if not self.weights[weight].columns:
             rows |= {x: rename(rows[x], "k", "v") for x in ("error", "write")}
-        rows = {x: rename(tile, "s", "r") for x, tile in rows.items()}
-        thresholds = {gate: rename(tile, "s", "r") for gate, tile in self.thresholds.items()}
-        system = SurpriseSystem(self.rule, self.coefficients, rows, thresholds, gates["eta"], partial(self.seen, weight), name)
+        system = SurpriseSystem(self.rule, self.coefficients, rows, self.thresholds, gates["eta"], partial(self.seen, weight), name)
         return system.solved() if self.kind == "triangular_solve" else system.substituted()
 
     def seen(self, name: str, rows: Node, moment: Moment) -> Node:
@@ -163,7 +168,7 @@ class ChunkBuilder(RuleTiles):
         reach = self.coefficients.reach(moment)
         if reach is None:
             return result
-        return add(result, times(self.coefficients.of_rows(reach, rows.axes[0]), self.multiply(name, rows, self.momentum[name])))
+        return add(result, times(reach, self.multiply(name, rows, self.momentum[name])))
 
     def reader(self, writes: Writes) -> Callable[[Weight, Node], Node]:
         """The product of a query's rows with a weight."""

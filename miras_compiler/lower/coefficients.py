@@ -6,7 +6,8 @@ would cost two digits. Sums run over masked entries, which are 0 above the diago
 Decays per head make one coefficient per pair of tokens; decays per key or value channel stay apart from it, one per channel.
 
 A surprise is written at its token j. With a window several rows s are written at one token, and the coefficients of tokens spread
-over them; where those rows are measured each at the state of its own token, the coefficients spread over the rows r that measure, too.
+over them. Where those rows are measured each at the state of its own token, the rows of the tile are they: `earlier` [c, j] is 1 where
+the token of row j is before that of row c. The decay of a token stands on its first row then, and its output on its last.
 """
 
 from __future__ import annotations
@@ -39,13 +40,13 @@ COLUMN = {"alpha": ("beta", "β"), "mu": ("m", "m"), "alpha_value": ("beta_value
 class TileCoefficients:
     """`logs` are the log decays [c] or [c, channel] by letter, `eta` the step sizes [c] (None: weighed into the surprises already).
 
-    `valid` [c] is 0 for tokens that are not there (None: all are); `name` gives a tile its name in code and its letters. Rows that
-    see the state are those of tokens, over the axis c, or those of windows, over the axis r.
+    `valid` [c] is 0 for tokens that are not there (None: all are), and for rows but the last of a token; `name` gives a tile its name in
+    code and its letters.
     """
 
     def __init__(
         self, coefficients: ChunkCoefficients, logs: Mapping[str, Node], eta: Node | None, valid: Node | None,
-        name: Callable[[Node, str, str], Node], *, window: TileWindow | None = None,
+        name: Callable[[Node, str, str], Node], *, window: TileWindow | None = None, earlier: Node | None = None,
     ) -> None:  # fmt: skip
         self.paths = coefficients
         self.logs = logs
@@ -53,6 +54,7 @@ class TileCoefficients:
         self.valid = valid
         self.name = name
         self.window = window
+        self.earlier = earlier
         self.source = "s" if window else "j"
         self.by_axis: dict[str, list[str]] = {}
         for gate in ("alpha", "alpha_value"):
@@ -71,12 +73,11 @@ class TileCoefficients:
 
     def seen(self, rows: Node, read: Callable[[Node], Node], moment: Moment) -> Node:
         """β (x A_0): `read` multiplies rows x by the state A_0."""
-        row = rows.axes[0]
         for gate in self.channel("k"):
-            rows = times(rows, self.of_rows(self.decay_from_start(gate, moment), row))
-        result = times(self.of_rows(self.decay_from_start(self.head("alpha") if "alpha" in self.logs else None, moment), row), read(rows))
+            rows = times(rows, self.decay_from_start(gate, moment))
+        result = times(self.decay_from_start(self.head("alpha") if "alpha" in self.logs else None, moment), read(rows))
         for gate in self.channel("v"):
-            result = times(result, self.of_rows(self.decay_from_start(gate, moment), row))
+            result = times(result, self.decay_from_start(gate, moment))
         return result
 
     def reach(self, moment: Moment) -> Node | None:
@@ -92,7 +93,7 @@ class TileCoefficients:
 
     def scores(self, rows: Node, left: Node, moment: Moment) -> Node:
         """[c, j]: rows · left under the decay of every key channel; entry by entry [c, j, v] for a vector memory."""
-        decays = [self.between(gate, moment, rows.axes[0]) for gate in self.channel("k")]
+        decays = [self.between(gate, moment) for gate in self.channel("k")]
         if rows.axes[-1] == "v" or decays:
             product = times(rows, left)
             for decay in decays:
@@ -103,16 +104,16 @@ class TileCoefficients:
     def weighted(self, moment: Moment, scores: Node) -> Node:
         """[c, j] (or [c, j, v]): G ∘ scores, 0 where token j comes too late for row c."""
         if self.window is not None:
-            return times(self.of_rows(self.G(moment), scores.axes[0]), scores)
+            return times(self.G(moment), scores)
         if self.paths.G.decays == (None,) or (len(self.paths.G.decays) == 1 and not self.head(self.paths.G.decays[0])):
             weighed = times(scores, rename(self.eta, "c", "j")) if self.eta is not None else scores
-            return mask(weighed, "c", "j", _low(moment))
+            return self.masked(weighed, "c", "j", _low(moment))
         return times(self.G(moment), scores)
 
     def spread(self, weights: Node, moment: Moment) -> Node:
         """The weights under the decay of every value channel."""
         for gate in self.channel("v"):
-            weights = times(weights, self.between(gate, moment, weights.axes[0]))
+            weights = times(weights, self.between(gate, moment))
         return weights
 
     def collected(self, weights: Node, right: Node, moment: Moment) -> Node:
@@ -188,14 +189,6 @@ class TileCoefficients:
 
     # The rows of windows
 
-    def of_rows(self, tile: Node, row: str) -> Node:
-        """A value of tokens [c, …] as a value of the rows over the axis `row`."""
-        if row == "c" or is_constant(tile):
-            return rename(tile, "c", row)
-        assert self.window is not None
-        assert self.window.owner is not None
-        return contract(rename(rename(self.window.owner, "j", "c"), "s", row), tile)
-
     def of_columns(self, tile: Node) -> Node:
         """A value of tokens [j, …] as a value of the rows that they write."""
         if self.window is None or is_constant(tile):
@@ -205,13 +198,13 @@ class TileCoefficients:
 
     # Decays between two tokens
 
-    def between(self, gate: str, moment: Moment, row: str) -> Node:
+    def between(self, gate: str, moment: Moment) -> Node:
         """[row, column, channel]: the decay of a channel between a write and the rows that see it."""
         decay = self.triangle(gate, moment, "c", "j")
         if self.window is None:
             return decay
         assert self.window.owner is not None
-        spread = self.of_rows(contract(decay, self.window.owner), row)  # [row, channel, s]
+        spread = contract(decay, self.window.owner)  # [row, channel, s]
         return entrywise(letter("x"), {"x": spread}, ordered(spread.axes))
 
     def column(self, path: Path, moment: Moment) -> Node:
@@ -225,7 +218,7 @@ class TileCoefficients:
         if gate is None:
             return constant(1, ("c",))
         moment = WITHOUT_STEP.get(moment, moment)
-        decay = _exp(cumulate(self.logs[gate], "c", exclusive=moment == "before"))
+        decay = _exp(self.summed(self.logs[gate], "c", moment))
         suffix: Moment = "before" if moment == "before" else "after"
         code, letters = COLUMN[gate]
         return self.name(decay, f"{code}{SUFFIX[suffix]}", f"{letters}{LETTERS[suffix]}")
@@ -234,15 +227,28 @@ class TileCoefficients:
         """[row, column] or [row, column, channel]: the decay between two tokens."""
         low, moment = _low(moment), WITHOUT_STEP.get(moment, moment)
         if gate is None:
-            return mask(constant(1, (row, column)), row, column, low)
+            return self.masked(constant(1, (row, column)), row, column, low)
         log = rename(self.logs[gate], "c", row)
         rows = entrywise(letter("x"), {"x": log}, ordered((column, *log.axes)))
-        segments = cumulate(mask(rows, row, column, 1), row, exclusive=moment == "before")
+        segments = self.summed(mask(rows, row, column, 1), row, moment)
         return self.name(
-            mask(_exp(segments), row, column, low),
+            self.masked(_exp(segments), row, column, low),
             f"D_{gate}{SUFFIX[moment]}",
             _letters(gate, moment),
         )
+
+    def summed(self, logs: Node, row: str, moment: Moment) -> Node:
+        """Sums over the rows up to each, or over those before it: of earlier tokens."""
+        if moment != "before" or self.earlier is None:
+            return cumulate(logs, row, exclusive=moment == "before")
+        inner = "j" if "i" in logs.axes else "i"
+        earlier, logs = rename(self.earlier, "j", inner), rename(logs, row, inner)
+        return contract(earlier, logs) if len(logs.axes) > 1 else total(times(earlier, logs), inner)
+
+    def masked(self, tile: Node, row: str, column: str, low: int) -> Node:
+        """A tile, 0 where the column comes too late for the row."""
+        tile = mask(tile, row, column, low)
+        return tile if low == 0 or self.earlier is None else times(tile, rename(self.earlier, "j", column))
 
     def orthogonal_steps(self, path: Path) -> bool:
         """True if the path starts at the steps of Muon, which are one per token however many rows a window has."""

@@ -56,7 +56,7 @@ class PerTokenReads:
             outer = times(write.left, write.right)
             weights = c.G(moment)
             for gate in (*c.channel("k"), *c.channel("v")):
-                weights = times(weights, c.between(gate, moment, "c"))
+                weights = times(weights, c.between(gate, moment))
             collected = contract(weights, outer) if len(weights.axes) == 2 else total(times(weights, outer), c.source)
             state = entrywise(letter("x") - letter("y"), {"x": state, "y": collected}, ("c", *weight.axes))
         return self.name(state, f"{self.value(weight)}_t", subscripted(self.value(weight)), "read")

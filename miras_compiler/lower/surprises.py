@@ -100,7 +100,7 @@ class SurpriseSystem:
 
     def column(self, tile: Node) -> Node:
         """A tile of rows that measure, as rows that are written."""
-        return rename(rename(tile, "c", "j"), "r", "s")
+        return rename(tile, "c", "j")
 
     def scores(self, left: Node) -> Node:
         return self.coefficients.scores(self.rows["error"], left, measuring_moment(self.rule))

@@ -8,8 +8,21 @@ from typing import NamedTuple
 import sympy as sp
 
 from miras_compiler.expressions.symbols import letter
-from miras_compiler.ir.build import decayed, entrywise, placeholder, times
-from miras_compiler.ir.nodes import FACTORS, Axes, Cumulate, Decayed, Map, Mask, Node, Program, Reduce
+from miras_compiler.ir.build import contract, decayed, entrywise, forward_substitute, input_tile, placeholder, strict, times
+from miras_compiler.ir.nodes import (
+    FACTORS,
+    TOKEN_AXES,
+    Axes,
+    Cumulate,
+    Decayed,
+    ForwardSubstitute,
+    Map,
+    Mask,
+    Node,
+    Program,
+    Reduce,
+    TriangularSolve,
+)
 from miras_compiler.ir.traverse import rewrite, topological
 
 
@@ -26,12 +39,15 @@ class Decay(NamedTuple):
 def contract_decays(program: Program) -> Program:
     """The program with a Decayed for every sum over tokens, or channels, of a product that one decay per channel is a factor of.
 
-    Reverse mode of such a node is made of such nodes again, so the pass comes before it.
+    A triangle per channel that couples rows becomes the factors of its entries, by which rows follow one another. Reverse mode of such
+    nodes is made of such nodes again, so the pass comes before it.
     """
 
     def rule(node: Node, args: tuple[Node, ...]) -> Node:
         same = type(node)(node.axes, args, node.fields)
         if isinstance(same, Reduce) and same.kind == "sum" and (found := _contracted(same)) is not None:
+            return found
+        if isinstance(same, ForwardSubstitute | TriangularSolve) and (found := _substituted(same)) is not None:
             return found
         return same
 
@@ -59,24 +75,69 @@ def decay_of(node: Node) -> Decay | None:
 
 def _contracted(node: Reduce) -> Node | None:
     """The sum as a Decayed, times the factors that do not take part in it; None where it is no such sum."""
-    tiles = _factors(node.args[0])
-    decays = [found for tile in tiles if (found := decay_of(tile)) is not None]
-    if len(decays) != 1:
+    (inside,) = node.args
+    if len(inside.axes) != 3:
         return None
-    (decay,) = decays
-    channel = decay.logs.axes[1]
-    part = {decay.row: "columns", decay.column: "rows", channel: "scores"}.get(node.axis, "")
-    sides: dict[str, Axes] = {"scores": (decay.row, decay.column), "rows": (decay.row, channel), "columns": (decay.column, channel)}
+    row, column, channel = inside.axes
+    part = {row: "columns", column: "rows", channel: "scores"}[node.axis]
+    split = _split(inside, part)
+    if split is None:
+        return None
+    products = {side: _product(tiles, split.sides[side]) for side, tiles in split.factors.items()}
+    if split.decay is not None:
+        whole = decayed(part, {**products, "logs": split.decay.logs}, split.decay.low, exclusive=split.decay.exclusive)
+    elif {row, column} <= TOKEN_AXES and channel not in TOKEN_AXES:
+        a, b = (products[side] for side in split.sides if side != part)
+        whole = contract(a, b)
+    else:
+        return None
+    return times(products[part], whole) if split.factors[part] else whole
+
+
+class Split(NamedTuple):
+    """The factors of a tile [row, column, channel]: by the side that has their axes, and a decay, where one is among them."""
+
+    sides: dict[str, Axes]
+    factors: dict[str, list[Node]]
+    decay: Decay | None
+
+
+def _split(tile: Node, part: str = "") -> Split | None:
+    """The factors of a product over three axes, rather on the side `part`; None where one has all three and is no decay."""
+    row, column, channel = tile.axes
+    sides: dict[str, Axes] = {"scores": (row, column), "rows": (row, channel), "columns": (column, channel)}
     factors: dict[str, list[Node]] = {side: [] for side in sides}
-    for tile in tiles:
-        fitting = [side for side, over in sides.items() if set(tile.axes) <= set(over)]
+    decays: list[Decay] = []
+    for each in _factors(tile):
+        fitting = [side for side, over in sides.items() if set(each.axes) <= set(over)]
         if fitting:
-            factors[part if part in fitting else fitting[0]].append(tile)
-        elif decay_of(tile) is None:
+            factors[part if part in fitting else fitting[0]].append(each)
+        elif (decay := decay_of(each)) is not None:
+            decays.append(decay)
+        else:
             return None
-    products = {side: _product(each, sides[side]) for side, each in factors.items()}
-    whole = decayed(part, {**products, "logs": decay.logs}, decay.low, exclusive=decay.exclusive)
-    return times(products[part], whole) if factors[part] else whole
+    return Split(sides, factors, decays[0] if decays else None) if len(decays) < 2 else None
+
+
+def _substituted(node: ForwardSubstitute | TriangularSolve) -> Node | None:
+    """Rows coupled by a triangle per channel, by the factors of its entries; None where it has other factors, or there is one triangle."""
+    lower, right, *rows = node.args
+    if len(lower.axes) != 3 or (split := _split(lower)) is None or right.axes[0] != lower.axes[0]:
+        return None
+    if split.decay is not None and split.decay.low != 1:
+        return None
+    factors = {side: _product(tiles, split.sides[side]) for side, tiles in split.factors.items() if tiles or side == "scores"}
+    scores = factors.pop("scores")
+    if isinstance(scores, Map) and (not scores.args or scores.expr == placeholder(0)):
+        scores = strict(scores)  # a tile of its own, which memory can hold
+    factors |= {"logs": split.decay.logs} if split.decay is not None else {}
+    if isinstance(node, ForwardSubstitute):
+        phi, bound, together = node.phi, dict(zip(node.names, rows, strict=True)), node.together
+    else:
+        z = input_tile("z", ("v",))
+        phi, bound, together = Program("row_of_solution", {"phi": z}), {}, 1
+    exclusive = split.decay is not None and split.decay.exclusive
+    return forward_substitute(scores, right, phi, bound | factors, together=together, exclusive=exclusive)
 
 
 def _factors(node: Node) -> list[Node]:

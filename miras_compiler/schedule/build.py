@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
+
 import sympy as sp
 
 from miras_compiler.analysis.cost import axis_lengths
@@ -32,7 +34,7 @@ from miras_compiler.passes.decays import contract_decays
 from miras_compiler.passes.enter import START, enter_chunk
 from miras_compiler.schedule.cut import build_cut
 from miras_compiler.schedule.kernel import Schedule
-from miras_compiler.schedule.tile import padded, tile_length
+from miras_compiler.schedule.tile import TILE, padded, tile_length
 
 CHANNELS = {"K": "key_channel", "V": "value_channel"}
 
@@ -50,7 +52,9 @@ def build_schedule(rule: Rule, program: Program, adjoint: Program) -> Schedule |
     )
     lengths = axis_lengths(rule.spec, tile_length(rule))
     entered = run_passes(program, [enter_chunk, *PASSES]), run_passes(adjoint, [enter_chunk])
-    return build_cut(*entered, reason, starts, lengths)
+    schedule, window = build_cut(*entered, reason, starts, lengths), rule.surprise.window
+    forward, backward = (tuple(replace(kernel, window=window) for kernel in each) for each in (schedule.forward, schedule.backward))
+    return Schedule(forward, backward, schedule.reason)
 
 
 def is_start(leaf: Leaf) -> bool:
@@ -70,14 +74,14 @@ def _three_axes(rule: Rule) -> str:
 
 def why_not(rule: Rule, program: Program) -> str:
     """Why no kernels can be printed for a program; "" where they can."""
-    if rule.update.writes > 1:
-        return f"a token writes {rule.update.writes} rows (optimizer.steps)"
     if rule.features.outer:
         return f"the feature map {rule.kinds['feature_map']} makes keys wider before a kernel runs"
     if rule.update.waits:
         return "the state changes at the end of a full chunk (optimizer.apply: chunk_end)"
-    if rule.surprise.weighed:
-        return "a surprise measures the tokens of a window (attentional_bias.window)"
+    if any(leaf.name == "gamma_rows" for leaf in leaves_of(program)):
+        return "tokens share the rows of their windows (attentional_bias.window)"
+    if rule.surprise.window > TILE:
+        return f"the rows of one token, {rule.surprise.window}, are more than a tile has (attentional_bias.window)"
     if rule.chunk.has_grid and not any(is_start(leaf) for leaf in leaves_of(program)):
         return "nothing reads the state that entered the chunk, which the final state holds"
     if not any("c" in leaf.axes for leaf in leaves_of(program)):
@@ -92,6 +96,8 @@ def why_not(rule: Rule, program: Program) -> str:
             return _three_axes(rule)
         if isinstance(node, ForwardSubstitute) and any(tile in walked for tile in (node.args[0], *node.args[2:])):
             return f"a substitution solves for rows whose coefficients depend on the state (optimizer {rule.kinds['optimizer']})"
+        if isinstance(node, ForwardSubstitute) and any(is_broadcast(tile) for tile in node.factors.values()):
+            return "rows have weights per channel that are the same for all of them"
         if isinstance(node, Contract) and (len(node.over) != 1 or any(len(arg.axes) != 2 for arg in node.args)):
             return "a step of the rule is no product of two matrices"
         if isinstance(node, Mask) and node.low not in (0, 1):
@@ -101,6 +107,11 @@ def why_not(rule: Rule, program: Program) -> str:
         if tile < padded(tile) and needs_tokens(node):
             return f"{tile} tokens are padded to a power of two, and the padding would be divided by a sum of nothing"
     return ""
+
+
+def is_broadcast(node: Node) -> bool:
+    """True if a tile is another one, or a number, along more axes: no kernel stores it."""
+    return isinstance(node, Map) and (not node.args or node.expr == placeholder(0))
 
 
 def needs_tokens(node: Node) -> bool:

@@ -38,7 +38,7 @@ from miras_compiler.schedule.roles import (
     carried_states,
     forward_results,
     roles_of,
-    without_valid,
+    without_masks,
 )
 
 FORWARD = (expose_brackets, invert_triangles, pull_scalings, *PASSES, merge_reductions)
@@ -63,7 +63,7 @@ def build_cut(
     program = run_passes(program, [spell])
     forward = run_passes(program, [*FORWARD, spell])
     told = partial(take_brackets, earlier=forward), partial(spell, earlier=forward.labels)
-    adjoint = run_passes(without_valid(adjoint), [*BACKWARD, *told])
+    adjoint = run_passes(without_masks(adjoint), [*BACKWARD, *told])
     narrow = narrow_tiles(forward, adjoint) - ({*carried_leaves(forward)} if full_states else set())
     prices = Prices(lengths, narrow, projections(forward, adjoint))
     buffers = Buffers(forward, adjoint)

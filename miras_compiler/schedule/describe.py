@@ -46,13 +46,13 @@ def _spilled(registers: int) -> str:
     return " (more than there are: tiles may spill to memory)" if registers > REGISTER_FILE else ""
 
 
-def describe_schedule(schedule: Schedule, facts: Sequence[KernelFacts], tile: int) -> str:
+def describe_schedule(schedule: Schedule, facts: Sequence[KernelFacts], tile: str) -> str:
     """Every kernel: its role, the bytes that it loads and stores, the tiles that it computes again, its registers and memory.
 
-    `facts` are those of the kernels, and `tile` is the tile length.
+    `facts` are those of the kernels, and `tile` are the tokens of a tile, in words.
     """
     lines = [
-        f"Triton kernels, over tiles of {tile} tokens",
+        f"Triton kernels, over tiles of {tile}",
         "  sizes per tile and head, tokens of 16 bits; registers and shared memory per program as the compiler estimates them,",
         f"  where a processor has {kib(REGISTER_FILE)} of registers and a program may have {kib(SHARED)} of shared memory",
     ]

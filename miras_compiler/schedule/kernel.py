@@ -12,9 +12,9 @@ from miras_compiler.ir.traverse import nodes_of
 Walk = Literal["forward", "reverse", "each"]
 """Tiles one after another, from the last to the first, or all at once."""
 
-Role = Literal["token", "parameter", "carried", "saved", "valid"]
-"""Where a leaf comes from: rows of a token tensor; a row per head; the tile before; a buffer with one tile per tile of tokens; the test
-whether a token is there."""
+Role = Literal["token", "parameter", "carried", "saved", "mask"]
+"""Where a leaf comes from: rows of a token tensor; a row per head; the tile before; a buffer with one tile per tile of tokens; a test of
+the numbers of tokens, such as whether one is there."""
 
 Result = Literal["token", "carried", "start", "saved", "total"]
 """Where an output goes: rows of a token tensor; the next tile, and out at the end; into the carried tile of that name less _start, or in a
@@ -28,7 +28,7 @@ class Kernel:
     `entries` names the buffer in which a carried tile is saved as each tile of tokens finds it. `last` are carried states whose value
     before the last tile is an output of its own (in reverse mode: receives a gradient of its own). `narrow` are the buffers in the type
     of the tokens, `inverses` those that hold the inverse of a triangle, `own` those of the reverse mode, which holds them for a part of the
-    tiles at a time.
+    tiles at a time. Where a token has the `window` rows of its window, they are the rows of tiles.
     """
 
     name: str
@@ -41,6 +41,7 @@ class Kernel:
     narrow: frozenset[str] = frozenset()
     inverses: frozenset[str] = frozenset()
     own: frozenset[str] = frozenset()
+    window: int = 1
 
     def __repr__(self) -> str:
         return f"Kernel({self.name}: {self.walk})"

@@ -11,7 +11,21 @@ from collections.abc import Collection, Mapping
 import sympy as sp
 
 from miras_compiler.ir.build import placeholder
-from miras_compiler.ir.nodes import TOKEN_AXES, Contract, Cumulate, Decayed, Leaf, Map, Mask, Node, Program, Reduce, Rename, Start
+from miras_compiler.ir.nodes import (
+    TOKEN_AXES,
+    Contract,
+    Cumulate,
+    Decayed,
+    Leaf,
+    Map,
+    Mask,
+    Node,
+    Program,
+    Reduce,
+    Rename,
+    Start,
+    Substitution,
+)
 from miras_compiler.ir.traverse import dependents, nodes_of, topological
 from miras_compiler.passes.brackets import Brackets
 from miras_compiler.passes.invert import TriangularInverse
@@ -121,7 +135,7 @@ def exponents(nodes: Collection[Node]) -> set[Node]:
     """Tiles that exponentials read, entry by entry or as sums."""
     found: set[Node] = set()
     for node in reversed(list(nodes)):
-        if isinstance(node, Decayed):
+        if isinstance(node, Decayed | Substitution) and "logs" in node.factors:
             found.add(node.factors["logs"])
         elif isinstance(node, Map):
             inside = {symbol for each in node.expr.atoms(sp.exp) for symbol in each.free_symbols}

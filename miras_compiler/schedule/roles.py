@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from dataclasses import replace
 
-from miras_compiler.ir.nodes import Leaf, Node, Program, State
+from miras_compiler.ir.nodes import MASKS, Leaf, Node, Program, State
 from miras_compiler.ir.traverse import carried_leaves, leaves_of
 from miras_compiler.passes.enter import COUNTED, START
 from miras_compiler.schedule.kernel import Result, Role
@@ -17,9 +17,9 @@ def carried_states(program: Program) -> tuple[str, ...]:
     return tuple(leaf.name for leaf in carried_leaves(program))
 
 
-def without_valid(adjoint: Program) -> Program:
-    """Reverse mode of a chunk program, without the gradient of `valid`."""
-    return replace(adjoint, outputs={name: node for name, node in adjoint.outputs.items() if name != "d_valid"})
+def without_masks(adjoint: Program) -> Program:
+    """Reverse mode of a chunk program, without the gradients of masks."""
+    return replace(adjoint, outputs={name: node for name, node in adjoint.outputs.items() if name.removeprefix("d_") not in MASKS})
 
 
 def roles_of(program: Program) -> dict[str, Role]:
@@ -27,8 +27,8 @@ def roles_of(program: Program) -> dict[str, Role]:
 
 
 def _input_role(leaf: Leaf) -> Role:
-    if leaf.name == "valid":
-        return "valid"
+    if leaf.name in MASKS:
+        return "mask"
     if leaf.name.endswith(READ) and "c" not in leaf.axes:
         return "saved"
     return "token" if "c" in leaf.axes else "parameter"

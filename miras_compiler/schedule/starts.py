@@ -30,7 +30,9 @@ def states_alone(rule: Rule, program: Program) -> Program | None:
     """The part of a chunk program that gives the state behind the tile, where kernels over tiles can do this part alone; else None."""
     outputs = {name: node for name, node in program.outputs.items() if name != "o"}
     states = Program(f"{program.name}_starts", outputs, labels_in_use(outputs, program.labels))
-    return None if rule.chunk.size == 1 or not why_not(rule, program) or why_not(rule, states) else states
+    if rule.chunk.size == 1 or rule.surprise.weighed or not why_not(rule, program) or why_not(rule, states):
+        return None
+    return states
 
 
 def build_starts(rule: Rule, program: Program) -> Schedule | None:

@@ -14,8 +14,14 @@ LEAST = 16  # lengths are padded to powers of two from here
 
 
 def tile_length(rule: Rule) -> int:
-    """Tokens of a tile: a chunk where all its surprises are taken at one state, else 64."""
-    return rule.chunk.size if rule.chunk.has_grid else TILE
+    """Tokens of a tile: a chunk where all its surprises are taken at one state, else 64. Rows of writes and of whole windows are tokens."""
+    return rule.chunk.size if rule.chunk.has_grid else TILE // rule.surprise.window * rule.surprise.window
+
+
+def tile_in_words(rule: Rule) -> str:
+    """ "64 tokens"; of rows, how many a token has."""
+    number = max(rule.update.writes, rule.surprise.window)
+    return f"{tile_length(rule)} tokens" if number == 1 else f"{tile_length(rule)} rows, {number} of a token"
 
 
 def letter_of(axis: str) -> str:

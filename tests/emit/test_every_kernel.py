@@ -42,8 +42,8 @@ def test_kernels_compute_what_the_pytorch_form_does_in_float64(share: int, tmp_p
 @pytest.mark.slow
 @pytest.mark.skipif(importlib.util.find_spec("triton") is None, reason="needs Triton")
 def test_rows_that_follow_one_another_do_so_across_blocks_and_tiles(tmp_path: Path) -> None:
-    """A substitution of whole rows and one of single entries, in blocks of 8 and of 16 rows, at a width that is padded."""
-    assert_right("5", "70+3", [compilation(name).write(tmp_path) for name in ("kl_delta", "momentum_huber")])
+    """A substitution of whole rows, of single entries, and under weights per channel; blocks of 8 and 16 rows; a width that is padded."""
+    assert_right("5", "70+3", [compilation(name).write(tmp_path) for name in ("kl_delta", "momentum_huber", "value_gated_huber")])
 
 
 @pytest.mark.slow

@@ -76,6 +76,7 @@ def test_a_tile_is_its_tokens_one_after_another(case: str) -> None:
     for t in range(TOKENS):
         o, state = token(rule, tokens, state, t)
         outputs.append(o)
+    found["o"] = found["o"].reshape(TOKENS, -1, LENGTHS["v"])[:, -1]  # on the last of a token's rows
     np.testing.assert_allclose(found["o"], np.stack(outputs), rtol=1e-10, atol=1e-10)
     for entry in set(found) - {"o"}:
         np.testing.assert_allclose(found[entry], state[entry], rtol=1e-10, atol=1e-10, err_msg=entry)
@@ -120,6 +121,8 @@ def of_tile(tokens: dict[str, Array], program: Program, window: int) -> dict[str
     leaves = {leaf.name for leaf in leaves_of(program)}
     values = {**tokens, "valid": np.ones(TOKENS)}
     at = np.arange(TOKENS)[:, None] + np.arange(window)  # [token, row of its window]
+    if "gamma" in leaves:
+        return by_rows(tokens, at)
     order = at.ravel() if "owner" in leaves else np.arange(TOKENS + window - 1)
     values |= {f"{name}_rows": x[order] for name, x in tokens.items() if f"{name}_rows" in leaves and name != "gamma"}
     if window > 1:
@@ -128,3 +131,12 @@ def of_tile(tokens: dict[str, Array], program: Program, window: int) -> dict[str
         values |= {"gamma_rows": tokens["gamma"][:, ::-1].ravel() if "owner" in leaves else weights}
         values |= {"owner": np.repeat(np.eye(TOKENS), window, 1)}
     return values
+
+
+def by_rows(tokens: dict[str, Array], at: Array) -> dict[str, Array]:
+    """All rows of all windows: decays on a token's first, queries and momentum on its last."""
+    window, number = at.shape[1], np.arange(TOKENS).repeat(at.shape[1])
+    first, last = (np.arange(at.size) % window == row for row in (0, window - 1))
+    values = {name: x[at.ravel()] if len(x) > TOKENS else x[number] for name, x in tokens.items() if name != "gamma"}
+    values = {name: (x.T * first).T if name.startswith("log_") else x for name, x in values.items()}
+    return values | {"gamma": tokens["gamma"][:, ::-1].ravel(), "valid": last * 1.0, "earlier": number[:, None] > number}

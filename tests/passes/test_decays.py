@@ -19,6 +19,7 @@ from miras_compiler.passes.decays import contract_decays, derivatives_together
 LENGTHS = {"c": 5, "j": 5, "k": 3, "v": 3}
 PER_CHANNEL = {  # by spec, the derivatives by which the contracted products are written
     "gla": {"scores"}, "kda": {"scores"}, "dfw": {"scores", "rows"}, "rwkv7": {"scores"}, "vector_gate": {"rows"},
+    "value_gated_delta": {"rows"}, "value_gated_huber": {"rows"}, "vector_delta": set(),
 }  # fmt: skip
 
 

@@ -27,13 +27,14 @@ needs_triton = pytest.mark.skipif(importlib.util.find_spec("triton") is None, re
 LENGTHS = dict.fromkeys(("k", "v", "n", "n1", "n2", "p", "p2"), 3) | {"j": 2}  # the rows that Muon multiplies may be keys, or hidden
 SMALL: dict[str, object] = {"chunk.size": 5}
 ONE_CASE = ("a total that is found by bisection", "Muon for every token, windows with features")  # long ones, in Triton's interpreter
+BEFORE_DECAYS: dict[str, object] = {"retention.order": "after_gradient"}  # a window that no tiles have, under decays per channel
 WALKED: dict[str, dict[str, dict[str, object]]] = {  # by the features of their walks
-    "a bias that no triangle solves, values forgotten channel by channel": {"value_gated_huber": {}},
-    "decays per channel, three keys, two writes a token": {"rwkv7": {}, "delta_product": {}},
+    "a bias that no triangle solves, values forgotten channel by channel": {"value_gated_huber": {"retention.kind": "sigmoid"}},
+    "decays per channel, three keys": {"rwkv7": {}},
     "a mirror map, and a state that is read along a line": {"entropy_memory": SMALL, "moneta": SMALL},
-    "a memory that is a vector": {"vector_huber": {}},
+    "a memory that is a vector": {"vector_huber": {"retention.kind": "sigmoid"}},
     ONE_CASE[0]: {"chi_square_memory": {}},
-    "windows with gates of their own": {"omega_huber": {}},
+    "windows with gates of their own": {"omega_huber": BEFORE_DECAYS},
     ONE_CASE[1]: {"atlas": SMALL},
     "Muon at the end of a chunk": {"lact": {**SMALL, "layer.head_dim": 4}},
 }
@@ -123,9 +124,10 @@ def test_walks_agree_with_the_token_loop_in_float64(what: str, tmp_path: Path) -
 @pytest.mark.parametrize("lengths", ["3", "1+2"])
 def test_programs_share_out_the_values_of_a_state_that_is_too_large_for_one(lengths: str, tmp_path: Path) -> None:
     """Sums over the values, as in the gradients of keys and gates, are sums over programs then. Here a tile may have 512 numbers."""
-    names = ["value_gated_huber", "delta_product"]
+    names = ["value_gated_huber", "elastic_net_memory"]
     for name in names:
-        package = compilation(name).write(tmp_path)
+        changes: dict[str, object] = {"retention.kind": "sigmoid"} if name == "value_gated_huber" else {}
+        package = compile_spec(load_spec(f"specs/{name}.yaml", changes)).write(tmp_path)
         limits = (package / "runtime_limits.py").read_text(encoding="utf-8")
         assert "LARGEST = 1 << 16" in limits
         (package / "runtime_limits.py").write_text(limits.replace("LARGEST = 1 << 16", "LARGEST = 1 << 9"), encoding="utf-8")
@@ -142,7 +144,7 @@ def test_values_are_shared_out_where_nothing_sums_over_them() -> None:
 
 @needs_triton
 def test_a_state_that_is_too_large_is_refused_with_its_bytes_and_what_would_fit(tmp_path: Path) -> None:
-    package = compilation("omega_huber").write(tmp_path)
+    package = compile_spec(load_spec("specs/omega_huber.yaml", BEFORE_DECAYS)).write(tmp_path)
     script = (
         f"import sys, torch; sys.path.insert(0, {str(package.parent)!r})\n"
         "from omega_huber import chunk_omega_huber\n"

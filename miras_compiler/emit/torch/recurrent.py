@@ -54,9 +54,9 @@ def emit_recurrent(rule: UpdateRule, interface: Interface) -> str:
 def leaf_order(rule: Rule, interface: Interface) -> list[str]:
     """The values that a token step or a tile may read, in order: tokens, the rows of a window, parameters, and the carried state."""
     windowed, measured = rule.surprise.window > 1, [gate.code for gate in rule.gates.values() if gate.measured]
-    tokens = [argument.leaf for argument in interface.tokens if argument.name != "gamma" or not windowed]
+    tokens = [argument.leaf for argument in interface.tokens]
     rows = [f"{name}_rows" for name in ("k", "v", *measured)] if windowed else []
-    rows += (["k_rows_features"] if interface.derived else []) + ["gamma_rows", "owner"] if rows else []
+    rows += (["k_rows_features"] if interface.derived else []) + ["gamma_rows", "owner", "earlier"] if rows else []
     parameters = [argument.name for argument in interface.parameters if argument.name != "feature_coefficients"]
     return [*tokens, *interface.derived, *rows, "valid", *parameters, *carried(interface)]
 

@@ -15,7 +15,7 @@ from miras_compiler.emit.triton.statement import Reading, Recorder, Statement, m
 from miras_compiler.emit.triton.tile import TilePrinter, is_broadcast, is_product, place, spans, width
 from miras_compiler.errors import InternalError
 from miras_compiler.ir.build import is_constant
-from miras_compiler.ir.nodes import FACTORS, TOKEN_AXES, Axes, Contract, Decayed, Leaf, Map, Node, Program, Rename, Start
+from miras_compiler.ir.nodes import FACTORS, MASKS, TOKEN_AXES, Axes, Contract, Decayed, Leaf, Map, Node, Program, Rename, Start
 from miras_compiler.ir.traverse import dependents, leaves_of, nodes_of
 from miras_compiler.ir.words import Words
 from miras_compiler.passes.brackets import Brackets
@@ -51,7 +51,7 @@ class BodyPrinter:
         self.sums: set[Node] = set()  # summed up by loops
         self.uses = effective_uses(program)
         self.together = derivatives_together(nodes_of(program))
-        data = [leaf for leaf in leaves_of(program) if len(leaf.axes) > 1 or leaf.axes not in (("c",), ())]
+        data = [leaf for leaf in leaves_of(program) if leaf.axes not in (("c",), ()) and leaf.name not in MASKS]
         self.data = dependents(program.outputs.values(), data)
         self.inverses = inverses
         self.recorder = Recorder()

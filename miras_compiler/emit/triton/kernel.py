@@ -71,12 +71,12 @@ class KernelPrinter:
     @property
     def has_tokens(self) -> bool:
         """True if rows of tokens are read or written."""
-        return bool({"token", "valid"} & {*self.kernel.roles.values(), *self.kernel.results.values()})
+        return bool({"token", "mask"} & {*self.kernel.roles.values(), *self.kernel.results.values()})
 
     @staticmethod
     def arguments_of(kernel: Kernel) -> tuple[str, ...]:
         """The tensors, in the order of the function's parameters."""
-        leaves = [name for name, role in kernel.roles.items() if role != "valid"]
+        leaves = [name for name, role in kernel.roles.items() if role != "mask"]
         results = [result_name(name, kernel) for name in kernel.results]
         rows = [rows_name(node, kernel) for node in brackets_of(kernel)]
         return (*leaves, *kernel.starts, *results, *kernel.entries.values(), *(last_name(name) for name in kernel.last), *rows)
@@ -139,7 +139,7 @@ class KernelPrinter:
                 self.emit(f"{sum_name(name)} = {self.memory.load(result_name(name, self.kernel), self.program.outputs[name], OF_SEQUENCE)}")
 
     def is_loaded_in_tile(self, leaf: Leaf) -> bool:
-        return self.kernel.roles[leaf.name] in ("token", "saved", "valid")
+        return self.kernel.roles[leaf.name] in ("token", "saved", "mask")
 
     def load_in_tile(self, leaf: Leaf | Start) -> str:
         """The load of a leaf within the tile; "" for those that were loaded before the walk."""

@@ -14,7 +14,7 @@ from miras_compiler.emit.triton.operation import Operation
 from miras_compiler.emit.triton.options import launch_options
 from miras_compiler.emit.triton.staged import make_printers
 from miras_compiler.schedule import Schedule
-from miras_compiler.schedule.tile import tile_length
+from miras_compiler.schedule.tile import tile_in_words, tile_length
 from miras_compiler.spec import digest
 
 
@@ -22,7 +22,8 @@ def emit_kernels(rule: Rule, schedule: Schedule, interface: Interface) -> str:
     """Text of kernels.py, of a schedule that gives the outputs of tokens; of starts.py, of one that gives the states of chunks alone."""
     spec, is_whole = rule.spec, any("o" in kernel.results for kernel in schedule.forward)
     read = {name for kernel in schedule.kernels for name in kernel.roles}
-    tokens = {argument.leaf: argument.axes for argument in interface.tokens if is_whole or argument.leaf in read}
+    arguments = [argument for argument in interface.tokens if is_whole or argument.leaf in read]
+    tokens = {argument.leaf: argument.axes.replace("R", "T").rstrip("W") for argument in arguments}  # a row is a token here
     parameters = {each.name: each.axes for each in interface.parameters if is_whole or each.name in read}
     operation = Operation(schedule, tokens, parameters)
     printer = TritonPrinter()
@@ -39,6 +40,7 @@ def emit_kernels(rule: Rule, schedule: Schedule, interface: Interface) -> str:
         "legend": legend(interface),
         "has_grid": rule.chunk.has_grid,
         "tile": tile_length(rule),
+        "tile_in_words": tile_in_words(rule),
         "least": 64 if any(axis.startswith("n") for each in printed for axis in each.axes) else 16,
         "options": launch_options(rule, variants),
         "functions": functions,

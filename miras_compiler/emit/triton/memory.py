@@ -35,10 +35,18 @@ class TileMemory:
         role = self.kernel.roles[leaf.name]
         if role == "token":
             return self.load_token(leaf.name, leaf)
-        if role == "valid":
-            return "tl.where(here, 1.0, 0.0)"
+        if role == "mask":
+            return self.mask(leaf.name)
         name = result_name(leaf.name, self.kernel) if leaf.name in self.in_place else leaf.name
         return self.load(name, leaf, {"saved": self.at_tile(name), "parameter": "h"}.get(role, OF_SEQUENCE))
+
+    def mask(self, name: str) -> str:
+        """The test of which tokens are there, or of which rows belong to earlier tokens, as numbers."""
+        window = self.kernel.window
+        if name == "earlier":
+            return f"tl.where((r // {window})[:, None] > (r // {window})[None, :], 1.0, 0.0)"
+        last = f" & (r % {window} == {window - 1})" if window > 1 else ""
+        return f"tl.where(here{last}, 1.0, 0.0)"
 
     def load_token(self, name: str, leaf: Leaf) -> str:
         if len(leaf.axes) == 1:

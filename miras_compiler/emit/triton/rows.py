@@ -17,7 +17,7 @@ from miras_compiler.emit.triton.memory import OF_SEQUENCE, TileMemory
 from miras_compiler.emit.triton.phase import SHARED, PhasePrinter
 from miras_compiler.emit.triton.tile import block, place, width
 from miras_compiler.errors import InternalError
-from miras_compiler.ir.nodes import TOKEN_AXES, Leaf, Map, Node, Program, Rename
+from miras_compiler.ir.nodes import FACTORS, TOKEN_AXES, Leaf, Map, Node, Rename
 from miras_compiler.ir.traverse import nodes_of
 from miras_compiler.passes.brackets import Brackets
 from miras_compiler.schedule.kernel import Kernel
@@ -41,6 +41,14 @@ def {name}_of(z, taken, given, WIDTH: tl.constexpr, BLOCK: tl.constexpr, DOT: tl
     {parameters} = given
     return {name}({arguments})
 '''
+COUPLING = '''
+
+@triton.jit
+def {name}_couples(taken):
+    """Of all that a row takes, its factor in its own weights, that in the weights of its row for others, and its decay."""
+    {names} = taken
+    return {own}, {other}, {decay}
+'''
 
 
 def brackets_of(kernel: Kernel) -> list[Brackets]:
@@ -53,10 +61,10 @@ def buffer_of(node: Node, kernel: Kernel) -> str:
     return next(name for name, output in kernel.program.outputs.items() if output is node)
 
 
-def rows_at_once(phi: Program) -> int:
+def rows_at_once(node: Brackets) -> int:
     """The rows of a block, whose code stands row after row: fewer where the code of one is long, which Triton takes long to compile."""
-    steps = sum(1 + int(sp.count_ops(node.expr)) if isinstance(node, Map) else 1 for node in nodes_of(phi))
-    return MANY if steps <= SHORT else FEW
+    steps = sum(1 + int(sp.count_ops(each.expr)) if isinstance(each, Map) else 1 for each in nodes_of(node.phi))
+    return FEW if steps > SHORT or node.factors else MANY
 
 
 def rows_name(node: Node, kernel: Kernel) -> str:
@@ -90,14 +98,15 @@ class SubstitutionPrinter:
             f"{buffer}_ptr + ({at}) * (C * {letter})",
             f"{rows_name(node, self.kernel)}_ptr + ({OF_SEQUENCE}) * (C * {letter})",
         ]
-        self.printer.need("substitute")
+        function = self.function(node)
+        more = [f"{function}_couples", f"EXCLUSIVE={node.exclusive}"] if node.factors else []
         return [
             self.memory.store(buffer, node.axes, right, at),
-            "substitute(",
+            f"{self.printer.need('substitute_by_channel' if node.factors else 'substitute')}(",
             f"    {', '.join(tensors)},",
             f"    ({', '.join(self.given(node))}),",
             f"    r, {place(axis)}, H, {letter}, {block(axis)}, C, DOT,",
-            f"    {self.function(node)}_takes, {node.phi.name}_of, ROWS={rows_at_once(node.phi)}, BACK={node.transposed},",
+            f"    {', '.join([f'{function}_takes', f'{function}_of', *more])}, ROWS={rows_at_once(node)}, BACK={node.transposed},",
             ")  # fmt: skip",
         ]
 
@@ -144,10 +153,15 @@ class SubstitutionPrinter:
             says=says,
             given=", ".join([*(f"{each}_ptr" if each in rows else "_" for each, _ in self.bound(node)), counted, "low", "high"]),
             taken=tuple_of(["here", *loads]),
-            names=", ".join(["_", *rows]),
+            names=", ".join("_" if each in node.factors else each for each in ["_", *rows]),
             parameters=", ".join([*("_" if each in rows else each for each, _ in self.bound(node)), "_", "_", "_"]),
             arguments=", ".join([*row.reads, *sizes]),
         )
+        if node.factors:
+            own, other = ("columns", "rows") if node.transposed else ("rows", "columns")
+            decay = f"{self.printer.need('exp')}(logs)" if "logs" in node.factors else "1.0"
+            factors = {"own": own if own in node.factors else "1.0", "other": other if other in node.factors else "1.0", "decay": decay}
+            both += COUPLING.format(name=name, names=", ".join(each if each in FACTORS else "_" for each in ["_", *rows]), **factors)
         self.printer.helpers[name] = f"{text}\n\n{both}"
         return name
 

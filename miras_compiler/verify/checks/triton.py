@@ -78,7 +78,7 @@ def prefix(subject: Subject, tally: Tally) -> None:
     """A change of the last tokens leaves the outputs before them as they are."""
     run, inputs = kernels(subject), cast(subject.crossing(65), torch.float32, torch.float32)
     half = inputs.length // 2
-    changed = replace(inputs, v=torch.cat((inputs.v[:, :half], -inputs.v[:, half:]), 1))
+    changed = inputs.with_tail(replace(inputs, v=-inputs.v), half)
     with torch.no_grad():
         tally.same_bits("o", run(changed)[0][:, :half], run(inputs)[0][:, :half])
 
