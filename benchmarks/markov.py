@@ -35,7 +35,7 @@ def contexts(letters: Letters, order: int) -> Letters:
 
 
 def tallies(trained: Letters, asked: Letters, order: int) -> tuple[Letters, Letters]:
-    """How often the context of each letter of `asked` from `order` on was seen in `trained`: before that letter, and before any."""
+    """For each letter of `asked` from `order` on: the number of times that `trained` has its context before that letter, and before any."""
     width = len(LETTERS)
     both = np.concatenate((contexts(trained, order), contexts(asked, order)))
     known, index = np.unique(both, return_inverse=True)
