@@ -3,12 +3,26 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from itertools import pairwise
+from typing import Any
 
 import sympy as sp
 
-from miras_compiler.expressions.symbols import Power0, RealFunction, W, magnitude, power0, sigmoid, signum, softplus
+from miras_compiler.expressions.symbols import (
+    Power0,
+    RealFunction,
+    RowMax,
+    RowSum,
+    W,
+    larger,
+    magnitude,
+    power0,
+    sigmoid,
+    signum,
+    smaller,
+    softplus,
+)
 
 STEP = 1e-4
 NOTHING, JUMP, FINITE = 1e-60, 1e-3, 1e9  # next to 0; a rise over so little that is a jump; a value beyond which a slope has a pole
@@ -22,6 +36,14 @@ def numeric(expr: sp.Expr, variable: sp.Symbol) -> Callable[[float], float]:
     """The expression as a function of one number."""
     function: Callable[[float], float] = sp.lambdify(variable, in_sympy(steadied(expr)), "math")
     return function
+
+
+def values_at(expr: sp.Expr, points: Sequence[Mapping[sp.Symbol, float]]) -> list[float | None]:
+    """The values of an expression for rows of one entry; None where it has none, or leaves the floats."""
+    expr = expr.replace(RowSum, lambda x: x).replace(RowMax, lambda x: x).replace(softplus, lambda x: sp.log(1 + sp.exp(x)))
+    expr = expr.replace(larger, sp.Max).replace(smaller, sp.Min)
+    function = sp.lambdify([list(points[0])], in_sympy(expr), "math")
+    return [_call(function, list(point.values())) for point in points]
 
 
 def in_sympy(expr: sp.Expr) -> sp.Expr:
@@ -150,7 +172,7 @@ def _slope_at(function: Callable[[float], float], at: float, side: float) -> flo
     return value if value == math.copysign(math.inf, side) else _call(function, at)
 
 
-def _call(function: Callable[[float], float], at: float) -> float | None:
+def _call(function: Callable[[Any], float], at: float | list[float]) -> float | None:
     try:
         value = function(at)
     except (ValueError, ZeroDivisionError, OverflowError, TypeError, NameError):

@@ -63,7 +63,7 @@ class MemoryForForecasting(MemoryPreTrainedModel):
         patches = normal.reshape(len(values), -1, config.patch * config.channels)
         there = keep[:, :: config.patch]
         mask = None if attention_mask is None else there
-        hidden = self.model(None, mask, None, projected(self.embed_patches, patches), False, **others).last_hidden_state
+        hidden = self.model(None, mask, None, projected(self.embed_patches, patches), False, return_dict=True, **others).last_hidden_state
         place = torch.arange(there.shape[1], device=values.device)
         last = torch.where(there, place, 0).amax(1)
         end = hidden.gather(1, last[:, None, None].expand(-1, 1, hidden.shape[2]))

@@ -32,6 +32,14 @@ class MemoryPreTrainedModel(PreTrainedModel):
     _no_split_modules: ClassVar[list[str]] = ["Block"]
     _is_stateful = True  # assisted decoding, which takes tokens back, is refused
 
+    def save_pretrained(self, save_directory: Any, **options: Any) -> None:
+        """As in transformers; the folder of a model with a head names the one inside for `AutoModel`, too."""
+        body = getattr(self, "body", None)
+        if body is not None:
+            inside = f"{body.__module__.rpartition('.')[2]}.{body.__name__}"
+            self.config.auto_map = {**(getattr(self.config, "auto_map", None) or {}), "AutoModel": inside}
+        super().save_pretrained(save_directory, **options)
+
     @classmethod
     def _supports_default_dynamic_cache(cls) -> bool:
         """`generate` makes no cache of keys and values: the first forward pass makes ours."""

@@ -41,6 +41,8 @@ CHECKS: tuple[tuple[Callable[[Spec], Iterator[Fault]], frozenset[str]], ...] = t
         (combination.value_in_surprise, "attentional_bias"),
         (own_formula.size_of_map, "feature_map"),
         (own_formula.size_of_loss, "attentional_bias"),
+        (own_formula.domain_of_map, "feature_map"),
+        (own_formula.domain_of_loss, "attentional_bias gates"),
         (own_formula.map_of_generator, "retention"),
         (combination.width_of_features, "feature_map memory gates layer"),
         (combination.window_of_rows, "attentional_bias optimizer"),

@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+import math
+from collections.abc import Iterator, Mapping, Sequence
+from itertools import product
 
 import sympy as sp
 
@@ -12,11 +14,12 @@ from miras_compiler.elements.retention import BregmanRetention, FDivergenceReten
 from miras_compiler.errors import Fault
 from miras_compiler.expressions.budget import NESTED_FUNCTIONS, NESTED_SUMS, PART, SUMS, largest_part, nested_functions, sums_of
 from miras_compiler.expressions.inverse import NoInverseError, numeric_inverse
-from miras_compiler.expressions.slopes import counterexample
-from miras_compiler.expressions.symbols import W, letter
+from miras_compiler.expressions.slopes import counterexample, values_at
+from miras_compiler.expressions.symbols import U, V, W, X, letter
 from miras_compiler.spec.schema import Spec
 
 GENERATOR = ("retention", "generator")
+ENTRIES = (-1.3, -0.4, 0.2, 0.7, 1.9)  # of rows that a formula is tried at
 
 
 def size_of_map(spec: Spec) -> Iterator[Fault]:
@@ -45,6 +48,37 @@ def _size(path: tuple[str, str], expr: sp.Expr) -> Iterator[Fault]:
     if nodes > PART:
         what = f"the formula is too large: with its derivative it has {nodes:,} numbers, letters and operations"
         yield Fault(path, what, f"a package is written for up to {PART:,}", remedy)
+
+
+def domain_of_map(spec: Spec) -> Iterator[Fault]:
+    if isinstance(spec.feature_map, FormulaMap):
+        yield from _domain(("feature_map", "map"), spec.feature_map.expression(), [{X: x} for x in ENTRIES])
+
+
+def domain_of_loss(spec: Spec) -> Iterator[Fault]:
+    if isinstance(spec.attentional_bias, FormulaBias):
+        gates = {letter(name): spec.gate_range(name) for name in spec.attentional_bias.gates() if name in spec.gates}
+        middle = {name: _within(own.low, own.high) for name, own in gates.items()}
+        points = [{U: u, V: v, **middle} for u, v in product(ENTRIES, repeat=2)]
+        yield from _domain(("attentional_bias", "loss"), spec.attentional_bias.loss(), points)
+
+
+def _domain(path: tuple[str, str], expr: sp.Expr, points: Sequence[Mapping[sp.Symbol, float]]) -> Iterator[Fault]:
+    """A formula has a value for all rows: its logarithms are of numbers above 0. Rows of one entry are tried."""
+    for inside in sorted((part.args[0] for part in expr.atoms(sp.log)), key=sp.default_sort_key):
+        for point, value in zip(points, values_at(inside, points), strict=True):
+            if value is not None and value <= 0:
+                where = ", ".join(f"{name} = {number:g}" for name, number in point.items() if inside.has(name))
+                what = f"the {path[1]} has no value at {where}"
+                yield Fault(path, what, f"it has the logarithm of {value:.3g} there", "for example log(1 + abs(…)) or log(max(…, 1e-6))")
+                return
+
+
+def _within(low: float, high: float) -> float:
+    """A number in a range whose ends may be infinite."""
+    if math.isinf(low):
+        return min(0.7, high - 1)
+    return low + 0.7 if math.isinf(high) else (low + high) / 2
 
 
 def map_of_generator(spec: Spec) -> Iterator[Fault]:

@@ -46,7 +46,10 @@ for kind in sys.argv[1:]:
     half = AutoModelForCausalLM.from_pretrained(folder, trust_remote_code=True, dtype=torch.bfloat16).eval()
     assert {p.dtype for p in half.parameters()} == {torch.bfloat16}, kind
     assert torch.isfinite(half(ids).logits).all(), kind
-    assert type(AutoModel.from_pretrained(inner, trust_remote_code=True)).__name__ == kind + "Model"
+    for place in (inner, folder):
+        hidden = AutoModel.from_pretrained(place, trust_remote_code=True)
+        assert type(hidden).__name__ == kind + "Model"
+        assert torch.equal(hidden(ids).last_hidden_state, model.eval().model(ids).last_hidden_state), kind
 assert not [name for name in sys.modules if name.split(".")[0] in ("miras_compiler", "triton")]
 """
 

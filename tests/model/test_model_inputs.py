@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import copy
 import subprocess
 import sys
 from pathlib import Path
@@ -88,6 +89,8 @@ def test_a_cache_holds_the_tokens_seen_and_can_be_copied_selected_repeated_and_r
     assert (cache.get_seq_length(), cache.is_compileable, cache.is_croppable, any(cache.is_linear)) == (5, False, False, False)
     following = tokens(2, 1, seed=2)
     expected = model(torch.cat((ids, following), 1)).logits[:, -1]
+    assert distance(model(following, cache=copy.deepcopy(cache)).logits[:, -1], expected) < 1e-12
+    assert cache.get_seq_length() == 5
     for layer in cache.layers:
         layer.batch_repeat_interleave(2)
         layer.batch_select_indices(torch.tensor([0, 2]))
@@ -132,6 +135,16 @@ def test_the_loss_is_divided_by_the_items_that_a_trainer_counts() -> None:
     model, ids = language_model("gated_delta_net"), tokens(2, 9)
     mean, total = model(ids, labels=ids).loss, model(ids, labels=ids, num_items_in_batch=torch.tensor(4)).loss
     assert total.item() == pytest.approx(mean.item() * 16 / 4)
+
+
+def test_a_trainer_predicts_logits(tmp_path: Path) -> None:
+    from transformers import Trainer, TrainingArguments
+
+    model, ids = language_model("gated_delta_net").float(), tokens(2, 9)
+    arguments = TrainingArguments(str(tmp_path), use_cpu=True, report_to="none", disable_tqdm=True)
+    found = Trainer(model, arguments).predict([{"input_ids": row, "labels": row} for row in ids])
+    assert torch.equal(torch.as_tensor(found.predictions), model.eval()(ids).logits)
+    assert found.metrics["test_loss"] > 0
 
 
 def test_hidden_states_and_tuples_are_returned_on_request() -> None:

@@ -81,6 +81,13 @@ def test_a_forecast_follows_the_model_of_the_memory() -> None:
         torch.testing.assert_close(model(values).forecasts, expected, rtol=1e-10, atol=1e-12)
 
 
+def test_a_configuration_may_ask_for_tuples() -> None:
+    model, values = forecaster(), series(2, 8)
+    forecasts = model(values).forecasts
+    model.config.return_dict = False
+    assert torch.equal(model(values)[0], forecasts)
+
+
 def test_a_saved_folder_is_a_model_of_time_series(tmp_path: Path) -> None:
     from transformers import AutoModelForTimeSeriesPrediction
 

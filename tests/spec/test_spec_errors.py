@@ -160,6 +160,10 @@ WRONG: dict[str, tuple[str, ...]] = {
     edited(bias("kind: formula, loss: sum(abs(sign(u - v)*v))")): (
         "x.yaml:3:35: the formula is flat: u stands inside sign( ) only; a surprise is the slope of the loss",
     ),
+    edited(bias("kind: formula, loss: sum(log(abs(u - v)))")): (
+        "x.yaml:3:35: the loss has no value at u = -1.3, v = -1.3; it has the logarithm of 0 there; "
+        "for example log(1 + abs(…)) or log(max(…, 1e-6))",
+    ),
     edited(bias("kind: formula, loss: 2*sum(u - v)")): (
         "x.yaml:3:35: the slope of the loss in u does not depend on v; the memory would write the same whatever value it is given; "
         "for example sum((u - v)**2)",
