@@ -80,6 +80,7 @@ from .runtime_polynomial import *
 from .runtime_precision import *
 from .runtime_recorded import *
 from .runtime_recurrent import *
+from .runtime_repeated import *
 from .runtime_rows import *
 from .runtime_sequences import *
 from .runtime_state import *

@@ -26,6 +26,17 @@ def places(tokens: int, past: int, cu_seqlens: Tensor) -> Tensor:
     return torch.where(offset < past, tokens + n * past + offset, cu_seqlens[n] + offset - past)
 
 
+def windows_of(rows: Tensor, gamma: Tensor, dtype: torch.dtype, cu_seqlens: Tensor | None) -> Tensor:
+    """The rows of the window of every token, oldest first [B, T · W, H, ...], from `with_past`; gamma is [B, T, H, W]."""
+    (batch, tokens, _, window), past = gamma.shape, gamma.shape[3] - 1
+    if cu_seqlens is None:
+        rows = rows.reshape(batch, tokens + past, *rows.shape[1:])
+        return torch.stack([rows[:, first : first + tokens].to(dtype) for first in range(window)], 2).flatten(1, 2)
+    token = torch.arange(tokens, device=rows.device)
+    first = token + past * sequence_numbers(cu_seqlens, tokens)
+    return rows[first[:, None] + torch.arange(window, device=rows.device)].to(dtype).flatten(0, 1)[None]
+
+
 def last_rows(rows: Tensor, past: int, tokens: int, cu_seqlens: Tensor | None) -> Tensor:
     """[N, H, L, ...]: the last tokens of every sequence, from `with_past` of rows of so many tokens."""
     if cu_seqlens is None:

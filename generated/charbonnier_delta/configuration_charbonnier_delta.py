@@ -8,7 +8,7 @@ from .runtime_configuration import MemoryConfig
 
 
 class CharbonnierDeltaConfig(MemoryConfig):
-    """Every field has a default: that of the spec. The code of the package has the digest df79f6cef21c."""
+    """Every field has a default: that of the spec. The code of the package has the digest e57ad06faf65."""
 
     model_type = "miras_charbonnier_delta"
 

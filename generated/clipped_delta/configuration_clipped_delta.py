@@ -8,7 +8,7 @@ from .runtime_configuration import MemoryConfig
 
 
 class ClippedDeltaConfig(MemoryConfig):
-    """Every field has a default: that of the spec. The code of the package has the digest 95e1f14accbd."""
+    """Every field has a default: that of the spec. The code of the package has the digest d7f0fab0941e."""
 
     model_type = "miras_clipped_delta"
 

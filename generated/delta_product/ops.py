@@ -18,9 +18,10 @@ from .runtime_triton import HAS_TRITON, WHY_NO_TRITON
 
 _KERNELS = None
 if HAS_TRITON:
+    from .decode import triton_recurrent_delta_product
     from .kernels import TILE, triton_chunk_delta_product
 
-    _KERNELS = Kernels(triton_chunk_delta_product, TILE)
+    _KERNELS = Kernels(triton_chunk_delta_product, TILE, triton_recurrent_delta_product)
 _OPERATORS = Dispatch("delta_product", CONTRACT, torch_chunk_delta_product, naive_recurrent_delta_product, _KERNELS, WHY_NO_TRITON)
 
 __all__ = ["chunk_delta_product", "fused_recurrent_delta_product", "naive_recurrent_delta_product"]

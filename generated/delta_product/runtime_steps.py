@@ -5,8 +5,9 @@ from __future__ import annotations
 from collections.abc import Mapping
 from dataclasses import dataclass
 
-import torch
 from torch import Tensor
+
+from .runtime_repeated import by_rows, of_row
 
 
 @dataclass(frozen=True)
@@ -23,20 +24,12 @@ class Steps:
 
     def prepare(self, tokens: dict[str, Tensor], parameters: Mapping[str, Tensor], axes: Mapping[str, str]) -> dict[str, Tensor]:
         """Every token tensor with one row per write: decays stand on a token's first row, queries on every row."""
-        return {name: x if "R" in axes[name.removesuffix("_features")] else self.repeated(name, x) for name, x in tokens.items()}
-
-    def repeated(self, name: str, x: Tensor) -> Tensor:
-        """[B, T, ...] to [B, R, ...]."""
-        x = x.repeat_interleave(self.number, 1)
-        if not name.startswith("log_"):
-            return x
-        first = torch.arange(x.shape[1], device=x.device) % self.number == 0
-        return torch.where(first.reshape(1, -1, *[1] * (x.dim() - 2)), x, 0.0)
+        return {name: x if "R" in axes[name.removesuffix("_features")] else by_rows(name, x, self.number, 1) for name, x in tokens.items()}
 
     def outputs(self, x: Tensor) -> Tensor:
         """[B, R, ...] to [B, T, ...]: the row that holds the token's output."""
-        return x[:, :: self.number] if self.reads_before else self.after(x)
+        return of_row(x, self.number, 0, 1) if self.reads_before else self.after(x)
 
     def after(self, x: Tensor) -> Tensor:
         """[B, R, ...] to [B, T, ...]: the row behind a token's last write."""
-        return x[:, self.number - 1 :: self.number]
+        return of_row(x, self.number, self.number - 1, 1)

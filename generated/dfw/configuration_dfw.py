@@ -8,7 +8,7 @@ from .runtime_configuration import MemoryConfig
 
 
 class DfwConfig(MemoryConfig):
-    """Every field has a default: that of the spec. The code of the package has the digest 33cd9997671a."""
+    """Every field has a default: that of the spec. The code of the package has the digest 3a4946458665."""
 
     model_type = "miras_dfw"
 

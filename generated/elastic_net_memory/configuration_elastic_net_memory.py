@@ -8,7 +8,7 @@ from .runtime_configuration import MemoryConfig
 
 
 class ElasticNetMemoryConfig(MemoryConfig):
-    """Every field has a default: that of the spec. The code of the package has the digest 5e1596b76166."""
+    """Every field has a default: that of the spec. The code of the package has the digest d8326cef7997."""
 
     model_type = "miras_elastic_net_memory"
 

@@ -28,15 +28,10 @@ KEPT = 1 << 30  # bytes of states that the programs of a reverse kernel keep tog
 class WalkSizes(Sizes):
     """A walk's lengths: its slots are those of segments, as long as the table's tile.
 
-    So many `programs` run a kernel, and `shares` of them do a head together.
+    So many `programs` run a kernel, and `shares` of them do a head together. `segment` are the tokens from one checkpoint to the next.
     """
 
-    programs, shares = 0, 1
-
-    @property
-    def segment(self) -> int:
-        """Tokens from one checkpoint to the next, where there are as many."""
-        return min(self.table.tile, self.tokens)
+    programs, shares, segment = 0, 1, 0
 
 
 class Kept(Buffer):
@@ -73,15 +68,17 @@ class Sums(Buffer):
 
 @dataclass
 class WalkOperator(Operator):
-    """A pass over the tokens by one kernel; `like` is the input whose shape and type are those of the tokens."""
+    """A pass over the tokens by one kernel. `segment` is the number of tokens between two checkpoints (0: the table's tile)."""
 
-    like: str = "q"
+    segment: int = 0
 
     def sizes(self, found: Mapping[str, Tensor], position: Tensor | None, cu_seqlens: Tensor | None, grid: str, save: bool) -> Sizes:
         lengths = {letter: found[name].shape[axis] for letter, (name, axis) in self.widths.items()}
         sizes = WalkSizes(self.table, found[self.like], lengths, position, cu_seqlens, grid, save)
         numbers = sum(sizes.numbers(buffer.widths) for buffer in self.buffers.values() if isinstance(buffer, Kept))
-        room = KEPT // (4 * self.table.tile * numbers) if numbers else ANY
+        length = self.segment or self.table.tile
+        sizes.segment = min(length, sizes.tokens)
+        room = KEPT // (4 * length * numbers) if numbers else ANY
         sizes.programs = max(1, min(sizes.members * sizes.heads, room))
         sizes.shares = max(launch.shares(sizes) for launch in self.launches if isinstance(launch, WalkLauncher))
         return sizes
@@ -123,12 +120,11 @@ class WalkLauncher(Launcher):
         """Starts the kernel by one row of its table."""
         assert isinstance(sizes, WalkSizes)
         lengths = {width: sizes.lengths[width] for width in self.widths}
-        flags = {"SAVE": sizes.save, "SHARED": sizes.shares > 1}
+        flags = {"PACKED": sizes.cu_seqlens is not None, "SAVE": sizes.save, "SHARED": sizes.shares > 1}
         flags = {name: flag for name, flag in flags.items() if name in self.kernel.arg_names}
         self.kernel[(sizes.programs, sizes.shares)](
             *tensors, sizes.position, sizes.cu_seqlens, sizes.tokens, sizes.segment, sizes.members,
-            H=sizes.heads, CHUNK=self.chunk, ROWS=self.window, **lengths, **self.blocks(sizes, row), DOT=TYPES[sizes.narrow],
-            PACKED=sizes.cu_seqlens is not None, **flags,
+            H=sizes.heads, CHUNK=self.chunk, ROWS=self.window, **lengths, **self.blocks(sizes, row), DOT=TYPES[sizes.narrow], **flags,
             num_warps=row.warps, num_stages=1, maxnreg=min(row.registers, 2048 // row.warps),
         )  # fmt: skip
 

@@ -8,7 +8,7 @@ from .runtime_configuration import MemoryConfig
 
 
 class EluLinearAttentionConfig(MemoryConfig):
-    """Every field has a default: that of the spec. The code of the package has the digest 5e310cfee528."""
+    """Every field has a default: that of the spec. The code of the package has the digest 977cb844789b."""
 
     model_type = "miras_elu_linear_attention"
 

@@ -3,7 +3,9 @@
 # mypy: disable-error-code="import-not-found, import-untyped, no-untyped-call, no-untyped-def, untyped-decorator"
 """entropy_memory on a GPU, token by token: Triton kernels, forward and backward.
 
-There are none over tiles of tokens, because the weights of every token are formed (retention bregman, optimizer gradient_descent).
+There are none over tiles of tokens, because the weights of every token are formed (retention bregman, optimizer gradient_descent). But
+starts.py gives the state at the start of every chunk, and from there the chunks walk at once; sequences that go on within a chunk walk as a
+whole.
 
 One program runs one head of one sequence with its state in registers; every width is padded to a power of two. `n` is the sequence, `h` the
 head, `t` the token; `at_k`, `at_v`, … count along an axis, `r` along the rows of a window.
@@ -15,12 +17,14 @@ import triton
 import triton.language as tl
 from torch import Tensor
 
+from . import starts
 from .contract import CONTRACT
+from .runtime_chunk_walk import ChunkWalkKernels
 from .runtime_device_functions import exp
 from .runtime_device_memory import load_number, load_row, load_tile, store_number, store_row, store_tile
 from .runtime_launch import ANY, Buffer, LaunchRow, LaunchTable
 from .runtime_operator import Differentiable
-from .runtime_walk import JUST_NUMBERS, Kept, Shares, WalkKernels, WalkLauncher, WalkOperator
+from .runtime_walk import JUST_NUMBERS, Kept, Shares, WalkLauncher, WalkOperator
 
 # Axes: B batch, T tokens, H heads, K key width, V value width.
 TILE = 64  # tokens from one checkpoint to the next
@@ -28,6 +32,8 @@ TABLE = LaunchTable("entropy_memory", "bec886cc570a", tile=TILE, least=16, optio
 # how each kernel is launched, for widths up to that of the row
 TABLE.options["walk_forward"] = (LaunchRow(64, warps=4), LaunchRow(ANY, warps=16))
 TABLE.options["walk_backward"] = (LaunchRow(32, warps=4), LaunchRow(64, warps=8), LaunchRow(ANY, warps=16))
+TABLE.options["chunk_forward"] = (LaunchRow(64, warps=4), LaunchRow(ANY, warps=16))
+TABLE.options["chunk_backward"] = (LaunchRow(32, warps=4), LaunchRow(64, warps=8), LaunchRow(ANY, warps=16))
 
 
 @triton.jit
@@ -239,6 +245,87 @@ def walk_backward(
         store_tile(d_W_start_ptr, n * H + h, at_k, at_v, K, V, d_W_start)
 
 
+@triton.jit(do_not_specialize=JUST_NUMBERS)
+def chunk_forward(
+    eta_ptr, k_ptr, log_alpha_ptr, q_ptr, v_ptr, W_ptr, o_ptr, position_ptr, cu_ptr, T, SEGMENT, members,
+    H: tl.constexpr, CHUNK: tl.constexpr, ROWS: tl.constexpr, K: tl.constexpr, V: tl.constexpr, BK: tl.constexpr,
+    BV: tl.constexpr, BC: tl.constexpr, DOT: tl.constexpr, SHARED: tl.constexpr,
+):  # fmt: skip
+    """o, token after token of a chunk."""
+    n, h = (tl.program_id(0) // H).to(tl.int64), tl.program_id(0) % H
+    at_k = tl.arange(0, BK)
+    at_v = (tl.program_id(1) * BV if SHARED else 0) + tl.arange(0, BV)
+    first, length = tl.load(cu_ptr + n).to(tl.int64), tl.load(position_ptr + n).to(tl.int32)
+    W = load_tile(W_ptr, n * H + h, at_k, at_v, K, V).to(tl.float32)
+    W_start = enter(W, K, V, BK, BV, DOT, SHARED)
+    for t in range(length):
+        at = (first + t) * H + h
+        eta = load_number(eta_ptr, at)
+        k = load_row(k_ptr, at, at_k, K)
+        log_alpha = load_number(log_alpha_ptr, at)
+        q = load_row(q_ptr, at, at_k, K)
+        v = load_row(v_ptr, at, at_v, V)
+        o, W = step(W, W_start, eta, k, log_alpha, q, v, K, V, BK, BV, DOT, SHARED)
+        store_row(o_ptr, at, at_v, V, o)
+
+
+@triton.jit(do_not_specialize=JUST_NUMBERS)
+def chunk_backward(
+    eta_ptr, k_ptr, log_alpha_ptr, q_ptr, v_ptr, W_ptr, d_o_ptr, d_eta_ptr, d_k_ptr, d_log_alpha_ptr, d_q_ptr, d_v_ptr,
+    d_W_ptr, W_before_ptr, position_ptr, cu_ptr, T, SEGMENT, members,
+    H: tl.constexpr, CHUNK: tl.constexpr, ROWS: tl.constexpr, K: tl.constexpr, V: tl.constexpr, BK: tl.constexpr,
+    BV: tl.constexpr, BC: tl.constexpr, DOT: tl.constexpr, SHARED: tl.constexpr,
+):  # fmt: skip
+    """The gradients: the states of a chunk once more, then back through its tokens."""
+    at_k = tl.arange(0, BK)
+    at_v = (tl.program_id(1) * BV if SHARED else 0) + tl.arange(0, BV)
+    jobs = (members * H - tl.program_id(0) + tl.num_programs(0) - 1) // tl.num_programs(0)
+    for number in range(jobs):
+        job = tl.program_id(0) + number * tl.num_programs(0)
+        n, h = (job // H).to(tl.int64), job % H
+        first, length = tl.load(cu_ptr + n).to(tl.int64), tl.load(position_ptr + n).to(tl.int32)
+        W = load_tile(W_ptr, n * H + h, at_k, at_v, K, V).to(tl.float32)
+        W_start = enter(W, K, V, BK, BV, DOT, SHARED)
+        for t in range(length):
+            kept = tl.program_id(0).to(tl.int64) * SEGMENT + t
+            store_tile(W_before_ptr, kept, at_k, at_v, K, V, W)
+            at = (first + t) * H + h
+            eta = load_number(eta_ptr, at)
+            k = load_row(k_ptr, at, at_k, K)
+            log_alpha = load_number(log_alpha_ptr, at)
+            q = load_row(q_ptr, at, at_k, K)
+            v = load_row(v_ptr, at, at_v, V)
+            _, W = step(W, W_start, eta, k, log_alpha, q, v, K, V, BK, BV, DOT, SHARED)
+        tl.debug_barrier()
+
+        # back through its tokens
+        d_W = tl.zeros([BK, BV], tl.float32)
+        d_W_start = tl.zeros([BK, BV], tl.float32)
+        for behind in range(length):
+            t = length - 1 - behind
+            kept = tl.program_id(0).to(tl.int64) * SEGMENT + t
+            W_before = load_tile(W_before_ptr, kept, at_k, at_v, K, V).to(tl.float32)
+            at = (first + t) * H + h
+            eta = load_number(eta_ptr, at)
+            k = load_row(k_ptr, at, at_k, K)
+            log_alpha = load_number(log_alpha_ptr, at)
+            q = load_row(q_ptr, at, at_k, K)
+            v = load_row(v_ptr, at, at_v, V)
+            d_o = load_row(d_o_ptr, at, at_v, V)
+            d_eta, d_k, d_log_alpha, d_q, d_v, d_W, d_W_start = step_adjoint(
+                W_before, W_start, d_W, d_W_start, d_o, eta, k, log_alpha, q, v, K, V, BK, BV, DOT, SHARED,
+            )  # fmt: skip
+            at_share = (tl.program_id(1).to(tl.int64) * T * H if SHARED else 0) + at
+            store_number(d_eta_ptr, at_share, d_eta)
+            store_row(d_k_ptr, at_share, at_k, K, d_k)
+            store_number(d_log_alpha_ptr, at_share, d_log_alpha)
+            store_row(d_q_ptr, at_share, at_k, K, d_q)
+            store_row(d_v_ptr, at, at_v, V, d_v)
+        d_W, d_W_start = enter_adjoint(d_W, d_W_start, K, V, BK, BV, DOT, SHARED)
+        tl.debug_barrier()
+        store_tile(d_W_ptr, n * H + h, at_k, at_v, K, V, d_W)
+
+
 launch_walk_forward = WalkLauncher(
     TABLE, walk_forward, "walk_forward", walks=True, widths="KV", chunk=CONTRACT.chunk, split="V", states=("KV", "KV"),
     makes={
@@ -270,11 +357,39 @@ backward = WalkOperator(
     results=("d_eta", "d_k", "d_log_alpha", "d_q", "d_v", "d_W", "d_W_start"),
     launches=(launch_walk_backward,),
 )  # fmt: skip
-_run = WalkKernels(
+launch_chunk_forward = WalkLauncher(
+    TABLE, chunk_forward, "chunk_forward", walks=True, widths="KV", chunk=CONTRACT.chunk, split="V", states=("KV", "KV"),
+    makes={"o": Buffer("rows", "V", like="q")},
+)  # fmt: skip
+of_chunks = WalkOperator(
+    TABLE, "chunk_forward",
+    inputs={"eta": "BTH", "k": "BTHK", "log_alpha": "BTH", "q": "BTHK", "v": "BTHV", "W": "BHKV"},
+    results=("o",),
+    launches=(launch_chunk_forward,),
+    segment=CONTRACT.chunk,
+)  # fmt: skip
+launch_chunk_backward = WalkLauncher(
+    TABLE, chunk_backward, "chunk_backward", walks=True, widths="KV", chunk=CONTRACT.chunk, split="V", states=("KV", "KV"),
+    makes={
+        "d_eta": Shares("rows", "", like="eta"), "d_k": Shares("rows", "K", like="k"),
+        "d_log_alpha": Shares("rows", "", like="log_alpha"), "d_q": Shares("rows", "K", like="q"),
+        "d_v": Buffer("rows", "V", like="v"), "d_W": Buffer("sequences", "KV"), "W_before": Kept("kept", "KV"),
+    },
+)  # fmt: skip
+of_chunks_backward = WalkOperator(
+    TABLE, "chunk_backward",
+    inputs={"eta": "BTH", "k": "BTHK", "log_alpha": "BTH", "q": "BTHK", "v": "BTHV", "W": "BHKV", "d_o": "BTHV"},
+    results=("d_eta", "d_k", "d_log_alpha", "d_q", "d_v", "d_W"),
+    launches=(launch_chunk_backward,),
+    segment=CONTRACT.chunk,
+)  # fmt: skip
+_run = ChunkWalkKernels(
     CONTRACT,
     Differentiable(forward, backward),
     entries=("W", "W_start"),
     arguments=("eta", "k", "log_alpha", "q", "v", "W", "W_start"),
+    starts=starts.operator,
+    of_chunks=Differentiable(of_chunks, of_chunks_backward),
 )
 
 

@@ -8,7 +8,7 @@ from .runtime_configuration import MemoryConfig
 
 
 class GatedDeltaNetConfig(MemoryConfig):
-    """Every field has a default: that of the spec. The code of the package has the digest aed9ef5d9214."""
+    """Every field has a default: that of the spec. The code of the package has the digest 72fefba54d5f."""
 
     model_type = "miras_gated_delta_net"
 

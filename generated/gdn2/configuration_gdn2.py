@@ -8,7 +8,7 @@ from .runtime_configuration import MemoryConfig
 
 
 class Gdn2Config(MemoryConfig):
-    """Every field has a default: that of the spec. The code of the package has the digest 98cfa2f63d22."""
+    """Every field has a default: that of the spec. The code of the package has the digest 6dc01150283f."""
 
     model_type = "miras_gdn2"
 

@@ -8,7 +8,7 @@ from .runtime_configuration import MemoryConfig
 
 
 class GlaConfig(MemoryConfig):
-    """Every field has a default: that of the spec. The code of the package has the digest cb26b9fec9cf."""
+    """Every field has a default: that of the spec. The code of the package has the digest 55f1842e728c."""
 
     model_type = "miras_gla"
 

@@ -28,6 +28,13 @@ class MemoryCacheLayer(CacheLayerMixin):
         self.state: Any = None
         self.tokens = 0
 
+    def __deepcopy__(self, memo: dict[int, Any]) -> MemoryCacheLayer:
+        """A copy with tensors of its own, which gradients flow through."""
+        own = type(self)()
+        own.state, own.tokens = self.state, self.tokens
+        own.change(Tensor.clone)
+        return own
+
     def change(self, function: Callable[[Tensor], Tensor]) -> None:
         """Replaces every tensor."""
         self.state = pytree.tree_map(lambda leaf: function(leaf) if isinstance(leaf, Tensor) else leaf, self.state)

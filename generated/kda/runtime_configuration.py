@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import Any
+from typing import Any, ClassVar
 
 from .runtime_transformers import GENERATION, PreTrainedConfig
 
@@ -25,7 +25,7 @@ class MemoryConfig(PreTrainedConfig):
     Raises ValueError for a field that does not exist, and for values without a meaning.
     """
 
-    keys_to_ignore_at_inference = ("cache", "past_key_values")
+    keys_to_ignore_at_inference: ClassVar[list[str]] = ["cache", "past_key_values"]  # the Trainer adds a list to it
 
     digest: str = ""
     vocab_size: int | None = 256  # None: the input is values, in patches

@@ -52,11 +52,12 @@ class ChunkKernels(Computes):
     ) -> Returned:
         """The outputs, and the final state if asked for."""
         state = read_start(self.contract, tokens, parameters, initial_state, cu_seqlens)
+        for extra in self.contract.extras:
+            tokens = extra.prepare(dict(tokens), parameters, self.contract.tokens)
+        if self.resumed is None:
+            return self.by_rows(tokens, parameters, state, output_final_state, cu_seqlens)
         inputs = [x.contiguous() for x in (*tokens.values(), *parameters.values())]
         carried = [state[name].contiguous() for name in self.carried]
-        if self.resumed is None:
-            o, *carried = self.whole((*inputs, *carried), None, cu_seqlens, "whole")
-            return o, dict(zip(self.carried, carried, strict=True)) if output_final_state else None
         starts = [state[name].contiguous() for name in self.starts]
         position = state["position"]
         if initial_state is None or "position" not in initial_state:
@@ -76,6 +77,23 @@ class ChunkKernels(Computes):
             given = state["log_beta"], position, end
             final["log_beta"] = self.decay(tokens["log_alpha"], *given, self.contract.chunk, cu_seqlens)
         return o, {**final, "position": end % self.contract.chunk}
+
+    def by_rows(self, tokens: Named, parameters: Named, state: Named, output_final_state: bool, cu_seqlens: Tensor | None) -> Returned:
+        """The same where a chunk changes nothing. The rows of a token's writes, or of its window, are tokens of the kernels."""
+        writes, window = self.contract.writes, self.contract.window
+        given, number = {**tokens, **parameters, **state}, 1 if writes is None else writes.number
+        if window is not None:
+            given |= window.walk_rows(given, cu_seqlens)
+            tokens, number = window.tokens_by_row(given, cu_seqlens, tokens), window.size
+        borders = cu_seqlens if cu_seqlens is None or number == 1 else number * cu_seqlens
+        inputs = [*tokens.values(), *parameters.values(), *(state[name] for name in self.carried)]
+        o, *carried = self.whole([x.contiguous() for x in inputs], None, borders, "whole")
+        o = o if writes is None else writes.outputs(o)
+        o = o if window is None else window.outputs(o, 1)
+        if not output_final_state:
+            return o, None
+        final = dict(zip(self.carried, carried, strict=True))
+        return o, final if window is None else final | window.walk_final(given, cu_seqlens)
 
     def start_of_chunk(self, position: Tensor, end: Tensor, start: Tensor, before: Tensor, behind: Tensor) -> Tensor:
         """The state that entered the chunk in progress behind the last token.

@@ -127,7 +127,8 @@ class Operator:
         more = [more_heads(x, dim, axes.index("H"), number) for x, dim, axes in zip(arguments, in_dims, self.inputs.values(), strict=False)]
         results = tupled(self.op(*more, *arguments[len(self.inputs) :]))
         places = [2 if self.buffers[name].kind == "rows" else 1 for name in self.results]
-        found = [x.unflatten(at, (number, x.shape[at] // number)) for x, at in zip(results, places, strict=True)]
+        sizes = [(number, x.shape[at] // number) for x, at in zip(results, places, strict=True)]
+        found = [x.reshape(*x.shape[:at], *size, *x.shape[at + 1 :]) for x, at, size in zip(results, places, sizes, strict=True)]
         return (tuple(found), tuple(places)) if len(found) > 1 else (found[0], places[0])
 
     def one_by_one(self, number: int, in_dims: tuple[int | None, ...], arguments: tuple[Any, ...]) -> tuple[Any, Any]:

@@ -8,7 +8,7 @@ from .runtime_configuration import MemoryConfig
 
 
 class LogCoshDeltaConfig(MemoryConfig):
-    """Every field has a default: that of the spec. The code of the package has the digest 8dc79a94d6e9."""
+    """Every field has a default: that of the spec. The code of the package has the digest 7497c2c7591c."""
 
     model_type = "miras_log_cosh_delta"
 

@@ -22,6 +22,7 @@ class Operator:
     `inputs` are names with the letters of their axes, in which H is the heads and S the slots of tiles. Every result is a buffer that one
     of the launches makes. A buffer that is no result lives from the launch that makes it to the last one that reads it.
 
+    `like` is the input whose shape and type are those of the tokens.
     A reverse pass has `carried` states, whose cotangent d_<name> each part of the tiles reads and writes as d_<name>_next.
     """
 
@@ -31,6 +32,7 @@ class Operator:
     results: tuple[str, ...]
     launches: tuple[Launcher, ...]
     carried: tuple[str, ...] = ()
+    like: str = "q"
     buffers: dict[str, Buffer] = field(init=False)
 
     def __post_init__(self) -> None:
@@ -52,7 +54,7 @@ class Operator:
     def resumed(self, starts: Mapping[str, str]) -> Operator:
         """The pass over chunks that go on: it takes the states that entered them first, and a reverse pass gives their gradients first."""
         results = (*(f"d_{name}" for name in starts), *self.results) if self.carried else self.results
-        return Operator(self.table, f"resumed_{self.name}", {**starts, **self.inputs}, results, self.launches, self.carried)
+        return Operator(self.table, f"resumed_{self.name}", {**starts, **self.inputs}, results, self.launches, self.carried, self.like)
 
     def step(self, number: int) -> tuple[Launcher, tuple[str, ...], dict[str, Buffer], list[str]]:
         """A launch, its tensors, the buffers that it makes, and those that no later launch reads."""
@@ -66,8 +68,8 @@ class Operator:
         """The results, a tuple of tensors, of inputs in their order."""
         return self.op(*tensors, position, cu_seqlens, grid, save)
 
-    def run(self, *arguments: Any) -> tuple[Tensor, ...]:
-        """Allocates the results, launches, and returns the results."""
+    def run(self, *arguments: Any) -> Tensor | tuple[Tensor, ...]:
+        """Allocates the results, launches, and returns the results; one result by itself, as operators of torch.library do."""
         *tensors, position, cu_seqlens, grid, save = arguments
         found = {name: x.contiguous() for name, x in zip(self.inputs, tensors, strict=True)}
         position, cu_seqlens = (None if x is None else x.contiguous() for x in (position, cu_seqlens))
@@ -80,19 +82,23 @@ class Operator:
             for part in sizes.parts(numbers):
                 self.launch(part, found)
                 found |= {f"d_{name}": found[f"d_{name}_next"] for name in self.carried}
-        return tuple(self.buffers[name].finish(found[name], found) for name in self.results)
+        return self.finished(found)
 
-    def fake(self, *arguments: Any) -> tuple[Tensor, ...]:
+    def finished(self, found: Mapping[str, Tensor]) -> Tensor | tuple[Tensor, ...]:
+        results = tuple(self.buffers[name].finish(found[name], found) for name in self.results)
+        return results if len(results) > 1 else results[0]
+
+    def fake(self, *arguments: Any) -> Tensor | tuple[Tensor, ...]:
         """The results of tensors without values."""
         *tensors, position, cu_seqlens, grid, save = arguments
         found = dict(zip(self.inputs, tensors, strict=True))
         self.allocate_results(self.sizes(found, position, cu_seqlens, grid, save), found)
-        return tuple(self.buffers[name].finish(found[name], found) for name in self.results)
+        return self.finished(found)
 
     def sizes(self, found: Mapping[str, Tensor], position: Tensor | None, cu_seqlens: Tensor | None, grid: str, save: bool) -> Sizes:
         """The sizes of a call; launches of several kernels exchange buffers, which are needed even where nothing is saved."""
         lengths = {letter: found[name].shape[axis] for letter, (name, axis) in self.widths.items()}
-        return Sizes(self.table, found["q"], lengths, position, cu_seqlens, grid, save or len(self.launches) > 1)
+        return Sizes(self.table, found[self.like], lengths, position, cu_seqlens, grid, save or len(self.launches) > 1)
 
     def allocate_results(self, sizes: Sizes, found: dict[str, Tensor]) -> None:
         """Adds the results to the tensors by name."""
@@ -119,15 +125,22 @@ class Operator:
         if any(dim is not None for dim in in_dims[len(self.inputs) :]):
             return self.one_by_one(number, in_dims, arguments)
         more = [more_heads(x, dim, axes.index("H"), number) for x, dim, axes in zip(arguments, in_dims, self.inputs.values(), strict=False)]
-        results = self.op(*more, *arguments[len(self.inputs) :])
+        results = tupled(self.op(*more, *arguments[len(self.inputs) :]))
         places = [2 if self.buffers[name].kind == "rows" else 1 for name in self.results]
-        return tuple(x.unflatten(at, (number, x.shape[at] // number)) for x, at in zip(results, places, strict=True)), tuple(places)
+        sizes = [(number, x.shape[at] // number) for x, at in zip(results, places, strict=True)]
+        found = [x.reshape(*x.shape[:at], *size, *x.shape[at + 1 :]) for x, at, size in zip(results, places, sizes, strict=True)]
+        return (tuple(found), tuple(places)) if len(found) > 1 else (found[0], places[0])
 
     def one_by_one(self, number: int, in_dims: tuple[int | None, ...], arguments: tuple[Any, ...]) -> tuple[Any, Any]:
         """The same where positions or borders are mapped over, which heads share."""
         pairs = list(zip(arguments, in_dims, strict=True))
-        found = [self.op(*(x if dim is None else x.select(dim, index) for x, dim in pairs)) for index in range(number)]
-        return tuple(torch.stack(each) for each in zip(*found, strict=True)), (0,) * len(self.results)
+        found = [tupled(self.op(*(x if dim is None else x.select(dim, index) for x, dim in pairs))) for index in range(number)]
+        stacked = tuple(torch.stack(each) for each in zip(*found, strict=True))
+        return (stacked, (0,) * len(stacked)) if len(stacked) > 1 else (stacked[0], 0)
+
+
+def tupled(results: Tensor | tuple[Tensor, ...]) -> tuple[Tensor, ...]:
+    return (results,) if isinstance(results, Tensor) else results
 
 
 def more_heads(x: Tensor, dim: int | None, heads: int, number: int) -> Tensor:
@@ -179,15 +192,16 @@ class Differentiable:
 
     def __call__(self, tensors: Sequence[Tensor], position: Tensor | None, cu_seqlens: Tensor | None, grid: str) -> Any:
         """The visible results, a tuple of tensors."""
-        return self.run(*tensors, position, cu_seqlens, grid, torch.is_grad_enabled())[: self.visible]
+        return tupled(self.run(*tensors, position, cu_seqlens, grid, torch.is_grad_enabled()))[: self.visible]
 
     def resumed(self, starts: Mapping[str, str]) -> Differentiable:
         """The same for chunks that go on: it takes `starts` first, the values that entered them, here with the letters of their axes."""
         return Differentiable(self.forward.resumed(starts), self.backward.resumed(starts))
 
-    def save(self, ctx: Any, inputs: tuple[Any, ...], output: tuple[Tensor, ...]) -> None:
+    def save(self, ctx: Any, inputs: tuple[Any, ...], output: Tensor | tuple[Tensor, ...]) -> None:
         """Keeps the inputs of the reverse operator."""
         *tensors, position, cu_seqlens, grid, _ = inputs
+        output = tupled(output)
         found = {**dict(zip(self.forward.inputs, tensors, strict=True)), **dict(zip(self.forward.results, output, strict=True))}
         ctx.save_for_backward(*(found[name] for name in self.kept), position, cu_seqlens)
         ctx.grid = grid
@@ -200,7 +214,7 @@ class Differentiable:
         found = dict(zip(self.kept, kept, strict=True))
         pairs = zip(ctx.seen, gradients, strict=False)  # buffers get no cotangent
         cotangents = [torch.zeros(size, dtype=dtype, device=device) if x is None else x for (size, dtype, device), x in pairs]
-        results = self.run_backward(*kept, *cotangents, position, cu_seqlens, ctx.grid, True)
+        results = tupled(self.run_backward(*kept, *cotangents, position, cu_seqlens, ctx.grid, True))
         pairs_of = zip(self.forward.inputs.items(), results, strict=True)
         found_gradients = [x.sum(0).to(found[name].dtype) if axes.startswith("H") else x for (name, axes), x in pairs_of]
         return (*found_gradients, None, None, None, None)

@@ -8,7 +8,7 @@ from .runtime_configuration import MemoryConfig
 
 
 class LonghornConfig(MemoryConfig):
-    """Every field has a default: that of the spec. The code of the package has the digest 8fc8c3e35997."""
+    """Every field has a default: that of the spec. The code of the package has the digest c6ec1d12fbeb."""
 
     model_type = "miras_longhorn"
 

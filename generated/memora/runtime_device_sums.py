@@ -53,9 +53,28 @@ def segment_sums(x, strict):
 
 
 @triton.jit
+def segment_sums_before(x, strict):
+    """[rows, columns]: Σ_{column<l<row} x_l below the diagonal, 0 elsewhere, by the same two sums."""
+    whole = tl.floor(x * 64.0) * 0.015625
+    rest = x - whole
+    wholes, rests = tl.cumsum(whole, 0), tl.cumsum(rest, 0)
+    return tl.where(strict, ((wholes - whole)[:, None] - wholes[None, :]) + ((rests - rest)[:, None] - rests[None, :]), 0.0)
+
+
+@triton.jit
 def segment_gradient(M, strict, DOT: tl.constexpr):
     """[rows]: Σ_{column<l≤row} M for every l, the adjoint of `segment_sums`; exact where tokens are float32, else by rows less columns."""
     if tl.float32 == DOT:
         return tl.sum(tl.where(strict, tl.cumsum(M, 0, reverse=True), 0.0), 1)
     M = tl.where(strict, M, 0.0)
     return tl.cumsum(tl.sum(M, 1) - tl.sum(M, 0), 0, reverse=True)
+
+
+@triton.jit
+def segment_gradient_before(M, strict, DOT: tl.constexpr):
+    """[rows]: Σ_{column<l<row} M for every l, the adjoint of `segment_sums_before`, in the same two ways."""
+    M = tl.where(strict, M, 0.0)
+    if tl.float32 == DOT:
+        return tl.sum(tl.where(strict, tl.cumsum(M, 0, reverse=True) - M, 0.0), 1)
+    of_rows = tl.sum(M, 1)
+    return tl.cumsum(of_rows - tl.sum(M, 0), 0, reverse=True) - of_rows

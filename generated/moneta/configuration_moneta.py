@@ -8,7 +8,7 @@ from .runtime_configuration import MemoryConfig
 
 
 class MonetaConfig(MemoryConfig):
-    """Every field has a default: that of the spec. The code of the package has the digest 6e8b835cbfbb."""
+    """Every field has a default: that of the spec. The code of the package has the digest cd0b53e9a034."""
 
     model_type = "miras_moneta"
 

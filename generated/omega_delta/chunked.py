@@ -46,40 +46,42 @@ def torch_chunk_omega_delta(
 
 def chunk(
     q: Tensor,
+    k: Tensor,
+    v: Tensor,
     log_alpha: Tensor,
     eta: Tensor,
-    k_rows: Tensor,
-    v_rows: Tensor,
-    gamma_rows: Tensor,
-    owner: Tensor,
+    gamma: Tensor,
+    earlier: Tensor,
     W: Tensor,
 ) -> tuple[Tensor, ...]:
     """C tokens of every sequence and head, [N, H, C, ...]: their outputs, and the state behind them."""
+    dim_c = earlier.shape[-2]
+    dim_j = earlier.shape[-1]
     # decays, and the weights of surprises
     decay_alpha = log_alpha.clamp(min=-60)  # log α_t = max(−60, log_alpha_t)
     beta = torch.exp(decay_alpha.cumsum(-1))  # β_t = exp(Σ_{l≤t} log α_l)
     D_alpha = torch.exp(segment_sums(decay_alpha)).tril()  # Λ[α]_tj = [j ≤ t] exp(Σ_{j<l≤t} log α_l)
-    gamma_of_token = gamma_rows[..., None, :] * owner  # Γ_ts = owner_ts γ_s
-    G = eta[..., None, :] * D_alpha @ gamma_of_token  # G_ts = Σ_j (Λ[α]_tj η_j) Γ_js
-    D_alpha_before = torch.exp(segment_sums_before(decay_alpha)).tril(-1)  # Λ[α, before]_tj = [j < t] exp(Σ_{j<l<t} log α_l)
-    G_before = eta[..., None, :] * D_alpha_before @ gamma_of_token  # G[before]_ts = Σ_j (Λ[α, before]_tj η_j) Γ_js
-    beta_before = torch.exp(sum_before(decay_alpha, -1))  # β[before]_t = exp(Σ_{l<t} log α_l)
+    weighed_step = eta * gamma  # η̂_t = η_t γ_t
+    G = weighed_step[..., None, :] * D_alpha  # G_tj = Λ[α]_tj η̂_j
+    D_alpha_before = torch.exp(earlier @ decay_alpha[..., None].expand(*earlier.shape[:-2], dim_c, dim_j).tril(-1)).tril(-1) * earlier
+    G_before = weighed_step[..., None, :] * D_alpha_before  # G[before]_tj = Λ[α, before]_tj η̂_j
+    beta_before = torch.exp(torch.einsum("...ci,...i->...c", earlier, decay_alpha))  # β[before]_t = exp(Σ_i earlier_ti log α_i)
     beta_end = torch.exp(decay_alpha.sum(-1))  # β[C] = exp(Σ_l log α_l)
-    G_end = torch.einsum("...j,...js->...s", eta * torch.exp(sum_after(decay_alpha, -1)), gamma_of_token)
+    G_end = weighed_step * torch.exp(sum_after(decay_alpha, -1))  # G[C]_t = η̂_t exp(Σ_{l>t} log α_l)
 
     # the surprises of all tokens
-    kk = k_rows @ k_rows.mT  # c_rs = k_r k_sᵀ
-    L = 2 * (owner.mT @ G_before) * kk  # L_rs = 2 (Σ_l owner_lr G[before]_ls) c_rs
-    seen = torch.einsum("...cr,...c->...r", owner, beta_before)[..., None] * (k_rows @ W)  # u[0]_r = (Σ_l owner_lr β[before]_l) (k_r W[0])
-    R = 2 * seen - 2 * v_rows  # R_r = 2 u[0]_r − 2 v_r
-    U = torch.linalg.solve_triangular(L, R, upper=False, unitriangular=True)  # U_r = R_r − Σ_{s<r} L_rs U_s
+    seen = beta_before[..., None] * (k @ W)  # u[0]_t = β[before]_t (k_t W[0])
+    R = 2 * seen - 2 * v  # R_t = 2 u[0]_t − 2 v_t
+    kk = k @ k.mT  # c_tj = k_t k_jᵀ
+    L = 2 * G_before * kk  # L_tj = 2 G[before]_tj c_tj
+    U = torch.linalg.solve_triangular(L, R, upper=False, unitriangular=True)  # U_t = R_t − Σ_{j<t} L_tj U_j
 
     # the memory at the queries
-    P = G * (q @ k_rows.mT)  # P_ts = G_ts (q_t k_sᵀ)
-    o = beta[..., None] * (q @ W) - P @ U  # y_t = β_t (q_t W[0]) − Σ_s P_ts U_s
+    P = G * (q @ k.mT)  # P_tj = G_tj (q_t k_jᵀ)
+    o = beta[..., None] * (q @ W) - P @ U  # y_t = β_t (q_t W[0]) − Σ_j P_tj U_j
 
     # the state behind the tile
-    W_next = beta_end[..., None, None] * W - k_rows.mT @ (G_end[..., None] * U)  # W[C] = β[C] W[0] − Σ_s k_sᵀ ⊗ (G[C]_s U_s)
+    W_next = beta_end[..., None, None] * W - k.mT @ (G_end[..., None] * U)  # W[C] = β[C] W[0] − Σ_j k_jᵀ ⊗ (G[C]_j U_j)
     return o, W_next
 
 
@@ -94,14 +96,9 @@ def sum_before(x: Tensor, dim: int) -> Tensor:
     return torch.cat((first, rest), dim).cumsum(dim)
 
 
-def segment_sums_before(x: Tensor) -> Tensor:
-    """[..., t, j]: the sum of x over j < l < t."""
-    return sum_before(x[..., None].expand(*x.shape, x.shape[-1]).tril(-1), -2)
-
-
 def sum_after(x: Tensor, dim: int) -> Tensor:
     """Sum of the entries behind each."""
     return sum_before(x.flip(dim), dim).flip(dim)
 
 
-_FORM = TileForm(CONTRACT, chunk, takes=("q", "log_alpha", "eta", "k_rows", "v_rows", "gamma_rows", "owner", "W"), gives=("W",))
+_FORM = TileForm(CONTRACT, chunk, takes=("q", "k", "v", "log_alpha", "eta", "gamma", "earlier", "W"), gives=("W",))

@@ -42,6 +42,7 @@ FILES = """What transformers copies beside this file, if it is too old to look f
 from .chunked import *
 from .configuration_omega_delta import *
 from .contract import *
+from .decode import *
 from .kernels import *
 from .layer import *
 from .ops import *
@@ -55,9 +56,11 @@ from .runtime_configuration import *
 from .runtime_contract import *
 from .runtime_convolution import *
 from .runtime_device_functions import *
+from .runtime_device_inverse import *
 from .runtime_device_memory import *
 from .runtime_device_products import *
-from .runtime_device_windows import *
+from .runtime_device_sums import *
+from .runtime_device_tiles import *
 from .runtime_dispatch import *
 from .runtime_even import *
 from .runtime_form import *
@@ -79,6 +82,7 @@ from .runtime_plan import *
 from .runtime_precision import *
 from .runtime_recorded import *
 from .runtime_recurrent import *
+from .runtime_repeated import *
 from .runtime_rows import *
 from .runtime_sequences import *
 from .runtime_state import *

@@ -18,9 +18,10 @@ from .runtime_triton import HAS_TRITON, WHY_NO_TRITON
 
 _KERNELS = None
 if HAS_TRITON:
+    from .decode import triton_recurrent_omega_delta
     from .kernels import TILE, triton_chunk_omega_delta
 
-    _KERNELS = Kernels(triton_chunk_omega_delta, TILE)
+    _KERNELS = Kernels(triton_chunk_omega_delta, TILE, triton_recurrent_omega_delta)
 _OPERATORS = Dispatch("omega_delta", CONTRACT, torch_chunk_omega_delta, naive_recurrent_omega_delta, _KERNELS, WHY_NO_TRITON)
 
 __all__ = ["chunk_omega_delta", "fused_recurrent_omega_delta", "naive_recurrent_omega_delta"]

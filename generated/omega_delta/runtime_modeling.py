@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from typing import Any, ClassVar
 
 import torch
@@ -30,6 +31,14 @@ class MemoryPreTrainedModel(PreTrainedModel):
     supports_gradient_checkpointing = True
     _no_split_modules: ClassVar[list[str]] = ["Block"]
     _is_stateful = True  # assisted decoding, which takes tokens back, is refused
+
+    def save_pretrained(self, save_directory: Any, **options: Any) -> None:
+        """As in transformers; the folder of a model with a head names the one inside for `AutoModel`, too."""
+        body = getattr(self, "body", None)
+        if body is not None:
+            inside = f"{body.__module__.rpartition('.')[2]}.{body.__name__}"
+            self.config.auto_map = {**(getattr(self.config, "auto_map", None) or {}), "AutoModel": inside}
+        super().save_pretrained(save_directory, **options)
 
     @classmethod
     def _supports_default_dynamic_cache(cls) -> bool:
@@ -92,8 +101,10 @@ class MemoryModel(MemoryPreTrainedModel):
         earlier call, and is brought up to date. Raises ValueError, TypeError for arguments without a meaning.
         """
         refuse(others)
+        output_hidden_states = wanted(output_hidden_states, self.config, "output_hidden_states")
         if (input_ids is None) == (inputs_embeds is None):
             raise ValueError("input_ids: expected either input_ids or inputs_embeds")
+        check_tokens("input_ids", input_ids)
         x = self.embed_tokens(input_ids) if inputs_embeds is None else inputs_embeds
         if x.dim() != 3 or 0 in x.shape[:2]:
             raise ValueError(f"input_ids: expected tokens of shape [B, T], got {list(x.shape[:-1])}")
@@ -124,7 +135,7 @@ class MemoryModel(MemoryPreTrainedModel):
         x = inside.outside(self.norm(x))
         hidden = (*stream, x) if output_hidden_states else None
         output = BaseModelOutputWithPast(last_hidden_state=x, hidden_states=hidden, **{CACHE: past if keep else None})
-        return output.to_tuple() if return_dict is False else output
+        return output if wanted(return_dict, self.config, "return_dict") else output.to_tuple()
 
 
 class MemoryForCausalLM(MemoryPreTrainedModel, GenerationMixin):
@@ -171,13 +182,14 @@ class MemoryForCausalLM(MemoryPreTrainedModel, GenerationMixin):
         if labels is not None:
             if not isinstance(logits_to_keep, int) or logits_to_keep:
                 raise ValueError("logits_to_keep: a loss needs the logits of all tokens")
+            check_tokens("labels", labels, x.shape[:2])
             loss = self.loss_function(
                 logits, predicted(labels, attention_mask, cu_seqlens), self.vocab_size,
                 **({} if items is None else {"num_items_in_batch": items}),
             )  # fmt: skip
         own: dict[str, Any] = {CACHE: outputs.get(CACHE)}
         output = CausalLMOutputWithPast(loss=loss, logits=logits, hidden_states=outputs.hidden_states, **own)
-        return output.to_tuple() if return_dict is False else output
+        return output if wanted(return_dict, self.config, "return_dict") else output.to_tuple()
 
 
 def projected(projection: nn.Linear, x: Tensor) -> Tensor:
@@ -195,6 +207,19 @@ def predicted(labels: Tensor, attention_mask: Tensor | None, cu_seqlens: Tensor 
         token = torch.arange(labels.shape[1], device=labels.device)
         labels = labels.masked_fill(torch.isin(token, cu_seqlens.to(token.dtype)) | (token >= cu_seqlens[-1]), -100)
     return labels
+
+
+def wanted(given: bool | None, config: MemoryConfig, name: str) -> bool:
+    """A switch of a call; where it is not given, the configuration has it."""
+    return bool(getattr(config, name) if given is None else given)
+
+
+def check_tokens(name: str, tokens: object, shape: Sequence[int] | None = None) -> None:
+    """Integers, of a shape if one is named; ValueError otherwise. None is left out."""
+    numbers = isinstance(tokens, Tensor) and not tokens.is_floating_point() and not tokens.is_complex() and tokens.dtype != torch.bool
+    if tokens is not None and not (numbers and (shape is None or tokens.shape == shape)):  # type: ignore[attr-defined]
+        got = f"{tokens.dtype} of shape {list(tokens.shape)}" if isinstance(tokens, Tensor) else type(tokens).__name__
+        raise ValueError(f"{name}: expected integers of shape {'[B, T]' if shape is None else list(shape)}, got {got}")
 
 
 def check_mask(attention_mask: Tensor | None, seen: int, x: Tensor) -> None:

@@ -50,44 +50,37 @@ def torch_chunk_omega_huber(
 
 def chunk(
     q: Tensor,
+    k: Tensor,
+    v: Tensor,
     log_alpha: Tensor,
     eta: Tensor,
-    k_rows: Tensor,
-    v_rows: Tensor,
-    delta_rows: Tensor,
-    gamma_rows: Tensor,
-    owner: Tensor,
+    gamma: Tensor,
+    delta: Tensor,
+    earlier: Tensor,
     W: Tensor,
 ) -> tuple[Tensor, ...]:
     """C tokens of every sequence and head, [N, H, C, ...]: their outputs, and the state behind them."""
-    dim_c = eta.shape[-1]
-    dim_j = owner.shape[-2]
     # decays, and the weights of surprises
     decay_alpha = log_alpha.clamp(min=-60)  # log α_t = max(−60, log_alpha_t)
     beta = torch.exp(decay_alpha.cumsum(-2))  # β_t = exp(Σ_{l≤t} log α_l)
-    gamma_of_token = gamma_rows[..., None, :] * owner  # Γ_ts = owner_ts γ_s
-    G = eta[..., None, :] * log_alpha.new_full((dim_c, dim_j), 1).tril() @ gamma_of_token  # G_ts = Σ_j ([j ≤ t] η_j) Γ_js
     t1 = torch.exp(segment_sums(decay_alpha.mT).movedim(-3, -1))  # τ₁_tj = exp(Σ_{j<l≤t} log α_l)
     D_alpha = t1.movedim(-1, -3).tril().movedim(-3, -1)  # Λ[α]_tj = [j ≤ t] τ₁_tj
-    G_decayed = eta[..., None, :] * log_alpha.new_full((dim_c, dim_j), 1).tril(-1) @ gamma_of_token
-    D_alpha_decayed = t1.movedim(-1, -3).tril(-1).movedim(-3, -1)  # Λ[α, decayed]_tj = [j < t] τ₁_tj
+    weighed_step = eta * gamma  # η̂_t = η_t γ_t
+    D_alpha_decayed = earlier[..., None] * t1.movedim(-1, -3).tril(-1).movedim(-3, -1)  # Λ[α, decayed]_tj = earlier_tj ([j < t] τ₁_tj)
     beta_end = torch.exp(decay_alpha.sum(-2))  # β[C] = exp(Σ_l log α_l)
-    G_end = torch.einsum("...j,...js->...s", eta, gamma_of_token)  # G[C]_r = Σ_j η_j Γ_jr
 
     # the surprises of all tokens
-    x19 = torch.einsum("...cr,...cks->...rks", owner, torch.einsum("...cjk,...js->...cks", D_alpha_decayed, owner))
-    x20 = k_rows[..., None, :] * k_rows[..., None, :, :] * x19.mT
-    kk = x20.sum(-1)  # c_rs = Σ_K k_r · k_s · (Σ_l owner_lr (Σ_j owner_js Λ[α, decayed]_lj))
-    L = owner.mT @ G_decayed * kk  # L_rs = (Σ_l owner_lr G[decayed]_ls) c_rs
-    R = k_rows * (owner.mT @ beta) @ W  # R_r = (k_r · (Σ_l owner_lr β_l)) W[0]
-    U = forward_substitute(L, R, lambda z, t: row_surprise(z, delta=delta_rows[..., t], v=v_rows[..., t, :]), 3)
+    R = k * beta @ W  # R_t = (k_t · β_t) W[0]
+    kk = (k[..., None, :] * k[..., None, :, :] * D_alpha_decayed).sum(-1)  # c_tj = Σ_K k_t · k_j · Λ[α, decayed]_tj
+    L = (weighed_step[..., None, :] * kk).tril(-1) * earlier  # L_tj = ([j < t] c_tj η̂_j) earlier_tj
+    U = forward_substitute(L, R, lambda z, t: row_surprise(z, delta=delta[..., t], v=v[..., t, :]), 3)
 
     # the memory at the queries
-    P = G * (q[..., None, :] * k_rows[..., None, :, :] * torch.einsum("...cjk,...js->...cks", D_alpha, owner).mT).sum(-1)
-    o = q * beta @ W - P @ U  # y_t = (q_t · β_t) W[0] − Σ_s P_ts U_s
+    P = (weighed_step[..., None, :] * (q[..., None, :] * k[..., None, :, :] * D_alpha).sum(-1)).tril()
+    o = q * beta @ W - P @ U  # y_t = (q_t · β_t) W[0] − Σ_j P_tj U_j
 
     # the state behind the tile
-    W_next = beta_end[..., None] * W - (k_rows * (owner.mT @ torch.exp(sum_after(decay_alpha, -2)))).mT @ (G_end[..., None] * U)
+    W_next = beta_end[..., None] * W - (k * torch.exp(sum_after(decay_alpha, -2))).mT @ (weighed_step[..., None] * U)
     return o, W_next
 
 
@@ -134,9 +127,4 @@ def sum_after(x: Tensor, dim: int) -> Tensor:
     return sum_before(x.flip(dim), dim).flip(dim)
 
 
-_FORM = TileForm(
-    CONTRACT,
-    chunk,
-    takes=("q", "log_alpha", "eta", "k_rows", "v_rows", "delta_rows", "gamma_rows", "owner", "W"),
-    gives=("W",),
-)
+_FORM = TileForm(CONTRACT, chunk, takes=("q", "k", "v", "log_alpha", "eta", "gamma", "delta", "earlier", "W"), gives=("W",))

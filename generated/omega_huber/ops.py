@@ -18,9 +18,10 @@ from .runtime_triton import HAS_TRITON, WHY_NO_TRITON
 
 _KERNELS = None
 if HAS_TRITON:
+    from .decode import triton_recurrent_omega_huber
     from .kernels import TILE, triton_chunk_omega_huber
 
-    _KERNELS = Kernels(triton_chunk_omega_huber, TILE)
+    _KERNELS = Kernels(triton_chunk_omega_huber, TILE, triton_recurrent_omega_huber)
 _OPERATORS = Dispatch("omega_huber", CONTRACT, torch_chunk_omega_huber, naive_recurrent_omega_huber, _KERNELS, WHY_NO_TRITON)
 
 __all__ = ["chunk_omega_huber", "fused_recurrent_omega_huber", "naive_recurrent_omega_huber"]

@@ -2,15 +2,16 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Collection, Mapping
 from dataclasses import dataclass
 
 import torch
 from torch import Tensor
 
 from .runtime_contract import Call
-from .runtime_past import last_rows, walk_weights, with_past
+from .runtime_past import last_rows, walk_weights, windows_of, with_past
 from .runtime_plan import Piece, Plan
+from .runtime_repeated import by_rows, of_row, on_row
 
 Polynomial = Callable[[Tensor, Tensor], Tensor]
 
@@ -52,18 +53,30 @@ class Window:
         gamma = torch.where(present[:, None], piece.take(call.tokens["gamma"])[:, :, 0].flip(-1), 0.0)
         return {name: piece.rows(line, before) for name, line in lines.items()} | {"gamma_rows": gamma}
 
-    def tile_values(self, call: Call, lines: Mapping[str, Tensor], piece: Piece, own_rows: bool) -> dict[str, Tensor]:
+    def tile_values(self, call: Call, lines: Mapping[str, Tensor], piece: Piece, takes: Collection[str]) -> dict[str, Tensor]:
         """The rows [N, H, C + L, ...] that the surprises of a tile measure, and each row's weight in each surprise.
 
-        With `own_rows` every token has rows of its own [N, H, C · W, ...], and `owner` says whose they are.
+        Where a form takes `owner`, every token has rows of its own [N, H, C · W, ...], and that says whose they are. Where it takes
+        `gamma`, its tokens are these rows.
         """
         before = self.size - 1
         present, gamma = piece.present(call.state["window_length"], before), piece.take(call.tokens["gamma"])
         rows = {name: piece.rows(line, before) for name, line in lines.items()}
-        if not own_rows:
+        if "owner" not in takes and "gamma" not in takes:
             return rows | {"gamma_rows": weight_matrix(gamma, present, self.size)}
         owned = {name: in_windows(x, self.size) for name, x in rows.items()}
-        return owned | {"gamma_rows": row_weights(gamma, present, self.size), "owner": owners(gamma, self.size)}
+        weights = row_weights(gamma, present, self.size)
+        if "owner" in takes:
+            return owned | {"gamma_rows": weights, "owner": owners(gamma, self.size)}
+        given = {name.replace("_rows", ""): x for name, x in owned.items()} | {"gamma": weights}
+        names = [name for name in takes if name.rstrip("_") in call.tokens and name not in given]
+        given |= {name: by_rows(name, piece.take(call.token(name)), self.size, 2) for name in names}
+        valid = on_row(by_rows("valid", piece.valid(call.tokens["q"]), self.size, 2), self.size, self.size - 1, 2)
+        return given | {"valid": valid, "earlier": earlier_rows(gamma, self.size)}
+
+    def outputs(self, x: Tensor, axis: int) -> Tensor:
+        """Of the outputs behind all rows along an axis those of tokens: each is read behind the last row of its window."""
+        return of_row(x, self.size, self.size - 1, axis)
 
     def final(self, call: Call, lines: Mapping[str, Tensor], plan: Plan) -> dict[str, Tensor]:
         """The entries of the state that hold the window."""
@@ -79,6 +92,13 @@ class Window:
         if self.features is not None:
             rows["k_rows_features"] = self.features(rows["k_rows"], given["feature_coefficients"])
         return rows | {"gamma_rows": walk_weights(given["gamma"], given["window_length"], cu_seqlens)}
+
+    def tokens_by_row(self, given: Mapping[str, Tensor], cu_seqlens: Tensor | None, names: Collection[str]) -> dict[str, Tensor]:
+        """Arguments [B, T, H, ...] by the rows of the windows of all tokens [B, T · W, H, ...], of tokens, state and `walk_rows`."""
+        kept = {name.rstrip("_"): f"{name}_rows" for name in self.kept}
+        rows = {name: windows_of(given[line], given["gamma"], given[name].dtype, cu_seqlens) for name, line in kept.items()}
+        rows["gamma"] = given["gamma_rows"].transpose(2, 3).flatten(1, 2)
+        return {name: rows[name] if name in rows else by_rows(name, given[name], self.size, 1) for name in names}
 
     def walk_final(self, given: Mapping[str, Tensor], cu_seqlens: Tensor | None) -> dict[str, Tensor]:
         """The entries of the state that hold the window behind a walk, from the same and its rows."""
@@ -103,6 +123,12 @@ def row_weights(gamma: Tensor, present: Tensor, window: int) -> Tensor:
 def owners(gamma: Tensor, window: int) -> Tensor:
     """[C, C · W]: 1 where the row is one of the token's window, else 0."""
     return torch.eye(gamma.shape[2], dtype=gamma.dtype, device=gamma.device).repeat_interleave(window, 1)
+
+
+def earlier_rows(gamma: Tensor, window: int) -> Tensor:
+    """[N, H, C · W, C · W]: 1 where the column is a row of an earlier token than the row, else 0."""
+    token = torch.arange(gamma.shape[2], device=gamma.device).repeat_interleave(window)
+    return (token[:, None] > token).to(gamma.dtype).expand(*gamma.shape[:2], -1, -1)
 
 
 def weight_matrix(gamma: Tensor, present: Tensor, window: int) -> Tensor:

@@ -8,7 +8,7 @@ from .runtime_configuration import MemoryConfig
 
 
 class PredictiveDeltaConfig(MemoryConfig):
-    """Every field has a default: that of the spec. The code of the package has the digest 5e94bff4b557."""
+    """Every field has a default: that of the spec. The code of the package has the digest fa258e31c8e5."""
 
     model_type = "miras_predictive_delta"
 

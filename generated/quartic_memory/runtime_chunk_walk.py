@@ -39,10 +39,10 @@ class ChunkWalkKernels(WalkKernels):
         names = [name for name, axes in inputs.items() if axes.startswith("B") and name in state]
         found = self.starts.run(*(given[name].contiguous() for name in inputs), None, cu_seqlens, "whole", True)
         behind, entering = (dict(zip(names, part, strict=True)) for part in (found[: len(names)], found[len(names) : 2 * len(names)]))
-        chunks = Chunks(*q.shape[:2], self.contract.chunk, cu_seqlens, q.device)
+        chunks = Chunks(q.shape[0], q.shape[1], self.contract.chunk, cu_seqlens, q.device)
         rows = {name: x.flatten(0, 1)[None] for name, x in tokens.items()} | {**parameters, **entering}
         inputs = self.of_chunks.forward.inputs
-        o = self.of_chunks.run(*(rows[name] for name in inputs), chunks.sizes, chunks.firsts, "whole", True)[0]
+        (o,) = self.of_chunks([rows[name] for name in inputs], chunks.sizes, chunks.firsts, "whole")
         o = o.reshape(*q.shape[:2], *o.shape[2:])
         return o, self.final(behind, entering, chunks) if output_final_state else None
 

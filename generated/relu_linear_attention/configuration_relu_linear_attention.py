@@ -8,7 +8,7 @@ from .runtime_configuration import MemoryConfig
 
 
 class ReluLinearAttentionConfig(MemoryConfig):
-    """Every field has a default: that of the spec. The code of the package has the digest c6a0e1adfadb."""
+    """Every field has a default: that of the spec. The code of the package has the digest dd49b004232b."""
 
     model_type = "miras_relu_linear_attention"
 

@@ -8,7 +8,7 @@ from .runtime_configuration import MemoryConfig
 
 
 class RetnetConfig(MemoryConfig):
-    """Every field has a default: that of the spec. The code of the package has the digest 7c633e823190."""
+    """Every field has a default: that of the spec. The code of the package has the digest 93e8910cc2f3."""
 
     model_type = "miras_retnet"
 

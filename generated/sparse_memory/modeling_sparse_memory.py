@@ -51,6 +51,7 @@ from .runtime_borders import *
 from .runtime_cache import *
 from .runtime_call import *
 from .runtime_chunk import *
+from .runtime_chunk_walk import *
 from .runtime_configuration import *
 from .runtime_contract import *
 from .runtime_convolution import *

@@ -8,7 +8,7 @@ from .runtime_configuration import MemoryConfig
 
 
 class SquaredReluDeltaConfig(MemoryConfig):
-    """Every field has a default: that of the spec. The code of the package has the digest 7b6b0cd6b86e."""
+    """Every field has a default: that of the spec. The code of the package has the digest 85d3a6f06680."""
 
     model_type = "miras_squared_relu_delta"
 

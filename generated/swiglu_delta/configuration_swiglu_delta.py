@@ -8,7 +8,7 @@ from .runtime_configuration import MemoryConfig
 
 
 class SwigluDeltaConfig(MemoryConfig):
-    """Every field has a default: that of the spec. The code of the package has the digest 0559a80af43a."""
+    """Every field has a default: that of the spec. The code of the package has the digest d1bf4164154a."""
 
     model_type = "miras_swiglu_delta"
 

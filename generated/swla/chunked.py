@@ -28,7 +28,7 @@ def torch_chunk_swla(
     output_final_state: bool = False,
     cu_seqlens: Tensor | None = None,
     backend: str = "auto",
-    tile: int = 64,
+    tile: int = 16,
 ) -> tuple[Tensor, dict[str, Tensor] | None]:
     """Outputs [B, T, H, V] in the dtype of q, and the final state if asked for. `tile`, the number of tokens that are computed at
     once, changes speed and memory, not the result; `backend` changes nothing.
@@ -46,11 +46,11 @@ def torch_chunk_swla(
 
 def chunk(
     q: Tensor,
+    k: Tensor,
+    v: Tensor,
     log_alpha: Tensor,
     eta: Tensor,
-    k_rows: Tensor,
-    v_rows: Tensor,
-    gamma_rows: Tensor,
+    gamma: Tensor,
     W: Tensor,
 ) -> tuple[Tensor, ...]:
     """C tokens of every sequence and head, [N, H, C, ...]: their outputs, and the state behind them."""
@@ -58,19 +58,20 @@ def chunk(
     decay_alpha = log_alpha.clamp(min=-60)  # log α_t = max(−60, log_alpha_t)
     beta = torch.exp(decay_alpha.cumsum(-1))  # β_t = exp(Σ_{l≤t} log α_l)
     D_alpha = torch.exp(segment_sums(decay_alpha)).tril()  # Λ[α]_tj = [j ≤ t] exp(Σ_{j<l≤t} log α_l)
-    G = eta[..., None, :] * D_alpha @ gamma_rows  # G_ts = Σ_j (Λ[α]_tj η_j) Γ_js
+    weighed_step = eta * gamma  # η̂_t = η_t γ_t
+    G = weighed_step[..., None, :] * D_alpha  # G_tj = Λ[α]_tj η̂_j
     beta_end = torch.exp(decay_alpha.sum(-1))  # β[C] = exp(Σ_l log α_l)
-    G_end = torch.einsum("...j,...js->...s", eta * torch.exp(sum_after(decay_alpha, -1)), gamma_rows)
+    G_end = weighed_step * torch.exp(sum_after(decay_alpha, -1))  # G[C]_t = η̂_t exp(Σ_{l>t} log α_l)
 
     # the surprises of all tokens
-    du = -v_rows  # ∂ℓ/∂u_r = −v_r
+    du = -v  # ∂ℓ/∂u_t = −v_t
 
     # the memory at the queries
-    P = G * (q @ k_rows.mT)  # P_ts = G_ts (q_t k_sᵀ)
-    o = beta[..., None] * (q @ W) - P @ du  # y_t = β_t (q_t W[0]) − Σ_s P_ts ∂ℓ/∂u_s
+    P = G * (q @ k.mT)  # P_tj = G_tj (q_t k_jᵀ)
+    o = beta[..., None] * (q @ W) - P @ du  # y_t = β_t (q_t W[0]) − Σ_j P_tj ∂ℓ/∂u_j
 
     # the state behind the tile
-    W_next = beta_end[..., None, None] * W - k_rows.mT @ (G_end[..., None] * du)  # W[C] = β[C] W[0] − Σ_s k_sᵀ ⊗ (G[C]_s ∂ℓ/∂u_s)
+    W_next = beta_end[..., None, None] * W - k.mT @ (G_end[..., None] * du)  # W[C] = β[C] W[0] − Σ_j k_jᵀ ⊗ (G[C]_j ∂ℓ/∂u_j)
     return o, W_next
 
 
@@ -90,4 +91,4 @@ def sum_after(x: Tensor, dim: int) -> Tensor:
     return sum_before(x.flip(dim), dim).flip(dim)
 
 
-_FORM = TileForm(CONTRACT, chunk, takes=("q", "log_alpha", "eta", "k_rows", "v_rows", "gamma_rows", "W"), gives=("W",))
+_FORM = TileForm(CONTRACT, chunk, takes=("q", "k", "v", "log_alpha", "eta", "gamma", "W"), gives=("W",))

@@ -8,7 +8,7 @@ from .runtime_configuration import MemoryConfig
 
 
 class SwlaConfig(MemoryConfig):
-    """Every field has a default: that of the spec. The code of the package has the digest f1c1c000b1da."""
+    """Every field has a default: that of the spec. The code of the package has the digest cf4f2d2d8c92."""
 
     model_type = "miras_swla"
 

@@ -18,9 +18,10 @@ from .runtime_triton import HAS_TRITON, WHY_NO_TRITON
 
 _KERNELS = None
 if HAS_TRITON:
+    from .decode import triton_recurrent_swla
     from .kernels import TILE, triton_chunk_swla
 
-    _KERNELS = Kernels(triton_chunk_swla, TILE)
+    _KERNELS = Kernels(triton_chunk_swla, TILE, triton_recurrent_swla)
 _OPERATORS = Dispatch("swla", CONTRACT, torch_chunk_swla, naive_recurrent_swla, _KERNELS, WHY_NO_TRITON)
 
 __all__ = ["chunk_swla", "fused_recurrent_swla", "naive_recurrent_swla"]

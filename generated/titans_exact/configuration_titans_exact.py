@@ -8,7 +8,7 @@ from .runtime_configuration import MemoryConfig
 
 
 class TitansExactConfig(MemoryConfig):
-    """Every field has a default: that of the spec. The code of the package has the digest b3d1d2fff737."""
+    """Every field has a default: that of the spec. The code of the package has the digest 5a4ded07696c."""
 
     model_type = "miras_titans_exact"
 

@@ -8,7 +8,7 @@ from .runtime_configuration import MemoryConfig
 
 
 class TitansLinearConfig(MemoryConfig):
-    """Every field has a default: that of the spec. The code of the package has the digest 01c33d85bd75."""
+    """Every field has a default: that of the spec. The code of the package has the digest 98bca2c2d21a."""
 
     model_type = "miras_titans_linear"
 

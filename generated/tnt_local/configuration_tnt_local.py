@@ -8,7 +8,7 @@ from .runtime_configuration import MemoryConfig
 
 
 class TntLocalConfig(MemoryConfig):
-    """Every field has a default: that of the spec. The code of the package has the digest cd47254735fd."""
+    """Every field has a default: that of the spec. The code of the package has the digest 1a2607f7525c."""
 
     model_type = "miras_tnt_local"
 

@@ -8,7 +8,7 @@ from .runtime_configuration import MemoryConfig
 
 
 class TransformerConfig(MemoryConfig):
-    """Every field has a default: that of the spec. The code of the package has the digest 74339deb9e23."""
+    """Every field has a default: that of the spec. The code of the package has the digest 2be683fe25c3."""
 
     model_type = "miras_transformer"
 

@@ -59,12 +59,14 @@ class TileForm(Form):
         """The state behind a tile, and its outputs [N, H, C, V]."""
         if self.contract.chunk > 1:
             state = begun(state, piece.begins)
-        values = {**call.parameters, **state}
-        if self.contract.window is not None:
-            values |= self.contract.window.tile_values(call, lines, piece, "owner" in self.takes)
+        values, window = {**call.parameters, **state}, self.contract.window
         if "valid" in self.takes:
             values["valid"] = piece.valid(call.tokens["q"])
+        if window is not None:
+            values |= window.tile_values(call, lines, piece, self.takes)
         o, *following = self.function(*(values[name] if name in values else piece.take(call.token(name)) for name in self.takes))
+        if window is not None and "gamma" in self.takes:
+            o = window.outputs(o, 2)
         state = state | dict(zip(self.gives, following, strict=True))
         if self.finish is not None:
             state = finished(state, piece.fills, self.contract.weights, self.finish)

@@ -18,9 +18,10 @@ from .runtime_triton import HAS_TRITON, WHY_NO_TRITON
 
 _KERNELS = None
 if HAS_TRITON:
+    from .decode import triton_recurrent_value_gated_delta
     from .kernels import TILE, triton_chunk_value_gated_delta
 
-    _KERNELS = Kernels(triton_chunk_value_gated_delta, TILE)
+    _KERNELS = Kernels(triton_chunk_value_gated_delta, TILE, triton_recurrent_value_gated_delta)
 _OPERATORS = Dispatch(
     "value_gated_delta",
     CONTRACT,

@@ -8,7 +8,7 @@ from .runtime_configuration import MemoryConfig
 
 
 class ValueGatedHuberConfig(MemoryConfig):
-    """Every field has a default: that of the spec. The code of the package has the digest 3137b85c4ad7."""
+    """Every field has a default: that of the spec. The code of the package has the digest f192236ecd9d."""
 
     model_type = "miras_value_gated_huber"
 

@@ -18,9 +18,10 @@ from .runtime_triton import HAS_TRITON, WHY_NO_TRITON
 
 _KERNELS = None
 if HAS_TRITON:
+    from .decode import triton_recurrent_value_gated_huber
     from .kernels import TILE, triton_chunk_value_gated_huber
 
-    _KERNELS = Kernels(triton_chunk_value_gated_huber, TILE)
+    _KERNELS = Kernels(triton_chunk_value_gated_huber, TILE, triton_recurrent_value_gated_huber)
 _OPERATORS = Dispatch(
     "value_gated_huber",
     CONTRACT,

@@ -42,6 +42,7 @@ FILES = """What transformers copies beside this file, if it is too old to look f
 from .chunked import *
 from .configuration_vector_delta import *
 from .contract import *
+from .decode import *
 from .kernels import *
 from .layer import *
 from .ops import *
@@ -56,6 +57,10 @@ from .runtime_contract import *
 from .runtime_convolution import *
 from .runtime_device_functions import *
 from .runtime_device_memory import *
+from .runtime_device_products import *
+from .runtime_device_rows import *
+from .runtime_device_sums import *
+from .runtime_device_tiles import *
 from .runtime_dispatch import *
 from .runtime_even import *
 from .runtime_form import *

@@ -18,9 +18,10 @@ from .runtime_triton import HAS_TRITON, WHY_NO_TRITON
 
 _KERNELS = None
 if HAS_TRITON:
+    from .decode import triton_recurrent_vector_delta
     from .kernels import TILE, triton_chunk_vector_delta
 
-    _KERNELS = Kernels(triton_chunk_vector_delta, TILE)
+    _KERNELS = Kernels(triton_chunk_vector_delta, TILE, triton_recurrent_vector_delta)
 _OPERATORS = Dispatch("vector_delta", CONTRACT, torch_chunk_vector_delta, naive_recurrent_vector_delta, _KERNELS, WHY_NO_TRITON)
 
 __all__ = ["chunk_vector_delta", "fused_recurrent_vector_delta", "naive_recurrent_vector_delta"]

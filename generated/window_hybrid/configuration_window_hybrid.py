@@ -8,7 +8,7 @@ from .runtime_configuration import MemoryConfig
 
 
 class WindowHybridConfig(MemoryConfig):
-    """Every field has a default: that of the spec. The code of the package has the digest b3ac5e64e0bb."""
+    """Every field has a default: that of the spec. The code of the package has the digest 2adbb60e1990."""
 
     model_type = "miras_window_hybrid"
 

@@ -133,7 +133,7 @@ def of_tile(tokens: dict[str, Array], program: Program, window: int) -> dict[str
     return values
 
 
-def by_rows(tokens: dict[str, Array], at: Array) -> dict[str, Array]:
+def by_rows(tokens: dict[str, Array], at: np.ndarray[Any, Any]) -> dict[str, Array]:
     """All rows of all windows: decays on a token's first, queries and momentum on its last."""
     window, number = at.shape[1], np.arange(TOKENS).repeat(at.shape[1])
     first, last = (np.arange(at.size) % window == row for row in (0, window - 1))

@@ -142,9 +142,10 @@ def test_a_trainer_predicts_logits(tmp_path: Path) -> None:
 
     model, ids = language_model("gated_delta_net").float(), tokens(2, 9)
     arguments = TrainingArguments(str(tmp_path), use_cpu=True, report_to="none", disable_tqdm=True)
-    found = Trainer(model, arguments).predict([{"input_ids": row, "labels": row} for row in ids])
+    rows: Any = [{"input_ids": row, "labels": row} for row in ids]
+    found = Trainer(model, arguments).predict(rows)
     assert torch.equal(torch.as_tensor(found.predictions), model.eval()(ids).logits)
-    assert found.metrics["test_loss"] > 0
+    assert found.metrics is not None and found.metrics["test_loss"] > 0
 
 
 def test_hidden_states_and_tuples_are_returned_on_request() -> None:

@@ -1,0 +1,86 @@
+"""Walks over the tokens of all chunks at once, from the states that kernels over tiles give for the start of each."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+
+import torch
+from torch import Tensor
+
+from .runtime_contract import Returned
+from .runtime_kernels import Named, read_start
+from .runtime_launch import quotient
+from .runtime_operator import Differentiable
+from .runtime_walk import WalkKernels
+
+
+@dataclass(frozen=True)
+class ChunkWalkKernels(WalkKernels):
+    """The operator of a package whose chunks depend on one another by the state at their start alone.
+
+    `starts` gives the states behind the sequences and at the start of every chunk; `of_chunks` the outputs, of chunks packed as sequences.
+    A sequence that goes on within a chunk walks as a whole.
+    """
+
+    starts: Differentiable
+    of_chunks: Differentiable
+
+    def compute(
+        self, tokens: Named, parameters: Named, initial_state: Named | None, output_final_state: bool, cu_seqlens: Tensor | None
+    ) -> Returned:
+        """The outputs, and the final state if asked for."""
+        q = tokens["q"]
+        if (initial_state is not None and "position" in initial_state) or q.shape[0] * q.shape[1] == 0:
+            return super().compute(tokens, parameters, initial_state, output_final_state, cu_seqlens)
+        state = read_start(self.contract, tokens, parameters, initial_state, cu_seqlens)
+        given = {**tokens, **parameters, **state}
+        inputs = self.starts.forward.inputs
+        names = [name for name, axes in inputs.items() if axes.startswith("B") and name in state]
+        found = self.starts.run(*(given[name].contiguous() for name in inputs), None, cu_seqlens, "whole", True)
+        behind, entering = (dict(zip(names, part, strict=True)) for part in (found[: len(names)], found[len(names) : 2 * len(names)]))
+        chunks = Chunks(q.shape[0], q.shape[1], self.contract.chunk, cu_seqlens, q.device)
+        rows = {name: x.flatten(0, 1)[None] for name, x in tokens.items()} | {**parameters, **entering}
+        inputs = self.of_chunks.forward.inputs
+        (o,) = self.of_chunks([rows[name] for name in inputs], chunks.sizes, chunks.firsts, "whole")
+        o = o.reshape(*q.shape[:2], *o.shape[2:])
+        return o, self.final(behind, entering, chunks) if output_final_state else None
+
+    def final(self, behind: Mapping[str, Tensor], entering: Mapping[str, Tensor], chunks: Chunks) -> dict[str, Tensor]:
+        """The state behind the last tokens: `behind` them, and `entering` their chunks."""
+        position = chunks.lengths % self.contract.chunk
+        final: dict[str, Tensor] = {**behind, "position": position}
+        for name in self.contract.state:
+            if name not in final:
+                weight = name.removesuffix("_start")
+                ended = (position == 0).reshape([-1, *[1] * (behind[weight].dim() - 1)])
+                final[name] = torch.where(ended, behind[weight], entering[weight][chunks.last])
+        return {name: final[name] for name in self.contract.state}
+
+
+class Chunks:
+    """The chunks of a batch of sequences [B, T], or of packed ones, in the order of the slots of tiles.
+
+    `firsts` [chunks + 1] are their first tokens among all B·T, and the end of all; `sizes` [chunks] the numbers of their tokens. `lengths`
+    [sequences] are those of sequences, `last` [sequences] the slots of their last chunks. Packed sequences may have empty slots.
+    """
+
+    def __init__(self, batch: int, tokens: int, chunk: int, cu_seqlens: Tensor | None, device: torch.device) -> None:
+        if cu_seqlens is None:
+            number = quotient(tokens, chunk)
+            sequence, within = torch.arange(batch, device=device), torch.arange(number, device=device)[:, None] * chunk
+            self.lengths = torch.full([batch], tokens, device=device)
+            self.last = sequence + (number - 1) * batch
+            self.firsts = torch.cat([(sequence * tokens + within).flatten(), self.lengths[:1] * batch])
+            self.sizes = (tokens - within).clamp(max=chunk).expand(number, batch).flatten()
+            return
+        cu_seqlens = cu_seqlens.long()
+        members = len(cu_seqlens) - 1
+        slot = torch.arange(batch * tokens // chunk + members, device=device)
+        earliest = cu_seqlens[:-1] // chunk + torch.arange(members, device=device)
+        sequence = torch.searchsorted(earliest, slot, right=True) - 1
+        self.lengths = cu_seqlens.diff()
+        self.last = (earliest + (self.lengths + chunk - 1) // chunk - 1).clamp(min=0)
+        within = (slot - earliest[sequence]) * chunk
+        self.firsts = torch.cat([cu_seqlens[sequence] + within, cu_seqlens[-1:]])
+        self.sizes = (self.lengths[sequence] - within).clamp(0, chunk)
