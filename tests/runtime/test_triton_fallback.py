@@ -178,6 +178,14 @@ def test_a_substitution_takes_no_precision_in_which_gradients_were_found_wrong(k
     assert len(kernel.tried) == 1 + (dtype == torch.bfloat16)
 
 
+def test_a_substitution_takes_no_heads_at_which_gradients_were_found_wrong(kernels: ModuleType) -> None:
+    kernel, like = Kernel({}), torch.zeros(1, 5, 2, 32, dtype=torch.bfloat16).as_subclass(OnGPU)
+    launch(kernels, kernel, 32, like=like)
+    with pytest.raises(NotTaken, match="main: at K = 32, V = 32 on a GPU gradients were found wrong; use heads wider than 32 or "):
+        launch(kernels, kernel, 32, like=like, substitutes=True)
+    assert len(kernel.tried) == 1
+
+
 def test_running_out_of_memory_is_no_fault_of_a_launch(kernels: ModuleType) -> None:
     kernel = Kernel({4: torch.OutOfMemoryError()})
     with pytest.raises(torch.OutOfMemoryError):

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+import textwrap
 
 from miras_compiler.derive.rule import Rule
 from miras_compiler.emit.interface import Interface
@@ -16,6 +17,11 @@ from miras_compiler.emit.triton.staged import make_printers
 from miras_compiler.schedule import Schedule
 from miras_compiler.schedule.tile import tile_in_words, tile_length
 from miras_compiler.spec import digest
+
+PROGRAM = (
+    "One program runs one head of one sequence over tiles of {}. Rows along the first axis, columns along the second; every width is padded"
+    " to a power of two. `n` is the sequence, `h` the head, `i` the tile, `r` the row in it, `t` its token, `here` whether that exists."
+)
 
 
 def emit_kernels(rule: Rule, schedule: Schedule, interface: Interface) -> str:
@@ -40,7 +46,7 @@ def emit_kernels(rule: Rule, schedule: Schedule, interface: Interface) -> str:
         "legend": legend(interface),
         "has_grid": rule.chunk.has_grid,
         "tile": tile_length(rule),
-        "tile_in_words": tile_in_words(rule),
+        "program": textwrap.fill(PROGRAM.format(tile_in_words(rule)), WIDTH),
         "least": 64 if any(axis.startswith("n") for each in printed for axis in each.axes) else 16,
         "options": launch_options(rule, variants),
         "functions": functions,
