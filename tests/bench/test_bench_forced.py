@@ -35,6 +35,7 @@ def signed(subject: MeasuredPackage, given: Forced) -> torch.Tensor:
     return torch.cat([x.flatten() for x in signs.found])
 
 
+@pytest.mark.slow
 def test_sequences_of_one_length_give_as_a_batch_what_they_give_packed(subject: MeasuredPackage) -> None:
     """Outputs, final states and every gradient, for the same random gradients of outputs."""
     shape, number = SHAPE._replace(tokens=64), 2

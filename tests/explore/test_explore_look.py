@@ -136,6 +136,7 @@ def test_a_kind_is_called_refused_exactly_where_picking_it_is_refused() -> None:
             assert why in said, (family, kind)
 
 
+@pytest.mark.slow
 def test_a_chaotic_memory_is_warned_of() -> None:
     found = advice(
         text_of("moneta").replace("std: 0.015", "std: fan_in").replace("init: 0.0002, range: [0, 0.002]", "init: 0.02"), "moneta.yaml"

@@ -114,6 +114,7 @@ class WithoutEntry(LiteralOperator):
         return o, state and {name: tensor for name, tensor in state.items() if name != "position"}
 
 
+@pytest.mark.slow
 def test_a_missing_entry_of_the_state_is_seen() -> None:
     rows = {"literal_forward", "boundaries", "manifest", "splitting"}
     assert failed(SHALLOW, package_of(WithoutEntry(SHALLOW)), only=rows) == rows
