@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import sys
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -15,6 +16,7 @@ from miras_compiler.models import MANIFEST
 from miras_compiler.runs import ABOUT, CHECKPOINT, RunFolder, step_of
 
 CONFIG, WEIGHTS = "config.json", "model.safetensors"
+REMOTE = "transformers_modules."
 FORECASTS = "AutoModelForTimeSeriesPrediction"
 
 
@@ -71,6 +73,8 @@ def load_model(folder: Path, device: str | None = None) -> Any:
 
     quiet: Any = transformers.utils.logging
     quiet.disable_progress_bar()
+    for name in [name for name in sys.modules if name.startswith(REMOTE)]:
+        del sys.modules[name]  # transformers 5.6 would take the code of another folder with the same name, such as checkpoint-1000
     try:
         classes = json.loads((folder / CONFIG).read_text(encoding="utf-8")).get("auto_map", {})
         kind = FORECASTS if FORECASTS in classes else "AutoModelForCausalLM"

@@ -30,7 +30,7 @@ sys.meta_path.insert(0, Hidden())
 import torch
 from transformers import AutoConfig, AutoModel, AutoModelForCausalLM
 for kind in sys.argv[1:]:
-    folder, inner = kind + "/whole", kind + "/inner"
+    folder, inner = kind + "/whole_" + kind, kind + "/inner_" + kind
     model = AutoModelForCausalLM.from_pretrained(folder, trust_remote_code=True)
     ids = torch.load(folder + "/ids.pt")
     with torch.no_grad():
@@ -65,9 +65,9 @@ def test_a_saved_folder_loads_where_only_transformers_is(tmp_path: Path) -> None
 def saved(model: Any, place: Path) -> str:
     """Saves a model, its inner one and its results in a folder that is called like its kind, and returns that name."""
     kind, ids = type(model).__name__.removesuffix("ForCausalLM"), tokens(2, 6)
-    folder = place / kind / "whole"
+    folder = place / kind / f"whole_{kind}"  # transformers 5.6 keeps code by the names of folders alone
     model.save_pretrained(folder)
-    model.model.save_pretrained(place / kind / "inner")
+    model.model.save_pretrained(place / kind / f"inner_{kind}")
     with torch.no_grad():
         torch.save(model(ids).logits, folder / "logits.pt")
     torch.save(model.generate(ids, max_new_tokens=4, do_sample=False, pad_token_id=0), folder / "generated.pt")
