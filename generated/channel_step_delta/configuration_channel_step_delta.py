@@ -8,7 +8,7 @@ from .runtime_configuration import MemoryConfig
 
 
 class ChannelStepDeltaConfig(MemoryConfig):
-    """Every field has a default: that of the spec. The code of the package has the digest 3f986e57e1b6."""
+    """Every field has a default: that of the spec. The code of the package has the digest 7082b4141a21."""
 
     model_type = "miras_channel_step_delta"
 

@@ -8,7 +8,7 @@ from .runtime_configuration import MemoryConfig
 
 
 class ClippedDeltaConfig(MemoryConfig):
-    """Every field has a default: that of the spec. The code of the package has the digest d7f0fab0941e."""
+    """Every field has a default: that of the spec. The code of the package has the digest b0bffa02f8c6."""
 
     model_type = "miras_clipped_delta"
 

@@ -8,7 +8,7 @@ from .runtime_configuration import MemoryConfig
 
 
 class DeltaProductConfig(MemoryConfig):
-    """Every field has a default: that of the spec. The code of the package has the digest 2d8457dfb758."""
+    """Every field has a default: that of the spec. The code of the package has the digest 58213b3631eb."""
 
     model_type = "miras_delta_product"
 

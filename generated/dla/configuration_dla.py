@@ -8,7 +8,7 @@ from .runtime_configuration import MemoryConfig
 
 
 class DlaConfig(MemoryConfig):
-    """Every field has a default: that of the spec. The code of the package has the digest d6bb9c7dfe7a."""
+    """Every field has a default: that of the spec. The code of the package has the digest 419511001425."""
 
     model_type = "miras_dla"
 

@@ -235,13 +235,18 @@ class Launcher:
         return error
 
     def check_precision(self, sizes: Sizes) -> None:
-        """Raises NotTaken where products are of float32, on a GPU, beside a substitution: gradients of huber_delta were wrong on an H200.
+        """Raises NotTaken where products are of float32, or heads are narrow, on a GPU, beside a substitution.
 
-        In bfloat16 they are right there, and in the interpreter in both.
+        Gradients of huber_delta were wrong in float32 on an H200, and no numbers at heads of 16. In bfloat16 at heads of 64 and 128 they are
+        right there, and in the interpreter all are.
         """
-        if self.substitutes and sizes.narrow == torch.float32 and sizes.like.is_cuda:
-            told = f"of {sizes.like.dtype} tokens on a GPU gradients were found wrong; use bfloat16 or MIRAS_BACKEND=torch"
-            raise NotTaken(f"{self.name}: {told}")
+        if not (self.substitutes and sizes.like.is_cuda):
+            return
+        narrow = [f"{width} = {sizes.lengths[width]}" for width in self.widths if sizes.lengths[width] <= NARROW]
+        if narrow or sizes.narrow == torch.float32:
+            told = f"at {', '.join(narrow)}" if narrow else f"of {sizes.like.dtype} tokens"
+            remedy = "heads wider than 32" if narrow else "bfloat16"
+            raise NotTaken(f"{self.name}: {told} on a GPU gradients were found wrong; use {remedy} or MIRAS_BACKEND=torch")
 
     def check_size(self, sizes: Sizes, row: LaunchRow) -> None:
         """Raises TooLarge for widths at which a tile does not fit into registers."""

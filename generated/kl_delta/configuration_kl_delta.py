@@ -8,7 +8,7 @@ from .runtime_configuration import MemoryConfig
 
 
 class KlDeltaConfig(MemoryConfig):
-    """Every field has a default: that of the spec. The code of the package has the digest 2e90718567dd."""
+    """Every field has a default: that of the spec. The code of the package has the digest bb2321152806."""
 
     model_type = "miras_kl_delta"
 

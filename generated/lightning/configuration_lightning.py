@@ -8,7 +8,7 @@ from .runtime_configuration import MemoryConfig
 
 
 class LightningConfig(MemoryConfig):
-    """Every field has a default: that of the spec. The code of the package has the digest fd5d151757d7."""
+    """Every field has a default: that of the spec. The code of the package has the digest 428edae0a71f."""
 
     model_type = "miras_lightning"
 

@@ -8,7 +8,7 @@ from .runtime_configuration import MemoryConfig
 
 
 class LogCoshDeltaConfig(MemoryConfig):
-    """Every field has a default: that of the spec. The code of the package has the digest 7497c2c7591c."""
+    """Every field has a default: that of the spec. The code of the package has the digest f54e2690d88b."""
 
     model_type = "miras_log_cosh_delta"
 

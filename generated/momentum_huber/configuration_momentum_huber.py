@@ -8,7 +8,7 @@ from .runtime_configuration import MemoryConfig
 
 
 class MomentumHuberConfig(MemoryConfig):
-    """Every field has a default: that of the spec. The code of the package has the digest 51b6d86f44a2."""
+    """Every field has a default: that of the spec. The code of the package has the digest 4b032ca61bd3."""
 
     model_type = "miras_momentum_huber"
 

@@ -8,7 +8,7 @@ from .runtime_configuration import MemoryConfig
 
 
 class MonetaConfig(MemoryConfig):
-    """Every field has a default: that of the spec. The code of the package has the digest cd0b53e9a034."""
+    """Every field has a default: that of the spec. The code of the package has the digest 76ab51537876."""
 
     model_type = "miras_moneta"
 

@@ -8,7 +8,7 @@ from .runtime_configuration import MemoryConfig
 
 
 class MonetaMirrorConfig(MemoryConfig):
-    """Every field has a default: that of the spec. The code of the package has the digest 8839fff47127."""
+    """Every field has a default: that of the spec. The code of the package has the digest cdd59d722ca2."""
 
     model_type = "miras_moneta_mirror"
 

@@ -8,7 +8,7 @@ from .runtime_configuration import MemoryConfig
 
 
 class OmegaDeltaConfig(MemoryConfig):
-    """Every field has a default: that of the spec. The code of the package has the digest de1d353fc1e1."""
+    """Every field has a default: that of the spec. The code of the package has the digest 84ba53afd054."""
 
     model_type = "miras_omega_delta"
 

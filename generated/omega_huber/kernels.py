@@ -5,8 +5,9 @@
 
 Cut by dependence on the state: what does not depend on it runs for all tiles at once, before and after the walk that carries it.
 
-One program runs one head of one sequence over tiles of 63 rows, 3 of a token. Rows along the first axis, columns along the second; every width is  # noqa: E501
-padded to a power of two. `n` is the sequence, `h` the head, `i` the tile, `r` the row in it, `t` its token, `here` whether that exists.
+One program runs one head of one sequence over tiles of 63 rows, 3 of a token. Rows along the first axis, columns along the second; every
+width is padded to a power of two. `n` is the sequence, `h` the head, `i` the tile, `r` the row in it, `t` its token, `here` whether that
+exists.
 """
 
 from __future__ import annotations

@@ -8,7 +8,7 @@ from .runtime_configuration import MemoryConfig
 
 
 class QuarticMemoryConfig(MemoryConfig):
-    """Every field has a default: that of the spec. The code of the package has the digest dcbdb57763f7."""
+    """Every field has a default: that of the spec. The code of the package has the digest 4221036b72e6."""
 
     model_type = "miras_quartic_memory"
 

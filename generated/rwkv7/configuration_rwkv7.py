@@ -8,7 +8,7 @@ from .runtime_configuration import MemoryConfig
 
 
 class Rwkv7Config(MemoryConfig):
-    """Every field has a default: that of the spec. The code of the package has the digest cb11bd31ff9b."""
+    """Every field has a default: that of the spec. The code of the package has the digest 30f8c291240e."""
 
     model_type = "miras_rwkv7"
 

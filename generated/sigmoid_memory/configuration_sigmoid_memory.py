@@ -8,7 +8,7 @@ from .runtime_configuration import MemoryConfig
 
 
 class SigmoidMemoryConfig(MemoryConfig):
-    """Every field has a default: that of the spec. The code of the package has the digest 6657dbe9c8c8."""
+    """Every field has a default: that of the spec. The code of the package has the digest f306bfff268f."""
 
     model_type = "miras_sigmoid_memory"
 

@@ -8,7 +8,7 @@ from .runtime_configuration import MemoryConfig
 
 
 class SwigluDeltaConfig(MemoryConfig):
-    """Every field has a default: that of the spec. The code of the package has the digest d1bf4164154a."""
+    """Every field has a default: that of the spec. The code of the package has the digest bcb3070d28ee."""
 
     model_type = "miras_swiglu_delta"
 

@@ -8,7 +8,7 @@ from .runtime_configuration import MemoryConfig
 
 
 class TttOnlineConfig(MemoryConfig):
-    """Every field has a default: that of the spec. The code of the package has the digest 406e4dc2445f."""
+    """Every field has a default: that of the spec. The code of the package has the digest ced62b450e53."""
 
     model_type = "miras_ttt_online"
 

@@ -8,7 +8,7 @@ from .runtime_configuration import MemoryConfig
 
 
 class VectorDeltaConfig(MemoryConfig):
-    """Every field has a default: that of the spec. The code of the package has the digest 38a9356449b0."""
+    """Every field has a default: that of the spec. The code of the package has the digest 39e2753a77f0."""
 
     model_type = "miras_vector_delta"
 
