@@ -8,7 +8,7 @@ from .runtime_configuration import MemoryConfig
 
 
 class ChannelStepDeltaConfig(MemoryConfig):
-    """Every field has a default: that of the spec. The code of the package has the digest 7082b4141a21."""
+    """Every field has a default: that of the spec. The code of the package has the digest 1cf19ab4bde1."""
 
     model_type = "miras_channel_step_delta"
 

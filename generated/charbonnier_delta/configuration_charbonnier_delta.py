@@ -8,7 +8,7 @@ from .runtime_configuration import MemoryConfig
 
 
 class CharbonnierDeltaConfig(MemoryConfig):
-    """Every field has a default: that of the spec. The code of the package has the digest 89d9d8e055d6."""
+    """Every field has a default: that of the spec. The code of the package has the digest 08df89ed73de."""
 
     model_type = "miras_charbonnier_delta"
 

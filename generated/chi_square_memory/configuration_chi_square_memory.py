@@ -8,7 +8,7 @@ from .runtime_configuration import MemoryConfig
 
 
 class ChiSquareMemoryConfig(MemoryConfig):
-    """Every field has a default: that of the spec. The code of the package has the digest 7878b1d5f5f8."""
+    """Every field has a default: that of the spec. The code of the package has the digest c70f2c6879dc."""
 
     model_type = "miras_chi_square_memory"
 

@@ -8,7 +8,7 @@ from .runtime_configuration import MemoryConfig
 
 
 class ClippedDeltaConfig(MemoryConfig):
-    """Every field has a default: that of the spec. The code of the package has the digest b0bffa02f8c6."""
+    """Every field has a default: that of the spec. The code of the package has the digest 70ba3dfe4c2b."""
 
     model_type = "miras_clipped_delta"
 

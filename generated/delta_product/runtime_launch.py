@@ -237,8 +237,8 @@ class Launcher:
     def check_precision(self, sizes: Sizes) -> None:
         """Raises NotTaken where products are of float32, or heads are narrow, on a GPU, beside a substitution.
 
-        Gradients of huber_delta were wrong in float32 on an H200, and no numbers at heads of 16. In bfloat16 at heads of 64 and 128 they are
-        right there, and in the interpreter all are.
+        Gradients of huber_delta were wrong in float32 on an H200, and no numbers at heads of 16. In bfloat16 at heads of 64 they are right
+        there, and in the interpreter all are.
         """
         if not (self.substitutes and sizes.like.is_cuda):
             return

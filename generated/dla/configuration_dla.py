@@ -8,7 +8,7 @@ from .runtime_configuration import MemoryConfig
 
 
 class DlaConfig(MemoryConfig):
-    """Every field has a default: that of the spec. The code of the package has the digest 419511001425."""
+    """Every field has a default: that of the spec. The code of the package has the digest 98d545aab9fe."""
 
     model_type = "miras_dla"
 

@@ -8,7 +8,7 @@ from .runtime_configuration import MemoryConfig
 
 
 class ElasticNetMemoryConfig(MemoryConfig):
-    """Every field has a default: that of the spec. The code of the package has the digest e0ce41f594b0."""
+    """Every field has a default: that of the spec. The code of the package has the digest f1e06e0e32cb."""
 
     model_type = "miras_elastic_net_memory"
 

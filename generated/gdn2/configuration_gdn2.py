@@ -8,7 +8,7 @@ from .runtime_configuration import MemoryConfig
 
 
 class Gdn2Config(MemoryConfig):
-    """Every field has a default: that of the spec. The code of the package has the digest 257075e30fcf."""
+    """Every field has a default: that of the spec. The code of the package has the digest edee1d7482f1."""
 
     model_type = "miras_gdn2"
 

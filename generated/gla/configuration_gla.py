@@ -8,7 +8,7 @@ from .runtime_configuration import MemoryConfig
 
 
 class GlaConfig(MemoryConfig):
-    """Every field has a default: that of the spec. The code of the package has the digest 74c71c548dd9."""
+    """Every field has a default: that of the spec. The code of the package has the digest f98eecfb82ea."""
 
     model_type = "miras_gla"
 

@@ -8,7 +8,7 @@ from .runtime_configuration import MemoryConfig
 
 
 class HuberNormDeltaConfig(MemoryConfig):
-    """Every field has a default: that of the spec. The code of the package has the digest 3041927752a2."""
+    """Every field has a default: that of the spec. The code of the package has the digest 8d39fe17909f."""
 
     model_type = "miras_huber_norm_delta"
 

@@ -8,7 +8,7 @@ from .runtime_configuration import MemoryConfig
 
 
 class L1DeltaConfig(MemoryConfig):
-    """Every field has a default: that of the spec. The code of the package has the digest 50599a3c0239."""
+    """Every field has a default: that of the spec. The code of the package has the digest 25929e9b769c."""
 
     model_type = "miras_l1_delta"
 

@@ -8,7 +8,7 @@ from .runtime_configuration import MemoryConfig
 
 
 class LonghornConfig(MemoryConfig):
-    """Every field has a default: that of the spec. The code of the package has the digest 02972a4e34b3."""
+    """Every field has a default: that of the spec. The code of the package has the digest 2e98a28b9058."""
 
     model_type = "miras_longhorn"
 

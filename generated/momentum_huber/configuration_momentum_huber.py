@@ -8,7 +8,7 @@ from .runtime_configuration import MemoryConfig
 
 
 class MomentumHuberConfig(MemoryConfig):
-    """Every field has a default: that of the spec. The code of the package has the digest 4b032ca61bd3."""
+    """Every field has a default: that of the spec. The code of the package has the digest 76869cc65160."""
 
     model_type = "miras_momentum_huber"
 

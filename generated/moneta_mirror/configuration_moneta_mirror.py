@@ -8,7 +8,7 @@ from .runtime_configuration import MemoryConfig
 
 
 class MonetaMirrorConfig(MemoryConfig):
-    """Every field has a default: that of the spec. The code of the package has the digest cdd59d722ca2."""
+    """Every field has a default: that of the spec. The code of the package has the digest cb2d21834415."""
 
     model_type = "miras_moneta_mirror"
 

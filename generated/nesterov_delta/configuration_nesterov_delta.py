@@ -8,7 +8,7 @@ from .runtime_configuration import MemoryConfig
 
 
 class NesterovDeltaConfig(MemoryConfig):
-    """Every field has a default: that of the spec. The code of the package has the digest 0efc22fc4727."""
+    """Every field has a default: that of the spec. The code of the package has the digest 9d37cbb83f52."""
 
     model_type = "miras_nesterov_delta"
 

@@ -8,7 +8,7 @@ from .runtime_configuration import MemoryConfig
 
 
 class OmegaNetConfig(MemoryConfig):
-    """Every field has a default: that of the spec. The code of the package has the digest 14a260f326ef."""
+    """Every field has a default: that of the spec. The code of the package has the digest f6dd627bfd04."""
 
     model_type = "miras_omega_net"
 

@@ -8,7 +8,7 @@ from .runtime_configuration import MemoryConfig
 
 
 class PredictiveDeltaConfig(MemoryConfig):
-    """Every field has a default: that of the spec. The code of the package has the digest f727c4158de4."""
+    """Every field has a default: that of the spec. The code of the package has the digest 89c40d3910dc."""
 
     model_type = "miras_predictive_delta"
 

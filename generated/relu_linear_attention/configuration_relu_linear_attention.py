@@ -8,7 +8,7 @@ from .runtime_configuration import MemoryConfig
 
 
 class ReluLinearAttentionConfig(MemoryConfig):
-    """Every field has a default: that of the spec. The code of the package has the digest df83a58b63c2."""
+    """Every field has a default: that of the spec. The code of the package has the digest 60d686aa034f."""
 
     model_type = "miras_relu_linear_attention"
 

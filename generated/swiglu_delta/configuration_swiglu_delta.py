@@ -8,7 +8,7 @@ from .runtime_configuration import MemoryConfig
 
 
 class SwigluDeltaConfig(MemoryConfig):
-    """Every field has a default: that of the spec. The code of the package has the digest bcb3070d28ee."""
+    """Every field has a default: that of the spec. The code of the package has the digest 665face030e5."""
 
     model_type = "miras_swiglu_delta"
 

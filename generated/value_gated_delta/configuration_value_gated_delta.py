@@ -8,7 +8,7 @@ from .runtime_configuration import MemoryConfig
 
 
 class ValueGatedDeltaConfig(MemoryConfig):
-    """Every field has a default: that of the spec. The code of the package has the digest 46a0dd0898a8."""
+    """Every field has a default: that of the spec. The code of the package has the digest bbfa7742a37d."""
 
     model_type = "miras_value_gated_delta"
 

@@ -8,7 +8,7 @@ from .runtime_configuration import MemoryConfig
 
 
 class WindowHybridConfig(MemoryConfig):
-    """Every field has a default: that of the spec. The code of the package has the digest ead93429001b."""
+    """Every field has a default: that of the spec. The code of the package has the digest cae8e31c9915."""
 
     model_type = "miras_window_hybrid"
 

@@ -8,7 +8,7 @@ from .runtime_configuration import MemoryConfig
 
 
 class YaadConfig(MemoryConfig):
-    """Every field has a default: that of the spec. The code of the package has the digest cf056403b4ba."""
+    """Every field has a default: that of the spec. The code of the package has the digest 73636cf22471."""
 
     model_type = "miras_yaad"
 
