@@ -145,7 +145,8 @@ def test_a_trainer_predicts_logits(tmp_path: Path) -> None:
     rows: Any = [{"input_ids": row, "labels": row} for row in ids]
     found = Trainer(model, arguments).predict(rows)
     assert torch.equal(torch.as_tensor(found.predictions), model.eval()(ids).logits)
-    assert found.metrics is not None and found.metrics["test_loss"] > 0
+    assert found.metrics is not None
+    assert found.metrics["test_loss"] > 0
 
 
 def test_hidden_states_and_tuples_are_returned_on_request() -> None:
