@@ -55,7 +55,7 @@ def start(
 ) -> None:
     """Compile a spec of a memory that learns at test time to derived, verified, readable PyTorch.
 
-    Exit codes: 0 fine, 1 a check failed, 2 the input is wrong, 70 a bug of the compiler.
+    Exit codes: 0 fine, 1 a check failed, 2 the input is wrong, 70 a bug of the compiler, 130 interrupted.
     """
 
 

@@ -40,8 +40,8 @@ for kind in sys.argv[1:]:
     assert model.lm_head.weight is model.model.embed_tokens.weight, kind
     model.train()
     model(ids, labels=ids).loss.backward()
-    model.save_pretrained(folder + "/again")
-    again = AutoModelForCausalLM.from_pretrained(folder + "/again", trust_remote_code=True)
+    model.save_pretrained(folder + "/again_" + kind)
+    again = AutoModelForCausalLM.from_pretrained(folder + "/again_" + kind, trust_remote_code=True)
     assert all(torch.equal(a, b) for a, b in zip(model.state_dict().values(), again.state_dict().values(), strict=True)), kind
     half = AutoModelForCausalLM.from_pretrained(folder, trust_remote_code=True, dtype=torch.bfloat16).eval()
     assert {p.dtype for p in half.parameters()} == {torch.bfloat16}, kind
