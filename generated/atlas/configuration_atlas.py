@@ -8,7 +8,7 @@ from .runtime_configuration import MemoryConfig
 
 
 class AtlasConfig(MemoryConfig):
-    """Every field has a default: that of the spec. The code of the package has the digest 762a3627110d."""
+    """Every field has a default: that of the spec. The code of the package has the digest d874298a25fe."""
 
     model_type = "miras_atlas"
 

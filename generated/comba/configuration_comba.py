@@ -8,7 +8,7 @@ from .runtime_configuration import MemoryConfig
 
 
 class CombaConfig(MemoryConfig):
-    """Every field has a default: that of the spec. The code of the package has the digest 61ff33320720."""
+    """Every field has a default: that of the spec. The code of the package has the digest 91f52c59b737."""
 
     model_type = "miras_comba"
 

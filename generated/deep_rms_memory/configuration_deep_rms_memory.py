@@ -8,7 +8,7 @@ from .runtime_configuration import MemoryConfig
 
 
 class DeepRmsMemoryConfig(MemoryConfig):
-    """Every field has a default: that of the spec. The code of the package has the digest b25ef89d92a2."""
+    """Every field has a default: that of the spec. The code of the package has the digest b02b714166b4."""
 
     model_type = "miras_deep_rms_memory"
 

@@ -8,7 +8,7 @@ from .runtime_configuration import MemoryConfig
 
 
 class DeltaProductConfig(MemoryConfig):
-    """Every field has a default: that of the spec. The code of the package has the digest d2f2da9c8cd4."""
+    """Every field has a default: that of the spec. The code of the package has the digest ec27d01eeadb."""
 
     model_type = "miras_delta_product"
 

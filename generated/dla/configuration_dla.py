@@ -8,7 +8,7 @@ from .runtime_configuration import MemoryConfig
 
 
 class DlaConfig(MemoryConfig):
-    """Every field has a default: that of the spec. The code of the package has the digest 98d545aab9fe."""
+    """Every field has a default: that of the spec. The code of the package has the digest 1582b1759cf1."""
 
     model_type = "miras_dla"
 

@@ -8,7 +8,7 @@ from .runtime_configuration import MemoryConfig
 
 
 class ElasticNetMemoryConfig(MemoryConfig):
-    """Every field has a default: that of the spec. The code of the package has the digest f1e06e0e32cb."""
+    """Every field has a default: that of the spec. The code of the package has the digest 67f2d90a3a99."""
 
     model_type = "miras_elastic_net_memory"
 

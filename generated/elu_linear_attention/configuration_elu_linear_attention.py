@@ -8,7 +8,7 @@ from .runtime_configuration import MemoryConfig
 
 
 class EluLinearAttentionConfig(MemoryConfig):
-    """Every field has a default: that of the spec. The code of the package has the digest 88fe7a80679b."""
+    """Every field has a default: that of the spec. The code of the package has the digest 4e8bb0f78d1d."""
 
     model_type = "miras_elu_linear_attention"
 

@@ -8,7 +8,7 @@ from .runtime_configuration import MemoryConfig
 
 
 class GatedDeltaNetConfig(MemoryConfig):
-    """Every field has a default: that of the spec. The code of the package has the digest 0be707e94d21."""
+    """Every field has a default: that of the spec. The code of the package has the digest e3c948720696."""
 
     model_type = "miras_gated_delta_net"
 

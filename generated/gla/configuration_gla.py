@@ -8,7 +8,7 @@ from .runtime_configuration import MemoryConfig
 
 
 class GlaConfig(MemoryConfig):
-    """Every field has a default: that of the spec. The code of the package has the digest f98eecfb82ea."""
+    """Every field has a default: that of the spec. The code of the package has the digest 9770bbc8b8b7."""
 
     model_type = "miras_gla"
 

@@ -8,7 +8,7 @@ from .runtime_configuration import MemoryConfig
 
 
 class L3DeltaConfig(MemoryConfig):
-    """Every field has a default: that of the spec. The code of the package has the digest c675c27eeb41."""
+    """Every field has a default: that of the spec. The code of the package has the digest bc954ed2d139."""
 
     model_type = "miras_l3_delta"
 

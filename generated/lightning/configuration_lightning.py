@@ -8,7 +8,7 @@ from .runtime_configuration import MemoryConfig
 
 
 class LightningConfig(MemoryConfig):
-    """Every field has a default: that of the spec. The code of the package has the digest 78d468ac0220."""
+    """Every field has a default: that of the spec. The code of the package has the digest ced7f5cc347a."""
 
     model_type = "miras_lightning"
 

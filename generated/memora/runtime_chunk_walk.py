@@ -8,8 +8,8 @@ from dataclasses import dataclass
 import torch
 from torch import Tensor
 
-from .runtime_contract import Returned
-from .runtime_kernels import Named, read_start
+from .runtime_contract import Named, Returned
+from .runtime_kernels import argument_of, read_start
 from .runtime_launch import quotient
 from .runtime_operator import Differentiable
 from .runtime_walk import WalkKernels
@@ -34,15 +34,16 @@ class ChunkWalkKernels(WalkKernels):
         if (initial_state is not None and "position" in initial_state) or q.shape[0] * q.shape[1] == 0:
             return super().compute(tokens, parameters, initial_state, output_final_state, cu_seqlens)
         state = read_start(self.contract, tokens, parameters, initial_state, cu_seqlens)
-        given = {**tokens, **parameters, **state}
-        inputs = self.starts.forward.inputs
-        names = [name for name, axes in inputs.items() if axes.startswith("B") and name in state]
-        found = self.starts.run(*(given[name].contiguous() for name in inputs), None, cu_seqlens, "whole", True)
+        for extra in self.contract.extras:
+            tokens = extra.prepare(dict(tokens), parameters, self.contract.tokens)
+        inputs, names = self.starts.forward.inputs, [name for name in self.starts.forward.inputs if name in state]
+        given = [argument_of(name, tokens, {**parameters, **state}).contiguous() for name in inputs]
+        found = self.starts.run(*given, None, cu_seqlens, "whole", True)
         behind, entering = (dict(zip(names, part, strict=True)) for part in (found[: len(names)], found[len(names) : 2 * len(names)]))
         chunks = Chunks(q.shape[0], q.shape[1], self.contract.chunk, cu_seqlens, q.device)
-        rows = {name: x.flatten(0, 1)[None] for name, x in tokens.items()} | {**parameters, **entering}
-        inputs = self.of_chunks.forward.inputs
-        (o,) = self.of_chunks([rows[name] for name in inputs], chunks.sizes, chunks.firsts, "whole")
+        rows, others = {name: x.flatten(0, 1)[None] for name, x in tokens.items()}, {**parameters, **entering}
+        packed = [argument_of(name, rows, others) for name in self.of_chunks.forward.inputs]
+        (o,) = self.of_chunks(packed, chunks.sizes, chunks.firsts, "whole")
         o = o.reshape(*q.shape[:2], *o.shape[2:])
         return o, self.final(behind, entering, chunks) if output_final_state else None
 

@@ -14,8 +14,8 @@ import torch
 from torch import Tensor
 
 from .runtime_call import Computes
-from .runtime_contract import Returned
-from .runtime_kernels import Named, read_start
+from .runtime_contract import Named, Returned
+from .runtime_kernels import argument_of, read_start
 from .runtime_launch import ANY, TYPES, Buffer, Launcher, LaunchRow, Sizes, quotient
 from .runtime_limits import power_of_two, refusal, shared_out
 from .runtime_operator import Differentiable, Operator
@@ -150,10 +150,10 @@ class WalkKernels(Computes):
         for extra in contract.extras:
             prepared = extra.prepare(prepared, parameters, contract.tokens)
         borders = cu_seqlens if contract.writes is None or cu_seqlens is None else contract.writes.number * cu_seqlens
-        given = {**prepared, **parameters, **state}
-        if contract.window is not None:
-            given |= contract.window.walk_rows(given, cu_seqlens)
-        inputs, position = [given[name.rstrip("_")] for name in self.arguments], state.get("position")
+        window, walked, position = contract.window, dict[str, Tensor](), state.get("position")
+        if window is not None:
+            walked = window.walk_rows(prepared, parameters, state, cu_seqlens)
+        inputs = [argument_of(name, prepared, {**parameters, **state, **walked}) for name in self.arguments]
         if isinstance(self.operator, Operator):
             o, *following = self.operator(inputs, position, borders, "whole", save=False)
         else:
@@ -164,6 +164,6 @@ class WalkKernels(Computes):
         final = dict(zip(self.entries, following, strict=False))
         if position is not None:
             final["position"] = (position + (q.shape[1] if cu_seqlens is None else cu_seqlens.diff())) % contract.chunk
-        if contract.window is not None:
-            final |= contract.window.walk_final(given, cu_seqlens)
+        if window is not None:
+            final |= window.walk_final(prepared, walked, state, cu_seqlens)
         return o, {name: final[name] for name in contract.state}

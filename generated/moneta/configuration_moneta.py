@@ -8,7 +8,7 @@ from .runtime_configuration import MemoryConfig
 
 
 class MonetaConfig(MemoryConfig):
-    """Every field has a default: that of the spec. The code of the package has the digest 3bc7a0b46fa6."""
+    """Every field has a default: that of the spec. The code of the package has the digest ac7405cc0a63."""
 
     model_type = "miras_moneta"
 

@@ -9,11 +9,10 @@ import torch
 from torch import Tensor
 
 from .runtime_call import Computes
-from .runtime_contract import OperatorContract, Returned, read_lengths
+from .runtime_contract import Named, OperatorContract, Returned, read_lengths
 from .runtime_operator import Differentiable
 from .runtime_state import read_state
 
-Named = Mapping[str, Tensor]
 DTYPES = (torch.float32, torch.bfloat16, torch.float16)
 
 
@@ -26,6 +25,11 @@ def read_start(
     if q.dtype not in DTYPES:
         raise ValueError(f"q: expected float32, bfloat16 or float16 for the Triton kernels, got {q.dtype}")
     return read_state(contract, initial_state, lengths, q.device, torch.float32)
+
+
+def argument_of(name: str, tokens: Named, others: Named) -> Tensor:
+    """What an argument in code stands for. A gate of the user's own that is called like another one ends in an underscore there."""
+    return others[name] if name in others else tokens[name.rstrip("_")]
 
 
 @dataclass(frozen=True)
@@ -81,19 +85,19 @@ class ChunkKernels(Computes):
     def by_rows(self, tokens: Named, parameters: Named, state: Named, output_final_state: bool, cu_seqlens: Tensor | None) -> Returned:
         """The same where a chunk changes nothing. The rows of a token's writes, or of its window, are tokens of the kernels."""
         writes, window = self.contract.writes, self.contract.window
-        given, number = {**tokens, **parameters, **state}, 1 if writes is None else writes.number
+        number, walked, by_row = 1 if writes is None else writes.number, dict[str, Tensor](), tokens
         if window is not None:
-            given |= window.walk_rows(given, cu_seqlens)
-            tokens, number = window.tokens_by_row(given, cu_seqlens, tokens), window.size
+            walked, number = window.walk_rows(tokens, parameters, state, cu_seqlens), window.size
+            by_row = window.tokens_by_row(tokens, walked, cu_seqlens)
         borders = cu_seqlens if cu_seqlens is None or number == 1 else number * cu_seqlens
-        inputs = [*tokens.values(), *parameters.values(), *(state[name] for name in self.carried)]
+        inputs = [*by_row.values(), *parameters.values(), *(state[name] for name in self.carried)]
         o, *carried = self.whole([x.contiguous() for x in inputs], None, borders, "whole")
         o = o if writes is None else writes.outputs(o)
         o = o if window is None else window.outputs(o, 1)
         if not output_final_state:
             return o, None
         final = dict(zip(self.carried, carried, strict=True))
-        return o, final if window is None else final | window.walk_final(given, cu_seqlens)
+        return o, final if window is None else final | window.walk_final(tokens, walked, state, cu_seqlens)
 
     def start_of_chunk(self, position: Tensor, end: Tensor, start: Tensor, before: Tensor, behind: Tensor) -> Tensor:
         """The state that entered the chunk in progress behind the last token.

@@ -8,7 +8,7 @@ from .runtime_configuration import MemoryConfig
 
 
 class OmegaNetConfig(MemoryConfig):
-    """Every field has a default: that of the spec. The code of the package has the digest f6dd627bfd04."""
+    """Every field has a default: that of the spec. The code of the package has the digest c27d67365b81."""
 
     model_type = "miras_omega_net"
 

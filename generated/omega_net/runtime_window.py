@@ -69,7 +69,8 @@ class Window:
         if "owner" in takes:
             return owned | {"gamma_rows": weights, "owner": owners(gamma, self.size)}
         given = {name.replace("_rows", ""): x for name, x in owned.items()} | {"gamma": weights}
-        names = [name for name in takes if name.rstrip("_") in call.tokens and name not in given]
+        others = {*given, *call.parameters, *call.state}
+        names = [name for name in takes if name.rstrip("_") in call.tokens and name not in others]
         given |= {name: by_rows(name, piece.take(call.token(name)), self.size, 2) for name in names}
         valid = on_row(by_rows("valid", piece.valid(call.tokens["q"]), self.size, 2), self.size, self.size - 1, 2)
         return given | {"valid": valid, "earlier": earlier_rows(gamma, self.size)}
@@ -83,30 +84,32 @@ class Window:
         entries = {f"window_{name.rstrip('_')}": plan.last(lines[f"{name}_rows"], self.size - 1) for name in self.kept}
         return entries | {"window_length": plan.behind(call.state["window_length"]).clamp(max=self.size - 1)}
 
-    def walk_rows(self, given: Mapping[str, Tensor], cu_seqlens: Tensor | None) -> dict[str, Tensor]:
-        """The arguments of a walk that come of windows, from tokens, parameters and state: rows behind those before a sequence, and
-        weights.
-        """
+    def walk_rows(
+        self, tokens: Mapping[str, Tensor], parameters: Mapping[str, Tensor], state: Mapping[str, Tensor], cu_seqlens: Tensor | None
+    ) -> dict[str, Tensor]:
+        """The arguments of a walk that come of windows: rows behind those before a sequence, and weights."""
         kept = {name: name.rstrip("_") for name in self.kept}
-        rows = {f"{name}_rows": with_past(given[each], given[f"window_{each}"], cu_seqlens) for name, each in kept.items()}
+        rows = {f"{name}_rows": with_past(tokens[each], state[f"window_{each}"], cu_seqlens) for name, each in kept.items()}
         if self.features is not None:
-            rows["k_rows_features"] = self.features(rows["k_rows"], given["feature_coefficients"])
-        return rows | {"gamma_rows": walk_weights(given["gamma"], given["window_length"], cu_seqlens)}
+            rows["k_rows_features"] = self.features(rows["k_rows"], parameters["feature_coefficients"])
+        return rows | {"gamma_rows": walk_weights(tokens["gamma"], state["window_length"], cu_seqlens)}
 
-    def tokens_by_row(self, given: Mapping[str, Tensor], cu_seqlens: Tensor | None, names: Collection[str]) -> dict[str, Tensor]:
-        """Arguments [B, T, H, ...] by the rows of the windows of all tokens [B, T · W, H, ...], of tokens, state and `walk_rows`."""
+    def tokens_by_row(self, tokens: Mapping[str, Tensor], walked: Mapping[str, Tensor], cu_seqlens: Tensor | None) -> dict[str, Tensor]:
+        """Tokens [B, T, H, ...] by the rows of the windows of all of them [B, T · W, H, ...]; `walked` are their `walk_rows`."""
         kept = {name.rstrip("_"): f"{name}_rows" for name in self.kept}
-        rows = {name: windows_of(given[line], given["gamma"], given[name].dtype, cu_seqlens) for name, line in kept.items()}
-        rows["gamma"] = given["gamma_rows"].transpose(2, 3).flatten(1, 2)
-        return {name: rows[name] if name in rows else by_rows(name, given[name], self.size, 1) for name in names}
+        rows = {name: windows_of(walked[line], tokens["gamma"], tokens[name].dtype, cu_seqlens) for name, line in kept.items()}
+        rows["gamma"] = walked["gamma_rows"].transpose(2, 3).flatten(1, 2)
+        return {name: rows[name] if name in rows else by_rows(name, x, self.size, 1) for name, x in tokens.items()}
 
-    def walk_final(self, given: Mapping[str, Tensor], cu_seqlens: Tensor | None) -> dict[str, Tensor]:
-        """The entries of the state that hold the window behind a walk, from the same and its rows."""
-        before, tokens = self.size - 1, given["gamma"].shape[1]
+    def walk_final(
+        self, tokens: Mapping[str, Tensor], walked: Mapping[str, Tensor], state: Mapping[str, Tensor], cu_seqlens: Tensor | None
+    ) -> dict[str, Tensor]:
+        """The entries of the state that hold the window behind a walk, whose `walk_rows` are `walked`."""
+        before, number = self.size - 1, tokens["gamma"].shape[1]
         kept = {name: name.rstrip("_") for name in self.kept}
-        entries = {f"window_{each}": last_rows(given[f"{name}_rows"], before, tokens, cu_seqlens) for name, each in kept.items()}
-        length = tokens if cu_seqlens is None else cu_seqlens.diff()
-        return entries | {"window_length": (given["window_length"] + length).clamp(max=before)}
+        entries = {f"window_{each}": last_rows(walked[f"{name}_rows"], before, number, cu_seqlens) for name, each in kept.items()}
+        length = number if cu_seqlens is None else cu_seqlens.diff()
+        return entries | {"window_length": (state["window_length"] + length).clamp(max=before)}
 
 
 def in_windows(x: Tensor, window: int) -> Tensor:

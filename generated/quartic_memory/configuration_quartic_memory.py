@@ -8,7 +8,7 @@ from .runtime_configuration import MemoryConfig
 
 
 class QuarticMemoryConfig(MemoryConfig):
-    """Every field has a default: that of the spec. The code of the package has the digest 5f8f72702666."""
+    """Every field has a default: that of the spec. The code of the package has the digest f0503b0ebe2d."""
 
     model_type = "miras_quartic_memory"
 

@@ -8,7 +8,7 @@ from .runtime_configuration import MemoryConfig
 
 
 class ReluLinearAttentionConfig(MemoryConfig):
-    """Every field has a default: that of the spec. The code of the package has the digest 60d686aa034f."""
+    """Every field has a default: that of the spec. The code of the package has the digest 399f51243fbd."""
 
     model_type = "miras_relu_linear_attention"
 

@@ -8,7 +8,7 @@ from .runtime_configuration import MemoryConfig
 
 
 class SwigluDeltaConfig(MemoryConfig):
-    """Every field has a default: that of the spec. The code of the package has the digest 665face030e5."""
+    """Every field has a default: that of the spec. The code of the package has the digest c96da0706831."""
 
     model_type = "miras_swiglu_delta"
 

@@ -8,7 +8,7 @@ from .runtime_configuration import MemoryConfig
 
 
 class SwlaConfig(MemoryConfig):
-    """Every field has a default: that of the spec. The code of the package has the digest 83214ef68fbf."""
+    """Every field has a default: that of the spec. The code of the package has the digest a31e716ebbd6."""
 
     model_type = "miras_swla"
 

@@ -8,7 +8,7 @@ from .runtime_configuration import MemoryConfig
 
 
 class TaylorLinearAttentionConfig(MemoryConfig):
-    """Every field has a default: that of the spec. The code of the package has the digest bb1ecbd7d4bf."""
+    """Every field has a default: that of the spec. The code of the package has the digest a676e9dc450b."""
 
     model_type = "miras_taylor_linear_attention"
 

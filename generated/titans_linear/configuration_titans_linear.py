@@ -8,7 +8,7 @@ from .runtime_configuration import MemoryConfig
 
 
 class TitansLinearConfig(MemoryConfig):
-    """Every field has a default: that of the spec. The code of the package has the digest 6013955ca04d."""
+    """Every field has a default: that of the spec. The code of the package has the digest 40b184a9771e."""
 
     model_type = "miras_titans_linear"
 

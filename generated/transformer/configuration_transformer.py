@@ -8,7 +8,7 @@ from .runtime_configuration import MemoryConfig
 
 
 class TransformerConfig(MemoryConfig):
-    """Every field has a default: that of the spec. The code of the package has the digest 80c34ac3563d."""
+    """Every field has a default: that of the spec. The code of the package has the digest 2e316395bdf3."""
 
     model_type = "miras_transformer"
 

@@ -8,7 +8,7 @@ from .runtime_configuration import MemoryConfig
 
 
 class TttMlpConfig(MemoryConfig):
-    """Every field has a default: that of the spec. The code of the package has the digest f86b767fc3c9."""
+    """Every field has a default: that of the spec. The code of the package has the digest 00b20c40de59."""
 
     model_type = "miras_ttt_mlp"
 

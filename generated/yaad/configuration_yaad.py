@@ -8,7 +8,7 @@ from .runtime_configuration import MemoryConfig
 
 
 class YaadConfig(MemoryConfig):
-    """Every field has a default: that of the spec. The code of the package has the digest 73636cf22471."""
+    """Every field has a default: that of the spec. The code of the package has the digest 52cc9674dfd6."""
 
     model_type = "miras_yaad"
 

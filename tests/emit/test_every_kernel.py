@@ -18,6 +18,22 @@ PACKAGES = sorted(path.parent for path in GENERATED.glob("*/kernels.py"))
 OWN = edited(
     ("{kind: l2}\nretention", '{kind: formula, loss: "sum((1 + own**2 + d_own) * (u - v)**2)"}\nretention'), more="  own: {}\n  d_own: {}\n"
 )
+NAMED_W = """
+import importlib, json, sys
+import torch
+sys.path.insert(0, sys.argv[1])
+torch.manual_seed(0)
+errors = []
+for name in sys.argv[2:]:
+    chunk = getattr(importlib.import_module(name), f"chunk_{name}")
+    rows = [torch.nn.functional.normalize(torch.randn(1, 6, 1, 4), dim=-1) for _ in range(3)]
+    given = {"log_alpha": -torch.rand(1, 6, 1), "eta": 0.3 * torch.rand(1, 6, 1), "W": torch.rand(1, 6, 1)}
+    given |= {"gamma": torch.rand(1, 6, 1, 2)} if name == "rows" else {}
+    found = [chunk(*rows, **given, output_final_state=True, backend=backend) for backend in ("torch", "triton")]
+    (o, state), (o_kernels, state_kernels) = found
+    errors += [(o - o_kernels).abs().max().item(), (state["W"] - state_kernels["W"]).abs().max().item()]
+print(json.dumps(errors))
+"""
 AT_ONCE = ("memora", "sparse_memory")
 SHARES = 3  # processes: each imports PyTorch once
 
@@ -53,6 +69,22 @@ def test_chunks_that_walk_at_once_compute_what_the_pytorch_form_does(lengths: st
     """A sequence that ends within a chunk, and packed ones, of which one has no tokens and one is a whole chunk."""
     specs = [load_spec(f"specs/{name}.yaml").model_copy(update={"chunk": {"size": 4, "gradient": "chunk_start"}}) for name in AT_ONCE]
     assert_right("5", lengths, [compile_spec(spec).write(tmp_path) for spec in specs])
+
+
+@pytest.mark.slow
+@pytest.mark.skipif(importlib.util.find_spec("triton") is None, reason="needs Triton")
+def test_a_gate_that_is_called_like_the_state_is_read_as_it_is(tmp_path: Path) -> None:
+    """In rules that walk, whose chunks walk at once, and whose tokens are rows of a window."""
+    retentions = {"walk": "{kind: elastic_net, threshold: 0.1}", "chunks": "{kind: sigmoid}", "rows": "{kind: l2}"}
+    chunks = {"chunks": "chunk: {size: 4, gradient: chunk_start}\n"}
+    for name, retention in retentions.items():
+        window = ", window: 2" if name == "rows" else ""
+        loss = f'{{kind: formula, loss: "sum((1 + W**2) * (u - v)**2)"{window}}}'
+        edits = [("{kind: l2}\nretention: {kind: l2}", f"{loss}\nretention: {retention}"), ("name: x", f"name: {name}")]
+        gates = "  W: {}\n" + ("  gamma: {}\n" if window else "")
+        compile_spec(parsed(edited(*edits, more=gates + chunks.get(name, "")))).write(tmp_path)
+    told = json.loads(interpreted("-c", NAMED_W, str(tmp_path), *retentions))
+    assert all(error < 1e-4 for error in told), told
 
 
 def assert_right(width: str, lengths: str, folders: list[Path]) -> None:

@@ -54,6 +54,7 @@ def test_what_takes_too_long_or_dies_is_replaced_and_nothing_is_left() -> None:
         assert (await worker.ask("look", GIVEN, 60))["valid"]
         (second,) = children_of(worker._process.pid)
         assert first != second
+        os.kill(second, signal.SIGSTOP)  # so that it does not answer before it dies
         asked = asyncio.create_task(worker.ask("package", {**GIVEN, "path": "kernels.py"}, 60))
         await asyncio.sleep(0.3)
         os.kill(second, signal.SIGKILL)

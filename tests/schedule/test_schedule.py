@@ -232,7 +232,6 @@ def test_a_chunk_that_begins_with_the_tile_has_no_start_of_its_own() -> None:
 
 WALKED = {
     "memora": "the weights of every token are formed (retention kl, optimizer gradient_descent)",
-    "value_gated_delta": "a pair of tokens has one decay for every channel (gates.alpha.per: value_channel)",
 }
 
 
