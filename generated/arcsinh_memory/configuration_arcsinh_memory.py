@@ -8,7 +8,7 @@ from .runtime_configuration import MemoryConfig
 
 
 class ArcsinhMemoryConfig(MemoryConfig):
-    """Every field has a default: that of the spec. The code of the package has the digest fc56be2be1e3."""
+    """Every field has a default: that of the spec. The code of the package has the digest e1fbdb143892."""
 
     model_type = "miras_arcsinh_memory"
 

@@ -8,7 +8,7 @@ from .runtime_configuration import MemoryConfig
 
 
 class AtlasConfig(MemoryConfig):
-    """Every field has a default: that of the spec. The code of the package has the digest d874298a25fe."""
+    """Every field has a default: that of the spec. The code of the package has the digest 7286e9b1b6d5."""
 
     model_type = "miras_atlas"
 

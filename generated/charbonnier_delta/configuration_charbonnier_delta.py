@@ -8,7 +8,7 @@ from .runtime_configuration import MemoryConfig
 
 
 class CharbonnierDeltaConfig(MemoryConfig):
-    """Every field has a default: that of the spec. The code of the package has the digest 51b4d1509ecd."""
+    """Every field has a default: that of the spec. The code of the package has the digest 7510ef8ec4df."""
 
     model_type = "miras_charbonnier_delta"
 

@@ -8,7 +8,7 @@ from .runtime_configuration import MemoryConfig
 
 
 class DeepRmsMemoryConfig(MemoryConfig):
-    """Every field has a default: that of the spec. The code of the package has the digest b02b714166b4."""
+    """Every field has a default: that of the spec. The code of the package has the digest 587bf1ad3f57."""
 
     model_type = "miras_deep_rms_memory"
 

@@ -8,7 +8,7 @@ from .runtime_configuration import MemoryConfig
 
 
 class DeltaProductConfig(MemoryConfig):
-    """Every field has a default: that of the spec. The code of the package has the digest ec27d01eeadb."""
+    """Every field has a default: that of the spec. The code of the package has the digest eca1d869e901."""
 
     model_type = "miras_delta_product"
 

@@ -8,7 +8,7 @@ from .runtime_configuration import MemoryConfig
 
 
 class DlaConfig(MemoryConfig):
-    """Every field has a default: that of the spec. The code of the package has the digest 1582b1759cf1."""
+    """Every field has a default: that of the spec. The code of the package has the digest 8c5420c0ba33."""
 
     model_type = "miras_dla"
 

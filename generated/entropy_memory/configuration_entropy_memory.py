@@ -8,7 +8,7 @@ from .runtime_configuration import MemoryConfig
 
 
 class EntropyMemoryConfig(MemoryConfig):
-    """Every field has a default: that of the spec. The code of the package has the digest a24fd0325b98."""
+    """Every field has a default: that of the spec. The code of the package has the digest 9a291bdb204b."""
 
     model_type = "miras_entropy_memory"
 

@@ -8,7 +8,7 @@ from .runtime_configuration import MemoryConfig
 
 
 class EpsilonDeltaConfig(MemoryConfig):
-    """Every field has a default: that of the spec. The code of the package has the digest f543cd99afa0."""
+    """Every field has a default: that of the spec. The code of the package has the digest 1cf43c3fdebd."""
 
     model_type = "miras_epsilon_delta"
 

@@ -8,7 +8,7 @@ from .runtime_configuration import MemoryConfig
 
 
 class Gdn2Config(MemoryConfig):
-    """Every field has a default: that of the spec. The code of the package has the digest 558eb5fd4726."""
+    """Every field has a default: that of the spec. The code of the package has the digest 848ffb920583."""
 
     model_type = "miras_gdn2"
 

@@ -8,7 +8,7 @@ from .runtime_configuration import MemoryConfig
 
 
 class LogCoshDeltaConfig(MemoryConfig):
-    """Every field has a default: that of the spec. The code of the package has the digest 6b4420cdc680."""
+    """Every field has a default: that of the spec. The code of the package has the digest 135abde85070."""
 
     model_type = "miras_log_cosh_delta"
 

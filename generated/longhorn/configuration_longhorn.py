@@ -8,7 +8,7 @@ from .runtime_configuration import MemoryConfig
 
 
 class LonghornConfig(MemoryConfig):
-    """Every field has a default: that of the spec. The code of the package has the digest ce78a76889cd."""
+    """Every field has a default: that of the spec. The code of the package has the digest 64a54988585b."""
 
     model_type = "miras_longhorn"
 

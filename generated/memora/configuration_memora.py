@@ -8,7 +8,7 @@ from .runtime_configuration import MemoryConfig
 
 
 class MemoraConfig(MemoryConfig):
-    """Every field has a default: that of the spec. The code of the package has the digest 5129e0977080."""
+    """Every field has a default: that of the spec. The code of the package has the digest 7c4349ed2983."""
 
     model_type = "miras_memora"
 

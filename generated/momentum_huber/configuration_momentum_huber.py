@@ -8,7 +8,7 @@ from .runtime_configuration import MemoryConfig
 
 
 class MomentumHuberConfig(MemoryConfig):
-    """Every field has a default: that of the spec. The code of the package has the digest 186173df0afb."""
+    """Every field has a default: that of the spec. The code of the package has the digest 77744b46bcbe."""
 
     model_type = "miras_momentum_huber"
 

@@ -8,7 +8,7 @@ from .runtime_configuration import MemoryConfig
 
 
 class MonetaConfig(MemoryConfig):
-    """Every field has a default: that of the spec. The code of the package has the digest ac7405cc0a63."""
+    """Every field has a default: that of the spec. The code of the package has the digest e778e45de92e."""
 
     model_type = "miras_moneta"
 

@@ -8,7 +8,7 @@ from .runtime_configuration import MemoryConfig
 
 
 class OmegaNetConfig(MemoryConfig):
-    """Every field has a default: that of the spec. The code of the package has the digest c27d67365b81."""
+    """Every field has a default: that of the spec. The code of the package has the digest acafe9b99fcc."""
 
     model_type = "miras_omega_net"
 

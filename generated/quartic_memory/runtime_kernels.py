@@ -28,7 +28,7 @@ def read_start(
 
 
 def argument_of(name: str, tokens: Named, others: Named) -> Tensor:
-    """What an argument in code stands for. A gate of the user's own that is called like another one ends in an underscore there."""
+    """The tensor of an argument in code, where a gate of the user's own that is called like another argument ends in an underscore."""
     return others[name] if name in others else tokens[name.rstrip("_")]
 
 

@@ -8,7 +8,7 @@ from .runtime_configuration import MemoryConfig
 
 
 class SigmoidMemoryConfig(MemoryConfig):
-    """Every field has a default: that of the spec. The code of the package has the digest 37a7f682c7e3."""
+    """Every field has a default: that of the spec. The code of the package has the digest 1f0b7c19b992."""
 
     model_type = "miras_sigmoid_memory"
 

@@ -8,7 +8,7 @@ from .runtime_configuration import MemoryConfig
 
 
 class SoftmaxDeltaConfig(MemoryConfig):
-    """Every field has a default: that of the spec. The code of the package has the digest 0e7f7613e3b1."""
+    """Every field has a default: that of the spec. The code of the package has the digest cbd1516c2022."""
 
     model_type = "miras_softmax_delta"
 

@@ -8,7 +8,7 @@ from .runtime_configuration import MemoryConfig
 
 
 class SwigluDeltaConfig(MemoryConfig):
-    """Every field has a default: that of the spec. The code of the package has the digest c96da0706831."""
+    """Every field has a default: that of the spec. The code of the package has the digest d8d8a70b4f9f."""
 
     model_type = "miras_swiglu_delta"
 

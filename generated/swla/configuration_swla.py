@@ -8,7 +8,7 @@ from .runtime_configuration import MemoryConfig
 
 
 class SwlaConfig(MemoryConfig):
-    """Every field has a default: that of the spec. The code of the package has the digest a31e716ebbd6."""
+    """Every field has a default: that of the spec. The code of the package has the digest 7298f20b1563."""
 
     model_type = "miras_swla"
 

@@ -8,7 +8,7 @@ from .runtime_configuration import MemoryConfig
 
 
 class TaylorLinearAttentionConfig(MemoryConfig):
-    """Every field has a default: that of the spec. The code of the package has the digest a676e9dc450b."""
+    """Every field has a default: that of the spec. The code of the package has the digest b16e71e4aa20."""
 
     model_type = "miras_taylor_linear_attention"
 

@@ -8,7 +8,7 @@ from .runtime_configuration import MemoryConfig
 
 
 class TitansLmmConfig(MemoryConfig):
-    """Every field has a default: that of the spec. The code of the package has the digest 6e8a294daca5."""
+    """Every field has a default: that of the spec. The code of the package has the digest eeb4e2540d02."""
 
     model_type = "miras_titans_lmm"
 

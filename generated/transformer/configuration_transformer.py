@@ -8,7 +8,7 @@ from .runtime_configuration import MemoryConfig
 
 
 class TransformerConfig(MemoryConfig):
-    """Every field has a default: that of the spec. The code of the package has the digest 2e316395bdf3."""
+    """Every field has a default: that of the spec. The code of the package has the digest 9f8d08ecab43."""
 
     model_type = "miras_transformer"
 

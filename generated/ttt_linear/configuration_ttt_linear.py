@@ -8,7 +8,7 @@ from .runtime_configuration import MemoryConfig
 
 
 class TttLinearConfig(MemoryConfig):
-    """Every field has a default: that of the spec. The code of the package has the digest d0d752c8ce37."""
+    """Every field has a default: that of the spec. The code of the package has the digest 9ea08843d235."""
 
     model_type = "miras_ttt_linear"
 

@@ -8,7 +8,7 @@ from .runtime_configuration import MemoryConfig
 
 
 class TttMlpConfig(MemoryConfig):
-    """Every field has a default: that of the spec. The code of the package has the digest 00b20c40de59."""
+    """Every field has a default: that of the spec. The code of the package has the digest 487ada13a84a."""
 
     model_type = "miras_ttt_mlp"
 

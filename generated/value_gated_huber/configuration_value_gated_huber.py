@@ -8,7 +8,7 @@ from .runtime_configuration import MemoryConfig
 
 
 class ValueGatedHuberConfig(MemoryConfig):
-    """Every field has a default: that of the spec. The code of the package has the digest f76f00606013."""
+    """Every field has a default: that of the spec. The code of the package has the digest 9b9780dbee7b."""
 
     model_type = "miras_value_gated_huber"
 

@@ -8,7 +8,7 @@ from .runtime_configuration import MemoryConfig
 
 
 class VectorGateConfig(MemoryConfig):
-    """Every field has a default: that of the spec. The code of the package has the digest 8f61d2661d6c."""
+    """Every field has a default: that of the spec. The code of the package has the digest 9862c5cb3d5b."""
 
     model_type = "miras_vector_gate"
 

@@ -8,7 +8,7 @@ from .runtime_configuration import MemoryConfig
 
 
 class WindowHybridConfig(MemoryConfig):
-    """Every field has a default: that of the spec. The code of the package has the digest aec317bd311c."""
+    """Every field has a default: that of the spec. The code of the package has the digest efa0d3425d5e."""
 
     model_type = "miras_window_hybrid"
 

@@ -8,7 +8,7 @@ from .runtime_configuration import MemoryConfig
 
 
 class YaadConfig(MemoryConfig):
-    """Every field has a default: that of the spec. The code of the package has the digest 52cc9674dfd6."""
+    """Every field has a default: that of the spec. The code of the package has the digest d3786fcc5b98."""
 
     model_type = "miras_yaad"
 
