@@ -8,7 +8,7 @@ from .runtime_configuration import MemoryConfig
 
 
 class CharbonnierDeltaConfig(MemoryConfig):
-    """Every field has a default: that of the spec. The code of the package has the digest 7510ef8ec4df."""
+    """Every field has a default: that of the spec. The code of the package has the digest 2ab9aabb0e0b."""
 
     model_type = "miras_charbonnier_delta"
 

@@ -8,7 +8,7 @@ from .runtime_configuration import MemoryConfig
 
 
 class CombaConfig(MemoryConfig):
-    """Every field has a default: that of the spec. The code of the package has the digest d3ccb7021440."""
+    """Every field has a default: that of the spec. The code of the package has the digest 9e72032f2f5c."""
 
     model_type = "miras_comba"
 

@@ -8,7 +8,7 @@ from .runtime_configuration import MemoryConfig
 
 
 class DeltaProductConfig(MemoryConfig):
-    """Every field has a default: that of the spec. The code of the package has the digest eca1d869e901."""
+    """Every field has a default: that of the spec. The code of the package has the digest bc52441a8673."""
 
     model_type = "miras_delta_product"
 

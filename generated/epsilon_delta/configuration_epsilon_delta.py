@@ -8,7 +8,7 @@ from .runtime_configuration import MemoryConfig
 
 
 class EpsilonDeltaConfig(MemoryConfig):
-    """Every field has a default: that of the spec. The code of the package has the digest 1cf43c3fdebd."""
+    """Every field has a default: that of the spec. The code of the package has the digest 7f0ca9bc5d4f."""
 
     model_type = "miras_epsilon_delta"
 

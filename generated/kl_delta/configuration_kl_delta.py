@@ -8,7 +8,7 @@ from .runtime_configuration import MemoryConfig
 
 
 class KlDeltaConfig(MemoryConfig):
-    """Every field has a default: that of the spec. The code of the package has the digest 785f4c2f1dcd."""
+    """Every field has a default: that of the spec. The code of the package has the digest 18c3bb1aa481."""
 
     model_type = "miras_kl_delta"
 

@@ -150,7 +150,8 @@ class WalkKernels(Computes):
         for extra in contract.extras:
             prepared = extra.prepare(prepared, parameters, contract.tokens)
         borders = cu_seqlens if contract.writes is None or cu_seqlens is None else contract.writes.number * cu_seqlens
-        window, walked, position = contract.window, dict[str, Tensor](), state.get("position")
+        window, position = contract.window, state.get("position")
+        walked: dict[str, Tensor] = {}
         if window is not None:
             walked = window.walk_rows(prepared, parameters, state, cu_seqlens)
         inputs = [argument_of(name, prepared, {**parameters, **state, **walked}) for name in self.arguments]

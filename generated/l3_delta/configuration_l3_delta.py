@@ -8,7 +8,7 @@ from .runtime_configuration import MemoryConfig
 
 
 class L3DeltaConfig(MemoryConfig):
-    """Every field has a default: that of the spec. The code of the package has the digest ce3e350e59e2."""
+    """Every field has a default: that of the spec. The code of the package has the digest 485c50b69447."""
 
     model_type = "miras_l3_delta"
 

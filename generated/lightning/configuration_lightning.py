@@ -8,7 +8,7 @@ from .runtime_configuration import MemoryConfig
 
 
 class LightningConfig(MemoryConfig):
-    """Every field has a default: that of the spec. The code of the package has the digest 17d52cd860d9."""
+    """Every field has a default: that of the spec. The code of the package has the digest 64382dfe603a."""
 
     model_type = "miras_lightning"
 

@@ -85,7 +85,8 @@ class ChunkKernels(Computes):
     def by_rows(self, tokens: Named, parameters: Named, state: Named, output_final_state: bool, cu_seqlens: Tensor | None) -> Returned:
         """The same where a chunk changes nothing. The rows of a token's writes, or of its window, are tokens of the kernels."""
         writes, window = self.contract.writes, self.contract.window
-        number, walked, by_row = 1 if writes is None else writes.number, dict[str, Tensor](), tokens
+        number, by_row = 1 if writes is None else writes.number, tokens
+        walked: dict[str, Tensor] = {}
         if window is not None:
             walked, number = window.walk_rows(tokens, parameters, state, cu_seqlens), window.size
             by_row = window.tokens_by_row(tokens, walked, cu_seqlens)

@@ -8,7 +8,7 @@ from .runtime_configuration import MemoryConfig
 
 
 class Mamba2Config(MemoryConfig):
-    """Every field has a default: that of the spec. The code of the package has the digest 601b194f6a78."""
+    """Every field has a default: that of the spec. The code of the package has the digest db726dce844f."""
 
     model_type = "miras_mamba2"
 

@@ -8,7 +8,7 @@ from .runtime_configuration import MemoryConfig
 
 
 class MomentumHuberConfig(MemoryConfig):
-    """Every field has a default: that of the spec. The code of the package has the digest 77744b46bcbe."""
+    """Every field has a default: that of the spec. The code of the package has the digest 99a73940bd9f."""
 
     model_type = "miras_momentum_huber"
 

@@ -8,7 +8,7 @@ from .runtime_configuration import MemoryConfig
 
 
 class NesterovDeltaConfig(MemoryConfig):
-    """Every field has a default: that of the spec. The code of the package has the digest 62d81f9d5c36."""
+    """Every field has a default: that of the spec. The code of the package has the digest 1168451917ed."""
 
     model_type = "miras_nesterov_delta"
 

@@ -8,7 +8,7 @@ from .runtime_configuration import MemoryConfig
 
 
 class ReluLinearAttentionConfig(MemoryConfig):
-    """Every field has a default: that of the spec. The code of the package has the digest 412a84d7e2b8."""
+    """Every field has a default: that of the spec. The code of the package has the digest 2a1b1f81fb6b."""
 
     model_type = "miras_relu_linear_attention"
 

@@ -8,7 +8,7 @@ from .runtime_configuration import MemoryConfig
 
 
 class RetnetConfig(MemoryConfig):
-    """Every field has a default: that of the spec. The code of the package has the digest 5b69a16ef20c."""
+    """Every field has a default: that of the spec. The code of the package has the digest 848d12b591e0."""
 
     model_type = "miras_retnet"
 

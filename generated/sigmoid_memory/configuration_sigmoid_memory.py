@@ -8,7 +8,7 @@ from .runtime_configuration import MemoryConfig
 
 
 class SigmoidMemoryConfig(MemoryConfig):
-    """Every field has a default: that of the spec. The code of the package has the digest 1f0b7c19b992."""
+    """Every field has a default: that of the spec. The code of the package has the digest b672433453dc."""
 
     model_type = "miras_sigmoid_memory"
 

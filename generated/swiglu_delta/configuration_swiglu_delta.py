@@ -8,7 +8,7 @@ from .runtime_configuration import MemoryConfig
 
 
 class SwigluDeltaConfig(MemoryConfig):
-    """Every field has a default: that of the spec. The code of the package has the digest d8d8a70b4f9f."""
+    """Every field has a default: that of the spec. The code of the package has the digest 361272fd70a5."""
 
     model_type = "miras_swiglu_delta"
 

@@ -8,7 +8,7 @@ from .runtime_configuration import MemoryConfig
 
 
 class TntLocalConfig(MemoryConfig):
-    """Every field has a default: that of the spec. The code of the package has the digest 81b99b622776."""
+    """Every field has a default: that of the spec. The code of the package has the digest e51a0fdeba8c."""
 
     model_type = "miras_tnt_local"
 

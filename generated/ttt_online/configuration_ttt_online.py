@@ -8,7 +8,7 @@ from .runtime_configuration import MemoryConfig
 
 
 class TttOnlineConfig(MemoryConfig):
-    """Every field has a default: that of the spec. The code of the package has the digest 8de1fcf1850d."""
+    """Every field has a default: that of the spec. The code of the package has the digest 4d8c59bcee56."""
 
     model_type = "miras_ttt_online"
 
