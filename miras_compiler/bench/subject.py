@@ -130,7 +130,8 @@ class MeasuredPackage:
             return normal.exp() / normal.exp().sum(dims, keepdim=True) * float(total)
         if name.startswith("window_"):
             gate = name.removeprefix("window_")
-            return normal if gate == "v" else _unit(normal) if gate == "k" else 0.3 + normal.sigmoid()
+            row = normal if gate == "v" else _unit(normal) if gate == "k" else None
+            return 0.3 + normal.sigmoid() if row is None else row.bfloat16().to(DOUBLE)  # rows are tokens, of any type
         drawn = normal * (0.1 if name.endswith("_momentum") else 1.0) / math.sqrt(size[-2])
         return 0.1 + drawn.abs() if name == "preconditioner" else drawn
 

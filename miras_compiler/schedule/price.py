@@ -6,7 +6,7 @@ The figures only weigh storing against computing again; they are those of an H10
 from __future__ import annotations
 
 import math
-from collections.abc import Collection, Mapping
+from collections.abc import Collection, Iterable, Mapping
 
 import sympy as sp
 
@@ -40,6 +40,7 @@ SCAN = 12  # operations per entry of a cumulative sum
 ROW = 1e-7  # seconds of a row of a substitution, which waits for the row before
 SEGMENTS = 4  # of sums over segments
 FUNCTION = 8  # and of exp, erf, …
+ROWS = ("d_q", "d_k", "d_v", "d_erase_key", "d_erase_write_key")  # gradients in the type of the tokens
 
 
 class Prices:
@@ -92,7 +93,7 @@ def narrow_tiles(*programs: Program) -> set[Node]:
     """Tiles that are stored in the type of the tokens.
 
     Those with an axis of the memory: whatever sums them up averages the errors; but no logarithms, whose errors an exponential makes
-    relative ones. Of those between tokens, which may be coefficients of gates that multiply one another, and of those that slopes are taken
+    relative ones, and no terms of a gate's gradient, which nothing sums up behind them. Of those between tokens, which may be coefficients of gates that multiply one another, and of those that slopes are taken
     at, only tiles that products round anyway; no inverse (see `is_solve`).
     """
     readers: dict[Node, set[Node]] = {}
@@ -102,7 +103,7 @@ def narrow_tiles(*programs: Program) -> set[Node]:
             readers.setdefault(arg, set()).add(node)
     logarithms = exponents(nodes)
     outputs = {node for program in programs for node in program.outputs.values()}
-    bent = slopes_of_brackets(nodes)
+    bent, terms = slopes_of_brackets(nodes), terms_of_gates(programs)
 
     def is_rounded(node: Node) -> bool:
         """True if products round everything that the tile goes into."""
@@ -124,7 +125,7 @@ def narrow_tiles(*programs: Program) -> set[Node]:
     def is_narrow(node: Node) -> bool:
         if isinstance(node, Leaf):
             return True
-        if isinstance(node, TriangularInverse | Brackets) or node in outputs or node in logarithms:
+        if isinstance(node, TriangularInverse | Brackets) or node in outputs | logarithms | terms:
             return False
         return not (TOKEN_AXES.issuperset(node.axes) or node in bent) or is_rounded(node)
 
@@ -166,6 +167,20 @@ def is_term(reader: Node, node: Node) -> bool:
     x = placeholder(reader.args.index(node))
     terms = [term for term in sp.Add.make_args(reader.expr) if x in term.free_symbols]
     return len(terms) == 1 and terms[0] in (x, -x)
+
+
+def terms_of_gates(programs: Iterable[Program]) -> set[Node]:
+    """Tiles that gradients of gates, which are float32, are sums of."""
+    found: set[Node] = set()
+    outputs = {name: node for program in programs for name, node in program.outputs.items() if TOKEN_AXES.intersection(node.axes)}
+    waiting = [node for name, node in outputs.items() if name.startswith("d_") and name not in ROWS]
+    while waiting:
+        node = waiting.pop()
+        for arg in node.args:
+            if arg not in found and (isinstance(node, Rename) or is_term(node, arg)):
+                found.add(arg)
+                waiting.append(arg)
+    return found
 
 
 def is_free(node: Node) -> bool:
