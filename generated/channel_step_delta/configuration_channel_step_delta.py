@@ -8,7 +8,7 @@ from .runtime_configuration import MemoryConfig
 
 
 class ChannelStepDeltaConfig(MemoryConfig):
-    """Every field has a default: that of the spec. The code of the package has the digest 3fb016458884."""
+    """Every field has a default: that of the spec. The code of the package has the digest 6f949da3fc5d."""
 
     model_type = "miras_channel_step_delta"
 

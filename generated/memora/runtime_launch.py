@@ -16,7 +16,7 @@ import triton.language as tl
 from torch import Tensor
 
 from .runtime_limits import named, power_of_two, refusal
-from .runtime_triton import CannotLaunch, NotTaken, TooLarge
+from .runtime_triton import CannotLaunch, TooLarge
 
 JUST_NUMBERS = ["T", "members", "low", "high"]  # arguments for whose divisors Triton compiles no kernels of their own
 TYPES = {torch.bfloat16: tl.bfloat16, torch.float32: tl.float32}  # the types to which operands of products may be rounded
@@ -165,8 +165,7 @@ class Launcher:
     """The launch of one kernel.
 
     It `walks` over the tiles of a sequence, or runs them all at once; it takes `widths`. Of the axis `split` every program does a part; the
-    axis `blocked` it takes part after part, by the kernel `wide` where there is more than one. It writes the buffers `makes`. One that
-    `substitutes` computes the rows of a tile one after another.
+    axis `blocked` it takes part after part, by the kernel `wide` where there is more than one. It writes the buffers `makes`.
     """
 
     table: LaunchTable
@@ -178,7 +177,6 @@ class Launcher:
     split: str = ""
     blocked: str = ""
     wide: Any = None
-    substitutes: bool = False
 
     @property
     def tensors(self) -> tuple[str, ...]:
@@ -194,10 +192,8 @@ class Launcher:
     def __call__(self, sizes: Sizes, tensors: Sequence[Tensor | None]) -> None:
         """Starts the kernel by the first launch that works here, with a warning if that is not the first of the table.
 
-        Raises NotTaken for a precision that the kernel is not known to be right in, TooLarge for widths that do not fit, and CannotLaunch
-        where no launch works.
+        Raises TooLarge for widths that do not fit, and CannotLaunch where no launch works.
         """
-        self.check_precision(sizes)
         failures: list[tuple[LaunchRow, Exception]] = []
         largest = max((power_of_two(max(self.table.least, sizes.lengths[width])) for width in self.widths), default=0)
         for row in self.table.rows(self.name, largest):
@@ -233,20 +229,6 @@ class Launcher:
             error = CannotLaunch(f"{self.name}: no launch works with Triton {triton.__version__} ({told}); use MIRAS_BACKEND=torch")
         error.__cause__ = cause
         return error
-
-    def check_precision(self, sizes: Sizes) -> None:
-        """Raises NotTaken where products are of float32, or heads are narrow, on a GPU, beside a substitution.
-
-        Gradients of huber_delta were wrong in float32 on an H200, and no numbers at heads of 16. In bfloat16 at heads of 64 they are right
-        there, and in the interpreter all are.
-        """
-        if not (self.substitutes and sizes.like.is_cuda):
-            return
-        narrow = [f"{width} = {sizes.lengths[width]}" for width in self.widths if sizes.lengths[width] <= NARROW]
-        if narrow or sizes.narrow == torch.float32:
-            told = f"at {', '.join(narrow)}" if narrow else f"of {sizes.like.dtype} tokens"
-            remedy = "heads wider than 32" if narrow else "bfloat16"
-            raise NotTaken(f"{self.name}: {told} on a GPU gradients were found wrong; use {remedy} or MIRAS_BACKEND=torch")
 
     def check_size(self, sizes: Sizes, row: LaunchRow) -> None:
         """Raises TooLarge for widths at which a tile does not fit into registers."""

@@ -8,7 +8,7 @@ from .runtime_configuration import MemoryConfig
 
 
 class TttLinearConfig(MemoryConfig):
-    """Every field has a default: that of the spec. The code of the package has the digest 180bf3702c92."""
+    """Every field has a default: that of the spec. The code of the package has the digest 4b76ff98af7d."""
 
     model_type = "miras_ttt_linear"
 

@@ -165,27 +165,6 @@ def test_a_tile_that_no_registers_hold_is_refused_before_anything_is_launched(ke
     assert kernel.tried == []
 
 
-@pytest.mark.parametrize("dtype", [torch.bfloat16, torch.float16, torch.float32])
-def test_a_substitution_takes_no_precision_in_which_gradients_were_found_wrong(kernels: ModuleType, dtype: torch.dtype) -> None:
-    """Products of float16 tokens are of float32, too."""
-    kernel, like = Kernel({}), torch.zeros(1, 5, 2, 64, dtype=dtype).as_subclass(OnGPU)
-    launch(kernels, kernel, like=like)
-    if dtype == torch.bfloat16:
-        launch(kernels, kernel, like=like, substitutes=True)
-    else:
-        with pytest.raises(NotTaken, match=f"main: of {dtype} tokens on a GPU gradients were found wrong; use bfloat16 or "):
-            launch(kernels, kernel, like=like, substitutes=True)
-    assert len(kernel.tried) == 1 + (dtype == torch.bfloat16)
-
-
-def test_a_substitution_takes_no_heads_at_which_gradients_were_found_wrong(kernels: ModuleType) -> None:
-    kernel, like = Kernel({}), torch.zeros(1, 5, 2, 32, dtype=torch.bfloat16).as_subclass(OnGPU)
-    launch(kernels, kernel, 32, like=like)
-    with pytest.raises(NotTaken, match="main: at K = 32, V = 32 on a GPU gradients were found wrong; use heads wider than 32 or "):
-        launch(kernels, kernel, 32, like=like, substitutes=True)
-    assert len(kernel.tried) == 1
-
-
 def test_running_out_of_memory_is_no_fault_of_a_launch(kernels: ModuleType) -> None:
     kernel = Kernel({4: torch.OutOfMemoryError()})
     with pytest.raises(torch.OutOfMemoryError):

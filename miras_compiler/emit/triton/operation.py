@@ -126,7 +126,6 @@ class Operation:
         options = f', split="{width(printed.split)}"' if printed.split else ""
         options += f', blocked="{width(variants[-1].blocked)}"' if variants[-1].blocked else ""
         options += f", wide={kernel.name}{variants[-1].suffix}" if len(variants) > 1 else ""
-        options += ", substitutes=True" if brackets_of(kernel) else ""
         head = f'TABLE, {kernel.name}, "{kernel.name}", walks={printed.walks}, widths="{"".join(printed.widths)}"{options}'
         makes = [f'"{name}": {buffer}' for name, buffer in self.makes(kernel).items()]
         return call(f"launch_{kernel.name} = Launcher(", head, {"makes": braced(makes)})
