@@ -13,6 +13,7 @@ from .runtime_contract import Named, OperatorContract, Returned, read_lengths
 from .runtime_operator import Differentiable
 from .runtime_state import read_state
 
+FEATURES = "_features"  # products round them as they do all rows of tokens
 DTYPES = (torch.float32, torch.bfloat16, torch.float16)
 
 
@@ -58,9 +59,10 @@ class ChunkKernels(Computes):
         state = read_start(self.contract, tokens, parameters, initial_state, cu_seqlens)
         for extra in self.contract.extras:
             tokens = extra.prepare(dict(tokens), parameters, self.contract.tokens)
+        tokens = {name: x.to(tokens["q"].dtype) if name.endswith(FEATURES) else x for name, x in tokens.items()}
         if self.resumed is None:
             return self.by_rows(tokens, parameters, state, output_final_state, cu_seqlens)
-        inputs = [x.contiguous() for x in (*tokens.values(), *parameters.values())]
+        inputs = self.inputs(tokens, parameters)
         carried = [state[name].contiguous() for name in self.carried]
         starts = [state[name].contiguous() for name in self.starts]
         position = state["position"]
@@ -91,14 +93,19 @@ class ChunkKernels(Computes):
             walked, number = window.walk_rows(tokens, parameters, state, cu_seqlens), window.size
             by_row = window.tokens_by_row(tokens, walked, cu_seqlens)
         borders = cu_seqlens if cu_seqlens is None or number == 1 else number * cu_seqlens
-        inputs = [*by_row.values(), *parameters.values(), *(state[name] for name in self.carried)]
-        o, *carried = self.whole([x.contiguous() for x in inputs], None, borders, "whole")
+        inputs = [*self.inputs(by_row, parameters), *(state[name].contiguous() for name in self.carried)]
+        o, *carried = self.whole(inputs, None, borders, "whole")
         o = o if writes is None else writes.outputs(o)
         o = o if window is None else window.outputs(o, 1)
         if not output_final_state:
             return o, None
         final = dict(zip(self.carried, carried, strict=True))
         return o, final if window is None else final | window.walk_final(tokens, walked, state, cu_seqlens)
+
+    def inputs(self, tokens: Named, parameters: Named) -> list[Tensor]:
+        """The inputs of the operator less the states, in its order."""
+        names = list(self.whole.forward.inputs)[: -len(self.carried)]
+        return [argument_of(name, tokens, parameters).contiguous() for name in names]
 
     def start_of_chunk(self, position: Tensor, end: Tensor, start: Tensor, before: Tensor, behind: Tensor) -> Tensor:
         """The state that entered the chunk in progress behind the last token.

@@ -97,6 +97,7 @@ class Window:
     def tokens_by_row(self, tokens: Mapping[str, Tensor], walked: Mapping[str, Tensor], cu_seqlens: Tensor | None) -> dict[str, Tensor]:
         """Tokens [B, T, H, ...] by the rows of the windows of all of them [B, T · W, H, ...]; `walked` are their `walk_rows`."""
         kept = {name.rstrip("_"): f"{name}_rows" for name in self.kept}
+        kept |= {} if self.features is None else {"k_features": "k_rows_features"}
         rows = {name: windows_of(walked[line], tokens["gamma"], tokens[name].dtype, cu_seqlens) for name, line in kept.items()}
         rows["gamma"] = walked["gamma_rows"].transpose(2, 3).flatten(1, 2)
         return {name: rows[name] if name in rows else by_rows(name, x, self.size, 1) for name, x in tokens.items()}

@@ -52,9 +52,14 @@ def build_schedule(rule: Rule, program: Program, adjoint: Program) -> Schedule |
     )
     lengths = axis_lengths(rule.spec, tile_length(rule))
     entered = run_passes(program, [enter_chunk, *PASSES]), run_passes(adjoint, [enter_chunk])
-    schedule, window = build_cut(*entered, reason, starts, lengths), rule.surprise.window
+    schedule, window = build_cut(*entered, reason, starts, lengths, wide=wide_axis(rule)), rule.surprise.window
     forward, backward = (tuple(replace(kernel, window=window) for kernel in each) for each in (schedule.forward, schedule.backward))
     return Schedule(forward, backward, schedule.reason)
+
+
+def wide_axis(rule: Rule) -> str:
+    """The axis of features, where they are more than channels; "" where keys are as they are given."""
+    return "k" if rule.features.outer else ""
 
 
 def is_start(leaf: Leaf) -> bool:
@@ -74,8 +79,6 @@ def _three_axes(rule: Rule) -> str:
 
 def why_not(rule: Rule, program: Program) -> str:
     """Why no kernels can be printed for a program; "" where they can."""
-    if rule.features.outer:
-        return f"the feature map {rule.kinds['feature_map']} makes keys wider before a kernel runs"
     if rule.update.waits:
         return "the state changes at the end of a full chunk (optimizer.apply: chunk_end)"
     if any(leaf.name == "gamma_rows" for leaf in leaves_of(program)):

@@ -17,7 +17,7 @@ from miras_compiler.ir.traverse import carried_leaves, labels_in_use, rewrite
 from miras_compiler.passes import PASSES, run_passes
 from miras_compiler.passes.decays import contract_decays
 from miras_compiler.passes.enter import START
-from miras_compiler.schedule.build import why_not
+from miras_compiler.schedule.build import why_not, wide_axis
 from miras_compiler.schedule.cut import build_cut
 from miras_compiler.schedule.kernel import Schedule
 from miras_compiler.schedule.roles import READ
@@ -42,7 +42,8 @@ def build_starts(rule: Rule, program: Program) -> Schedule | None:
         return None
     begun = run_passes(states, [contract_decays, begin, *PASSES])
     adjoint = with_reads(differentiate(begun), begun)
-    return build_cut(begun, adjoint, REASON, lengths=axis_lengths(rule.spec, tile_length(rule)), full_states=True)
+    lengths = axis_lengths(rule.spec, tile_length(rule))
+    return build_cut(begun, adjoint, REASON, lengths=lengths, full_states=True, wide=wide_axis(rule))
 
 
 def begin(program: Program) -> Program:

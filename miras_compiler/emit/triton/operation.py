@@ -29,7 +29,7 @@ class Operation:
     @property
     def like(self) -> str:
         """The input whose type and shape are those of the tokens."""
-        return "q" if "q" in self.tokens else "k"
+        return next(name for name in ("q", "k", "v") if name in self.tokens)
 
     @property
     def typed(self) -> list[str]:
