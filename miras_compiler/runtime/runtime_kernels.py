@@ -62,26 +62,34 @@ class ChunkKernels(Computes):
         tokens = {name: x.to(tokens["q"].dtype) if name.endswith(FEATURES) else x for name, x in tokens.items()}
         if self.resumed is None:
             return self.by_rows(tokens, parameters, state, output_final_state, cu_seqlens)
-        inputs = self.inputs(tokens, parameters)
+        window = self.contract.window
+        lines = {} if window is None else window.past_lines(tokens, state, cu_seqlens)
+
+        def inputs(grid: str) -> list[Tensor]:
+            more = window.tile_rows(tokens, parameters, state, lines, self.contract.chunk, cu_seqlens, grid) if window is not None else {}
+            return self.inputs({**tokens, **more}, parameters)
+
         carried = [state[name].contiguous() for name in self.carried]
         starts = [state[name].contiguous() for name in self.starts]
         position = state["position"]
         if initial_state is None or "position" not in initial_state:
-            o, *carried = self.whole((*inputs, *carried), None, cu_seqlens, "whole")
+            o, *carried = self.whole((*inputs("whole"), *carried), None, cu_seqlens, "whole")
         else:
-            o_resumed, *carried = self.resumed((*starts, *inputs, *carried), position, cu_seqlens, "resumed")
-            o, *carried = self.whole((*inputs, *carried[: len(self.carried)]), position, cu_seqlens, "after")
+            o_resumed, *carried = self.resumed((*starts, *inputs("resumed"), *carried), position, cu_seqlens, "resumed")
+            o, *carried = self.whole((*inputs("after"), *carried[: len(self.carried)]), position, cu_seqlens, "after")
             o = o + o_resumed  # each row is 0 in one of them
         if not output_final_state:
             return o, None
         carried, last = carried[: len(self.carried)], carried[len(self.carried) :]
         final = dict(zip(self.carried, carried, strict=True))
-        end = position + (inputs[0].shape[1] if cu_seqlens is None else cu_seqlens.diff())
+        end = position + (o.shape[1] if cu_seqlens is None else cu_seqlens.diff())
         for name, start, before in zip(self.starts, starts, last, strict=False):
             final[name] = self.start_of_chunk(position, end, start, before, final[name.removesuffix("_start")])
         if self.decay is not None:
             given = state["log_beta"], position, end
             final["log_beta"] = self.decay(tokens["log_alpha"], *given, self.contract.chunk, cu_seqlens)
+        if window is not None:
+            final |= window.walk_final(tokens, lines, state, cu_seqlens)
         return o, {**final, "position": end % self.contract.chunk}
 
     def by_rows(self, tokens: Named, parameters: Named, state: Named, output_final_state: bool, cu_seqlens: Tensor | None) -> Returned:

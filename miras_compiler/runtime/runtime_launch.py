@@ -133,7 +133,7 @@ class Sizes:
 class Buffer(NamedTuple):
     """A tensor that a kernel writes, over tiles of some `widths`.
 
-    kind: "rows" of a token tensor, in the type of the input that it is `like`; "sequences", a tile for each; "starts", a tile for each
+    kind: "rows" of a token tensor, in the type of the input that it is `like`, 0 where the kernel writes them `partly`; "sequences", a tile for each; "starts", a tile for each
     sequence whose chunk goes on; "slots", a tile for every tile of tokens, `narrow` or in float32; "totals", sums for every sequence;
     "shares", the part of a sum that each tile of tokens adds.
     """
@@ -142,11 +142,13 @@ class Buffer(NamedTuple):
     widths: str
     narrow: bool = False
     like: str = "q"
+    partly: bool = False
 
     def allocate(self, sizes: Sizes, found: Mapping[str, Tensor]) -> Tensor:
         """The tensor for one call; `found` are the tensors by name."""
         if self.kind == "rows":
-            return sizes.rows(self.widths, found[self.like].dtype)
+            rows = sizes.rows(self.widths, found[self.like].dtype)
+            return rows.zero_() if self.partly else rows
         if self.kind == "sequences":
             return sizes.sequences(self.widths)
         if self.kind in ("totals", "starts"):
@@ -189,7 +191,8 @@ class Launcher:
     @property
     def held(self) -> tuple[str, ...]:
         """The widths of the tiles that a program holds."""
-        return tuple(dict.fromkeys(("C" if buffer.kind == "rows" else "") + buffer.widths for buffer in self.makes.values()))
+        whole = [buffer for buffer in self.makes.values() if not buffer.partly]
+        return tuple(dict.fromkeys(("C" if buffer.kind == "rows" else "") + buffer.widths for buffer in whole))
 
     def __call__(self, sizes: Sizes, tensors: Sequence[Tensor | None]) -> None:
         """Starts the kernel by the first launch that works here, with a warning if that is not the first of the table.

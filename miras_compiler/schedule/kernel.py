@@ -16,9 +16,9 @@ Role = Literal["token", "parameter", "carried", "saved", "mask"]
 """Where a leaf comes from: rows of a token tensor; a row per head; the tile before; a buffer with one tile per tile of tokens; a test of
 the numbers of tokens, such as whether one is there."""
 
-Result = Literal["token", "carried", "start", "saved", "total"]
+Result = Literal["token", "carried", "start", "saved", "past", "total"]
 """Where an output goes: rows of a token tensor; the next tile, and out at the end; into the carried tile of that name less _start, or in a
-chunk that goes on a tile per sequence; a buffer; a sum over the tiles."""
+chunk that goes on a tile per sequence; a buffer; a tile for every tile of tokens, of those before it; a sum over the tiles."""
 
 
 @dataclass(frozen=True, repr=False)

@@ -15,6 +15,7 @@ from miras_compiler.emit.triton.operation import Operation, letters
 from miras_compiler.emit.triton.options import launch_options
 from miras_compiler.emit.triton.staged import make_printers
 from miras_compiler.ir.traverse import leaves_of
+from miras_compiler.passes.separate import OWN_WEIGHTS, PAST_WEIGHTS
 from miras_compiler.schedule import Schedule
 from miras_compiler.schedule.tile import tile_in_words, tile_length
 from miras_compiler.spec import digest
@@ -34,6 +35,8 @@ def emit_kernels(rule: Rule, schedule: Schedule, interface: Interface) -> str:
     tokens = {argument.leaf: argument.axes.replace("R", "T").rstrip("W") for argument in arguments}  # a row is a token here
     derived = [name for name in interface.derived if name in read]
     tokens |= {name: f"BTH{letters(read[name][1:])}" for name in [*(argument.leaf for argument in arguments if derived), *derived]}
+    if OWN_WEIGHTS in read:
+        tokens = {name: axes for name, axes in tokens.items() if name in read} | dict.fromkeys((OWN_WEIGHTS, PAST_WEIGHTS), "BTHW")
     parameters = {each.name: each.axes for each in interface.parameters if takes_all or each.name in read}
     operation = Operation(schedule, tokens, parameters)
     printer = TritonPrinter()
