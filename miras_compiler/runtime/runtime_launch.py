@@ -21,6 +21,7 @@ from .runtime_triton import CannotLaunch, NotTaken, TooLarge
 JUST_NUMBERS = ["T", "members", "low", "high"]  # arguments for whose divisors Triton compiles no kernels of their own
 TYPES = {torch.bfloat16: tl.bfloat16, torch.float32: tl.float32}  # the types to which operands of products may be rounded
 ANY = 1 << 30  # a width above all others
+PAST = "L"  # rows of tokens before a tile
 NARROW = 32  # columns of a block, see `Launcher.safe`
 
 
@@ -133,9 +134,9 @@ class Sizes:
 class Buffer(NamedTuple):
     """A tensor that a kernel writes, over tiles of some `widths`.
 
-    kind: "rows" of a token tensor, in the type of the input that it is `like`, 0 where the kernel writes them `partly`; "sequences", a tile for each; "starts", a tile for each
+    kind: "rows" of a token tensor, in the type of the input that it is `like`; "sequences", a tile for each; "starts", a tile for each
     sequence whose chunk goes on; "slots", a tile for every tile of tokens, `narrow` or in float32; "totals", sums for every sequence;
-    "shares", the part of a sum that each tile of tokens adds.
+    "shares", the part of a sum that each tile of tokens adds, or a tile for every one. A kernel that writes rows `partly` finds them 0.
     """
 
     kind: str
@@ -263,6 +264,8 @@ class Launcher:
         """The lengths that a program holds at once of every axis, by the names of the kernel's arguments."""
         table = self.table
         blocks = {f"B{width}": power_of_two(max(table.least, sizes.lengths[width])) for width in self.widths}
+        if PAST in self.widths:
+            blocks[f"B{PAST}"] = power_of_two(max(16, sizes.lengths[PAST]))
         for axis in filter(None, (self.split, self.blocked)):
             blocks[f"B{axis}"] = min(blocks[f"B{axis}"], row.part)
         return blocks | {"BC": power_of_two(max(16, table.tile))}

@@ -37,12 +37,13 @@ def windows_of(rows: Tensor, gamma: Tensor, dtype: torch.dtype, cu_seqlens: Tens
     return rows[first[:, None] + torch.arange(window, device=rows.device)].to(dtype).flatten(0, 1)[None]
 
 
-def before_tiles(batch: int, tokens: int, tile: int, past: int, position: Tensor | None, cu_seqlens: Tensor | None, grid: str) -> Tensor:
+def before_tiles(gamma: Tensor, tile: int, position: Tensor | None, cu_seqlens: Tensor | None, grid: str) -> Tensor:
     """[slots, L]: the rows of `with_past` before the first token that every tile of a grid has; see runtime_device_tiles for the grids.
 
-    `position` [N] is the number of tokens that a sequence is into its tile; slots without tokens have rows of some token.
+    gamma is [B, T, H, L + 1], and `position` [N] the number of tokens that a sequence is into its tile. Slots without tokens have rows of
+    some token.
     """
-    device = cu_seqlens.device if cu_seqlens is not None else position.device if position is not None else torch.device("cpu")
+    (batch, tokens), past, device = gamma.shape[:2], gamma.shape[3] - 1, gamma.device
     members = batch if cu_seqlens is None else cu_seqlens.shape[0] - 1
     n = torch.arange(members, device=device)
     first = n * tokens if cu_seqlens is None else cu_seqlens[:-1].long()

@@ -99,10 +99,9 @@ class Window:
         cu_seqlens: Tensor | None,
         grid: str,
     ) -> dict[str, Tensor]:
-        """The arguments of kernels over tiles that come of windows: the rows before every tile of a grid, from `past_lines`, and weights."""
+        """The arguments of kernels over tiles that come of windows: the rows before every tile of a grid, of `past_lines`, and weights."""
         gamma = tokens["gamma"]
-        position = None if grid == "whole" else state["position"]
-        before = before_tiles(*gamma.shape[:2], tile, self.size - 1, position, cu_seqlens, grid).to(gamma.device)
+        before = before_tiles(gamma, tile, None if grid == "whole" else state["position"], cu_seqlens, grid)
         rows = {name: lines[f"{name}_rows"][before].transpose(1, 2) for name in self.kept}
         if self.features is not None:
             rows["k_features"] = self.features(rows["k"], parameters["feature_coefficients"])

@@ -128,8 +128,8 @@ class Operation:
             return f'Buffer("rows", "{letters(tuple(axis for axis in axes if axis not in TOKEN_AXES))}"{typed})'
         if result == "saved":
             return saved_buffer(name, axes, kernel)
-        kind = {"carried": "sequences", "start": "starts", "past": "shares"}.get(result) or ("totals" if kernel.walk != "each" else "shares")
-        return f'Buffer("{kind}", "{letters(axes)}")'
+        kinds = {"carried": "sequences", "start": "starts", "past": "shares", "total": "shares" if kernel.walk == "each" else "totals"}
+        return f'Buffer("{kinds[result]}", "{letters(axes)}")'
 
     def launch(self, variants: Sequence[KernelPrinter]) -> str:
         """The launch of a kernel, of which there may be a variant for wide memories."""
