@@ -1,8 +1,8 @@
 # mypy: disable-error-code="import-not-found, import-untyped, no-untyped-call, no-untyped-def, untyped-decorator"
 """Device functions for windows: gradients of rows that several tokens measure, and the weights of rows in the surprises of a tile's tokens.
 
-Weights are [tokens · heads, BEFORE + 1]: that of the token itself, of the one before it, and so on. In a tile, the rows of its own tokens
-are told from those BEFORE tokens that stand before its first one here, which is its row number `begin` (0 where that is negative).
+Weights are [tokens · heads, BEFORE + 1]: that of the token itself, of the one before it, and so on. The rows before a tile are those of
+the BEFORE tokens in front of its first one here, which is its row number `begin` (0 where that is negative).
 """
 
 from __future__ import annotations
