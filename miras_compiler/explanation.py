@@ -22,7 +22,7 @@ from miras_compiler.schedule import (
     kernel_facts,
     states_alone,
     tile_in_words,
-    tile_length,
+    tile_lengths,
     why_not,
     why_too_large,
 )
@@ -47,7 +47,7 @@ def explain_rule(rule: UpdateRule, form: ParallelForm, stability: Sequence[str],
 
 def facts_of_kernels(rule: UpdateRule, schedule: Schedule | None) -> list[KernelFacts]:
     """Facts about each kernel of the schedule at the spec's own dimensions."""
-    return kernel_facts(schedule, axis_lengths(rule.spec, tile_length(rule)), blocks_of) if schedule else []
+    return kernel_facts(schedule, tile_lengths(rule), blocks_of) if schedule else []
 
 
 def explain_kernels(rule: UpdateRule, program: Program, schedule: Schedule | None, starts: Schedule | None, walk: Walk) -> str:
@@ -57,7 +57,7 @@ def explain_kernels(rule: UpdateRule, program: Program, schedule: Schedule | Non
     if schedule:
         return describe_schedule(schedule, facts_of_kernels(rule, schedule), tile_in_words(rule))
     reason = why_not(rule, program)
-    walked = describe_walk(walk, reason, axis_lengths(rule.spec, tile_length(rule)))
+    walked = describe_walk(walk, reason, tile_lengths(rule))
     if starts is None:
         return walked
     return describe_chunk_walks(describe_schedule(starts, facts_of_kernels(rule, starts), tile_in_words(rule)), walked, reason)

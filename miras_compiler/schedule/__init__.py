@@ -7,7 +7,7 @@ from miras_compiler.schedule.describe import chunk_walks, describe_chunk_walks, 
 from miras_compiler.schedule.facts import KernelFacts, kernel_facts
 from miras_compiler.schedule.kernel import Kernel, Schedule
 from miras_compiler.schedule.starts import build_starts, states_alone
-from miras_compiler.schedule.tile import tile_in_words, tile_length, why_too_large
+from miras_compiler.schedule.tile import tile_in_words, tile_lengths, why_too_large
 from miras_compiler.schedule.walk import Walk, build_walk
 
 __all__ = [
@@ -25,7 +25,7 @@ __all__ = [
     "kernel_facts",
     "states_alone",
     "tile_in_words",
-    "tile_length",
+    "tile_lengths",
     "why_not",
     "why_too_large",
 ]

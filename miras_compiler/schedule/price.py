@@ -12,6 +12,7 @@ import sympy as sp
 
 from miras_compiler.ir.build import placeholder
 from miras_compiler.ir.nodes import (
+    PAST,
     TOKEN_AXES,
     Contract,
     Cumulate,
@@ -36,6 +37,7 @@ BYTES = 3.0e12  # bytes a second between memory and chip
 PRODUCTS = {"walk": 20e12, "each": 250e12}  # operations of tensor cores a second; a walk has few programs, which wait for each other
 OTHERS = {"walk": 1.5e12, "each": 15e12}
 LATENCY = {"walk": 2e-10, "each": 5e-11}  # of one load, shared between programs
+ROWS = TOKEN_AXES | {PAST}
 SCAN = 12  # operations per entry of a cumulative sum
 ROW = 1e-7  # seconds of a row of a substitution, which waits for the row before
 SEGMENTS = 4  # of sums over segments
@@ -127,7 +129,7 @@ def narrow_tiles(*programs: Program) -> set[Node]:
             return True
         if isinstance(node, TriangularInverse | Brackets) or node in outputs | logarithms | terms:
             return False
-        return not (TOKEN_AXES.issuperset(node.axes) or node in bent) or is_rounded(node)
+        return not (ROWS.issuperset(node.axes) or node in bent) or is_rounded(node)
 
     return {node for node in nodes if len(node.axes) == 2 and is_narrow(node)}
 

@@ -8,7 +8,6 @@ from __future__ import annotations
 
 from dataclasses import replace
 
-from miras_compiler.analysis.cost import axis_lengths
 from miras_compiler.derive.rule import Rule
 from miras_compiler.ir.build import add, input_tile, state_tile
 from miras_compiler.ir.differentiate import differentiate
@@ -17,11 +16,11 @@ from miras_compiler.ir.traverse import carried_leaves, labels_in_use, rewrite
 from miras_compiler.passes import PASSES, run_passes
 from miras_compiler.passes.decays import contract_decays
 from miras_compiler.passes.enter import START
-from miras_compiler.schedule.build import why_not
+from miras_compiler.schedule.build import why_not, wide_axis
 from miras_compiler.schedule.cut import build_cut
 from miras_compiler.schedule.kernel import Schedule
 from miras_compiler.schedule.roles import READ
-from miras_compiler.schedule.tile import tile_length
+from miras_compiler.schedule.tile import tile_lengths
 
 REASON = "They give the state at the start of every chunk, which is all that goes from chunk to chunk; then the tokens of all chunks walk."
 
@@ -42,7 +41,7 @@ def build_starts(rule: Rule, program: Program) -> Schedule | None:
         return None
     begun = run_passes(states, [contract_decays, begin, *PASSES])
     adjoint = with_reads(differentiate(begun), begun)
-    return build_cut(begun, adjoint, REASON, lengths=axis_lengths(rule.spec, tile_length(rule)), full_states=True)
+    return build_cut(begun, adjoint, REASON, lengths=tile_lengths(rule), full_states=True, wide=wide_axis(rule))
 
 
 def begin(program: Program) -> Program:

@@ -105,7 +105,7 @@ def operator_rows(printed: WalkPrinter, has_grid: bool, adjoints: bool) -> list[
     """The launches of the kernels, and their operators."""
     walk = printed.walk
     states, parameters = walk.states, walk.parameters
-    like = "q" if "q" in walk.tokens else "q_features"
+    like = like_tokens(walk)
     inputs = {
         **{name: f"BTH{row_letters(axes)}" for name, axes in walk.tokens.items()},
         **{name: f"PH{letters(axes[1:])}" for name, axes in walk.windows.items()},
@@ -145,7 +145,7 @@ def operator_rows(printed: WalkPrinter, has_grid: bool, adjoints: bool) -> list[
 def chunk_rows(printed: ChunkWalkPrinter) -> list[str]:
     """The launches of the kernels for chunks, and their operators."""
     walk, states = printed.walk, printed.given
-    tokens, parameters = walk.tokens, walk.parameters
+    tokens, parameters, like = walk.tokens, walk.parameters, like_tokens(walk)
     inputs = {
         **{name: f"BTH{row_letters(axes)}" for name, axes in tokens.items()},
         **{name: f"H{letters(axes)}" for name, axes in parameters.items()},
@@ -159,11 +159,16 @@ def chunk_rows(printed: ChunkWalkPrinter) -> list[str]:
     sizes += f', split="{letters((walk.split,))}"' if walk.split else ""
     sizes += f", states={quoted(list(map(letters, walk.states.values())))}"
     return [
-        launch("chunk_forward", sizes, {"o": 'Buffer("rows", "V", like="q")'}),
-        operator("of_chunks", inputs, ["o"], "chunk_forward", "q", "CONTRACT.chunk"),
+        launch("chunk_forward", sizes, {"o": f'Buffer("rows", "V", like="{like}")'}),
+        operator("of_chunks", inputs, ["o"], "chunk_forward", like, "CONTRACT.chunk"),
         launch("chunk_backward", sizes, {**gradients, **kept}),
-        operator("of_chunks_backward", {**inputs, "d_o": "BTHV"}, list(gradients), "chunk_backward", "q", "CONTRACT.chunk"),
+        operator("of_chunks_backward", {**inputs, "d_o": "BTHV"}, list(gradients), "chunk_backward", like, "CONTRACT.chunk"),
     ]
+
+
+def like_tokens(walk: Walk) -> str:
+    """The input whose shape and type are those of the tokens."""
+    return "q" if "q" in walk.tokens else "q_features"
 
 
 def launch(kernel: str, sizes: str, makes: dict[str, str]) -> str:
