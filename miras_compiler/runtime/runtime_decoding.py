@@ -1,6 +1,6 @@
 """Steps of decoding on a GPU: one is recorded as a CUDA graph, then replayed, so that no kernel waits for Python.
 
-A step takes one token of every sequence from its state to the next; all that it reads is in tensors of the same shapes. Its states then
+A step takes one token of every sequence from its state to the next; everything it reads is in tensors of the same shapes. Its states then
 live in the tensors of the recording, and the cache that goes on holds these.
 """
 
@@ -27,7 +27,7 @@ Run = Callable[[Tensor, Tensor | None, list[Any]], tuple[Tensor, list[Any]]]
 
 
 class CudaRecording:
-    """The kernels that `run` launches, to be launched again at once; `result` is what it gave, and lies where it lay."""
+    """The kernels that `run` launches, to be launched again at once; its `result` stays in its place."""
 
     def __init__(self, run: Callable[[], Tensor], device: torch.device) -> None:
         self.graph = torch.cuda.CUDAGraph()
@@ -39,7 +39,7 @@ class CudaRecording:
         self.graph.replay()
 
 
-class Steps:
+class DecodingSteps:
     """The steps of one generation by the model `body`: launched until their shapes have been the same for a while, then replayed."""
 
     def __init__(self, body: nn.Module, record: Callable[[Callable[[], Tensor], torch.device], Any] = CudaRecording) -> None:
@@ -121,20 +121,20 @@ def same(states: Sequence[Any], others: Sequence[Any]) -> bool:
     return len(states) == len(others) and all(state is other for state, other in zip(states, others, strict=True))
 
 
-_current: ContextVar[Steps | None] = ContextVar("steps", default=None)
+_current: ContextVar[DecodingSteps | None] = ContextVar("steps", default=None)
 
 
 @contextmanager
 def decoding(body: nn.Module, wanted: bool) -> Iterator[None]:
     """Within, steps of `body` are recorded where that is wanted and possible."""
-    token = _current.set(Steps(body) if wanted and is_recordable(body) else None)
+    token = _current.set(DecodingSteps(body) if wanted and is_recordable(body) else None)
     try:
         yield
     finally:
         _current.reset(token)
 
 
-def current_steps(body: nn.Module) -> Steps | None:
+def current_steps(body: nn.Module) -> DecodingSteps | None:
     """The steps of the generation that is going on, if they are recorded and a step may be one of them."""
     if torch.compiler.is_compiling():
         return None

@@ -22,7 +22,7 @@ NEW = 14
 
 
 class Recomputed:
-    """A recording that runs the step again, from what lies in its tensors."""
+    """A recording that runs the step again, from the numbers in its tensors."""
 
     replays = 0
 
@@ -43,7 +43,7 @@ def parts(model: Any) -> Any:
 @pytest.fixture(params=["gated_delta_net", "titans_lmm"])
 def model(request: pytest.FixtureRequest, monkeypatch: pytest.MonkeyPatch) -> Iterator[Any]:
     made = language_model(request.param)
-    monkeypatch.setattr(parts(made), "Steps", partial(parts(made).Steps, record=Recomputed))
+    monkeypatch.setattr(parts(made), "DecodingSteps", partial(parts(made).DecodingSteps, record=Recomputed))
     monkeypatch.setattr(parts(made), "is_recordable", lambda body: True)
     Recomputed.replays = 0
     yield made
@@ -115,7 +115,7 @@ def test_a_step_that_cannot_be_recorded_is_launched_with_a_warning(model: Any, m
     def refuse(run: Callable[[], Tensor], device: torch.device) -> None:
         raise RuntimeError("operation not permitted when stream is capturing\nand more")
 
-    monkeypatch.setattr(parts(model), "Steps", partial(parts(model).Steps.func, record=refuse))
+    monkeypatch.setattr(parts(model), "DecodingSteps", partial(parts(model).DecodingSteps.func, record=refuse))
     with pytest.warns(UserWarning, match="cannot be recorded.*one by one: operation not permitted when stream is capturing$"):
         recorded, launched = both(model, tokens(2, 5))
     assert torch.equal(recorded, launched)
