@@ -144,7 +144,7 @@ class MemoryModel(MemoryPreTrainedModel):
         keep: bool,
         stream: list[Tensor] | None,
     ) -> tuple[Tensor, list[Any]]:
-        """Hidden states [B, T, D] behind the blocks, and the blocks' states; `before` are these before, `stream` gains the hidden states before each."""
+        """Hidden states [B, T, D] behind the blocks, and their states; `before` are those before, `stream` gains each block's input."""
         inside = Inside(x, attention_mask, cu_seqlens, self.prefix if fresh else 0)
         sequences = inside.sequences(fresh=fresh, side_by_side=self.side_by_side)
         if rows_of(before) not in (None, sequences.rows):
