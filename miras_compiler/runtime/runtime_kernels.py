@@ -118,9 +118,10 @@ class ChunkKernels(Computes):
     def start_of_chunk(self, position: Tensor, end: Tensor, start: Tensor, before: Tensor, behind: Tensor) -> Tensor:
         """The state that entered the chunk in progress behind the last token.
 
-        It is `behind` the last token where a chunk ended there, the given `start` where the sequence is still in the chunk that its state
-        came with, and the state `before` the last tile elsewhere.
+        It is the given `start` where the sequence is still in the chunk that its state came with, or has no token, `behind` the last token
+        where a chunk ended there, and the state `before` the last tile elsewhere.
         """
-        ended, within = end % self.contract.chunk == 0, (position > 0) & (end < self.contract.chunk)
+        ended = end % self.contract.chunk == 0
+        within = (end == position) | ((position > 0) & (end < self.contract.chunk))
         shape = [-1, *[1] * (behind.dim() - 1)]
-        return torch.where(ended.reshape(shape), behind, torch.where(within.reshape(shape), start, before))
+        return torch.where(within.reshape(shape), start, torch.where(ended.reshape(shape), behind, before))
