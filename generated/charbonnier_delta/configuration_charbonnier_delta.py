@@ -8,7 +8,7 @@ from .runtime_configuration import MemoryConfig
 
 
 class CharbonnierDeltaConfig(MemoryConfig):
-    """Every field has a default: that of the spec. The code of the package has the digest 6984e9312e42."""
+    """Every field has a default: that of the spec. The code of the package has the digest b6e78dbd075d."""
 
     model_type = "miras_charbonnier_delta"
 

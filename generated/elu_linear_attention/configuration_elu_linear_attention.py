@@ -8,7 +8,7 @@ from .runtime_configuration import MemoryConfig
 
 
 class EluLinearAttentionConfig(MemoryConfig):
-    """Every field has a default: that of the spec. The code of the package has the digest 7ae0a09e9e98."""
+    """Every field has a default: that of the spec. The code of the package has the digest 0a9ac6103754."""
 
     model_type = "miras_elu_linear_attention"
 

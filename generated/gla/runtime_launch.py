@@ -21,6 +21,7 @@ from .runtime_triton import CannotLaunch, TooLarge
 JUST_NUMBERS = ["T", "members", "low", "high"]  # arguments for whose divisors Triton compiles no kernels of their own
 TYPES = {torch.bfloat16: tl.bfloat16, torch.float32: tl.float32}  # the types to which operands of products may be rounded
 ANY = 1 << 30  # a width above all others
+PAST = "L"  # rows of tokens before a tile
 NARROW = 32  # columns of a block, see `Launcher.safe`
 
 
@@ -135,18 +136,20 @@ class Buffer(NamedTuple):
 
     kind: "rows" of a token tensor, in the type of the input that it is `like`; "sequences", a tile for each; "starts", a tile for each
     sequence whose chunk goes on; "slots", a tile for every tile of tokens, `narrow` or in float32; "totals", sums for every sequence;
-    "shares", the part of a sum that each tile of tokens adds.
+    "shares", the part of a sum that each tile of tokens adds, or a tile for every one. A kernel that writes rows `partly` finds them 0.
     """
 
     kind: str
     widths: str
     narrow: bool = False
     like: str = "q"
+    partly: bool = False
 
     def allocate(self, sizes: Sizes, found: Mapping[str, Tensor]) -> Tensor:
         """The tensor for one call; `found` are the tensors by name."""
         if self.kind == "rows":
-            return sizes.rows(self.widths, found[self.like].dtype)
+            rows = sizes.rows(self.widths, found[self.like].dtype)
+            return rows.zero_() if self.partly else rows
         if self.kind == "sequences":
             return sizes.sequences(self.widths)
         if self.kind in ("totals", "starts"):
@@ -187,7 +190,8 @@ class Launcher:
     @property
     def held(self) -> tuple[str, ...]:
         """The widths of the tiles that a program holds."""
-        return tuple(dict.fromkeys(("C" if buffer.kind == "rows" else "") + buffer.widths for buffer in self.makes.values()))
+        whole = [buffer for buffer in self.makes.values() if not buffer.partly]
+        return tuple(dict.fromkeys(("C" if buffer.kind == "rows" else "") + buffer.widths for buffer in whole))
 
     def __call__(self, sizes: Sizes, tensors: Sequence[Tensor | None]) -> None:
         """Starts the kernel by the first launch that works here, with a warning if that is not the first of the table.
@@ -242,6 +246,8 @@ class Launcher:
         """The lengths that a program holds at once of every axis, by the names of the kernel's arguments."""
         table = self.table
         blocks = {f"B{width}": power_of_two(max(table.least, sizes.lengths[width])) for width in self.widths}
+        if PAST in self.widths:
+            blocks[f"B{PAST}"] = power_of_two(max(16, sizes.lengths[PAST]))
         for axis in filter(None, (self.split, self.blocked)):
             blocks[f"B{axis}"] = min(blocks[f"B{axis}"], row.part)
         return blocks | {"BC": power_of_two(max(16, table.tile))}

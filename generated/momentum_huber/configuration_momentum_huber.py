@@ -8,7 +8,7 @@ from .runtime_configuration import MemoryConfig
 
 
 class MomentumHuberConfig(MemoryConfig):
-    """Every field has a default: that of the spec. The code of the package has the digest bee64c8c2e3b."""
+    """Every field has a default: that of the spec. The code of the package has the digest 32a7dceb7716."""
 
     model_type = "miras_momentum_huber"
 

@@ -8,7 +8,7 @@ from .runtime_configuration import MemoryConfig
 
 
 class Rwkv7Config(MemoryConfig):
-    """Every field has a default: that of the spec. The code of the package has the digest 707b39e8b46d."""
+    """Every field has a default: that of the spec. The code of the package has the digest 1d67b9eebdd0."""
 
     model_type = "miras_rwkv7"
 

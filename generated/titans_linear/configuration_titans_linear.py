@@ -8,7 +8,7 @@ from .runtime_configuration import MemoryConfig
 
 
 class TitansLinearConfig(MemoryConfig):
-    """Every field has a default: that of the spec. The code of the package has the digest bee19b3c00eb."""
+    """Every field has a default: that of the spec. The code of the package has the digest e409996f93cc."""
 
     model_type = "miras_titans_linear"
 

@@ -42,7 +42,7 @@ SCAN = 12  # operations per entry of a cumulative sum
 ROW = 1e-7  # seconds of a row of a substitution, which waits for the row before
 SEGMENTS = 4  # of sums over segments
 FUNCTION = 8  # and of exp, erf, …
-ROWS = ("d_q", "d_k", "d_v", "d_erase_key", "d_erase_write_key")  # gradients in the type of the tokens
+ROW_GRADIENTS = ("d_q", "d_k", "d_v", "d_erase_key", "d_erase_write_key")  # gradients in the type of the tokens
 
 
 class Prices:
@@ -95,8 +95,9 @@ def narrow_tiles(*programs: Program) -> set[Node]:
     """Tiles that are stored in the type of the tokens.
 
     Those with an axis of the memory: whatever sums them up averages the errors; but no logarithms, whose errors an exponential makes
-    relative ones, and no terms of a gate's gradient, which nothing sums up behind them. Of those between tokens, which may be coefficients of gates that multiply one another, and of those that slopes are taken
-    at, only tiles that products round anyway; no inverse (see `is_solve`).
+    relative ones, and no terms of a gate's gradient, which nothing sums up behind them. Of those between tokens, which may be
+    coefficients of gates that multiply one another, and of those that slopes are taken at, only tiles that products round anyway; no
+    inverse (see `is_solve`).
     """
     readers: dict[Node, set[Node]] = {}
     nodes = [node for program in programs for node in nodes_of(program)]
@@ -175,7 +176,7 @@ def terms_of_gates(programs: Iterable[Program]) -> set[Node]:
     """Tiles that gradients of gates, which are float32, are sums of."""
     found: set[Node] = set()
     outputs = {name: node for program in programs for name, node in program.outputs.items() if TOKEN_AXES.intersection(node.axes)}
-    waiting = [node for name, node in outputs.items() if name.startswith("d_") and name not in ROWS]
+    waiting = [node for name, node in outputs.items() if name.startswith("d_") and name not in ROW_GRADIENTS]
     while waiting:
         node = waiting.pop()
         for arg in node.args:

@@ -20,7 +20,7 @@ from torch import Tensor
 
 from kit.compiled import compilation
 from miras_compiler import Compilation
-from miras_compiler.runtime.runtime_triton import CannotLaunch, NotTaken, TooLarge
+from miras_compiler.runtime.runtime_triton import CannotLaunch, TooLarge
 
 triton = pytest.importorskip("triton")
 from miras_compiler.runtime.runtime_launch import Buffer, Launcher, LaunchRow, LaunchTable, Sizes  # noqa: E402
