@@ -37,7 +37,7 @@ BYTES = 3.0e12  # bytes a second between memory and chip
 PRODUCTS = {"walk": 20e12, "each": 250e12}  # operations of tensor cores a second; a walk has few programs, which wait for each other
 OTHERS = {"walk": 1.5e12, "each": 15e12}
 LATENCY = {"walk": 2e-10, "each": 5e-11}  # of one load, shared between programs
-ROWS = TOKEN_AXES | {PAST}
+BETWEEN = TOKEN_AXES | {PAST}  # axes of tokens and of those before a tile
 SCAN = 12  # operations per entry of a cumulative sum
 ROW = 1e-7  # seconds of a row of a substitution, which waits for the row before
 SEGMENTS = 4  # of sums over segments
@@ -95,8 +95,9 @@ def narrow_tiles(*programs: Program) -> set[Node]:
     """Tiles that are stored in the type of the tokens.
 
     Those with an axis of the memory: whatever sums them up averages the errors; but no logarithms, whose errors an exponential makes
-    relative ones, and no terms of a gate's gradient, which nothing sums up behind them. Of those between tokens, which may be coefficients of gates that multiply one another, and of those that slopes are taken
-    at, only tiles that products round anyway; no inverse (see `is_solve`).
+    relative ones, and no terms of a gate's gradient, which nothing sums up behind them. Of those between tokens, which may be coefficients
+    of gates that multiply one another, and of those that slopes are taken at, only tiles that products round anyway; no inverse (see
+    `is_solve`).
     """
     readers: dict[Node, set[Node]] = {}
     nodes = [node for program in programs for node in nodes_of(program)]
@@ -129,7 +130,7 @@ def narrow_tiles(*programs: Program) -> set[Node]:
             return True
         if isinstance(node, TriangularInverse | Brackets) or node in outputs | logarithms | terms:
             return False
-        return not (ROWS.issuperset(node.axes) or node in bent) or is_rounded(node)
+        return not (BETWEEN.issuperset(node.axes) or node in bent) or is_rounded(node)
 
     return {node for node in nodes if len(node.axes) == 2 and is_narrow(node)}
 
