@@ -105,7 +105,7 @@ class Compilation:
         """The kernels in a line."""
         from miras_compiler.explanation import kernels_in_short
 
-        return kernels_in_short(self.update_rule, self.program, self.walk)
+        return kernels_in_short(self.update_rule, self.program, self.walk, self.schedule if self.update_rule.features.outer else None)
 
     def kernel_facts(self) -> list[KernelFacts]:
         """Facts about each kernel of the schedule at the spec's own dimensions."""

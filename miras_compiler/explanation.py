@@ -9,7 +9,7 @@ from miras_compiler.analysis import ParallelForm, separable_axes
 from miras_compiler.analysis.cost import axis_lengths
 from miras_compiler.derive import UpdateRule
 from miras_compiler.derive.statements import bias_statements, retention_statements, statement_lines
-from miras_compiler.emit.triton.blocks import blocks_of
+from miras_compiler.emit.triton.blocks import blocks_of, refused
 from miras_compiler.ir.nodes import Program
 from miras_compiler.schedule import (
     KernelFacts,
@@ -26,6 +26,8 @@ from miras_compiler.schedule import (
     why_not,
     why_too_large,
 )
+
+REFUSED = "; they are refused at these widths, and PyTorch runs: {}"
 
 
 def explain_rule(rule: UpdateRule, form: ParallelForm, stability: Sequence[str], kernels: str) -> str:
@@ -55,7 +57,9 @@ def explain_kernels(rule: UpdateRule, program: Program, schedule: Schedule | Non
     reason.
     """
     if schedule:
-        return describe_schedule(schedule, facts_of_kernels(rule, schedule), tile_in_words(rule))
+        large = refused(schedule.kernels, tile_lengths(rule))
+        told = [f"{REFUSED.format(large).removeprefix('; ')}"] if large else []
+        return "\n".join([*told, describe_schedule(schedule, facts_of_kernels(rule, schedule), tile_in_words(rule))])
     reason = why_not(rule, program)
     walked = describe_walk(walk, reason, tile_lengths(rule))
     if starts is None:
@@ -63,15 +67,19 @@ def explain_kernels(rule: UpdateRule, program: Program, schedule: Schedule | Non
     return describe_chunk_walks(describe_schedule(starts, facts_of_kernels(rule, starts), tile_in_words(rule)), walked, reason)
 
 
-def kernels_in_short(rule: UpdateRule, program: Program, walk: Walk) -> str:
-    """One line: over tiles, or token by token and why, all chunks at once where that can be."""
+def kernels_in_short(rule: UpdateRule, program: Program, walk: Walk, schedule: Schedule | None = None) -> str:
+    """One line: over tiles, or token by token and why, all chunks at once where that can be; widths at which they are refused.
+
+    A `schedule` that holds no features whole is refused at none.
+    """
     reason = why_not(rule, program)
     if reason:
         large = why_too_large(walk.states, axis_lengths(rule.spec, 1), walk.split)
-        refused = f"; they are refused at these widths, and PyTorch runs: a state with {large}" if large else ""
+        told = REFUSED.format(f"a state with {large}") if large else ""
         way = chunk_walks(reason) if states_alone(rule, program) else f"token by token, because {reason}"
-        return f"Triton kernels, {way}{refused}"
-    return f"Triton kernels, over tiles of {tile_in_words(rule)}"
+        return f"Triton kernels, {way}{told}"
+    large = refused(schedule.kernels, tile_lengths(rule)) if schedule else ""
+    return f"Triton kernels, over tiles of {tile_in_words(rule)}{REFUSED.format(large) if large else ''}"
 
 
 def notebook_page(rule: UpdateRule, form: ParallelForm, picture: str) -> str:

@@ -42,7 +42,8 @@ SCAN = 12  # operations per entry of a cumulative sum
 ROW = 1e-7  # seconds of a row of a substitution, which waits for the row before
 SEGMENTS = 4  # of sums over segments
 FUNCTION = 8  # and of exp, erf, …
-ROWS = ("d_q", "d_k", "d_v", "d_erase_key", "d_erase_write_key")  # gradients in the type of the tokens
+KEYS = ("d_q", "d_k", "d_erase_key", "d_erase_write_key")
+ROWS = ("d_v", *KEYS, *(f"{name}_features" for name in KEYS))  # gradients in the type of the tokens
 
 
 class Prices:

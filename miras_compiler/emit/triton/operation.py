@@ -6,6 +6,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
 from miras_compiler.emit.printing.python_text import WIDTH
+from miras_compiler.emit.triton.blocks import operands_of
 from miras_compiler.emit.triton.head import INDENT, wrapped
 from miras_compiler.emit.triton.kernel import KernelPrinter
 from miras_compiler.emit.triton.memory import WEIGHTS, last_name, result_name
@@ -139,7 +140,9 @@ class Operation:
         options += f", wide={kernel.name}{variants[-1].suffix}" if len(variants) > 1 else ""
         head = f'TABLE, {kernel.name}, "{kernel.name}", walks={printed.walks}, widths="{"".join(printed.widths)}"{options}'
         makes = [f'"{name}": {buffer}' for name, buffer in self.makes(kernel).items()]
-        return call(f"launch_{kernel.name} = Launcher(", head, {"makes": braced(makes)})
+        pairs = [f'("{a}", "{b}")' for a, b in operands_of(kernel)]
+        operands = {"operands": tupled(pairs)} if pairs else {}
+        return call(f"launch_{kernel.name} = Launcher(", head, {**operands, "makes": braced(makes)})
 
     def rows(self) -> str:
         """Both operators, and the pair of them."""
