@@ -61,7 +61,8 @@ def refusal(tiles: Sequence[str], lengths: Mapping[str, int], blocks: Mapping[st
 def refused_operands(pairs: Sequence[tuple[str, str]], lengths: Mapping[str, int], blocks: Mapping[str, int], size: int) -> str:
     """ "K = 561 (features), N = 64 takes 262144 bytes of shared memory; one with K = 512, N = 64 would fit", or "" for operands that do.
 
-    The operands are those of products over features of keys. A product has a pair of tiles, both of which are in shared memory at once, with `size` bytes a number.
+    The operands are those of products over features of keys. A product has a pair of tiles, both of which are in shared memory at once,
+    with `size` bytes a number.
     """
 
     def taken(found: Mapping[str, int]) -> int:
