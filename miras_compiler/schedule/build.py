@@ -6,6 +6,7 @@ from dataclasses import replace
 
 import sympy as sp
 
+from miras_compiler.analysis.parallel_form import BY_TOKEN, ParallelForm
 from miras_compiler.derive.rule import Rule
 from miras_compiler.ir.build import placeholder
 from miras_compiler.ir.differentiate import differentiate
@@ -108,6 +109,11 @@ def why_not(rule: Rule, program: Program) -> str:
         if tile < padded(tile) and needs_tokens(node):
             return f"{tile} tokens are padded to a power of two, and the padding would be divided by a sum of nothing"
     return ""
+
+
+def why_walked(rule: Rule, form: ParallelForm, program: Program) -> str:
+    """The same, with the value that the dependency graph blames where the rule runs token by token."""
+    return form.reason.removeprefix(BY_TOKEN) if form.kind == "token_by_token" else why_not(rule, program)
 
 
 def is_broadcast(node: Node) -> bool:
