@@ -31,7 +31,7 @@ def dispatch(rule: Rule, decodes: bool) -> list[str]:
     name = rule.spec.name
     forms = [f'"{name}"', "CONTRACT", f"torch_chunk_{name}", f"naive_recurrent_{name}"]
     loop = [f"triton_recurrent_{name}"] if decodes else []
-    few = ["few_only=True"] if rule.update.waits else []
+    few = ["few_only=True"] if rule.update.waits and not decodes else []
     return [
         "from .runtime_dispatch import Dispatch, Kernels",
         "from .runtime_triton import HAS_TRITON, WHY_NO_TRITON",

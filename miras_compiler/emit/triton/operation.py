@@ -43,6 +43,11 @@ class Operation:
         return tuple(name for kernel in self.schedule.forward for name in kernel.outputs("carried"))
 
     @property
+    def held(self) -> tuple[str, ...]:
+        """The states that no tile changes."""
+        return tuple(sorted({name for kernel in self.schedule.forward for name in kernel.leaves("held")}))
+
+    @property
     def last(self) -> tuple[str, ...]:
         return tuple(name for kernel in self.schedule.forward for name in kernel.last)
 
@@ -66,8 +71,8 @@ class Operation:
     def inputs(self) -> dict[str, str]:
         """Inputs of the forward operator with their axes: tokens, rows before tiles, parameters, carried states."""
         leaves = {leaf.name: leaf.axes for kernel in self.schedule.forward for leaf in leaves_of(kernel.program)}
-        carried = {name: f"BH{letters(leaves[name])}" for name in self.carried}
-        return {**self.tokens, **self.past, **self.parameters, **carried}
+        states = {name: f"BH{letters(leaves[name])}" for name in (*self.held, *self.carried)}
+        return {**self.tokens, **self.past, **self.parameters, **states}
 
     @property
     def visible(self) -> dict[str, str]:
@@ -106,7 +111,9 @@ class Operation:
     @property
     def gradients(self) -> tuple[str, ...]:
         """Results of the backward operator, one per input."""
-        return tuple(f"d_{name}_next" if name in self.carried else f"d_{name}" for name in self.inputs)
+        summed = {name for kernel in self.schedule.backward for name in kernel.outputs("carried")}
+        names = [name for name in self.inputs if not (self.held and name in self.carried)]  # sums begin at 0 there
+        return tuple(f"d_{name}_next" if f"d_{name}" in summed else f"d_{name}" for name in names)
 
     def makes(self, kernel: Kernel) -> dict[str, str]:
         """The buffers that a kernel writes, as code."""
@@ -149,7 +156,7 @@ class Operation:
         forward, backward = self.schedule.forward, self.schedule.backward
         kept = {**self.kept, **self.cotangents}
         first = self.operator("forward", self.inputs, (*self.visible, *self.hidden), forward)
-        second = self.operator("backward", kept, self.gradients, backward, self.carried)
+        second = self.operator("backward", kept, self.gradients, backward, self.held or self.carried)
         return "\n".join([first, second, "operator = Differentiable(forward, backward)"])
 
     def operator(
