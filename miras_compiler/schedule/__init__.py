@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from miras_compiler.schedule.build import build_schedule, why_not
+from miras_compiler.schedule.build import build_schedule, why_not, why_walked
 from miras_compiler.schedule.describe import chunk_walks, describe_chunk_walks, describe_schedule, describe_walk
 from miras_compiler.schedule.facts import KernelFacts, kernel_facts
 from miras_compiler.schedule.kernel import Kernel, Schedule
@@ -28,4 +28,5 @@ __all__ = [
     "tile_lengths",
     "why_not",
     "why_too_large",
+    "why_walked",
 ]

@@ -6,6 +6,7 @@ from dataclasses import replace
 
 import sympy as sp
 
+from miras_compiler.analysis.parallel_form import BY_TOKEN, ParallelForm
 from miras_compiler.derive.rule import Rule
 from miras_compiler.ir.build import placeholder
 from miras_compiler.ir.differentiate import differentiate
@@ -33,10 +34,12 @@ from miras_compiler.passes import PASSES, run_passes
 from miras_compiler.passes.decays import contract_decays
 from miras_compiler.passes.enter import START, enter_chunk
 from miras_compiler.passes.separate import separate_past
+from miras_compiler.passes.wait import moving_states, wait_for_end, with_sums
 from miras_compiler.schedule.cut import build_cut
 from miras_compiler.schedule.kernel import Schedule
 from miras_compiler.schedule.tile import TILE, padded, rows_of_token, tile_length, tile_lengths
 
+SUMS = "All tiles of a chunk read the state that entered it, and one walk sums up their surprises; the chunk's end is PyTorch's."
 CHANNELS = {"K": "key_channel", "V": "value_channel"}
 
 
@@ -44,6 +47,9 @@ def build_schedule(rule: Rule, program: Program, adjoint: Program) -> Schedule |
     """The schedule of a chunk program; None for one that cannot be printed (see `why_not`)."""
     if why_not(rule, program):
         return None
+    if rule.update.waits:
+        waiting = run_passes(program, [wait_for_end, *PASSES])
+        return build_cut(waiting, with_sums(verify_program(differentiate(waiting)), waiting), SUMS, lengths=tile_lengths(rule))
     prepared = run_passes(program, [separate_past, contract_decays])
     if prepared.outputs != program.outputs:
         program, adjoint = prepared, verify_program(differentiate(prepared))
@@ -79,8 +85,6 @@ def _three_axes(rule: Rule) -> str:
 
 def why_not(rule: Rule, program: Program) -> str:
     """Why no kernels can be printed for a program; "" where they can."""
-    if rule.update.waits:
-        return "the state changes at the end of a full chunk (optimizer.apply: chunk_end)"
     if rule.surprise.window > TILE:
         return f"the rows of one token, {rule.surprise.window}, are more than a tile has (attentional_bias.window)"
     if rule.chunk.has_grid and not any(is_start(leaf) for leaf in leaves_of(program)):
@@ -88,7 +92,9 @@ def why_not(rule: Rule, program: Program) -> str:
     if not any("c" in leaf.axes for leaf in leaves_of(program)):
         return "the rule runs token by token"
     tile = tile_length(rule)
-    contracted = contract_decays(separate_past(program))
+    contracted = wait_for_end(program) if rule.update.waits else contract_decays(separate_past(program))
+    if rule.update.waits and (rule.surprise.window > 1 or moving_states(contracted) or any(gate.channel for gate in rule.gates.values())):
+        return "reads or windows change within a chunk whose end the state waits for (optimizer.apply: chunk_end)"
     walked = dependents(contracted.outputs.values(), carried_leaves(contracted))
     for node in nodes_of(contracted):
         if not isinstance(node, PRINTED):
@@ -108,6 +114,11 @@ def why_not(rule: Rule, program: Program) -> str:
         if tile < padded(tile) and needs_tokens(node):
             return f"{tile} tokens are padded to a power of two, and the padding would be divided by a sum of nothing"
     return ""
+
+
+def why_walked(rule: Rule, form: ParallelForm, program: Program) -> str:
+    """The same, with the value that the dependency graph blames where the rule runs token by token."""
+    return form.reason.removeprefix(BY_TOKEN) if form.kind == "token_by_token" else why_not(rule, program)
 
 
 def is_broadcast(node: Node) -> bool:
