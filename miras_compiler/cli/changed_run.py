@@ -31,7 +31,8 @@ def changed_run(opened: OpenedModel, settings: Sequence[str]) -> OpenedModel:
     spec = load_one(file, settings)
     _folders.append(tempfile.TemporaryDirectory(prefix="miras-eval-"))
     make_config, make_model = model_classes(compile_spec(spec).write(Path(_folders[-1].name)))
-    transformers.utils.logging.set_verbosity_error()
+    quiet: Any = transformers.utils.logging
+    quiet.set_verbosity_error()
     try:
         config = make_config(**opened.about["config"])
         model, found = make_model.from_pretrained(opened.checkpoint, config=config, local_files_only=True, output_loading_info=True)

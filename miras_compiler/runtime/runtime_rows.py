@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import math
+
 import torch
 from torch import Tensor
 from torch.nn import functional
@@ -33,4 +35,4 @@ def unit(x: Tensor) -> Tensor:
     """x [..., D] divided by its length, √(|x|² + 1e-6), in the dtype of x; 0 stays 0."""
     y, width = wide(x), x.shape[-1]
     normed: Tensor = functional.rms_norm(y, [width], eps=1e-6 / width)  # by √(|x|² / D + 1e-6 / D), one kernel
-    return (normed * width**-0.5).to(x.dtype)
+    return (normed / math.sqrt(width)).to(x.dtype)
