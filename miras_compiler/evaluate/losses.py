@@ -44,7 +44,7 @@ def answers_at(model: Any, tokens: Tensor, asked: Tensor) -> Tensor:
     if not is_streamed(model, tokens.shape[1]):
         return logits_at(model, model.model(read, use_cache=False).last_hidden_state[asked]).argmax(-1)
     answers, cache = torch.zeros_like(read), None
-    for own, part, places in zip(answers.split(SEGMENT, 1), read.split(SEGMENT, 1), asked.split(SEGMENT, 1), strict=True):
+    for own, part, places in zip(*(torch.split(x, SEGMENT, 1) for x in (answers, read, asked)), strict=True):
         output = model.model(part, cache=cache, use_cache=True)
         cache = cache_of(output)
         own[places] = logits_at(model, output.last_hidden_state[places]).argmax(-1)
