@@ -8,7 +8,7 @@ import re
 import sys
 import warnings
 from collections.abc import Callable, Iterator
-from dataclasses import replace
+from dataclasses import dataclass, replace
 from functools import cache
 from subprocess import CalledProcessError
 from types import ModuleType
@@ -106,25 +106,42 @@ def test_a_launch_that_fails_gives_way_to_the_next_with_one_warning(kernels: Mod
     assert kernel.tried == [4, 2, 2]
 
 
+@dataclass
+class Noting:
+    """A kernel that notes the arguments of its launches."""
+
+    found: list[dict[str, Any]]
+    arg_names = ()
+
+    def __getitem__(self, grid: object) -> Callable[..., None]:
+        return lambda *tensors, **more: self.found.append(more)
+
+
+def noted(dtype: torch.dtype, keys: int, values: int, part: int = 1 << 30) -> dict[str, Any]:
+    """The arguments of a walk with 8 warps and one stage over parts of the values."""
+    found: list[dict[str, Any]] = []
+    table = LaunchTable("some", "0", tile=64, least=16, options={"main": (LaunchRow(1 << 30, 8, part=part),)})
+    sizes = Sizes(table, torch.zeros(1, 5, 2, keys, dtype=dtype), {"K": keys, "V": values}, None, None, "whole")
+    Launcher(table, Noting(found), "main", walks=True, widths="KV", split="V")(sizes, ())
+    return found[0]
+
+
 @pytest.mark.parametrize(
-    ("dtype", "values", "expected"),
+    ("dtype", "part", "expected"),
     [(torch.bfloat16, 128, (8, 1)), (torch.bfloat16, 32, (4, 2)), (torch.bfloat16, 16, (4, 2)), (torch.float32, 32, (4, 1))],
 )
 def test_a_walk_over_narrow_values_loads_a_tile_ahead_whatever_its_row_says(
-    dtype: torch.dtype, values: int, expected: tuple[int, int]
+    dtype: torch.dtype, part: int, expected: tuple[int, int]
 ) -> None:
-    found: list[tuple[int, int]] = []
+    given = noted(dtype, 128, 128, part)
+    assert (given["num_warps"], given["num_stages"]) == expected
 
-    class Noting:
-        arg_names = ()
 
-        def __getitem__(self, grid: object) -> Callable[..., None]:
-            return lambda *tensors, num_warps, num_stages, **more: found.append((num_warps, num_stages))
-
-    table = LaunchTable("some", "0", tile=64, least=16, options={"main": (LaunchRow(1 << 30, 8),)})
-    sizes = Sizes(table, torch.zeros(1, 5, 2, 128, dtype=dtype), {"K": 128, "V": values}, None, None, "whole")
-    Launcher(table, Noting(), "main", walks=True, widths="KV", split="V")(sizes, ())
-    assert found == [expected]
+@pytest.mark.parametrize(("dtype", "keys", "block"), [(torch.bfloat16, 8, 64), (torch.bfloat16, 48, 64), (torch.float32, 8, 16)])
+def test_products_of_bfloat16_take_no_axis_of_less_than_64(dtype: torch.dtype, keys: int, block: int) -> None:
+    """Keys of 32 beside values of 64 gave wrong gradients on a GPU."""
+    given = noted(dtype, keys, 64)
+    assert (given["K"], given["BK"], given["V"], given["BV"]) == (keys, block, 64, 64)
 
 
 FAILURES = (RuntimeError("PassManager::run failed"), CalledProcessError(1, ["gcc"]), AttributeError("no such intrinsic"))
