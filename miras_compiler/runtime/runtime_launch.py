@@ -240,8 +240,8 @@ class Launcher:
         """Raises TooLarge for widths at which a tile does not fit into registers."""
         lengths = {width: sizes.lengths[width] for width in self.widths}
         blocks = {name[1:]: block for name, block in self.blocks(sizes, row).items()}
-        told = refusal(self.held, lengths, blocks, together=False)
-        told = told or refused_operands(self.operands, lengths, blocks, sizes.narrow.itemsize)
+        told = refused_operands(self.operands, lengths, blocks, sizes.narrow.itemsize)
+        told = told or refusal(self.held, lengths, blocks, together=False)
         if told:
             raise TooLarge(f"{self.name}: a tile with {told}; use MIRAS_BACKEND=torch")
 

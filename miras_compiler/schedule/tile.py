@@ -17,7 +17,7 @@ LEAST = 16  # lengths are padded to powers of two from here
 def tile_length(rule: Rule) -> int:
     """Tokens of a tile: a chunk where all its surprises are taken at one state, else 64. Rows of writes and of whole windows are tokens.
 
-    Where the state waits for the end of a chunk, no tile changes what another reads, and a chunk has as many of 64 as it takes.
+    Where the state waits for the end of a chunk, all tiles of a chunk read the same state, and it has as many of 64 as it takes.
     """
     if rule.update.waits:
         return min(TILE, rule.chunk.size)

@@ -127,7 +127,7 @@ def test_widths_that_kernels_cannot_hold_are_refused_and_not_missed(tmp_path: Pa
     package = compilation("omega_net").write(tmp_path)
     (row,) = claims_of(package, (64, 64, 64), 64)
     assert (row["check"], row["error"], row["limit"]) == (REFUSED, 0, 0)
-    told = "K = 2145, N = 64, V = 64 takes 2129920 bytes of registers; one with K = 512, N = 64, V = 64 would fit"
+    told = "K = 2145 (features), L = 3, N = 64 takes 2097152 bytes of shared memory; one with K = 256, L = 3, N = 64 would fit"
     assert told in row["entry"]
 
 

@@ -1,4 +1,4 @@
-"""Tiles of rules whose keys are widened by features, or whose surprises measure windows that reach back before the tile."""
+"""Tiles of rules whose keys are widened by features, whose surprises measure windows before the tile, or that wait for a chunk's end."""
 
 from __future__ import annotations
 
@@ -24,6 +24,7 @@ RUN: dict[str, tuple[str, dict[str, object], str, list[str]]] = {  # spec, chang
     "features, chunks that walk at once": ("memora", {**FEATURES, "chunk.size": 4}, "4", ["3,1,6"]),
     "windows with features": ("omega_net", {"chunk.size": 8}, "5", ["1+9", "3,1,10"]),
     "windows that are longer than a chunk, with momentum": ("titans_lmm", {**WINDOW, "attentional_bias.window": 6}, "4", ["1+5"]),
+    "sums until the end of a chunk": ("lact", {"chunk.size": 66, "gates.alpha.init": 0.9}, "4", ["70"]),
     "thresholds of the rows of windows": ("yaad", {**WINDOW, "attentional_bias.window": 3}, "4", ["1+5"]),
 }
 
