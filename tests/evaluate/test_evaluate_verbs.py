@@ -209,9 +209,9 @@ def run_of_package(bytes_model: Any, tmp_path: Path) -> Path:
     """A run with its package, and a text beside it."""
     run = begin(tmp_path / "whole_run", data=["books"], config={name: getattr(bytes_model.config, name) for name in TINY})
     add_checkpoint(run, 4, bytes_model)
-    shutil.copytree(
-        Path(FOLDER.name) / "gated_delta_net" / "gated_delta_net", run / "package", ignore=shutil.ignore_patterns("__pycache__")
-    )
+    package("gated_delta_net")
+    own = Path(FOLDER.name) / "gated_delta_net" / "gated_delta_net"
+    shutil.copytree(own, run / "package", ignore=shutil.ignore_patterns("__pycache__"))
     (tmp_path / "valid.txt").write_text(MESSAGE, encoding="utf-8")
     return run
 
