@@ -20,7 +20,6 @@ if TYPE_CHECKING:
     from miras_compiler.sweep.grid import Grid
     from miras_compiler.sweep.leaderboard import Standing
 
-CSV, PAGE = "leaderboard.csv", "leaderboard.html"
 SHOWN = 20  # rows of the live table
 
 
@@ -49,6 +48,7 @@ def sweep(
     prepare_libraries("sweep")
     from miras_compiler.errors import CheckFailed, InputError
     from miras_compiler.sweep.grid import load_grid
+    from miras_compiler.sweep.page import CSV, PAGE, write_leaderboard  # before the workers: an interrupt then has nothing to import
     from miras_compiler.sweep.supervisor import begin, run
     from miras_compiler.sweep.worker import SweepJob
 
@@ -66,23 +66,11 @@ def sweep(
         with _watching(study, read, place) as watch:
             run(study, job, workers, watch)
     finally:
-        entries = _write(study, read, output)
+        entries = write_leaderboard(study, read, output)
     _show(read, entries)
     if all(entry.state in ("skipped", "failed") for entry in entries):
         raise CheckFailed(f"{output}: no point came to its end; {CSV} says why")
     print(f"wrote {output}: {CSV}, {PAGE}, runs of {sum(entry.state == 'done' for entry in entries)} points")
-
-
-def _write(study: Any, grid: Grid, folder: Path) -> list[Standing]:
-    """The leaderboard on disk, of the points that are done so far."""
-    from miras_compiler.store import write_file
-    from miras_compiler.sweep.leaderboard import leaderboard, write_csv
-    from miras_compiler.sweep.page import page
-
-    entries = leaderboard(study, grid)
-    write_csv(grid, entries, folder / CSV)
-    write_file(folder / PAGE, page(grid, entries))
-    return entries
 
 
 def _show(grid: Grid, entries: Sequence[Standing]) -> None:

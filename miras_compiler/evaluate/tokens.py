@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Iterable, Iterator, Sequence
 from pathlib import Path
 from typing import Any, Protocol
@@ -21,6 +22,7 @@ Stream = NDArray[Any]
 
 UNFINISHED = "\ufffd"  # stands for bytes that are no character yet
 TOKENIZER = "tokenizer.json"
+FILE_NAME = re.compile(r"\S*[/\\]\S*|\S*\w\.(?=\w*[A-Za-z])\w{1,8}|[^\n]*\w\.(txt|md)")  # one word with a separator or a suffix
 
 
 class Tokens(Protocol):
@@ -138,6 +140,21 @@ def pieces(tokens: Tokens, ids: Iterable[int]) -> Iterator[str]:
             yield piece
 
 
+def text_of(given: str) -> str:
+    """The text that is given, or that of the file with this name; InputError for a file's name where there is no file."""
+    file = Path(given)
+    try:
+        if len(given) < 1024 and file.is_file():
+            return file.read_text(encoding="utf-8")
+    except (OSError, UnicodeDecodeError) as error:
+        raise InputError(f"{file}: is not text that can be read: {error}; name a file in UTF-8") from None
+    if FILE_NAME.fullmatch(given):
+        raise InputError(
+            f"{given}: there is no such file; name one that is there, or end a text that looks like a file's name with a blank"
+        )
+    return given
+
+
 def read_example(opened: OpenedModel, text: str | None, most: int, seed: int) -> tuple[tuple[str, ...], list[int]]:
     """The tokens of a text, which may be the name of a file, or of an example of the run's task; the pieces of text that they are.
 
@@ -150,12 +167,7 @@ def read_example(opened: OpenedModel, text: str | None, most: int, seed: int) ->
     tokens = tokens_of(opened)
     if text is None:
         raise InputError(f"{opened.path}: there is nothing to read; name a text or the file of one")
-    file = Path(text)
-    try:
-        content = file.read_text(encoding="utf-8") if len(text) < 1024 and file.is_file() else text
-    except (OSError, UnicodeDecodeError) as error:
-        raise InputError(f"{file}: is not text that can be read: {error}; name a file in UTF-8") from None
-    ids = encoded(tokens, content, opened.model.config.vocab_size)[:most]
+    ids = encoded(tokens, text_of(text), opened.model.config.vocab_size)[:most]
     if not ids:
         raise InputError("the text is empty; give one of at least a token")
     return tuple(pieces(tokens, ids)), ids

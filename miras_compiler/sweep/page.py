@@ -4,21 +4,33 @@ from __future__ import annotations
 
 import functools
 from collections.abc import Sequence
+from pathlib import Path
 
 import jinja2
+import optuna
 
 from miras_compiler.compare.plot import Axis, PlotLine, plot
+from miras_compiler.store import write_file
 from miras_compiler.sweep.axes import Choices
 from miras_compiler.sweep.grid import Grid
-from miras_compiler.sweep.leaderboard import COLUMNS, DONE, Standing, front
+from miras_compiler.sweep.leaderboard import COLUMNS, DONE, Standing, front, leaderboard, write_csv
 from miras_compiler.version import __version__
 
+CSV, PAGE = "leaderboard.csv", "leaderboard.html"
 COLOURS = 8
 AGAINST = {
     "state_bytes": "states of a sequence, bytes",
     "tokens_per_second": "tokens per second of training",
     "parameters": "parameters",
 }  # fmt: skip
+
+
+def write_leaderboard(study: optuna.Study, grid: Grid, folder: Path) -> list[Standing]:
+    """The leaderboard of the points that are done so far, on disk as CSV and as a page."""
+    entries = leaderboard(study, grid)
+    write_csv(grid, entries, folder / CSV)
+    write_file(folder / PAGE, page(grid, entries))
+    return entries
 
 
 def page(grid: Grid, entries: Sequence[Standing]) -> str:

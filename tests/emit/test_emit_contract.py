@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import importlib
+import math
 from collections.abc import Callable
 from functools import cache
 from types import ModuleType, SimpleNamespace
@@ -145,6 +146,32 @@ def test_values_on_a_gpu_are_looked_at_in_debug_mode_alone(monkeypatch: pytest.M
     assert not may_look(there)
     monkeypatch.setenv("MIRAS_DEBUG", "1")
     assert may_look(there)
+
+
+@pytest.mark.parametrize(
+    ("gate", "value", "told"),
+    [
+        ("eta", math.nan, "eta: expected numbers, got NaN"),
+        ("delta", math.nan, "delta: expected numbers, got NaN"),
+        ("log_alpha", math.nan, "log_alpha: expected numbers, got NaN"),
+        ("eta", math.inf, "eta: expected finite steps, got inf"),
+        ("delta", math.inf, ""),
+        ("log_alpha", -math.inf, ""),
+    ],
+)
+def test_in_debug_mode_gates_are_numbers_and_steps_are_finite(monkeypatch: pytest.MonkeyPatch, gate: str, value: float, told: str) -> None:
+    given = arguments("yaad")
+    given[gate][0, 1] = value
+    for operator in OPERATORS:
+        run = getattr(loaded("yaad"), f"{operator}_yaad")
+        monkeypatch.delenv("MIRAS_DEBUG", raising=False)
+        o = run(**given)[0]
+        monkeypatch.setenv("MIRAS_DEBUG", "1")
+        if told:
+            with pytest.raises(ValueError, match=told):
+                run(**given)
+        else:
+            assert torch.equal(run(**given)[0], o)
 
 
 def test_an_unknown_backend_and_an_empty_tile_are_refused(monkeypatch: pytest.MonkeyPatch) -> None:

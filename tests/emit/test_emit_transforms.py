@@ -190,6 +190,25 @@ def test_compiled_gradients_and_packed_sequences_are_those_of_eager_calls(name: 
     torch.testing.assert_close(*results)
 
 
+def test_a_compiled_backward_pass_computes_nothing_for_a_final_state_that_nobody_asks_for(monkeypatch: pytest.MonkeyPatch) -> None:
+    torch._dynamo.reset()
+    graph = sys.modules[f"{compiled('gated_delta_net')}.runtime_recorded"].Graph
+    pull_back, asked = graph.pull_back, []
+
+    def watched(self: Any, wanted: Any, cotangents: Any, create_graph: bool = False) -> Any:
+        asked.append([slope is not None for slope in cotangents])
+        return pull_back(self, wanted, cotangents, create_graph)
+
+    monkeypatch.setattr(graph, "pull_back", watched)
+    run = torch.compile(operator("gated_delta_net", "torch_chunk"), fullgraph=True, backend="aot_eager")
+    given = arguments("gated_delta_net")
+    v = given["v"].requires_grad_()
+    o, state = run(**given, output_final_state=True)
+    torch.autograd.grad(o.sum() + state["W"].sum(), v)
+    torch.autograd.grad(run(**given)[0].sum(), v)
+    assert asked == [[True, True], [True, False]]
+
+
 @pytest.mark.slow
 @pytest.mark.parametrize("form", FORMS)
 @pytest.mark.parametrize("name", NAMES)

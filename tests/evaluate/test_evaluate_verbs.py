@@ -13,7 +13,9 @@ from safetensors.torch import load_file, save_file
 from kit.model_package import FOLDER, TINY, language_model, package
 from miras_compiler.cli import main
 from miras_compiler.compare.runs import read_run
+from miras_compiler.errors import InputError
 from miras_compiler.evaluate.opened import open_run
+from miras_compiler.evaluate.tokens import text_of
 from miras_compiler.runs import RunFolder, publish_checkpoint
 
 pytest.importorskip("transformers")
@@ -118,6 +120,17 @@ def test_surprise_of_a_file_is_a_page_a_plot_and_numbers(run: Path, tmp_path: Pa
     assert '"ß"' in (out / "surprise.html").read_text()
     assert (out / "surprise.png").read_bytes().startswith(b"\x89PNG")
     assert "most surprising token" in capsys.readouterr().out
+
+
+@pytest.mark.parametrize("name", ["nam.txt", "notes/first", "../a.md", "data.csv", "my notes.txt", "C:\\notes"])
+def test_a_misspelt_name_of_a_file_is_no_text(name: str) -> None:
+    with pytest.raises(InputError, match="there is no such file; name one that is there"):
+        text_of(name)
+
+
+@pytest.mark.parametrize("text", ["a text", "and/or nothing", "3.14", "e.g.", "The end.", "nam.txt ", "one.\ntwo", "x"])
+def test_a_text_is_read_as_it_is(text: str) -> None:
+    assert text_of(text) == text
 
 
 def of_another_command(folder: Path) -> Path:

@@ -294,6 +294,33 @@ def test_a_grid_without_a_spec_and_a_database_that_is_away_are_refused_and_nothi
     assert sorted(path.name for path in place.iterdir()) == ["grid.yaml", "small.yaml"]
 
 
+INTERRUPTED_TWICE = """\
+import sys
+from miras_compiler.cli import main
+from miras_compiler.sweep import supervisor
+
+class Again:
+    def find_spec(self, name, path=None, target=None):
+        if not name.startswith("encodings."):  # Python's own codecs, in a moment
+            raise KeyboardInterrupt
+
+def run(*arguments):
+    sys.meta_path.insert(0, Again())
+    raise KeyboardInterrupt
+
+supervisor.run = run
+sys.exit(main(["sweep", "grid.yaml", "-o", "out"]))
+"""
+
+
+def test_after_an_interrupt_the_leaderboard_needs_nothing_that_another_interrupt_could_stop(place: Path) -> None:
+    """Another one comes whenever a module is looked for."""
+    ended = subprocess.run([sys.executable, "-c", INTERRUPTED_TWICE], cwd=place, capture_output=True, text=True, check=False)
+    assert (ended.returncode, ended.stderr.splitlines()[-1]) == (130, "interrupted")
+    assert [row["state"] for row in rows_of(place / "out" / "leaderboard.csv")].count("waiting") == 2
+    assert (place / "out" / "leaderboard.html").is_file()
+
+
 @pytest.mark.slow
 def test_an_interrupt_ends_the_workers_and_their_points_wait_with_nothing_lost(place: Path) -> None:
     from miras_compiler.sweep.supervisor import begin, run
