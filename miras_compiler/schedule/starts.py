@@ -10,13 +10,13 @@ from dataclasses import replace
 
 from miras_compiler.analysis.cost import axis_lengths
 from miras_compiler.derive.rule import Rule
-from miras_compiler.ir.build import add, input_tile, state_tile
+from miras_compiler.ir.build import add, input_tile
 from miras_compiler.ir.differentiate import differentiate
-from miras_compiler.ir.nodes import Node, Program, State
-from miras_compiler.ir.traverse import carried_leaves, labels_in_use, rewrite
+from miras_compiler.ir.nodes import Program
+from miras_compiler.ir.traverse import carried_leaves, labels_in_use
 from miras_compiler.passes import PASSES, run_passes
 from miras_compiler.passes.decays import contract_decays
-from miras_compiler.passes.enter import START
+from miras_compiler.passes.enter import begin_chunk
 from miras_compiler.schedule.build import why_not
 from miras_compiler.schedule.cut import build_cut
 from miras_compiler.schedule.kernel import Schedule
@@ -40,20 +40,9 @@ def build_starts(rule: Rule, program: Program) -> Schedule | None:
     states = states_alone(rule, program)
     if states is None:
         return None
-    begun = run_passes(states, [contract_decays, begin, *PASSES])
+    begun = run_passes(states, [contract_decays, begin_chunk, *PASSES])
     adjoint = with_reads(differentiate(begun), begun)
     return build_cut(begun, adjoint, REASON, lengths=axis_lengths(rule.spec, tile_length(rule)), full_states=True)
-
-
-def begin(program: Program) -> Program:
-    """The program of a tile that begins a chunk: the state that entered the chunk is the one that the tile finds."""
-
-    def rule(node: Node, args: tuple[Node, ...]) -> Node:
-        if isinstance(node, State) and node.name.endswith(START):
-            return state_tile(node.name.removesuffix(START), node.axes)
-        return type(node)(node.axes, args, node.fields)
-
-    return rewrite(program, rule)
 
 
 def with_reads(adjoint: Program, program: Program) -> Program:
