@@ -9,6 +9,7 @@ import torch
 from torch import Tensor
 
 from .runtime_call import Computes
+from .runtime_chunk import begun, chosen
 from .runtime_contract import Named, OperatorContract, Returned, read_lengths
 from .runtime_operator import Differentiable
 from .runtime_state import read_state
@@ -56,8 +57,7 @@ class ChunkKernels(Computes):
     ) -> Returned:
         """The outputs, and the final state if asked for."""
         state = read_start(self.contract, tokens, parameters, initial_state, cu_seqlens)
-        for extra in self.contract.extras:
-            tokens = extra.prepare(dict(tokens), parameters, self.contract.tokens)
+        tokens = self.contract.prepared(tokens, parameters)
         if self.resumed is None:
             return self.by_rows(tokens, parameters, state, output_final_state, cu_seqlens)
         inputs = [x.contiguous() for x in (*tokens.values(), *parameters.values())]
@@ -75,8 +75,10 @@ class ChunkKernels(Computes):
         carried, last = carried[: len(self.carried)], carried[len(self.carried) :]
         final = dict(zip(self.carried, carried, strict=True))
         end = position + (inputs[0].shape[1] if cu_seqlens is None else cu_seqlens.diff())
+        goes_on = (position > 0) & (end < self.contract.chunk)  # still in the chunk that the state came with
         for name, start, before in zip(self.starts, starts, last, strict=False):
-            final[name] = self.start_of_chunk(position, end, start, before, final[name.removesuffix("_start")])
+            final[name] = chosen(goes_on, start, before)
+        final = begun(final, end % self.contract.chunk == 0)
         if self.decay is not None:
             given = state["log_beta"], position, end
             final["log_beta"] = self.decay(tokens["log_alpha"], *given, self.contract.chunk, cu_seqlens)
@@ -99,13 +101,3 @@ class ChunkKernels(Computes):
             return o, None
         final = dict(zip(self.carried, carried, strict=True))
         return o, final if window is None else final | window.walk_final(tokens, walked, state, cu_seqlens)
-
-    def start_of_chunk(self, position: Tensor, end: Tensor, start: Tensor, before: Tensor, behind: Tensor) -> Tensor:
-        """The state that entered the chunk in progress behind the last token.
-
-        It is `behind` the last token where a chunk ended there, the given `start` where the sequence is still in the chunk that its state
-        came with, and the state `before` the last tile elsewhere.
-        """
-        ended, within = end % self.contract.chunk == 0, (position > 0) & (end < self.contract.chunk)
-        shape = [-1, *[1] * (behind.dim() - 1)]
-        return torch.where(ended.reshape(shape), behind, torch.where(within.reshape(shape), start, before))
