@@ -105,7 +105,7 @@ class OperatorContract:
         """In the order in which they prepare tokens."""
         return tuple(extra for extra in (self.polynomial, self.writes, self.window, self.own_weight) if extra is not None)
 
-    def prepared(self, tokens: Tokens, parameters: Named) -> dict[str, Tensor]:
+    def prepared(self, tokens: Named, parameters: Named) -> dict[str, Tensor]:
         """The tokens as the rule reads them: features, the rows of writes and of windows."""
         found = dict(tokens)
         for extra in self.extras:
