@@ -10,8 +10,8 @@ from miras_compiler.analysis.cost import axis_lengths
 from miras_compiler.derive import UpdateRule
 from miras_compiler.derive.statements import bias_statements, retention_statements, statement_lines
 from miras_compiler.emit.triton.blocks import blocks_of
-from miras_compiler.ir.nodes import Program
 from miras_compiler.schedule import (
+    Contracted,
     KernelFacts,
     Schedule,
     Walk,
@@ -23,7 +23,6 @@ from miras_compiler.schedule import (
     states_alone,
     tile_in_words,
     tile_length,
-    why_not,
     why_too_large,
 )
 
@@ -50,26 +49,25 @@ def facts_of_kernels(rule: UpdateRule, schedule: Schedule | None) -> list[Kernel
     return kernel_facts(schedule, axis_lengths(rule.spec, tile_length(rule)), blocks_of) if schedule else []
 
 
-def explain_kernels(rule: UpdateRule, program: Program, schedule: Schedule | None, starts: Schedule | None, walk: Walk) -> str:
-    """Every kernel: its loads, its stores, the tiles that it computes again, its registers and memory; without kernels over tiles, the
-    reason.
+def explain_kernels(rule: UpdateRule, why_no_tiles: str, schedule: Schedule | None, starts: Schedule | None, walk: Walk) -> str:
+    """Every kernel: its loads, its stores, the tiles that it computes again, its registers and memory; `why_no_tiles` is the reason
+    where there are none over tiles.
     """
     if schedule:
         return describe_schedule(schedule, facts_of_kernels(rule, schedule), tile_in_words(rule))
-    reason = why_not(rule, program)
-    walked = describe_walk(walk, reason, axis_lengths(rule.spec, tile_length(rule)))
+    walked = describe_walk(walk, why_no_tiles, axis_lengths(rule.spec, tile_length(rule)))
     if starts is None:
         return walked
-    return describe_chunk_walks(describe_schedule(starts, facts_of_kernels(rule, starts), tile_in_words(rule)), walked, reason)
+    return describe_chunk_walks(describe_schedule(starts, facts_of_kernels(rule, starts), tile_in_words(rule)), walked, why_no_tiles)
 
 
-def kernels_in_short(rule: UpdateRule, program: Program, walk: Walk) -> str:
+def kernels_in_short(rule: UpdateRule, contracted: Contracted, walk: Walk) -> str:
     """One line: over tiles, or token by token and why, all chunks at once where that can be."""
-    reason = why_not(rule, program)
+    reason = contracted.why_not
     if reason:
         large = why_too_large(walk.states, axis_lengths(rule.spec, 1), walk.split)
         refused = f"; they are refused at these widths, and PyTorch runs: a state with {large}" if large else ""
-        way = chunk_walks(reason) if states_alone(rule, program) else f"token by token, because {reason}"
+        way = chunk_walks(reason) if states_alone(rule, contracted) else f"token by token, because {reason}"
         return f"Triton kernels, {way}{refused}"
     return f"Triton kernels, over tiles of {tile_in_words(rule)}"
 

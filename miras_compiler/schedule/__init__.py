@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from miras_compiler.schedule.build import build_schedule, why_not
+from miras_compiler.schedule.build import Contracted, build_schedule, contract_program
 from miras_compiler.schedule.describe import chunk_walks, describe_chunk_walks, describe_schedule, describe_walk
 from miras_compiler.schedule.facts import KernelFacts, kernel_facts
 from miras_compiler.schedule.kernel import Kernel, Schedule
@@ -11,6 +11,7 @@ from miras_compiler.schedule.tile import tile_in_words, tile_length, why_too_lar
 from miras_compiler.schedule.walk import Walk, build_walk
 
 __all__ = [
+    "Contracted",
     "Kernel",
     "KernelFacts",
     "Schedule",
@@ -19,6 +20,7 @@ __all__ = [
     "build_starts",
     "build_walk",
     "chunk_walks",
+    "contract_program",
     "describe_chunk_walks",
     "describe_schedule",
     "describe_walk",
@@ -26,6 +28,5 @@ __all__ = [
     "states_alone",
     "tile_in_words",
     "tile_length",
-    "why_not",
     "why_too_large",
 ]

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import replace
+from typing import NamedTuple
 
 import sympy as sp
 
@@ -39,13 +40,31 @@ from miras_compiler.schedule.tile import TILE, padded, tile_length
 CHANNELS = {"K": "key_channel", "V": "value_channel"}
 
 
-def build_schedule(rule: Rule, program: Program, adjoint: Program) -> Schedule | None:
-    """The schedule of a chunk program; None for one that cannot be printed (see `why_not`)."""
-    if why_not(rule, program):
-        return None
+class Contracted(NamedTuple):
+    """A chunk program as kernels over tiles compute it, with products under decays as nodes of their own; or why there are none.
+
+    `program` is the one that was given where it has no such products. `why_not` is "" where kernels can be printed.
+    """
+
+    given: Program
+    program: Program
+    why_not: str
+
+
+def contract_program(rule: Rule, program: Program) -> Contracted:
     contracted = run_passes(program, [contract_decays])
-    if contracted.outputs != program.outputs:
-        program, adjoint = contracted, verify_program(differentiate(contracted))
+    if contracted.outputs == program.outputs:
+        contracted = program
+    return Contracted(program, contracted, why_not(rule, contracted))
+
+
+def build_schedule(rule: Rule, contracted: Contracted, adjoint: Program) -> Schedule | None:
+    """The schedule of a chunk program, of which `adjoint` is the reverse mode; None for one that cannot be printed."""
+    program = contracted.program
+    if contracted.why_not:
+        return None
+    if program is not contracted.given:
+        adjoint = verify_program(differentiate(program))
     starts = tuple(leaf.name.removesuffix(START) for leaf in leaves_of(program) if is_start(leaf))
     reason = (
         "Cut by dependence on the state: what does not depend on it runs for all tiles at once, before and after the walk that carries it."
@@ -73,7 +92,7 @@ def _three_axes(rule: Rule) -> str:
 
 
 def why_not(rule: Rule, program: Program) -> str:
-    """Why no kernels can be printed for a program; "" where they can."""
+    """Why no kernels can be printed for a program without products under decays; "" where they can."""
     if rule.features.outer:
         return f"the feature map {rule.kinds['feature_map']} makes keys wider before a kernel runs"
     if rule.update.waits:
@@ -87,9 +106,8 @@ def why_not(rule: Rule, program: Program) -> str:
     if not any("c" in leaf.axes for leaf in leaves_of(program)):
         return "the rule runs token by token"
     tile = tile_length(rule)
-    contracted = contract_decays(program)
-    walked = dependents(contracted.outputs.values(), carried_leaves(contracted))
-    for node in nodes_of(contracted):
+    walked = dependents(program.outputs.values(), carried_leaves(program))
+    for node in nodes_of(program):
         if not isinstance(node, PRINTED):
             return f"the retention {rule.kinds['retention']} solves for a multiplier of every slice of the weights"
         if len(node.axes) > 2:

@@ -15,9 +15,8 @@ from miras_compiler.ir.differentiate import differentiate
 from miras_compiler.ir.nodes import Program
 from miras_compiler.ir.traverse import carried_leaves, labels_in_use
 from miras_compiler.passes import PASSES, run_passes
-from miras_compiler.passes.decays import contract_decays
 from miras_compiler.passes.enter import begin_chunk
-from miras_compiler.schedule.build import why_not
+from miras_compiler.schedule.build import Contracted, contract_program
 from miras_compiler.schedule.cut import build_cut
 from miras_compiler.schedule.kernel import Schedule
 from miras_compiler.schedule.roles import READ
@@ -26,21 +25,22 @@ from miras_compiler.schedule.tile import tile_length
 REASON = "They give the state at the start of every chunk, which is all that goes from chunk to chunk; then the tokens of all chunks walk."
 
 
-def states_alone(rule: Rule, program: Program) -> Program | None:
+def states_alone(rule: Rule, contracted: Contracted) -> Contracted | None:
     """The part of a chunk program that gives the state behind the tile, where kernels over tiles can do this part alone; else None."""
-    outputs = {name: node for name, node in program.outputs.items() if name != "o"}
-    states = Program(f"{program.name}_starts", outputs, labels_in_use(outputs, program.labels))
-    if rule.chunk.size == 1 or rule.surprise.weighed or not why_not(rule, program) or why_not(rule, states):
+    if rule.chunk.size == 1 or rule.surprise.weighed or not contracted.why_not:
         return None
-    return states
+    program = contracted.given
+    outputs = {name: node for name, node in program.outputs.items() if name != "o"}
+    states = contract_program(rule, Program(f"{program.name}_starts", outputs, labels_in_use(outputs, program.labels)))
+    return None if states.why_not else states
 
 
-def build_starts(rule: Rule, program: Program) -> Schedule | None:
+def build_starts(rule: Rule, contracted: Contracted) -> Schedule | None:
     """The kernels for the states behind all tiles and at the start of each; None where there are none for this part alone."""
-    states = states_alone(rule, program)
+    states = states_alone(rule, contracted)
     if states is None:
         return None
-    begun = run_passes(states, [contract_decays, begin_chunk, *PASSES])
+    begun = run_passes(states.program, [begin_chunk, *PASSES])
     adjoint = with_reads(differentiate(begun), begun)
     return build_cut(begun, adjoint, REASON, lengths=axis_lengths(rule.spec, tile_length(rule)), full_states=True)
 

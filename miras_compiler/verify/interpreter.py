@@ -39,7 +39,7 @@ def with_known_members(places: list[Any], is_replaced: Callable[[Any], bool]) ->
     return own
 
 
-class Nothing:
+class NothingReplaced:
     """The changes of a call that finds everything replaced."""
 
     def restore(self) -> None:
@@ -57,7 +57,7 @@ def once_a_kernel(patch: Callable[[Any], Any], places: tuple[ModuleType, ...]) -
             read[id(names)] = names, tuple(id(value) for value in names.values() if any(value is place for place in places))
         _, found = read[id(names)]
         if found in done:
-            return Nothing()
+            return NothingReplaced()
         scope = patch(function)
         done.add(found)
         restore = scope.restore
