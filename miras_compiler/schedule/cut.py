@@ -62,8 +62,8 @@ def build_cut(
     """
     program = run_passes(program, [spell])
     forward = run_passes(program, [*FORWARD, spell])
-    told = partial(take_brackets, earlier=forward), partial(spell, earlier=forward.labels)
-    adjoint = run_passes(without_masks(adjoint), [*BACKWARD, *told])
+    as_forward = partial(take_brackets, earlier=forward), partial(spell, earlier=forward.labels)
+    adjoint = run_passes(without_masks(adjoint), [*BACKWARD, *as_forward])
     narrow = narrow_tiles(forward, adjoint) - ({*carried_leaves(forward)} if full_states else set())
     prices = Prices(lengths, narrow, projections(forward, adjoint))
     buffers = Buffers(forward, adjoint)
