@@ -19,7 +19,7 @@ from pathlib import Path
 from typing import Any
 
 MQAR, NOISY = "mqar,vocab_size=256,pairs=32,length=128", "noisy_recall,vocab_size=256,pairs=16"
-TRAIN = {"steps": 1000, "batch": 64, "lr": 3e-3, "save_every": 1000, "log_every": 50}
+TRAIN = {"steps": 800, "batch": 64, "lr": 3e-3, "save_every": 800, "log_every": 50}
 VALUES = 64  # channels of a value in a matrix; those of a key are varied
 
 HALF = {"parametrization": "sigmoid", "init": 0.5}
@@ -41,35 +41,33 @@ MLP: Mapping[str, tuple[dict[str, Any], dict[str, Any]]] = {
 }
 """Of an MLP of two layers behind a LayerNorm: steps long enough to keep a pair that is shown once."""
 
-LINEAR = (
+SIZED = (
     *(f"matrix-{bias}-{retention}-gradient_descent" for bias in ("dot_product", "l2") for retention in ("l2", "none")),
-    "matrix-dot_product-l2-momentum",
     "matrix-l2-l2-momentum",
-    "matrix-l2-none-momentum",
-    *("gla", "kda", "mamba2", "rwkv7", "longhorn", "softmax_delta"),
+    *(f"matrix-{bias}-l2-gradient_descent" for bias in ("huber", "l1", "l3", "kl")),
+    *("gla", "kda", "rwkv7"),
 )
-"""Rules of a matrix whose chunks are one linear system, or products alone; names without a dash are specs that come with the compiler."""
+"""Rules of a matrix that are tried at five state sizes; names without a dash are specs that come with the compiler."""
 
 OTHERS = (
-    *(
-        f"matrix-{bias}-{retention}-gradient_descent"
-        for bias in MATRIX
-        if bias not in ("dot_product", "l2")
-        for retention in ("l2", "none")
-    ),
-    "matrix-huber-l2-momentum",
+    *("matrix-dot_product-l2-momentum", "matrix-l2-none-momentum", "matrix-huber-l2-momentum"),
+    *(f"matrix-{bias}-none-gradient_descent" for bias in ("huber", "l1", "l3", "kl")),
+    *(f"matrix-{bias}-{retention}-gradient_descent" for bias in ("log_cosh", "robust_shift") for retention in ("l2", "none")),
+    *("mamba2", "longhorn", "softmax_delta"),
 )
-"""Rules of a matrix whose rows follow one from another."""
+"""Those that are tried at one."""
 
-DEEP = ("mlp-l2-l2-gradient_descent", "mlp-l2-l2-momentum", "mlp-yaad_switch-l2-gradient_descent", "ttt_mlp", "transformer")
+DEEP = (
+    *("mlp-l2-l2-gradient_descent", "mlp-l2-l2-momentum", "mlp-yaad_switch-l2-gradient_descent"),
+    *("ttt_mlp", "moneta", "transformer"),
+)
 
 GRIDS: Mapping[str, tuple[str, tuple[str, ...], tuple[int, ...]]] = {
-    "mqar_64": (MQAR, (*LINEAR, *OTHERS), (64,)),
-    "noisy_64": (NOISY, (*LINEAR, *OTHERS), (64,)),
-    "mqar_16": (MQAR, LINEAR, (16,)),
-    "mqar_16_others": (MQAR, OTHERS, (16,)),
-    "mqar_32": (MQAR, (*LINEAR, *OTHERS), (32,)),
-    "mqar_deep": (MQAR, DEEP, (32, 64)),
+    "mqar_64": (MQAR, (*SIZED, *OTHERS), (64,)),
+    "noisy_64": (NOISY, SIZED, (64,)),
+    **{f"mqar_{width}": (MQAR, SIZED, (width,)) for width in (16, 32, 128, 8)},
+    "noisy_16": (NOISY, SIZED, (16,)),
+    "mqar_deep": (MQAR, DEEP, (16, 32)),
 }
 """The sweeps: their task, rules of the study and specs that come with the compiler, channels of a key."""
 

@@ -11,8 +11,8 @@ from miras_compiler.derive import UpdateRule
 from miras_compiler.derive.statements import bias_statements, retention_statements, statement_lines
 from miras_compiler.emit.triton.blocks import blocks_of
 from miras_compiler.schedule import (
-    Contracted,
     KernelFacts,
+    Prepared,
     Schedule,
     Walk,
     chunk_walks,
@@ -22,7 +22,7 @@ from miras_compiler.schedule import (
     kernel_facts,
     states_alone,
     tile_in_words,
-    tile_length,
+    tile_lengths,
     why_too_large,
 )
 
@@ -46,7 +46,7 @@ def explain_rule(rule: UpdateRule, form: ParallelForm, stability: Sequence[str],
 
 def facts_of_kernels(rule: UpdateRule, schedule: Schedule | None) -> list[KernelFacts]:
     """Facts about each kernel of the schedule at the spec's own dimensions."""
-    return kernel_facts(schedule, axis_lengths(rule.spec, tile_length(rule)), blocks_of) if schedule else []
+    return kernel_facts(schedule, tile_lengths(rule), blocks_of) if schedule else []
 
 
 def explain_kernels(rule: UpdateRule, why_no_tiles: str, schedule: Schedule | None, starts: Schedule | None, walk: Walk) -> str:
@@ -55,19 +55,19 @@ def explain_kernels(rule: UpdateRule, why_no_tiles: str, schedule: Schedule | No
     """
     if schedule:
         return describe_schedule(schedule, facts_of_kernels(rule, schedule), tile_in_words(rule))
-    walked = describe_walk(walk, why_no_tiles, axis_lengths(rule.spec, tile_length(rule)))
+    walked = describe_walk(walk, why_no_tiles, tile_lengths(rule))
     if starts is None:
         return walked
     return describe_chunk_walks(describe_schedule(starts, facts_of_kernels(rule, starts), tile_in_words(rule)), walked, why_no_tiles)
 
 
-def kernels_in_short(rule: UpdateRule, contracted: Contracted, walk: Walk) -> str:
+def kernels_in_short(rule: UpdateRule, prepared: Prepared, walk: Walk) -> str:
     """One line: over tiles, or token by token and why, all chunks at once where that can be."""
-    reason = contracted.why_not
+    reason = prepared.why_not
     if reason:
         large = why_too_large(walk.states, axis_lengths(rule.spec, 1), walk.split)
         refused = f"; they are refused at these widths, and PyTorch runs: a state with {large}" if large else ""
-        way = chunk_walks(reason) if states_alone(rule, contracted) else f"token by token, because {reason}"
+        way = chunk_walks(reason) if states_alone(rule, prepared) else f"token by token, because {reason}"
         return f"Triton kernels, {way}{refused}"
     return f"Triton kernels, over tiles of {tile_in_words(rule)}"
 

@@ -8,7 +8,7 @@ from .runtime_configuration import MemoryConfig
 
 
 class AtlasConfig(MemoryConfig):
-    """Every field has a default: that of the spec. The code of the package has the digest b8038673c694."""
+    """Every field has a default: that of the spec. The code of the package has the digest 932dc15b3c81."""
 
     model_type = "miras_atlas"
 

@@ -3,7 +3,7 @@
 # mypy: disable-error-code="import-not-found, import-untyped, no-untyped-call, no-untyped-def, untyped-decorator"
 """atlas on a GPU, token by token: Triton kernels, forward and backward.
 
-There are none over tiles of tokens, because the feature map polynomial makes keys wider before a kernel runs.
+There are none over tiles of tokens, because the weights of every token are formed (retention l2, optimizer muon).
 
 One program runs one head of one sequence with its state in registers; every width is padded to a power of two. `n` is the sequence, `h` the
 head, `t` the token; `at_k`, `at_v`, … count along an axis, `r` along the rows of a window.
@@ -607,7 +607,7 @@ def walk_forward(
         )  # fmt: skip
         store_row(o_ptr, at, at_v, V, o)
         position = tl.where(position == CHUNK - 1, 0, position + 1)
-    if position == 0:
+    if (position == 0) & (length > 0):
         W1_start, W2_start = enter(W1, W2, K, N, V, BK, BN, BV, DOT)
     store_tile(W1_next_ptr, n * H + h, at_k, at_n, K, N, W1)
     store_tile(W2_next_ptr, n * H + h, at_n, at_v, N, V, W2)
@@ -651,7 +651,7 @@ def walk_backward(
         d_W2_start = load_tile(d_W2_start_next_ptr, n * H + h, at_n, at_v, N, V).to(tl.float32)
         start = tl.load(position_ptr + n)
         position = (start + length) % CHUNK
-        if position == 0:
+        if (position == 0) & (length > 0):
             d_W1, d_W2, d_W1_start, d_W2_start = enter_adjoint(d_W1, d_W1_start, d_W2, d_W2_start, K, N, V, BK, BN, BV, DOT)
         segments = (length + SEGMENT - 1) // SEGMENT
         for lane in range(segments):

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import torch
 from torch import Tensor
+from torch.nn import functional
 
 from .runtime_norms import wide
 
@@ -29,6 +30,6 @@ def with_zeros(x: Tensor, writes: int, write: int) -> Tensor:
 
 
 def unit(x: Tensor) -> Tensor:
-    """x [..., D] divided by its length, in the dtype of x; 0 stays 0."""
-    y = wide(x)
-    return (y * torch.rsqrt(y.square().sum(-1, keepdim=True) + 1e-6)).to(x.dtype)
+    """x [..., D] divided by its length, √(|x|² + 1e-6), in the dtype of x; 0 stays 0."""
+    y, width = wide(x), x.shape[-1]
+    return (functional.rms_norm(y, [width], eps=1e-6 / width) * width**-0.5).to(x.dtype)  # of one kernel, by √(|x|² / D + 1e-6 / D)

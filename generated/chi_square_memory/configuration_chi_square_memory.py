@@ -8,7 +8,7 @@ from .runtime_configuration import MemoryConfig
 
 
 class ChiSquareMemoryConfig(MemoryConfig):
-    """Every field has a default: that of the spec. The code of the package has the digest 856fd0b972c4."""
+    """Every field has a default: that of the spec. The code of the package has the digest 84bcab5d64a1."""
 
     model_type = "miras_chi_square_memory"
 

@@ -13,6 +13,7 @@ from .runtime_contract import Named, OperatorContract, Returned, read_lengths
 from .runtime_operator import Differentiable
 from .runtime_state import read_state
 
+FEATURES = "_features"  # products round them as they do all rows of tokens
 DTYPES = (torch.float32, torch.bfloat16, torch.float16)
 
 
@@ -58,28 +59,37 @@ class ChunkKernels(Computes):
         state = read_start(self.contract, tokens, parameters, initial_state, cu_seqlens)
         for extra in self.contract.extras:
             tokens = extra.prepare(dict(tokens), parameters, self.contract.tokens)
+        tokens = {name: x.to(tokens["q"].dtype) if name.endswith(FEATURES) else x for name, x in tokens.items()}
         if self.resumed is None:
             return self.by_rows(tokens, parameters, state, output_final_state, cu_seqlens)
-        inputs = [x.contiguous() for x in (*tokens.values(), *parameters.values())]
+        window = self.contract.window
+        lines = {} if window is None else window.past_lines(tokens, state, cu_seqlens)
+
+        def inputs(grid: str) -> list[Tensor]:
+            more = window.tile_rows(tokens, parameters, state, lines, self.contract.chunk, cu_seqlens, grid) if window is not None else {}
+            return self.inputs({**tokens, **more}, parameters)
+
         carried = [state[name].contiguous() for name in self.carried]
         starts = [state[name].contiguous() for name in self.starts]
         position = state["position"]
         if initial_state is None or "position" not in initial_state:
-            o, *carried = self.whole((*inputs, *carried), None, cu_seqlens, "whole")
+            o, *carried = self.whole((*inputs("whole"), *carried), None, cu_seqlens, "whole")
         else:
-            o_resumed, *carried = self.resumed((*starts, *inputs, *carried), position, cu_seqlens, "resumed")
-            o, *carried = self.whole((*inputs, *carried[: len(self.carried)]), position, cu_seqlens, "after")
+            o_resumed, *carried = self.resumed((*starts, *inputs("resumed"), *carried), position, cu_seqlens, "resumed")
+            o, *carried = self.whole((*inputs("after"), *carried[: len(self.carried)]), position, cu_seqlens, "after")
             o = o + o_resumed  # each row is 0 in one of them
         if not output_final_state:
             return o, None
         carried, last = carried[: len(self.carried)], carried[len(self.carried) :]
         final = dict(zip(self.carried, carried, strict=True))
-        end = position + (inputs[0].shape[1] if cu_seqlens is None else cu_seqlens.diff())
+        end = position + (o.shape[1] if cu_seqlens is None else cu_seqlens.diff())
         for name, start, before in zip(self.starts, starts, last, strict=False):
             final[name] = self.start_of_chunk(position, end, start, before, final[name.removesuffix("_start")])
         if self.decay is not None:
             given = state["log_beta"], position, end
             final["log_beta"] = self.decay(tokens["log_alpha"], *given, self.contract.chunk, cu_seqlens)
+        if window is not None:
+            final |= window.walk_final(tokens, lines, state, cu_seqlens)
         return o, {**final, "position": end % self.contract.chunk}
 
     def by_rows(self, tokens: Named, parameters: Named, state: Named, output_final_state: bool, cu_seqlens: Tensor | None) -> Returned:
@@ -91,8 +101,8 @@ class ChunkKernels(Computes):
             walked, number = window.walk_rows(tokens, parameters, state, cu_seqlens), window.size
             by_row = window.tokens_by_row(tokens, walked, cu_seqlens)
         borders = cu_seqlens if cu_seqlens is None or number == 1 else number * cu_seqlens
-        inputs = [*by_row.values(), *parameters.values(), *(state[name] for name in self.carried)]
-        o, *carried = self.whole([x.contiguous() for x in inputs], None, borders, "whole")
+        inputs = [*self.inputs(by_row, parameters), *(state[name].contiguous() for name in self.carried)]
+        o, *carried = self.whole(inputs, None, borders, "whole")
         o = o if writes is None else writes.outputs(o)
         o = o if window is None else window.outputs(o, 1)
         if not output_final_state:
@@ -100,12 +110,18 @@ class ChunkKernels(Computes):
         final = dict(zip(self.carried, carried, strict=True))
         return o, final if window is None else final | window.walk_final(tokens, walked, state, cu_seqlens)
 
+    def inputs(self, tokens: Named, parameters: Named) -> list[Tensor]:
+        """The inputs of the operator less the states, in its order."""
+        names = list(self.whole.forward.inputs)[: -len(self.carried)]
+        return [argument_of(name, tokens, parameters).contiguous() for name in names]
+
     def start_of_chunk(self, position: Tensor, end: Tensor, start: Tensor, before: Tensor, behind: Tensor) -> Tensor:
         """The state that entered the chunk in progress behind the last token.
 
-        It is `behind` the last token where a chunk ended there, the given `start` where the sequence is still in the chunk that its state
-        came with, and the state `before` the last tile elsewhere.
+        It is the given `start` where the sequence is still in the chunk that its state came with, or has no token, `behind` the last token
+        where a chunk ended there, and the state `before` the last tile elsewhere.
         """
-        ended, within = end % self.contract.chunk == 0, (position > 0) & (end < self.contract.chunk)
+        ended = end % self.contract.chunk == 0
+        within = (end == position) | ((position > 0) & (end < self.contract.chunk))
         shape = [-1, *[1] * (behind.dim() - 1)]
-        return torch.where(ended.reshape(shape), behind, torch.where(within.reshape(shape), start, before))
+        return torch.where(within.reshape(shape), start, torch.where(ended.reshape(shape), behind, before))

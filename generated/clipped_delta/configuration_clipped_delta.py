@@ -8,7 +8,7 @@ from .runtime_configuration import MemoryConfig
 
 
 class ClippedDeltaConfig(MemoryConfig):
-    """Every field has a default: that of the spec. The code of the package has the digest 0e4b8941b96b."""
+    """Every field has a default: that of the spec. The code of the package has the digest 1ee38bea4b29."""
 
     model_type = "miras_clipped_delta"
 

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from typing import Any, NoReturn
 
 from torch import Tensor
@@ -106,13 +106,18 @@ class MemoryCache(Cache):
         """The tokens seen, padding among them."""
         return self.layers[0].tokens
 
-    def rows(self) -> int | None:
-        """The number of sequences; None before the first token."""
-        leaves = [leaf for leaf in pytree.tree_leaves([layer.state for layer in self.layers]) if isinstance(leaf, Tensor)]
-        return len(leaves[0]) if leaves else None
+    def states(self) -> list[Any]:
+        """Those of the blocks, in their order."""
+        return [layer.state for layer in self.layers]
 
     def crop(self, *_: Any) -> NoReturn:
         raise ValueError(NO_CROP)
+
+
+def rows_of(states: Sequence[Any]) -> int | None:
+    """The number of sequences that states of blocks are of; None before the first token."""
+    leaves = [leaf for leaf in pytree.tree_leaves(states) if isinstance(leaf, Tensor)]
+    return len(leaves[0]) if leaves else None
 
 
 def read_cache(cache: object, old_name: object, blocks: int, digest: str) -> MemoryCache | None:

@@ -634,7 +634,7 @@ launch_pre2 = Launcher(
     TABLE, pre2, "pre2", walks=False, widths="KV", blocked="V", wide=pre2_wide,
     makes={
         "d_eta_from_eta_q_k": Buffer("slots", "C"), "d_k_from_q_k": Buffer("slots", "CK", narrow=True),
-        "d_log_alpha_early": Buffer("slots", "CK", narrow=True), "d_log_alpha_value_early": Buffer("slots", "CV", narrow=True),
+        "d_log_alpha_early": Buffer("slots", "CK"), "d_log_alpha_value_early": Buffer("slots", "CV"),
         "d_v_early": Buffer("slots", "CV", narrow=True), "d_q": Buffer("rows", "K"),
     },
 )  # fmt: skip

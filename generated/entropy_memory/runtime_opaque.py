@@ -59,7 +59,7 @@ def opaque(library: str, form: str, tensors: int, results: Sequence[bool], run: 
         return (q.new_empty((*q.shape[:3], v.shape[-1])), *(x.new_empty(x.shape) for x in state), token)
 
     def backward(
-        given: list[Tensor], cu_seqlens: Tensor | None, tile: int, wanted: list[bool], token: Tensor, cotangents: list[Tensor]
+        given: list[Tensor], cu_seqlens: Tensor | None, tile: int, wanted: list[bool], token: Tensor, cotangents: list[Tensor | None]
     ) -> list[Tensor]:
         graph = kept(token)
         if graph is None or any(wants and not x.requires_grad for x, wants in zip(graph.leaves, wanted, strict=True)):
@@ -71,7 +71,7 @@ def opaque(library: str, form: str, tensors: int, results: Sequence[bool], run: 
         return [torch.zeros_like(x, memory_format=torch.contiguous_format) if slope is None else dense_copy(slope) for x, slope in pairs]
 
     def slope_shapes(
-        given: list[Tensor], cu_seqlens: Tensor | None, tile: int, wanted: list[bool], token: Tensor, cotangents: list[Tensor]
+        given: list[Tensor], cu_seqlens: Tensor | None, tile: int, wanted: list[bool], token: Tensor, cotangents: list[Tensor | None]
     ) -> list[Tensor]:
         return [x.new_empty(x.shape) for x in itertools.compress(given, wanted)]
 
@@ -79,8 +79,9 @@ def opaque(library: str, form: str, tensors: int, results: Sequence[bool], run: 
         *given, ctx.tile, _ = inputs
         ctx.save_for_backward(*given, output[-1])
         ctx.mark_non_differentiable(output[-1])
+        ctx.set_materialize_grads(False)
 
-    def differentiate(ctx: Any, *cotangents: Tensor) -> tuple[Any, ...]:
+    def differentiate(ctx: Any, *cotangents: Tensor | None) -> tuple[Any, ...]:
         *given, cu_seqlens, token = ctx.saved_tensors
         wanted = list(ctx.needs_input_grad[: len(given)])
         slopes = iter(backward_op(given, cu_seqlens, ctx.tile, wanted, token, list(itertools.compress(cotangents, results))))
@@ -88,7 +89,7 @@ def opaque(library: str, form: str, tensors: int, results: Sequence[bool], run: 
 
     taken = ", ".join([*(f"Tensor x{number}" for number in range(tensors)), "Tensor? cu_seqlens", "int tile", "bool[] wanted"])
     forward_op = define(f"{library}::{name}", f"({taken}) -> ({', '.join(['Tensor'] * (len(results) + 1))})", forward, shapes)
-    lists = "(Tensor[] given, Tensor? cu_seqlens, int tile, bool[] wanted, Tensor token, Tensor[] cotangents) -> Tensor[]"
+    lists = "(Tensor[] given, Tensor? cu_seqlens, int tile, bool[] wanted, Tensor token, Tensor?[] cotangents) -> Tensor[]"
     backward_op = define(f"{library}::{name}_backward", lists, backward, slope_shapes)
     forward_op.register_autograd(differentiate, setup_context=save)
     return forward_op

@@ -880,7 +880,7 @@ launch_pre2 = Launcher(
         "Pa_d_o": Buffer("slots", "CV", narrow=True),
         "d_erase_write_key_from_q_erase_write_key": Buffer("slots", "CK", narrow=True),
         "d_eta_q_k_q_k_and_more_sum": Buffer("slots", "C"), "erase_key_k": Buffer("slots", "CC"), "kk": Buffer("slots", "CC"),
-        "d_k_from_q_k": Buffer("slots", "CK", narrow=True), "d_log_alpha_early": Buffer("slots", "CK", narrow=True),
+        "d_k_from_q_k": Buffer("slots", "CK", narrow=True), "d_log_alpha_early": Buffer("slots", "CK"),
         "Pb_d_o": Buffer("slots", "CV", narrow=True), "d_q": Buffer("rows", "K"),
     },
 )  # fmt: skip

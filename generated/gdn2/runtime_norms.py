@@ -15,7 +15,7 @@ def wide(x: Tensor) -> Tensor:
 def rms_norm(x: Tensor, weight: Tensor) -> Tensor:
     """x [..., D] divided by its root mean square, times `weight` [D]; in float32 or more."""
     y = wide(x)
-    return y * torch.rsqrt(y.square().mean(-1, keepdim=True) + 1e-5) * weight
+    return functional.rms_norm(y, y.shape[-1:], weight.to(y.dtype), 1e-5)
 
 
 def layer_norm(x: Tensor, weight: Tensor) -> Tensor:

@@ -8,7 +8,7 @@ from .runtime_configuration import MemoryConfig
 
 
 class Hgrn2Config(MemoryConfig):
-    """Every field has a default: that of the spec. The code of the package has the digest cf15fe480a01."""
+    """Every field has a default: that of the spec. The code of the package has the digest e8f2755c4356."""
 
     model_type = "miras_hgrn2"
 

@@ -495,7 +495,7 @@ launch_pre = Launcher(
     makes={
         "d_W_from_q_beta_W": Buffer("slots", "KV", narrow=True), "d_eta_from_eta_q_k": Buffer("slots", "C"),
         "k_exp_decay_alpha_behind": Buffer("slots", "CK", narrow=True), "d_k_from_q_k": Buffer("slots", "CK", narrow=True),
-        "decay_alpha_behind": Buffer("slots", "CK"), "d_log_alpha_early": Buffer("slots", "CK", narrow=True),
+        "decay_alpha_behind": Buffer("slots", "CK"), "d_log_alpha_early": Buffer("slots", "CK"),
         "d_v_early": Buffer("slots", "CV", narrow=True), "d_q": Buffer("rows", "K"),
     },
 )  # fmt: skip

@@ -8,7 +8,7 @@ from .runtime_configuration import MemoryConfig
 
 
 class HuberDeltaConfig(MemoryConfig):
-    """Every field has a default: that of the spec. The code of the package has the digest d7137a33a124."""
+    """Every field has a default: that of the spec. The code of the package has the digest 1f2074527364."""
 
     model_type = "miras_huber_delta"
 

@@ -590,7 +590,7 @@ launch_prep = Launcher(
     },
 )  # fmt: skip
 launch_main = Launcher(
-    TABLE, main, "main", walks=True, widths="KV", split="V", substitutes=True,
+    TABLE, main, "main", walks=True, widths="KV", split="V",
     makes={
         "W_next": Buffer("sequences", "KV"), "U_bracket": Buffer("slots", "CV"), "U": Buffer("slots", "CV", narrow=True),
         "W_at": Buffer("slots", "KV", narrow=True), "U_bracket_rows": Buffer("sequences", "CV"),
@@ -609,7 +609,7 @@ launch_pre = Launcher(
     },
 )  # fmt: skip
 launch_seq = Launcher(
-    TABLE, seq, "seq", walks=True, widths="KV", split="V", substitutes=True,
+    TABLE, seq, "seq", walks=True, widths="KV", split="V",
     makes={
         "d_W_next": Buffer("sequences", "KV"), "t8": Buffer("slots", "CV"), "d_R": Buffer("slots", "CV", narrow=True),
         "d_W_at": Buffer("slots", "KV", narrow=True), "t8_rows": Buffer("sequences", "CV"),

@@ -8,7 +8,7 @@ from .runtime_configuration import MemoryConfig
 
 
 class HuberNormDeltaConfig(MemoryConfig):
-    """Every field has a default: that of the spec. The code of the package has the digest 07ce52516fe4."""
+    """Every field has a default: that of the spec. The code of the package has the digest 64f9003bdc29."""
 
     model_type = "miras_huber_norm_delta"
 

@@ -505,7 +505,7 @@ launch_pre = Launcher(
         "d_W_from_q_beta_W": Buffer("slots", "KV", narrow=True), "P_d_o": Buffer("slots", "CV", narrow=True),
         "d_eta_from_eta_q_k": Buffer("slots", "C"), "kk": Buffer("slots", "CC"),
         "d_k_from_q_k": Buffer("slots", "CK", narrow=True), "beta": Buffer("slots", "CK", narrow=True),
-        "d_log_alpha_early": Buffer("slots", "CK", narrow=True), "d_q": Buffer("rows", "K"),
+        "d_log_alpha_early": Buffer("slots", "CK"), "d_q": Buffer("rows", "K"),
     },
 )  # fmt: skip
 launch_seq = Launcher(

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from functools import partial
 from typing import Any, ClassVar
 
 import torch
@@ -11,7 +12,9 @@ from torch.nn import functional
 
 from .runtime_blocks import Block, RMSNorm
 from .runtime_configuration import MemoryConfig
-from .runtime_model_cache import MemoryCache, read_cache
+from .runtime_decoding import current_steps, decoding
+from .runtime_model_arguments import check_mask, check_tokens, refuse, wanted
+from .runtime_model_cache import MemoryCache, read_cache, rows_of
 from .runtime_sequences import Inside, exact_rows, shifted
 from .runtime_transformers import (
     CACHE,
@@ -114,34 +117,52 @@ class MemoryModel(MemoryPreTrainedModel):
         past = read_cache(cache, past_key_values, len(self.layers), self.config.digest)
         seen = 0 if past is None else past.get_seq_length()
         check_mask(attention_mask, seen, x)
-        prefix = 0 if seen else self.prefix
-        inside = Inside(x, attention_mask, cu_seqlens, prefix)
-        sequences = inside.sequences(fresh=not seen, side_by_side=self.side_by_side)
-        if past is not None and past.rows() not in (None, sequences.rows):
-            raise ValueError(f"cache: it holds {past.rows()} sequences, got {sequences.rows}")
-        if keep and past is None:
-            past = MemoryCache(len(self.layers), self.config.digest)
-        tokens, x = x.shape[1], inside.x
-        stream = [inside.outside(x)] if output_hidden_states else []
-        states: list[Any] = []
-        for number, block in enumerate(self.layers):
-            x, state = block(x, past.layers[number].state if past is not None and seen else None, sequences, keep)
-            states.append(state)
-            if output_hidden_states and number < len(self.layers) - 1:
-                stream.append(inside.outside(x))
-        if keep and past is not None:
+        tokens = x.shape[1]
+        stream: list[Tensor] | None = [] if output_hidden_states else None
+        run = partial(self.through, cu_seqlens=cu_seqlens, fresh=not seen, keep=keep, stream=stream)
+        steps = current_steps(self) if keep and seen and tokens == 1 and cu_seqlens is None and stream is None else None
+        if steps is not None and past is not None:
+            x, states = steps.step(run, past, x, attention_mask)
+        else:
+            x, states = run(x, attention_mask, past.states() if past is not None and seen else [None] * len(self.layers))
+        if keep:
+            past = MemoryCache(len(self.layers), self.config.digest) if past is None else past
             for layer, state in zip(past.layers, states, strict=True):
                 layer.state, layer.tokens = state, seen + tokens
-        x = inside.outside(self.norm(x))
-        hidden = (*stream, x) if output_hidden_states else None
+        hidden = None if stream is None else (*stream, x)
         output = BaseModelOutputWithPast(last_hidden_state=x, hidden_states=hidden, **{CACHE: past if keep else None})
         return output if wanted(return_dict, self.config, "return_dict") else output.to_tuple()
+
+    def through(
+        self,
+        x: Tensor,
+        attention_mask: Tensor | None,
+        before: Sequence[Any],
+        *,
+        cu_seqlens: Tensor | None,
+        fresh: bool,
+        keep: bool,
+        stream: list[Tensor] | None,
+    ) -> tuple[Tensor, list[Any]]:
+        """Hidden states [B, T, D] behind the blocks, and their states; `before` are those before, `stream` gains each block's input."""
+        inside = Inside(x, attention_mask, cu_seqlens, self.prefix if fresh else 0)
+        sequences = inside.sequences(fresh=fresh, side_by_side=self.side_by_side)
+        if rows_of(before) not in (None, sequences.rows):
+            raise ValueError(f"cache: it holds {rows_of(before)} sequences, got {sequences.rows}")
+        x, states = inside.x, []
+        for block, state in zip(self.layers, before, strict=True):
+            if stream is not None:
+                stream.append(inside.outside(x))
+            x, state = block(x, state, sequences, keep)
+            states.append(state)
+        return inside.outside(self.norm(x)), states
 
 
 class MemoryForCausalLM(MemoryPreTrainedModel, GenerationMixin):
     """Tokens to logits of the next token. A package's own model defines `body`."""
 
     body: ClassVar[type[MemoryModel]]
+    records_steps = True  # whether `generate` records a step on a GPU, and replays it
     _tied_weights_keys: ClassVar[dict[str, str]] = {"lm_head.weight": "model.embed_tokens.weight"}
 
     def __init__(self, config: MemoryConfig) -> None:
@@ -150,6 +171,11 @@ class MemoryForCausalLM(MemoryPreTrainedModel, GenerationMixin):
         self.vocab_size = self.model.embed_tokens.num_embeddings
         self.lm_head = nn.Linear(config.hidden_size, self.vocab_size, bias=False)
         self.post_init()
+
+    def generate(self, *inputs: Any, **options: Any) -> Any:
+        """As in transformers. On a GPU a step of one token is recorded as a CUDA graph, unless `records_steps` is False."""
+        with decoding(self.model, self.records_steps):
+            return super().generate(*inputs, **options)
 
     def forward(
         self,
@@ -207,33 +233,3 @@ def predicted(labels: Tensor, attention_mask: Tensor | None, cu_seqlens: Tensor 
         token = torch.arange(labels.shape[1], device=labels.device)
         labels = labels.masked_fill(torch.isin(token, cu_seqlens.to(token.dtype)) | (token >= cu_seqlens[-1]), -100)
     return labels
-
-
-def wanted(given: bool | None, config: MemoryConfig, name: str) -> bool:
-    """A switch of a call; where it is not given, the configuration has it."""
-    return bool(getattr(config, name) if given is None else given)
-
-
-def check_tokens(name: str, tokens: object, shape: Sequence[int] | None = None) -> None:
-    """Integers, of a shape if one is named; ValueError otherwise. None is left out."""
-    numbers = isinstance(tokens, Tensor) and not tokens.is_floating_point() and not tokens.is_complex() and tokens.dtype != torch.bool
-    if tokens is not None and not (numbers and (shape is None or tokens.shape == shape)):  # type: ignore[attr-defined]
-        got = f"{tokens.dtype} of shape {list(tokens.shape)}" if isinstance(tokens, Tensor) else type(tokens).__name__
-        raise ValueError(f"{name}: expected integers of shape {'[B, T]' if shape is None else list(shape)}, got {got}")
-
-
-def check_mask(attention_mask: Tensor | None, seen: int, x: Tensor) -> None:
-    """A mask has a column per token, or per token and token of the cache; its rows and values are checked where it is used."""
-    lengths = {x.shape[1], seen + x.shape[1]}
-    if isinstance(attention_mask, Tensor) and attention_mask.dim() == 2 and attention_mask.shape[1] not in lengths:
-        shapes = " or ".join(f"[{len(x)}, {length}]" for length in sorted(lengths))
-        raise ValueError(f"attention_mask: expected shape {shapes}, got {list(attention_mask.shape)}")
-
-
-def refuse(others: dict[str, Any]) -> None:
-    """Raises TypeError for arguments that no model here knows: one that is ignored would give wrong numbers."""
-    if others.pop("output_attentions", None):
-        raise ValueError("output_attentions: a memory has no attention weights")
-    unknown = [name for name, value in others.items() if value is not None]
-    if unknown:
-        raise TypeError(f"{unknown[0]}: an argument that the model does not know")

@@ -458,7 +458,7 @@ launch_prep = Launcher(
     },
 )  # fmt: skip
 launch_main = Launcher(
-    TABLE, main, "main", walks=True, widths="KV", split="V", substitutes=True,
+    TABLE, main, "main", walks=True, widths="KV", split="V",
     makes={
         "W_next": Buffer("sequences", "KV"), "U_bracket": Buffer("slots", "CV"), "U": Buffer("slots", "CV", narrow=True),
         "W_at": Buffer("slots", "KV", narrow=True), "U_bracket_rows": Buffer("sequences", "CV"),

@@ -16,11 +16,12 @@ import triton.language as tl
 from torch import Tensor
 
 from .runtime_limits import named, power_of_two, refusal
-from .runtime_triton import CannotLaunch, NotTaken, TooLarge
+from .runtime_triton import CannotLaunch, TooLarge
 
 JUST_NUMBERS = ["T", "members", "low", "high"]  # arguments for whose divisors Triton compiles no kernels of their own
 TYPES = {torch.bfloat16: tl.bfloat16, torch.float32: tl.float32}  # the types to which operands of products may be rounded
 ANY = 1 << 30  # a width above all others
+PAST = "L"  # rows of tokens before a tile
 NARROW = 32  # columns of a block, see `Launcher.safe`
 
 
@@ -135,18 +136,20 @@ class Buffer(NamedTuple):
 
     kind: "rows" of a token tensor, in the type of the input that it is `like`; "sequences", a tile for each; "starts", a tile for each
     sequence whose chunk goes on; "slots", a tile for every tile of tokens, `narrow` or in float32; "totals", sums for every sequence;
-    "shares", the part of a sum that each tile of tokens adds.
+    "shares", the part of a sum that each tile of tokens adds, or a tile for every one. A kernel that writes rows `partly` finds them 0.
     """
 
     kind: str
     widths: str
     narrow: bool = False
     like: str = "q"
+    partly: bool = False
 
     def allocate(self, sizes: Sizes, found: Mapping[str, Tensor]) -> Tensor:
         """The tensor for one call; `found` are the tensors by name."""
         if self.kind == "rows":
-            return sizes.rows(self.widths, found[self.like].dtype)
+            rows = sizes.rows(self.widths, found[self.like].dtype)
+            return rows.zero_() if self.partly else rows
         if self.kind == "sequences":
             return sizes.sequences(self.widths)
         if self.kind in ("totals", "starts"):
@@ -165,8 +168,7 @@ class Launcher:
     """The launch of one kernel.
 
     It `walks` over the tiles of a sequence, or runs them all at once; it takes `widths`. Of the axis `split` every program does a part; the
-    axis `blocked` it takes part after part, by the kernel `wide` where there is more than one. It writes the buffers `makes`. One that
-    `substitutes` computes the rows of a tile one after another.
+    axis `blocked` it takes part after part, by the kernel `wide` where there is more than one. It writes the buffers `makes`.
     """
 
     table: LaunchTable
@@ -178,7 +180,6 @@ class Launcher:
     split: str = ""
     blocked: str = ""
     wide: Any = None
-    substitutes: bool = False
 
     @property
     def tensors(self) -> tuple[str, ...]:
@@ -189,15 +190,14 @@ class Launcher:
     @property
     def held(self) -> tuple[str, ...]:
         """The widths of the tiles that a program holds."""
-        return tuple(dict.fromkeys(("C" if buffer.kind == "rows" else "") + buffer.widths for buffer in self.makes.values()))
+        whole = [buffer for buffer in self.makes.values() if not buffer.partly]
+        return tuple(dict.fromkeys(("C" if buffer.kind == "rows" else "") + buffer.widths for buffer in whole))
 
     def __call__(self, sizes: Sizes, tensors: Sequence[Tensor | None]) -> None:
         """Starts the kernel by the first launch that works here, with a warning if that is not the first of the table.
 
-        Raises NotTaken for a precision that the kernel is not known to be right in, TooLarge for widths that do not fit, and CannotLaunch
-        where no launch works.
+        Raises TooLarge for widths that do not fit, and CannotLaunch where no launch works.
         """
-        self.check_precision(sizes)
         failures: list[tuple[LaunchRow, Exception]] = []
         largest = max((power_of_two(max(self.table.least, sizes.lengths[width])) for width in self.widths), default=0)
         for row in self.table.rows(self.name, largest):
@@ -234,20 +234,6 @@ class Launcher:
         error.__cause__ = cause
         return error
 
-    def check_precision(self, sizes: Sizes) -> None:
-        """Raises NotTaken where products are of float32, or heads are narrow, on a GPU, beside a substitution.
-
-        Gradients of huber_delta were wrong in float32 on an H200, and no numbers at heads of 16. In bfloat16 at heads of 64 they are right
-        there, and in the interpreter all are.
-        """
-        if not (self.substitutes and sizes.like.is_cuda):
-            return
-        narrow = [f"{width} = {sizes.lengths[width]}" for width in self.widths if sizes.lengths[width] <= NARROW]
-        if narrow or sizes.narrow == torch.float32:
-            told = f"at {', '.join(narrow)}" if narrow else f"of {sizes.like.dtype} tokens"
-            remedy = "heads wider than 32" if narrow else "bfloat16"
-            raise NotTaken(f"{self.name}: {told} on a GPU gradients were found wrong; use {remedy} or MIRAS_BACKEND=torch")
-
     def check_size(self, sizes: Sizes, row: LaunchRow) -> None:
         """Raises TooLarge for widths at which a tile does not fit into registers."""
         lengths = {width: sizes.lengths[width] for width in self.widths}
@@ -260,6 +246,8 @@ class Launcher:
         """The lengths that a program holds at once of every axis, by the names of the kernel's arguments."""
         table = self.table
         blocks = {f"B{width}": power_of_two(max(table.least, sizes.lengths[width])) for width in self.widths}
+        if PAST in self.widths:
+            blocks[f"B{PAST}"] = power_of_two(max(16, sizes.lengths[PAST]))
         for axis in filter(None, (self.split, self.blocked)):
             blocks[f"B{axis}"] = min(blocks[f"B{axis}"], row.part)
         return blocks | {"BC": power_of_two(max(16, table.tile))}

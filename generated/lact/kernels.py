@@ -820,7 +820,7 @@ def walk_forward(
                 DOT,
             )  # fmt: skip
         position = tl.where(position == CHUNK - 1, 0, position + 1)
-    if position == 0:
+    if (position == 0) & (length > 0):
         W1_start, W2_start, W3_start = enter(W1, W2, W3, K, N, V, BK, BN, BV, DOT)
     store_tile(W1_next_ptr, n * H + h, at_k, at_n, K, N, W1)
     store_tile(W2_next_ptr, n * H + h, at_n, at_v, N, V, W2)
@@ -880,7 +880,7 @@ def walk_backward(
         d_W3_start = load_tile(d_W3_start_next_ptr, n * H + h, at_k, at_n, K, N).to(tl.float32)
         start = tl.load(position_ptr + n)
         position = (start + length) % CHUNK
-        if position == 0:
+        if (position == 0) & (length > 0):
             d_W1, d_W2, d_W3, d_W1_start, d_W2_start, d_W3_start = enter_adjoint(
                 d_W1, d_W1_start, d_W2, d_W2_start, d_W3, d_W3_start, K, N, V, BK, BN, BV, DOT,
             )  # fmt: skip

@@ -216,8 +216,15 @@ class Differentiable:
         cotangents = [torch.zeros(size, dtype=dtype, device=device) if x is None else x for (size, dtype, device), x in pairs]
         results = tupled(self.run_backward(*kept, *cotangents, position, cu_seqlens, ctx.grid, True))
         pairs_of = zip(self.forward.inputs.items(), results, strict=True)
-        found_gradients = [x.sum(0).to(found[name].dtype) if axes.startswith("H") else x for (name, axes), x in pairs_of]
+        found_gradients = [typed(x, axes, found.get(name)) for (name, axes), x in pairs_of]
         return (*found_gradients, None, None, None, None)
+
+
+def typed(x: Tensor, axes: str, like: Tensor | None) -> Tensor:
+    """The gradient of an input: that of a parameter [H, ...] is a sum over shares, that of rows before tiles [S, H, ...] has their type."""
+    if like is None or axes[0] not in "HS":
+        return x
+    return (x.sum(0) if axes[0] == "H" else x).to(like.dtype)
 
 
 def keep_nothing(ctx: Any, inputs: tuple[Any, ...], output: tuple[Tensor, ...]) -> None:

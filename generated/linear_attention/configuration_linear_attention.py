@@ -8,7 +8,7 @@ from .runtime_configuration import MemoryConfig
 
 
 class LinearAttentionConfig(MemoryConfig):
-    """Every field has a default: that of the spec. The code of the package has the digest 4ef7685aef6e."""
+    """Every field has a default: that of the spec. The code of the package has the digest c7da69be5530."""
 
     model_type = "miras_linear_attention"
 

@@ -8,7 +8,7 @@ from .runtime_configuration import MemoryConfig
 
 
 class LogCoshDeltaConfig(MemoryConfig):
-    """Every field has a default: that of the spec. The code of the package has the digest 9d3ee02f8913."""
+    """Every field has a default: that of the spec. The code of the package has the digest d2686d9ea80a."""
 
     model_type = "miras_log_cosh_delta"
 

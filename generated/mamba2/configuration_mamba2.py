@@ -8,7 +8,7 @@ from .runtime_configuration import MemoryConfig
 
 
 class Mamba2Config(MemoryConfig):
-    """Every field has a default: that of the spec. The code of the package has the digest db726dce844f."""
+    """Every field has a default: that of the spec. The code of the package has the digest cf39d7cb585c."""
 
     model_type = "miras_mamba2"
 

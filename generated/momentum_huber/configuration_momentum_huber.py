@@ -8,7 +8,7 @@ from .runtime_configuration import MemoryConfig
 
 
 class MomentumHuberConfig(MemoryConfig):
-    """Every field has a default: that of the spec. The code of the package has the digest 99a73940bd9f."""
+    """Every field has a default: that of the spec. The code of the package has the digest 32a7dceb7716."""
 
     model_type = "miras_momentum_huber"
 

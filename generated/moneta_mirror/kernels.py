@@ -334,7 +334,7 @@ def walk_forward(
         o, W1, W2 = step(W1, W1_start, W2, W2_start, eta, k, ln_bias, ln_weight, log_alpha, q, v, K, N, V, BK, BN, BV, DOT)
         store_row(o_ptr, at, at_v, V, o)
         position = tl.where(position == CHUNK - 1, 0, position + 1)
-    if position == 0:
+    if (position == 0) & (length > 0):
         W1_start, W2_start = enter(W1, W2, K, N, V, BK, BN, BV, DOT)
     store_tile(W1_next_ptr, n * H + h, at_k, at_n, K, N, W1)
     store_tile(W2_next_ptr, n * H + h, at_n, at_v, N, V, W2)
@@ -375,7 +375,7 @@ def walk_backward(
         d_ln_weight_sum = tl.zeros([BV], tl.float32)
         start = tl.load(position_ptr + n)
         position = (start + length) % CHUNK
-        if position == 0:
+        if (position == 0) & (length > 0):
             d_W1, d_W2, d_W1_start, d_W2_start = enter_adjoint(d_W1, d_W1_start, d_W2, d_W2_start, K, N, V, BK, BN, BV, DOT)
         segments = (length + SEGMENT - 1) // SEGMENT
         for lane in range(segments):

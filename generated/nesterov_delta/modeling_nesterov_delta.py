@@ -55,6 +55,7 @@ from .runtime_chunk import *
 from .runtime_configuration import *
 from .runtime_contract import *
 from .runtime_convolution import *
+from .runtime_decoding import *
 from .runtime_device_functions import *
 from .runtime_device_inverse import *
 from .runtime_device_memory import *
@@ -70,6 +71,7 @@ from .runtime_launch import *
 from .runtime_layer import *
 from .runtime_limits import *
 from .runtime_masked import *
+from .runtime_model_arguments import *
 from .runtime_model_cache import *
 from .runtime_modeling import *
 from .runtime_norms import *

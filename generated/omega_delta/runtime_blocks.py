@@ -16,14 +16,24 @@ from .runtime_transformers import GradientCheckpointingLayer
 
 
 class RMSNorm(nn.Module):
-    """x divided by its root mean square, times learned numbers; in the dtype of x."""
+    """x divided by its root mean square, times learned numbers; in the dtype of x, or in that of the products that read it."""
 
     def __init__(self, width: int) -> None:
         super().__init__()
         self.weight = nn.Parameter(torch.ones(width))
 
     def forward(self, x: Tensor) -> Tensor:
-        return rms_norm(x, self.weight).to(x.dtype)
+        own = x.dtype == self.weight.dtype  # then one kernel does it all
+        y = functional.rms_norm(x, x.shape[-1:], self.weight, 1e-5) if own else rms_norm(x, self.weight)
+        return y.to(operand_type(x))
+
+
+def operand_type(x: Tensor) -> torch.dtype:
+    """The type in which products read x: that of autocast, where it is on, so that x is rounded once and not for every product."""
+    kind = x.device.type
+    if x.dtype == torch.float32 and torch.amp.is_autocast_available(kind) and torch.is_autocast_enabled(kind):
+        return torch.get_autocast_dtype(kind)
+    return x.dtype
 
 
 class SwiGLU(nn.Module):

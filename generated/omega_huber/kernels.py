@@ -605,7 +605,7 @@ launch_prep = Launcher(
     },
 )  # fmt: skip
 launch_main = Launcher(
-    TABLE, main, "main", walks=True, widths="KV", split="V", substitutes=True,
+    TABLE, main, "main", walks=True, widths="KV", split="V",
     makes={
         "W_next": Buffer("sequences", "KV"), "U_bracket": Buffer("slots", "CV"), "U": Buffer("slots", "CV", narrow=True),
         "W_at": Buffer("slots", "KV", narrow=True), "U_bracket_rows": Buffer("sequences", "CV"),
@@ -621,11 +621,11 @@ launch_pre = Launcher(
         "d_W_from_q_beta_W": Buffer("slots", "KV", narrow=True), "P_d_o": Buffer("slots", "CV", narrow=True),
         "d_weighed_step_from_weighed_step_q_k": Buffer("slots", "C"), "kk": Buffer("slots", "CC"),
         "d_k_from_q_k": Buffer("slots", "CK", narrow=True), "beta": Buffer("slots", "CK", narrow=True),
-        "d_log_alpha_early": Buffer("slots", "CK", narrow=True), "d_q": Buffer("rows", "K"),
+        "d_log_alpha_early": Buffer("slots", "CK"), "d_q": Buffer("rows", "K"),
     },
 )  # fmt: skip
 launch_seq = Launcher(
-    TABLE, seq, "seq", walks=True, widths="KV", split="V", substitutes=True,
+    TABLE, seq, "seq", walks=True, widths="KV", split="V",
     makes={
         "d_W_next": Buffer("sequences", "KV"), "t6": Buffer("slots", "CV"), "d_R": Buffer("slots", "CV", narrow=True),
         "d_W_at": Buffer("slots", "KV", narrow=True), "t6_rows": Buffer("sequences", "CV"),

@@ -9,7 +9,7 @@ import torch
 from torch import Tensor
 
 from .runtime_contract import Call
-from .runtime_past import last_rows, walk_weights, windows_of, with_past
+from .runtime_past import before_tiles, last_rows, walk_weights, windows_of, with_past
 from .runtime_plan import Piece, Plan
 from .runtime_repeated import by_rows, of_row, on_row
 
@@ -84,12 +84,36 @@ class Window:
         entries = {f"window_{name.rstrip('_')}": plan.last(lines[f"{name}_rows"], self.size - 1) for name in self.kept}
         return entries | {"window_length": plan.behind(call.state["window_length"]).clamp(max=self.size - 1)}
 
+    def past_lines(self, tokens: Mapping[str, Tensor], state: Mapping[str, Tensor], cu_seqlens: Tensor | None) -> dict[str, Tensor]:
+        """The rows of every sequence behind those of its window, by the names of a form's arguments."""
+        kept = {name: name.rstrip("_") for name in self.kept}
+        return {f"{name}_rows": with_past(tokens[each], state[f"window_{each}"], cu_seqlens) for name, each in kept.items()}
+
+    def tile_rows(
+        self,
+        tokens: Mapping[str, Tensor],
+        parameters: Mapping[str, Tensor],
+        state: Mapping[str, Tensor],
+        lines: Mapping[str, Tensor],
+        tile: int,
+        cu_seqlens: Tensor | None,
+        grid: str,
+    ) -> dict[str, Tensor]:
+        """The arguments of kernels over tiles that come of windows: the rows before every tile of a grid, of `past_lines`, and weights."""
+        gamma = tokens["gamma"]
+        before = before_tiles(gamma, tile, None if grid == "whole" else state["position"], cu_seqlens, grid)
+        rows = {name: lines[f"{name}_rows"][before].transpose(1, 2) for name in self.kept}
+        if self.features is not None:
+            rows["k_features"] = self.features(rows["k"], parameters["feature_coefficients"])
+        found = {f"{name}_past": x.to(tokens[name.rstrip("_")].dtype) for name, x in rows.items()}
+        weights = walk_weights(gamma, state["window_length"], cu_seqlens).flip(-1)
+        return {**found, "gamma_own": weights, "gamma_past": weights}
+
     def walk_rows(
         self, tokens: Mapping[str, Tensor], parameters: Mapping[str, Tensor], state: Mapping[str, Tensor], cu_seqlens: Tensor | None
     ) -> dict[str, Tensor]:
         """The arguments of a walk that come of windows: rows behind those before a sequence, and weights."""
-        kept = {name: name.rstrip("_") for name in self.kept}
-        rows = {f"{name}_rows": with_past(tokens[each], state[f"window_{each}"], cu_seqlens) for name, each in kept.items()}
+        rows = self.past_lines(tokens, state, cu_seqlens)
         if self.features is not None:
             rows["k_rows_features"] = self.features(rows["k_rows"], parameters["feature_coefficients"])
         return rows | {"gamma_rows": walk_weights(tokens["gamma"], state["window_length"], cu_seqlens)}
@@ -97,6 +121,7 @@ class Window:
     def tokens_by_row(self, tokens: Mapping[str, Tensor], walked: Mapping[str, Tensor], cu_seqlens: Tensor | None) -> dict[str, Tensor]:
         """Tokens [B, T, H, ...] by the rows of the windows of all of them [B, T · W, H, ...]; `walked` are their `walk_rows`."""
         kept = {name.rstrip("_"): f"{name}_rows" for name in self.kept}
+        kept |= {} if self.features is None else {"k_features": "k_rows_features"}
         rows = {name: windows_of(walked[line], tokens["gamma"], tokens[name].dtype, cu_seqlens) for name, line in kept.items()}
         rows["gamma"] = walked["gamma_rows"].transpose(2, 3).flatten(1, 2)
         return {name: rows[name] if name in rows else by_rows(name, x, self.size, 1) for name, x in tokens.items()}

@@ -42,6 +42,7 @@ FILES = """What transformers copies beside this file, if it is too old to look f
 from .chunked import *
 from .configuration_omega_net import *
 from .contract import *
+from .decode import *
 from .kernels import *
 from .layer import *
 from .ops import *
@@ -54,9 +55,12 @@ from .runtime_chunk import *
 from .runtime_configuration import *
 from .runtime_contract import *
 from .runtime_convolution import *
+from .runtime_decoding import *
 from .runtime_device_functions import *
 from .runtime_device_memory import *
 from .runtime_device_products import *
+from .runtime_device_sums import *
+from .runtime_device_tiles import *
 from .runtime_device_windows import *
 from .runtime_dispatch import *
 from .runtime_even import *
@@ -67,6 +71,7 @@ from .runtime_launch import *
 from .runtime_layer import *
 from .runtime_limits import *
 from .runtime_masked import *
+from .runtime_model_arguments import *
 from .runtime_model_cache import *
 from .runtime_modeling import *
 from .runtime_norms import *

@@ -18,9 +18,10 @@ from .runtime_triton import HAS_TRITON, WHY_NO_TRITON
 
 _KERNELS = None
 if HAS_TRITON:
+    from .decode import triton_recurrent_omega_net
     from .kernels import TILE, triton_chunk_omega_net
 
-    _KERNELS = Kernels(triton_chunk_omega_net, TILE)
+    _KERNELS = Kernels(triton_chunk_omega_net, TILE, triton_recurrent_omega_net)
 _OPERATORS = Dispatch("omega_net", CONTRACT, torch_chunk_omega_net, naive_recurrent_omega_net, _KERNELS, WHY_NO_TRITON)
 
 __all__ = ["chunk_omega_net", "fused_recurrent_omega_net", "naive_recurrent_omega_net"]

@@ -8,7 +8,7 @@ from .runtime_configuration import MemoryConfig
 
 
 class QuarticMemoryConfig(MemoryConfig):
-    """Every field has a default: that of the spec. The code of the package has the digest 894f9f164fad."""
+    """Every field has a default: that of the spec. The code of the package has the digest 4b8682c56374."""
 
     model_type = "miras_quartic_memory"
 

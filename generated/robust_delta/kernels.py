@@ -574,7 +574,7 @@ launch_prep = Launcher(
     },
 )  # fmt: skip
 launch_main = Launcher(
-    TABLE, main, "main", walks=True, widths="KV", substitutes=True,
+    TABLE, main, "main", walks=True, widths="KV",
     makes={
         "W_next": Buffer("sequences", "KV"), "U_bracket": Buffer("slots", "CV"), "U": Buffer("slots", "CV", narrow=True),
         "W_at": Buffer("slots", "KV", narrow=True), "U_bracket_rows": Buffer("sequences", "CV"),
@@ -593,7 +593,7 @@ launch_pre = Launcher(
     },
 )  # fmt: skip
 launch_seq = Launcher(
-    TABLE, seq, "seq", walks=True, widths="KV", substitutes=True,
+    TABLE, seq, "seq", walks=True, widths="KV",
     makes={
         "d_W_next": Buffer("sequences", "KV"), "s1": Buffer("slots", "CV"), "d_R": Buffer("slots", "CV", narrow=True),
         "d_W_at": Buffer("slots", "KV", narrow=True), "s1_rows": Buffer("sequences", "CV"),

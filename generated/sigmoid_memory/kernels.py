@@ -158,7 +158,7 @@ def walk_forward(
         o, W = step(W, W_start, eta, k, log_alpha, q, v, K, V, BK, BV, DOT, SHARED)
         store_row(o_ptr, at, at_v, V, o)
         position = tl.where(position == CHUNK - 1, 0, position + 1)
-    if position == 0:
+    if (position == 0) & (length > 0):
         W_start = enter(W, K, V, BK, BV, DOT, SHARED)
     store_tile(W_next_ptr, n * H + h, at_k, at_v, K, V, W)
     store_tile(W_start_next_ptr, n * H + h, at_k, at_v, K, V, W_start)
@@ -188,7 +188,7 @@ def walk_backward(
         d_W_start = load_tile(d_W_start_next_ptr, n * H + h, at_k, at_v, K, V).to(tl.float32)
         start = tl.load(position_ptr + n)
         position = (start + length) % CHUNK
-        if position == 0:
+        if (position == 0) & (length > 0):
             d_W, d_W_start = enter_adjoint(d_W, d_W_start, K, V, BK, BV, DOT, SHARED)
         segments = (length + SEGMENT - 1) // SEGMENT
         for lane in range(segments):

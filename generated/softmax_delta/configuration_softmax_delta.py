@@ -8,7 +8,7 @@ from .runtime_configuration import MemoryConfig
 
 
 class SoftmaxDeltaConfig(MemoryConfig):
-    """Every field has a default: that of the spec. The code of the package has the digest 66425c659e1c."""
+    """Every field has a default: that of the spec. The code of the package has the digest e27c1cdfd42b."""
 
     model_type = "miras_softmax_delta"
 

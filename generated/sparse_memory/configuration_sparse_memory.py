@@ -8,7 +8,7 @@ from .runtime_configuration import MemoryConfig
 
 
 class SparseMemoryConfig(MemoryConfig):
-    """Every field has a default: that of the spec. The code of the package has the digest 187ea04b7fe3."""
+    """Every field has a default: that of the spec. The code of the package has the digest 5d81478816bb."""
 
     model_type = "miras_sparse_memory"
 

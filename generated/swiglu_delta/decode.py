@@ -165,7 +165,7 @@ def walk_forward(
         )  # fmt: skip
         store_row(o_ptr, at, at_v, V, o)
         position = tl.where(position == CHUNK - 1, 0, position + 1)
-    if position == 0:
+    if (position == 0) & (length > 0):
         W1_start, W2_start, W3_start = enter(W1, W2, W3, K, N, V, BK, BN, BV, DOT)
     store_tile(W1_next_ptr, n * H + h, at_k, at_n, K, N, W1)
     store_tile(W2_next_ptr, n * H + h, at_n, at_v, N, V, W2)

@@ -8,7 +8,7 @@ from .runtime_configuration import MemoryConfig
 
 
 class SwlaConfig(MemoryConfig):
-    """Every field has a default: that of the spec. The code of the package has the digest 7810dabe62df."""
+    """Every field has a default: that of the spec. The code of the package has the digest 452e6244977a."""
 
     model_type = "miras_swla"
 

@@ -37,6 +37,33 @@ def windows_of(rows: Tensor, gamma: Tensor, dtype: torch.dtype, cu_seqlens: Tens
     return rows[first[:, None] + torch.arange(window, device=rows.device)].to(dtype).flatten(0, 1)[None]
 
 
+def before_tiles(gamma: Tensor, tile: int, position: Tensor | None, cu_seqlens: Tensor | None, grid: str) -> Tensor:
+    """[slots, L]: the rows of `with_past` before the first token that every tile of a grid has; see runtime_device_tiles for the grids.
+
+    gamma is [B, T, H, L + 1], and `position` [N] the number of tokens that a sequence is into its tile. Slots without tokens have rows of
+    some token.
+    """
+    (batch, tokens), past, device = gamma.shape[:2], gamma.shape[3] - 1, gamma.device
+    members = batch if cu_seqlens is None else cu_seqlens.shape[0] - 1
+    n = torch.arange(members, device=device)
+    first = n * tokens if cu_seqlens is None else cu_seqlens[:-1].long()
+    length = torch.full_like(n, tokens) if cu_seqlens is None else cu_seqlens.diff().long()
+    begin = torch.zeros_like(n) if position is None else torch.where(position > 0, tile - position, 0)
+    if grid == "resumed":
+        begin = torch.zeros_like(n)
+    elif cu_seqlens is None:
+        number = (tokens + tile - 1) // tile
+        begin = (torch.arange(number, device=device)[:, None] * tile + begin).flatten()
+        n = n.repeat(number)
+    else:
+        earliest = first // tile + n
+        slot = torch.arange(batch * tokens // tile + members, device=device)
+        n = torch.searchsorted(earliest, slot, right=True) - 1
+        begin = (slot - earliest[n]) * tile + begin[n]
+    row = first[n] + past * n + torch.minimum(begin, length[n])
+    return row[:, None] + torch.arange(past, device=device)
+
+
 def last_rows(rows: Tensor, past: int, tokens: int, cu_seqlens: Tensor | None) -> Tensor:
     """[N, H, L, ...]: the last tokens of every sequence, from `with_past` of rows of so many tokens."""
     if cu_seqlens is None:

@@ -8,7 +8,7 @@ from .runtime_configuration import MemoryConfig
 
 
 class TaylorLinearAttentionConfig(MemoryConfig):
-    """Every field has a default: that of the spec. The code of the package has the digest aa5911768f85."""
+    """Every field has a default: that of the spec. The code of the package has the digest b0eafd8038b5."""
 
     model_type = "miras_taylor_linear_attention"
 

@@ -42,6 +42,7 @@ FILES = """What transformers copies beside this file, if it is too old to look f
 from .chunked import *
 from .configuration_taylor_linear_attention import *
 from .contract import *
+from .decode import *
 from .kernels import *
 from .layer import *
 from .ops import *
@@ -54,7 +55,10 @@ from .runtime_chunk import *
 from .runtime_configuration import *
 from .runtime_contract import *
 from .runtime_convolution import *
+from .runtime_decoding import *
 from .runtime_device_memory import *
+from .runtime_device_products import *
+from .runtime_device_tiles import *
 from .runtime_dispatch import *
 from .runtime_even import *
 from .runtime_form import *
@@ -64,6 +68,7 @@ from .runtime_launch import *
 from .runtime_layer import *
 from .runtime_limits import *
 from .runtime_masked import *
+from .runtime_model_arguments import *
 from .runtime_model_cache import *
 from .runtime_modeling import *
 from .runtime_norms import *

@@ -18,9 +18,10 @@ from .runtime_triton import HAS_TRITON, WHY_NO_TRITON
 
 _KERNELS = None
 if HAS_TRITON:
+    from .decode import triton_recurrent_taylor_linear_attention
     from .kernels import TILE, triton_chunk_taylor_linear_attention
 
-    _KERNELS = Kernels(triton_chunk_taylor_linear_attention, TILE)
+    _KERNELS = Kernels(triton_chunk_taylor_linear_attention, TILE, triton_recurrent_taylor_linear_attention)
 _OPERATORS = Dispatch(
     "taylor_linear_attention",
     CONTRACT,

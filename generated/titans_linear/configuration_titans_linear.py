@@ -8,7 +8,7 @@ from .runtime_configuration import MemoryConfig
 
 
 class TitansLinearConfig(MemoryConfig):
-    """Every field has a default: that of the spec. The code of the package has the digest 13a996ae5977."""
+    """Every field has a default: that of the spec. The code of the package has the digest e409996f93cc."""
 
     model_type = "miras_titans_linear"
 

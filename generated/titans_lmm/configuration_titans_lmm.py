@@ -8,7 +8,7 @@ from .runtime_configuration import MemoryConfig
 
 
 class TitansLmmConfig(MemoryConfig):
-    """Every field has a default: that of the spec. The code of the package has the digest 88c877a9bf0b."""
+    """Every field has a default: that of the spec. The code of the package has the digest 8a32d113dab4."""
 
     model_type = "miras_titans_lmm"
 

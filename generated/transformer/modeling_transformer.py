@@ -43,7 +43,9 @@ from .runtime_blocks import *
 from .runtime_borders import *
 from .runtime_cache import *
 from .runtime_configuration import *
+from .runtime_decoding import *
 from .runtime_layer import *
+from .runtime_model_arguments import *
 from .runtime_model_cache import *
 from .runtime_modeling import *
 from .runtime_norms import *

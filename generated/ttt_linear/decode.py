@@ -107,7 +107,7 @@ def walk_forward(
         o, W = step(W, W_start, eta, k, ln_bias, ln_weight, q, v, K, V, BK, BV, DOT)
         store_row(o_ptr, at, at_v, V, o)
         position = tl.where(position == CHUNK - 1, 0, position + 1)
-    if position == 0:
+    if (position == 0) & (length > 0):
         W_start = enter(W, K, V, BK, BV, DOT)
     store_tile(W_next_ptr, n * H + h, at_k, at_v, K, V, W)
     store_tile(W_start_next_ptr, n * H + h, at_k, at_v, K, V, W_start)

@@ -8,7 +8,7 @@ from .runtime_configuration import MemoryConfig
 
 
 class TttMlpConfig(MemoryConfig):
-    """Every field has a default: that of the spec. The code of the package has the digest 27af262de8a7."""
+    """Every field has a default: that of the spec. The code of the package has the digest 75db55bc58f8."""
 
     model_type = "miras_ttt_mlp"
 

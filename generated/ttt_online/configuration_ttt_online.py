@@ -8,7 +8,7 @@ from .runtime_configuration import MemoryConfig
 
 
 class TttOnlineConfig(MemoryConfig):
-    """Every field has a default: that of the spec. The code of the package has the digest 4d8c59bcee56."""
+    """Every field has a default: that of the spec. The code of the package has the digest 5012000de510."""
 
     model_type = "miras_ttt_online"
 

@@ -464,7 +464,7 @@ launch_prep = Launcher(
     },
 )  # fmt: skip
 launch_main = Launcher(
-    TABLE, main, "main", walks=True, widths="KV", split="V", substitutes=True,
+    TABLE, main, "main", walks=True, widths="KV", split="V",
     makes={
         "W_next": Buffer("sequences", "KV"), "U_bracket": Buffer("slots", "CV"), "W_at": Buffer("slots", "KV", narrow=True),
         "U_bracket_rows": Buffer("sequences", "CV"),
@@ -478,12 +478,12 @@ launch_pre = Launcher(
     TABLE, pre, "pre", walks=False, widths="KV",
     makes={
         "d_W_from_q_W": Buffer("slots", "KV", narrow=True), "d_t2_from_P_t2": Buffer("slots", "CV", narrow=True),
-        "d_k_from_q_k": Buffer("slots", "CK", narrow=True), "d_log_alpha_early": Buffer("slots", "CV", narrow=True),
+        "d_k_from_q_k": Buffer("slots", "CK", narrow=True), "d_log_alpha_early": Buffer("slots", "CV"),
         "d_q": Buffer("rows", "K"),
     },
 )  # fmt: skip
 launch_seq = Launcher(
-    TABLE, seq, "seq", walks=True, widths="KV", split="V", substitutes=True,
+    TABLE, seq, "seq", walks=True, widths="KV", split="V",
     makes={
         "d_W_next": Buffer("sequences", "KV"), "s1": Buffer("slots", "CV"), "d_W_at": Buffer("slots", "KV", narrow=True),
         "s1_rows": Buffer("sequences", "CV"),

@@ -496,7 +496,7 @@ launch_prep = Launcher(
     },
 )  # fmt: skip
 launch_main = Launcher(
-    TABLE, main, "main", walks=True, widths="KV", split="V", substitutes=True,
+    TABLE, main, "main", walks=True, widths="KV", split="V",
     makes={
         "W_next": Buffer("sequences", "KV"), "U_bracket": Buffer("slots", "CV"), "U_eta": Buffer("slots", "CV"),
         "W_at": Buffer("slots", "KV", narrow=True), "U_bracket_rows": Buffer("sequences", "CV"),
@@ -511,11 +511,11 @@ launch_pre = Launcher(
     makes={
         "d_W_from_q_W": Buffer("slots", "KV", narrow=True), "d_t1_from_P_t1": Buffer("slots", "CV", narrow=True),
         "U": Buffer("slots", "CV"), "d_k_from_q_k": Buffer("slots", "CK", narrow=True),
-        "d_log_alpha_early": Buffer("slots", "CV", narrow=True), "d_q": Buffer("rows", "K"),
+        "d_log_alpha_early": Buffer("slots", "CV"), "d_q": Buffer("rows", "K"),
     },
 )  # fmt: skip
 launch_seq = Launcher(
-    TABLE, seq, "seq", walks=True, widths="KV", split="V", substitutes=True,
+    TABLE, seq, "seq", walks=True, widths="KV", split="V",
     makes={
         "d_W_next": Buffer("sequences", "KV"), "t9": Buffer("slots", "CV"), "d_R": Buffer("slots", "CV", narrow=True),
         "d_W_at": Buffer("slots", "KV", narrow=True), "t9_rows": Buffer("sequences", "CV"),

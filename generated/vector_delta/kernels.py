@@ -433,7 +433,7 @@ launch_prep = Launcher(
     },
 )  # fmt: skip
 launch_main = Launcher(
-    TABLE, main, "main", walks=True, widths="KV", substitutes=True,
+    TABLE, main, "main", walks=True, widths="KV",
     makes={
         "W_next": Buffer("sequences", "V"), "U_bracket": Buffer("slots", "CV"), "W_at": Buffer("slots", "V"),
         "U_bracket_rows": Buffer("sequences", "CV"),
@@ -451,7 +451,7 @@ launch_pre = Launcher(
     },
 )  # fmt: skip
 launch_seq = Launcher(
-    TABLE, seq, "seq", walks=True, widths="KV", substitutes=True,
+    TABLE, seq, "seq", walks=True, widths="KV",
     makes={
         "d_W_next": Buffer("sequences", "V"), "s1": Buffer("slots", "CV"), "d_W_at": Buffer("slots", "V"),
         "s1_rows": Buffer("sequences", "CV"),

@@ -284,8 +284,7 @@ launch_pre = Launcher(
     TABLE, pre, "pre", walks=False, widths="KV",
     makes={
         "d_W_from_o": Buffer("slots", "V"), "d_eta_from_eta": Buffer("slots", "C"), "decay_alpha_behind": Buffer("slots", "CV"),
-        "d_k_du": Buffer("slots", "CV", narrow=True), "d_log_alpha_early": Buffer("slots", "CV", narrow=True),
-        "d_q": Buffer("rows", "K"),
+        "d_k_du": Buffer("slots", "CV", narrow=True), "d_log_alpha_early": Buffer("slots", "CV"), "d_q": Buffer("rows", "K"),
     },
 )  # fmt: skip
 launch_seq = Launcher(

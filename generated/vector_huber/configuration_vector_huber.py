@@ -8,7 +8,7 @@ from .runtime_configuration import MemoryConfig
 
 
 class VectorHuberConfig(MemoryConfig):
-    """Every field has a default: that of the spec. The code of the package has the digest 004cb5b42c83."""
+    """Every field has a default: that of the spec. The code of the package has the digest 68a3cfdf95cc."""
 
     model_type = "miras_vector_huber"
 

@@ -140,7 +140,7 @@ def walk_forward(
         o, W1, W2 = step(W1, W1_start, W2, W2_start, delta, eta, k, ln_bias, ln_weight, log_alpha, q, v, K, N, V, BK, BN, BV, DOT)
         store_row(o_ptr, at, at_v, V, o)
         position = tl.where(position == CHUNK - 1, 0, position + 1)
-    if position == 0:
+    if (position == 0) & (length > 0):
         W1_start, W2_start = enter(W1, W2, K, N, V, BK, BN, BV, DOT)
     store_tile(W1_next_ptr, n * H + h, at_k, at_n, K, N, W1)
     store_tile(W2_next_ptr, n * H + h, at_n, at_v, N, V, W2)

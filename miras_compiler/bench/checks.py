@@ -31,7 +31,7 @@ from miras_compiler.bench.precision import (
 from miras_compiler.bench.subject import MeasuredPackage, Regime, Shape, by_entry
 
 GRAPHS = 3.0  # how many torch.compile may make over all lengths
-REFUSED = "runs in PyTorch"  # a row of a package whose kernels do not take these widths, or this precision
+REFUSED = "runs in PyTorch"  # a row of a package whose kernels do not hold these widths
 SENSITIVE = ": sensitivity"  # of a free-running row, told
 MEMBERS = {"cuda": (4, 8), "cpu": (1, 2)}  # sequences and heads: a gate's gradient has a few large errors in each, and luck in few of them
 
@@ -143,7 +143,7 @@ class Case:
             growth = rounding_growth(self.subject, self.subject.inputs(shape, Regime(self.eta), self.dtype), self.subject.state(1, shape))
             yield Deviation(f"free-running, T {self.forced}, float32: growth of rounding per 1,000 tokens", "o", growth, math.inf)
         given = forced(self.subject, shape, self.dtype, Regime(self.eta))
-        yield deviation_of(f"teacher-forced, T {self.forced}", self.compared(*given))
+        yield deviation_of(f"teacher-forced, T {int(given.cu_seqlens[-1])}", self.compared(*given))
         first_run = self.ours(*given)
         poison = torch.full((1 << (28 if self.subject.device == "cuda" else 20),), math.nan, device=self.subject.device)
         del poison

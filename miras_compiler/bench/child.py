@@ -22,7 +22,7 @@ OURS = {"backend": "triton"}  # never the PyTorch form, which "auto" falls back 
 
 
 def check(given: Mapping[str, Any]) -> Rows:
-    """The rows of one case; `rows` of them where that is given. Inputs that kernels do not take have one row that says why."""
+    """The rows of one case; `rows` of them where that is given. Widths that kernels do not hold have one row that says why."""
     from miras_compiler.bench.checks import REFUSED, Case, Deviation
 
     case = Case(
@@ -31,7 +31,7 @@ def check(given: Mapping[str, Any]) -> Rows:
     try:
         for row in islice(case.rows(), given.get("rows")):
             yield row.as_dict()
-    except case.subject.not_taken as refusal:
+    except case.subject.too_large as refusal:
         yield Deviation(REFUSED, str(refusal), 0.0, 0.0).as_dict()
 
 

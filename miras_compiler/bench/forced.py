@@ -36,7 +36,8 @@ class Signs(TorchDispatchMode):  # type: ignore[no-untyped-call]
 
 
 def forced(subject: MeasuredPackage, shape: Shape, dtype: torch.dtype, regime: Regime) -> Forced:
-    """Tokens of one sequence, cut into chunks; steps and decays smaller than in `regime` until gradients are steady."""
+    """Tokens of one sequence, as many as fill chunks, cut into these; steps and decays smaller than in `regime` until it is steady."""
+    shape = shape._replace(tokens=shape.tokens // subject.tile * subject.tile)
     cu_seqlens = torch.arange(0, shape.tokens + 1, subject.tile, dtype=torch.int32, device=subject.device)
 
     def draw(regime: Regime, seed: int) -> tuple[Tensors, Tensors]:

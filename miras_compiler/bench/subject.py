@@ -43,6 +43,11 @@ class Regime(NamedTuple):
         return self._replace(eta=self.eta / 4, decay=self.decay / 4)
 
 
+def by_entry(state: Mapping[str, Of], inputs: Collection[str]) -> dict[str, Of]:
+    """The values of a state's names by the names of entries of results, which no input has: a gate may be called like the state."""
+    return {f"state {name}" if name in inputs else name: x for name, x in state.items()}
+
+
 class MeasuredPackage:
     """A package: its operator, its plain PyTorch form, and its manifest. InputError where there is none."""
 
@@ -54,7 +59,7 @@ class MeasuredPackage:
             part_of(package, name) for name in ("kernels", "chunked", "runtime_launch", "ops")
         )
         self.contract = part_of(package, "contract").CONTRACT
-        self.not_taken = part_of(package, "runtime_triton").NotTaken  # raised for inputs that kernels refuse, such as too wide a state
+        self.too_large = part_of(package, "runtime_triton").TooLarge  # raised for states that kernels do not hold
         self.operator = getattr(operators, f"chunk_{self.name}")
         self.decoder = getattr(operators, f"fused_recurrent_{self.name}")
         self.reference = getattr(self.chunked, f"torch_chunk_{self.name}")
@@ -134,7 +139,8 @@ class MeasuredPackage:
             return normal.exp() / normal.exp().sum(dims, keepdim=True) * float(total)
         if name.startswith("window_"):
             gate = name.removeprefix("window_")
-            return normal if gate == "v" else _unit(normal) if gate == "k" else 0.3 + normal.sigmoid()
+            row = normal if gate == "v" else _unit(normal) if gate == "k" else None
+            return 0.3 + normal.sigmoid() if row is None else row.bfloat16().to(DOUBLE)  # rows are tokens, of any type
         drawn = normal * (0.1 if name.endswith("_momentum") else 1.0) / math.sqrt(size[-2])
         return 0.1 + drawn.abs() if name == "preconditioner" else drawn
 
@@ -186,11 +192,6 @@ class MeasuredPackage:
         for name, launch in launches.items():
             if name in self.kernels.TABLE.options:
                 self.kernels.TABLE.options[name] = (self.kernels.LaunchRow(self.kernels.ANY, *launch),)
-
-
-def by_entry(state: Mapping[str, Of], inputs: Collection[str]) -> dict[str, Of]:
-    """The values of a state's names by the names of entries of results, which no input has: a gate may be called like the state."""
-    return {f"state {name}" if name in inputs else name: x for name, x in state.items()}
 
 
 def _unit(x: Tensor) -> Tensor:

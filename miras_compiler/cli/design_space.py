@@ -21,7 +21,7 @@ from miras_compiler.elements.kinds import KINDS
 from miras_compiler.errors import Fault
 from miras_compiler.lower import build_program
 from miras_compiler.passes import run_passes
-from miras_compiler.schedule import build_walk, contract_program, states_alone, why_too_large
+from miras_compiler.schedule import build_walk, prepare_program, states_alone, why_too_large
 from miras_compiler.spec import Spec
 from miras_compiler.spec.checks import CHECKS, faults_of
 from miras_compiler.spec.parameters import SAMPLES
@@ -95,12 +95,12 @@ def kernel_of(spec: Spec) -> str:
         return "–"
     rule = derive_update_rule(spec)
     form = classify_parallel_form(rule, build_dependency_graph(rule))
-    contracted = contract_program(rule, run_passes(build_program(rule, form)))
-    if not contracted.why_not:
+    prepared = prepare_program(rule, run_passes(build_program(rule, form)))
+    if not prepared.why_not:
         return "tiles"
     walk = build_walk(rule)
     told = why_too_large(walk.states, axis_lengths(spec, 1), walk.split)
-    way = "chunk walk" if states_alone(rule, contracted) else "walk"
+    way = "chunk walk" if states_alone(rule, prepared) else "walk"
     return f"{way}; refused: a state with {told}" if told else way
 
 

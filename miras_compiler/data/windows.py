@@ -14,6 +14,10 @@ from miras_compiler.errors import InputError
 HELD_OUT = 0.1  # of every series, its end
 
 
+Place = tuple[int, int]
+"""The number of a series, and the first time of a forecast."""
+
+
 class SeriesWindow(NamedTuple):
     """Series number `series`: `context` [context, channels] is seen, `future` [horizon, channels] is forecast."""
 
@@ -33,6 +37,9 @@ class Windows:
     def __init__(self, series: Sequence[Series], context: int, horizon: int, share: float = HELD_OUT) -> None:
         self.context, self.horizon = context, horizon
         self.borders = [first_held_out(len(each.values), horizon, share) for each in series]
+        self.values = [each.values for each in series]
+        self.means: list[Values] = []
+        self.deviations: list[Values] = []
         self.scaled: list[Values] = []
         for each, border in zip(series, self.borders, strict=True):
             if border < context + horizon:
@@ -42,9 +49,15 @@ class Windows:
                 )
             known = each.values[:border]
             deviation = known.std(0)
-            self.scaled.append((each.values - known.mean(0)) / np.where(deviation > 0, deviation, 1.0))
+            self.means.append(known.mean(0))
+            self.deviations.append(np.where(deviation > 0, deviation, 1.0))
+            self.scaled.append((each.values - self.means[-1]) / self.deviations[-1])
 
-    def training(self) -> list[tuple[int, int]]:
+    def unscaled(self, number: int, values: Values) -> Values:
+        """Scaled values of series `number` in its own units."""
+        return values * self.deviations[number] + self.means[number]
+
+    def training(self) -> list[Place]:
         """Series and first forecast time of every window for training."""
         return [
             (number, start)
@@ -52,7 +65,7 @@ class Windows:
             for start in range(self.context, border - self.horizon + 1)
         ]  # fmt: skip
 
-    def held_out(self) -> list[tuple[int, int]]:
+    def held_out(self) -> list[Place]:
         """Series and first forecast time of every window that is held out."""
         return [
             (number, start)
@@ -60,17 +73,18 @@ class Windows:
             for start in range(border, len(values) - self.horizon + 1)
         ]
 
-    def window(self, place: tuple[int, int]) -> SeriesWindow:
+    def window(self, place: Place) -> SeriesWindow:
         """The window whose forecast begins there."""
         number, start = place
         values = self.scaled[number]
         return SeriesWindow(number, values[start - self.context : start], values[start : start + self.horizon])
 
-    def batches(self, places: Sequence[tuple[int, int]], size: int) -> Iterator[tuple[Values, Values]]:
-        """Contexts [B, context, channels] and futures [B, horizon, channels] of so many windows at a time."""
+    def batches(self, places: Sequence[Place], size: int) -> Iterator[tuple[Sequence[Place], Values, Values]]:
+        """So many places at a time, with contexts [B, context, channels] and futures [B, horizon, channels]."""
         for first in range(0, len(places), size):
-            found = [self.window(place) for place in places[first : first + size]]
-            yield np.stack([each.context for each in found]), np.stack([each.future for each in found])
+            own = places[first : first + size]
+            found = [self.window(place) for place in own]
+            yield own, np.stack([each.context for each in found]), np.stack([each.future for each in found])
 
 
 def first_held_out(times: int, horizon: int, share: float) -> int:

@@ -21,7 +21,7 @@ from miras_compiler.emit.source_file import SourceFile
 from miras_compiler.emit.torch import emit_torch
 from miras_compiler.emit.triton import emit_triton
 from miras_compiler.ir.nodes import Program
-from miras_compiler.schedule import Contracted, Schedule
+from miras_compiler.schedule import Prepared, Schedule
 from miras_compiler.schedule.walk import Walk
 
 READABLE = ("recurrent.py", "chunked.py", "layer.py", "derivation.md")
@@ -33,7 +33,7 @@ def emit(
     rule: UpdateRule,
     graph: nx.MultiDiGraph[str],
     form: ParallelForm,
-    contracted: Contracted,
+    prepared: Prepared,
     schedule: Schedule | None,
     starts: Schedule | None,
     walk: Walk,
@@ -42,8 +42,8 @@ def emit(
     """The files of the package of one spec, in the order of their names; without graph.svg where nothing can draw it."""
     form = placed(rule, form)
     interface = build_interface(rule)
-    derived = rule, interface, form, contracted.given
-    given = Scheduled(*derived, annotate(graph, form), schedule, starts, walk, cost, contracted.why_not)
+    derived = rule, interface, form, prepared.given
+    given = Scheduled(*derived, annotate(graph, form), schedule, starts, walk, cost, prepared.why_not)
     texts = {path: text for backend in BACKENDS for path, text in backend(given).items()}
     texts |= runtime_files({path: text for path, text in texts.items() if path.endswith(".py")})
     texts |= emit_configured(given, texts)

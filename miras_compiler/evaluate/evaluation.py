@@ -12,7 +12,7 @@ import torch
 from miras_compiler.data.series import read_channels, read_saved
 from miras_compiler.data.windows import HELD_OUT, Windows
 from miras_compiler.errors import InputError
-from miras_compiler.evaluate.forecasting import Forecaster, forecast_errors, naive, season_of, seasonal_naive
+from miras_compiler.evaluate.forecasting import Forecaster, forecast_errors, naive, naive2, season_of, seasonal_naive
 from miras_compiler.evaluate.harness import evaluate_choices
 from miras_compiler.evaluate.opened import OpenedModel
 from miras_compiler.evaluate.recall import evaluate_task
@@ -121,7 +121,8 @@ def forecasts(opened: OpenedModel, request: EvaluationRequest, say: Say) -> Iter
         raise InputError(f"--season {season}: a forecast sees {context} times, less than one season; {remedy}")
     say(f"{len(windows.held_out()):,} forecasts of {config.horizon} times")
     forecasters = {
-        "model": forecaster(opened), "naive": naive(config.horizon), "seasonal_naive": seasonal_naive(config.horizon, season)
+        "model": forecaster(opened), "naive": naive(config.horizon), "seasonal_naive": seasonal_naive(config.horizon, season),
+        "naive2": naive2(windows, season),
     }  # fmt: skip
     scores: dict[str, Any] = dict(forecast_errors(windows, forecasters))
     name = "+".join(path.stem for path in paths) if len(paths) <= MOST_NAMED else f"{len(paths)} series"
@@ -133,7 +134,7 @@ def forecaster(opened: OpenedModel) -> Forecaster:
     model, device = opened.model, opened.device
 
     @torch.no_grad()
-    def forecast(contexts: Any) -> Any:
+    def forecast(_: object, contexts: Any) -> Any:
         return model(torch.tensor(contexts, dtype=torch.float32, device=device)).forecasts.double().cpu().numpy()
 
     return forecast

@@ -9,12 +9,18 @@ from torch import Tensor
 from torch.nn import functional
 
 MOST_LOGITS = 2**25  # numbers that are computed at a time
+SEGMENT = 4096  # tokens of a long sequence that are read at a time, where their logits do not take too much room
 
 
 def rows_at_once(model: Any, length: int) -> int:
     """The number of sequences of a length that are read at a time."""
     widest = max(int(model.config.vocab_size), int(model.config.hidden_size))
-    return max(1, MOST_LOGITS // (length * widest))
+    return max(1, MOST_LOGITS // ((SEGMENT if is_streamed(model, length) else length) * widest))
+
+
+def is_streamed(model: Any, length: int) -> bool:
+    """True for sequences that are read segment by segment: long ones, by a model whose cache does not grow."""
+    return length > SEGMENT and "attention" not in model.model.pattern
 
 
 def logits_at(model: Any, hidden: Tensor) -> Tensor:
@@ -34,5 +40,17 @@ def next_token_losses(model: Any, tokens: Tensor) -> Tensor:
 @torch.no_grad()
 def answers_at(model: Any, tokens: Tensor, asked: Tensor) -> Tensor:
     """The likeliest tokens [N] in the places where `asked` [B, T] is True, each from the tokens before it."""
-    hidden = model.model(tokens[:, :-1], use_cache=False).last_hidden_state
-    return logits_at(model, hidden[asked[:, 1:]]).argmax(-1)
+    read, asked = tokens[:, :-1], asked[:, 1:]
+    if not is_streamed(model, tokens.shape[1]):
+        return logits_at(model, model.model(read, use_cache=False).last_hidden_state[asked]).argmax(-1)
+    answers, cache = torch.zeros_like(read), None
+    for own, part, places in zip(*(torch.split(x, SEGMENT, 1) for x in (answers, read, asked)), strict=True):
+        output = model.model(part, cache=cache, use_cache=True)
+        cache = cache_of(output)
+        own[places] = logits_at(model, output.last_hidden_state[places]).argmax(-1)
+    return answers[asked]
+
+
+def cache_of(output: Any) -> Any:
+    """The cache in an output of a model, under the name that transformers has for it since 5.24 or before."""
+    return output["cache"] if "cache" in output else output["past_key_values"]

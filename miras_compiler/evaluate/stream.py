@@ -12,10 +12,8 @@ from torch import Tensor
 from torch.nn import functional
 
 from miras_compiler.errors import InputError
-from miras_compiler.evaluate.losses import MOST_LOGITS, logits_at
+from miras_compiler.evaluate.losses import MOST_LOGITS, SEGMENT, cache_of, logits_at
 from miras_compiler.evaluate.text import ByPosition, perplexity
-
-SEGMENT = 4096  # tokens that are read at a time, where their logits do not take too much room
 
 
 def stream_text(
@@ -58,7 +56,7 @@ def segments(model: Any, tokens: Tensor, length: int, device: torch.device) -> I
     for part in torch.split(tokens, length):
         own = part.to(device)
         output = model.model(own[None], cache=cache, use_cache=True)
-        cache = output["cache"] if "cache" in output else output["past_key_values"]
+        cache = cache_of(output)
         hidden = output.last_hidden_state[0]
         before = hidden[:-1] if last is None else torch.cat((last, hidden[:-1]))
         last = hidden[-1:]

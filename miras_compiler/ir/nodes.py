@@ -1,8 +1,9 @@
 """The tile IR: a dozen nodes over tiles with named axes.
 
 A node is one tile: a dense array whose axes carry names instead of positions, so that the IR needs no transposes. Token axes are
-`c`, `i` and `j`, and `r` and `s` for the rows of windows; `k` is the key axis, `n`, `n1`, `n2`, … the hidden axes of a deep memory,
-`v` the value axis. A program speaks of one head of one sequence; batch and heads are added by the printers.
+`c`, `i` and `j`, and `r` and `s` for the rows of windows, of which `l` are those before a tile; `k` is the key axis, `n`, `n1`, `n2`, …
+the hidden axes of a deep memory, `v` the value axis. A program speaks of one head of one sequence; batch and heads are added by the
+printers.
 
 Nodes are immutable and hash-consed: building the same tile twice gives the same object, so equality is identity and common
 subexpressions need no pass. Build them with the functions of `build`, which simplify; the constructors here only intern.
@@ -18,8 +19,9 @@ from weakref import WeakValueDictionary
 import sympy as sp
 
 Axes = tuple[str, ...]
-AXIS_ORDER = ("c", "i", "j", "r", "s", "p", "p2", "k", "n", *(f"n{i}" for i in range(1, 17)), "v")
+AXIS_ORDER = ("c", "i", "j", "r", "s", "l", "p", "p2", "k", "n", *(f"n{i}" for i in range(1, 17)), "v")
 TOKEN_AXES = frozenset("cijrs")
+PAST = "l"  # the tokens before a tile that its windows reach back to
 MASKS = ("valid", "owner", "earlier")  # inputs of 0 and 1 that say which tokens or rows are there, and whose
 
 

@@ -9,7 +9,8 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional
 
-from .runtime_modeling import MemoryModel, MemoryPreTrainedModel, projected, wanted
+from .runtime_model_arguments import wanted
+from .runtime_modeling import MemoryModel, MemoryPreTrainedModel, projected
 from .runtime_norms import wide
 from .runtime_transformers import ModelOutput
 from .runtime_values import holds, may_look

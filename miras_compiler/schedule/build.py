@@ -7,11 +7,11 @@ from typing import NamedTuple
 
 import sympy as sp
 
-from miras_compiler.analysis.cost import axis_lengths
 from miras_compiler.derive.rule import Rule
 from miras_compiler.ir.build import placeholder
 from miras_compiler.ir.differentiate import differentiate
 from miras_compiler.ir.nodes import (
+    PAST,
     TOKEN_AXES,
     Contract,
     Cumulate,
@@ -33,17 +33,18 @@ from miras_compiler.ir.verify import verify_program
 from miras_compiler.passes import PASSES, run_passes
 from miras_compiler.passes.decays import contract_decays
 from miras_compiler.passes.enter import START, enter_chunk
+from miras_compiler.passes.separate import separate_past
 from miras_compiler.schedule.cut import build_cut
 from miras_compiler.schedule.kernel import Schedule
-from miras_compiler.schedule.tile import TILE, padded, tile_length
+from miras_compiler.schedule.tile import TILE, padded, rows_of_token, tile_length, tile_lengths
 
 CHANNELS = {"K": "key_channel", "V": "value_channel"}
 
 
-class Contracted(NamedTuple):
-    """A chunk program as kernels over tiles compute it, with products under decays as nodes of their own; or why there are none.
+class Prepared(NamedTuple):
+    """A chunk program as kernels over tiles compute it, where they can; `program` is the one that was `given` where both are the same.
 
-    `program` is the one that was given where it has no such products. `why_not` is "" where kernels can be printed.
+    `why_not` says why no kernels can be printed for it; "" where they can.
     """
 
     given: Program
@@ -51,29 +52,33 @@ class Contracted(NamedTuple):
     why_not: str
 
 
-def contract_program(rule: Rule, program: Program) -> Contracted:
-    contracted = run_passes(program, [contract_decays])
-    if contracted.outputs == program.outputs:
-        contracted = program
-    return Contracted(program, contracted, why_not(rule, contracted))
+def prepare_program(rule: Rule, program: Program) -> Prepared:
+    prepared = run_passes(program, [separate_past, contract_decays])
+    if prepared.outputs == program.outputs:
+        prepared = program
+    return Prepared(program, prepared, why_not(rule, prepared))
 
 
-def build_schedule(rule: Rule, contracted: Contracted, adjoint: Program) -> Schedule | None:
-    """The schedule of a chunk program, of which `adjoint` is the reverse mode; None for one that cannot be printed."""
-    program = contracted.program
-    if contracted.why_not:
+def build_schedule(rule: Rule, prepared: Prepared, adjoint: Program) -> Schedule | None:
+    """The schedule of a chunk program, whose reverse mode is `adjoint`; None for one that cannot be printed."""
+    program = prepared.program
+    if prepared.why_not:
         return None
-    if program is not contracted.given:
+    if program is not prepared.given:
         adjoint = verify_program(differentiate(program))
     starts = tuple(leaf.name.removesuffix(START) for leaf in leaves_of(program) if is_start(leaf))
     reason = (
         "Cut by dependence on the state: what does not depend on it runs for all tiles at once, before and after the walk that carries it."
     )
-    lengths = axis_lengths(rule.spec, tile_length(rule))
     entered = run_passes(program, [enter_chunk, *PASSES]), run_passes(adjoint, [enter_chunk])
-    schedule, window = build_cut(*entered, reason, starts, lengths), rule.surprise.window
+    schedule, window = build_cut(*entered, reason, starts, tile_lengths(rule), wide=wide_axis(rule)), rows_of_token(rule)
     forward, backward = (tuple(replace(kernel, window=window) for kernel in each) for each in (schedule.forward, schedule.backward))
     return Schedule(forward, backward, schedule.reason)
+
+
+def wide_axis(rule: Rule) -> str:
+    """The axis of features, where they are more than channels; "" where keys are as they are given."""
+    return "k" if rule.features.outer else ""
 
 
 def is_start(leaf: Leaf) -> bool:
@@ -92,13 +97,9 @@ def _three_axes(rule: Rule) -> str:
 
 
 def why_not(rule: Rule, program: Program) -> str:
-    """Why no kernels can be printed for a program without products under decays; "" where they can."""
-    if rule.features.outer:
-        return f"the feature map {rule.kinds['feature_map']} makes keys wider before a kernel runs"
+    """Why no kernels can be printed for a prepared program; "" where they can."""
     if rule.update.waits:
         return "the state changes at the end of a full chunk (optimizer.apply: chunk_end)"
-    if any(leaf.name == "gamma_rows" for leaf in leaves_of(program)):
-        return "tokens share the rows of their windows (attentional_bias.window)"
     if rule.surprise.window > TILE:
         return f"the rows of one token, {rule.surprise.window}, are more than a tile has (attentional_bias.window)"
     if rule.chunk.has_grid and not any(is_start(leaf) for leaf in leaves_of(program)):
@@ -120,7 +121,7 @@ def why_not(rule: Rule, program: Program) -> str:
             return "a step of the rule is no product of two matrices"
         if isinstance(node, Mask) and node.low not in (0, 1):
             return f"a token is weighed against those at least {node.low} tokens back"
-        if isinstance(node, Input) and len(node.axes) > 1 and node.axes[0] != "c":
+        if isinstance(node, Input) and len(node.axes) > 1 and node.axes[0] not in ("c", PAST):
             return f"the input {node.name} is no row per token"
         if tile < padded(tile) and needs_tokens(node):
             return f"{tile} tokens are padded to a power of two, and the padding would be divided by a sum of nothing"

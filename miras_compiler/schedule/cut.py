@@ -55,10 +55,11 @@ def build_cut(
     lengths: Mapping[str, int] = LENGTHS,
     *,
     full_states: bool = False,
+    wide: str = "",
 ) -> Schedule:
     """The kernels of a chunk program and of its adjoint; those that would do nothing are left out.
 
-    With `full_states`, the buffers of states that tiles find are in float32, whatever the kernels need.
+    With `full_states`, the buffers of states that tiles find are in float32, whatever the kernels need. `wide` is the axis of features.
     """
     program = run_passes(program, [spell])
     forward = run_passes(program, [*FORWARD, spell])
@@ -68,10 +69,10 @@ def build_cut(
     prices = Prices(lengths, narrow, projections(forward, adjoint))
     buffers = Buffers(forward, adjoint)
     entered = {name: name + AT for name in carried_states(program)}
-    there = _Pass(forward, roles_of(forward), forward_results(forward), {}, buffers, prices)
+    there = _Pass(forward, roles_of(forward), forward_results(forward), {}, buffers, prices, wide)
     first = there.kernels(("prep", "main", "read"), "forward", last)
     kept = frozenset((*buffers.names.values(), *entered.values()))
-    back = _Pass(adjoint, roles_of(adjoint), backward_results(adjoint), entered, buffers, prices, kept)
+    back = _Pass(adjoint, roles_of(adjoint), backward_results(adjoint), entered, buffers, prices, wide, kept)
     second = back.kernels(("pre", "seq", "post"), "reverse", tuple(f"d_{name}" for name in last))
     return Schedule(first, second, reason)
 
@@ -89,6 +90,7 @@ class _Pass:
     entered: Mapping[str, str]
     buffers: Buffers
     prices: Prices
+    wide: str
     kept: frozenset[str] | None = None
 
     @property
@@ -198,6 +200,7 @@ class _Pass:
             narrow=frozenset(narrow),
             inverses=frozenset(inverses),
             own=own,
+            wide=self.wide,
         )
 
 

@@ -91,8 +91,9 @@ class Division:
         buffers = self.buffers.copy()
         for node in part.loaded:
             buffers.add(node, self.program)
-        blocks = {axis: BLOCK for axis, length in self.prices.lengths.items() if axis.startswith("n") and length > BLOCK}
-        return estimate_pressure(self.make(buffers, part), self.prices.lengths, blocks).live <= ROOM
+        kernel, lengths = self.make(buffers, part), self.prices.lengths
+        blocks = {axis: BLOCK for axis, length in lengths.items() if (axis.startswith("n") or axis == kernel.wide) and length > BLOCK}
+        return estimate_pressure(kernel, lengths, blocks).live <= ROOM
 
 
 def product_stages(roots: Iterable[Node], stops: Collection[Node]) -> dict[Node, int]:

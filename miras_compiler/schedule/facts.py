@@ -71,7 +71,7 @@ def kernel_facts(
                 sum(isinstance(node, Contract | Decayed | TriangularInverse) for node in nodes_of(kernel.program)),
                 loads,
                 saves,
-                kernel.outputs("token", "carried", "start", "total"),
+                kernel.outputs("token", "carried", "start", "past", "total"),
                 tuple(label.name for label in labels if not label.automatic),
                 sum(loads.values()) + sum(saves.values()) + row_bytes(kernel, lengths),
                 held_at_once,

@@ -16,9 +16,9 @@ Role = Literal["token", "parameter", "carried", "saved", "mask"]
 """Where a leaf comes from: rows of a token tensor; a row per head; the tile before; a buffer with one tile per tile of tokens; a test of
 the numbers of tokens, such as whether one is there."""
 
-Result = Literal["token", "carried", "start", "saved", "total"]
+Result = Literal["token", "carried", "start", "saved", "past", "total"]
 """Where an output goes: rows of a token tensor; the next tile, and out at the end; into the carried tile of that name less _start, or in a
-chunk that goes on a tile per sequence; a buffer; a sum over the tiles."""
+chunk that goes on a tile per sequence; a buffer; a tile for every tile of tokens, of those before it; a sum over the tiles."""
 
 
 @dataclass(frozen=True, repr=False)
@@ -29,6 +29,7 @@ class Kernel:
     before the last tile is an output of its own (in reverse mode: receives a gradient of its own). `narrow` are the buffers in the type
     of the tokens, `inverses` those that hold the inverse of a triangle, `own` those of the reverse mode, which holds them for a part of the
     tiles at a time. Where a token has the `window` rows of its window, they are the rows of tiles.
+    `wide` is the axis of features that are many more than the channels of a key; "" for none.
     """
 
     name: str
@@ -42,6 +43,7 @@ class Kernel:
     inverses: frozenset[str] = frozenset()
     own: frozenset[str] = frozenset()
     window: int = 1
+    wide: str = ""
 
     def __repr__(self) -> str:
         return f"Kernel({self.name}: {self.walk})"

@@ -6,12 +6,13 @@ The figures only weigh storing against computing again; they are those of an H10
 from __future__ import annotations
 
 import math
-from collections.abc import Collection, Mapping
+from collections.abc import Collection, Iterable, Mapping
 
 import sympy as sp
 
 from miras_compiler.ir.build import placeholder
 from miras_compiler.ir.nodes import (
+    PAST,
     TOKEN_AXES,
     Contract,
     Cumulate,
@@ -36,10 +37,12 @@ BYTES = 3.0e12  # bytes a second between memory and chip
 PRODUCTS = {"walk": 20e12, "each": 250e12}  # operations of tensor cores a second; a walk has few programs, which wait for each other
 OTHERS = {"walk": 1.5e12, "each": 15e12}
 LATENCY = {"walk": 2e-10, "each": 5e-11}  # of one load, shared between programs
+ROWS = TOKEN_AXES | {PAST}
 SCAN = 12  # operations per entry of a cumulative sum
 ROW = 1e-7  # seconds of a row of a substitution, which waits for the row before
 SEGMENTS = 4  # of sums over segments
 FUNCTION = 8  # and of exp, erf, …
+ROW_GRADIENTS = ("d_q", "d_k", "d_v", "d_erase_key", "d_erase_write_key")  # gradients in the type of the tokens
 
 
 class Prices:
@@ -92,8 +95,9 @@ def narrow_tiles(*programs: Program) -> set[Node]:
     """Tiles that are stored in the type of the tokens.
 
     Those with an axis of the memory: whatever sums them up averages the errors; but no logarithms, whose errors an exponential makes
-    relative ones. Of those between tokens, which may be coefficients of gates that multiply one another, and of those that slopes are taken
-    at, only tiles that products round anyway; no inverse (see `is_solve`).
+    relative ones, and no terms of a gate's gradient, which nothing sums up behind them. Of those between tokens, which may be
+    coefficients of gates that multiply one another, and of those that slopes are taken at, only tiles that products round anyway; no
+    inverse (see `is_solve`).
     """
     readers: dict[Node, set[Node]] = {}
     nodes = [node for program in programs for node in nodes_of(program)]
@@ -102,7 +106,7 @@ def narrow_tiles(*programs: Program) -> set[Node]:
             readers.setdefault(arg, set()).add(node)
     logarithms = exponents(nodes)
     outputs = {node for program in programs for node in program.outputs.values()}
-    bent = slopes_of_brackets(nodes)
+    bent, terms = slopes_of_brackets(nodes), terms_of_gates(programs)
 
     def is_rounded(node: Node) -> bool:
         """True if products round everything that the tile goes into."""
@@ -124,9 +128,9 @@ def narrow_tiles(*programs: Program) -> set[Node]:
     def is_narrow(node: Node) -> bool:
         if isinstance(node, Leaf):
             return True
-        if isinstance(node, TriangularInverse | Brackets) or node in outputs or node in logarithms:
+        if isinstance(node, TriangularInverse | Brackets) or node in outputs | logarithms | terms:
             return False
-        return not (TOKEN_AXES.issuperset(node.axes) or node in bent) or is_rounded(node)
+        return not (ROWS.issuperset(node.axes) or node in bent) or is_rounded(node)
 
     return {node for node in nodes if len(node.axes) == 2 and is_narrow(node)}
 
@@ -166,6 +170,20 @@ def is_term(reader: Node, node: Node) -> bool:
     x = placeholder(reader.args.index(node))
     terms = [term for term in sp.Add.make_args(reader.expr) if x in term.free_symbols]
     return len(terms) == 1 and terms[0] in (x, -x)
+
+
+def terms_of_gates(programs: Iterable[Program]) -> set[Node]:
+    """Tiles that gradients of gates, which are float32, are sums of."""
+    found: set[Node] = set()
+    outputs = {name: node for program in programs for name, node in program.outputs.items() if TOKEN_AXES.intersection(node.axes)}
+    waiting = [node for name, node in outputs.items() if name.startswith("d_") and name not in ROW_GRADIENTS]
+    while waiting:
+        node = waiting.pop()
+        for arg in node.args:
+            if arg not in found and (isinstance(node, Rename) or is_term(node, arg)):
+                found.add(arg)
+                waiting.append(arg)
+    return found
 
 
 def is_free(node: Node) -> bool:

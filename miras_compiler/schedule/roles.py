@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from dataclasses import replace
 
-from miras_compiler.ir.nodes import MASKS, Leaf, Node, Program, State
+from miras_compiler.ir.nodes import MASKS, PAST, Leaf, Node, Program, State
 from miras_compiler.ir.traverse import carried_leaves, leaves_of
 from miras_compiler.passes.enter import COUNTED, START
 from miras_compiler.schedule.kernel import Result, Role
@@ -29,7 +29,7 @@ def roles_of(program: Program) -> dict[str, Role]:
 def _input_role(leaf: Leaf) -> Role:
     if leaf.name in MASKS:
         return "mask"
-    if leaf.name.endswith(READ) and "c" not in leaf.axes:
+    if leaf.axes[:1] == (PAST,) or (leaf.name.endswith(READ) and "c" not in leaf.axes):
         return "saved"
     return "token" if "c" in leaf.axes else "parameter"
 
@@ -49,4 +49,6 @@ def _backward_result(name: str, node: Node, carried: set[str]) -> Result:
         return "carried"
     if name.removesuffix(START) in carried or name == f"d_{COUNTED}":
         return "start"
+    if node.axes[:1] == (PAST,):
+        return "past"
     return "token" if "c" in node.axes else "total"

@@ -4,8 +4,9 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 
+from miras_compiler.analysis.cost import axis_lengths
 from miras_compiler.derive.rule import Rule
-from miras_compiler.ir.nodes import TOKEN_AXES, Axes
+from miras_compiler.ir.nodes import PAST, TOKEN_AXES, Axes
 from miras_compiler.runtime.runtime_limits import power_of_two, refusal, shared_out
 
 TILE = 64
@@ -18,9 +19,20 @@ def tile_length(rule: Rule) -> int:
     return rule.chunk.size if rule.chunk.has_grid else TILE // rule.surprise.window * rule.surprise.window
 
 
+def tile_lengths(rule: Rule) -> dict[str, int]:
+    """The length of every axis of a tile at the spec's own dimensions."""
+    tokens = tile_length(rule)
+    return axis_lengths(rule.spec, tokens) | {"s": tokens, PAST: rule.surprise.window - 1}
+
+
+def rows_of_token(rule: Rule) -> int:
+    """The rows of a tile that belong to one token: those of its window, where tokens do not share them."""
+    return 1 if rule.chunk.has_grid else rule.surprise.window
+
+
 def tile_in_words(rule: Rule) -> str:
     """ "64 tokens"; of rows, how many a token has."""
-    number = max(rule.update.writes, rule.surprise.window)
+    number = max(rule.update.writes, rows_of_token(rule))
     return f"{tile_length(rule)} tokens" if number == 1 else f"{tile_length(rule)} rows, {number} of a token"
 
 

@@ -97,9 +97,9 @@ class Guest:
             return getattr(self, f"do_{verb}")(**given)
 
     def refuses(self, problem: BaseException) -> bool:
-        """True if the package's kernels raised this because they do not take their inputs."""
+        """True if the package's kernels raised this because they do not hold a state of these widths."""
         with contextlib.suppress(Exception):  # a package may lack the file that has the class
-            return isinstance(problem, part_of(self.module, "runtime_triton").NotTaken)
+            return isinstance(problem, part_of(self.module, "runtime_triton").TooLarge)
         return False
 
     def do_open(self, folder: str, name: str, environment: Mapping[str, str], threads: int, on_gpu: bool) -> list[str]:

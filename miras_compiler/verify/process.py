@@ -40,7 +40,7 @@ DOING = {
 
 
 class KernelsRefused(RuntimeError):
-    """The package's kernels do not take these inputs, which is known before they are launched; its operators run in PyTorch there."""
+    """The package's kernels do not hold a state of these widths, which is known before they are launched; operators run in PyTorch."""
 
 
 class PackageEnded(Exception):

@@ -78,6 +78,12 @@ def test_gradients_are_steady(subject: MeasuredPackage, given: Forced) -> None:
     assert sensitivity(subject, inputs, state, given.cu_seqlens) > STEADY
 
 
+def test_tokens_that_fill_no_chunk_are_left_out(subject: MeasuredPackage) -> None:
+    given = forced(subject, SHAPE._replace(tokens=SHAPE.tokens + 20), torch.float32, STEEP)
+    assert len(given.state["W1"]) == len(given.cu_seqlens) - 1 == SHAPE.tokens // subject.tile
+    assert given.inputs["q"].shape[1] == SHAPE.tokens == given.cu_seqlens[-1]
+
+
 @pytest.mark.parametrize("dtype", MARGINS)
 def test_no_residual_is_so_near_to_0_that_precisions_differ_in_its_sign(subject: MeasuredPackage, dtype: torch.dtype) -> None:
     given = forced(subject, SHAPE, dtype, STEEP)

@@ -18,7 +18,7 @@ def test_every_file_comes_from_one_backend(name: str) -> None:
     rule = made.update_rule
     derived = Derived(rule, build_interface(rule), made.parallel_form, made.program)
     schedules = made.schedule, made.starts, made.walk
-    given = Scheduled(rule, derived.interface, made.parallel_form, made.program, made.graph, *schedules, made.cost, made.contracted.why_not)
+    given = Scheduled(rule, derived.interface, made.parallel_form, made.program, made.graph, *schedules, made.cost, made.prepared.why_not)
     counts = Counter(path for backend in BACKENDS for path in backend(given))
     assert set(counts.values()) == {1}
     shared = {file.path for file in made.files if file.path.startswith("runtime_")}

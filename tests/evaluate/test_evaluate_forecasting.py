@@ -9,7 +9,8 @@ import pytest
 
 from miras_compiler.data.series import Series, Values
 from miras_compiler.data.windows import Windows
-from miras_compiler.evaluate.forecasting import forecast_errors, naive, season_of, seasonal_naive
+from miras_compiler.evaluate.adjustment import is_seasonal, seasonal_indices
+from miras_compiler.evaluate.forecasting import forecast_errors, naive, naive2, season_of, seasonal_naive
 
 CONTEXT, HORIZON = 24, 7
 
@@ -22,10 +23,10 @@ def seasonal(period: int, times: int = 300, noise: float = 0.3, slope: float = 0
 
 def test_naive_forecasts_repeat_the_last_value_and_the_last_season() -> None:
     context = np.arange(10.0).reshape(1, 10, 1)
-    assert naive(4)(context)[0, :, 0].tolist() == [9, 9, 9, 9]
-    assert seasonal_naive(5, 3)(context)[0, :, 0].tolist() == [7, 8, 9, 7, 8]
-    assert seasonal_naive(2, 3)(context)[0, :, 0].tolist() == [7, 8]
-    assert np.array_equal(seasonal_naive(5, 1)(context), naive(5)(context))
+    assert naive(4)([], context)[0, :, 0].tolist() == [9, 9, 9, 9]
+    assert seasonal_naive(5, 3)([], context)[0, :, 0].tolist() == [7, 8, 9, 7, 8]
+    assert seasonal_naive(2, 3)([], context)[0, :, 0].tolist() == [7, 8]
+    assert np.array_equal(seasonal_naive(5, 1)([], context), naive(5)([], context))
 
 
 def test_errors_are_means_over_all_windows_that_are_held_out() -> None:
@@ -50,7 +51,7 @@ def test_a_forecaster_sees_the_context_alone() -> None:
     windows = Windows([seasonal(12)], CONTEXT, HORIZON)
     seen: list[Values] = []
 
-    def spy(contexts: Values) -> Values:
+    def spy(_: object, contexts: Values) -> Values:
         seen.append(contexts)
         return contexts[:, :HORIZON]
 
@@ -66,3 +67,34 @@ def test_the_season_is_the_one_that_the_training_part_shows(period: int) -> None
 def test_a_line_and_noise_have_no_season() -> None:
     line = Series(Path("l.csv"), ("a",), np.arange(100.0)[:, None])
     assert season_of(Windows([line], CONTEXT, HORIZON)) == 1
+
+
+def test_symmetric_errors_are_of_the_values_in_the_file() -> None:
+    series = Series(Path("s.csv"), ("a",), 50 + 10 * np.random.default_rng(1).random((120, 1)))
+    windows, errors = Windows([series], CONTEXT, HORIZON), []
+    for _, start in windows.held_out():
+        last, future = series.values[start - 1], series.values[start : start + HORIZON]
+        errors.append(200 * abs(future - last) / (abs(future) + abs(last)))
+    assert forecast_errors(windows, {"naive": naive(HORIZON)})["naive"]["smape"] == pytest.approx(np.mean(errors))
+
+
+@pytest.mark.parametrize("season", [4, 7, 12])
+def test_factors_of_a_season_are_found_and_series_without_one_have_none(season: int) -> None:
+    factors = 1 + 0.4 * np.sin(2 * np.pi * np.arange(season) / season)
+    time = np.arange(6 * season + 1)
+    found = seasonal_indices((100 + time) * factors[time % season], season)
+    assert found == pytest.approx(factors / factors.mean(), rel=0.02)
+    steady = np.full(6 * season, 100.0)
+    assert seasonal_indices(steady * factors[np.arange(6 * season) % season], season) == pytest.approx(factors, rel=1e-12)
+    noise = 100 + np.random.default_rng(2).normal(size=6 * season)
+    for none in (steady, noise, -steady, (100 + time) * factors[time % season] - 120, steady[: 3 * season - 1]):
+        assert np.array_equal(seasonal_indices(none, season), np.ones(season))
+    assert not is_seasonal(steady, season)
+
+
+def test_naive2_goes_on_with_the_season_that_the_whole_series_before_shows() -> None:
+    factors = np.array([0.5, 1.0, 1.5, 1.0])
+    steady = 80 * factors[np.arange(203) % 4]
+    windows = Windows([Series(Path("s.csv"), ("a",), steady[:, None])], 4, HORIZON)
+    errors = forecast_errors(windows, {"naive": naive(HORIZON), "naive2": naive2(windows, 4)})
+    assert errors["naive2"]["mae"] < 1e-12 < errors["naive"]["mae"]

@@ -11,7 +11,9 @@ import pytest
 import torch
 from torch import Tensor, nn
 
+from kit.model_package import language_model, tokens
 from miras_compiler.errors import InputError
+from miras_compiler.evaluate import losses
 from miras_compiler.evaluate.recall import evaluate_task
 from miras_compiler.tasks import IGNORED, Example, Setting
 
@@ -67,3 +69,24 @@ def test_shares_of_right_answers_are_counted_by_what_is_kept_and_for_how_long() 
 def test_a_task_with_more_tokens_than_the_model_is_refused() -> None:
     with pytest.raises(InputError, match="pairs has 16 tokens, and the model 12"):
         evaluate_task(Knows({}, 12), Pairs(), 5, 0)
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("name", ["gated_delta_net", "titans_lmm"])
+def test_a_long_example_is_read_segment_by_segment_with_the_answers_of_the_whole(name: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    model, ids = language_model(name), tokens(3, 43)
+    asked = torch.rand(ids.shape, generator=torch.Generator().manual_seed(1)) < 0.4
+    asked[:, 0] = False
+    expected = losses.answers_at(model, ids, asked)
+    lengths = []
+    model.model.register_forward_pre_hook(lambda _, inputs: lengths.append(inputs[0].shape[1]))
+    monkeypatch.setattr(losses, "SEGMENT", 8)
+    assert torch.equal(losses.answers_at(model, ids, asked), expected)
+    assert lengths == [8, 8, 8, 8, 8, 2]
+    assert losses.rows_at_once(model, 43) == losses.rows_at_once(model, 8), "memory does not grow with the length"
+
+
+@pytest.mark.slow
+def test_a_model_of_attention_reads_a_long_example_whole(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(losses, "SEGMENT", 8)
+    assert not losses.is_streamed(language_model("transformer"), 43)

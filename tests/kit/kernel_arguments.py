@@ -31,7 +31,7 @@ class Kernels:
     def __init__(self, folder: Path) -> None:
         self.subject = subject = MeasuredPackage(folder, "cpu")
         self.chunk, self.chunk_size = subject.kernels._run, subject.chunk_size if subject.has_grid else 0
-        self.tokens = part_of(open_package(folder), "decode")._run
+        self.tokens = part_of(open_package(folder), "decode" if (folder / "decode.py").exists() else "kernels")._run
 
     def draw(self, batch: int, tokens: int, members: int | None = None, heads: int = 1) -> tuple[Tensors, Tensors]:
         """Inputs, and a state in the middle of a chunk where there are chunks."""
@@ -152,27 +152,29 @@ def rest_of_row(kernels: Kernels) -> float:
 
 
 def no_tokens(kernels: Kernels) -> float:
-    """A sequence without tokens hands its state on, at any position in a chunk, and others run as if alone."""
+    """A sequence without tokens hands on its state and that state's gradient, at any position in a chunk, and others run as if alone."""
     inputs, state = kernels.draw(1, 9, 5)
     borders = torch.tensor([0, 0, 3, 3, 9, 9], dtype=torch.int32)
-    full = [1, 3]
+    full, idle = [1, 3], [0, 2, 4]
+    if kernels.chunk_size:
+        state["position"] = state["position"].roll(1)  # 0 is among those of the idle ones
     fewer = {name: x[full].clone() for name, x in state.items()}
     expected = kernels.both({name: x.clone() for name, x in inputs.items()}, fewer, borders[[0, 2, 4]])
     errors = []
     for given, wanted in zip(kernels.both(inputs, state, borders), expected, strict=True):
         of_states = {name for name in given if name in state or name.removeprefix("d ") in state}
         errors.append(error({name: x[full] if name in of_states else x for name, x in given.items()}, wanted))
-        kept = {name: x for name, x in state.items() if not name.endswith("_start") or bool((state["position"] > 0).all())}
-        errors.append(error({name: given[name][[0, 2, 4]] for name in kept}, {name: x[[0, 2, 4]].detach() for name, x in kept.items()}))
+        handed = {name: x.detach() for name, x in state.items()}
+        handed |= {f"d {name}": weights(x) for name, x in handed.items() if f"d {name}" in given}
+        errors.append(error({name: given[name][idle] for name in handed}, {name: x[idle] for name, x in handed.items()}))
     return max(errors)
 
 
 def no_tokens_at_all(kernels: Kernels) -> float:
     """A batch without tokens hands its state on."""
     inputs, state = kernels.draw(2, 0)
-    kept = {name: x for name, x in state.items() if not name.endswith("_start")}
-    wanted = {name: x.detach() for name, x in kept.items()}
-    return max(error({name: given[name] for name in kept}, wanted) for given in kernels.both(inputs, state))
+    wanted = {name: x.detach() for name, x in state.items()}
+    return max(error({name: given[name] for name in wanted}, wanted) for given in kernels.both(inputs, state))
 
 
 def float16(kernels: Kernels) -> float:

@@ -27,7 +27,7 @@ LIMITS = {  # the largest error of float32
     "agreement": 5e-6, "views": 0.0, "expanded": 0.0, "rest_of_row": 0.0, "no_tokens": 2e-6, "no_tokens_at_all": 0.0, "float16": 2.0,
     "transforms": 0.0, "second_derivatives": 0.0,
 }  # fmt: skip
-PACKAGES = ("chunked", "gated_delta_net")
+PACKAGES = ("chunked", "gated_delta_net", "sigmoid_memory")
 
 
 @pytest.fixture(scope="module")

@@ -20,7 +20,7 @@ from torch import Tensor
 
 from kit.compiled import compilation
 from miras_compiler import Compilation
-from miras_compiler.runtime.runtime_triton import CannotLaunch, NotTaken, TooLarge
+from miras_compiler.runtime.runtime_triton import CannotLaunch, TooLarge
 
 triton = pytest.importorskip("triton")
 from miras_compiler.runtime.runtime_launch import Buffer, Launcher, LaunchRow, LaunchTable, Sizes  # noqa: E402
@@ -163,27 +163,6 @@ def test_a_tile_that_no_registers_hold_is_refused_before_anything_is_launched(ke
     with pytest.raises(TooLarge, match="tile with K = 600, V = 600 takes 4194304 bytes of registers; one with K = 256, V = 256 would"):
         launch(kernels, kernel, 600, makes={"W_next": Buffer("sequences", "KV")})
     assert kernel.tried == []
-
-
-@pytest.mark.parametrize("dtype", [torch.bfloat16, torch.float16, torch.float32])
-def test_a_substitution_takes_no_precision_in_which_gradients_were_found_wrong(kernels: ModuleType, dtype: torch.dtype) -> None:
-    """Products of float16 tokens are of float32, too."""
-    kernel, like = Kernel({}), torch.zeros(1, 5, 2, 64, dtype=dtype).as_subclass(OnGPU)
-    launch(kernels, kernel, like=like)
-    if dtype == torch.bfloat16:
-        launch(kernels, kernel, like=like, substitutes=True)
-    else:
-        with pytest.raises(NotTaken, match=f"main: of {dtype} tokens on a GPU gradients were found wrong; use bfloat16 or "):
-            launch(kernels, kernel, like=like, substitutes=True)
-    assert len(kernel.tried) == 1 + (dtype == torch.bfloat16)
-
-
-def test_a_substitution_takes_no_heads_at_which_gradients_were_found_wrong(kernels: ModuleType) -> None:
-    kernel, like = Kernel({}), torch.zeros(1, 5, 2, 32, dtype=torch.bfloat16).as_subclass(OnGPU)
-    launch(kernels, kernel, 32, like=like)
-    with pytest.raises(NotTaken, match="main: at K = 32, V = 32 on a GPU gradients were found wrong; use heads wider than 32 or "):
-        launch(kernels, kernel, 32, like=like, substitutes=True)
-    assert len(kernel.tried) == 1
 
 
 def test_running_out_of_memory_is_no_fault_of_a_launch(kernels: ModuleType) -> None:

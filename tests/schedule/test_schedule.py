@@ -120,6 +120,15 @@ def test_a_state_of_one_axis_is_saved_in_float32_and_a_matrix_in_the_type_of_the
     }
 
 
+def test_a_part_of_a_gates_gradient_is_kept_in_float32() -> None:
+    """Nothing sums it up behind the other part, so its rounding would stay; that of a row ends in a row of the same type."""
+    schedule = compilation("gla").schedule
+    assert schedule is not None
+    pre = by_name(schedule)["pre"]
+    parts = {name: name in pre.narrow for name in pre.program.outputs if name.startswith(("d_k_", "d_log_"))}
+    assert parts == {"d_k_from_q_k": True, "d_log_alpha_early": False}
+
+
 @pytest.mark.slow
 def test_what_a_layernorm_reads_is_not_rounded_by_a_buffer() -> None:
     """The reads of the weights and the momentum of the chunk's start: a rest of either would stay in the gradient of its decay."""

@@ -19,10 +19,10 @@ def blocks_of(kernel: Kernel, lengths: Mapping[str, int]) -> dict[str, int]:
 def split_axis(kernel: Kernel) -> str:
     """The axis that programs may share out: nothing sums over it, and every output has it; "" for none.
 
-    The hidden width only of a walk, of which there are few programs.
+    That of features first; the hidden width only of a walk, of which there are few programs.
     """
-    axes = (VALUES,) if kernel.walk == "each" else (VALUES, HIDDEN)
-    return next((axis for axis in axes if is_separable(kernel.program, axis)), "")
+    axes = (kernel.wide, VALUES) if kernel.walk == "each" else (kernel.wide, VALUES, HIDDEN)
+    return next((axis for axis in axes if axis and is_separable(kernel.program, axis)), "")
 
 
 def blocked_axis(kernel: Kernel) -> str:
@@ -30,5 +30,5 @@ def blocked_axis(kernel: Kernel) -> str:
 
     A walk takes the hidden width alone so: it carries a state of key and value from tile to tile in registers.
     """
-    axis = staged_axis(kernel.program)
-    return "" if axis == split_axis(kernel) or (axis == VALUES and kernel.walk != "each") else axis
+    axis = staged_axis(kernel.program, kernel.wide)
+    return "" if axis == split_axis(kernel) or (axis in (VALUES, kernel.wide) and kernel.walk != "each") else axis

@@ -11,9 +11,11 @@ from miras_compiler.emit.printing.python_text import WIDTH, header, legend, mapp
 from miras_compiler.emit.printing.template import fill
 from miras_compiler.emit.triton.device_functions import device_imports
 from miras_compiler.emit.triton.expression import TritonPrinter
-from miras_compiler.emit.triton.operation import Operation
+from miras_compiler.emit.triton.operation import Operation, letters
 from miras_compiler.emit.triton.options import launch_options
 from miras_compiler.emit.triton.staged import make_printers
+from miras_compiler.ir.traverse import leaves_of
+from miras_compiler.passes.separate import OWN_WEIGHTS, PAST_WEIGHTS
 from miras_compiler.schedule import Schedule
 from miras_compiler.schedule.tile import tile_in_words, tile_length
 from miras_compiler.spec import digest
@@ -27,10 +29,15 @@ PROGRAM = (
 def emit_kernels(rule: Rule, schedule: Schedule, interface: Interface) -> str:
     """Text of kernels.py, of a schedule that gives the outputs of tokens; of starts.py, of one that gives the states of chunks alone."""
     spec, is_whole = rule.spec, any("o" in kernel.results for kernel in schedule.forward)
-    read = {name for kernel in schedule.kernels for name in kernel.roles}
-    arguments = [argument for argument in interface.tokens if is_whole or argument.leaf in read]
+    read = {leaf.name: leaf.axes for kernel in schedule.kernels for leaf in leaves_of(kernel.program)}
+    takes_all = is_whole and not interface.derived
+    arguments = [argument for argument in interface.tokens if takes_all or argument.leaf in read]
     tokens = {argument.leaf: argument.axes.replace("R", "T").rstrip("W") for argument in arguments}  # a row is a token here
-    parameters = {each.name: each.axes for each in interface.parameters if is_whole or each.name in read}
+    derived = [name for name in interface.derived if name in read]
+    tokens |= {name: f"BTH{letters(read[name][1:])}" for name in [*(argument.leaf for argument in arguments if derived), *derived]}
+    if OWN_WEIGHTS in read:
+        tokens = {name: axes for name, axes in tokens.items() if name in read} | dict.fromkeys((OWN_WEIGHTS, PAST_WEIGHTS), "BTHW")
+    parameters = {each.name: each.axes for each in interface.parameters if takes_all or each.name in read}
     operation = Operation(schedule, tokens, parameters)
     printer = TritonPrinter()
     variants = [make_printers(kernel, printer) for kernel in schedule.kernels]

@@ -3,11 +3,12 @@
 from __future__ import annotations
 
 from miras_compiler.emit.triton.tile import block, place, width
-from miras_compiler.ir.nodes import Axes, Leaf, Node, Start
+from miras_compiler.ir.nodes import PAST, TOKEN_AXES, Axes, Leaf, Node, Start
 from miras_compiler.schedule.kernel import Kernel
 
 OF_SEQUENCE, OF_TILE, OF_OWN = "n * H + h", "index * H + h", "own * H + h"
 ZERO = "zero"  # an opaque 0, added to the rows of a tile: otherwise its addresses, less the number of the tile, are kept in registers
+WEIGHTS = {"s": "band", PAST: "past"}  # of the windows of tokens, by the axis of the rows that are weighed
 LOADERS = ("load_number", "load_row", "load_tile")  # by the number of axes
 STORERS = ("store_number", "store_row", "store_tile")
 
@@ -52,6 +53,8 @@ class TileMemory:
         if len(leaf.axes) == 1:
             return f"load_numbers({name}_ptr, at_row, row, here)"
         axis = leaf.axes[1]
+        if axis in WEIGHTS:
+            return f"load_{WEIGHTS[axis]}({name}_ptr, at_row, row, here, {weights_of(axis)})"
         return f"load_rows({name}_ptr, at_row, row, here, {place(axis)}, {width(axis)})"
 
     def store_token(self, name: str, node: Node, code: str) -> str:
@@ -59,6 +62,8 @@ class TileMemory:
         if len(node.axes) == 1:
             return f"store_numbers({pointer}, at_row, row, here, {code})"
         axis = node.axes[1]
+        if axis in WEIGHTS:
+            return f"store_{WEIGHTS[axis]}({pointer}, at_row, row, here, {weights_of(axis)}, {code})"
         return f"store_rows({pointer}, at_row, row, here, {place(axis)}, {width(axis)}, {code})"
 
     def load(self, name: str, leaf: Node, index: str) -> str:
@@ -80,6 +85,11 @@ class TileMemory:
             return self.store_token(name, output, code)
         index = {"carried": OF_SEQUENCE, "start": OF_SEQUENCE, "total": OF_TILE}.get(result, self.at_tile(name))
         return self.store(result_name(name, self.kernel), output.axes, code, index)
+
+
+def weights_of(axis: str) -> str:
+    """The rows of the weights of windows: the tile's own, or those before its first token here; and the number of the latter."""
+    return f"{place(axis)}, {width(PAST)}" if axis in TOKEN_AXES else f"r, first - t, {place(axis)}, {width(axis)}"
 
 
 def last_name(name: str) -> str:

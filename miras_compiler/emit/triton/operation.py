@@ -8,12 +8,13 @@ from dataclasses import dataclass
 from miras_compiler.emit.printing.python_text import WIDTH
 from miras_compiler.emit.triton.head import INDENT, wrapped
 from miras_compiler.emit.triton.kernel import KernelPrinter
-from miras_compiler.emit.triton.memory import last_name, result_name
+from miras_compiler.emit.triton.memory import WEIGHTS, last_name, result_name
 from miras_compiler.emit.triton.rows import brackets_of, rows_name
 from miras_compiler.emit.triton.tile import width
-from miras_compiler.ir.nodes import TOKEN_AXES, Axes
+from miras_compiler.ir.nodes import PAST, TOKEN_AXES, Axes
 from miras_compiler.ir.traverse import leaves_of
 from miras_compiler.passes.enter import START
+from miras_compiler.passes.separate import BEHIND
 from miras_compiler.schedule.kernel import Kernel, Schedule, starts_of
 from miras_compiler.schedule.roles import AT, READ
 
@@ -29,7 +30,7 @@ class Operation:
     @property
     def like(self) -> str:
         """The input whose type and shape are those of the tokens."""
-        return "q" if "q" in self.tokens else "k"
+        return next(name for name in ("q", "k", "v") if name in self.tokens)
 
     @property
     def typed(self) -> list[str]:
@@ -54,10 +55,18 @@ class Operation:
         return {name: found[name] for name in (*states, *sorted(found.keys() - {*states}))}
 
     @property
+    def past(self) -> dict[str, str]:
+        """The rows of tokens before each tile, with the letters of their axes."""
+        found = {leaf.name: leaf.axes for kernel in self.schedule.kernels for leaf in leaves_of(kernel.program) if leaf.axes[:1] == (PAST,)}
+        given = {name: axes for name, axes in found.items() if name.endswith(BEHIND) and name.removesuffix(BEHIND) in self.tokens}
+        return {name: f"SH{letters(axes)}" for name, axes in sorted(given.items())}
+
+    @property
     def inputs(self) -> dict[str, str]:
-        """Inputs of the forward operator with their axes: tokens, parameters, carried states."""
+        """Inputs of the forward operator with their axes: tokens, rows before tiles, parameters, carried states."""
         leaves = {leaf.name: leaf.axes for kernel in self.schedule.forward for leaf in leaves_of(kernel.program)}
-        return {**self.tokens, **self.parameters, **{name: f"BH{letters(leaves[name])}" for name in self.carried}}
+        carried = {name: f"BH{letters(leaves[name])}" for name in self.carried}
+        return {**self.tokens, **self.past, **self.parameters, **carried}
 
     @property
     def visible(self) -> dict[str, str]:
@@ -84,7 +93,7 @@ class Operation:
     def kept(self) -> dict[str, str]:
         """Inputs and buffers that the backward kernels read, and inputs whose gradient takes their dtype."""
         read = {name for kernel in self.schedule.backward for name in kernel.roles}
-        read |= {self.like, *self.typed, *self.parameters}
+        read |= {self.like, *self.typed, *self.past, *self.parameters}
         found = {**self.inputs, **{name: axes for name, axes in self.visible.items() if name.endswith(AT)}}
         return {name: axes for name, axes in found.items() if name in read} | self.hidden
 
@@ -113,12 +122,14 @@ class Operation:
         axes, result = kernel.program.outputs[name].axes, kernel.results[name]
         if result == "token":
             like = name.removeprefix("d_")
+            if axes[-1] in WEIGHTS:
+                return f'Buffer("rows", "W", like="{like}", partly=True)'
             typed = f', like="{like if like in self.typed else self.like}"' if like in self.typed or self.like != "q" else ""
             return f'Buffer("rows", "{letters(tuple(axis for axis in axes if axis not in TOKEN_AXES))}"{typed})'
         if result == "saved":
             return saved_buffer(name, axes, kernel)
-        kind = {"carried": "sequences", "start": "starts"}.get(result) or ("totals" if kernel.walk != "each" else "shares")
-        return f'Buffer("{kind}", "{letters(axes)}")'
+        kinds = {"carried": "sequences", "start": "starts", "past": "shares", "total": "shares" if kernel.walk == "each" else "totals"}
+        return f'Buffer("{kinds[result]}", "{letters(axes)}")'
 
     def launch(self, variants: Sequence[KernelPrinter]) -> str:
         """The launch of a kernel, of which there may be a variant for wide memories."""
@@ -126,7 +137,6 @@ class Operation:
         options = f', split="{width(printed.split)}"' if printed.split else ""
         options += f', blocked="{width(variants[-1].blocked)}"' if variants[-1].blocked else ""
         options += f", wide={kernel.name}{variants[-1].suffix}" if len(variants) > 1 else ""
-        options += ", substitutes=True" if brackets_of(kernel) else ""
         head = f'TABLE, {kernel.name}, "{kernel.name}", walks={printed.walks}, widths="{"".join(printed.widths)}"{options}'
         makes = [f'"{name}": {buffer}' for name, buffer in self.makes(kernel).items()]
         return call(f"launch_{kernel.name} = Launcher(", head, {"makes": braced(makes)})

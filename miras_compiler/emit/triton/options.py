@@ -17,6 +17,7 @@ THIRD_OF_A_FILE = 56 * 1024
 THIRD = 168  # registers of a thread with which three programs of 4 warps share a processor
 TWICE = 128
 MUCH = 64 * 1024  # bytes of tiles that live at once, of half the width
+IN_PARTS = Launch(4, 2, 64, FULL)  # of a kernel that holds a part of the features, however many there are
 MOST_SUMS = 96 * 128  # numbers that loops may sum up in 4 warps
 
 
@@ -50,6 +51,8 @@ def estimated(variants: Sequence[KernelPrinter]) -> dict[int, Launch]:
     stages = 2 if narrow.walks and not narrow.blocked else 1  # a walk loads the next tile while it computes one
     registers = THIRD if not narrow.walks and narrow.peak <= THIRD_OF_A_FILE else FULL
     found = {64: Launch(warps(narrow), stages, 64, registers), ANY: Launch(8, 1, 64, FULL)}
+    if wide.kernel.wide and wide.kernel.wide in (wide.split, wide.blocked):
+        return found | {ANY: IN_PARTS}
     return found | ({256: Launch(warps(wide), 1, 64, FULL)} if wide.blocked == HIDDEN else {})
 
 

@@ -75,13 +75,13 @@ def is_sum_over(axis: str, node: Node) -> bool:
     return axis not in node.axes and any(axis in arg.axes for arg in node.args)
 
 
-def staged_axis(program: Program) -> str:
-    """The axis that can be taken block after block, "" for none: that of the hidden width, or without one that of the values.
+def staged_axis(program: Program, wide: str = "") -> str:
+    """The axis that can be taken block after block, "" for none: that of the hidden width, else the `wide` one, else that of the values.
 
     There is one such axis, only sums over it lead out of it, and no tile has it under another name: a residual adds keys to values.
     """
     nodes = nodes_of(program)
-    hidden = {axis for node in nodes for axis in node.axes if axis.startswith(HIDDEN)} or {VALUES}
+    hidden = {axis for node in nodes for axis in node.axes if axis.startswith(HIDDEN)} or {wide or VALUES}
     axis = min(hidden)
     sums = [node for node in nodes if is_sum_over(axis, node)]
     summed = all(isinstance(node, Contract) or (isinstance(node, Reduce) and node.kind == "sum") for node in sums)

@@ -15,6 +15,7 @@ from miras_compiler.ir.nodes import TOKEN_AXES, Axes
 from miras_compiler.schedule.walk import Phase, Walk
 
 ROWS = "ROWS"  # of a window
+ENDED = "(position == 0) & (length > 0)"  # the last token filled its chunk; a sequence without tokens hands its state on as it is
 SHARE = "at_share"  # the number of a token's row in the terms of this program
 NOTHING: Mapping[str, str] = {}
 SAYS = {
@@ -149,14 +150,14 @@ class WalkPrinter:
         opened = ["(", *(f"{INDENT}{row}" for row in targets), f") = {phase.name}("] if several else [f"{targets[0][:-1]} = {phase.name}("]
         self.emit(*opened, *(f"{INDENT}{row}" for row in wrapped(arguments, 100)), ")  # fmt: skip", depth=depth)
 
-    def enter(self, depth: int, position: str = "position") -> None:
+    def enter(self, depth: int, begins: str = "position == 0") -> None:
         if self.has_grid:
-            self.emit(f"if {position} == 0:", depth=depth)
+            self.emit(f"if {begins}:", depth=depth)
             self.call(self.phases["enter"], depth + 1)
 
-    def enter_adjoint(self, depth: int) -> None:
+    def enter_adjoint(self, depth: int, begins: str = "position == 0") -> None:
         if self.has_grid:
-            self.emit("if position == 0:", depth=depth)
+            self.emit(f"if {begins}:", depth=depth)
             self.call(self.adjoints["enter"], depth + 1)
 
     def stored_states(self, names: Iterable[str], tensor: str, index: str, depth: int, variable: str = "{}") -> None:
@@ -197,7 +198,7 @@ class WalkPrinter:
         self.leave(2)
         if self.has_grid:
             self.emit("position = tl.where(position == CHUNK - 1, 0, position + 1)", depth=2)
-        self.enter(1)
+        self.enter(1, ENDED)
         self.stored_states(states, "{}_next", OF_SEQUENCE, 1)
         return "\n".join(self.lines)
 
@@ -229,7 +230,7 @@ class WalkPrinter:
             self.emit(f"d_{parameter}_sum = tl.zeros([{', '.join(map(block, axes))}], tl.float32)", depth=2)
         if self.has_grid:
             self.emit("start = tl.load(position_ptr + n)", "position = (start + length) % CHUNK", depth=2)
-        self.enter_adjoint(2)
+        self.enter_adjoint(2, ENDED)
         self.emit("segments = (length + SEGMENT - 1) // SEGMENT", "for lane in range(segments):", depth=2)
         self.emit("begin = (segments - 1 - lane) * SEGMENT", "end = tl.minimum(begin + SEGMENT, length)", depth=3)
         self.emit("saved = (slot + segments - 1 - lane) * H + h", depth=3)
@@ -249,7 +250,7 @@ class WalkPrinter:
         if self.has_grid:
             self.emit("place = (start + begin) % CHUNK", depth=3)
         self.emit("for t in range(begin, end):", "    kept = tl.program_id(0).to(tl.int64) * SEGMENT + t - begin", depth=3)
-        self.enter(4, "place")
+        self.enter(4, "place == 0")
         self.stored_states(self.walk.read_back(self.walk.step), "{}_before", "kept", 4)
         step = self.phases["step"]
         self.load_rows([row for row in self.rows if row in step.reads], 4)

@@ -105,7 +105,7 @@ def launch_rows(rule: UpdateRule, walk: Walk, kernel: str, copies: int) -> str:
 def operator_rows(printed: WalkPrinter, has_grid: bool, adjoints: bool) -> list[str]:
     """The launches of the kernels, and their operators."""
     walk = printed.walk
-    states, like = walk.states, "q" if "q" in walk.tokens else "q_features"
+    states, like = walk.states, like_tokens(walk)
     inputs, gradients = tensors(printed, walk.windows, states)
     makes = {"o": f'Buffer("rows", "V", like="{like}")'}
     makes |= {f"{name}_next": f'Buffer("sequences", "{letters(axes)}")' for name, axes in states.items()}
@@ -131,15 +131,21 @@ def operator_rows(printed: WalkPrinter, has_grid: bool, adjoints: bool) -> list[
 
 def chunk_rows(printed: ChunkWalkPrinter) -> list[str]:
     """The launches of the kernels for chunks, and their operators."""
+    like = like_tokens(printed.walk)
     inputs, gradients = tensors(printed, {}, printed.given)
     kept = {name: f'Kept("kept", "{letters(axes)}")' for name, axes in printed.kept.items()}
     sizes = sizes_text(printed, has_grid=True)
     return [
-        launch("chunk_forward", sizes, {"o": 'Buffer("rows", "V", like="q")'}),
-        operator("of_chunks", inputs, ["o"], "chunk_forward", "q", "CONTRACT.chunk"),
+        launch("chunk_forward", sizes, {"o": f'Buffer("rows", "V", like="{like}")'}),
+        operator("of_chunks", inputs, ["o"], "chunk_forward", like, "CONTRACT.chunk"),
         launch("chunk_backward", sizes, {**gradients, **kept}),
-        operator("of_chunks_backward", {**inputs, "d_o": "BTHV"}, list(gradients), "chunk_backward", "q", "CONTRACT.chunk"),
+        operator("of_chunks_backward", {**inputs, "d_o": "BTHV"}, list(gradients), "chunk_backward", like, "CONTRACT.chunk"),
     ]
+
+
+def like_tokens(walk: Walk) -> str:
+    """The input whose shape and type are those of the tokens."""
+    return "q" if "q" in walk.tokens else "q_features"
 
 
 def tensors(printed: WalkPrinter, windows: Mapping[str, Axes], states: Mapping[str, Axes]) -> tuple[dict[str, str], dict[str, str]]:

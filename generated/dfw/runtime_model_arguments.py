@@ -1,0 +1,41 @@
+"""The arguments of a model's call, read and checked."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import Any
+
+import torch
+from torch import Tensor
+
+from .runtime_configuration import MemoryConfig
+
+
+def wanted(given: bool | None, config: MemoryConfig, name: str) -> bool:
+    """A switch of a call; where it is not given, the configuration has it."""
+    return bool(getattr(config, name) if given is None else given)
+
+
+def check_tokens(name: str, tokens: object, shape: Sequence[int] | None = None) -> None:
+    """Integers, of a shape if one is named; ValueError otherwise. None is left out."""
+    numbers = isinstance(tokens, Tensor) and not tokens.is_floating_point() and not tokens.is_complex() and tokens.dtype != torch.bool
+    if tokens is not None and not (numbers and (shape is None or tokens.shape == shape)):  # type: ignore[attr-defined]
+        got = f"{tokens.dtype} of shape {list(tokens.shape)}" if isinstance(tokens, Tensor) else type(tokens).__name__
+        raise ValueError(f"{name}: expected integers of shape {'[B, T]' if shape is None else list(shape)}, got {got}")
+
+
+def check_mask(attention_mask: Tensor | None, seen: int, x: Tensor) -> None:
+    """A mask has a column per token, or per token and token of the cache; its rows and values are checked where it is used."""
+    lengths = {x.shape[1], seen + x.shape[1]}
+    if isinstance(attention_mask, Tensor) and attention_mask.dim() == 2 and attention_mask.shape[1] not in lengths:
+        shapes = " or ".join(f"[{len(x)}, {length}]" for length in sorted(lengths))
+        raise ValueError(f"attention_mask: expected shape {shapes}, got {list(attention_mask.shape)}")
+
+
+def refuse(others: dict[str, Any]) -> None:
+    """Raises TypeError for arguments that no model here knows: one that is ignored would give wrong numbers."""
+    if others.pop("output_attentions", None):
+        raise ValueError("output_attentions: a memory has no attention weights")
+    unknown = [name for name, value in others.items() if value is not None]
+    if unknown:
+        raise TypeError(f"{unknown[0]}: an argument that the model does not know")
