@@ -18,7 +18,7 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
-MQAR, NOISY = "mqar,vocab_size=256,pairs=32,length=128", "noisy_recall,vocab_size=256,pairs=16"
+MQAR, NOISY = "mqar,vocab_size=256,pairs=16,length=128", "noisy_recall,vocab_size=256,pairs=16"
 TRAIN = {"steps": 800, "batch": 64, "lr": 3e-3, "save_every": 800, "log_every": 50}
 VALUES = 64  # channels of a value in a matrix; those of a key are varied
 
@@ -42,20 +42,18 @@ MLP: Mapping[str, tuple[dict[str, Any], dict[str, Any]]] = {
 """Of an MLP of two layers behind a LayerNorm: steps long enough to keep a pair that is shown once."""
 
 SIZED = (
-    *(f"matrix-{bias}-{retention}-gradient_descent" for bias in ("dot_product", "l2") for retention in ("l2", "none")),
-    "matrix-l2-l2-momentum",
-    *(f"matrix-{bias}-l2-gradient_descent" for bias in ("huber", "l1", "l3", "kl")),
-    *("gla", "kda", "rwkv7"),
+    *(f"matrix-{bias}-{retention}-gradient_descent" for bias in ("dot_product", "l2") for retention in ("none", "l2", "channel")),
+    *("matrix-huber-l2-gradient_descent", "matrix-kl-l2-gradient_descent", "matrix-l2-l2-momentum"),
 )
-"""Rules of a matrix that are tried at five state sizes; names without a dash are specs that come with the compiler."""
+"""Rules of a matrix that are tried at five state sizes."""
 
 OTHERS = (
+    *(f"matrix-{bias}-none-gradient_descent" for bias in ("huber", "kl", "l1", "log_cosh", "robust_shift")),
+    *(f"matrix-{bias}-l2-gradient_descent" for bias in ("l1", "l3", "log_cosh", "robust_shift")),
     *("matrix-dot_product-l2-momentum", "matrix-l2-none-momentum", "matrix-huber-l2-momentum"),
-    *(f"matrix-{bias}-none-gradient_descent" for bias in ("huber", "l1", "l3", "kl")),
-    *(f"matrix-{bias}-{retention}-gradient_descent" for bias in ("log_cosh", "robust_shift") for retention in ("l2", "none")),
-    *("mamba2", "longhorn", "softmax_delta"),
+    *("rwkv7", "longhorn", "softmax_delta"),
 )
-"""Those that are tried at one."""
+"""Those that are tried at one; names without a dash are specs that come with the compiler."""
 
 DEEP = (
     *("mlp-l2-l2-gradient_descent", "mlp-l2-l2-momentum", "mlp-yaad_switch-l2-gradient_descent"),
@@ -63,11 +61,10 @@ DEEP = (
 )
 
 GRIDS: Mapping[str, tuple[str, tuple[str, ...], tuple[int, ...]]] = {
-    "mqar_64": (MQAR, (*SIZED, *OTHERS), (64,)),
-    "noisy_64": (NOISY, SIZED, (64,)),
-    **{f"mqar_{width}": (MQAR, SIZED, (width,)) for width in (16, 32, 128, 8)},
-    "noisy_16": (NOISY, SIZED, (16,)),
-    "mqar_deep": (MQAR, DEEP, (16, 32)),
+    **{f"mqar_{width}": (MQAR, SIZED, (width,)) for width in (64, 16, 32, 8, 128)},
+    "mqar_others": (MQAR, OTHERS, (64,)),
+    **{f"noisy_{width}": (NOISY, SIZED, (width,)) for width in (64, 16)},
+    "mqar_deep": (MQAR, DEEP, (32,)),
 }
 """The sweeps: their task, rules of the study and specs that come with the compiler, channels of a key."""
 
@@ -81,7 +78,8 @@ def rule(name: str) -> dict[str, Any]:
     # the writes of a momentum of 0.8 sum up to five times their length
     gates = {"eta": {**gate, **eta, "init": eta["init"] / 5 if optimizer == "momentum" and not deep else eta["init"]}}
     if retention != "none":
-        gates["alpha"] = {**gate, "init": 0.999, "range": [0.998, 1]} if deep else {**gate, "init": 0.99}
+        gates["alpha"] = {**gate, "init": 0.999, **({"range": [0.998, 1]} if deep else {})}
+        gates["alpha"]["per"] = "key_channel" if retention == "channel" else "head"
     if optimizer == "momentum":
         gates["mu"] = {**gate, "init": 0.9 if deep else 0.8}
     mlp = {"kind": "mlp", "layers": 2, "expansion": 2, "activation": "gelu", "norm": "layer", "residual": True}
@@ -89,7 +87,7 @@ def rule(name: str) -> dict[str, Any]:
         "name": name.replace("-", "_"),
         "memory": {**mlp, "init": {"std": 0.3, "learned": True}} if deep else {"kind": "matrix"},
         "attentional_bias": kind,
-        "retention": {"kind": retention, "order": "after_gradient" if deep else "before_gradient"},
+        "retention": {"kind": "l2" if retention == "channel" else retention, "order": "after_gradient" if deep else "before_gradient"},
         "optimizer": {"kind": optimizer},
         "gates": gates,
         "chunk": {"size": 16, "gradient": "chunk_start"} if deep else {"size": 64, "gradient": "exact"},
@@ -156,7 +154,7 @@ COLOURS = {
     "dot_product": "#8c8c8c", "l2": "#1f4e8c", "huber": "#2a9d8f", "log_cosh": "#70b77e", "robust_shift": "#9467bd", "l1": "#e9a03b",
     "l3": "#d1495b", "kl": "#7a4419", "yaad_switch": "#e377c2", "attention": "#000000",
 }  # fmt: skip
-MARKERS = {"none": "o", "l2": "s", "momentum": "D", "mlp": "^", "attention": "*"}
+MARKERS = {"none": "o", "l2": "s", "channel": "P", "momentum": "D", "mlp": "^", "attention": "*"}
 
 
 def marker(row: Mapping[str, str]) -> str:
@@ -194,7 +192,7 @@ def plot(results: Path, picture: Path) -> None:
     )
     shown = {row["bias"]: COLOURS[row["bias"]] for row in rows}
     handles = [Line2D([], [], color=colour, marker="o", linestyle="", label=name) for name, colour in shown.items()]
-    kinds = {"none": "no retention", "l2": "decay", "momentum": "momentum", "mlp": "a deep memory"}
+    kinds = {"none": "no retention", "l2": "decay", "channel": "decay per channel", "momentum": "momentum", "mlp": "a deep memory"}
     handles += [Line2D([], [], color="#555555", marker=MARKERS[key], linestyle="", label=text) for key, text in kinds.items()]
     right.legend(handles=handles, fontsize="small", frameon=False, loc="center left", bbox_to_anchor=(1, 0.5))
     for axes in (left, right):

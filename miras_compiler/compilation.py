@@ -104,13 +104,26 @@ class Compilation:
         """The kernels, with their registers and memory; without kernels over tiles of tokens, the reason."""
         from miras_compiler.explanation import explain_kernels
 
-        return explain_kernels(self.update_rule, self.prepared.why_not, self.schedule, self.starts, self.walk)
+        text = explain_kernels(self.update_rule, self.parallel_form, self.prepared, self.schedule, self.starts, self.walk)
+        return "\n  ".join([text, *self.tiles_instead()])
 
     def kernels_in_short(self) -> str:
         """The kernels in a line."""
         from miras_compiler.explanation import kernels_in_short
 
-        return kernels_in_short(self.update_rule, self.prepared, self.walk)
+        schedule = self.schedule if self.update_rule.features.outer else None
+        text = kernels_in_short(self.update_rule, self.parallel_form, self.prepared, self.walk, schedule)
+        return "\n  ".join([text, *self.tiles_instead()])
+
+    def tiles_instead(self) -> list[str]:
+        """Of a rule that runs token by token, a sentence on its cost beside that of tiles, which another function would have."""
+        from miras_compiler.compiler import compile_spec
+        from miras_compiler.explanation import tiles_instead
+        from miras_compiler.spec.siblings import changed
+
+        change = self.parallel_form.change
+        spec = changed(self.spec, *change) if change else None
+        return [] if spec is None else [tiles_instead(self.parallel_form, self.cost, compile_spec(spec).cost)]
 
     def kernel_facts(self) -> list[KernelFacts]:
         """Facts about each kernel of the schedule at the spec's own dimensions."""

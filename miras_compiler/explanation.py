@@ -5,11 +5,12 @@ from __future__ import annotations
 import html
 from collections.abc import Sequence
 
-from miras_compiler.analysis import ParallelForm, separable_axes
+from miras_compiler.analysis import CostLine, ParallelForm, separable_axes
 from miras_compiler.analysis.cost import axis_lengths
 from miras_compiler.derive import UpdateRule
 from miras_compiler.derive.statements import bias_statements, retention_statements, statement_lines
-from miras_compiler.emit.triton.blocks import blocks_of
+from miras_compiler.emit.triton.blocks import blocks_of, refused
+from miras_compiler.runtime.runtime_limits import FEW
 from miras_compiler.schedule import (
     KernelFacts,
     Prepared,
@@ -24,7 +25,10 @@ from miras_compiler.schedule import (
     tile_in_words,
     tile_lengths,
     why_too_large,
+    why_walked,
 )
+
+REFUSED = "; they are refused at these widths, and PyTorch runs: {}"
 
 
 def explain_rule(rule: UpdateRule, form: ParallelForm, stability: Sequence[str], kernels: str) -> str:
@@ -49,27 +53,54 @@ def facts_of_kernels(rule: UpdateRule, schedule: Schedule | None) -> list[Kernel
     return kernel_facts(schedule, tile_lengths(rule), blocks_of) if schedule else []
 
 
-def explain_kernels(rule: UpdateRule, why_no_tiles: str, schedule: Schedule | None, starts: Schedule | None, walk: Walk) -> str:
-    """Every kernel: its loads, its stores, the tiles that it computes again, its registers and memory; `why_no_tiles` is the reason
-    where there are none over tiles.
+def explain_kernels(
+    rule: UpdateRule, form: ParallelForm, prepared: Prepared, schedule: Schedule | None, starts: Schedule | None, walk: Walk
+) -> str:
+    """Every kernel: its loads, its stores, the tiles that it computes again, its registers and memory; without kernels over tiles, the
+    reason.
     """
     if schedule:
-        return describe_schedule(schedule, facts_of_kernels(rule, schedule), tile_in_words(rule))
-    walked = describe_walk(walk, why_no_tiles, tile_lengths(rule))
+        large = refused(schedule.kernels, tile_lengths(rule))
+        told = [f"{REFUSED.format(large).removeprefix('; ')}"] if large else []
+        return "\n".join([*told, describe_schedule(schedule, facts_of_kernels(rule, schedule), tile_in_words(rule))])
+    reason = why_walked(form, prepared)
+    walked = describe_walk(walk, reason, tile_lengths(rule))
     if starts is None:
         return walked
-    return describe_chunk_walks(describe_schedule(starts, facts_of_kernels(rule, starts), tile_in_words(rule)), walked, why_no_tiles)
+    return describe_chunk_walks(describe_schedule(starts, facts_of_kernels(rule, starts), tile_in_words(rule)), walked, reason)
 
 
-def kernels_in_short(rule: UpdateRule, prepared: Prepared, walk: Walk) -> str:
-    """One line: over tiles, or token by token and why, all chunks at once where that can be."""
-    reason = prepared.why_not
+def tiles_instead(form: ParallelForm, walked: Sequence[CostLine], tiled: Sequence[CostLine]) -> str:
+    """The operations of a walk beside those of tiles, which the change that `form` suggests would have."""
+    products, others = _forward(walked, "matrix products", "triangular solves"), _forward(walked, "everything else")
+    wide, rest = _forward(tiled, "matrix products", "triangular solves"), _forward(tiled, "everything else")
+    change = form.suggestion.split(" would ")[0]
+    return (
+        f"a token takes {products:,} FLOP of products and {others:,} others a head, one token after another; "
+        f"with {change} tiles would take {wide:,} and {rest:,}, all tokens of a tile at once"
+    )
+
+
+def _forward(cost: Sequence[CostLine], *names: str) -> int:
+    return round(sum(line.value for line in cost if line.what in [f"{name}, forward" for name in names]))
+
+
+def kernels_in_short(rule: UpdateRule, form: ParallelForm, prepared: Prepared, walk: Walk, schedule: Schedule | None = None) -> str:
+    """One line: over tiles, or token by token and why, all chunks at once where that can be; widths at which they are refused.
+
+    A `schedule` that holds no features whole is refused at none.
+    """
+    reason = why_walked(form, prepared)
     if reason:
         large = why_too_large(walk.states, axis_lengths(rule.spec, 1), walk.split)
-        refused = f"; they are refused at these widths, and PyTorch runs: a state with {large}" if large else ""
+        told = REFUSED.format(f"a state with {large}") if large else ""
         way = chunk_walks(reason) if states_alone(rule, prepared) else f"token by token, because {reason}"
-        return f"Triton kernels, {way}{refused}"
-    return f"Triton kernels, over tiles of {tile_in_words(rule)}"
+        many = (
+            f"; more than {FEW} tokens run in PyTorch, as products of whole chunks, unless backend is 'triton'" if rule.update.waits else ""
+        )
+        return f"Triton kernels, {way}{told or many}"
+    large = refused(schedule.kernels, tile_lengths(rule)) if schedule else ""
+    return f"Triton kernels, over tiles of {tile_in_words(rule)}{REFUSED.format(large) if large else ''}"
 
 
 def notebook_page(rule: UpdateRule, form: ParallelForm, picture: str) -> str:

@@ -8,7 +8,7 @@ from .runtime_configuration import MemoryConfig
 
 
 class AtlasConfig(MemoryConfig):
-    """Every field has a default: that of the spec. The code of the package has the digest 932dc15b3c81."""
+    """Every field has a default: that of the spec. The code of the package has the digest 053d4a53a7b5."""
 
     model_type = "miras_atlas"
 

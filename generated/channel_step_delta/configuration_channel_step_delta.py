@@ -8,7 +8,7 @@ from .runtime_configuration import MemoryConfig
 
 
 class ChannelStepDeltaConfig(MemoryConfig):
-    """Every field has a default: that of the spec. The code of the package has the digest 8e6acba72c70."""
+    """Every field has a default: that of the spec. The code of the package has the digest 5f90844559a9."""
 
     model_type = "miras_channel_step_delta"
 

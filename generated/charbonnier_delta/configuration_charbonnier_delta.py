@@ -8,7 +8,7 @@ from .runtime_configuration import MemoryConfig
 
 
 class CharbonnierDeltaConfig(MemoryConfig):
-    """Every field has a default: that of the spec. The code of the package has the digest b6e78dbd075d."""
+    """Every field has a default: that of the spec. The code of the package has the digest 6bd934553f71."""
 
     model_type = "miras_charbonnier_delta"
 

@@ -8,7 +8,7 @@ from .runtime_configuration import MemoryConfig
 
 
 class DeltaNetConfig(MemoryConfig):
-    """Every field has a default: that of the spec. The code of the package has the digest f79f49a5f920."""
+    """Every field has a default: that of the spec. The code of the package has the digest fef0281baa0a."""
 
     model_type = "miras_delta_net"
 

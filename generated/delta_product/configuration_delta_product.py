@@ -8,7 +8,7 @@ from .runtime_configuration import MemoryConfig
 
 
 class DeltaProductConfig(MemoryConfig):
-    """Every field has a default: that of the spec. The code of the package has the digest 50ea1388cd48."""
+    """Every field has a default: that of the spec. The code of the package has the digest 1f03579f524b."""
 
     model_type = "miras_delta_product"
 

@@ -8,7 +8,7 @@ from .runtime_configuration import MemoryConfig
 
 
 class DfwConfig(MemoryConfig):
-    """Every field has a default: that of the spec. The code of the package has the digest 8d541fc17242."""
+    """Every field has a default: that of the spec. The code of the package has the digest cbecb4c672e8."""
 
     model_type = "miras_dfw"
 

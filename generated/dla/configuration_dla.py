@@ -8,7 +8,7 @@ from .runtime_configuration import MemoryConfig
 
 
 class DlaConfig(MemoryConfig):
-    """Every field has a default: that of the spec. The code of the package has the digest c1e0477755a0."""
+    """Every field has a default: that of the spec. The code of the package has the digest 36dd377108cb."""
 
     model_type = "miras_dla"
 

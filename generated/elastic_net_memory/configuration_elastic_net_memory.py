@@ -8,7 +8,7 @@ from .runtime_configuration import MemoryConfig
 
 
 class ElasticNetMemoryConfig(MemoryConfig):
-    """Every field has a default: that of the spec. The code of the package has the digest 88c0cbd609ae."""
+    """Every field has a default: that of the spec. The code of the package has the digest aafe39bea172."""
 
     model_type = "miras_elastic_net_memory"
 

@@ -3,7 +3,7 @@
 # mypy: disable-error-code="import-not-found, import-untyped, no-untyped-call, no-untyped-def, untyped-decorator"
 """elastic_net_memory on a GPU, token by token: Triton kernels, forward and backward.
 
-There are none over tiles of tokens, because the rule runs token by token.
+There are none over tiles of tokens, because W = soft(X, 0.02 η) is not affine in the state (retention, elastic_net_memory.yaml:5).
 
 One program runs one head of one sequence with its state in registers; every width is padded to a power of two. `n` is the sequence, `h` the
 head, `t` the token; `at_k`, `at_v`, … count along an axis, `r` along the rows of a window.

@@ -8,7 +8,7 @@ from .runtime_configuration import MemoryConfig
 
 
 class EluLinearAttentionConfig(MemoryConfig):
-    """Every field has a default: that of the spec. The code of the package has the digest 0a9ac6103754."""
+    """Every field has a default: that of the spec. The code of the package has the digest 162db6e838aa."""
 
     model_type = "miras_elu_linear_attention"
 

@@ -78,6 +78,9 @@ class Operator:
         if not self.carried:
             self.launch(sizes, found)
         else:
+            for name in self.carried:  # those that no cotangent comes for are sums over tiles
+                if f"d_{name}" not in found:
+                    found[f"d_{name}"] = self.buffers[f"d_{name}_next"].allocate(sizes, found).zero_()
             numbers = sum(count * sizes.numbers(widths) for widths, count in self.kept_tiles().items())
             for part in sizes.parts(numbers):
                 self.launch(part, found)
@@ -215,9 +218,9 @@ class Differentiable:
         pairs = zip(ctx.seen, gradients, strict=False)  # buffers get no cotangent
         cotangents = [torch.zeros(size, dtype=dtype, device=device) if x is None else x for (size, dtype, device), x in pairs]
         results = tupled(self.run_backward(*kept, *cotangents, position, cu_seqlens, ctx.grid, True))
-        pairs_of = zip(self.forward.inputs.items(), results, strict=True)
+        pairs_of = zip(self.forward.inputs.items(), results, strict=False)  # inputs that are 0 have no gradient, and are the last
         found_gradients = [typed(x, axes, found.get(name)) for (name, axes), x in pairs_of]
-        return (*found_gradients, None, None, None, None)
+        return (*found_gradients, *[None] * (len(self.forward.inputs) - len(results)), None, None, None, None)
 
 
 def typed(x: Tensor, axes: str, like: Tensor | None) -> Tensor:

@@ -8,7 +8,7 @@ from .runtime_configuration import MemoryConfig
 
 
 class GatedDeltaNetConfig(MemoryConfig):
-    """Every field has a default: that of the spec. The code of the package has the digest 2cf2f62368b3."""
+    """Every field has a default: that of the spec. The code of the package has the digest fdb2d3066ef0."""
 
     model_type = "miras_gated_delta_net"
 

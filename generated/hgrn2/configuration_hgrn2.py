@@ -8,7 +8,7 @@ from .runtime_configuration import MemoryConfig
 
 
 class Hgrn2Config(MemoryConfig):
-    """Every field has a default: that of the spec. The code of the package has the digest e8f2755c4356."""
+    """Every field has a default: that of the spec. The code of the package has the digest d71c5b13efe8."""
 
     model_type = "miras_hgrn2"
 

@@ -8,7 +8,7 @@ from .runtime_configuration import MemoryConfig
 
 
 class L3DeltaConfig(MemoryConfig):
-    """Every field has a default: that of the spec. The code of the package has the digest 0f92e1798100."""
+    """Every field has a default: that of the spec. The code of the package has the digest bfd4b2338edb."""
 
     model_type = "miras_l3_delta"
 

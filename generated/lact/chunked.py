@@ -29,7 +29,7 @@ def torch_chunk_lact(
     output_final_state: bool = False,
     cu_seqlens: Tensor | None = None,
     backend: str = "auto",
-    tile: int = 64,
+    tile: int = 2048,
 ) -> tuple[Tensor, dict[str, Tensor] | None]:
     """Outputs [B, T, H, V] in the dtype of q, and the final state if asked for. `tile`, the number of tokens that are computed at
     once, changes speed and memory, not the result; `backend` changes nothing.

@@ -36,6 +36,7 @@ FILES = """What transformers copies beside this file, if it is too old to look f
 from .chunked import *
 from .configuration_lact import *
 from .contract import *
+from .decode import *
 from .kernels import *
 from .layer import *
 from .ops import *
@@ -51,6 +52,7 @@ from .runtime_decoding import *
 from .runtime_device_functions import *
 from .runtime_device_memory import *
 from .runtime_device_products import *
+from .runtime_device_tiles import *
 from .runtime_dispatch import *
 from .runtime_even import *
 from .runtime_form import *
@@ -81,6 +83,7 @@ from .runtime_transformers import *
 from .runtime_triton import *
 from .runtime_uneven import *
 from .runtime_values import *
+from .runtime_waiting import *
 from .runtime_walk import *
 from .runtime_widths import *
 """

@@ -18,9 +18,10 @@ from .runtime_triton import HAS_TRITON, WHY_NO_TRITON
 
 _KERNELS = None
 if HAS_TRITON:
+    from .decode import triton_recurrent_lact
     from .kernels import TILE, triton_chunk_lact
 
-    _KERNELS = Kernels(triton_chunk_lact, TILE)
+    _KERNELS = Kernels(triton_chunk_lact, TILE, triton_recurrent_lact)
 _OPERATORS = Dispatch("lact", CONTRACT, torch_chunk_lact, naive_recurrent_lact, _KERNELS, WHY_NO_TRITON)
 
 __all__ = ["chunk_lact", "fused_recurrent_lact", "naive_recurrent_lact"]

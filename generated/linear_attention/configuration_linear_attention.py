@@ -8,7 +8,7 @@ from .runtime_configuration import MemoryConfig
 
 
 class LinearAttentionConfig(MemoryConfig):
-    """Every field has a default: that of the spec. The code of the package has the digest c7da69be5530."""
+    """Every field has a default: that of the spec. The code of the package has the digest bf5586809e2f."""
 
     model_type = "miras_linear_attention"
 

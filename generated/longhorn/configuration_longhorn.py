@@ -8,7 +8,7 @@ from .runtime_configuration import MemoryConfig
 
 
 class LonghornConfig(MemoryConfig):
-    """Every field has a default: that of the spec. The code of the package has the digest d0566ec77af4."""
+    """Every field has a default: that of the spec. The code of the package has the digest 1f107a41fa63."""
 
     model_type = "miras_longhorn"
 

@@ -8,7 +8,7 @@ from .runtime_configuration import MemoryConfig
 
 
 class Mamba2Config(MemoryConfig):
-    """Every field has a default: that of the spec. The code of the package has the digest cf39d7cb585c."""
+    """Every field has a default: that of the spec. The code of the package has the digest 58dbaaa8603d."""
 
     model_type = "miras_mamba2"
 

@@ -8,7 +8,7 @@ from .runtime_configuration import MemoryConfig
 
 
 class MemoraConfig(MemoryConfig):
-    """Every field has a default: that of the spec. The code of the package has the digest 6303a215c1f7."""
+    """Every field has a default: that of the spec. The code of the package has the digest ae2f86d360ac."""
 
     model_type = "miras_memora"
 

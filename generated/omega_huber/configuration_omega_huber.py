@@ -8,7 +8,7 @@ from .runtime_configuration import MemoryConfig
 
 
 class OmegaHuberConfig(MemoryConfig):
-    """Every field has a default: that of the spec. The code of the package has the digest 430f676bd343."""
+    """Every field has a default: that of the spec. The code of the package has the digest 5350c23d251a."""
 
     model_type = "miras_omega_huber"
 

@@ -682,8 +682,8 @@ def pre2(
     q_features_ptr, q_phi_k_features_ptr, q_phi_k_features_past_ptr, read_h1_ptr, d_W1_from_q_phi_W1_ptr,
     P1_past_d_read_z1_ptr, d_h1_past_from_read_h1_h1_past_ptr, P2_past_d_o_ptr, P1_d_read_z1_ptr, d_h1_from_read_h1_h1_ptr,
     P2_d_o_ptr, d_W2_from_read_h1_W2_ptr, d_eta_from_eta_D_alpha_ptr, D_alpha_d_G_ptr, D_alpha_d_G_past_ptr,
-    d_q_phi_k_features_ptr, d_q_phi_k_features_past_ptr, d_log_alpha_early_ptr, d_q_features_ptr, position_ptr, cu_ptr, T,
-    members, low, high,
+    d_k_features_from_q_phi_k_features_ptr, d_k_features_past_from_q_phi_k_features_past_ptr, d_log_alpha_early_ptr,
+    d_q_features_ptr, position_ptr, cu_ptr, T, members, low, high,
     H: tl.constexpr, K: tl.constexpr, L: tl.constexpr, N: tl.constexpr, V: tl.constexpr, C: tl.constexpr, BK: tl.constexpr,
     BL: tl.constexpr, BN: tl.constexpr, BV: tl.constexpr, BC: tl.constexpr, DOT: tl.constexpr, GRID: tl.constexpr,
     PACKED: tl.constexpr, SAVE: tl.constexpr,
@@ -707,94 +707,95 @@ def pre2(
     here = (r >= first - t) & (r < tl.minimum(C, end - t))
     at_row, row = t * H + h, r * H
     log_alpha = load_numbers(log_alpha_ptr, at_row, row, here)
-
-    # decays, and the weights of surprises
     decay_alpha = tl.maximum(-60.0, log_alpha)  # log α_t = max(−60, log_alpha_t)
     beta = exp(tl.cumsum(decay_alpha, 0))  # β_t = exp(Σ_{l≤t} log α_l)
-    q_phi = load_rows(q_features_ptr, at_row, row, here, at_k, K)
-    d_read_z1 = load_tile(d_read_z1_ptr, own * H + h, r, at_n, C, N)
-    d_W1_from_q_phi_W1 = dot_tn(q_phi, beta[:, None] * d_read_z1.to(tl.float32), DOT)
-    store_tile(d_W1_from_q_phi_W1_ptr, own * H + h, at_k, at_n, K, N, d_W1_from_q_phi_W1)
-    eta = load_numbers(eta_ptr, at_row, row, here)
     d_o = load_rows(d_o_ptr, at_row, row, here, at_v, V)
     read_h1 = load_tile(read_h1_ptr, own * H + h, r, at_n, C, N)
     d_W2_from_read_h1_W2 = dot_tn(read_h1, beta[:, None] * d_o.to(tl.float32), DOT)  # ∂W₂[0](h₁[q]·W₂[0]) = Σ_l h₁[q]_lᵀ ⊗ (β_l d_o_l)
+    eta = load_numbers(eta_ptr, at_row, row, here)
+    W2 = load_tile(W2_at_ptr, index * H + h, at_n, at_v, N, V)
     store_tile(d_W2_from_read_h1_W2_ptr, own * H + h, at_n, at_v, N, V, d_W2_from_read_h1_W2)
-    q_phi_k_features = load_tile(q_phi_k_features_ptr, own * H + h, r, r, C, C)
-    gamma_own = load_band(gamma_own_ptr, at_row, row, here, r, L)
+    e_past = load_tile(e_past_ptr, own * H + h, at_l, at_v, L, V)
+    d_beta_from_read_f = tl.sum(d_o.to(tl.float32) * dot(read_h1, W2, DOT), 1)
+    d_P2_past = -2 * dot_nt(d_o, e_past, DOT)  # ∂P₂[past]_t = −2 (d_o_t e[past]ᵀ)
+    gamma_past = load_past(gamma_past_ptr, at_row, row, here, r, first - t, at_l, L)
+
+    # decays, and the weights of surprises
     exp_decay_alpha_before = exp(segment_sums(decay_alpha, strict))  # exp·log α·before_tj = exp(Σ_{j<l≤t} log α_l)
     D_alpha = tl.where(causal, exp_decay_alpha_before, 0.0)  # Λ[α]_tj = [j ≤ t] exp·log α·before_tj
     eta_D_alpha = eta[None, :] * D_alpha  # η·Λ[α]_tj = Λ[α]_tj η_j
-    G = dot(eta_D_alpha, gamma_own, DOT)  # G_ts = Σ_j η·Λ[α]_tj γ_own_js
+    G_past = dot(eta_D_alpha, gamma_past, DOT)  # G[past]_t = Σ_j η·Λ[α]_tj γ_past_j
+    d_read_h1_h1_past = (d_P2_past * G_past).to(DOT)  # ∂h₁[q]·h₁[past]_t = ∂P₂[past]_t · G[past]_t
+    d_h1_past_from_read_h1_h1_past = dot_tn(d_read_h1_h1_past, read_h1, DOT)
+    store_tile(d_h1_past_from_read_h1_h1_past_ptr, own * H + h, at_l, at_n, L, N, d_h1_past_from_read_h1_h1_past)
+    q_phi_k_features_past = load_tile(q_phi_k_features_past_ptr, own * H + h, r, at_l, C, L)
     d_read_z1 = load_tile(d_read_z1_ptr, own * H + h, r, at_n, C, N)
-    P1 = (G * q_phi_k_features.to(tl.float32)).to(DOT)  # P₁_ts = G_ts φ(q)·k_features_ts
-    P1_d_read_z1 = dot_tn(P1, d_read_z1, DOT)  # P₁·∂z₁[q]_r = Σ_l P₁_lr ∂z₁[q]_l
-    store_tile(P1_d_read_z1_ptr, own * H + h, r, at_n, C, N, P1_d_read_z1)
+    P1_past = (G_past * q_phi_k_features_past.to(tl.float32)).to(DOT)  # P₁[past]_t = G[past]_t · φ(q)·k_features_past_t
+    P1_past_d_read_z1 = dot_tn(P1_past, d_read_z1, DOT)  # P₁[past]·∂z₁[q] = Σ_l P₁[past]_lᵀ ⊗ ∂z₁[q]_l
+    d1_past_2 = load_tile(d1_past_2_ptr, own * H + h, at_l, at_n, L, N)
+    store_tile(P1_past_d_read_z1_ptr, own * H + h, at_l, at_n, L, N, P1_past_d_read_z1)
+    h1_past = load_tile(h1_past_ptr, index * H + h, at_l, at_n, L, N)
+    d_P1_past = -dot_nt(d_read_z1, d1_past_2, DOT)  # ∂P₁[past]_t = −∂z₁[q]_t d₁[past]ᵀ
+    read_h1_h1_past = dot_nt(read_h1, h1_past, DOT)  # h₁[q]·h₁[past]_t = h₁[q]_t h₁[past]ᵀ
+    d_G_past = (d_P2_past * read_h1_h1_past + d_P1_past * q_phi_k_features_past.to(tl.float32)).to(DOT)
+    d_q_phi_k_features_past = (d_P1_past * G_past).to(DOT)  # ∂φ(q)·k_features_past_t = ∂P₁[past]_t · G[past]_t
     d_o = load_rows(d_o_ptr, at_row, row, here, at_v, V)
+    P2_past = (G_past * read_h1_h1_past).to(DOT)  # P₂[past]_t = G[past]_t · h₁[q]·h₁[past]_t
+    P2_past_d_o = dot_tn(P2_past, d_o, DOT)  # P₂[past]·d_o = Σ_l P₂[past]_lᵀ ⊗ d_o_l
+    gamma_own = load_band(gamma_own_ptr, at_row, row, here, r, L)
+    store_tile(P2_past_d_o_ptr, own * H + h, at_l, at_v, L, V, P2_past_d_o)
     e = load_tile(e_ptr, index * H + h, r, at_v, C, V)
+    G = dot(eta_D_alpha, gamma_own, DOT)  # G_ts = Σ_j η·Λ[α]_tj γ_own_js
     d_P2 = -2 * dot_nt(d_o, e, DOT)  # ∂P₂_ts = −2 (d_o_t e_sᵀ)
     d_read_h1_h1 = (d_P2 * G).to(DOT)  # ∂h₁[q]·h₁_ts = ∂P₂_ts G_ts
     d_h1_from_read_h1_h1 = dot_tn(d_read_h1_h1, read_h1, DOT)  # ∂h₁(h₁[q]·h₁_r) = Σ_l ∂h₁[q]·h₁_lr h₁[q]_l
-    d1_2 = load_tile(d1_2_ptr, own * H + h, r, at_n, C, N)
-    store_tile(d_h1_from_read_h1_h1_ptr, own * H + h, r, at_n, C, N, d_h1_from_read_h1_h1)
     h1 = load_tile(h1_ptr, index * H + h, r, at_n, C, N)
-    d_P1 = -dot_nt(d_read_z1, d1_2, DOT)  # ∂P₁_ts = −∂z₁[q]_t d₁_sᵀ
-    q_phi_k_features = load_tile(q_phi_k_features_ptr, own * H + h, r, r, C, C)
+    store_tile(d_h1_from_read_h1_h1_ptr, own * H + h, r, at_n, C, N, d_h1_from_read_h1_h1)
     read_h1_h1 = dot_nt(read_h1, h1, DOT)  # h₁[q]·h₁_ts = h₁[q]_t h₁_sᵀ
+    q_phi_k_features = load_tile(q_phi_k_features_ptr, own * H + h, r, r, C, C)
+    d_read_z1 = load_tile(d_read_z1_ptr, own * H + h, r, at_n, C, N)
+    d1_2 = load_tile(d1_2_ptr, own * H + h, r, at_n, C, N)
+    d_P1 = -dot_nt(d_read_z1, d1_2, DOT)  # ∂P₁_ts = −∂z₁[q]_t d₁_sᵀ
     d_G = (d_P2 * read_h1_h1 + d_P1 * q_phi_k_features.to(tl.float32)).to(DOT)  # ∂G_ts = ∂P₂_ts h₁[q]·h₁_ts + ∂P₁_ts φ(q)·k_features_ts
-    d_o = load_rows(d_o_ptr, at_row, row, here, at_v, V)
-    P2 = (G * read_h1_h1).to(DOT)  # P₂_ts = G_ts h₁[q]·h₁_ts
-    P2_d_o = dot_tn(P2, d_o, DOT)  # P₂·d_o_r = Σ_l P₂_lr d_o_l
-    store_tile(P2_d_o_ptr, own * H + h, r, at_v, C, V, P2_d_o)
-    gamma_past = load_past(gamma_past_ptr, at_row, row, here, r, first - t, at_l, L)
-    d_q_phi_k_features = d_P1 * G  # ∂φ(q)·k_features_ts = ∂P₁_ts G_ts
-    e_past = load_tile(e_past_ptr, own * H + h, at_l, at_v, L, V)
-    G_past = dot(eta_D_alpha, gamma_past, DOT)  # G[past]_t = Σ_j η·Λ[α]_tj γ_past_j
-    d_P2_past = -2 * dot_nt(d_o, e_past, DOT)  # ∂P₂[past]_t = −2 (d_o_t e[past]ᵀ)
-    d_read_h1_h1_past = (d_P2_past * G_past).to(DOT)  # ∂h₁[q]·h₁[past]_t = ∂P₂[past]_t · G[past]_t
-    d_h1_past_from_read_h1_h1_past = dot_tn(d_read_h1_h1_past, read_h1, DOT)
-    W2 = load_tile(W2_at_ptr, index * H + h, at_n, at_v, N, V)
-    store_tile(d_h1_past_from_read_h1_h1_past_ptr, own * H + h, at_l, at_n, L, N, d_h1_past_from_read_h1_h1_past)
-    h1_past = load_tile(h1_past_ptr, index * H + h, at_l, at_n, L, N)
-    d_beta_from_read_f = tl.sum(d_o.to(tl.float32) * dot(read_h1, W2, DOT), 1)
 
     # the memory at the queries
-    read_h1_h1_past = dot_nt(read_h1, h1_past, DOT)  # h₁[q]·h₁[past]_t = h₁[q]_t h₁[past]ᵀ
-    P2_past = (G_past * read_h1_h1_past).to(DOT)  # P₂[past]_t = G[past]_t · h₁[q]·h₁[past]_t
-    P2_past_d_o = dot_tn(P2_past, d_o, DOT)  # P₂[past]·d_o = Σ_l P₂[past]_lᵀ ⊗ d_o_l
-    store_tile(P2_past_d_o_ptr, own * H + h, at_l, at_v, L, V, P2_past_d_o)
-    q_phi_k_features_past = load_tile(q_phi_k_features_past_ptr, own * H + h, r, at_l, C, L)
-    d_read_z1 = load_tile(d_read_z1_ptr, own * H + h, r, at_n, C, N)
-    d1_past_2 = load_tile(d1_past_2_ptr, own * H + h, at_l, at_n, L, N)
-    d_P1_past = -dot_nt(d_read_z1, d1_past_2, DOT)  # ∂P₁[past]_t = −∂z₁[q]_t d₁[past]ᵀ
-    d_G_past = (d_P2_past * read_h1_h1_past + d_P1_past * q_phi_k_features_past.to(tl.float32)).to(DOT)
-    D_alpha_d_G = dot_tn(D_alpha, d_G, DOT)  # Λ[α]·∂G_ts = Σ_l Λ[α]_lt ∂G_ls
-    store_tile(D_alpha_d_G_ptr, own * H + h, r, r, C, C, D_alpha_d_G)
-
-    # back through decays, and the weights of surprises
+    P2 = (G * read_h1_h1).to(DOT)  # P₂_ts = G_ts h₁[q]·h₁_ts
+    d_q_phi_k_features = (d_P1 * G).to(DOT)  # ∂φ(q)·k_features_ts = ∂P₁_ts G_ts
+    d_o = load_rows(d_o_ptr, at_row, row, here, at_v, V)
+    P1 = (G * q_phi_k_features.to(tl.float32)).to(DOT)  # P₁_ts = G_ts φ(q)·k_features_ts
+    P2_d_o = dot_tn(P2, d_o, DOT)  # P₂·d_o_r = Σ_l P₂_lr d_o_l
+    store_tile(P2_d_o_ptr, own * H + h, r, at_v, C, V, P2_d_o)
     d_eta_D_alpha = dot_nt(d_G_past, gamma_past, DOT) + dot_nt(d_G, gamma_own, DOT)
     d_decay_alpha_from_decay_alpha = (
         segment_gradient(tl.where(causal, eta[None, :] * d_eta_D_alpha, 0.0) * exp_decay_alpha_before, strict, DOT)
     )  # fmt: skip
+    D_alpha_d_G = dot_tn(D_alpha, d_G, DOT)  # Λ[α]·∂G_ts = Σ_l Λ[α]_lt ∂G_ls
+    store_tile(D_alpha_d_G_ptr, own * H + h, r, r, C, C, D_alpha_d_G)
     d_eta_from_eta_D_alpha = tl.sum(d_eta_D_alpha * D_alpha, 0)  # ∂η(η·Λ[α]_t) = Σ_l ∂η·Λ[α]_lt Λ[α]_lt
     D_alpha_d_G_past = dot_tn(D_alpha, d_G_past, DOT)  # Λ[α]·∂G[past]_t = Σ_l Λ[α]_lt ∂G[past]_l
     store_tile(D_alpha_d_G_past_ptr, own * H + h, r, at_l, C, L, D_alpha_d_G_past)
     d_read_z1 = load_tile(d_read_z1_ptr, own * H + h, r, at_n, C, N)
-    P1_past = (G_past * q_phi_k_features_past.to(tl.float32)).to(DOT)  # P₁[past]_t = G[past]_t · φ(q)·k_features_past_t
-    P1_past_d_read_z1 = dot_tn(P1_past, d_read_z1, DOT)  # P₁[past]·∂z₁[q] = Σ_l P₁[past]_lᵀ ⊗ ∂z₁[q]_l
-    store_tile(P1_past_d_read_z1_ptr, own * H + h, at_l, at_n, L, N, P1_past_d_read_z1)
+    q_phi = load_rows(q_features_ptr, at_row, row, here, at_k, K)
+    d_W1_from_q_phi_W1 = dot_tn(q_phi, beta[:, None] * d_read_z1.to(tl.float32), DOT)
+    store_tile(d_W1_from_q_phi_W1_ptr, own * H + h, at_k, at_n, K, N, d_W1_from_q_phi_W1)
+    P1_d_read_z1 = dot_tn(P1, d_read_z1, DOT)  # P₁·∂z₁[q]_r = Σ_l P₁_lr ∂z₁[q]_l
+    store_tile(P1_d_read_z1_ptr, own * H + h, r, at_n, C, N, P1_d_read_z1)
+    d_k_features_from_q_phi_k_features = dot_tn(d_q_phi_k_features, q_phi, DOT)
+    store_tile(d_k_features_from_q_phi_k_features_ptr, own * H + h, r, at_k, C, K, d_k_features_from_q_phi_k_features)
     d_beta_from_read_z1 = load_row(d_beta_from_read_z1_ptr, own * H + h, r, C)
-    d_q_phi_k_features_past = d_P1_past * G_past  # ∂φ(q)·k_features_past_t = ∂P₁[past]_t · G[past]_t
-    store_tile(d_q_phi_k_features_ptr, own * H + h, r, r, C, C, d_q_phi_k_features)
+    d_k_features_past_from_q_phi_k_features_past = dot_tn(d_q_phi_k_features_past, q_phi, DOT)
+    store_tile(
+        d_k_features_past_from_q_phi_k_features_past_ptr, own * H + h, at_l, at_k, L, K, d_k_features_past_from_q_phi_k_features_past
+    )  # noqa: E501
     W1 = load_tile(W1_at_ptr, index * H + h, at_k, at_n, K, N)
-    k_features_past = load_tile(k_features_past_ptr, index * H + h, at_l, at_k, L, K)
     k_features = load_rows(k_features_ptr, at_row, row, here, at_k, K)
+    d_read_z1 = load_tile(d_read_z1_ptr, own * H + h, r, at_n, C, N)
+    k_features_past = load_tile(k_features_past_ptr, index * H + h, at_l, at_k, L, K)
     d_q_phi = (
         beta[:, None] * dot_nt(d_read_z1, W1, DOT)
         + dot(d_q_phi_k_features_past, k_features_past, DOT)
         + dot(d_q_phi_k_features, k_features, DOT)
     )  # fmt: skip
-    store_tile(d_q_phi_k_features_past_ptr, own * H + h, r, at_l, C, L, d_q_phi_k_features_past)
     store_rows(d_q_features_ptr, at_row, row, here, at_k, K, d_q_phi)
     d_log_alpha_early = (
         (1 - tl.where(log_alpha + 60 < 0, 1.0, 0.0))
@@ -811,8 +812,8 @@ def pre2_wide(
     q_features_ptr, q_phi_k_features_ptr, q_phi_k_features_past_ptr, read_h1_ptr, d_W1_from_q_phi_W1_ptr,
     P1_past_d_read_z1_ptr, d_h1_past_from_read_h1_h1_past_ptr, P2_past_d_o_ptr, P1_d_read_z1_ptr, d_h1_from_read_h1_h1_ptr,
     P2_d_o_ptr, d_W2_from_read_h1_W2_ptr, d_eta_from_eta_D_alpha_ptr, D_alpha_d_G_ptr, D_alpha_d_G_past_ptr,
-    d_q_phi_k_features_ptr, d_q_phi_k_features_past_ptr, d_log_alpha_early_ptr, d_q_features_ptr, position_ptr, cu_ptr, T,
-    members, low, high,
+    d_k_features_from_q_phi_k_features_ptr, d_k_features_past_from_q_phi_k_features_past_ptr, d_log_alpha_early_ptr,
+    d_q_features_ptr, position_ptr, cu_ptr, T, members, low, high,
     H: tl.constexpr, K: tl.constexpr, L: tl.constexpr, N: tl.constexpr, V: tl.constexpr, C: tl.constexpr, BK: tl.constexpr,
     BL: tl.constexpr, BN: tl.constexpr, BV: tl.constexpr, BC: tl.constexpr, DOT: tl.constexpr, GRID: tl.constexpr,
     PACKED: tl.constexpr, SAVE: tl.constexpr,
@@ -898,21 +899,22 @@ def pre2_wide(
     q_phi_k_features = load_tile(q_phi_k_features_ptr, own * H + h, r, r, C, C)
     d_P1 = -d_read_z1_d1_2  # ∂P₁_ts = −∂z₁[q]_t d₁_sᵀ
     d_G = (d_P2 * read_h1_h1 + d_P1 * q_phi_k_features.to(tl.float32)).to(DOT)  # ∂G_ts = ∂P₂_ts h₁[q]·h₁_ts + ∂P₁_ts φ(q)·k_features_ts
-    d_q_phi_k_features = d_P1 * G  # ∂φ(q)·k_features_ts = ∂P₁_ts G_ts
-    store_tile(d_q_phi_k_features_ptr, own * H + h, r, r, C, C, d_q_phi_k_features)
+    d_q_phi_k_features = (d_P1 * G).to(DOT)  # ∂φ(q)·k_features_ts = ∂P₁_ts G_ts
+    D_alpha_d_G = dot_tn(D_alpha, d_G, DOT)  # Λ[α]·∂G_ts = Σ_l Λ[α]_lt ∂G_ls
+    store_tile(D_alpha_d_G_ptr, own * H + h, r, r, C, C, D_alpha_d_G)
     q_phi_k_features_past = load_tile(q_phi_k_features_past_ptr, own * H + h, r, at_l, C, L)
     d_P1_past = -d_read_z1_d1_past_2  # ∂P₁[past]_t = −∂z₁[q]_t d₁[past]ᵀ
+
+    # back through decays, and the weights of surprises
     d_G_past = (d_P2_past * read_h1_h1_past + d_P1_past * q_phi_k_features_past.to(tl.float32)).to(DOT)
-    d_q_phi_k_features_past = d_P1_past * G_past  # ∂φ(q)·k_features_past_t = ∂P₁[past]_t · G[past]_t
-    store_tile(d_q_phi_k_features_past_ptr, own * H + h, r, at_l, C, L, d_q_phi_k_features_past)
-    k_features_past = load_tile(k_features_past_ptr, index * H + h, at_l, at_k, L, K)
-    k_features = load_rows(k_features_ptr, at_row, row, here, at_k, K)
-    d_q_phi = (
-        beta[:, None] * d_read_z1_W1
-        + dot(d_q_phi_k_features_past, k_features_past, DOT)
-        + dot(d_q_phi_k_features, k_features, DOT)
+    d_q_phi_k_features_past = (d_P1_past * G_past).to(DOT)  # ∂φ(q)·k_features_past_t = ∂P₁[past]_t · G[past]_t
+    gamma_past = load_past(gamma_past_ptr, at_row, row, here, r, first - t, at_l, L)
+    gamma_own = load_band(gamma_own_ptr, at_row, row, here, r, L)
+    d_eta_D_alpha = dot_nt(d_G_past, gamma_past, DOT) + dot_nt(d_G, gamma_own, DOT)
+    d_eta_from_eta_D_alpha = tl.sum(d_eta_D_alpha * D_alpha, 0)  # ∂η(η·Λ[α]_t) = Σ_l ∂η·Λ[α]_lt Λ[α]_lt
+    d_decay_alpha_from_decay_alpha = (
+        segment_gradient(tl.where(causal, eta[None, :] * d_eta_D_alpha, 0.0) * exp_decay_alpha_before, strict, DOT)
     )  # fmt: skip
-    store_rows(d_q_features_ptr, at_row, row, here, at_k, K, d_q_phi)
     d_o = load_rows(d_o_ptr, at_row, row, here, at_v, V)
 
     # the memory at the queries
@@ -922,21 +924,25 @@ def pre2_wide(
     P2 = (G * read_h1_h1).to(DOT)  # P₂_ts = G_ts h₁[q]·h₁_ts
     P2_d_o = dot_tn(P2, d_o, DOT)  # P₂·d_o_r = Σ_l P₂_lr d_o_l
     store_tile(P2_d_o_ptr, own * H + h, r, at_v, C, V, P2_d_o)
-    D_alpha_d_G = dot_tn(D_alpha, d_G, DOT)  # Λ[α]·∂G_ts = Σ_l Λ[α]_lt ∂G_ls
-    store_tile(D_alpha_d_G_ptr, own * H + h, r, r, C, C, D_alpha_d_G)
-    d_beta_from_read_z1 = load_row(d_beta_from_read_z1_ptr, own * H + h, r, C)
     D_alpha_d_G_past = dot_tn(D_alpha, d_G_past, DOT)  # Λ[α]·∂G[past]_t = Σ_l Λ[α]_lt ∂G[past]_l
     store_tile(D_alpha_d_G_past_ptr, own * H + h, r, at_l, C, L, D_alpha_d_G_past)
-    gamma_past = load_past(gamma_past_ptr, at_row, row, here, r, first - t, at_l, L)
-    gamma_own = load_band(gamma_own_ptr, at_row, row, here, r, L)
-
-    # back through decays, and the weights of surprises
-    d_eta_D_alpha = dot_nt(d_G_past, gamma_past, DOT) + dot_nt(d_G, gamma_own, DOT)
-    d_eta_from_eta_D_alpha = tl.sum(d_eta_D_alpha * D_alpha, 0)  # ∂η(η·Λ[α]_t) = Σ_l ∂η·Λ[α]_lt Λ[α]_lt
-    d_o = load_rows(d_o_ptr, at_row, row, here, at_v, V)
-    d_decay_alpha_from_decay_alpha = (
-        segment_gradient(tl.where(causal, eta[None, :] * d_eta_D_alpha, 0.0) * exp_decay_alpha_before, strict, DOT)
+    k_features_past = load_tile(k_features_past_ptr, index * H + h, at_l, at_k, L, K)
+    k_features = load_rows(k_features_ptr, at_row, row, here, at_k, K)
+    d_beta_from_read_z1 = load_row(d_beta_from_read_z1_ptr, own * H + h, r, C)
+    d_q_phi = (
+        beta[:, None] * d_read_z1_W1
+        + dot(d_q_phi_k_features_past, k_features_past, DOT)
+        + dot(d_q_phi_k_features, k_features, DOT)
     )  # fmt: skip
+    q_phi = load_rows(q_features_ptr, at_row, row, here, at_k, K)
+    store_rows(d_q_features_ptr, at_row, row, here, at_k, K, d_q_phi)
+    d_k_features_from_q_phi_k_features = dot_tn(d_q_phi_k_features, q_phi, DOT)
+    store_tile(d_k_features_from_q_phi_k_features_ptr, own * H + h, r, at_k, C, K, d_k_features_from_q_phi_k_features)
+    d_k_features_past_from_q_phi_k_features_past = dot_tn(d_q_phi_k_features_past, q_phi, DOT)
+    d_o = load_rows(d_o_ptr, at_row, row, here, at_v, V)
+    store_tile(
+        d_k_features_past_from_q_phi_k_features_past_ptr, own * H + h, at_l, at_k, L, K, d_k_features_past_from_q_phi_k_features_past
+    )  # noqa: E501
     d_decay_alpha_from_decay_alpha_before = (
         tl.cumsum(beta * (tl.sum(d_o.to(tl.float32) * read_h1_W2, 1) + d_beta_from_read_z1), 0, reverse=True)
     )  # fmt: skip
@@ -1258,10 +1264,10 @@ def post(
     D_alpha_d_G_ptr, D_alpha_d_G_past_ptr, G_end_ptr, P2_d_o_ptr, P2_past_d_o_ptr, W1_at_ptr, W2_at_ptr, d1_2_ptr,
     d1_past_2_ptr, d_G_end_d1_ptr, d_G_end_du_ptr, d_G_end_past_d1_past_ptr, d_G_end_past_du_past_ptr, d_W1_at_ptr,
     d_W2_at_ptr, d_du_from_du_W2_start_ptr, d_du_past_from_du_past_W2_start_ptr, d_eta_from_eta_D_alpha_ptr,
-    d_log_alpha_early_ptr, d_q_phi_k_features_ptr, d_q_phi_k_features_past_ptr, d_z1_ptr, d_z1_past_ptr, e_ptr, e_past_ptr,
-    eta_ptr, gamma_own_ptr, gamma_past_ptr, log_alpha_ptr, q_features_ptr, W1_start_ptr, d_eta_ptr, d_gamma_own_ptr,
-    d_gamma_past_ptr, d_k_ptr, d_k_features_ptr, d_k_features_past_ptr, d_k_past_ptr, d_log_alpha_ptr, d_v_ptr, d_v_past_ptr,
-    position_ptr, cu_ptr, T, members, low, high,
+    d_k_features_from_q_phi_k_features_ptr, d_k_features_past_from_q_phi_k_features_past_ptr, d_log_alpha_early_ptr,
+    d_z1_ptr, d_z1_past_ptr, e_ptr, e_past_ptr, eta_ptr, gamma_own_ptr, gamma_past_ptr, log_alpha_ptr, W1_start_ptr,
+    d_eta_ptr, d_gamma_own_ptr, d_gamma_past_ptr, d_k_ptr, d_k_features_ptr, d_k_features_past_ptr, d_k_past_ptr,
+    d_log_alpha_ptr, d_v_ptr, d_v_past_ptr, position_ptr, cu_ptr, T, members, low, high,
     H: tl.constexpr, K: tl.constexpr, L: tl.constexpr, N: tl.constexpr, V: tl.constexpr, C: tl.constexpr, BK: tl.constexpr,
     BL: tl.constexpr, BN: tl.constexpr, BV: tl.constexpr, BC: tl.constexpr, DOT: tl.constexpr, GRID: tl.constexpr,
     PACKED: tl.constexpr, SAVE: tl.constexpr,
@@ -1299,15 +1305,13 @@ def post(
     P2_d_o_2 = 2 * -P2_d_o.to(tl.float32)
     d_k = P2_d_o_2 + d_du_from_du_W2_start_and_more_2
     store_rows(d_k_ptr, at_row, row, here, at_v, V, d_k)
-    d_v = -P2_d_o_2 + -d_du_from_du_W2_start_and_more_2
     log_alpha = load_numbers(log_alpha_ptr, at_row, row, here)
+    d_v = -P2_d_o_2 + -d_du_from_du_W2_start_and_more_2
     store_rows(d_v_ptr, at_row, row, here, at_v, V, d_v)
-    du = 2 * e.to(tl.float32)  # ∂ℓ/∂u_r = 2 e_r
     eta = load_numbers(eta_ptr, at_row, row, here)
+    du = 2 * e.to(tl.float32)  # ∂ℓ/∂u_r = 2 e_r
     d_G_end = tl.sum(d_G_end_du.to(tl.float32) * du, 1) + tl.sum(d_G_end_d1.to(tl.float32) * d1_2.to(tl.float32), 1)
-    q_phi = load_rows(q_features_ptr, at_row, row, here, at_k, K)
-    d_q_phi_k_features = load_tile(d_q_phi_k_features_ptr, own * H + h, r, r, C, C)
-    d_k_features_from_z1_and_more = dot_nt(d_z1, W1_start, DOT) - G_end[:, None] * dot_nt(d1_2, d_W1_at, DOT)
+    d_k_features_from_q_phi_k_features = load_tile(d_k_features_from_q_phi_k_features_ptr, own * H + h, r, at_k, C, K)
     D_alpha_d_G = load_tile(D_alpha_d_G_ptr, own * H + h, r, r, C, C)
     d1_past_2 = load_tile(d1_past_2_ptr, own * H + h, at_l, at_n, L, N)
     d_G_end_past_d1_past = load_tile(d_G_end_past_d1_past_ptr, own * H + h, at_l, at_n, L, N)
@@ -1317,12 +1321,13 @@ def post(
     gamma_past = load_past(gamma_past_ptr, at_row, row, here, r, first - t, at_l, L)
     W2 = load_tile(W2_at_ptr, index * H + h, at_n, at_v, N, V)
     d_W2_at = load_tile(d_W2_at_ptr, own * H + h, at_n, at_v, N, V)
-    d_W1_at = load_tile(d_W1_at_ptr, own * H + h, at_k, at_n, K, N)
-    W1 = load_tile(W1_at_ptr, index * H + h, at_k, at_n, K, N)
-    W1_start = load_tile(W1_start_ptr, n * H + h, at_k, at_n, K, N) if GRID == "resumed" else W1
     D_alpha_d_G_past = load_tile(D_alpha_d_G_past_ptr, own * H + h, r, at_l, C, L)
     d_z1_past = load_tile(d_z1_past_ptr, own * H + h, at_l, at_n, L, N)
-    d_k_features = dot_tn(d_q_phi_k_features, q_phi, DOT) + d_k_features_from_z1_and_more
+    d_k_features_from_z1_and_more = dot_nt(d_z1, W1_start, DOT) - G_end[:, None] * dot_nt(d1_2, d_W1_at, DOT)
+    W1 = load_tile(W1_at_ptr, index * H + h, at_k, at_n, K, N)
+    W1_start = load_tile(W1_start_ptr, n * H + h, at_k, at_n, K, N) if GRID == "resumed" else W1
+    d_W1_at = load_tile(d_W1_at_ptr, own * H + h, at_k, at_n, K, N)
+    d_k_features = d_k_features_from_q_phi_k_features.to(tl.float32) + d_k_features_from_z1_and_more
     store_rows(d_k_features_ptr, at_row, row, here, at_k, K, d_k_features)
 
     # decays, and the weights of surprises
@@ -1365,20 +1370,20 @@ def post(
         + d_G_end_past[None, :] * eta_exp_decay_alpha_behind[:, None]
     )  # fmt: skip
     store_past(d_gamma_past_ptr, at_row, row, here, r, first - t, at_l, L, d_gamma_past_early_and_more)
-    d_q_phi_k_features_past = load_tile(d_q_phi_k_features_past_ptr, own * H + h, r, at_l, C, L)
-    d_k_features_past_late = dot_nt(d_z1_past, W1_start, DOT) - G_end_past[:, None] * dot_nt(d1_past_2, d_W1_at, DOT)
+    d_k_features_past_from_q_phi_k_features_past = load_tile(d_k_features_past_from_q_phi_k_features_past_ptr, own * H + h, at_l, at_k, L, K)  # noqa: E501  # fmt: skip
     d_du_past_from_du_past_W2_start = load_tile(d_du_past_from_du_past_W2_start_ptr, own * H + h, at_l, at_v, L, V)
     d_G_end_past_du_past = load_tile(d_G_end_past_du_past_ptr, own * H + h, at_l, at_v, L, V)
     P2_past_d_o = load_tile(P2_past_d_o_ptr, own * H + h, at_l, at_v, L, V)
-    d_k_features_past = dot_tn(d_q_phi_k_features_past, q_phi, DOT) + d_k_features_past_late
+    d_k_features_past_late = dot_nt(d_z1_past, W1_start, DOT) - G_end_past[:, None] * dot_nt(d1_past_2, d_W1_at, DOT)
+    d_k_features_past = d_k_features_past_from_q_phi_k_features_past.to(tl.float32) + d_k_features_past_late
     store_tile(d_k_features_past_ptr, index * H + h, at_l, at_k, L, K, d_k_features_past)
-    x50 = G_end_past[:, None] * d_G_end_past_du_past.to(tl.float32) + d_du_past_from_du_past_W2_start.to(tl.float32)
-    d_k_past_late = 2 * x50
+    x49 = G_end_past[:, None] * d_G_end_past_du_past.to(tl.float32) + d_du_past_from_du_past_W2_start.to(tl.float32)
+    d_k_past_late = 2 * x49
     d_k_past_early = 2 * -P2_past_d_o.to(tl.float32)
-    d_v_past = -d_k_past_early + -d_k_past_late
-    store_tile(d_v_past_ptr, index * H + h, at_l, at_v, L, V, d_v_past)
     d_k_past = d_k_past_early + d_k_past_late
     store_tile(d_k_past_ptr, index * H + h, at_l, at_v, L, V, d_k_past)
+    d_v_past = -d_k_past_early + -d_k_past_late
+    store_tile(d_v_past_ptr, index * H + h, at_l, at_v, L, V, d_v_past)
 
 
 @triton.jit(do_not_specialize=JUST_NUMBERS)
@@ -1386,10 +1391,10 @@ def post_wide(
     D_alpha_d_G_ptr, D_alpha_d_G_past_ptr, G_end_ptr, P2_d_o_ptr, P2_past_d_o_ptr, W1_at_ptr, W2_at_ptr, d1_2_ptr,
     d1_past_2_ptr, d_G_end_d1_ptr, d_G_end_du_ptr, d_G_end_past_d1_past_ptr, d_G_end_past_du_past_ptr, d_W1_at_ptr,
     d_W2_at_ptr, d_du_from_du_W2_start_ptr, d_du_past_from_du_past_W2_start_ptr, d_eta_from_eta_D_alpha_ptr,
-    d_log_alpha_early_ptr, d_q_phi_k_features_ptr, d_q_phi_k_features_past_ptr, d_z1_ptr, d_z1_past_ptr, e_ptr, e_past_ptr,
-    eta_ptr, gamma_own_ptr, gamma_past_ptr, log_alpha_ptr, q_features_ptr, W1_start_ptr, d_eta_ptr, d_gamma_own_ptr,
-    d_gamma_past_ptr, d_k_ptr, d_k_features_ptr, d_k_features_past_ptr, d_k_past_ptr, d_log_alpha_ptr, d_v_ptr, d_v_past_ptr,
-    position_ptr, cu_ptr, T, members, low, high,
+    d_k_features_from_q_phi_k_features_ptr, d_k_features_past_from_q_phi_k_features_past_ptr, d_log_alpha_early_ptr,
+    d_z1_ptr, d_z1_past_ptr, e_ptr, e_past_ptr, eta_ptr, gamma_own_ptr, gamma_past_ptr, log_alpha_ptr, W1_start_ptr,
+    d_eta_ptr, d_gamma_own_ptr, d_gamma_past_ptr, d_k_ptr, d_k_features_ptr, d_k_features_past_ptr, d_k_past_ptr,
+    d_log_alpha_ptr, d_v_ptr, d_v_past_ptr, position_ptr, cu_ptr, T, members, low, high,
     H: tl.constexpr, K: tl.constexpr, L: tl.constexpr, N: tl.constexpr, V: tl.constexpr, C: tl.constexpr, BK: tl.constexpr,
     BL: tl.constexpr, BN: tl.constexpr, BV: tl.constexpr, BC: tl.constexpr, DOT: tl.constexpr, GRID: tl.constexpr,
     PACKED: tl.constexpr, SAVE: tl.constexpr,
@@ -1468,19 +1473,6 @@ def post_wide(
         d_W2_at = load_tile(d_W2_at_ptr, own * H + h, at_n, at_v, N, V)
         d_beta_end_from_W2_next += tl.sum(d_W2_at.to(tl.float32) * W2.to(tl.float32))
         d_beta_end_from_W1_next += tl.sum(d_W1_at.to(tl.float32) * W1.to(tl.float32))
-    d_q_phi_k_features = load_tile(d_q_phi_k_features_ptr, own * H + h, r, r, C, C)
-    q_phi = load_rows(q_features_ptr, at_row, row, here, at_k, K)
-    d_k_features_early_and_more = (
-        dot_tn(d_q_phi_k_features, q_phi, DOT)
-        + (d_k_features_from_z1 - G_end[:, None] * d1_2_d_W1_at)
-    )  # fmt: skip
-    d_q_phi_k_features_past = load_tile(d_q_phi_k_features_past_ptr, own * H + h, r, at_l, C, L)
-    store_rows(d_k_features_ptr, at_row, row, here, at_k, K, d_k_features_early_and_more)
-    x46 = (
-        dot_tn(d_q_phi_k_features_past, q_phi, DOT)
-        + (d_k_features_past_from_z1_past - G_end_past[:, None] * d1_past_2_d_W1_at)
-    )  # fmt: skip
-    store_tile(d_k_features_past_ptr, index * H + h, at_l, at_k, L, K, x46)
     e = load_tile(e_ptr, index * H + h, r, at_v, C, V)
     d_G_end_du = load_tile(d_G_end_du_ptr, own * H + h, r, at_v, C, V)
     du = 2 * e.to(tl.float32)  # ∂ℓ/∂u_r = 2 e_r
@@ -1493,7 +1485,6 @@ def post_wide(
     e_past = load_tile(e_past_ptr, own * H + h, at_l, at_v, L, V)
     store_band(d_gamma_own_ptr, at_row, row, here, r, L, d_gamma_own_early_and_more)
     d_G_end_past_du_past = load_tile(d_G_end_past_du_past_ptr, own * H + h, at_l, at_v, L, V)
-    d_eta_from_eta_D_alpha = load_row(d_eta_from_eta_D_alpha_ptr, own * H + h, r, C)
     du_past = 2 * e_past.to(tl.float32)  # ∂ℓ/∂u[past] = 2 e[past]
     D_alpha_d_G_past = load_tile(D_alpha_d_G_past_ptr, own * H + h, r, at_l, C, L)
     d_G_end_past = tl.sum(d_G_end_past_du_past.to(tl.float32) * du_past, 1) + d_G_end_past_from_G_end_past_d1_past
@@ -1501,8 +1492,18 @@ def post_wide(
         eta[:, None] * D_alpha_d_G_past.to(tl.float32)
         + d_G_end_past[None, :] * eta_exp_decay_alpha_behind[:, None]
     )  # fmt: skip
-    d_log_alpha_early = load_row(d_log_alpha_early_ptr, own * H + h, r, C)
+    d_k_features_from_q_phi_k_features = load_tile(d_k_features_from_q_phi_k_features_ptr, own * H + h, r, at_k, C, K)
     store_past(d_gamma_past_ptr, at_row, row, here, r, first - t, at_l, L, d_gamma_past_early_and_more)
+    d_eta_from_eta_D_alpha = load_row(d_eta_from_eta_D_alpha_ptr, own * H + h, r, C)
+    d_k_features = d_k_features_from_q_phi_k_features.to(tl.float32) + (d_k_features_from_z1 - G_end[:, None] * d1_2_d_W1_at)
+    d_k_features_past_from_q_phi_k_features_past = load_tile(d_k_features_past_from_q_phi_k_features_past_ptr, own * H + h, at_l, at_k, L, K)  # noqa: E501  # fmt: skip
+    store_rows(d_k_features_ptr, at_row, row, here, at_k, K, d_k_features)
+    x45 = (
+        d_k_features_past_from_q_phi_k_features_past.to(tl.float32)
+        + (d_k_features_past_from_z1_past - G_end_past[:, None] * d1_past_2_d_W1_at)
+    )  # fmt: skip
+    d_log_alpha_early = load_row(d_log_alpha_early_ptr, own * H + h, r, C)
+    store_tile(d_k_features_past_ptr, index * H + h, at_l, at_k, L, K, x45)
     gamma_past = load_past(gamma_past_ptr, at_row, row, here, r, first - t, at_l, L)
     gamma_own = load_band(gamma_own_ptr, at_row, row, here, r, L)
     d_eta_exp_decay_alpha_behind = (
@@ -1530,6 +1531,7 @@ launch_prep = Launcher(
 )  # fmt: skip
 launch_main = Launcher(
     TABLE, main, "main", walks=True, widths="KLNV", blocked="N", wide=main_wide,
+    operands=(("CK", "CN"), ("CK", "KN"), ("LK", "KN"), ("LK", "LN")),
     makes={
         "W1_next": Buffer("sequences", "KN"), "W2_next": Buffer("sequences", "NV"), "d1": Buffer("slots", "CN", narrow=True),
         "d1_past": Buffer("slots", "LN", narrow=True), "h1": Buffer("slots", "CN", narrow=True),
@@ -1540,10 +1542,12 @@ launch_main = Launcher(
 )  # fmt: skip
 launch_read = Launcher(
     TABLE, read, "read", walks=False, widths="KLNV", split="V", blocked="N", wide=read_wide,
+    operands=(("CK", "KN"),),
     makes={"o": Buffer("rows", "V")},
 )  # fmt: skip
 launch_pre = Launcher(
     TABLE, pre, "pre", walks=False, widths="KLNV", blocked="N", wide=pre_wide,
+    operands=(("CK", "CK"), ("CK", "KN"), ("CK", "LK"), ("LK", "KN")),
     makes={
         "z1_past": Buffer("slots", "LN"), "e_past": Buffer("slots", "LV", narrow=True), "z1": Buffer("slots", "CN"),
         "e_W2_start": Buffer("slots", "CN", narrow=True), "e_past_W2_start": Buffer("slots", "LN", narrow=True),
@@ -1555,19 +1559,22 @@ launch_pre = Launcher(
 )  # fmt: skip
 launch_pre2 = Launcher(
     TABLE, pre2, "pre2", walks=False, widths="KLNV", blocked="N", wide=pre2_wide,
+    operands=(("CC", "CK"), ("CK", "CN"), ("CL", "CK"), ("CL", "LK"), ("CN", "KN")),
     makes={
         "d_W1_from_q_phi_W1": Buffer("slots", "KN", narrow=True), "P1_past_d_read_z1": Buffer("slots", "LN", narrow=True),
         "d_h1_past_from_read_h1_h1_past": Buffer("slots", "LN", narrow=True), "P2_past_d_o": Buffer("slots", "LV", narrow=True),
         "P1_d_read_z1": Buffer("slots", "CN", narrow=True), "d_h1_from_read_h1_h1": Buffer("slots", "CN", narrow=True),
         "P2_d_o": Buffer("slots", "CV", narrow=True), "d_W2_from_read_h1_W2": Buffer("slots", "NV", narrow=True),
         "d_eta_from_eta_D_alpha": Buffer("slots", "C"), "D_alpha_d_G": Buffer("slots", "CC", narrow=True),
-        "D_alpha_d_G_past": Buffer("slots", "CL", narrow=True), "d_q_phi_k_features": Buffer("slots", "CC", narrow=True),
-        "d_q_phi_k_features_past": Buffer("slots", "CL", narrow=True), "d_log_alpha_early": Buffer("slots", "C"),
-        "d_q_features": Buffer("rows", "K", like="q_features"),
+        "D_alpha_d_G_past": Buffer("slots", "CL", narrow=True),
+        "d_k_features_from_q_phi_k_features": Buffer("slots", "CK", narrow=True),
+        "d_k_features_past_from_q_phi_k_features_past": Buffer("slots", "LK", narrow=True),
+        "d_log_alpha_early": Buffer("slots", "C"), "d_q_features": Buffer("rows", "K", like="q_features"),
     },
 )  # fmt: skip
 launch_seq = Launcher(
     TABLE, seq, "seq", walks=True, widths="KLNV", blocked="N", wide=seq_wide,
+    operands=(("CK", "CN"), ("CK", "KN"), ("LK", "KN"), ("LK", "LN")),
     makes={
         "d_W1_next": Buffer("sequences", "KN"), "d_W1_start": Buffer("starts", "KN"), "d_W2_next": Buffer("sequences", "NV"),
         "d_W2_start": Buffer("starts", "NV"), "d_G_end_past_du_past": Buffer("slots", "LV", narrow=True),
@@ -1580,6 +1587,7 @@ launch_seq = Launcher(
 )  # fmt: skip
 launch_post = Launcher(
     TABLE, post, "post", walks=False, widths="KLNV", blocked="N", wide=post_wide,
+    operands=(("CN", "KN"), ("LN", "KN")),
     makes={
         "d_eta": Buffer("rows", "", like="eta"), "d_gamma_own": Buffer("rows", "W", like="gamma_own", partly=True),
         "d_gamma_past": Buffer("rows", "W", like="gamma_past", partly=True), "d_k": Buffer("rows", "V"),

@@ -8,7 +8,7 @@ from .runtime_configuration import MemoryConfig
 
 
 class PredictiveDeltaConfig(MemoryConfig):
-    """Every field has a default: that of the spec. The code of the package has the digest e2528c3c3240."""
+    """Every field has a default: that of the spec. The code of the package has the digest cd5bc46a8f94."""
 
     model_type = "miras_predictive_delta"
 

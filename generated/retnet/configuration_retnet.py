@@ -8,7 +8,7 @@ from .runtime_configuration import MemoryConfig
 
 
 class RetnetConfig(MemoryConfig):
-    """Every field has a default: that of the spec. The code of the package has the digest de0e3e4607a0."""
+    """Every field has a default: that of the spec. The code of the package has the digest bfae92a5e649."""
 
     model_type = "miras_retnet"
 

@@ -8,7 +8,7 @@ from .runtime_configuration import MemoryConfig
 
 
 class RobustDeltaConfig(MemoryConfig):
-    """Every field has a default: that of the spec. The code of the package has the digest 23fa73755350."""
+    """Every field has a default: that of the spec. The code of the package has the digest df998bfedd0a."""
 
     model_type = "miras_robust_delta"
 

@@ -8,7 +8,7 @@ from .runtime_configuration import MemoryConfig
 
 
 class SquaredReluDeltaConfig(MemoryConfig):
-    """Every field has a default: that of the spec. The code of the package has the digest e6b62f0bb073."""
+    """Every field has a default: that of the spec. The code of the package has the digest 35ca29ca13de."""
 
     model_type = "miras_squared_relu_delta"
 

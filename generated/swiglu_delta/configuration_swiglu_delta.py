@@ -8,7 +8,7 @@ from .runtime_configuration import MemoryConfig
 
 
 class SwigluDeltaConfig(MemoryConfig):
-    """Every field has a default: that of the spec. The code of the package has the digest b57180fd4406."""
+    """Every field has a default: that of the spec. The code of the package has the digest 59768f03ac05."""
 
     model_type = "miras_swiglu_delta"
 

@@ -12,22 +12,26 @@ import torch
 from torch import Tensor
 
 from .runtime_contract import OperatorContract, read_lengths
+from .runtime_limits import FEW
 from .runtime_options import asked_backend, check_flag
 from .runtime_state import as_entries, read_state
 from .runtime_tensor import is_dense
 from .runtime_triton import CannotLaunch
 
 Operator = Callable[..., tuple[Tensor, dict[str, Tensor] | None]]
-FEW = 16  # tokens that are sooner done one by one than as a tile
 
 
 @dataclass(frozen=True)
 class Kernels:
-    """The forms in Triton: tiles of so many tokens, and, where there is one, the token loop without gradients."""
+    """The forms in Triton: tiles of so many tokens, and, where there is one, the token loop without gradients.
+
+    With `few_only` they are chosen for few tokens alone: PyTorch computes a chunk of many by products of matrices, the kernels walk.
+    """
 
     chunk: Operator
     tile: int
     recurrent: Operator | None = None
+    few_only: bool = False
 
 
 @dataclass(frozen=True)
@@ -111,6 +115,8 @@ class Dispatch:
         q = inputs.tokens["q"]
         on_gpu = isinstance(q, Tensor) and q.is_cuda
         if backend == "torch" or (backend == "auto" and (self.kernels is None or not on_gpu or q.dtype == torch.float64)):
+            return False
+        if backend == "auto" and self.kernels is not None and self.kernels.few_only and inputs.length > FEW:
             return False
         if backend == "triton" and self.kernels is None:
             raise ValueError(f"backend: expected auto or torch, got 'triton': {self.missing}")

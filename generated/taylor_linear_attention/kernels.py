@@ -186,11 +186,11 @@ def read_wide(
 @triton.jit(do_not_specialize=JUST_NUMBERS)
 def pre(
     W_at_ptr, d_o_ptr, eta_ptr, k_features_ptr, q_features_ptr, v_ptr, d_W_from_q_phi_W_ptr, d_eta_from_eta_q_phi_k_phi_ptr,
-    d_eta_q_phi_k_phi_q_phi_ptr, d_v_early_ptr, d_q_features_ptr, position_ptr, cu_ptr, T, members, low, high,
+    eta_d_eta_q_phi_k_phi_q_phi_ptr, d_v_early_ptr, d_q_features_ptr, position_ptr, cu_ptr, T, members, low, high,
     H: tl.constexpr, K: tl.constexpr, V: tl.constexpr, C: tl.constexpr, BK: tl.constexpr, BV: tl.constexpr, BC: tl.constexpr,
     DOT: tl.constexpr, GRID: tl.constexpr, PACKED: tl.constexpr, SAVE: tl.constexpr,
 ):  # fmt: skip
-    """d_W_from_q_phi_W, d_eta_from_eta_q_phi_k_phi, d_eta_q_phi_k_phi_q_phi, d_v_early, …: every tile on its own."""
+    """d_W_from_q_phi_W, d_eta_from_eta_q_phi_k_phi, eta_d_eta_q_phi_k_phi_q_phi, d_v_early, …: every tile on its own."""
     index, h = low + (tl.program_id(0) // H).to(tl.int64), tl.program_id(0) % H
     n = sequence_of(index, cu_ptr, members, C, GRID, PACKED)
     first, end, base, tiles, slot, step = span(n, position_ptr, cu_ptr, T, members, C, GRID, PACKED)
@@ -211,16 +211,14 @@ def pre(
     du = -v.to(tl.float32)  # ∂ℓ/∂u_t = −v_t
     W = load_tile(W_at_ptr, index * H + h, at_k, at_v, K, V)
     k_phi = load_rows(k_features_ptr, at_row, row, here, at_k, K)
-
-    # back through decays, and the weights of surprises
     d_eta_q_phi_k_phi = tl.where(causal, -dot_nt(d_o, du, DOT), 0.0)  # ∂η·φ(q)·φ(k_tj) = [j ≤ t] (−d_o_t ∂ℓ/∂u_jᵀ)
     q_phi = load_rows(q_features_ptr, at_row, row, here, at_k, K)
     d_q_phi = dot(eta[None, :] * d_eta_q_phi_k_phi, k_phi, DOT) + dot_nt(d_o, W, DOT)
     store_rows(d_q_features_ptr, at_row, row, here, at_k, K, d_q_phi)
     d_W_from_q_phi_W = dot_tn(q_phi, d_o, DOT)  # ∂W[0](φ(q)·W[0]) = Σ_l φ(q_l)ᵀ ⊗ d_o_l
     store_tile(d_W_from_q_phi_W_ptr, own * H + h, at_k, at_v, K, V, d_W_from_q_phi_W)
-    d_eta_q_phi_k_phi_q_phi = dot_tn(d_eta_q_phi_k_phi, q_phi, DOT)  # ∂η·φ(q)·φ(k)·φ(q_t) = Σ_l ∂η·φ(q)·φ(k_lt) φ(q_l)
-    store_tile(d_eta_q_phi_k_phi_q_phi_ptr, own * H + h, r, at_k, C, K, d_eta_q_phi_k_phi_q_phi)
+    eta_d_eta_q_phi_k_phi_q_phi = eta[:, None] * dot_tn(d_eta_q_phi_k_phi, q_phi, DOT)
+    store_tile(eta_d_eta_q_phi_k_phi_q_phi_ptr, own * H + h, r, at_k, C, K, eta_d_eta_q_phi_k_phi_q_phi)
     q_phi_k_phi = dot_nt(q_phi, k_phi, DOT)  # φ(q)·φ(k_tj) = φ(q_t) φ(k_j)ᵀ
     d_eta_from_eta_q_phi_k_phi = tl.sum(d_eta_q_phi_k_phi * q_phi_k_phi, 0)  # ∂η(η·φ(q)·φ(k)_t) = Σ_l ∂η·φ(q)·φ(k_lt) φ(q)·φ(k_lt)
     P = (tl.where(causal, eta[None, :] * q_phi_k_phi, 0.0)).to(DOT)  # P_tj = [j ≤ t] φ(q)·φ(k_tj) η_j
@@ -232,11 +230,11 @@ def pre(
 @triton.jit(do_not_specialize=JUST_NUMBERS)
 def pre_wide(
     W_at_ptr, d_o_ptr, eta_ptr, k_features_ptr, q_features_ptr, v_ptr, d_W_from_q_phi_W_ptr, d_eta_from_eta_q_phi_k_phi_ptr,
-    d_eta_q_phi_k_phi_q_phi_ptr, d_v_early_ptr, d_q_features_ptr, position_ptr, cu_ptr, T, members, low, high,
+    eta_d_eta_q_phi_k_phi_q_phi_ptr, d_v_early_ptr, d_q_features_ptr, position_ptr, cu_ptr, T, members, low, high,
     H: tl.constexpr, K: tl.constexpr, V: tl.constexpr, C: tl.constexpr, BK: tl.constexpr, BV: tl.constexpr, BC: tl.constexpr,
     DOT: tl.constexpr, GRID: tl.constexpr, PACKED: tl.constexpr, SAVE: tl.constexpr,
 ):  # fmt: skip
-    """d_W_from_q_phi_W, d_eta_from_eta_q_phi_k_phi, d_eta_q_phi_k_phi_q_phi, d_v_early, …: every tile on its own."""
+    """d_W_from_q_phi_W, d_eta_from_eta_q_phi_k_phi, eta_d_eta_q_phi_k_phi_q_phi, d_v_early, …: every tile on its own."""
     index, h = low + (tl.program_id(0) // H).to(tl.int64), tl.program_id(0) % H
     n = sequence_of(index, cu_ptr, members, C, GRID, PACKED)
     first, end, base, tiles, slot, step = span(n, position_ptr, cu_ptr, T, members, C, GRID, PACKED)
@@ -265,9 +263,9 @@ def pre_wide(
         q_phi_k_phi += dot_nt(q_phi, k_phi, DOT)
         d_W_from_q_phi_W = dot_tn(q_phi, d_o, DOT)  # ∂W[0](φ(q)·W[0]) = Σ_l φ(q_l)ᵀ ⊗ d_o_l
         store_tile(d_W_from_q_phi_W_ptr, own * H + h, at_k, at_v, K, V, d_W_from_q_phi_W)
-        d_eta_q_phi_k_phi_q_phi = dot_tn(d_eta_q_phi_k_phi, q_phi, DOT)  # ∂η·φ(q)·φ(k)·φ(q_t) = Σ_l ∂η·φ(q)·φ(k_lt) φ(q_l)
+        eta_d_eta_q_phi_k_phi_q_phi = eta[:, None] * dot_tn(d_eta_q_phi_k_phi, q_phi, DOT)
         W = load_tile(W_at_ptr, index * H + h, at_k, at_v, K, V)
-        store_tile(d_eta_q_phi_k_phi_q_phi_ptr, own * H + h, r, at_k, C, K, d_eta_q_phi_k_phi_q_phi)
+        store_tile(eta_d_eta_q_phi_k_phi_q_phi_ptr, own * H + h, r, at_k, C, K, eta_d_eta_q_phi_k_phi_q_phi)
         d_q_features = dot(d_q_phi_k_phi, k_phi, DOT) + dot_nt(d_o, W, DOT)
         store_rows(d_q_features_ptr, at_row, row, here, at_k, K, d_q_features)
     d_eta_from_eta_q_phi_k_phi = tl.sum(d_eta_q_phi_k_phi * q_phi_k_phi, 0)  # ∂η(η·φ(q)·φ(k)_t) = Σ_l ∂η·φ(q)·φ(k_lt) φ(q)·φ(k_lt)
@@ -307,8 +305,8 @@ def seq(
 
 @triton.jit(do_not_specialize=JUST_NUMBERS)
 def post(
-    d_W_at_ptr, d_eta_from_eta_q_phi_k_phi_ptr, d_eta_q_phi_k_phi_q_phi_ptr, d_v_early_ptr, eta_ptr, k_features_ptr, v_ptr,
-    d_eta_ptr, d_k_features_ptr, d_v_ptr, position_ptr, cu_ptr, T, members, low, high,
+    d_W_at_ptr, d_eta_from_eta_q_phi_k_phi_ptr, d_v_early_ptr, eta_ptr, eta_d_eta_q_phi_k_phi_q_phi_ptr, k_features_ptr,
+    v_ptr, d_eta_ptr, d_k_features_ptr, d_v_ptr, position_ptr, cu_ptr, T, members, low, high,
     H: tl.constexpr, K: tl.constexpr, V: tl.constexpr, C: tl.constexpr, BK: tl.constexpr, BV: tl.constexpr, BC: tl.constexpr,
     DOT: tl.constexpr, GRID: tl.constexpr, PACKED: tl.constexpr, SAVE: tl.constexpr,
 ):  # fmt: skip
@@ -329,14 +327,11 @@ def post(
     v = load_rows(v_ptr, at_row, row, here, at_v, V)
     d_eta_from_eta_q_phi_k_phi = load_row(d_eta_from_eta_q_phi_k_phi_ptr, own * H + h, r, C)
     d_W_at = load_tile(d_W_at_ptr, own * H + h, at_k, at_v, K, V)
-    d_eta_q_phi_k_phi_q_phi = load_tile(d_eta_q_phi_k_phi_q_phi_ptr, own * H + h, r, at_k, C, K)
+    eta_d_eta_q_phi_k_phi_q_phi = load_tile(eta_d_eta_q_phi_k_phi_q_phi_ptr, own * H + h, r, at_k, C, K)
     eta = load_numbers(eta_ptr, at_row, row, here)
     du = -v.to(tl.float32)  # ∂ℓ/∂u_t = −v_t
     k_phi = load_rows(k_features_ptr, at_row, row, here, at_k, K)
-    d_k_features_early_and_more = (
-        eta[:, None] * d_eta_q_phi_k_phi_q_phi.to(tl.float32)
-        + -eta[:, None] * dot_nt(du, d_W_at, DOT)
-    )  # fmt: skip
+    d_k_features_early_and_more = eta_d_eta_q_phi_k_phi_q_phi.to(tl.float32) + -eta[:, None] * dot_nt(du, d_W_at, DOT)
     store_rows(d_k_features_ptr, at_row, row, here, at_k, K, d_k_features_early_and_more)
     d_v_early = load_tile(d_v_early_ptr, own * H + h, r, at_v, C, V)
     d_eta_du = -dot(k_phi, d_W_at, DOT)  # ∂η·∂ℓ/∂u_t = −φ(k_t) d_W_at
@@ -348,8 +343,8 @@ def post(
 
 @triton.jit(do_not_specialize=JUST_NUMBERS)
 def post_wide(
-    d_W_at_ptr, d_eta_from_eta_q_phi_k_phi_ptr, d_eta_q_phi_k_phi_q_phi_ptr, d_v_early_ptr, eta_ptr, k_features_ptr, v_ptr,
-    d_eta_ptr, d_k_features_ptr, d_v_ptr, position_ptr, cu_ptr, T, members, low, high,
+    d_W_at_ptr, d_eta_from_eta_q_phi_k_phi_ptr, d_v_early_ptr, eta_ptr, eta_d_eta_q_phi_k_phi_q_phi_ptr, k_features_ptr,
+    v_ptr, d_eta_ptr, d_k_features_ptr, d_v_ptr, position_ptr, cu_ptr, T, members, low, high,
     H: tl.constexpr, K: tl.constexpr, V: tl.constexpr, C: tl.constexpr, BK: tl.constexpr, BV: tl.constexpr, BC: tl.constexpr,
     DOT: tl.constexpr, GRID: tl.constexpr, PACKED: tl.constexpr, SAVE: tl.constexpr,
 ):  # fmt: skip
@@ -374,12 +369,9 @@ def post_wide(
         at_k = b * BK + tl.arange(0, BK)
         d_W_at = load_tile(d_W_at_ptr, own * H + h, at_k, at_v, K, V)
         k_phi = load_rows(k_features_ptr, at_row, row, here, at_k, K)
-        d_eta_q_phi_k_phi_q_phi = load_tile(d_eta_q_phi_k_phi_q_phi_ptr, own * H + h, r, at_k, C, K)
+        eta_d_eta_q_phi_k_phi_q_phi = load_tile(eta_d_eta_q_phi_k_phi_q_phi_ptr, own * H + h, r, at_k, C, K)
         k_phi_d_W_at += dot(k_phi, d_W_at, DOT)
-        d_k_features_early_and_more = (
-            eta[:, None] * d_eta_q_phi_k_phi_q_phi.to(tl.float32)
-            + -eta[:, None] * dot_nt(du, d_W_at, DOT)
-        )  # fmt: skip
+        d_k_features_early_and_more = eta_d_eta_q_phi_k_phi_q_phi.to(tl.float32) + -eta[:, None] * dot_nt(du, d_W_at, DOT)
         store_rows(d_k_features_ptr, at_row, row, here, at_k, K, d_k_features_early_and_more)
     d_eta_from_eta_q_phi_k_phi = load_row(d_eta_from_eta_q_phi_k_phi_ptr, own * H + h, r, C)
     d_eta_du = -k_phi_d_W_at  # ∂η·∂ℓ/∂u_t = −φ(k_t) d_W_at
@@ -406,7 +398,7 @@ launch_pre = Launcher(
     TABLE, pre, "pre", walks=False, widths="KV", blocked="K", wide=pre_wide,
     makes={
         "d_W_from_q_phi_W": Buffer("slots", "KV", narrow=True), "d_eta_from_eta_q_phi_k_phi": Buffer("slots", "C"),
-        "d_eta_q_phi_k_phi_q_phi": Buffer("slots", "CK", narrow=True), "d_v_early": Buffer("slots", "CV", narrow=True),
+        "eta_d_eta_q_phi_k_phi_q_phi": Buffer("slots", "CK", narrow=True), "d_v_early": Buffer("slots", "CV", narrow=True),
         "d_q_features": Buffer("rows", "K", like="q_features"),
     },
 )  # fmt: skip

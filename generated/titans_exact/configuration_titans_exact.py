@@ -8,7 +8,7 @@ from .runtime_configuration import MemoryConfig
 
 
 class TitansExactConfig(MemoryConfig):
-    """Every field has a default: that of the spec. The code of the package has the digest 1e1fea936dcd."""
+    """Every field has a default: that of the spec. The code of the package has the digest c67fd945f569."""
 
     model_type = "miras_titans_exact"
 

@@ -3,7 +3,7 @@
 # mypy: disable-error-code="import-not-found, import-untyped, no-untyped-call, no-untyped-def, untyped-decorator"
 """titans_exact on a GPU, token by token: Triton kernels, forward and backward.
 
-There are none over tiles of tokens, because the rule runs token by token.
+There are none over tiles of tokens, because h₁ = gelu(z₁) is not affine in the state (memory, titans_exact.yaml:3).
 
 One program runs one head of one sequence with its state in registers; every width is padded to a power of two. `n` is the sequence, `h` the
 head, `t` the token; `at_k`, `at_v`, … count along an axis, `r` along the rows of a window.

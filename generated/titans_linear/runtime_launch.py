@@ -15,7 +15,7 @@ import triton
 import triton.language as tl
 from torch import Tensor
 
-from .runtime_limits import named, power_of_two, refusal
+from .runtime_limits import named, power_of_two, refusal, refused_operands
 from .runtime_triton import CannotLaunch, TooLarge
 
 JUST_NUMBERS = ["T", "members", "low", "high"]  # arguments for whose divisors Triton compiles no kernels of their own
@@ -168,7 +168,8 @@ class Launcher:
     """The launch of one kernel.
 
     It `walks` over the tiles of a sequence, or runs them all at once; it takes `widths`. Of the axis `split` every program does a part; the
-    axis `blocked` it takes part after part, by the kernel `wide` where there is more than one. It writes the buffers `makes`.
+    axis `blocked` it takes part after part, by the kernel `wide` where there is more than one. It writes the buffers `makes`. `operands`
+    are those of its products over features, as pairs.
     """
 
     table: LaunchTable
@@ -180,6 +181,7 @@ class Launcher:
     split: str = ""
     blocked: str = ""
     wide: Any = None
+    operands: tuple[tuple[str, str], ...] = ()
 
     @property
     def tensors(self) -> tuple[str, ...]:
@@ -239,6 +241,7 @@ class Launcher:
         lengths = {width: sizes.lengths[width] for width in self.widths}
         blocks = {name[1:]: block for name, block in self.blocks(sizes, row).items()}
         told = refusal(self.held, lengths, blocks, together=False)
+        told = told or refused_operands(self.operands, lengths, blocks, sizes.narrow.itemsize)
         if told:
             raise TooLarge(f"{self.name}: a tile with {told}; use MIRAS_BACKEND=torch")
 

@@ -8,7 +8,7 @@ from .runtime_configuration import MemoryConfig
 
 
 class TttLinearConfig(MemoryConfig):
-    """Every field has a default: that of the spec. The code of the package has the digest c30b0e6ac25d."""
+    """Every field has a default: that of the spec. The code of the package has the digest b31b3d11ece6."""
 
     model_type = "miras_ttt_linear"
 

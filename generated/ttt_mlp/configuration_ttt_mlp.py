@@ -8,7 +8,7 @@ from .runtime_configuration import MemoryConfig
 
 
 class TttMlpConfig(MemoryConfig):
-    """Every field has a default: that of the spec. The code of the package has the digest 75db55bc58f8."""
+    """Every field has a default: that of the spec. The code of the package has the digest 9755b550aee1."""
 
     model_type = "miras_ttt_mlp"
 

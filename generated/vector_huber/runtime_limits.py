@@ -7,8 +7,10 @@ from collections.abc import Mapping, Sequence
 
 LARGEST = 1 << 16  # numbers of a tile: more do not fit into the registers of a processor
 MOST = 1 << 17  # numbers of all tiles that are carried: with more, kernels take minutes to compile and live in spilled registers
+SHARED = 227 * 1024  # bytes of shared memory that a program may have
 LEAST = 16  # entries of a width that a program holds at least
 BYTES = 4
+FEW = 16  # tokens that are sooner done one by one than as a tile
 
 
 def power_of_two(n: int) -> int:
@@ -55,6 +57,27 @@ def refusal(tiles: Sequence[str], lengths: Mapping[str, int], blocks: Mapping[st
     taken = BYTES * (sum(sizes) if together else max(sizes))
     nearest = {**what_would_fit(tiles, blocks, together, f"C{split}"), split: lengths.get(split, 0)}
     return f"{named(lengths)} takes {taken} bytes of registers; one with {named({width: nearest[width] for width in lengths})} would fit"
+
+
+def refused_operands(pairs: Sequence[tuple[str, str]], lengths: Mapping[str, int], blocks: Mapping[str, int], size: int) -> str:
+    """ "K = 561 (features), N = 64 takes 262144 bytes of shared memory; one with K = 512, N = 64 would fit", or "" for operands that do.
+
+    The operands are those of products over features of keys. A product has a pair of tiles, both of which are in shared memory at once,
+    with `size` bytes a number.
+    """
+
+    def taken(found: Mapping[str, int]) -> int:
+        return max((size * sum(numbers(pair, found)) for pair in pairs), default=0)
+
+    nearest, letters = dict(blocks), "".join(a + b for a, b in pairs)
+    lengths = {width: length for width, length in lengths.items() if width in letters}
+    while taken(nearest) > SHARED:
+        nearest[max(lengths, key=lambda width: nearest[width])] //= 2
+    if nearest == blocks:
+        return ""
+    would = {width: min(length, nearest[width]) if nearest[width] < blocks[width] else length for width, length in lengths.items()}
+    has = named(lengths).replace(f"K = {lengths['K']}", f"K = {lengths['K']} (features)")
+    return f"{has} takes {taken(blocks)} bytes of shared memory; one with {named(would)} would fit"
 
 
 def named(lengths: Mapping[str, int]) -> str:

@@ -8,7 +8,7 @@ from .runtime_configuration import MemoryConfig
 
 
 class WindowHybridConfig(MemoryConfig):
-    """Every field has a default: that of the spec. The code of the package has the digest 8255d0555602."""
+    """Every field has a default: that of the spec. The code of the package has the digest 47004de6eb80."""
 
     model_type = "miras_window_hybrid"
 

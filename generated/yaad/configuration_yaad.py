@@ -8,7 +8,7 @@ from .runtime_configuration import MemoryConfig
 
 
 class YaadConfig(MemoryConfig):
-    """Every field has a default: that of the spec. The code of the package has the digest ecb1f11e4174."""
+    """Every field has a default: that of the spec. The code of the package has the digest af6306cd89b4."""
 
     model_type = "miras_yaad"
 

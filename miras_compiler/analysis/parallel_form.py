@@ -24,6 +24,7 @@ EXPLANATION: dict[Kind, str] = {
 NOT_AFFINE = "is not affine in the state"
 MAPPED = "is read in place of the dual state"
 LAYERED = "depends on the weights of the layers behind, which are written too"
+BY_TOKEN = "token by token, because "  # how the reason of that form begins
 
 
 @dataclass(frozen=True)
@@ -62,7 +63,7 @@ def classify_parallel_form(rule: UpdateRule, graph: DependencyGraph[str]) -> Par
     elsewhere = [value for value in culprits if graph.nodes[value]["group"] not in ("memory", "surprise")]
     if rule.momentum and (channels := [gate for gate in _factors(rule) if rule.axes(gate)]):
         where, letters = rule.where(f"gates.{channels[0]}"), graph.nodes[channels[0]]["label"]
-        reason = f"token by token, because the weights of past surprises do not factor under momentum with {letters} per channel ({where})"
+        reason = f"{BY_TOKEN}the weights of past surprises do not factor under momentum with {letters} per channel ({where})"
         return ParallelForm("token_by_token", reason, channels[0])
     if rule.mirror.primal and not rule.update.waits:
         return _token_by_token(rule, graph, rule.weights[0].name)
@@ -70,7 +71,7 @@ def classify_parallel_form(rule: UpdateRule, graph: DependencyGraph[str]) -> Par
         return _token_by_token(rule, graph, f"O{rule.weights[0].name[1:]}")
     if rule.chunk.linear and not rule.chunk.has_grid and rule.mirror_map != A:
         where = rule.where("chunk.retention")
-        reason = f"token by token, because every token's mirror map is the start of a linear path (chunk.retention: chunk_end, {where})"
+        reason = f"{BY_TOKEN}every token's mirror map is the start of a linear path (chunk.retention: chunk_end, {where})"
         return ParallelForm("token_by_token", reason, None)
     if not surprises:
         return _with_known_surprise(rule, graph)
@@ -87,7 +88,7 @@ def classify_parallel_form(rule: UpdateRule, graph: DependencyGraph[str]) -> Par
 
 
 def _token_by_token(rule: Rule, graph: DependencyGraph[str], blame: str, guilt: str = NOT_AFFINE) -> ParallelForm:
-    return ParallelForm("token_by_token", f"token by token, because {_accusation(rule, graph, blame, guilt)}", blame)
+    return ParallelForm("token_by_token", f"{BY_TOKEN}{_accusation(rule, graph, blame, guilt)}", blame)
 
 
 def _factors(rule: Rule) -> tuple[str, ...]:

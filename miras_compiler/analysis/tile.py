@@ -17,7 +17,12 @@ def has_own_rows(program: Program) -> bool:
 
 
 def default_tile(rule: Rule, kind: Kind, own_rows: bool) -> int:
-    """Tokens (with several writes per token, rows) of a tile; where each has rows of its own, as many as have so many rows."""
+    """Tokens (with several writes per token, rows) of a tile; where each has rows of its own, as many as have so many rows.
+
+    A whole chunk where the state waits for its end: no tile is made for pairs of tokens then, and products of many rows are fast.
+    """
+    if rule.update.waits and rule.surprise.window == 1:
+        return rule.chunk.size
     by_channel = any(rule.axes(gate) for gate in rule.decays) or rule.memory.entrywise
     tile = SMALL_TILE if kind == "dual_per_token" or by_channel else TILE
     tile = max(tile // rule.surprise.window, 1) if own_rows else tile

@@ -116,7 +116,7 @@ class MeasuredPackage:
             return torch.ones_like(uniform) if regime.eta == 1 else regime.eta * (0.2 + 0.8 * uniform)
         if self.domains[name] == "[0, 1]":
             return 0.2 + 0.8 * uniform
-        return torch.where(uniform < 0.5, 1e-3, 1e3) if name == "delta" else 0.3 + 1.2 * uniform
+        return far(normal) if name == "delta" else 0.3 + 1.2 * uniform
 
     def state(self, members: int, shape: Shape, seed: int = 1) -> dict[str, Tensor]:
         """Float64 weights of fan-in size that float32 holds exactly, a small momentum, a preconditioner above 0, a full window."""
@@ -140,7 +140,9 @@ class MeasuredPackage:
         if name.startswith("window_"):
             gate = name.removeprefix("window_")
             row = normal if gate == "v" else _unit(normal) if gate == "k" else None
-            return 0.3 + normal.sigmoid() if row is None else row.bfloat16().to(DOUBLE)  # rows are tokens, of any type
+            if row is not None:
+                return row.bfloat16().to(DOUBLE)  # tokens, of any type
+            return far(normal) if gate == "delta" else 0.3 + normal.sigmoid()
         drawn = normal * (0.1 if name.endswith("_momentum") else 1.0) / math.sqrt(size[-2])
         return 0.1 + drawn.abs() if name == "preconditioner" else drawn
 
@@ -192,6 +194,11 @@ class MeasuredPackage:
         for name, launch in launches.items():
             if name in self.kernels.TABLE.options:
                 self.kernels.TABLE.options[name] = (self.kernels.LaunchRow(self.kernels.ANY, *launch),)
+
+
+def far(x: Tensor) -> Tensor:
+    """Thresholds far below and far above every residual, by the sign of each number: near one, precisions take other branches."""
+    return torch.where(x < 0, 1e-3, 1e3).to(DOUBLE)
 
 
 def _unit(x: Tensor) -> Tensor:

@@ -18,10 +18,12 @@ from miras_compiler.analysis.parallel_form import EXPLANATION
 from miras_compiler.derive import derive_update_rule
 from miras_compiler.elements.base import Element
 from miras_compiler.elements.kinds import KINDS
+from miras_compiler.emit.triton.blocks import refused
 from miras_compiler.errors import Fault
+from miras_compiler.ir.differentiate import differentiate
 from miras_compiler.lower import build_program
 from miras_compiler.passes import run_passes
-from miras_compiler.schedule import build_walk, prepare_program, states_alone, why_too_large
+from miras_compiler.schedule import build_schedule, build_walk, prepare_program, states_alone, tile_lengths, why_too_large
 from miras_compiler.spec import Spec
 from miras_compiler.spec.checks import CHECKS, faults_of
 from miras_compiler.spec.parameters import SAMPLES
@@ -97,7 +99,9 @@ def kernel_of(spec: Spec) -> str:
     form = classify_parallel_form(rule, build_dependency_graph(rule))
     prepared = prepare_program(rule, run_passes(build_program(rule, form)))
     if not prepared.why_not:
-        return "tiles"
+        schedule = build_schedule(rule, prepared, differentiate(prepared.given)) if rule.features.outer else None
+        told = refused(schedule.kernels, tile_lengths(rule)) if schedule else ""
+        return f"tiles; refused: {told}" if told else "tiles"
     walk = build_walk(rule)
     told = why_too_large(walk.states, axis_lengths(spec, 1), walk.split)
     way = "chunk walk" if states_alone(rule, prepared) else "walk"

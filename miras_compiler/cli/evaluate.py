@@ -8,7 +8,7 @@ from typing import Annotated, Any
 import typer
 
 from miras_compiler.cli.libraries import prepare_libraries
-from miras_compiler.cli.options import Device, Json, Runs
+from miras_compiler.cli.options import Device, Json, Runs, Settings
 from miras_compiler.console import PrintedRow, busy, show_json, show_table
 
 
@@ -43,12 +43,14 @@ def evaluate(
         typer.Option("--season", metavar="N", help="Times of a season. Default: what the series show.", show_default=False),
     ] = None,
     seed: Annotated[int, typer.Option("--seed", metavar="N", help="Draws the examples of a task.")] = 0,
+    settings: Settings = None,
     device: Device = None,
     as_json: Json = False,
 ) -> None:
     """Measure trained models: bits per byte, recall, forecasts, multiple choice; write RUN/eval.json and RUN/eval.png, print a table.
 
-    Without --data, --task and --choices a run on a task is measured on that task, and a run on series on their held-out part.
+    Without --data, --task and --choices a run on a task is measured on that task, and a run on series on their held-out part. --set
+    measures the run's weights in a model whose spec is another one, such as chunk.size=256; the run stays as it is.
     """
     from miras_compiler.errors import InputError
     from miras_compiler.runs import RunFolder, read_object
@@ -57,6 +59,7 @@ def evaluate(
     if choices is not None:
         prepare_libraries("lm-eval")
     with busy("loading") as say:
+        from miras_compiler.cli.changed_run import changed_run, named
         from miras_compiler.evaluate.evaluation import EvaluationRequest, evaluate
         from miras_compiler.evaluate.opened import open_run
         from miras_compiler.evaluate.plot import evaluation_plot
@@ -70,7 +73,10 @@ def evaluate(
             say(f"loading {path}")
             try:
                 opened = open_run(path, device)
-                found[str(path)] = evaluate(opened, request, say)
+                if settings:
+                    opened = changed_run(opened, settings)
+                sections = evaluate(opened, request, say)
+                found[str(path)] = named(sections, settings) if settings else sections
             except InputError as problem:
                 problems.append(str(problem))
                 continue

@@ -15,7 +15,7 @@ import triton
 import triton.language as tl
 
 from .runtime_device_functions import exp2
-from .runtime_device_products import dot, dot_nt, nearest
+from .runtime_device_products import dot, dot_nt, exact_dot, nearest
 
 
 @triton.jit
@@ -90,7 +90,7 @@ def decayed_derivatives(
         near = decay_to_middle(logs, r, level, EXCLUSIVE, DOT)
         x = (tl.where(later, rows, columns).to(tl.float32) * near).to(DOT)
         d_x = dot(tl.where(is_beside(r, level), pairs, 0.0), x, DOT)
-        d_logs += dot(to_middle(r, level, EXCLUSIVE).to(DOT), d_x * x.to(tl.float32), DOT)
+        d_logs += exact_dot(to_middle(r, level, EXCLUSIVE), d_x * x.to(tl.float32), DOT)
         d_rows += d_x * near * share
         d_columns += d_x * near * (1.0 - share)
     return d_rows, d_columns, d_logs

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import math
+
 import torch
 from torch import Tensor
 from torch.nn import functional
@@ -31,6 +33,6 @@ def with_zeros(x: Tensor, writes: int, write: int) -> Tensor:
 
 def unit(x: Tensor) -> Tensor:
     """x [..., D] divided by its length, √(|x|² + 1e-6), in the dtype of x; 0 stays 0."""
-    width = x.shape[-1]
-    y: Tensor = functional.rms_norm(wide(x), [width], eps=1e-6 / width) * width**-0.5  # of one kernel, by √(|x|² / D + 1e-6 / D)
-    return y.to(x.dtype)
+    y, width = wide(x), x.shape[-1]
+    normed: Tensor = functional.rms_norm(y, [width], eps=1e-6 / width)  # by √(|x|² / D + 1e-6 / D), one kernel
+    return (normed / math.sqrt(width)).to(x.dtype)

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from miras_compiler.schedule.build import Prepared, build_schedule, prepare_program
+from miras_compiler.schedule.build import Prepared, build_schedule, prepare_program, why_walked
 from miras_compiler.schedule.describe import chunk_walks, describe_chunk_walks, describe_schedule, describe_walk
 from miras_compiler.schedule.facts import KernelFacts, kernel_facts
 from miras_compiler.schedule.kernel import Kernel, Schedule
@@ -29,4 +29,5 @@ __all__ = [
     "tile_in_words",
     "tile_lengths",
     "why_too_large",
+    "why_walked",
 ]

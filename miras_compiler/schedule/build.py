@@ -7,6 +7,7 @@ from typing import NamedTuple
 
 import sympy as sp
 
+from miras_compiler.analysis.parallel_form import BY_TOKEN, ParallelForm
 from miras_compiler.derive.rule import Rule
 from miras_compiler.ir.build import placeholder
 from miras_compiler.ir.differentiate import differentiate
@@ -34,10 +35,12 @@ from miras_compiler.passes import PASSES, run_passes
 from miras_compiler.passes.decays import contract_decays
 from miras_compiler.passes.enter import START, enter_chunk
 from miras_compiler.passes.separate import separate_past
+from miras_compiler.passes.wait import moving_states, wait_for_end, with_sums
 from miras_compiler.schedule.cut import build_cut
 from miras_compiler.schedule.kernel import Schedule
 from miras_compiler.schedule.tile import TILE, padded, rows_of_token, tile_length, tile_lengths
 
+SUMS = "All tiles of a chunk read the state that entered it, and one walk sums up their surprises; the chunk's end is PyTorch's."
 CHANNELS = {"K": "key_channel", "V": "value_channel"}
 
 
@@ -53,7 +56,10 @@ class Prepared(NamedTuple):
 
 
 def prepare_program(rule: Rule, program: Program) -> Prepared:
-    prepared = run_passes(program, [separate_past, contract_decays])
+    reason = why_no_tiles(rule, program)
+    if reason:
+        return Prepared(program, program, reason)
+    prepared = run_passes(program, [wait_for_end] if rule.update.waits else [separate_past, contract_decays])
     if prepared.outputs == program.outputs:
         prepared = program
     return Prepared(program, prepared, why_not(rule, prepared))
@@ -64,6 +70,9 @@ def build_schedule(rule: Rule, prepared: Prepared, adjoint: Program) -> Schedule
     program = prepared.program
     if prepared.why_not:
         return None
+    if rule.update.waits:
+        waiting = run_passes(program, PASSES)
+        return build_cut(waiting, with_sums(verify_program(differentiate(waiting)), waiting), SUMS, lengths=tile_lengths(rule))
     if program is not prepared.given:
         adjoint = verify_program(differentiate(program))
     starts = tuple(leaf.name.removesuffix(START) for leaf in leaves_of(program) if is_start(leaf))
@@ -96,16 +105,21 @@ def _three_axes(rule: Rule) -> str:
     return f"the weights of every token are formed (retention {rule.kinds['retention']}, optimizer {rule.kinds['optimizer']})"
 
 
-def why_not(rule: Rule, program: Program) -> str:
-    """Why no kernels can be printed for a prepared program; "" where they can."""
-    if rule.update.waits:
-        return "the state changes at the end of a full chunk (optimizer.apply: chunk_end)"
+def why_no_tiles(rule: Rule, program: Program) -> str:
+    """Why a program computes no tiles of tokens; "" where it does."""
     if rule.surprise.window > TILE:
         return f"the rows of one token, {rule.surprise.window}, are more than a tile has (attentional_bias.window)"
     if rule.chunk.has_grid and not any(is_start(leaf) for leaf in leaves_of(program)):
         return "nothing reads the state that entered the chunk, which the final state holds"
     if not any("c" in leaf.axes for leaf in leaves_of(program)):
         return "the rule runs token by token"
+    return ""
+
+
+def why_not(rule: Rule, program: Program) -> str:
+    """Why no kernels can be printed for a prepared program; "" where they can."""
+    if rule.update.waits and (rule.surprise.window > 1 or moving_states(program) or any(gate.channel for gate in rule.gates.values())):
+        return "reads or windows change within a chunk whose end the state waits for (optimizer.apply: chunk_end)"
     tile = tile_length(rule)
     walked = dependents(program.outputs.values(), carried_leaves(program))
     for node in nodes_of(program):
@@ -126,6 +140,11 @@ def why_not(rule: Rule, program: Program) -> str:
         if tile < padded(tile) and needs_tokens(node):
             return f"{tile} tokens are padded to a power of two, and the padding would be divided by a sum of nothing"
     return ""
+
+
+def why_walked(form: ParallelForm, prepared: Prepared) -> str:
+    """The same, with the value that the dependency graph blames where the rule runs token by token."""
+    return form.reason.removeprefix(BY_TOKEN) if form.kind == "token_by_token" else prepared.why_not
 
 
 def is_broadcast(node: Node) -> bool:

@@ -113,7 +113,7 @@ class _Pass:
 
         walk_loads = price_loads(set(topological(nexts.values())) - path, before, prices, "walk") | dict.fromkeys(carried, 0.0)
         to_walk = self.crossing(find_frontier(list(nexts.values()), path, walk_loads, prices, "walk"))
-        if self.is_worth_a_kernel(others, depends - path):
+        if not depends.intersection(others.values()) or self.is_worth_a_kernel(others, depends - path):
             late_loads = price_loads(topological(others.values()), (*before, *to_walk, *others.values()), prices, "each")
             late_loads = {node: price if node in path else price / RATHER_LOADED for node, price in late_loads.items()}
             own = [node for node in others.values() if node in depends]
@@ -141,7 +141,8 @@ class _Pass:
         first = self.each_kernels(names[0], {**self.named(early), **made_early}, before)
         left = self.named(node for node in dict.fromkeys((*self.brackets, *to_late)) if node in path)
         middle = self.kernel(names[1], walk, {**walking, **made_walking, **left}, to_walk)
-        saved = {name: name + AT for name in (states if walk == "forward" else entering)}
+        is_all = walk == "forward" and "held" not in self.roles.values()  # else tiles read what entered, not what they find
+        saved = {name: name + AT for name in (states if is_all else entering)}
         middle = replace(middle, entries=dict(sorted(saved.items())), last=last)
         final = self.each_kernels(names[2], late, {*before, *to_walk, *to_late}, entering)
         return tuple(kernel for kernel in (*first, middle, *final) if kernel.results)

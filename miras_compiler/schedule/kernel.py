@@ -12,9 +12,9 @@ from miras_compiler.ir.traverse import nodes_of
 Walk = Literal["forward", "reverse", "each"]
 """Tiles one after another, from the last to the first, or all at once."""
 
-Role = Literal["token", "parameter", "carried", "saved", "mask"]
-"""Where a leaf comes from: rows of a token tensor; a row per head; the tile before; a buffer with one tile per tile of tokens; a test of
-the numbers of tokens, such as whether one is there."""
+Role = Literal["token", "parameter", "carried", "held", "saved", "mask"]
+"""Where a leaf comes from: rows of a token tensor; a row per head; the tile before; a state that no tile changes; a buffer with one tile
+per tile of tokens; a test of the numbers of tokens, such as whether one is there."""
 
 Result = Literal["token", "carried", "start", "saved", "past", "total"]
 """Where an output goes: rows of a token tensor; the next tile, and out at the end; into the carried tile of that name less _start, or in a

@@ -37,12 +37,13 @@ BYTES = 3.0e12  # bytes a second between memory and chip
 PRODUCTS = {"walk": 20e12, "each": 250e12}  # operations of tensor cores a second; a walk has few programs, which wait for each other
 OTHERS = {"walk": 1.5e12, "each": 15e12}
 LATENCY = {"walk": 2e-10, "each": 5e-11}  # of one load, shared between programs
-ROWS = TOKEN_AXES | {PAST}
+BETWEEN = TOKEN_AXES | {PAST}  # axes of tokens and of those before a tile
 SCAN = 12  # operations per entry of a cumulative sum
 ROW = 1e-7  # seconds of a row of a substitution, which waits for the row before
 SEGMENTS = 4  # of sums over segments
 FUNCTION = 8  # and of exp, erf, …
-ROW_GRADIENTS = ("d_q", "d_k", "d_v", "d_erase_key", "d_erase_write_key")  # gradients in the type of the tokens
+KEYS = ("d_q", "d_k", "d_erase_key", "d_erase_write_key")
+ROWS = ("d_v", *KEYS, *(f"{name}_features" for name in KEYS))  # gradients in the type of the tokens
 
 
 class Prices:
@@ -95,9 +96,9 @@ def narrow_tiles(*programs: Program) -> set[Node]:
     """Tiles that are stored in the type of the tokens.
 
     Those with an axis of the memory: whatever sums them up averages the errors; but no logarithms, whose errors an exponential makes
-    relative ones, and no terms of a gate's gradient, which nothing sums up behind them. Of those between tokens, which may be
-    coefficients of gates that multiply one another, and of those that slopes are taken at, only tiles that products round anyway; no
-    inverse (see `is_solve`).
+    relative ones, and no terms of a gate's gradient, which nothing sums up behind them. Of those between tokens, which may be coefficients
+    of gates that multiply one another, and of those that slopes are taken at, only tiles that products round anyway; no inverse (see
+    `is_solve`).
     """
     readers: dict[Node, set[Node]] = {}
     nodes = [node for program in programs for node in nodes_of(program)]
@@ -130,7 +131,7 @@ def narrow_tiles(*programs: Program) -> set[Node]:
             return True
         if isinstance(node, TriangularInverse | Brackets) or node in outputs | logarithms | terms:
             return False
-        return not (ROWS.issuperset(node.axes) or node in bent) or is_rounded(node)
+        return not (BETWEEN.issuperset(node.axes) or node in bent) or is_rounded(node)
 
     return {node for node in nodes if len(node.axes) == 2 and is_narrow(node)}
 
@@ -176,7 +177,7 @@ def terms_of_gates(programs: Iterable[Program]) -> set[Node]:
     """Tiles that gradients of gates, which are float32, are sums of."""
     found: set[Node] = set()
     outputs = {name: node for program in programs for name, node in program.outputs.items() if TOKEN_AXES.intersection(node.axes)}
-    waiting = [node for name, node in outputs.items() if name.startswith("d_") and name not in ROW_GRADIENTS]
+    waiting = [node for name, node in outputs.items() if name.startswith("d_") and name not in ROWS]
     while waiting:
         node = waiting.pop()
         for arg in node.args:

@@ -23,7 +23,11 @@ def without_masks(adjoint: Program) -> Program:
 
 
 def roles_of(program: Program) -> dict[str, Role]:
-    return {leaf.name: "carried" if isinstance(leaf, State) else _input_role(leaf) for leaf in leaves_of(program)}
+    return {leaf.name: _state_role(leaf, program) if isinstance(leaf, State) else _input_role(leaf) for leaf in leaves_of(program)}
+
+
+def _state_role(leaf: Leaf, program: Program) -> Role:
+    return "carried" if leaf.name in program.outputs else "held"
 
 
 def _input_role(leaf: Leaf) -> Role:

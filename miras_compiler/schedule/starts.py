@@ -14,6 +14,7 @@ from miras_compiler.ir.differentiate import differentiate
 from miras_compiler.ir.nodes import Program
 from miras_compiler.ir.traverse import carried_leaves, labels_in_use
 from miras_compiler.passes import PASSES, run_passes
+from miras_compiler.passes.decays import contract_decays
 from miras_compiler.passes.enter import begin_chunk
 from miras_compiler.schedule.build import Prepared, prepare_program, wide_axis
 from miras_compiler.schedule.cut import build_cut
@@ -39,7 +40,7 @@ def build_starts(rule: Rule, prepared: Prepared) -> Schedule | None:
     states = states_alone(rule, prepared)
     if states is None:
         return None
-    begun = run_passes(states.program, [begin_chunk, *PASSES])
+    begun = run_passes(states.given, [contract_decays, begin_chunk, *PASSES])
     adjoint = with_reads(differentiate(begun), begun)
     return build_cut(begun, adjoint, REASON, lengths=tile_lengths(rule), full_states=True, wide=wide_axis(rule))
 

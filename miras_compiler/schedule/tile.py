@@ -15,7 +15,12 @@ LEAST = 16  # lengths are padded to powers of two from here
 
 
 def tile_length(rule: Rule) -> int:
-    """Tokens of a tile: a chunk where all its surprises are taken at one state, else 64. Rows of writes and of whole windows are tokens."""
+    """Tokens of a tile: a chunk where all its surprises are taken at one state, else 64. Rows of writes and of whole windows are tokens.
+
+    Where the state waits for the end of a chunk, no tile changes a state that another reads, and a chunk has as many of 64 as it takes.
+    """
+    if rule.update.waits:
+        return min(TILE, rule.chunk.size)
     return rule.chunk.size if rule.chunk.has_grid else TILE // rule.surprise.window * rule.surprise.window
 
 

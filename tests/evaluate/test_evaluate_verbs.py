@@ -10,7 +10,7 @@ from typing import Any
 import pytest
 from safetensors.torch import load_file, save_file
 
-from kit.model_package import language_model, package
+from kit.model_package import FOLDER, TINY, language_model, package
 from miras_compiler.cli import main
 from miras_compiler.compare.runs import read_run
 from miras_compiler.evaluate.opened import open_run
@@ -202,3 +202,49 @@ def test_weights_that_lack_a_part_are_refused(bytes_model: Any, tmp_path: Path, 
 def test_a_model_is_opened_where_its_package_is_not(run: Path, tmp_path: Path) -> None:
     shutil.move(run, tmp_path / "moved")
     assert open_run(tmp_path / "moved").checkpoint.name == "checkpoint-4"
+
+
+@pytest.fixture
+def run_of_package(bytes_model: Any, tmp_path: Path) -> Path:
+    """A run with its package, and a text beside it."""
+    run = begin(tmp_path / "whole_run", data=["books"], config={name: getattr(bytes_model.config, name) for name in TINY})
+    add_checkpoint(run, 4, bytes_model)
+    shutil.copytree(
+        Path(FOLDER.name) / "gated_delta_net" / "gated_delta_net", run / "package", ignore=shutil.ignore_patterns("__pycache__")
+    )
+    (tmp_path / "valid.txt").write_text(MESSAGE, encoding="utf-8")
+    return run
+
+
+@pytest.mark.slow
+def test_weights_are_measured_under_a_changed_spec_beside_the_run_s_own(run_of_package: Path) -> None:
+    text = ["--data", str(run_of_package.parent / "valid.txt")]
+    for settings in ([], ["chunk.size=16"], ["attentional_bias.scale=0.5"]):
+        assert main(["eval", str(run_of_package), *text, *(word for each in settings for word in ("--set", each))]) == 0
+    bits = {name: section["bits_per_byte"] for name, section in json.loads((run_of_package / "eval.json").read_text()).items()}
+    assert set(bits) == {"text:valid", "text:valid with chunk.size=16", "text:valid with attentional_bias.scale=0.5"}
+    assert bits["text:valid with chunk.size=16"] == pytest.approx(bits["text:valid"], rel=1e-5), "its chunks compute the rule exactly"
+    assert abs(bits["text:valid with attentional_bias.scale=0.5"] - bits["text:valid"]) > 1e-3
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize(
+    ("setting", "message"),
+    [
+        ("layer.conv=3", "its weights do not fit with layer.conv=3"),
+        ("memory={kind: mlp}", "its weights do not fit with"),
+        ("chunk.sise=3", "sise"),
+    ],
+)
+def test_a_changed_spec_that_the_weights_do_not_fit_is_refused(
+    setting: str, message: str, run_of_package: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    assert main(["eval", str(run_of_package), "--data", str(run_of_package.parent / "valid.txt"), "--set", setting]) == 2
+    assert message in " ".join(capsys.readouterr().err.split())
+    assert not (run_of_package / "eval.json").exists()
+
+
+@pytest.mark.slow
+def test_settings_for_a_folder_without_a_spec_are_refused(run: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    assert main(["eval", str(run), "--data", str(run.parent / "valid.txt"), "--set", "chunk.size=8"]) == 2
+    assert "has no package/spec.yaml" in " ".join(capsys.readouterr().err.split())

@@ -268,3 +268,17 @@ def test_a_wrong_state_is_refused_before_anything_is_launched(ops: ModuleType, w
     weight = next(iter(given["initial_state"]))
     with pytest.raises(ValueError, match=f"{weight}: expected"):
         operator(**given | {"initial_state": given["initial_state"] | {weight: wrong}})
+
+
+def test_auto_walks_few_tokens_of_a_rule_that_waits_for_the_end_of_a_chunk_and_leaves_many_to_pytorch(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    """Its kernels go token by token; PyTorch computes a whole chunk as products of matrices."""
+    with loaded("lact") as ops:
+        arguments, operators = sibling(ops, "runtime_dispatch").Arguments, ops._OPERATORS
+        monkeypatch.setattr(operators, "can_launch", lambda inputs, few: True)
+        chosen: dict[tuple[int, str], bool] = {}
+        for tokens in (16, 17):
+            inputs = arguments({"q": torch.zeros(1, tokens, 1, 4).as_subclass(OnGPU)}, {}, {}, None)
+            chosen |= {(tokens, backend): operators.uses_kernels(backend, inputs, False) for backend in ("auto", "triton")}
+    assert chosen == {(16, "auto"): True, (16, "triton"): True, (17, "auto"): False, (17, "triton"): True}

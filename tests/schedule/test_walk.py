@@ -164,7 +164,8 @@ def test_explain_names_the_kernels_that_substitute_row_after_row() -> None:
 
 def test_explain_says_why_a_rule_is_walked_and_what_its_walk_carries() -> None:
     text = compilation("chi_square_memory").explain(kernels=True)
-    assert "Triton kernels, token by token, because the rule runs token by token" in text
+    reason = "W = W[t−1] · max(0, R + 1 − ζ) is not affine in the state (retention, specs/chi_square_memory.yaml:5)"
+    assert f"Triton kernels, token by token, because {reason}\n" in text
     assert "carries W\n      registers 16 KiB" in text
     assert "keeps, for each token of a segment, W_before\n      16 KiB a token; registers 32 KiB" in text
 

@@ -43,9 +43,33 @@ def test_kernels_over_tiles_agree_with_the_form_in_float64(what: str, tmp_path: 
         assert {entry: pair for entry, pair in told.items() if not pair[0] <= pair[1]} == {}
 
 
-@pytest.mark.parametrize("name", ["taylor_linear_attention", "omega_net"])
-def test_features_and_windows_are_no_reason_to_walk(name: str) -> None:
-    assert compilation(name).explain().splitlines()[-1] == "Triton kernels, over tiles of 64 tokens"
+def test_features_and_windows_are_no_reason_to_walk() -> None:
+    assert compilation("taylor_linear_attention").explain().splitlines()[-1] == "Triton kernels, over tiles of 64 tokens"
+
+
+TOO_MANY = (
+    "main: a tile with K = 561 (features), L = 3, N = 128 takes 262144 bytes of shared memory; one with K = 512, L = 3, N = 128 would fit"
+)
+
+
+def test_explain_says_that_a_deep_memory_cannot_hold_so_many_features() -> None:
+    refused = "they are refused at these widths, and PyTorch runs"
+    assert compilation("omega_net").explain().splitlines()[-1] == f"Triton kernels, over tiles of 64 tokens; {refused}: {TOO_MANY}"
+
+
+@needs_triton
+def test_features_that_do_not_fit_are_refused_with_their_bytes_and_the_number_that_does(tmp_path: Path) -> None:
+    package = compilation("omega_net").write(tmp_path)
+    script = (
+        f"import sys, torch; sys.path.insert(0, {str(package.parent)!r})\n"
+        "from omega_net import chunk_omega_net\n"
+        "x, g = torch.zeros(1, 1, 1, 32), torch.zeros(1, 1, 1)\n"
+        "state = {'W1': torch.zeros(1, 1, 561, 128), 'W2': torch.zeros(1, 1, 128, 32)}\n"
+        "gates = dict(log_alpha=g, eta=g, gamma=x[..., :4], feature_coefficients=torch.ones(3))\n"
+        "try: chunk_omega_net(x.bfloat16(), x.bfloat16(), x.bfloat16(), **gates, initial_state=state, backend='triton')\n"
+        "except RuntimeError as problem: print(problem)\n"
+    )
+    assert TOO_MANY in interpreted("-c", script)
 
 
 def test_every_kernel_of_a_linear_memory_holds_a_part_of_the_features() -> None:

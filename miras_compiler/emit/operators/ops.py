@@ -20,16 +20,18 @@ def emit_ops(rule: Rule, interface: Interface, decodes: bool) -> str:
     options = ["initial_state", "output_final_state", "cu_seqlens", "backend"]
     return fill("ops.py", {
         "header": header(rule.spec), "name": rule.spec.name, "signature": signature(interface), "docs": docs,
-        "dispatch": "\n".join(dispatch(rule.spec.name, decodes)),
+        "dispatch": "\n".join(dispatch(rule, decodes)),
         "chunk_call": indented("return _OPERATORS.chunk(", arguments(interface, options), ")"),
         "recurrent_call": indented("return _OPERATORS.recurrent(", arguments(interface, options), ")"),
     })  # fmt: skip
 
 
-def dispatch(name: str, decodes: bool) -> list[str]:
+def dispatch(rule: Rule, decodes: bool) -> list[str]:
     """The imports of the runtime and of the kernels, and the table of forms."""
+    name = rule.spec.name
     forms = [f'"{name}"', "CONTRACT", f"torch_chunk_{name}", f"naive_recurrent_{name}"]
     loop = [f"triton_recurrent_{name}"] if decodes else []
+    few = ["few_only=True"] if rule.update.waits and not decodes else []
     return [
         "from .runtime_dispatch import Dispatch, Kernels",
         "from .runtime_triton import HAS_TRITON, WHY_NO_TRITON",
@@ -39,6 +41,6 @@ def dispatch(name: str, decodes: bool) -> list[str]:
         *([f"    from .decode import triton_recurrent_{name}"] if decodes else []),
         f"    from .kernels import TILE, triton_chunk_{name}",
         "",
-        indented("_KERNELS = Kernels(", [f"triton_chunk_{name}", "TILE", *loop], ")"),
+        indented("_KERNELS = Kernels(", [f"triton_chunk_{name}", "TILE", *loop, *few], ")"),
         bracketed("_OPERATORS = Dispatch(", [*forms, "_KERNELS", "WHY_NO_TRITON"], ")", 0),
     ]

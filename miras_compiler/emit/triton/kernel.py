@@ -139,7 +139,7 @@ class KernelPrinter:
                 self.emit(f"{sum_name(name)} = {self.memory.load(result_name(name, self.kernel), self.program.outputs[name], OF_SEQUENCE)}")
 
     def is_loaded_in_tile(self, leaf: Leaf) -> bool:
-        return self.kernel.roles[leaf.name] in ("token", "saved", "mask")
+        return self.kernel.roles[leaf.name] in ("token", "saved", "held", "mask")
 
     def load_in_tile(self, leaf: Leaf | Start) -> str:
         """The load of a leaf within the tile; "" for those that were loaded before the walk."""

@@ -30,7 +30,7 @@ def emit_kernels(rule: Rule, schedule: Schedule, interface: Interface) -> str:
     """Text of kernels.py, of a schedule that gives the outputs of tokens; of starts.py, of one that gives the states of chunks alone."""
     spec, is_whole = rule.spec, any("o" in kernel.results for kernel in schedule.forward)
     read = {leaf.name: leaf.axes for kernel in schedule.kernels for leaf in leaves_of(kernel.program)}
-    takes_all = is_whole and not interface.derived
+    takes_all = is_whole and not interface.derived and not rule.update.waits
     arguments = [argument for argument in interface.tokens if takes_all or argument.leaf in read]
     tokens = {argument.leaf: argument.axes.replace("R", "T").rstrip("W") for argument in arguments}  # a row is a token here
     derived = [name for name in interface.derived if name in read]
@@ -51,7 +51,8 @@ def emit_kernels(rule: Rule, schedule: Schedule, interface: Interface) -> str:
         "reason": schedule.reason,
         "is_whole": is_whole,
         "legend": legend(interface),
-        "has_grid": rule.chunk.has_grid,
+        "has_grid": rule.chunk.has_grid and not rule.update.waits,
+        "waits": rule.update.waits,
         "tile": tile_length(rule),
         "program": textwrap.fill(PROGRAM.format(tile_in_words(rule)), WIDTH),
         "least": 64 if any(axis.startswith("n") for each in printed for axis in each.axes) else 16,

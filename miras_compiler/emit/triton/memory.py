@@ -27,7 +27,7 @@ class TileMemory:
 
     def is_narrow(self, leaf: Leaf) -> bool:
         """True if a leaf is loaded as it is stored: rows of tokens, and tiles that were saved."""
-        return len(leaf.axes) == 2 and self.kernel.roles[leaf.name] in ("token", "saved")
+        return len(leaf.axes) == 2 and self.kernel.roles[leaf.name] in ("token", "saved", "held")
 
     def load_leaf(self, leaf: Leaf | Start) -> str:
         """The load of a leaf, for every role."""
@@ -67,7 +67,8 @@ class TileMemory:
         return f"store_rows({pointer}, at_row, row, here, {place(axis)}, {width(axis)}, {code})"
 
     def load(self, name: str, leaf: Node, index: str) -> str:
-        return load_call(name, leaf.axes, index, widened=self.kernel.roles.get(name) != "saved", moved=self.moves(index, leaf.axes))
+        widened = self.kernel.roles.get(name) not in ("saved", "held")
+        return load_call(name, leaf.axes, index, widened=widened, moved=self.moves(index, leaf.axes))
 
     def store(self, name: str, axes: Axes, code: str, index: str) -> str:
         return store_call(name, axes, code, index, moved=self.moves(index, axes))

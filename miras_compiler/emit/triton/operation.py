@@ -6,6 +6,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
 from miras_compiler.emit.printing.python_text import WIDTH
+from miras_compiler.emit.triton.blocks import operands_of
 from miras_compiler.emit.triton.head import INDENT, wrapped
 from miras_compiler.emit.triton.kernel import KernelPrinter
 from miras_compiler.emit.triton.memory import WEIGHTS, last_name, result_name
@@ -42,6 +43,11 @@ class Operation:
         return tuple(name for kernel in self.schedule.forward for name in kernel.outputs("carried"))
 
     @property
+    def held(self) -> tuple[str, ...]:
+        """The states that no tile changes."""
+        return tuple(sorted({name for kernel in self.schedule.forward for name in kernel.leaves("held")}))
+
+    @property
     def last(self) -> tuple[str, ...]:
         return tuple(name for kernel in self.schedule.forward for name in kernel.last)
 
@@ -65,8 +71,8 @@ class Operation:
     def inputs(self) -> dict[str, str]:
         """Inputs of the forward operator with their axes: tokens, rows before tiles, parameters, carried states."""
         leaves = {leaf.name: leaf.axes for kernel in self.schedule.forward for leaf in leaves_of(kernel.program)}
-        carried = {name: f"BH{letters(leaves[name])}" for name in self.carried}
-        return {**self.tokens, **self.past, **self.parameters, **carried}
+        states = {name: f"BH{letters(leaves[name])}" for name in (*self.held, *self.carried)}
+        return {**self.tokens, **self.past, **self.parameters, **states}
 
     @property
     def visible(self) -> dict[str, str]:
@@ -105,7 +111,9 @@ class Operation:
     @property
     def gradients(self) -> tuple[str, ...]:
         """Results of the backward operator, one per input."""
-        return tuple(f"d_{name}_next" if name in self.carried else f"d_{name}" for name in self.inputs)
+        summed = {name for kernel in self.schedule.backward for name in kernel.outputs("carried")}
+        names = [name for name in self.inputs if not (self.held and name in self.carried)]  # sums begin at 0 there
+        return tuple(f"d_{name}_next" if f"d_{name}" in summed else f"d_{name}" for name in names)
 
     def makes(self, kernel: Kernel) -> dict[str, str]:
         """The buffers that a kernel writes, as code."""
@@ -139,14 +147,16 @@ class Operation:
         options += f", wide={kernel.name}{variants[-1].suffix}" if len(variants) > 1 else ""
         head = f'TABLE, {kernel.name}, "{kernel.name}", walks={printed.walks}, widths="{"".join(printed.widths)}"{options}'
         makes = [f'"{name}": {buffer}' for name, buffer in self.makes(kernel).items()]
-        return call(f"launch_{kernel.name} = Launcher(", head, {"makes": braced(makes)})
+        pairs = [f'("{a}", "{b}")' for a, b in operands_of(kernel)]
+        operands = {"operands": tupled(pairs)} if pairs else {}
+        return call(f"launch_{kernel.name} = Launcher(", head, {**operands, "makes": braced(makes)})
 
     def rows(self) -> str:
         """Both operators, and the pair of them."""
         forward, backward = self.schedule.forward, self.schedule.backward
         kept = {**self.kept, **self.cotangents}
         first = self.operator("forward", self.inputs, (*self.visible, *self.hidden), forward)
-        second = self.operator("backward", kept, self.gradients, backward, self.carried)
+        second = self.operator("backward", kept, self.gradients, backward, self.held or self.carried)
         return "\n".join([first, second, "operator = Differentiable(forward, backward)"])
 
     def operator(
