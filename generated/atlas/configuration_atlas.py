@@ -8,7 +8,7 @@ from .runtime_configuration import MemoryConfig
 
 
 class AtlasConfig(MemoryConfig):
-    """Every field has a default: that of the spec. The code of the package has the digest 053d4a53a7b5."""
+    """Every field has a default: that of the spec. The code of the package has the digest 8dba0574deaf."""
 
     model_type = "miras_atlas"
 

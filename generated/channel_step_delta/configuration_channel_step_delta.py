@@ -8,7 +8,7 @@ from .runtime_configuration import MemoryConfig
 
 
 class ChannelStepDeltaConfig(MemoryConfig):
-    """Every field has a default: that of the spec. The code of the package has the digest 5f90844559a9."""
+    """Every field has a default: that of the spec. The code of the package has the digest 4215906cdafa."""
 
     model_type = "miras_channel_step_delta"
 

@@ -8,7 +8,7 @@ from .runtime_configuration import MemoryConfig
 
 
 class CharbonnierDeltaConfig(MemoryConfig):
-    """Every field has a default: that of the spec. The code of the package has the digest 6bd934553f71."""
+    """Every field has a default: that of the spec. The code of the package has the digest 393d0b00564b."""
 
     model_type = "miras_charbonnier_delta"
 

@@ -8,7 +8,7 @@ from .runtime_configuration import MemoryConfig
 
 
 class ClippedDeltaConfig(MemoryConfig):
-    """Every field has a default: that of the spec. The code of the package has the digest fad7214d6072."""
+    """Every field has a default: that of the spec. The code of the package has the digest 2a1343c314c0."""
 
     model_type = "miras_clipped_delta"
 

@@ -8,7 +8,7 @@ from .runtime_configuration import MemoryConfig
 
 
 class DfwConfig(MemoryConfig):
-    """Every field has a default: that of the spec. The code of the package has the digest cbecb4c672e8."""
+    """Every field has a default: that of the spec. The code of the package has the digest 446ef7fadba4."""
 
     model_type = "miras_dfw"
 

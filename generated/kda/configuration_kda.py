@@ -8,7 +8,7 @@ from .runtime_configuration import MemoryConfig
 
 
 class KdaConfig(MemoryConfig):
-    """Every field has a default: that of the spec. The code of the package has the digest 75ae51475282."""
+    """Every field has a default: that of the spec. The code of the package has the digest 3e9089936ebb."""
 
     model_type = "miras_kda"
 

@@ -8,7 +8,7 @@ from .runtime_configuration import MemoryConfig
 
 
 class KlDeltaConfig(MemoryConfig):
-    """Every field has a default: that of the spec. The code of the package has the digest 4e301bc27423."""
+    """Every field has a default: that of the spec. The code of the package has the digest 7d210d0d77ff."""
 
     model_type = "miras_kl_delta"
 

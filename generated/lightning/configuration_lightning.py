@@ -8,7 +8,7 @@ from .runtime_configuration import MemoryConfig
 
 
 class LightningConfig(MemoryConfig):
-    """Every field has a default: that of the spec. The code of the package has the digest f3c657f5ee35."""
+    """Every field has a default: that of the spec. The code of the package has the digest 47cac819195a."""
 
     model_type = "miras_lightning"
 

@@ -8,7 +8,7 @@ from .runtime_configuration import MemoryConfig
 
 
 class LogCoshDeltaConfig(MemoryConfig):
-    """Every field has a default: that of the spec. The code of the package has the digest 1fcc8fe0b8bb."""
+    """Every field has a default: that of the spec. The code of the package has the digest a3b5462511ec."""
 
     model_type = "miras_log_cosh_delta"
 

@@ -8,7 +8,7 @@ from .runtime_configuration import MemoryConfig
 
 
 class LonghornConfig(MemoryConfig):
-    """Every field has a default: that of the spec. The code of the package has the digest 1f107a41fa63."""
+    """Every field has a default: that of the spec. The code of the package has the digest 04451fa03b6c."""
 
     model_type = "miras_longhorn"
 

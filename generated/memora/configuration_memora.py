@@ -8,7 +8,7 @@ from .runtime_configuration import MemoryConfig
 
 
 class MemoraConfig(MemoryConfig):
-    """Every field has a default: that of the spec. The code of the package has the digest ae2f86d360ac."""
+    """Every field has a default: that of the spec. The code of the package has the digest b16eea24cf66."""
 
     model_type = "miras_memora"
 

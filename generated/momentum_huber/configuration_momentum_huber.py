@@ -8,7 +8,7 @@ from .runtime_configuration import MemoryConfig
 
 
 class MomentumHuberConfig(MemoryConfig):
-    """Every field has a default: that of the spec. The code of the package has the digest 8946a1b85a74."""
+    """Every field has a default: that of the spec. The code of the package has the digest 012ee7060e48."""
 
     model_type = "miras_momentum_huber"
 

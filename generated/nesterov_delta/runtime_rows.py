@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import math
+
 import torch
 from torch import Tensor
 from torch.nn import functional
@@ -32,4 +34,5 @@ def with_zeros(x: Tensor, writes: int, write: int) -> Tensor:
 def unit(x: Tensor) -> Tensor:
     """x [..., D] divided by its length, √(|x|² + 1e-6), in the dtype of x; 0 stays 0."""
     y, width = wide(x), x.shape[-1]
-    return (functional.rms_norm(y, [width], eps=1e-6 / width) * width**-0.5).to(x.dtype)  # of one kernel, by √(|x|² / D + 1e-6 / D)
+    normed: Tensor = functional.rms_norm(y, [width], eps=1e-6 / width)  # by √(|x|² / D + 1e-6 / D), one kernel
+    return (normed / math.sqrt(width)).to(x.dtype)

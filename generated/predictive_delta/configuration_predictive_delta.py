@@ -8,7 +8,7 @@ from .runtime_configuration import MemoryConfig
 
 
 class PredictiveDeltaConfig(MemoryConfig):
-    """Every field has a default: that of the spec. The code of the package has the digest cd5bc46a8f94."""
+    """Every field has a default: that of the spec. The code of the package has the digest e99b1787a4be."""
 
     model_type = "miras_predictive_delta"
 

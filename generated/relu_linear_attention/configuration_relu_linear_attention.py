@@ -8,7 +8,7 @@ from .runtime_configuration import MemoryConfig
 
 
 class ReluLinearAttentionConfig(MemoryConfig):
-    """Every field has a default: that of the spec. The code of the package has the digest 8c42dedb33f2."""
+    """Every field has a default: that of the spec. The code of the package has the digest 4fcf12861673."""
 
     model_type = "miras_relu_linear_attention"
 

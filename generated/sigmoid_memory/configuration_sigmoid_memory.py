@@ -8,7 +8,7 @@ from .runtime_configuration import MemoryConfig
 
 
 class SigmoidMemoryConfig(MemoryConfig):
-    """Every field has a default: that of the spec. The code of the package has the digest 2a92720e3c30."""
+    """Every field has a default: that of the spec. The code of the package has the digest 85908992003b."""
 
     model_type = "miras_sigmoid_memory"
 

@@ -8,7 +8,7 @@ from .runtime_configuration import MemoryConfig
 
 
 class SquaredReluDeltaConfig(MemoryConfig):
-    """Every field has a default: that of the spec. The code of the package has the digest 35ca29ca13de."""
+    """Every field has a default: that of the spec. The code of the package has the digest b4f71b2d80dd."""
 
     model_type = "miras_squared_relu_delta"
 

@@ -8,7 +8,7 @@ from .runtime_configuration import MemoryConfig
 
 
 class SwigluDeltaConfig(MemoryConfig):
-    """Every field has a default: that of the spec. The code of the package has the digest 59768f03ac05."""
+    """Every field has a default: that of the spec. The code of the package has the digest 7537ed676446."""
 
     model_type = "miras_swiglu_delta"
 

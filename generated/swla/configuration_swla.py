@@ -8,7 +8,7 @@ from .runtime_configuration import MemoryConfig
 
 
 class SwlaConfig(MemoryConfig):
-    """Every field has a default: that of the spec. The code of the package has the digest d4be37efa0f0."""
+    """Every field has a default: that of the spec. The code of the package has the digest f2c23d043de6."""
 
     model_type = "miras_swla"
 

@@ -8,7 +8,7 @@ from .runtime_configuration import MemoryConfig
 
 
 class TitansExactConfig(MemoryConfig):
-    """Every field has a default: that of the spec. The code of the package has the digest c67fd945f569."""
+    """Every field has a default: that of the spec. The code of the package has the digest 6eea19d70f52."""
 
     model_type = "miras_titans_exact"
 

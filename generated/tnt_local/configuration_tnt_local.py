@@ -8,7 +8,7 @@ from .runtime_configuration import MemoryConfig
 
 
 class TntLocalConfig(MemoryConfig):
-    """Every field has a default: that of the spec. The code of the package has the digest 9d49e4e1c5be."""
+    """Every field has a default: that of the spec. The code of the package has the digest 5753eb02e36a."""
 
     model_type = "miras_tnt_local"
 

@@ -8,7 +8,7 @@ from .runtime_configuration import MemoryConfig
 
 
 class TttMlpConfig(MemoryConfig):
-    """Every field has a default: that of the spec. The code of the package has the digest 9755b550aee1."""
+    """Every field has a default: that of the spec. The code of the package has the digest 4b2a13f30c04."""
 
     model_type = "miras_ttt_mlp"
 

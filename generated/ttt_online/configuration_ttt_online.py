@@ -8,7 +8,7 @@ from .runtime_configuration import MemoryConfig
 
 
 class TttOnlineConfig(MemoryConfig):
-    """Every field has a default: that of the spec. The code of the package has the digest d84df13b527f."""
+    """Every field has a default: that of the spec. The code of the package has the digest 57162f0c9a8f."""
 
     model_type = "miras_ttt_online"
 

@@ -8,7 +8,7 @@ from .runtime_configuration import MemoryConfig
 
 
 class VectorHuberConfig(MemoryConfig):
-    """Every field has a default: that of the spec. The code of the package has the digest 35d48f379c3c."""
+    """Every field has a default: that of the spec. The code of the package has the digest e83525365e20."""
 
     model_type = "miras_vector_huber"
 
