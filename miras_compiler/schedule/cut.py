@@ -141,7 +141,7 @@ class _Pass:
         first = self.each_kernels(names[0], {**self.named(early), **made_early}, before)
         left = self.named(node for node in dict.fromkeys((*self.brackets, *to_late)) if node in path)
         middle = self.kernel(names[1], walk, {**walking, **made_walking, **left}, to_walk)
-        is_all = walk == "forward" and "held" not in self.roles.values()  # else tiles read the state that entered, not the one that they find
+        is_all = walk == "forward" and "held" not in self.roles.values()  # else tiles read the state that entered
         saved = {name: name + AT for name in (states if is_all else entering)}
         middle = replace(middle, entries=dict(sorted(saved.items())), last=last)
         final = self.each_kernels(names[2], late, {*before, *to_walk, *to_late}, entering)
