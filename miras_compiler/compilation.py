@@ -13,7 +13,7 @@ import networkx as nx
 from miras_compiler.analysis import CostLine, ParallelForm
 from miras_compiler.derive import UpdateRule
 from miras_compiler.ir.nodes import Program
-from miras_compiler.schedule import KernelFacts, Schedule, Walk, build_schedule, build_starts, build_walk
+from miras_compiler.schedule import KernelFacts, Prepared, Schedule, Walk, build_schedule, build_starts, build_walk, prepare_program
 from miras_compiler.spec import Spec
 from miras_compiler.spec.stability import Sensitivity, sensitivity_of, stability_lines
 
@@ -37,14 +37,19 @@ class Compilation:
     cost: tuple[CostLine, ...]
 
     @cached_property
+    def prepared(self) -> Prepared:
+        """The program as kernels over tiles compute it, and why there are none."""
+        return prepare_program(self.update_rule, self.program)
+
+    @cached_property
     def schedule(self) -> Schedule | None:
         """The kernels that run the program on a GPU, tile by tile; None where there are none but those that walk over tokens."""
-        return build_schedule(self.update_rule, self.program, self.adjoint)
+        return build_schedule(self.update_rule, self.prepared, self.adjoint)
 
     @cached_property
     def starts(self) -> Schedule | None:
         """The kernels for the state at the start of every chunk, from where chunks walk at once; None where there are none."""
-        return build_starts(self.update_rule, self.program)
+        return build_starts(self.update_rule, self.prepared)
 
     @cached_property
     def walk(self) -> Walk:
@@ -56,7 +61,7 @@ class Compilation:
         """The files of the package."""
         from miras_compiler.emit import emit
 
-        return emit(self.update_rule, self.graph, self.parallel_form, self.program, self.schedule, self.starts, self.walk, self.cost)
+        return emit(self.update_rule, self.graph, self.parallel_form, self.prepared, self.schedule, self.starts, self.walk, self.cost)
 
     def write(self, folder: str | Path = "generated") -> Path:
         """Writes the package as `folder`/<name>, whole or not at all, and returns that path. InputError if it cannot be written."""
@@ -99,7 +104,7 @@ class Compilation:
         """The kernels, with their registers and memory; without kernels over tiles of tokens, the reason."""
         from miras_compiler.explanation import explain_kernels
 
-        text = explain_kernels(self.update_rule, self.parallel_form, self.program, self.schedule, self.starts, self.walk)
+        text = explain_kernels(self.update_rule, self.parallel_form, self.prepared, self.schedule, self.starts, self.walk)
         return "\n  ".join([text, *self.tiles_instead()])
 
     def kernels_in_short(self) -> str:
@@ -107,7 +112,7 @@ class Compilation:
         from miras_compiler.explanation import kernels_in_short
 
         schedule = self.schedule if self.update_rule.features.outer else None
-        text = kernels_in_short(self.update_rule, self.parallel_form, self.program, self.walk, schedule)
+        text = kernels_in_short(self.update_rule, self.parallel_form, self.prepared, self.walk, schedule)
         return "\n  ".join([text, *self.tiles_instead()])
 
     def tiles_instead(self) -> list[str]:

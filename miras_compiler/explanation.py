@@ -10,10 +10,10 @@ from miras_compiler.analysis.cost import axis_lengths
 from miras_compiler.derive import UpdateRule
 from miras_compiler.derive.statements import bias_statements, retention_statements, statement_lines
 from miras_compiler.emit.triton.blocks import blocks_of, refused
-from miras_compiler.ir.nodes import Program
 from miras_compiler.runtime.runtime_limits import FEW
 from miras_compiler.schedule import (
     KernelFacts,
+    Prepared,
     Schedule,
     Walk,
     chunk_walks,
@@ -54,7 +54,7 @@ def facts_of_kernels(rule: UpdateRule, schedule: Schedule | None) -> list[Kernel
 
 
 def explain_kernels(
-    rule: UpdateRule, form: ParallelForm, program: Program, schedule: Schedule | None, starts: Schedule | None, walk: Walk
+    rule: UpdateRule, form: ParallelForm, prepared: Prepared, schedule: Schedule | None, starts: Schedule | None, walk: Walk
 ) -> str:
     """Every kernel: its loads, its stores, the tiles that it computes again, its registers and memory; without kernels over tiles, the
     reason.
@@ -63,7 +63,7 @@ def explain_kernels(
         large = refused(schedule.kernels, tile_lengths(rule))
         told = [f"{REFUSED.format(large).removeprefix('; ')}"] if large else []
         return "\n".join([*told, describe_schedule(schedule, facts_of_kernels(rule, schedule), tile_in_words(rule))])
-    reason = why_walked(rule, form, program)
+    reason = why_walked(form, prepared)
     walked = describe_walk(walk, reason, tile_lengths(rule))
     if starts is None:
         return walked
@@ -85,16 +85,16 @@ def _forward(cost: Sequence[CostLine], *names: str) -> int:
     return round(sum(line.value for line in cost if line.what in [f"{name}, forward" for name in names]))
 
 
-def kernels_in_short(rule: UpdateRule, form: ParallelForm, program: Program, walk: Walk, schedule: Schedule | None = None) -> str:
+def kernels_in_short(rule: UpdateRule, form: ParallelForm, prepared: Prepared, walk: Walk, schedule: Schedule | None = None) -> str:
     """One line: over tiles, or token by token and why, all chunks at once where that can be; widths at which they are refused.
 
     A `schedule` that holds no features whole is refused at none.
     """
-    reason = why_walked(rule, form, program)
+    reason = why_walked(form, prepared)
     if reason:
         large = why_too_large(walk.states, axis_lengths(rule.spec, 1), walk.split)
         told = REFUSED.format(f"a state with {large}") if large else ""
-        way = chunk_walks(reason) if states_alone(rule, program) else f"token by token, because {reason}"
+        way = chunk_walks(reason) if states_alone(rule, prepared) else f"token by token, because {reason}"
         many = (
             f"; more than {FEW} tokens run in PyTorch, as products of whole chunks, unless backend is 'triton'" if rule.update.waits else ""
         )

@@ -28,10 +28,10 @@ from miras_compiler.bench.precision import (
     single,
     steady,
 )
-from miras_compiler.bench.subject import MeasuredPackage, Regime, Shape
+from miras_compiler.bench.subject import MeasuredPackage, Regime, Shape, by_entry
 
 GRAPHS = 3.0  # how many torch.compile may make over all lengths
-REFUSED = "runs in PyTorch"  # a row of a package whose kernels do not take these widths, or this precision
+REFUSED = "runs in PyTorch"  # a row of a package whose kernels do not hold these widths
 SENSITIVE = ": sensitivity"  # of a free-running row, told
 MEMBERS = {"cuda": (4, 8), "cpu": (1, 2)}  # sequences and heads: a gate's gradient has a few large errors in each, and luck in few of them
 
@@ -167,7 +167,7 @@ class Case:
                 piece = self.subject.tokens(lowered(inputs, self.dtype), first, end)
                 o, current = self.subject.operator(**piece, initial_state=current, output_final_state=True, **options)
                 outputs.append(o)
-        whole = {"o": torch.cat(outputs, 1), **current}
+        whole = {"o": torch.cat(outputs, 1), **by_entry(current, inputs)}
         return deviation_of("split in four = whole", self.judged(whole, inputs, state))
 
     def decoded(self) -> Deviation:
@@ -181,7 +181,7 @@ class Case:
                 piece = self.subject.tokens(given, t, t + 1)
                 o, current = self.subject.decoder(**piece, initial_state=current, output_final_state=True, backend="triton")
                 outputs.append(o)
-        found = {"o": torch.cat(outputs, 1), **current}
+        found = {"o": torch.cat(outputs, 1), **by_entry(current, inputs)}
         return deviation_of("token by token", self.judged(found, inputs, state))
 
     def prefix(self) -> Deviation:

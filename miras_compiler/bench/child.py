@@ -22,7 +22,7 @@ OURS = {"backend": "triton"}  # never the PyTorch form, which "auto" falls back 
 
 
 def check(given: Mapping[str, Any]) -> Rows:
-    """The rows of one case; `rows` of them where that is given. Inputs that kernels do not take have one row that says why."""
+    """The rows of one case; `rows` of them where that is given. Widths that kernels do not hold have one row that says why."""
     from miras_compiler.bench.checks import REFUSED, Case, Deviation
 
     case = Case(
@@ -31,7 +31,7 @@ def check(given: Mapping[str, Any]) -> Rows:
     try:
         for row in islice(case.rows(), given.get("rows")):
             yield row.as_dict()
-    except case.subject.not_taken as refusal:
+    except case.subject.too_large as refusal:
         yield Deviation(REFUSED, str(refusal), 0.0, 0.0).as_dict()
 
 
@@ -91,7 +91,7 @@ def warm_peer(given: Mapping[str, Any]) -> Rows:
     from miras_compiler.bench.contender import small
     from miras_compiler.bench.peers import PEERS
 
-    contender = PEERS[given["peer"]].build(small(_setting(given)))
+    contender = PEERS[given["peer"]].build(small(_work(given)))
     contender.forward().sum().backward()  # type: ignore[no-untyped-call]
     yield {"ready": True}
 
@@ -101,7 +101,7 @@ def peer(given: Mapping[str, Any]) -> Rows:
     from miras_compiler.bench.contender import measure_peer
     from miras_compiler.bench.peers import PEERS
 
-    yield measure_peer(PEERS[given["peer"]], _setting(given), CudaClock())
+    yield measure_peer(PEERS[given["peer"]], _work(given), CudaClock())
 
 
 def compile_candidates(given: Mapping[str, Any]) -> Rows:
@@ -132,7 +132,7 @@ def _subject(given: Mapping[str, Any]) -> tuple[MeasuredPackage, Shape, torch.dt
     return subject, Shape(*given["shape"]), getattr(torch, given["dtype"])
 
 
-def _setting(given: Mapping[str, Any]) -> PeerWork:
+def _work(given: Mapping[str, Any]) -> PeerWork:
     return PeerWork(Path(given["package"]), Shape(*given["shape"]), given["chunk"])
 
 

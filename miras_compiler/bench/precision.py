@@ -10,7 +10,7 @@ import torch
 from torch import Tensor
 from torch.utils._python_dispatch import TorchDispatchMode
 
-from miras_compiler.bench.subject import DOUBLE, MeasuredPackage, Regime, Shape
+from miras_compiler.bench.subject import DOUBLE, MeasuredPackage, Regime, Shape, by_entry
 from miras_compiler.errors import InternalError
 
 PRODUCTS = {torch.ops.aten.mm.default, torch.ops.aten.bmm.default, torch.ops.aten.addmm.default, torch.ops.aten.baddbmm.default}
@@ -90,16 +90,16 @@ def run(
     weights: Callable[[Mapping[str, Tensor]], Tensors] = cotangents,
     **options: Any,
 ) -> Tensors:
-    """Outputs as `o` and by the names of states, and gradients as "d NAME"; states in float64 for float64 tokens, else in float32."""
+    """Outputs as `o`, and as `by_entry` names states; gradients as "d NAME". States in float64 for float64 tokens, else in float32."""
     work = torch.float64 if inputs["q"].dtype == DOUBLE else torch.float32
     leaves = {name: x.clone().requires_grad_() for name, x in inputs.items()}
     states = {name: x.to(work).clone().requires_grad_() if x.is_floating_point() else x for name, x in state.items()}
     o, final = operator(**leaves, initial_state=states, output_final_state=True, cu_seqlens=cu_seqlens, **options)
-    results = {"o": o, **final}
+    results = {"o": o, **by_entry(final, inputs)}
     floating = {name: x for name, x in results.items() if x.is_floating_point()}
     chosen = weights(floating)
     total = torch.stack([(x.double() * chosen[name]).sum() for name, x in floating.items()]).sum()
-    tracked = {**leaves, **{name: x for name, x in states.items() if x.is_floating_point()}}
+    tracked = {**leaves, **by_entry({name: x for name, x in states.items() if x.is_floating_point()}, inputs)}
     gradients = torch.autograd.grad(total, list(tracked.values()), allow_unused=True)
     found = {f"d {name}": g.detach() for name, g in zip(tracked, gradients, strict=True) if g is not None}
     return {**{name: x.detach() for name, x in results.items()}, **found}
@@ -258,7 +258,7 @@ def calm_inputs(subject: MeasuredPackage, shape: Shape, dtype: torch.dtype, head
     Steps and decays are made smaller until they do.
     """
     state = subject.state(shape.batch, shape)
-    start = subject.of_heads(state, heads)
+    start = subject.state_of_heads(state, heads)
 
     def draw(regime: Regime, seed: int) -> tuple[Tensors, float]:
         while True:
@@ -295,6 +295,6 @@ def verify_shape(subject: MeasuredPackage, shape: Shape, dtype: torch.dtype, **o
     results = {name: x for name, x in found.items() if name in subject.axes}
     gradients = {name.removeprefix("d "): x for name, x in found.items() if name not in subject.axes}
     part = subject.of_heads(results, heads) | {f"d {name}": x for name, x in subject.of_heads(gradients, heads).items()}
-    few, start = subject.of_heads(inputs, heads), subject.of_heads(state, heads)
+    few, start = subject.of_heads(inputs, heads), subject.state_of_heads(state, heads)
     expected = run(subject.reference, few, start, weights=weights_of_heads)
     return judge(part, expected, lambda seed: own_error_of(subject, few, start, dtype, weights=weights_of_heads, seed=seed), dtype)

@@ -25,7 +25,7 @@ class Work:
         inputs, state = subject.inputs(shape, Regime(0.01, 0.01), dtype), subject.state(shape.batch, shape)
         self.inputs = {name: x.requires_grad_() for name, x in lowered(inputs, dtype, torch.float32).items()}
         self.state = {name: x.requires_grad_() if x.is_floating_point() else x for name, x in single(state).items()}
-        self.cotangent = torch.ones(subject.size("o", shape), dtype=dtype, device=subject.device)
+        self.cotangent = torch.ones(subject.size("BTHV", shape), dtype=dtype, device=subject.device)
 
     def forward(self) -> Tensor:
         return self.operator(**self.inputs, initial_state=self.state, **self.options)[0]  # type: ignore[no-any-return]

@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 import math
+from collections.abc import Collection, Mapping
 from pathlib import Path
-from typing import Any, NamedTuple
+from typing import Any, NamedTuple, TypeVar
 
 import torch
 from torch import Tensor
@@ -12,6 +13,7 @@ from torch import Tensor
 from miras_compiler.models import open_package, part_of, read_manifest
 
 DOUBLE = torch.float64
+Of = TypeVar("Of")
 
 
 class Shape(NamedTuple):
@@ -41,6 +43,11 @@ class Regime(NamedTuple):
         return self._replace(eta=self.eta / 4, decay=self.decay / 4)
 
 
+def by_entry(state: Mapping[str, Of], inputs: Collection[str]) -> dict[str, Of]:
+    """The values of a state's names by the names of entries of results, which no input has: a gate may be called like the state."""
+    return {f"state {name}" if name in inputs else name: x for name, x in state.items()}
+
+
 class MeasuredPackage:
     """A package: its operator, its plain PyTorch form, and its manifest. InputError where there is none."""
 
@@ -52,15 +59,17 @@ class MeasuredPackage:
             part_of(package, name) for name in ("kernels", "chunked", "runtime_launch", "ops")
         )
         self.contract = part_of(package, "contract").CONTRACT
-        self.not_taken = part_of(package, "runtime_triton").NotTaken  # raised for inputs that kernels refuse, such as too wide a state
+        self.too_large = part_of(package, "runtime_triton").TooLarge  # raised for states that kernels do not hold
         self.operator = getattr(operators, f"chunk_{self.name}")
         self.decoder = getattr(operators, f"fused_recurrent_{self.name}")
         self.reference = getattr(self.chunked, f"torch_chunk_{self.name}")
         self.chunk_size = int(self.manifest["chunk"]["size"])
         self.has_grid = self.manifest["chunk"]["gradient"] == "chunk_start" and self.chunk_size > 1
-        self.axes = {entry["name"]: "".join(entry["axes"]) for entry in (*self.manifest["inputs"], *self.manifest["state"])}
-        self.axes["o"] = "BTHV"
         self.domains = {entry["name"]: entry["domain"] for entry in self.manifest["inputs"]}
+        inputs, self.state_axes = (
+            {entry["name"]: "".join(entry["axes"]) for entry in self.manifest[group]} for group in ("inputs", "state")
+        )
+        self.axes = {**inputs, **by_entry(self.state_axes, inputs), "o": "BTHV"}  # by input and by entry of results
 
     @property
     def deep(self) -> bool:
@@ -85,7 +94,7 @@ class MeasuredPackage:
 
     def _draw(self, name: str, shape: Shape, regime: Regime, generator: torch.Generator, drawn: dict[str, Tensor]) -> Tensor:
         """One argument; `drawn` are those before it."""
-        size = self.size(name, shape)
+        size = self.size(self.axes[name], shape)
         normal = torch.randn(size, generator=generator, dtype=DOUBLE, device=self.device)
         if name == "q":
             return _unit(normal)
@@ -114,7 +123,7 @@ class MeasuredPackage:
         generator = torch.Generator(self.device).manual_seed(seed)
         state = {}
         for name in self.contract.state:
-            size = self.size(name, shape._replace(batch=members))
+            size = self.size(self.state_axes[name], shape._replace(batch=members))
             if name == "window_length":
                 state[name] = torch.full(size, self.contract.window.size - 1, device=self.device)
             elif not name.endswith(("_start", "_pending")) and name not in ("position", "log_beta"):
@@ -126,7 +135,7 @@ class MeasuredPackage:
         normal = torch.randn(size, generator=generator, dtype=DOUBLE, device=self.device)
         if name in self.contract.start:  # on the scaled simplex
             total, axes = self.contract.start[name]
-            dims = [self.axes[name].index(axis) for axis in axes]
+            dims = [self.state_axes[name].index(axis) for axis in axes]
             return normal.exp() / normal.exp().sum(dims, keepdim=True) * float(total)
         if name.startswith("window_"):
             gate = name.removeprefix("window_")
@@ -137,7 +146,8 @@ class MeasuredPackage:
         drawn = normal * (0.1 if name.endswith("_momentum") else 1.0) / math.sqrt(size[-2])
         return 0.1 + drawn.abs() if name == "preconditioner" else drawn
 
-    def size(self, name: str, shape: Shape) -> list[int]:
+    def size(self, axes: str, shape: Shape) -> list[int]:
+        """The lengths of these axes."""
         lengths = dict(zip("BTHKVN", shape, strict=True))
         extras = {"R": self.contract.writes, "W": self.contract.window, "F": self.contract.polynomial}
         if extras["R"] is not None:
@@ -146,7 +156,7 @@ class MeasuredPackage:
             lengths |= {"W": extras["W"].size, "L": extras["W"].size - 1}
         if extras["F"] is not None:
             lengths |= {"F": math.comb(shape.key + extras["F"].degree, extras["F"].degree), "D": extras["F"].degree + 1}
-        return [lengths.get(axis, 1) for axis in self.axes[name]]
+        return [lengths.get(axis, 1) for axis in axes]
 
     def tokens(self, inputs: dict[str, Tensor], first: int, end: int | None = None) -> dict[str, Tensor]:
         """The inputs of some tokens; inputs without rows of tokens as they are."""
@@ -168,9 +178,16 @@ class MeasuredPackage:
         return {name: x.reshape(number, -1, *x.shape[2:]) if name in has_rows else x for name, x in tensors.items()}
 
     def of_heads(self, tensors: dict[str, Tensor], heads: list[int]) -> dict[str, Tensor]:
-        """The part of some heads, which no other head has an influence on. Names are those of inputs, states and outputs."""
+        """The part of some heads, which no other head has an influence on. Names are those of inputs and of entries of results."""
+        return self._part(tensors, self.axes, heads)
+
+    def state_of_heads(self, state: dict[str, Tensor], heads: list[int]) -> dict[str, Tensor]:
+        """The same of a state, by the names of its own."""
+        return self._part(state, self.state_axes, heads)
+
+    def _part(self, tensors: dict[str, Tensor], axes: dict[str, str], heads: list[int]) -> dict[str, Tensor]:
         index = torch.tensor(heads, device=self.device)
-        return {name: x.index_select(self.axes[name].index("H"), index) if "H" in self.axes[name] else x for name, x in tensors.items()}
+        return {name: x.index_select(axes[name].index("H"), index) if "H" in axes[name] else x for name, x in tensors.items()}
 
     def set_launches(self, launches: dict[str, Any]) -> None:
         """Every kernel that is named is launched as said, whatever its widths: warps, stages, block, registers."""

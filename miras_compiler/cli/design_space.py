@@ -23,7 +23,7 @@ from miras_compiler.errors import Fault
 from miras_compiler.ir.differentiate import differentiate
 from miras_compiler.lower import build_program
 from miras_compiler.passes import run_passes
-from miras_compiler.schedule import build_schedule, build_walk, states_alone, tile_lengths, why_not, why_too_large
+from miras_compiler.schedule import build_schedule, build_walk, prepare_program, states_alone, tile_lengths, why_too_large
 from miras_compiler.spec import Spec
 from miras_compiler.spec.checks import CHECKS, faults_of
 from miras_compiler.spec.parameters import SAMPLES
@@ -97,14 +97,14 @@ def kernel_of(spec: Spec) -> str:
         return "–"
     rule = derive_update_rule(spec)
     form = classify_parallel_form(rule, build_dependency_graph(rule))
-    program = run_passes(build_program(rule, form))
-    if not why_not(rule, program):
-        schedule = build_schedule(rule, program, differentiate(program)) if rule.features.outer else None
+    prepared = prepare_program(rule, run_passes(build_program(rule, form)))
+    if not prepared.why_not:
+        schedule = build_schedule(rule, prepared, differentiate(prepared.given)) if rule.features.outer else None
         told = refused(schedule.kernels, tile_lengths(rule)) if schedule else ""
         return f"tiles; refused: {told}" if told else "tiles"
     walk = build_walk(rule)
     told = why_too_large(walk.states, axis_lengths(spec, 1), walk.split)
-    way = "chunk walk" if states_alone(rule, program) else "walk"
+    way = "chunk walk" if states_alone(rule, prepared) else "walk"
     return f"{way}; refused: a state with {told}" if told else way
 
 

@@ -21,7 +21,7 @@ from miras_compiler.emit.source_file import SourceFile
 from miras_compiler.emit.torch import emit_torch
 from miras_compiler.emit.triton import emit_triton
 from miras_compiler.ir.nodes import Program
-from miras_compiler.schedule import Schedule, why_walked
+from miras_compiler.schedule import Prepared, Schedule, why_walked
 from miras_compiler.schedule.walk import Walk
 
 READABLE = ("recurrent.py", "chunked.py", "layer.py", "derivation.md")
@@ -33,7 +33,7 @@ def emit(
     rule: UpdateRule,
     graph: nx.MultiDiGraph[str],
     form: ParallelForm,
-    program: Program,
+    prepared: Prepared,
     schedule: Schedule | None,
     starts: Schedule | None,
     walk: Walk,
@@ -42,7 +42,8 @@ def emit(
     """The files of the package of one spec, in the order of their names; without graph.svg where nothing can draw it."""
     form = placed(rule, form)
     interface = build_interface(rule)
-    given = Scheduled(rule, interface, form, program, annotate(graph, form), schedule, starts, walk, cost, why_walked(rule, form, program))
+    derived = rule, interface, form, prepared.given
+    given = Scheduled(*derived, annotate(graph, form), schedule, starts, walk, cost, why_walked(form, prepared))
     texts = {path: text for backend in BACKENDS for path, text in backend(given).items()}
     texts |= runtime_files({path: text for path, text in texts.items() if path.endswith(".py")})
     texts |= emit_configured(given, texts)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from dataclasses import replace
 
 from miras_compiler.ir.build import constant, is_constant, state_tile
@@ -18,12 +19,22 @@ def enter_chunk(program: Program) -> Program:
     Both gradients of the adjoint stay: their sum is the gradient of a state that a chunk begins with. The decay since the chunk began is a
     Start, too, of 0, and no output; its gradient is none where nothing reads it.
     """
+    return _entered(program, lambda found, name: Start(found.axes, (found,), (name,)))
+
+
+def begin_chunk(program: Program) -> Program:
+    """The same of a tile that always begins a chunk: the state `W` itself in place of `W_start`."""
+    return _entered(program, lambda found, name: found)
+
+
+def _entered(program: Program, put: Callable[[Node, str], Node]) -> Program:
+    """The program with `put(found, name)` for each leaf `name` of the state that entered the chunk, which is `found` where one begins."""
 
     def rule(node: Node, args: tuple[Node, ...]) -> Node:
         if isinstance(node, State) and node.name.endswith(START):
-            return Start(node.axes, (state_tile(node.name.removesuffix(START), node.axes),), (node.name,))
+            return put(state_tile(node.name.removesuffix(START), node.axes), node.name)
         if isinstance(node, State) and node.name == COUNTED:
-            return Start(node.axes, (constant(0, node.axes),), (node.name,))
+            return put(constant(0, node.axes), node.name)
         if isinstance(node, State) and node.name == f"d_{COUNTED}":
             return constant(0, node.axes)
         return type(node)(node.axes, args, node.fields)

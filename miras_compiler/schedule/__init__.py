@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from miras_compiler.schedule.build import build_schedule, why_not, why_walked
+from miras_compiler.schedule.build import Prepared, build_schedule, prepare_program, why_walked
 from miras_compiler.schedule.describe import chunk_walks, describe_chunk_walks, describe_schedule, describe_walk
 from miras_compiler.schedule.facts import KernelFacts, kernel_facts
 from miras_compiler.schedule.kernel import Kernel, Schedule
@@ -13,6 +13,7 @@ from miras_compiler.schedule.walk import Walk, build_walk
 __all__ = [
     "Kernel",
     "KernelFacts",
+    "Prepared",
     "Schedule",
     "Walk",
     "build_schedule",
@@ -23,10 +24,10 @@ __all__ = [
     "describe_schedule",
     "describe_walk",
     "kernel_facts",
+    "prepare_program",
     "states_alone",
     "tile_in_words",
     "tile_lengths",
-    "why_not",
     "why_too_large",
     "why_walked",
 ]

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import replace
+from typing import NamedTuple
 
 import sympy as sp
 
@@ -43,16 +44,37 @@ SUMS = "All tiles of a chunk read the state that entered it, and one walk sums u
 CHANNELS = {"K": "key_channel", "V": "value_channel"}
 
 
-def build_schedule(rule: Rule, program: Program, adjoint: Program) -> Schedule | None:
-    """The schedule of a chunk program; None for one that cannot be printed (see `why_not`)."""
-    if why_not(rule, program):
+class Prepared(NamedTuple):
+    """A chunk program as kernels over tiles compute it, where they can; `program` is the one that was `given` where both are the same.
+
+    `why_not` says why no kernels can be printed for it; "" where they can.
+    """
+
+    given: Program
+    program: Program
+    why_not: str
+
+
+def prepare_program(rule: Rule, program: Program) -> Prepared:
+    reason = why_no_tiles(rule, program)
+    if reason:
+        return Prepared(program, program, reason)
+    prepared = run_passes(program, [wait_for_end] if rule.update.waits else [separate_past, contract_decays])
+    if prepared.outputs == program.outputs:
+        prepared = program
+    return Prepared(program, prepared, why_not(rule, prepared))
+
+
+def build_schedule(rule: Rule, prepared: Prepared, adjoint: Program) -> Schedule | None:
+    """The schedule of a chunk program, whose reverse mode is `adjoint`; None for one that cannot be printed."""
+    program = prepared.program
+    if prepared.why_not:
         return None
     if rule.update.waits:
-        waiting = run_passes(program, [wait_for_end, *PASSES])
+        waiting = run_passes(program, PASSES)
         return build_cut(waiting, with_sums(verify_program(differentiate(waiting)), waiting), SUMS, lengths=tile_lengths(rule))
-    prepared = run_passes(program, [separate_past, contract_decays])
-    if prepared.outputs != program.outputs:
-        program, adjoint = prepared, verify_program(differentiate(prepared))
+    if program is not prepared.given:
+        adjoint = verify_program(differentiate(program))
     starts = tuple(leaf.name.removesuffix(START) for leaf in leaves_of(program) if is_start(leaf))
     reason = (
         "Cut by dependence on the state: what does not depend on it runs for all tiles at once, before and after the walk that carries it."
@@ -83,20 +105,24 @@ def _three_axes(rule: Rule) -> str:
     return f"the weights of every token are formed (retention {rule.kinds['retention']}, optimizer {rule.kinds['optimizer']})"
 
 
-def why_not(rule: Rule, program: Program) -> str:
-    """Why no kernels can be printed for a program; "" where they can."""
+def why_no_tiles(rule: Rule, program: Program) -> str:
+    """Why a program computes no tiles of tokens; "" where it does."""
     if rule.surprise.window > TILE:
         return f"the rows of one token, {rule.surprise.window}, are more than a tile has (attentional_bias.window)"
     if rule.chunk.has_grid and not any(is_start(leaf) for leaf in leaves_of(program)):
         return "nothing reads the state that entered the chunk, which the final state holds"
     if not any("c" in leaf.axes for leaf in leaves_of(program)):
         return "the rule runs token by token"
-    tile = tile_length(rule)
-    contracted = wait_for_end(program) if rule.update.waits else contract_decays(separate_past(program))
-    if rule.update.waits and (rule.surprise.window > 1 or moving_states(contracted) or any(gate.channel for gate in rule.gates.values())):
+    return ""
+
+
+def why_not(rule: Rule, program: Program) -> str:
+    """Why no kernels can be printed for a prepared program; "" where they can."""
+    if rule.update.waits and (rule.surprise.window > 1 or moving_states(program) or any(gate.channel for gate in rule.gates.values())):
         return "reads or windows change within a chunk whose end the state waits for (optimizer.apply: chunk_end)"
-    walked = dependents(contracted.outputs.values(), carried_leaves(contracted))
-    for node in nodes_of(contracted):
+    tile = tile_length(rule)
+    walked = dependents(program.outputs.values(), carried_leaves(program))
+    for node in nodes_of(program):
         if not isinstance(node, PRINTED):
             return f"the retention {rule.kinds['retention']} solves for a multiplier of every slice of the weights"
         if len(node.axes) > 2:
@@ -116,9 +142,9 @@ def why_not(rule: Rule, program: Program) -> str:
     return ""
 
 
-def why_walked(rule: Rule, form: ParallelForm, program: Program) -> str:
+def why_walked(form: ParallelForm, prepared: Prepared) -> str:
     """The same, with the value that the dependency graph blames where the rule runs token by token."""
-    return form.reason.removeprefix(BY_TOKEN) if form.kind == "token_by_token" else why_not(rule, program)
+    return form.reason.removeprefix(BY_TOKEN) if form.kind == "token_by_token" else prepared.why_not
 
 
 def is_broadcast(node: Node) -> bool:

@@ -9,14 +9,14 @@ from __future__ import annotations
 from dataclasses import replace
 
 from miras_compiler.derive.rule import Rule
-from miras_compiler.ir.build import add, input_tile, state_tile
+from miras_compiler.ir.build import add, input_tile
 from miras_compiler.ir.differentiate import differentiate
-from miras_compiler.ir.nodes import Node, Program, State
-from miras_compiler.ir.traverse import carried_leaves, labels_in_use, rewrite
+from miras_compiler.ir.nodes import Program
+from miras_compiler.ir.traverse import carried_leaves, labels_in_use
 from miras_compiler.passes import PASSES, run_passes
 from miras_compiler.passes.decays import contract_decays
-from miras_compiler.passes.enter import START
-from miras_compiler.schedule.build import why_not, wide_axis
+from miras_compiler.passes.enter import begin_chunk
+from miras_compiler.schedule.build import Prepared, prepare_program, wide_axis
 from miras_compiler.schedule.cut import build_cut
 from miras_compiler.schedule.kernel import Schedule
 from miras_compiler.schedule.roles import READ
@@ -25,34 +25,24 @@ from miras_compiler.schedule.tile import tile_lengths
 REASON = "They give the state at the start of every chunk, which is all that goes from chunk to chunk; then the tokens of all chunks walk."
 
 
-def states_alone(rule: Rule, program: Program) -> Program | None:
+def states_alone(rule: Rule, prepared: Prepared) -> Prepared | None:
     """The part of a chunk program that gives the state behind the tile, where kernels over tiles can do this part alone; else None."""
-    outputs = {name: node for name, node in program.outputs.items() if name != "o"}
-    states = Program(f"{program.name}_starts", outputs, labels_in_use(outputs, program.labels))
-    if rule.chunk.size == 1 or rule.surprise.weighed or not why_not(rule, program) or why_not(rule, states):
+    if rule.chunk.size == 1 or rule.surprise.weighed or not prepared.why_not:
         return None
-    return states
+    program = prepared.given
+    outputs = {name: node for name, node in program.outputs.items() if name != "o"}
+    states = prepare_program(rule, Program(f"{program.name}_starts", outputs, labels_in_use(outputs, program.labels)))
+    return None if states.why_not else states
 
 
-def build_starts(rule: Rule, program: Program) -> Schedule | None:
+def build_starts(rule: Rule, prepared: Prepared) -> Schedule | None:
     """The kernels for the states behind all tiles and at the start of each; None where there are none for this part alone."""
-    states = states_alone(rule, program)
+    states = states_alone(rule, prepared)
     if states is None:
         return None
-    begun = run_passes(states, [contract_decays, begin, *PASSES])
+    begun = run_passes(states.given, [contract_decays, begin_chunk, *PASSES])
     adjoint = with_reads(differentiate(begun), begun)
     return build_cut(begun, adjoint, REASON, lengths=tile_lengths(rule), full_states=True, wide=wide_axis(rule))
-
-
-def begin(program: Program) -> Program:
-    """The program of a tile that begins a chunk: the state that entered the chunk is the one that the tile finds."""
-
-    def rule(node: Node, args: tuple[Node, ...]) -> Node:
-        if isinstance(node, State) and node.name.endswith(START):
-            return state_tile(node.name.removesuffix(START), node.axes)
-        return type(node)(node.axes, args, node.fields)
-
-    return rewrite(program, rule)
 
 
 def with_reads(adjoint: Program, program: Program) -> Program:

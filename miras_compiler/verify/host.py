@@ -62,7 +62,7 @@ def main(control: socket.socket) -> None:
 
 
 def serve(requests: int, answers: int) -> None:
-    """Answers requests in turn: {"value": …}, or {"error": [type, base, text]}."""
+    """Answers requests in turn: {"value": …}, or {"error": [type, base, text]}; base is "refused" of kernels that take no such inputs."""
     guest = Guest()
     while True:
         request = wire.receive(requests)
@@ -71,7 +71,7 @@ def serve(requests: int, answers: int) -> None:
             answer = {"value": guest.answer(**request)}
             wire.numbered(answer)
         except BaseException as problem:  # the package may raise anything, SystemExit too
-            base = next((kind.__name__ for kind in BASES if isinstance(problem, kind)), "")
+            base = "refused" if guest.refuses(problem) else next((kind.__name__ for kind in BASES if isinstance(problem, kind)), "")
             answer = {"error": [type(problem).__name__, base, str(problem) or traceback.format_exc(limit=1).splitlines()[-1]]}
         wire.send(answers, answer)
 
@@ -95,6 +95,12 @@ class Guest:
             self.graphs.pop(number, None)
         with PoisonedAllocations() if given.pop("poisoned", False) else contextlib.nullcontext():  # type: ignore[no-untyped-call]
             return getattr(self, f"do_{verb}")(**given)
+
+    def refuses(self, problem: BaseException) -> bool:
+        """True if the package's kernels raised this because they do not hold a state of these widths."""
+        with contextlib.suppress(Exception):  # a package may lack the file that has the class
+            return isinstance(problem, part_of(self.module, "runtime_triton").TooLarge)
+        return False
 
     def do_open(self, folder: str, name: str, environment: Mapping[str, str], threads: int, on_gpu: bool) -> list[str]:
         """Imports the package, without its models, and says which names it exports."""

@@ -37,11 +37,17 @@ DOING = {
     "widths": "when its layer was made without arguments",
     "layer_call": "when its layer was called",
 }
-BASES = {"ValueError": ValueError, "TypeError": TypeError, "": RuntimeError}
+
+
+class KernelsRefused(RuntimeError):
+    """The package's kernels do not hold a state of these widths, which is known before they are launched; operators run in PyTorch."""
 
 
 class PackageEnded(Exception):
     """The package's process has ended, or was ended because it did not answer."""
+
+
+BASES = {"ValueError": ValueError, "TypeError": TypeError, "refused": KernelsRefused, "": RuntimeError}
 
 
 class Host:

@@ -13,11 +13,10 @@ from miras_compiler.verify.checks import CHECKS, Check
 from miras_compiler.verify.checks.written import IMPORT
 from miras_compiler.verify.measure import Tally
 from miras_compiler.verify.opened import open_processes
+from miras_compiler.verify.process import KernelsRefused
 from miras_compiler.verify.report import Finding, Report
 from miras_compiler.verify.subject import Subject
 from miras_compiler.verify.written import Written
-
-REFUSALS = ("NotTaken", "TooLarge")  # of kernels on a GPU, before a launch; their operators run in PyTorch there
 
 
 def verify_written(
@@ -83,7 +82,7 @@ def _finding(check: Check, subject: Subject) -> Finding:
         note = ", ".join(tally.remarks) if passed else f"worst: {tally.worst}"
     except Exception as problem:  # a broken package may raise anything, and the other checks still have something to say
         first_line = next(iter(str(problem).splitlines()), "")
-        if type(problem).__name__ in REFUSALS and not subject.package.interpreted:
+        if isinstance(problem, KernelsRefused) and not subject.package.interpreted:
             return Finding(check.check, check.subject, None, None, False, first_line, time.perf_counter() - began, ran=False)
         passed, note = False, f"{type(problem).__name__}: {first_line}"
         tally.error = math.inf

@@ -19,7 +19,7 @@ from miras_compiler.emit import emit
 from miras_compiler.ir.differentiate import differentiate
 from miras_compiler.lower import build_program
 from miras_compiler.passes import run_passes
-from miras_compiler.schedule import build_walk
+from miras_compiler.schedule import build_walk, prepare_program
 from miras_compiler.spec import Spec, load_spec
 from miras_compiler.store import write_package
 from miras_compiler.verify.inputs import InputShape, draw_inputs
@@ -40,7 +40,8 @@ def write(spec: Spec, folder: Path) -> tuple[Path, int]:
     cost = estimate_cost(rule, form.kind, program, run_passes(differentiate(program)), rule.step.chunk_end)
     tile = 2 if form.kind == "token_by_token" else default_tile(rule, form.kind, has_own_rows(program)) // rule.update.writes
     whole = max(tile, spec.chunk.size) if spec.has_grid else tile
-    return write_package(folder, spec.name, emit(rule, graph, form, program, None, None, build_walk(rule), cost)), whole
+    prepared = prepare_program(rule, program)
+    return write_package(folder, spec.name, emit(rule, graph, form, prepared, None, None, build_walk(rule), cost)), whole
 
 
 def counted(call: Callable[[], Any]) -> tuple[int, Any]:

@@ -47,6 +47,30 @@ def test_sequences_of_one_length_give_as_a_batch_what_they_give_packed(subject: 
         torch.testing.assert_close(batch[name], x)
 
 
+NAMED_W = """
+name: x
+memory: {kind: matrix}
+attentional_bias: {kind: formula, loss: "sum((1 + W**2) * (u - v)**2)"}
+retention: {kind: l2}
+gates: {alpha: {}, eta: {}, W: {}}
+"""
+
+
+@pytest.mark.slow
+def test_a_gate_that_is_called_like_the_state_has_a_gradient_of_its_own(tmp_path: Path) -> None:
+    pytest.importorskip("triton")
+    subject = MeasuredPackage(compile_spec(parse_spec(NAMED_W, "x.yaml")).write(tmp_path), "cpu")
+    shape = Shape(2, 5, 3, 4, 4, 0)
+    inputs, state = subject.inputs(shape, STEEP, torch.float64), subject.state(2, shape)
+    assert (inputs["W"].shape, state["W"].shape) == ((2, 5, 3), (2, 3, 4, 4))
+    found = run(subject.reference, inputs, state)
+    assert {name: found[name].shape for name in ("d W", "d state W", "state W")} == {
+        "d W": inputs["W"].shape, "d state W": state["W"].shape, "state W": state["W"].shape,
+    }  # fmt: skip
+    one = subject.of_heads({"W": found["d W"], "state W": found["d state W"]}, [1]) | {"start": subject.state_of_heads(state, [1])["W"]}
+    assert {name: tuple(x.shape) for name, x in one.items()} == {"W": (2, 5, 1), "state W": (2, 1, 4, 4), "start": (2, 1, 4, 4)}
+
+
 @pytest.mark.slow
 def test_gradients_are_steady(subject: MeasuredPackage, given: Forced) -> None:
     assert sensitivity(subject, *given) <= STEADY

@@ -10,7 +10,7 @@ from kit.compiled import compilation
 from miras_compiler.emit.backend import Derived, Scheduled
 from miras_compiler.emit.interface import build_interface
 from miras_compiler.emit.package import BACKENDS, READABLE, emit_readable
-from miras_compiler.schedule import why_not
+from miras_compiler.schedule import why_walked
 
 
 @pytest.mark.parametrize("name", ["linear_attention", "elastic_net_memory", "sparse_memory"])
@@ -18,8 +18,8 @@ def test_every_file_comes_from_one_backend(name: str) -> None:
     made = compilation(name)
     rule = made.update_rule
     derived = Derived(rule, build_interface(rule), made.parallel_form, made.program)
-    why = why_not(rule, made.program)
     schedules = made.schedule, made.starts, made.walk
+    why = why_walked(made.parallel_form, made.prepared)
     given = Scheduled(rule, derived.interface, made.parallel_form, made.program, made.graph, *schedules, made.cost, why)
     counts = Counter(path for backend in BACKENDS for path in backend(given))
     assert set(counts.values()) == {1}

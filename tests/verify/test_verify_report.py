@@ -21,8 +21,9 @@ from miras_compiler.verified import verify_package
 from miras_compiler.verify import Finding, Report
 from miras_compiler.verify.checks import CHECKS, Check
 from miras_compiler.verify.measure import Tally, largest_error, rms_error
+from miras_compiler.verify.opened import open_processes
 from miras_compiler.verify.package import opened_here
-from miras_compiler.verify.process import host
+from miras_compiler.verify.process import KernelsRefused, host
 from miras_compiler.verify.subject import Subject
 from miras_compiler.verify.verification import check_subject
 
@@ -128,13 +129,29 @@ def test_kernels_that_do_not_take_these_inputs_on_a_gpu_have_not_run(interpreted
     """They tell why before they are launched; an interpreter takes everything, and a refusal there is a failure."""
 
     def refused(subject: Subject, tally: Tally) -> None:
-        raise type("NotTaken", (RuntimeError,), {})("main: of torch.float32 tokens on a GPU gradients were found wrong")
+        raise KernelsRefused("main: a state with K = 300, V = 300 takes 1048576 bytes of registers")
 
     fields = fields_of("gated_delta_net")
     package = replace(literal_package(fields), interpreted=interpreted)
     (row,) = check_subject(Subject(fields, package), checks=[Check("triton", "kernels", 1.0, refused)])
     assert (row.ran, row.passed) == (interpreted, False)
-    assert "main: of torch.float32 tokens on a GPU" in row.note
+    assert "takes 1048576 bytes of registers" in row.note
+
+
+REFUSING = """
+class CannotLaunch(RuntimeError): ...
+class TooLarge(CannotLaunch): ...
+"""
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize(("raised", "is_refusal"), [("TooLarge", True), ("CannotLaunch", False)])
+def test_a_process_says_of_kernels_that_they_do_not_take_their_inputs(raised: str, is_refusal: bool, tmp_path: Path) -> None:
+    ops = f"from .runtime_triton import {raised}\ndef chunk_x(**_): raise {raised}('too wide')\nfused_recurrent_x = chunk_x\n"
+    folder = write(tmp_path / "x", **{"runtime_triton.py": REFUSING, "ops.py": ops})
+    with open_processes(folder, "x", "XLayer", kernels=False) as package, pytest.raises(RuntimeError, match="too wide") as caught:
+        package.chunk()
+    assert (type(caught.value).__name__, isinstance(caught.value, KernelsRefused)) == (raised, is_refusal)
 
 
 def test_a_check_is_left_out_where_it_does_not_apply_or_is_too_slow() -> None:

@@ -90,7 +90,7 @@ class BodyPrinter:
         """A tile as it stands in an expression: its name, or its code where nothing else reads it."""
         base, order = resolve(node, order)
         if isinstance(base, Start):
-            self.enter(base)
+            self.assign_start(base)
         if (base, order) in self.names:
             return self.read(self.names[base, order], len(order))
         if (base, order[::-1]) in self.names and not (is_product(base) and len(order) == 2 and self.wanted_turned(base)):
@@ -154,22 +154,22 @@ class BodyPrinter:
         load = self.load(leaf)
         name = self.named(leaf, self.program.label(leaf))
         self.names[leaf, leaf.axes] = name
-        start = [self.entered(self.starts[leaf], name)] if leaf in self.starts else []  # costs nothing else
+        start = [self.start_line(self.starts[leaf], name)] if leaf in self.starts else []  # costs nothing else
         if load:
             size = bytes_of(leaf, self.narrow(leaf))
             self.statements.append(Statement((f"{name} = {load}", *start), name, size, is_load=load.startswith("load_")))
         return name
 
-    def enter(self, start: Start) -> None:
+    def assign_start(self, start: Start) -> None:
         """Assigns a value that entered the chunk beside the leaf in whose place it stands, or the constant, if it has no variable yet."""
         (otherwise,) = start.args
         if not is_constant(otherwise):
             self.operand(otherwise, otherwise.axes)
         elif (start, start.axes) not in self.names:
-            line = self.entered(start, self.tiles.full(otherwise, otherwise.axes).text)
+            line = self.start_line(start, self.tiles.full(otherwise, otherwise.axes).text)
             self.statements.append(Statement((line,), self.names[start, start.axes]))
 
-    def entered(self, start: Start, otherwise: str) -> str:
+    def start_line(self, start: Start, otherwise: str) -> str:
         """The assignment of a value that entered the chunk: loaded in a chunk that goes on, else the code `otherwise`."""
         if (start, start.axes) not in self.names:
             self.names[start, start.axes] = self.fresh(start.name)

@@ -163,7 +163,7 @@ class KernelPrinter:
         for name in self.kernel.leaves("carried"):
             leaf = self.found[name]
             if not self.is_loaded_in_tile(leaf) and leaf in self.body.starts:
-                self.emit(self.body.entered(self.body.starts[leaf], self.body.names[leaf, leaf.axes]), depth=depth)
+                self.emit(self.body.start_line(self.body.starts[leaf], self.body.names[leaf, leaf.axes]), depth=depth)
         entries = {name: buffer for name, buffer in self.kernel.entries.items() if not self.is_loaded_in_tile(self.found[name])}
         if entries:
             self.emit("if SAVE:", depth=depth)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import textwrap
+from collections.abc import Mapping
 
 from miras_compiler.derive import UpdateRule
 from miras_compiler.emit.interface import Interface
@@ -104,60 +105,36 @@ def launch_rows(rule: UpdateRule, walk: Walk, kernel: str, copies: int) -> str:
 def operator_rows(printed: WalkPrinter, has_grid: bool, adjoints: bool) -> list[str]:
     """The launches of the kernels, and their operators."""
     walk = printed.walk
-    states, parameters = walk.states, walk.parameters
-    like = like_tokens(walk)
-    inputs = {
-        **{name: f"BTH{row_letters(axes)}" for name, axes in walk.tokens.items()},
-        **{name: f"PH{letters(axes[1:])}" for name, axes in walk.windows.items()},
-        **{name: f"H{letters(axes)}" for name, axes in parameters.items()},
-        **{name: f"BH{letters(axes)}" for name, axes in states.items()},
-    }
+    states, like = walk.states, like_tokens(walk)
+    inputs, gradients = tensors(printed, walk.windows, states)
     makes = {"o": f'Buffer("rows", "V", like="{like}")'}
     makes |= {f"{name}_next": f'Buffer("sequences", "{letters(axes)}")' for name, axes in states.items()}
     checkpoints = {f"{name}_checkpoint": axes for name, axes in states.items()}
     saved = {name: f'Buffer("slots", "{letters(axes)}")' for name, axes in checkpoints.items()}
-    sizes = f'walks=True, widths="{"".join(printed.widths)}"'
-    sizes += ", chunk=CONTRACT.chunk" if has_grid else ""
-    sizes += f", window={walk.window}" if walk.window > 1 else ""
-    sizes += f', split="{letters((walk.split,))}"' if walk.split else ""
-    tiles = f", states={quoted(list(map(letters, states.values())))}"
+    sizes = sizes_text(printed, has_grid)
     rows = [
-        launch("walk_forward", sizes + tiles, {**makes, **saved}),
+        launch("walk_forward", sizes, {**makes, **saved}),
         operator("forward", inputs, [*makes, *saved], "walk_forward", like),
     ]
     if not adjoints:
         return rows
-    kinds = {name: "Shares" if printed.is_shared(name) else "Buffer" for name in walk.tokens}
-    gradients = {f"d_{name}": f'{kinds[name]}("rows", "{row_letters(axes)}", like="{name}")' for name, axes in walk.tokens.items()}
-    gradients |= {f"d_{name}": f'Sums("sums", "{letters(axes[1:])}", like="{name}")' for name, axes in walk.windows.items()}
-    gradients |= {f"d_{name}": f'Buffer("sequences", "{letters(axes)}")' for name, axes in {**parameters, **states}.items()}
     kept = {name: f'Kept("kept", "{letters(axes)}")' for name, axes in walk.kept.items()}
     given = {name: axes for name, axes in inputs.items() if name not in states}
     given |= {name: f"SH{letters(axes)}" for name, axes in checkpoints.items()}
     given |= {"d_o": "BTHV"} | {f"d_{name}_next": f"BH{letters(axes)}" for name, axes in states.items()}
     return [
         *rows,
-        launch("walk_backward", sizes + tiles, {**gradients, **kept}),
+        launch("walk_backward", sizes, {**gradients, **kept}),
         operator("backward", given, list(gradients), "walk_backward", like),
     ]
 
 
 def chunk_rows(printed: ChunkWalkPrinter) -> list[str]:
     """The launches of the kernels for chunks, and their operators."""
-    walk, states = printed.walk, printed.given
-    tokens, parameters, like = walk.tokens, walk.parameters, like_tokens(walk)
-    inputs = {
-        **{name: f"BTH{row_letters(axes)}" for name, axes in tokens.items()},
-        **{name: f"H{letters(axes)}" for name, axes in parameters.items()},
-        **{name: f"BH{letters(axes)}" for name, axes in states.items()},
-    }
-    kinds = {name: "Shares" if printed.is_shared(name) else "Buffer" for name in tokens}
-    gradients = {f"d_{name}": f'{kinds[name]}("rows", "{row_letters(axes)}", like="{name}")' for name, axes in tokens.items()}
-    gradients |= {f"d_{name}": f'Buffer("sequences", "{letters(axes)}")' for name, axes in {**parameters, **states}.items()}
+    like = like_tokens(printed.walk)
+    inputs, gradients = tensors(printed, {}, printed.given)
     kept = {name: f'Kept("kept", "{letters(axes)}")' for name, axes in printed.kept.items()}
-    sizes = f'walks=True, widths="{"".join(printed.widths)}", chunk=CONTRACT.chunk'
-    sizes += f', split="{letters((walk.split,))}"' if walk.split else ""
-    sizes += f", states={quoted(list(map(letters, walk.states.values())))}"
+    sizes = sizes_text(printed, has_grid=True)
     return [
         launch("chunk_forward", sizes, {"o": f'Buffer("rows", "V", like="{like}")'}),
         operator("of_chunks", inputs, ["o"], "chunk_forward", like, "CONTRACT.chunk"),
@@ -169,6 +146,34 @@ def chunk_rows(printed: ChunkWalkPrinter) -> list[str]:
 def like_tokens(walk: Walk) -> str:
     """The input whose shape and type are those of the tokens."""
     return "q" if "q" in walk.tokens else "q_features"
+
+
+def tensors(printed: WalkPrinter, windows: Mapping[str, Axes], states: Mapping[str, Axes]) -> tuple[dict[str, str], dict[str, str]]:
+    """The layouts of the tensors that a walk reads, and the buffers of their gradients: tokens, `windows`, parameters and `states`."""
+    tokens, parameters = printed.walk.tokens, printed.walk.parameters
+    inputs = {
+        **{name: f"BTH{row_letters(axes)}" for name, axes in tokens.items()},
+        **{name: f"PH{letters(axes[1:])}" for name, axes in windows.items()},
+        **{name: f"H{letters(axes)}" for name, axes in parameters.items()},
+        **{name: f"BH{letters(axes)}" for name, axes in states.items()},
+    }
+    kinds = {name: "Shares" if printed.is_shared(name) else "Buffer" for name in tokens}
+    gradients = {
+        **{name: f'{kinds[name]}("rows", "{row_letters(axes)}", like="{name}")' for name, axes in tokens.items()},
+        **{name: f'Sums("sums", "{letters(axes[1:])}", like="{name}")' for name, axes in windows.items()},
+        **{name: f'Buffer("sequences", "{letters(axes)}")' for name, axes in {**parameters, **states}.items()},
+    }
+    return inputs, {f"d_{name}": buffer for name, buffer in gradients.items()}
+
+
+def sizes_text(printed: WalkPrinter, has_grid: bool) -> str:
+    """The arguments of a launch that say how long the axes are, and how a state fits."""
+    walk = printed.walk
+    sizes = f'walks=True, widths="{"".join(printed.widths)}"'
+    sizes += ", chunk=CONTRACT.chunk" if has_grid else ""
+    sizes += f", window={walk.window}" if walk.window > 1 else ""
+    sizes += f', split="{letters((walk.split,))}"' if walk.split else ""
+    return f"{sizes}, states={quoted(list(map(letters, walk.states.values())))}"
 
 
 def launch(kernel: str, sizes: str, makes: dict[str, str]) -> str:
