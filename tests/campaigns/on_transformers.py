@@ -13,7 +13,8 @@ import venv
 from pathlib import Path
 
 ROOT = Path(__file__).resolve().parents[2]
-TESTS = ("tests/model/test_model_generation.py", "tests/model/test_model_folder.py", "tests/model/test_model_values.py")
+MODELS = ("generation", "decoding", "folder", "values")
+TESTS = tuple(f"tests/model/test_model_{name}.py" for name in MODELS)
 SHARED = ("numpy", "torch")  # never installed a second time
 
 
