@@ -8,7 +8,7 @@ from .runtime_configuration import MemoryConfig
 
 
 class AtlasConfig(MemoryConfig):
-    """Every field has a default: that of the spec. The code of the package has the digest 8dba0574deaf."""
+    """Every field has a default: that of the spec. The code of the package has the digest 34e28cbce4cf."""
 
     model_type = "miras_atlas"
 

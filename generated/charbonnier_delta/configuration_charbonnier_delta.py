@@ -8,7 +8,7 @@ from .runtime_configuration import MemoryConfig
 
 
 class CharbonnierDeltaConfig(MemoryConfig):
-    """Every field has a default: that of the spec. The code of the package has the digest 393d0b00564b."""
+    """Every field has a default: that of the spec. The code of the package has the digest 4a000bb114df."""
 
     model_type = "miras_charbonnier_delta"
 

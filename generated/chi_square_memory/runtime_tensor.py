@@ -7,9 +7,11 @@ from collections.abc import Mapping
 import torch
 from torch import Tensor
 
-from .runtime_values import holds, may_look
+from .runtime_values import debugs, holds, may_look
 
 FLOATS = (torch.float64, torch.float32, torch.bfloat16, torch.float16)
+ROWS = ("q", "k", "v", "erase_key", "erase_write_key")  # the tokens that are no gates
+STEPS = ("eta", "eta_d")  # gates that multiply a surprise; a threshold may be infinite, and so may a logarithm
 
 
 def wide_type(dtype: torch.dtype) -> torch.dtype:
@@ -50,9 +52,16 @@ def check_precision(name: str, x: Tensor, dtype: torch.dtype) -> None:
 
 
 def check_range(name: str, x: Tensor, ranges: Mapping[str, tuple[float, float]]) -> None:
-    """Log decays are at most 0, and gates in their ranges, where values may be looked at. Raises ValueError."""
+    """Log decays are at most 0, and gates in their ranges, where values may be looked at. Raises ValueError.
+
+    Under MIRAS_DEBUG=1 gates are numbers, too, and steps are finite; else a NaN goes on to the outputs that depend on it.
+    """
     if not may_look(x):
         return
+    if debugs() and name not in ROWS and holds(x.isnan().any()):
+        raise ValueError(f"{name}: expected numbers, got NaN")
+    if debugs() and name in STEPS and holds(x.isinf().any()):
+        raise ValueError(f"{name}: expected finite steps, got {float(x.max()):.3g}")
     if name.startswith("log_") and holds((x > 0).any()):
         raise ValueError(f"{name}: expected logarithms of decays, at most 0, got {float(x.max()):.3g}")
     low, high = ranges.get(name, (-torch.inf, torch.inf))

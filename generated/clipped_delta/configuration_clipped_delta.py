@@ -8,7 +8,7 @@ from .runtime_configuration import MemoryConfig
 
 
 class ClippedDeltaConfig(MemoryConfig):
-    """Every field has a default: that of the spec. The code of the package has the digest 2a1343c314c0."""
+    """Every field has a default: that of the spec. The code of the package has the digest 6925973cf8fc."""
 
     model_type = "miras_clipped_delta"
 

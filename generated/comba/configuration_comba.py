@@ -8,7 +8,7 @@ from .runtime_configuration import MemoryConfig
 
 
 class CombaConfig(MemoryConfig):
-    """Every field has a default: that of the spec. The code of the package has the digest 3d1bb60bd89e."""
+    """Every field has a default: that of the spec. The code of the package has the digest 3f79cb1ea49b."""
 
     model_type = "miras_comba"
 

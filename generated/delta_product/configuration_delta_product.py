@@ -8,7 +8,7 @@ from .runtime_configuration import MemoryConfig
 
 
 class DeltaProductConfig(MemoryConfig):
-    """Every field has a default: that of the spec. The code of the package has the digest b1404f06c639."""
+    """Every field has a default: that of the spec. The code of the package has the digest efa48830b563."""
 
     model_type = "miras_delta_product"
 

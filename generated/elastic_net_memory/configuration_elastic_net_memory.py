@@ -8,7 +8,7 @@ from .runtime_configuration import MemoryConfig
 
 
 class ElasticNetMemoryConfig(MemoryConfig):
-    """Every field has a default: that of the spec. The code of the package has the digest 95ee74055e56."""
+    """Every field has a default: that of the spec. The code of the package has the digest 1da65473b25d."""
 
     model_type = "miras_elastic_net_memory"
 

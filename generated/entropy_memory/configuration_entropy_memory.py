@@ -8,7 +8,7 @@ from .runtime_configuration import MemoryConfig
 
 
 class EntropyMemoryConfig(MemoryConfig):
-    """Every field has a default: that of the spec. The code of the package has the digest 0a318b0acf5d."""
+    """Every field has a default: that of the spec. The code of the package has the digest 867fb571f889."""
 
     model_type = "miras_entropy_memory"
 

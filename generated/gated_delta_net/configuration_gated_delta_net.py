@@ -8,7 +8,7 @@ from .runtime_configuration import MemoryConfig
 
 
 class GatedDeltaNetConfig(MemoryConfig):
-    """Every field has a default: that of the spec. The code of the package has the digest a18146b43933."""
+    """Every field has a default: that of the spec. The code of the package has the digest 38f12ef5b205."""
 
     model_type = "miras_gated_delta_net"
 

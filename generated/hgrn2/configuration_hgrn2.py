@@ -8,7 +8,7 @@ from .runtime_configuration import MemoryConfig
 
 
 class Hgrn2Config(MemoryConfig):
-    """Every field has a default: that of the spec. The code of the package has the digest dfdbc6c1f62c."""
+    """Every field has a default: that of the spec. The code of the package has the digest 3644672fdd88."""
 
     model_type = "miras_hgrn2"
 

@@ -14,7 +14,12 @@ from torch._subclasses import FakeTensor
 
 def may_look(x: Tensor) -> bool:
     """True if values of x are checked: on the CPU always; on a GPU, which would have to wait, only under MIRAS_DEBUG=1."""
-    return not torch.compiler.is_compiling() and (x.device.type == "cpu" or os.environ.get("MIRAS_DEBUG") == "1")
+    return not torch.compiler.is_compiling() and (x.device.type == "cpu" or debugs())
+
+
+def debugs() -> bool:
+    """True under MIRAS_DEBUG=1."""
+    return os.environ.get("MIRAS_DEBUG") == "1"
 
 
 def holds(condition: Tensor) -> bool:

@@ -8,7 +8,7 @@ from .runtime_configuration import MemoryConfig
 
 
 class L3DeltaConfig(MemoryConfig):
-    """Every field has a default: that of the spec. The code of the package has the digest 29c88d4e9cd4."""
+    """Every field has a default: that of the spec. The code of the package has the digest f25dd7951bad."""
 
     model_type = "miras_l3_delta"
 

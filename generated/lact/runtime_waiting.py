@@ -9,7 +9,8 @@ from torch import Tensor
 
 from .runtime_call import Computes
 from .runtime_chunk import Finish, State, finished
-from .runtime_contract import Computed, Named, Returned
+from .runtime_contract import Named, Returned
+from .runtime_form import Form
 from .runtime_kernels import argument_of, read_start
 from .runtime_operator import Differentiable
 from .runtime_precision import without_autocast
@@ -26,7 +27,7 @@ class WaitingKernels(Computes):
 
     tiles: Differentiable
     finish: Finish
-    other: Computed
+    other: Form
 
     def compute(
         self, tokens: Named, parameters: Named, initial_state: Named | None, output_final_state: bool, cu_seqlens: Tensor | None
@@ -34,7 +35,7 @@ class WaitingKernels(Computes):
         """The outputs, and the final state if asked for."""
         length, chunk = tokens["q"].shape[1], self.contract.chunk
         if cu_seqlens is not None or length == 0 or (initial_state is not None and "position" in initial_state):
-            return self.other(tokens, parameters, initial_state, output_final_state, cu_seqlens)
+            return self.other.compute(tokens, parameters, initial_state, output_final_state, cu_seqlens, tile=chunk)
         state: State = read_start(self.contract, tokens, parameters, initial_state, cu_seqlens)
         prepared = dict(tokens)
         for extra in self.contract.extras:

@@ -8,7 +8,7 @@ from .runtime_configuration import MemoryConfig
 
 
 class MemoraConfig(MemoryConfig):
-    """Every field has a default: that of the spec. The code of the package has the digest b16eea24cf66."""
+    """Every field has a default: that of the spec. The code of the package has the digest a031956bee8d."""
 
     model_type = "miras_memora"
 

@@ -9,6 +9,7 @@ import torch
 from torch import Tensor
 
 from .runtime_call import Computes
+from .runtime_chunk import begun, chosen
 from .runtime_contract import Named, OperatorContract, Returned, read_lengths
 from .runtime_operator import Differentiable
 from .runtime_state import read_state
@@ -57,8 +58,7 @@ class ChunkKernels(Computes):
     ) -> Returned:
         """The outputs, and the final state if asked for."""
         state = read_start(self.contract, tokens, parameters, initial_state, cu_seqlens)
-        for extra in self.contract.extras:
-            tokens = extra.prepare(dict(tokens), parameters, self.contract.tokens)
+        tokens = self.contract.prepared(tokens, parameters)
         tokens = {name: x.to(tokens["q"].dtype) if name.endswith(FEATURES) else x for name, x in tokens.items()}
         if self.resumed is None:
             return self.by_rows(tokens, parameters, state, output_final_state, cu_seqlens)
@@ -83,8 +83,10 @@ class ChunkKernels(Computes):
         carried, last = carried[: len(self.carried)], carried[len(self.carried) :]
         final = dict(zip(self.carried, carried, strict=True))
         end = position + (o.shape[1] if cu_seqlens is None else cu_seqlens.diff())
-        for name, start, before in zip(self.starts, starts, last, strict=False):
-            final[name] = self.start_of_chunk(position, end, start, before, final[name.removesuffix("_start")])
+        # still in the chunk that the state came with, or where it was
+        goes_on = (end == position) | ((position > 0) & (end < self.contract.chunk))
+        final = begun(final | dict(zip(self.starts, last, strict=False)), end % self.contract.chunk == 0)
+        final |= {name: chosen(goes_on, start, final[name]) for name, start in zip(self.starts, starts, strict=True) if name in final}
         if self.decay is not None:
             given = state["log_beta"], position, end
             final["log_beta"] = self.decay(tokens["log_alpha"], *given, self.contract.chunk, cu_seqlens)
@@ -114,14 +116,3 @@ class ChunkKernels(Computes):
         """The inputs of the operator less the states, in its order."""
         names = list(self.whole.forward.inputs)[: -len(self.carried)]
         return [argument_of(name, tokens, parameters).contiguous() for name in names]
-
-    def start_of_chunk(self, position: Tensor, end: Tensor, start: Tensor, before: Tensor, behind: Tensor) -> Tensor:
-        """The state that entered the chunk in progress behind the last token.
-
-        It is the given `start` where the sequence is still in the chunk that its state came with, or has no token, `behind` the last token
-        where a chunk ended there, and the state `before` the last tile elsewhere.
-        """
-        ended = end % self.contract.chunk == 0
-        within = (end == position) | ((position > 0) & (end < self.contract.chunk))
-        shape = [-1, *[1] * (behind.dim() - 1)]
-        return torch.where(within.reshape(shape), start, torch.where(ended.reshape(shape), behind, before))

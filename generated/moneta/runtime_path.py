@@ -6,6 +6,7 @@ import torch
 from torch import Tensor
 
 from .runtime_borders import sequence_numbers
+from .runtime_chunk import chosen
 
 LEAST = -60.0  # below it, a decay forgets all
 
@@ -29,4 +30,4 @@ def decay_in_progress(
         rows = torch.where(counts.reshape(-1, *[1] * (decay.dim() - 2)), decay[0], 0.0)
         found = torch.zeros_like(given).index_add(0, number, rows)
     goes_on = (position > 0) & (end < chunk)
-    return found + torch.where(goes_on.reshape(-1, *[1] * (given.dim() - 1)), given, 0.0)
+    return found + chosen(goes_on, given, 0.0)

@@ -8,7 +8,7 @@ from .runtime_configuration import MemoryConfig
 
 
 class MonetaMirrorConfig(MemoryConfig):
-    """Every field has a default: that of the spec. The code of the package has the digest 2a6e2f2f1f11."""
+    """Every field has a default: that of the spec. The code of the package has the digest 019ffc7f0b5b."""
 
     model_type = "miras_moneta_mirror"
 

@@ -8,12 +8,8 @@ class CannotLaunch(RuntimeError):
     """No launch of a kernel works on this GPU with this Triton."""
 
 
-class NotTaken(CannotLaunch):
-    """Kernels do not take these inputs, for a reason that is known before it is launched."""
-
-
-class TooLarge(NotTaken):
-    """A state of these widths is larger than kernels hold at once."""
+class TooLarge(CannotLaunch):
+    """A state of these widths is larger than kernels hold at once, which is known before one is launched."""
 
 
 def why_no_triton() -> str:

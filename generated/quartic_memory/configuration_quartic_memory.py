@@ -8,7 +8,7 @@ from .runtime_configuration import MemoryConfig
 
 
 class QuarticMemoryConfig(MemoryConfig):
-    """Every field has a default: that of the spec. The code of the package has the digest e56c5cc24807."""
+    """Every field has a default: that of the spec. The code of the package has the digest f34484b35813."""
 
     model_type = "miras_quartic_memory"
 

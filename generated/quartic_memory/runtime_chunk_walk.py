@@ -8,6 +8,8 @@ from dataclasses import dataclass
 import torch
 from torch import Tensor
 
+from .runtime_borders import sequence_numbers
+from .runtime_chunk import begun
 from .runtime_contract import Named, Returned
 from .runtime_kernels import argument_of, read_start
 from .runtime_launch import quotient
@@ -34,8 +36,7 @@ class ChunkWalkKernels(WalkKernels):
         if (initial_state is not None and "position" in initial_state) or q.shape[0] * q.shape[1] == 0:
             return super().compute(tokens, parameters, initial_state, output_final_state, cu_seqlens)
         state = read_start(self.contract, tokens, parameters, initial_state, cu_seqlens)
-        for extra in self.contract.extras:
-            tokens = extra.prepare(dict(tokens), parameters, self.contract.tokens)
+        tokens = self.contract.prepared(tokens, parameters)
         inputs, names = self.starts.forward.inputs, [name for name in self.starts.forward.inputs if name in state]
         given = [argument_of(name, tokens, {**parameters, **state}).contiguous() for name in inputs]
         found = self.starts.run(*given, None, cu_seqlens, "whole", True)
@@ -49,14 +50,10 @@ class ChunkWalkKernels(WalkKernels):
 
     def final(self, behind: Mapping[str, Tensor], entering: Mapping[str, Tensor], chunks: Chunks) -> dict[str, Tensor]:
         """The state behind the last tokens: `behind` them, and `entering` their chunks."""
-        position = chunks.lengths % self.contract.chunk
-        final: dict[str, Tensor] = {**behind, "position": position}
-        for name in self.contract.state:
-            if name not in final:
-                weight = name.removesuffix("_start")
-                ended = (position == 0).reshape([-1, *[1] * (behind[weight].dim() - 1)])
-                final[name] = torch.where(ended, behind[weight], entering[weight][chunks.last])
-        return {name: final[name] for name in self.contract.state}
+        position, state = chunks.lengths % self.contract.chunk, self.contract.state
+        starts = {f"{name}_start": x[chunks.last] for name, x in entering.items() if f"{name}_start" in state}
+        final = {**begun({**behind, **starts}, position == 0), "position": position}
+        return {name: final[name] for name in state}
 
 
 class Chunks:
@@ -76,12 +73,11 @@ class Chunks:
             self.sizes = (tokens - within).clamp(max=chunk).expand(number, batch).flatten()
             return
         cu_seqlens = cu_seqlens.long()
-        members = len(cu_seqlens) - 1
-        slot = torch.arange(batch * tokens // chunk + members, device=device)
-        earliest = cu_seqlens[:-1] // chunk + torch.arange(members, device=device)
-        sequence = torch.searchsorted(earliest, slot, right=True) - 1
+        slots = cu_seqlens // chunk + torch.arange(len(cu_seqlens), device=device)  # the first of each sequence
+        slot = torch.arange(batch * tokens // chunk + len(cu_seqlens) - 1, device=device)
+        sequence = sequence_numbers(slots, len(slot))
         self.lengths = cu_seqlens.diff()
-        self.last = (earliest + (self.lengths + chunk - 1) // chunk - 1).clamp(min=0)
-        within = (slot - earliest[sequence]) * chunk
+        self.last = (slots[:-1] + (self.lengths + chunk - 1) // chunk - 1).clamp(min=0)
+        within = (slot - slots[sequence]) * chunk
         self.firsts = torch.cat([cu_seqlens[sequence] + within, cu_seqlens[-1:]])
         self.sizes = (self.lengths[sequence] - within).clamp(0, chunk)

@@ -116,6 +116,13 @@ class OperatorContract:
         """In the order in which they prepare tokens."""
         return tuple(extra for extra in (self.polynomial, self.writes, self.window, self.own_weight) if extra is not None)
 
+    def prepared(self, tokens: Named, parameters: Named) -> dict[str, Tensor]:
+        """The tokens as the rule reads them: features, the rows of writes and of windows."""
+        found = dict(tokens)
+        for extra in self.extras:
+            found = extra.prepare(found, parameters, self.tokens)
+        return found
+
     @property
     def period(self) -> int:
         """The number of tokens after which positions begin again."""
@@ -184,10 +191,9 @@ def read_call(
     borders = None if cu_seqlens is None else [rows * border for border in read_borders(cu_seqlens, lengths["T"])]
     begun = isinstance(initial_state, Mapping) and "position" in initial_state
     positions = numbers(state["position"]) if begun else [0] * lengths["sequences"]
-    prepared, coefficients = dict(tokens), {name: x.to(work) for name, x in parameters.items()}
-    for extra in contract.extras:
-        prepared = extra.prepare(prepared, coefficients, contract.tokens)
-    return Call({name: x.to(work) for name, x in prepared.items()}, coefficients, state, borders, positions, q.dtype)
+    coefficients = {name: x.to(work) for name, x in parameters.items()}
+    prepared = {name: x.to(work) for name, x in contract.prepared(tokens, coefficients).items()}
+    return Call(prepared, coefficients, state, borders, positions, q.dtype)
 
 
 def read_lengths(

@@ -8,7 +8,7 @@ from .runtime_configuration import MemoryConfig
 
 
 class SparseMemoryConfig(MemoryConfig):
-    """Every field has a default: that of the spec. The code of the package has the digest 6598395d54ad."""
+    """Every field has a default: that of the spec. The code of the package has the digest fb2fc06bcfab."""
 
     model_type = "miras_sparse_memory"
 

@@ -8,7 +8,7 @@ from .runtime_configuration import MemoryConfig
 
 
 class SwigluDeltaConfig(MemoryConfig):
-    """Every field has a default: that of the spec. The code of the package has the digest 7537ed676446."""
+    """Every field has a default: that of the spec. The code of the package has the digest 13ac57a80dae."""
 
     model_type = "miras_swiglu_delta"
 

@@ -8,7 +8,7 @@ from .runtime_configuration import MemoryConfig
 
 
 class SwlaConfig(MemoryConfig):
-    """Every field has a default: that of the spec. The code of the package has the digest f2c23d043de6."""
+    """Every field has a default: that of the spec. The code of the package has the digest 19ae4b38d30d."""
 
     model_type = "miras_swla"
 

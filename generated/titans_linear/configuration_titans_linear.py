@@ -8,7 +8,7 @@ from .runtime_configuration import MemoryConfig
 
 
 class TitansLinearConfig(MemoryConfig):
-    """Every field has a default: that of the spec. The code of the package has the digest f1b275d6b118."""
+    """Every field has a default: that of the spec. The code of the package has the digest efabc7dabe6e."""
 
     model_type = "miras_titans_linear"
 

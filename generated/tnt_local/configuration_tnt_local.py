@@ -8,7 +8,7 @@ from .runtime_configuration import MemoryConfig
 
 
 class TntLocalConfig(MemoryConfig):
-    """Every field has a default: that of the spec. The code of the package has the digest 5753eb02e36a."""
+    """Every field has a default: that of the spec. The code of the package has the digest 7d851eef12df."""
 
     model_type = "miras_tnt_local"
 

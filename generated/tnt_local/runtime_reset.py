@@ -12,6 +12,8 @@ from dataclasses import dataclass, replace
 import torch
 from torch import Tensor
 
+from .runtime_borders import sequence_numbers
+from .runtime_chunk import chosen
 from .runtime_contract import Computed, OperatorContract, Returned, read_lengths
 from .runtime_state import as_entries, read_state
 from .runtime_tensor import wide_type
@@ -96,15 +98,14 @@ class Pieces:
         else:  # of one sequence at most so many tokens are in front of its first border
             self.number = sequences * max(1, -(-(tokens + (0 if position is None else length - 1)) // length))
         own = ((counts + at + length - 1) // length).clamp(min=1)  # of each sequence
-        through = own.cumsum(0)
-        number = torch.arange(self.number, device=device)
-        self.sequence = torch.searchsorted(through, number, right=True).clamp(max=sequences - 1)
-        before = number - (through - own)[self.sequence]  # resets between the sequence's first token and the piece
+        firsts = torch.cat((own.new_zeros(1), own.cumsum(0)))
+        self.sequence = sequence_numbers(firsts, self.number)
+        before = torch.arange(self.number, device=device) - firsts[self.sequence]  # resets between the sequence's first token and the piece
         first = (before * length - at[self.sequence]).clamp(min=0)
         starts = ends[self.sequence] + torch.minimum(first, counts[self.sequence])
         self.borders = torch.cat((starts, ends[-1:])).to(torch.int32)
         self.begins = (before > 0) | (at[self.sequence] == 0)  # anew
-        self.ends = through - 1  # the last piece of each sequence
+        self.ends = firsts[1:] - 1  # the last piece of each sequence
         self.behind = (at + counts) % length
 
     def start(self, name: str, x: Tensor, state: State) -> Tensor:
@@ -121,4 +122,4 @@ def fresh(name: str, x: Tensor, initial: Mapping[str, Tensor], begins: Tensor) -
     if name.endswith(INITIAL) or name == "position":
         return torch.where(begins, 0, x) if name == "position" else x
     begin = initial.get(f"{name.removesuffix('_start')}{INITIAL}", torch.zeros_like(x))
-    return torch.where(begins.reshape(-1, *[1] * (x.dim() - 1)), begin, x)
+    return chosen(begins, begin, x)

@@ -8,7 +8,7 @@ from .runtime_configuration import MemoryConfig
 
 
 class TttLinearConfig(MemoryConfig):
-    """Every field has a default: that of the spec. The code of the package has the digest c2d93c1445cf."""
+    """Every field has a default: that of the spec. The code of the package has the digest e6be7340e5d1."""
 
     model_type = "miras_ttt_linear"
 

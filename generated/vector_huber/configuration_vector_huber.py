@@ -8,7 +8,7 @@ from .runtime_configuration import MemoryConfig
 
 
 class VectorHuberConfig(MemoryConfig):
-    """Every field has a default: that of the spec. The code of the package has the digest e83525365e20."""
+    """Every field has a default: that of the spec. The code of the package has the digest a4a05531b84a."""
 
     model_type = "miras_vector_huber"
 

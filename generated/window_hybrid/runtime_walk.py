@@ -146,9 +146,7 @@ class WalkKernels(Computes):
         """The outputs, and the final state if asked for."""
         contract, q = self.contract, tokens["q"]
         state = read_start(contract, tokens, parameters, initial_state, cu_seqlens)
-        prepared = dict(tokens)
-        for extra in contract.extras:
-            prepared = extra.prepare(prepared, parameters, contract.tokens)
+        prepared = contract.prepared(tokens, parameters)
         borders = cu_seqlens if contract.writes is None or cu_seqlens is None else contract.writes.number * cu_seqlens
         window, position = contract.window, state.get("position")
         walked: dict[str, Tensor] = {}

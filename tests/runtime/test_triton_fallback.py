@@ -296,7 +296,7 @@ def test_auto_walks_few_tokens_of_a_rule_that_waits_for_the_end_of_a_chunk_and_l
     ops = importlib.import_module(f"{made.load().__name__}.ops")
     arguments, operators = sibling(ops, "runtime_dispatch").Arguments, ops._OPERATORS
     monkeypatch.setattr(operators, "can_launch", lambda inputs, few: True)
-    chosen = {}
+    chosen: dict[tuple[int, str], bool] = {}
     for tokens in (16, 17):
         inputs = arguments({"q": torch.zeros(1, tokens, 1, 4).as_subclass(OnGPU)}, {}, {}, None)
         chosen |= {(tokens, backend): operators.uses_kernels(backend, inputs, False) for backend in ("auto", "triton")}
