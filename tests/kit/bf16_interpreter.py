@@ -19,6 +19,7 @@ from triton.runtime.interpreter import InterpreterBuilder, TensorHandle
 
 from miras_compiler.bench.precision import LIMITS, lowered, own_error_of, rms, run
 from miras_compiler.bench.subject import MeasuredPackage, Regime, Shape
+from miras_compiler.models import open_package, part_of
 
 BFLOAT16 = torch.bfloat16
 plain_cast = InterpreterBuilder.cast_impl
@@ -49,6 +50,7 @@ def dot(_: InterpreterBuilder, a: TensorHandle, b: TensorHandle, c: TensorHandle
 def main(package: str, width: str, seed: str) -> None:
     InterpreterBuilder.cast_impl, InterpreterBuilder.create_fp_to_fp, InterpreterBuilder.create_dot = cast, cast, dot
     subject = MeasuredPackage(Path(package), "cpu")
+    part_of(open_package(Path(package)), "runtime_dispatch").MISREAD = ()
     shape = Shape(2, 3 * subject.tile + 5, 2, int(width), int(width), 0)
     inputs = subject.inputs(shape, Regime(1.0, 0.0, 0.3), BFLOAT16, int(seed))
     state = subject.state(2, shape, int(seed) + 100)

@@ -278,6 +278,24 @@ def test_kernels_are_tried_once_for_each_kind_of_input_and_backwards_where_gradi
     assert [tokens for tokens, _ in tried[3:]] == [ops.TILE + 1, 3]
 
 
+@pytest.mark.parametrize("entry", ["q", "eta", "initial_state"])
+def test_bfloat16_never_reaches_the_interpreter_which_would_compute_with_its_bits(
+    ops: ModuleType, entry: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("TRITON_INTERPRET", "1")
+    given = {key: x.as_subclass(Tensor) if isinstance(x, Tensor) else x for key, x in arguments(ops).items()}
+    if entry == "initial_state":
+        given[entry] = {name: x.as_subclass(Tensor).bfloat16() for name, x in given[entry].items()}
+    else:
+        names = ("q", "k", "v") if entry == "q" else (entry,)
+        given |= {name: given[name].bfloat16() for name in names}
+    with pytest.raises(
+        ValueError, match=r"backend: Triton's interpreter computes with the bits of bfloat16; give float32, or backend='torch'"
+    ):
+        operator_of(ops)(**given, backend="triton")
+    assert torch.equal(operator_of(ops)(**given)[0], operator_of(ops)(**given, backend="torch")[0])
+
+
 @pytest.mark.parametrize("wrong", [[1.0], torch.zeros(3)], ids=["no tensor", "one axis"])
 def test_a_wrong_state_is_refused_before_anything_is_launched(ops: ModuleType, wrong: object) -> None:
     operator = operator_of(ops)

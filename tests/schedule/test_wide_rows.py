@@ -63,7 +63,8 @@ def test_features_that_do_not_fit_are_refused_with_their_bytes_and_the_number_th
     package = compilation("omega_net").write(tmp_path)
     script = (
         f"import sys, torch; sys.path.insert(0, {str(package.parent)!r})\n"
-        "from omega_net import chunk_omega_net\n"
+        "from omega_net import chunk_omega_net, runtime_dispatch\n"
+        "runtime_dispatch.MISREAD = ()\n"
         "x, g = torch.zeros(1, 1, 1, 32), torch.zeros(1, 1, 1)\n"
         "state = {'W1': torch.zeros(1, 1, 561, 128), 'W2': torch.zeros(1, 1, 128, 32)}\n"
         "gates = dict(log_alpha=g, eta=g, gamma=x[..., :4], feature_coefficients=torch.ones(3))\n"
