@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from dataclasses import dataclass
 from functools import cached_property
 from pathlib import Path
@@ -35,6 +36,7 @@ class Compilation:
     program: Program
     adjoint: Program
     cost: tuple[CostLine, ...]
+    compile: Callable[[Spec], Compilation]  # the pipeline, for the spec that is suggested instead
 
     @cached_property
     def prepared(self) -> Prepared:
@@ -117,13 +119,12 @@ class Compilation:
 
     def tiles_instead(self) -> list[str]:
         """Of a rule that runs token by token, a sentence on its cost beside that of tiles, which another function would have."""
-        from miras_compiler.compiler import compile_spec
         from miras_compiler.explanation import tiles_instead
         from miras_compiler.spec.siblings import changed
 
         change = self.parallel_form.change
         spec = changed(self.spec, *change) if change else None
-        return [] if spec is None else [tiles_instead(self.parallel_form, self.cost, compile_spec(spec).cost)]
+        return [] if spec is None else [tiles_instead(self.parallel_form, self.cost, self.compile(spec).cost)]
 
     def kernel_facts(self) -> list[KernelFacts]:
         """Facts about each kernel of the schedule at the spec's own dimensions."""

@@ -30,4 +30,4 @@ def compile_spec(spec: Spec) -> Compilation:
     program = run_passes(build_program(rule, form))  #        -> one tile of tokens
     adjoint = verify_program(differentiate(program))  #       -> its reverse mode, on the same nodes
     cost = estimate_cost(rule, form.kind, program, adjoint, rule.step.chunk_end)
-    return Compilation(spec, rule, annotate(graph, form), form, program, adjoint, cost)
+    return Compilation(spec, rule, annotate(graph, form), form, program, adjoint, cost, compile_spec)
