@@ -8,7 +8,7 @@ from .runtime_configuration import MemoryConfig
 
 
 class ArcsinhMemoryConfig(MemoryConfig):
-    """Every field has a default: that of the spec. The code of the package has the digest dbfe1cde2776."""
+    """Every field has a default: that of the spec. The code of the package has the digest df611ac66c0d."""
 
     model_type = "miras_arcsinh_memory"
 

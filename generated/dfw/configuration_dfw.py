@@ -8,7 +8,7 @@ from .runtime_configuration import MemoryConfig
 
 
 class DfwConfig(MemoryConfig):
-    """Every field has a default: that of the spec. The code of the package has the digest d7258545717a."""
+    """Every field has a default: that of the spec. The code of the package has the digest 8319be1b552e."""
 
     model_type = "miras_dfw"
 

@@ -8,7 +8,7 @@ from .runtime_configuration import MemoryConfig
 
 
 class DlaConfig(MemoryConfig):
-    """Every field has a default: that of the spec. The code of the package has the digest b8b1647c4077."""
+    """Every field has a default: that of the spec. The code of the package has the digest 809262f292ad."""
 
     model_type = "miras_dla"
 

@@ -8,7 +8,7 @@ from .runtime_configuration import MemoryConfig
 
 
 class EluLinearAttentionConfig(MemoryConfig):
-    """Every field has a default: that of the spec. The code of the package has the digest 08fadd095f5c."""
+    """Every field has a default: that of the spec. The code of the package has the digest b95f7ce5364f."""
 
     model_type = "miras_elu_linear_attention"
 

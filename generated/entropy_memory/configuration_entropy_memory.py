@@ -8,7 +8,7 @@ from .runtime_configuration import MemoryConfig
 
 
 class EntropyMemoryConfig(MemoryConfig):
-    """Every field has a default: that of the spec. The code of the package has the digest 867fb571f889."""
+    """Every field has a default: that of the spec. The code of the package has the digest 653c0526258d."""
 
     model_type = "miras_entropy_memory"
 

@@ -8,7 +8,7 @@ from .runtime_configuration import MemoryConfig
 
 
 class GatedDeltaNetConfig(MemoryConfig):
-    """Every field has a default: that of the spec. The code of the package has the digest 38f12ef5b205."""
+    """Every field has a default: that of the spec. The code of the package has the digest e92f7ab96d79."""
 
     model_type = "miras_gated_delta_net"
 

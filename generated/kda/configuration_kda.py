@@ -8,7 +8,7 @@ from .runtime_configuration import MemoryConfig
 
 
 class KdaConfig(MemoryConfig):
-    """Every field has a default: that of the spec. The code of the package has the digest fe456d3ae404."""
+    """Every field has a default: that of the spec. The code of the package has the digest 7f3854fed84f."""
 
     model_type = "miras_kda"
 

@@ -8,7 +8,7 @@ from .runtime_configuration import MemoryConfig
 
 
 class KlDeltaConfig(MemoryConfig):
-    """Every field has a default: that of the spec. The code of the package has the digest 1a518c2c7489."""
+    """Every field has a default: that of the spec. The code of the package has the digest 08a31dab918a."""
 
     model_type = "miras_kl_delta"
 

@@ -8,7 +8,7 @@ from .runtime_configuration import MemoryConfig
 
 
 class L3DeltaConfig(MemoryConfig):
-    """Every field has a default: that of the spec. The code of the package has the digest f25dd7951bad."""
+    """Every field has a default: that of the spec. The code of the package has the digest b27cba94290d."""
 
     model_type = "miras_l3_delta"
 

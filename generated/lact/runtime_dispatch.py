@@ -18,6 +18,7 @@ from .runtime_state import as_entries, read_state
 from .runtime_tensor import is_dense
 from .runtime_triton import CannotLaunch
 
+MISREAD = (torch.bfloat16,)  # dtypes that Triton's interpreter takes for integers
 Operator = Callable[..., tuple[Tensor, dict[str, Tensor] | None]]
 
 
@@ -113,15 +114,20 @@ class Dispatch:
     def uses_kernels(self, backend: str, inputs: Arguments, few: bool) -> bool:
         """True if kernels run; raises ValueError where they are asked for and cannot."""
         q = inputs.tokens["q"]
-        on_gpu = isinstance(q, Tensor) and q.is_cuda
+        on_gpu, interpreted = isinstance(q, Tensor) and q.is_cuda, os.environ.get("TRITON_INTERPRET") == "1"
         if backend == "torch" or (backend == "auto" and (self.kernels is None or not on_gpu or q.dtype == torch.float64)):
+            return False
+        misread = interpreted and any(is_dense(x) and x.dtype in MISREAD for x in inputs.tensors)
+        if misread and backend == "auto":
             return False
         if backend == "auto" and self.kernels is not None and self.kernels.few_only and inputs.length > FEW:
             return False
         if backend == "triton" and self.kernels is None:
             raise ValueError(f"backend: expected auto or torch, got 'triton': {self.missing}")
-        if backend == "triton" and isinstance(q, Tensor) and not on_gpu and os.environ.get("TRITON_INTERPRET") != "1":
+        if backend == "triton" and isinstance(q, Tensor) and not on_gpu and not interpreted:
             raise ValueError(f"backend: 'triton' runs on a GPU, or anywhere under TRITON_INTERPRET=1; got tensors on {q.device}")
+        if misread and self.kernels is not None:
+            raise ValueError("backend: Triton's interpreter computes with the bits of bfloat16; give float32, or backend='torch'")
         if inputs.length == 0:
             return False
         is_transformed = torch.compiler.is_compiling() or torch._C._are_functorch_transforms_active()  # nothing can be tried within

@@ -8,7 +8,7 @@ from .runtime_configuration import MemoryConfig
 
 
 class LonghornConfig(MemoryConfig):
-    """Every field has a default: that of the spec. The code of the package has the digest 747f0aa909e5."""
+    """Every field has a default: that of the spec. The code of the package has the digest 2107bfa1b393."""
 
     model_type = "miras_longhorn"
 

@@ -8,7 +8,7 @@ from .runtime_configuration import MemoryConfig
 
 
 class MemoraConfig(MemoryConfig):
-    """Every field has a default: that of the spec. The code of the package has the digest a031956bee8d."""
+    """Every field has a default: that of the spec. The code of the package has the digest d3cffe81c974."""
 
     model_type = "miras_memora"
 

@@ -8,7 +8,7 @@ from .runtime_configuration import MemoryConfig
 
 
 class MonetaConfig(MemoryConfig):
-    """Every field has a default: that of the spec. The code of the package has the digest 0dab7a739d12."""
+    """Every field has a default: that of the spec. The code of the package has the digest 6400be92692e."""
 
     model_type = "miras_moneta"
 

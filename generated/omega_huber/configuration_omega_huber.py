@@ -8,7 +8,7 @@ from .runtime_configuration import MemoryConfig
 
 
 class OmegaHuberConfig(MemoryConfig):
-    """Every field has a default: that of the spec. The code of the package has the digest f430349e6f08."""
+    """Every field has a default: that of the spec. The code of the package has the digest ea96fa018e34."""
 
     model_type = "miras_omega_huber"
 

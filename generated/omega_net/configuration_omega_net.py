@@ -8,7 +8,7 @@ from .runtime_configuration import MemoryConfig
 
 
 class OmegaNetConfig(MemoryConfig):
-    """Every field has a default: that of the spec. The code of the package has the digest d2af7d3e9e7d."""
+    """Every field has a default: that of the spec. The code of the package has the digest 8246274b62f4."""
 
     model_type = "miras_omega_net"
 

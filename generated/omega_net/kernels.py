@@ -784,7 +784,7 @@ def pre2(
     store_tile(d_k_features_from_q_phi_k_features_ptr, own * H + h, r, at_k, C, K, d_k_features_from_q_phi_k_features)
     d_beta_from_read_z1 = load_row(d_beta_from_read_z1_ptr, own * H + h, r, C)
     d_k_features_past_from_q_phi_k_features_past = dot_tn(d_q_phi_k_features_past, q_phi, DOT)
-    store_tile(d_k_features_past_from_q_phi_k_features_past_ptr, own * H + h, at_l, at_k, L, K, d_k_features_past_from_q_phi_k_features_past)  # noqa: E501
+    store_tile(d_k_features_past_from_q_phi_k_features_past_ptr, own * H + h, at_l, at_k, L, K, d_k_features_past_from_q_phi_k_features_past)  # noqa: E501  # fmt: skip
     W1 = load_tile(W1_at_ptr, index * H + h, at_k, at_n, K, N)
     k_features = load_rows(k_features_ptr, at_row, row, here, at_k, K)
     d_read_z1 = load_tile(d_read_z1_ptr, own * H + h, r, at_n, C, N)
@@ -938,7 +938,7 @@ def pre2_wide(
     store_tile(d_k_features_from_q_phi_k_features_ptr, own * H + h, r, at_k, C, K, d_k_features_from_q_phi_k_features)
     d_k_features_past_from_q_phi_k_features_past = dot_tn(d_q_phi_k_features_past, q_phi, DOT)
     d_o = load_rows(d_o_ptr, at_row, row, here, at_v, V)
-    store_tile(d_k_features_past_from_q_phi_k_features_past_ptr, own * H + h, at_l, at_k, L, K, d_k_features_past_from_q_phi_k_features_past)  # noqa: E501
+    store_tile(d_k_features_past_from_q_phi_k_features_past_ptr, own * H + h, at_l, at_k, L, K, d_k_features_past_from_q_phi_k_features_past)  # noqa: E501  # fmt: skip
     d_decay_alpha_from_decay_alpha_before = (
         tl.cumsum(beta * (tl.sum(d_o.to(tl.float32) * read_h1_W2, 1) + d_beta_from_read_z1), 0, reverse=True)
     )  # fmt: skip

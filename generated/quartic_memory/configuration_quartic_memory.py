@@ -8,7 +8,7 @@ from .runtime_configuration import MemoryConfig
 
 
 class QuarticMemoryConfig(MemoryConfig):
-    """Every field has a default: that of the spec. The code of the package has the digest f34484b35813."""
+    """Every field has a default: that of the spec. The code of the package has the digest 6a1fe45f33ad."""
 
     model_type = "miras_quartic_memory"
 

@@ -8,7 +8,7 @@ from .runtime_configuration import MemoryConfig
 
 
 class SparseMemoryConfig(MemoryConfig):
-    """Every field has a default: that of the spec. The code of the package has the digest fb2fc06bcfab."""
+    """Every field has a default: that of the spec. The code of the package has the digest 673e79c95a96."""
 
     model_type = "miras_sparse_memory"
 

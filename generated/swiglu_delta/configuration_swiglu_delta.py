@@ -8,7 +8,7 @@ from .runtime_configuration import MemoryConfig
 
 
 class SwigluDeltaConfig(MemoryConfig):
-    """Every field has a default: that of the spec. The code of the package has the digest 13ac57a80dae."""
+    """Every field has a default: that of the spec. The code of the package has the digest dc3c205a5049."""
 
     model_type = "miras_swiglu_delta"
 

@@ -8,7 +8,7 @@ from .runtime_configuration import MemoryConfig
 
 
 class TaylorLinearAttentionConfig(MemoryConfig):
-    """Every field has a default: that of the spec. The code of the package has the digest 9c7292c1380f."""
+    """Every field has a default: that of the spec. The code of the package has the digest 1873ee178f05."""
 
     model_type = "miras_taylor_linear_attention"
 

@@ -8,7 +8,7 @@ from .runtime_configuration import MemoryConfig
 
 
 class TitansLmmConfig(MemoryConfig):
-    """Every field has a default: that of the spec. The code of the package has the digest 98ace18a3ff4."""
+    """Every field has a default: that of the spec. The code of the package has the digest d42f0f8d574d."""
 
     model_type = "miras_titans_lmm"
 

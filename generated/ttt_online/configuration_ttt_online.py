@@ -8,7 +8,7 @@ from .runtime_configuration import MemoryConfig
 
 
 class TttOnlineConfig(MemoryConfig):
-    """Every field has a default: that of the spec. The code of the package has the digest 516ccbac3f49."""
+    """Every field has a default: that of the spec. The code of the package has the digest bba51954e55f."""
 
     model_type = "miras_ttt_online"
 

@@ -8,7 +8,7 @@ from .runtime_configuration import MemoryConfig
 
 
 class ValueGatedHuberConfig(MemoryConfig):
-    """Every field has a default: that of the spec. The code of the package has the digest f72468e94b01."""
+    """Every field has a default: that of the spec. The code of the package has the digest af7dafa28e2d."""
 
     model_type = "miras_value_gated_huber"
 

@@ -8,7 +8,7 @@ from .runtime_configuration import MemoryConfig
 
 
 class VectorGateConfig(MemoryConfig):
-    """Every field has a default: that of the spec. The code of the package has the digest 067d56de1014."""
+    """Every field has a default: that of the spec. The code of the package has the digest 5b086a789734."""
 
     model_type = "miras_vector_gate"
 

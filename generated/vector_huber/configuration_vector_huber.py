@@ -8,7 +8,7 @@ from .runtime_configuration import MemoryConfig
 
 
 class VectorHuberConfig(MemoryConfig):
-    """Every field has a default: that of the spec. The code of the package has the digest a4a05531b84a."""
+    """Every field has a default: that of the spec. The code of the package has the digest b6550262d1f6."""
 
     model_type = "miras_vector_huber"
 

@@ -8,7 +8,7 @@ from .runtime_configuration import MemoryConfig
 
 
 class YaadConfig(MemoryConfig):
-    """Every field has a default: that of the spec. The code of the package has the digest ab74f59adbc7."""
+    """Every field has a default: that of the spec. The code of the package has the digest 071cbe737d8f."""
 
     model_type = "miras_yaad"
 

@@ -70,7 +70,7 @@ def emit_kernels(rule: Rule, schedule: Schedule, interface: Interface) -> str:
     }))  # fmt: skip
 
 
-STATEMENT = re.compile(r"\s*(return|\w+ \+?=) ")
+STATEMENT = re.compile(r"\s*(return |\w+ \+?= |store_\w+\()")
 
 
 def marked(text: str) -> str:
