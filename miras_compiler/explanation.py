@@ -10,7 +10,6 @@ from miras_compiler.analysis.cost import axis_lengths
 from miras_compiler.derive import UpdateRule
 from miras_compiler.derive.statements import bias_statements, retention_statements, statement_lines
 from miras_compiler.emit.triton.blocks import blocks_of, refused
-from miras_compiler.runtime.runtime_limits import FEW
 from miras_compiler.schedule import (
     KernelFacts,
     Prepared,
@@ -95,10 +94,7 @@ def kernels_in_short(rule: UpdateRule, form: ParallelForm, prepared: Prepared, w
         large = why_too_large(walk.states, axis_lengths(rule.spec, 1), walk.split)
         told = REFUSED.format(f"a state with {large}") if large else ""
         way = chunk_walks(reason) if states_alone(rule, prepared) else f"token by token, because {reason}"
-        many = (
-            f"; more than {FEW} tokens run in PyTorch, as products of whole chunks, unless backend is 'triton'" if rule.update.waits else ""
-        )
-        return f"Triton kernels, {way}{told or many}"
+        return f"Triton kernels, {way}{told}"
     large = refused(schedule.kernels, tile_lengths(rule)) if schedule else ""
     return f"Triton kernels, over tiles of {tile_in_words(rule)}{REFUSED.format(large) if large else ''}"
 

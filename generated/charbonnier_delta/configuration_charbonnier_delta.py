@@ -8,7 +8,7 @@ from .runtime_configuration import MemoryConfig
 
 
 class CharbonnierDeltaConfig(MemoryConfig):
-    """Every field has a default: that of the spec. The code of the package has the digest e5dc24514bc2."""
+    """Every field has a default: that of the spec. The code of the package has the digest bb8e3656c785."""
 
     model_type = "miras_charbonnier_delta"
 

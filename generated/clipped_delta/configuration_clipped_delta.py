@@ -8,7 +8,7 @@ from .runtime_configuration import MemoryConfig
 
 
 class ClippedDeltaConfig(MemoryConfig):
-    """Every field has a default: that of the spec. The code of the package has the digest 55b035d53780."""
+    """Every field has a default: that of the spec. The code of the package has the digest 6a22807844ab."""
 
     model_type = "miras_clipped_delta"
 

@@ -8,7 +8,7 @@ from .runtime_configuration import MemoryConfig
 
 
 class DeltaNetConfig(MemoryConfig):
-    """Every field has a default: that of the spec. The code of the package has the digest 6b76f3c8646a."""
+    """Every field has a default: that of the spec. The code of the package has the digest 077af0287ad4."""
 
     model_type = "miras_delta_net"
 

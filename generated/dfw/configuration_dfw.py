@@ -8,7 +8,7 @@ from .runtime_configuration import MemoryConfig
 
 
 class DfwConfig(MemoryConfig):
-    """Every field has a default: that of the spec. The code of the package has the digest 8319be1b552e."""
+    """Every field has a default: that of the spec. The code of the package has the digest 476aaeeeb6d6."""
 
     model_type = "miras_dfw"
 

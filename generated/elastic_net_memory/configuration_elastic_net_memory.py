@@ -8,7 +8,7 @@ from .runtime_configuration import MemoryConfig
 
 
 class ElasticNetMemoryConfig(MemoryConfig):
-    """Every field has a default: that of the spec. The code of the package has the digest 3d38eebe0960."""
+    """Every field has a default: that of the spec. The code of the package has the digest a766ee619540."""
 
     model_type = "miras_elastic_net_memory"
 

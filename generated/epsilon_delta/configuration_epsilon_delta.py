@@ -8,7 +8,7 @@ from .runtime_configuration import MemoryConfig
 
 
 class EpsilonDeltaConfig(MemoryConfig):
-    """Every field has a default: that of the spec. The code of the package has the digest a44412fd5f73."""
+    """Every field has a default: that of the spec. The code of the package has the digest 5ff1b2ce5420."""
 
     model_type = "miras_epsilon_delta"
 

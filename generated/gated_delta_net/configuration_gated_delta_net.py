@@ -8,7 +8,7 @@ from .runtime_configuration import MemoryConfig
 
 
 class GatedDeltaNetConfig(MemoryConfig):
-    """Every field has a default: that of the spec. The code of the package has the digest e92f7ab96d79."""
+    """Every field has a default: that of the spec. The code of the package has the digest 4aff805da995."""
 
     model_type = "miras_gated_delta_net"
 

@@ -8,7 +8,7 @@ from .runtime_configuration import MemoryConfig
 
 
 class GlaConfig(MemoryConfig):
-    """Every field has a default: that of the spec. The code of the package has the digest aac0d10bd4c2."""
+    """Every field has a default: that of the spec. The code of the package has the digest 03de17dcdf6e."""
 
     model_type = "miras_gla"
 

@@ -8,7 +8,7 @@ from .runtime_configuration import MemoryConfig
 
 
 class LightningConfig(MemoryConfig):
-    """Every field has a default: that of the spec. The code of the package has the digest 567aacf081b7."""
+    """Every field has a default: that of the spec. The code of the package has the digest cc3f22e577be."""
 
     model_type = "miras_lightning"
 

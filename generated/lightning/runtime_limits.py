@@ -10,7 +10,6 @@ MOST = 1 << 17  # numbers of all tiles that are carried: with more, kernels take
 SHARED = 227 * 1024  # bytes of shared memory that a program may have
 LEAST = 16  # entries of a width that a program holds at least
 BYTES = 4
-FEW = 16  # tokens that are sooner done one by one than as a tile
 
 
 def power_of_two(n: int) -> int:

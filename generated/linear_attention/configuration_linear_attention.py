@@ -8,7 +8,7 @@ from .runtime_configuration import MemoryConfig
 
 
 class LinearAttentionConfig(MemoryConfig):
-    """Every field has a default: that of the spec. The code of the package has the digest ecdb5fed6018."""
+    """Every field has a default: that of the spec. The code of the package has the digest 3f439e5ac249."""
 
     model_type = "miras_linear_attention"
 

@@ -8,7 +8,7 @@ from .runtime_configuration import MemoryConfig
 
 
 class LonghornConfig(MemoryConfig):
-    """Every field has a default: that of the spec. The code of the package has the digest 2107bfa1b393."""
+    """Every field has a default: that of the spec. The code of the package has the digest 45f078aee1ed."""
 
     model_type = "miras_longhorn"
 

@@ -8,7 +8,7 @@ from .runtime_configuration import MemoryConfig
 
 
 class Mamba2Config(MemoryConfig):
-    """Every field has a default: that of the spec. The code of the package has the digest d135f745aff2."""
+    """Every field has a default: that of the spec. The code of the package has the digest c2bff05892eb."""
 
     model_type = "miras_mamba2"
 

@@ -8,7 +8,7 @@ from .runtime_configuration import MemoryConfig
 
 
 class MemoraConfig(MemoryConfig):
-    """Every field has a default: that of the spec. The code of the package has the digest d3cffe81c974."""
+    """Every field has a default: that of the spec. The code of the package has the digest 4e0898d6a5c4."""
 
     model_type = "miras_memora"
 

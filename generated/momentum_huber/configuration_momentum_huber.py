@@ -8,7 +8,7 @@ from .runtime_configuration import MemoryConfig
 
 
 class MomentumHuberConfig(MemoryConfig):
-    """Every field has a default: that of the spec. The code of the package has the digest ee7a4747bbf2."""
+    """Every field has a default: that of the spec. The code of the package has the digest 26c2d287525a."""
 
     model_type = "miras_momentum_huber"
 

@@ -12,7 +12,6 @@ import torch
 from torch import Tensor
 
 from .runtime_contract import OperatorContract, read_lengths
-from .runtime_limits import FEW
 from .runtime_options import asked_backend, check_flag
 from .runtime_state import as_entries, read_state
 from .runtime_tensor import is_dense
@@ -20,19 +19,16 @@ from .runtime_triton import CannotLaunch
 
 MISREAD = (torch.bfloat16,)  # dtypes that Triton's interpreter takes for integers
 Operator = Callable[..., tuple[Tensor, dict[str, Tensor] | None]]
+FEW = 16  # tokens that are sooner done one by one than as a tile
 
 
 @dataclass(frozen=True)
 class Kernels:
-    """The forms in Triton: tiles of so many tokens, and, where there is one, the token loop without gradients.
-
-    With `few_only` they are chosen for few tokens alone: PyTorch computes a chunk of many by products of matrices, the kernels walk.
-    """
+    """The forms in Triton: tiles of so many tokens, and, where there is one, the token loop without gradients."""
 
     chunk: Operator
     tile: int
     recurrent: Operator | None = None
-    few_only: bool = False
 
 
 @dataclass(frozen=True)
@@ -119,8 +115,6 @@ class Dispatch:
             return False
         misread = interpreted and any(is_dense(x) and x.dtype in MISREAD for x in inputs.tensors)
         if misread and backend == "auto":
-            return False
-        if backend == "auto" and self.kernels is not None and self.kernels.few_only and inputs.length > FEW:
             return False
         if backend == "triton" and self.kernels is None:
             raise ValueError(f"backend: expected auto or torch, got 'triton': {self.missing}")

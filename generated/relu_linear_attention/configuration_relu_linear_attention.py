@@ -8,7 +8,7 @@ from .runtime_configuration import MemoryConfig
 
 
 class ReluLinearAttentionConfig(MemoryConfig):
-    """Every field has a default: that of the spec. The code of the package has the digest f87a15edc6dd."""
+    """Every field has a default: that of the spec. The code of the package has the digest 6a9a9508becb."""
 
     model_type = "miras_relu_linear_attention"
 

@@ -8,7 +8,7 @@ from .runtime_configuration import MemoryConfig
 
 
 class RetnetConfig(MemoryConfig):
-    """Every field has a default: that of the spec. The code of the package has the digest e04a0e6b7895."""
+    """Every field has a default: that of the spec. The code of the package has the digest 88a9a444b86d."""
 
     model_type = "miras_retnet"
 

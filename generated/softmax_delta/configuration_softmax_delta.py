@@ -8,7 +8,7 @@ from .runtime_configuration import MemoryConfig
 
 
 class SoftmaxDeltaConfig(MemoryConfig):
-    """Every field has a default: that of the spec. The code of the package has the digest 7f741064a035."""
+    """Every field has a default: that of the spec. The code of the package has the digest fdc8a651fcef."""
 
     model_type = "miras_softmax_delta"
 

@@ -8,7 +8,7 @@ from .runtime_configuration import MemoryConfig
 
 
 class SwlaConfig(MemoryConfig):
-    """Every field has a default: that of the spec. The code of the package has the digest 7b513e5cc5f1."""
+    """Every field has a default: that of the spec. The code of the package has the digest cab5b1b5e499."""
 
     model_type = "miras_swla"
 

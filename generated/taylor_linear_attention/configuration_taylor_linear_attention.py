@@ -8,7 +8,7 @@ from .runtime_configuration import MemoryConfig
 
 
 class TaylorLinearAttentionConfig(MemoryConfig):
-    """Every field has a default: that of the spec. The code of the package has the digest 1873ee178f05."""
+    """Every field has a default: that of the spec. The code of the package has the digest 9b9a65e1b602."""
 
     model_type = "miras_taylor_linear_attention"
 

@@ -8,7 +8,7 @@ from .runtime_configuration import MemoryConfig
 
 
 class TitansLinearConfig(MemoryConfig):
-    """Every field has a default: that of the spec. The code of the package has the digest 999c0d620b9e."""
+    """Every field has a default: that of the spec. The code of the package has the digest de66905d1f18."""
 
     model_type = "miras_titans_linear"
 

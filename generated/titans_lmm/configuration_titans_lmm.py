@@ -8,7 +8,7 @@ from .runtime_configuration import MemoryConfig
 
 
 class TitansLmmConfig(MemoryConfig):
-    """Every field has a default: that of the spec. The code of the package has the digest d42f0f8d574d."""
+    """Every field has a default: that of the spec. The code of the package has the digest 34b6b538ad3c."""
 
     model_type = "miras_titans_lmm"
 

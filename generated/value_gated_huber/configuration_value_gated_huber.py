@@ -8,7 +8,7 @@ from .runtime_configuration import MemoryConfig
 
 
 class ValueGatedHuberConfig(MemoryConfig):
-    """Every field has a default: that of the spec. The code of the package has the digest af7dafa28e2d."""
+    """Every field has a default: that of the spec. The code of the package has the digest 7bcf4b107820."""
 
     model_type = "miras_value_gated_huber"
 

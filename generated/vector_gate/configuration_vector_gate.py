@@ -8,7 +8,7 @@ from .runtime_configuration import MemoryConfig
 
 
 class VectorGateConfig(MemoryConfig):
-    """Every field has a default: that of the spec. The code of the package has the digest 5b086a789734."""
+    """Every field has a default: that of the spec. The code of the package has the digest eb4deb8c380c."""
 
     model_type = "miras_vector_gate"
 

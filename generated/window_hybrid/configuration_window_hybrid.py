@@ -8,7 +8,7 @@ from .runtime_configuration import MemoryConfig
 
 
 class WindowHybridConfig(MemoryConfig):
-    """Every field has a default: that of the spec. The code of the package has the digest 15c58c78531a."""
+    """Every field has a default: that of the spec. The code of the package has the digest b2cb4ae8f4dc."""
 
     model_type = "miras_window_hybrid"
 

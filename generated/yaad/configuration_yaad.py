@@ -8,7 +8,7 @@ from .runtime_configuration import MemoryConfig
 
 
 class YaadConfig(MemoryConfig):
-    """Every field has a default: that of the spec. The code of the package has the digest 071cbe737d8f."""
+    """Every field has a default: that of the spec. The code of the package has the digest 878f13f678e0."""
 
     model_type = "miras_yaad"
 

@@ -50,7 +50,7 @@ def dot(_: InterpreterBuilder, a: TensorHandle, b: TensorHandle, c: TensorHandle
 def main(package: str, width: str, seed: str) -> None:
     InterpreterBuilder.cast_impl, InterpreterBuilder.create_fp_to_fp, InterpreterBuilder.create_dot = cast, cast, dot
     subject = MeasuredPackage(Path(package), "cpu")
-    part_of(open_package(Path(package)), "runtime_dispatch").MISREAD = ()
+    vars(part_of(open_package(Path(package)), "runtime_dispatch"))["MISREAD"] = ()
     shape = Shape(2, 3 * subject.tile + 5, 2, int(width), int(width), 0)
     inputs = subject.inputs(shape, Regime(1.0, 0.0, 0.3), BFLOAT16, int(seed))
     state = subject.state(2, shape, int(seed) + 100)

@@ -19,7 +19,7 @@ import torch
 from torch import Tensor
 
 from kit.compiled import compilation
-from miras_compiler import Compilation, compile_spec, load_spec
+from miras_compiler import Compilation
 from miras_compiler.runtime.runtime_triton import CannotLaunch, TooLarge
 
 triton = pytest.importorskip("triton")
@@ -283,7 +283,7 @@ def test_bfloat16_never_reaches_the_interpreter_which_would_compute_with_its_bit
     ops: ModuleType, entry: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setenv("TRITON_INTERPRET", "1")
-    given = {key: x.as_subclass(Tensor) if isinstance(x, Tensor) else x for key, x in arguments(ops).items()}
+    given: dict[str, Any] = {key: x.as_subclass(Tensor) if isinstance(x, Tensor) else x for key, x in arguments(ops).items()}
     if entry == "initial_state":
         given[entry] = {name: x.as_subclass(Tensor).bfloat16() for name, x in given[entry].items()}
     else:
@@ -303,19 +303,3 @@ def test_a_wrong_state_is_refused_before_anything_is_launched(ops: ModuleType, w
     weight = next(iter(given["initial_state"]))
     with pytest.raises(ValueError, match=f"{weight}: expected"):
         operator(**given | {"initial_state": given["initial_state"] | {weight: wrong}})
-
-
-def test_auto_walks_few_tokens_of_a_rule_that_waits_for_the_end_of_a_chunk_and_leaves_many_to_pytorch(
-    monkeypatch: pytest.MonkeyPatch,
-) -> None:
-    """With a window its kernels go token by token; PyTorch computes a whole chunk as products of matrices."""
-    made = compile_spec(load_spec("specs/lact.yaml", {"attentional_bias.window": 2, "gates.gamma.per": "head"}))
-    assert made.schedule is None
-    ops = importlib.import_module(f"{made.load().__name__}.ops")
-    arguments, operators = sibling(ops, "runtime_dispatch").Arguments, ops._OPERATORS
-    monkeypatch.setattr(operators, "can_launch", lambda inputs, few: True)
-    chosen: dict[tuple[int, str], bool] = {}
-    for tokens in (16, 17):
-        inputs = arguments({"q": torch.zeros(1, tokens, 1, 4).as_subclass(OnGPU)}, {}, {}, None)
-        chosen |= {(tokens, backend): operators.uses_kernels(backend, inputs, False) for backend in ("auto", "triton")}
-    assert chosen == {(16, "auto"): True, (16, "triton"): True, (17, "auto"): False, (17, "triton"): True}

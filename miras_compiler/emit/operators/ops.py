@@ -31,7 +31,6 @@ def dispatch(rule: Rule, decodes: bool) -> list[str]:
     name = rule.spec.name
     forms = [f'"{name}"', "CONTRACT", f"torch_chunk_{name}", f"naive_recurrent_{name}"]
     loop = [f"triton_recurrent_{name}"] if decodes else []
-    few = ["few_only=True"] if rule.update.waits and not decodes else []
     return [
         "from .runtime_dispatch import Dispatch, Kernels",
         "from .runtime_triton import HAS_TRITON, WHY_NO_TRITON",
@@ -41,6 +40,6 @@ def dispatch(rule: Rule, decodes: bool) -> list[str]:
         *([f"    from .decode import triton_recurrent_{name}"] if decodes else []),
         f"    from .kernels import TILE, triton_chunk_{name}",
         "",
-        indented("_KERNELS = Kernels(", [f"triton_chunk_{name}", "TILE", *loop, *few], ")"),
+        indented("_KERNELS = Kernels(", [f"triton_chunk_{name}", "TILE", *loop], ")"),
         bracketed("_OPERATORS = Dispatch(", [*forms, "_KERNELS", "WHY_NO_TRITON"], ")", 0),
     ]
