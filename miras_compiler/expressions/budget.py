@@ -6,6 +6,7 @@ number of calls. A solver that is stopped did not find an answer: the caller goe
 
 from __future__ import annotations
 
+import inspect
 import sys
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
@@ -30,14 +31,17 @@ class OutOfCallsError(BaseException):
 
 @contextmanager
 def limited(calls: int = CALLS) -> Iterator[None]:
-    """Raises OutOfCallsError inside once so many functions were called; sympy's cache is emptied, so that the past does not count."""
+    """Raises OutOfCallsError inside once so many functions were called; sympy's cache is emptied, so that the past does not count.
+
+    It is not raised in a generator, which may be closing: Python ignores an error there, and the solver would go on.
+    """
     left = calls
 
     def count(frame: FrameType, event: str, argument: Any) -> None:
         nonlocal left
         if event == "call":
             left -= 1
-            if left < 0:
+            if left < 0 and not frame.f_code.co_flags & inspect.CO_GENERATOR:
                 sys.setprofile(before)
                 raise OutOfCallsError
 

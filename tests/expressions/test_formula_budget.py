@@ -4,13 +4,14 @@ from __future__ import annotations
 
 import json
 import sys
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from typing import Any
 
 import pytest
 
 from miras_compiler import compile_spec
 from miras_compiler.errors import SpecError
+from miras_compiler.expressions.budget import OutOfCallsError, limited
 from miras_compiler.spec import Spec, parse_spec
 
 pytestmark = pytest.mark.slow
@@ -98,3 +99,23 @@ def test_a_formula_with_an_endless_derivative_is_refused_with_its_size(part: str
     with pytest.raises(SpecError, match=r"the formula is too large: (with its derivative )?it has [\d,]+ [a-z]+") as caught:
         spec_of(part, fields)
     assert len(caught.value.problems) == 1
+
+
+@pytest.mark.parametrize("calls", range(8))
+def test_a_budget_that_ends_while_a_generator_is_closed_ends_the_work(calls: int) -> None:
+    """Python ignores an error there."""
+
+    def numbers() -> Iterator[int]:
+        yield 1
+        yield 2
+
+    def first() -> int:
+        return next(numbers())
+
+    def endless() -> None:
+        with limited(calls):
+            for _ in range(100):
+                first()
+
+    with pytest.raises(OutOfCallsError):
+        endless()

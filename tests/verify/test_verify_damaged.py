@@ -78,8 +78,9 @@ def test_backward_kernels_that_reach_beyond_the_buffers_of_a_part_are_seen_witho
 
 
 def test_a_damaged_kernel_that_walks_tokens_is_seen_without_a_gpu() -> None:
-    """lact has no kernels over tiles."""
-    assert seen_by("lact", "kernels.py", put("d_W3 + d_W3_start", "d_W3 - d_W3_start"), ("single_precision",)) == ["single_precision"]
+    """elastic_net_memory has no kernels over tiles."""
+    damage = put("alpha * d_moved + d_e", "alpha * d_moved - d_e")
+    assert seen_by("elastic_net_memory", "kernels.py", damage, ("single_precision",)) == ["single_precision"]
 
 
 def emptied(text: str) -> str:
