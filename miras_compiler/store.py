@@ -12,6 +12,7 @@ import errno
 import fcntl
 import os
 import shutil
+import threading
 from collections.abc import Iterator, Sequence
 from pathlib import Path, PurePosixPath
 from typing import TYPE_CHECKING
@@ -67,7 +68,7 @@ def is_current(place: Path, files: Sequence[SourceFile]) -> bool:
 
 def write_file(path: Path, content: str | bytes) -> Path:
     """Writes one file in one step, in place of an older one, and returns `path`. Raises InputError if it cannot."""
-    part = path.with_name(f".{path.name}.{os.getpid()}.part")
+    part = path.with_name(f".{path.name}.{os.getpid()}.{threading.get_ident()}.part")
     with _refusals(path):
         path.parent.mkdir(parents=True, exist_ok=True)
         try:

@@ -3,8 +3,8 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Callable, Iterator, Sequence
-from concurrent.futures import ThreadPoolExecutor
+from collections.abc import Iterator, Sequence
+from concurrent.futures import ThreadPoolExecutor, as_completed
 from pathlib import Path
 from typing import NamedTuple
 
@@ -44,22 +44,19 @@ class CaseResult(NamedTuple):
         return [_recorded(self, row, digest) for row in self.rows]
 
 
-def check_packages(
-    packages: Sequence[tuple[Path, bool]], cases: int, processes: int, limit: float, tell: Callable[[CaseResult], None]
-) -> list[CaseResult]:
-    """The rows of the first `cases` widths of every package, which comes with whether its memory is deep; `tell` hears of each.
+def check_packages(packages: Sequence[tuple[Path, bool]], cases: int, processes: int, limit: float) -> Iterator[CaseResult]:
+    """The first `cases` widths of every package, which comes with whether its memory is deep, as they end.
 
     `limit` are the seconds that a case may take; one that does not come to its end has a row that says so.
     """
     jobs = [(package, (DEEP if deep else MATRIX)[index]) for index in range(min(cases, len(MATRIX))) for package, deep in packages]
 
     def run(job: tuple[Path, Widths]) -> CaseResult:
-        result = CaseResult(job[0], job[1], tuple(case_rows(*job, limit)))
-        tell(result)
-        return result
+        return CaseResult(*job, tuple(case_rows(*job, limit)))
 
     with ThreadPoolExecutor(processes) as pool:
-        return list(pool.map(run, jobs))
+        for ended in as_completed([pool.submit(run, job) for job in jobs]):
+            yield ended.result()
 
 
 def case_rows(package: Path, widths: Widths, limit: float) -> Iterator[Deviation]:

@@ -89,14 +89,13 @@ class Bench:
             return [result for case in cases for result in case.recorded(manifests[case.package]["digest"])]
 
         with counting("checking", min(self.cases, 5) * len(deep)) as tell:
-
-            def hear(result: CaseResult) -> None:
+            for result in check_packages(deep, self.cases, self.processes, self.limit):
                 results.append(result)
                 self.save(recorded(results))
                 missed = sum(not row.passed for row in result.rows)
                 tell(f"{result.package.name} {result.widths.dtype} {result.widths}: {f'{missed} missed' if missed else 'ok'}")
-
-            ordered = check_packages(deep, self.cases, self.processes, self.limit, hear)
+        order = list(manifests)
+        ordered = sorted(results, key=lambda result: order.index(result.package))
         self.save(recorded(ordered))
         rows = [row for result in ordered for row in check_rows(result)]
         self.show(f"{sum(bool(row.good) for row in rows)} of {len(rows)} hold", CHECKED, rows)

@@ -113,6 +113,8 @@ def why_no_tiles(rule: Rule, program: Program) -> str:
         return "nothing reads the state that entered the chunk, which the final state holds"
     if not any("c" in leaf.axes for leaf in leaves_of(program)):
         return "the rule runs token by token"
+    if any(leaf.name == "owner" for leaf in leaves_of(program)):
+        return "every token measures the rows of its window for itself, by gates per channel (attentional_bias.window)"
     return ""
 
 

@@ -9,6 +9,7 @@ import subprocess
 import sys
 import textwrap
 from collections.abc import Iterator
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
 import pytest
@@ -303,6 +304,14 @@ def test_a_file_is_written_in_one_step(tmp_path: Path, monkeypatch: pytest.Monke
     with pytest.raises(KeyboardInterrupt):
         write_file(tmp_path / "a.json", "newest")
     assert (tmp_path / "a.json").read_bytes() == b"new"
+    assert names(tmp_path) == ["a.json"]
+
+
+def test_threads_may_write_one_file_at_once(tmp_path: Path) -> None:
+    place, texts = tmp_path / "a.json", [str(n) * 4096 for n in range(10)]
+    with ThreadPoolExecutor(10) as pool:
+        assert list(pool.map(lambda text: [write_file(place, text) for _ in range(20)][-1], texts)) == [place] * 10
+    assert place.read_text() in texts
     assert names(tmp_path) == ["a.json"]
 
 

@@ -199,6 +199,10 @@ FOUND = {
         "eta alpha", attentional_bias={"kind": "formula", "loss": "sqrt(sum(exp(-400 - 400*v**2)*u**2))", "clip": 0.3}
     ),
     "the root of a number is a number": spec("eta alpha", retention={"kind": "bregman", "generator": "3*w**4/4"}),
+    "tokens of a chunk that have the rows of their windows for themselves": spec(
+        "eta alpha:value_channel gamma", memory={"kind": "vector"}, attentional_bias={"kind": "huber_norm", "delta": 0.7, "window": 2},
+        retention={"kind": "elastic_net_ftrl", "threshold": 0.0}, chunk={"size": 8, "gradient": "chunk_start"},
+    ),
     "a mirror map that is derived to be the identity": spec(
         "eta alpha", attentional_bias={"kind": "dot_product"}, retention={"kind": "lq", "q": 2.0}
     ),

@@ -73,6 +73,11 @@ class KernelPrinter:
         """True if rows of tokens are read or written."""
         return bool({"token", "mask"} & {*self.kernel.roles.values(), *self.kernel.results.values()})
 
+    @property
+    def has_borders(self) -> bool:
+        """True if the kernel takes account of where a sequence begins and ends: in rows of tokens, and where it solves row by row."""
+        return self.has_tokens or bool(brackets_of(self.kernel))
+
     @staticmethod
     def arguments_of(kernel: Kernel) -> tuple[str, ...]:
         """The tensors, in the order of the function's parameters."""
@@ -105,7 +110,7 @@ class KernelPrinter:
         else:
             self.emit("index, h = low + (tl.program_id(0) // H).to(tl.int64), tl.program_id(0) % H")
             self.emit("n = sequence_of(index, cu_ptr, members, C, GRID, PACKED)")
-        found = "first, end, base" if self.has_tokens else "_first, _end, _base"
+        found = "first, end, base" if self.has_borders else "_first, _end, _base"
         self.emit(f"{found}, tiles, slot, step = span(n, position_ptr, cu_ptr, T, members, C, GRID, PACKED)")
         if not self.walks:
             self.emit("i = (index - slot) // step", "if i >= tiles:", f"{INDENT}return")
@@ -157,8 +162,10 @@ class KernelPrinter:
             self.emit("index = slot + i * step", depth=1)
             self.number_own(depth)
         begin = len(self.lines)
+        if self.has_borders:
+            self.emit("t = base + i * C", depth=depth)
         if self.has_tokens:
-            self.emit("t = base + i * C", "here = (r >= first - t) & (r < tl.minimum(C, end - t))", depth=depth)
+            self.emit("here = (r >= first - t) & (r < tl.minimum(C, end - t))", depth=depth)
             self.emit(f"at_row, row = t * H + h, r * H{f' + {ZERO}' if self.walks else ''}", depth=depth)
         for name in self.kernel.leaves("carried"):
             leaf = self.found[name]
