@@ -19,7 +19,7 @@ from pathlib import Path
 from typing import Any
 
 MQAR, NOISY = "mqar,vocab_size=256,pairs=16,length=128", "noisy_recall,vocab_size=256,pairs=16"
-TRAIN = {"steps": 800, "batch": 64, "lr": 3e-3, "save_every": 800, "log_every": 50}
+TRAIN = {"steps": 1200, "batch": 128, "lr": 1e-3, "save_every": 1200, "log_every": 50}
 VALUES = 64  # channels of a value in a matrix; those of a key are varied
 
 HALF = {"parametrization": "sigmoid", "init": 0.5}
@@ -78,7 +78,8 @@ def rule(name: str) -> dict[str, Any]:
     # the writes of a momentum of 0.8 sum up to five times their length
     gates = {"eta": {**gate, **eta, "init": eta["init"] / 5 if optimizer == "momentum" and not deep else eta["init"]}}
     if retention != "none":
-        gates["alpha"] = {**gate, "init": 0.999, **({"range": [0.998, 1]} if deep else {})}
+        # a rule that may forget at once learns to, before it learns to recall
+        gates["alpha"] = {**gate, "init": 0.999, "range": [0.998 if deep else 0.99, 1]}
         gates["alpha"]["per"] = "key_channel" if retention == "channel" else "head"
     if optimizer == "momentum":
         gates["mu"] = {**gate, "init": 0.9 if deep else 0.8}
