@@ -13,7 +13,7 @@ import networkx as nx
 
 from miras_compiler.analysis import CostLine, ParallelForm
 from miras_compiler.derive import UpdateRule
-from miras_compiler.ir.nodes import Program
+from miras_compiler.ir.program import Program
 from miras_compiler.schedule import KernelFacts, Prepared, Schedule, Walk, build_schedule, build_starts, build_walk, prepare_program
 from miras_compiler.spec import Spec
 from miras_compiler.spec.stability import Sensitivity, sensitivity_of, stability_lines

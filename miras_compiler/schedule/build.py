@@ -23,12 +23,12 @@ from miras_compiler.ir.nodes import (
     Map,
     Mask,
     Node,
-    Program,
     Reduce,
     Rename,
     State,
     TriangularSolve,
 )
+from miras_compiler.ir.program import Program
 from miras_compiler.ir.traverse import carried_leaves, dependents, leaves_of, nodes_of
 from miras_compiler.ir.verify import verify_program
 from miras_compiler.passes import PASSES, run_passes
