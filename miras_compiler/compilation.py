@@ -13,7 +13,7 @@ import networkx as nx
 
 from miras_compiler.analysis import CostLine, ParallelForm
 from miras_compiler.derive import UpdateRule
-from miras_compiler.ir.nodes import Program
+from miras_compiler.ir.program import Program
 from miras_compiler.schedule import KernelFacts, Prepared, Schedule, Walk, build_schedule, build_starts, build_walk, prepare_program
 from miras_compiler.spec import Spec
 from miras_compiler.spec.stability import Sensitivity, sensitivity_of, stability_lines
@@ -100,22 +100,20 @@ class Compilation:
         from miras_compiler.explanation import explain_rule
 
         text = self.explain_kernels() if kernels else self.kernels_in_short()
-        return explain_rule(self.update_rule, self.parallel_form, self.stability(), text)
+        return explain_rule(self.update_rule, self.parallel_form, self.stability(), "\n  ".join([text, *self.tiles_instead()]))
 
     def explain_kernels(self) -> str:
         """The kernels, with their registers and memory; without kernels over tiles of tokens, the reason."""
         from miras_compiler.explanation import explain_kernels
 
-        text = explain_kernels(self.update_rule, self.parallel_form, self.prepared, self.schedule, self.starts, self.walk)
-        return "\n  ".join([text, *self.tiles_instead()])
+        return explain_kernels(self.update_rule, self.parallel_form, self.prepared, self.schedule, self.starts, self.walk)
 
     def kernels_in_short(self) -> str:
         """The kernels in a line."""
         from miras_compiler.explanation import kernels_in_short
 
-        schedule = self.schedule if self.update_rule.features.outer else None
-        text = kernels_in_short(self.update_rule, self.parallel_form, self.prepared, self.walk, schedule)
-        return "\n  ".join([text, *self.tiles_instead()])
+        schedule = self.schedule if self.prepared.holds_features else None
+        return kernels_in_short(self.update_rule, self.parallel_form, self.prepared, self.walk, schedule)
 
     def tiles_instead(self) -> list[str]:
         """Of a rule that runs token by token, a sentence on its cost beside that of tiles, which another function would have."""

@@ -8,7 +8,7 @@ from typing import Literal
 
 import sympy as sp
 
-from miras_compiler.ir.build import placeholder
+from miras_compiler.ir.build import derivative, placeholder
 from miras_compiler.ir.nodes import Contract, ForwardSubstitute, Map, Node, Reduce, Root, TriangularSolve
 
 Degree = Literal["none", "affine", "nonlinear"]
@@ -59,6 +59,5 @@ def _nonlinear_arguments(tile: Node, varying: list[bool]) -> Iterable[int]:
 @lru_cache(maxsize=4096)
 def _curvature(expr: sp.Expr, i: int, j: int) -> sp.Expr:
     """0 where the expression is affine; a function that has derivative 0 only almost everywhere (a sign, a step) is no constant."""
-    slope = sp.diff(expr, placeholder(i))
     jumps = any(placeholder(i) in f.free_symbols for f in expr.atoms(sp.Function))
-    return sp.Integer(1) if i == j and jumps else sp.diff(slope, placeholder(j))
+    return sp.Integer(1) if i == j and jumps else derivative(derivative(expr, i), j)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import functools
 import math
 from collections.abc import Mapping
 from dataclasses import dataclass
@@ -15,19 +16,8 @@ from miras_compiler.derive.rule import Rule
 from miras_compiler.gpus import GPU, H100, H200
 from miras_compiler.ir.build import placeholder
 from miras_compiler.ir.differentiate import differentiate
-from miras_compiler.ir.nodes import (
-    MASKS,
-    Contract,
-    ForwardSubstitute,
-    Input,
-    Map,
-    Node,
-    Program,
-    Reduce,
-    Rename,
-    State,
-    TriangularSolve,
-)
+from miras_compiler.ir.nodes import MASKS, Contract, ForwardSubstitute, Input, Map, Node, Reduce, Rename, State, TriangularSolve
+from miras_compiler.ir.program import Program
 from miras_compiler.ir.traverse import dependents, leaves_of, nodes_of, use_counts
 from miras_compiler.passes import run_passes
 from miras_compiler.spec import Spec
@@ -142,8 +132,11 @@ def operations(program: Program, lengths: Mapping[str, int]) -> Operations:
             case Reduce(args=(inside,)):
                 count += _multiplications(node, sizes) if node in products else Operations(others=math.prod(sizes[inside].values()))
             case Map() if node not in multiplied:
-                count += Operations(others=int(sp.count_ops(node.expr)) * size)
+                count += Operations(others=_count(node.expr) * size)
     return count
+
+
+_count = functools.lru_cache(maxsize=4096)(sp.count_ops)
 
 
 def derivatives(program: Program, lengths: Mapping[str, int]) -> Operations:

@@ -12,7 +12,8 @@ import networkx as nx
 from miras_compiler.analysis.affinity import degrees
 from miras_compiler.derive.notation import equation, without_automatic
 from miras_compiler.derive.update_rule import UpdateRule
-from miras_compiler.ir.nodes import Leaf, Node, Program
+from miras_compiler.ir.nodes import Leaf, Node
+from miras_compiler.ir.program import Program
 
 DependencyGraph = nx.MultiDiGraph
 

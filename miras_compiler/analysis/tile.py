@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from miras_compiler.analysis.parallel_form import Kind
 from miras_compiler.derive.rule import Rule
-from miras_compiler.ir.nodes import Program
+from miras_compiler.ir.program import Program
 from miras_compiler.ir.traverse import leaves_of
 
 SMALL_TILE = 16  # where something exists for every token, or every pair of them, and every channel

@@ -12,7 +12,8 @@ from typing import NamedTuple
 import networkx as nx
 
 from miras_compiler.compiler import Compilation
-from miras_compiler.ir.nodes import Leaf, Node, Program
+from miras_compiler.ir.nodes import Leaf, Node
+from miras_compiler.ir.program import Program
 from miras_compiler.spec import Spec
 from miras_compiler.spec.source import Source, read_source
 

@@ -7,7 +7,8 @@ from typing import NamedTuple
 
 from miras_compiler.derive.dialects import UNICODE, Dialect
 from miras_compiler.derive.notation import TileWriter
-from miras_compiler.ir.nodes import ForwardSubstitute, Label, Leaf, Node, Program, Root
+from miras_compiler.ir.nodes import ForwardSubstitute, Leaf, Node, Root
+from miras_compiler.ir.program import Label, Program
 from miras_compiler.ir.traverse import leaves_of, nodes_of
 from miras_compiler.passes import run_passes
 

@@ -8,7 +8,7 @@ from miras_compiler.derive.dialects import LATEX
 from miras_compiler.derive.equations import equations_of
 from miras_compiler.derive.statements import bias_statements, retention_statements
 from miras_compiler.derive.update_rule import UpdateRule
-from miras_compiler.ir.nodes import Program
+from miras_compiler.ir.program import Program
 from miras_compiler.ir.traverse import leaves_of
 
 NOTATION = (

@@ -34,13 +34,13 @@ from miras_compiler.ir.nodes import (
     Map,
     Mask,
     Node,
-    Program,
     Reduce,
     Rename,
     Root,
     Start,
     TriangularSolve,
 )
+from miras_compiler.ir.program import Program
 from miras_compiler.ir.traverse import nodes_of
 
 FREE = {"c": "lit", "i": "ijl", "j": "jil", "r": "rsl", "s": "srl"}  # letters for an axis that a sum runs over, the first that is free

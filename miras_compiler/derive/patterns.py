@@ -5,7 +5,8 @@ from __future__ import annotations
 import sympy as sp
 
 from miras_compiler.ir.build import placeholder
-from miras_compiler.ir.nodes import TOKEN_AXES, Axes, Map, Mask, Node, Program, Reduce
+from miras_compiler.ir.nodes import TOKEN_AXES, Axes, Map, Mask, Node, Reduce
+from miras_compiler.ir.program import Program
 
 
 def is_segment(node: Node) -> bool:

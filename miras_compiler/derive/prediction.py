@@ -11,7 +11,8 @@ from miras_compiler.derive.parts import Entrywise, MemoryMap, Weight
 from miras_compiler.derive.rule import Rule
 from miras_compiler.expressions.symbols import letter, rsqrt
 from miras_compiler.ir.build import contract, entrywise, input_tile, length, lower_expression, rename, total
-from miras_compiler.ir.nodes import Label, Leaf, Node
+from miras_compiler.ir.nodes import Leaf, Node
+from miras_compiler.ir.program import Label
 
 EPSILON = sp.Rational(1, 10**6)  # of LayerNorm and RMSNorm
 SUBSCRIPTS = str.maketrans("0123456789", "₀₁₂₃₄₅₆₇₈₉")

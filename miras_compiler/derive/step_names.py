@@ -14,7 +14,8 @@ from miras_compiler.derive.prediction import subscripted
 from miras_compiler.derive.tiles import RuleTiles, clamped_log
 from miras_compiler.expressions.symbols import letter
 from miras_compiler.ir.build import entrywise, state_tile
-from miras_compiler.ir.nodes import Label, Leaf, Node, Program
+from miras_compiler.ir.nodes import Leaf, Node
+from miras_compiler.ir.program import Label, Program
 from miras_compiler.ir.traverse import labels_in_use
 from miras_compiler.ir.verify import verify_program
 from miras_compiler.passes import run_passes

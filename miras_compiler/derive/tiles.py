@@ -18,7 +18,8 @@ from miras_compiler.derive.prediction import Prediction, build_features
 from miras_compiler.derive.rule import Rule
 from miras_compiler.expressions.symbols import larger, letter
 from miras_compiler.ir.build import entrywise, input_tile, lower_expression, total
-from miras_compiler.ir.nodes import Axes, Label, Node
+from miras_compiler.ir.nodes import Axes, Node
+from miras_compiler.ir.program import Label
 
 LOWEST_LOG_DECAY = sp.Integer(-60)
 LETTERS = {"erase_key": "κ", "erase_write_key": "b"}

@@ -11,7 +11,7 @@ import networkx as nx
 from miras_compiler.analysis import CostLine, ParallelForm
 from miras_compiler.derive import UpdateRule
 from miras_compiler.emit.interface import Interface
-from miras_compiler.ir.nodes import Program
+from miras_compiler.ir.program import Program
 from miras_compiler.schedule import Schedule
 from miras_compiler.schedule.walk import Walk
 from miras_compiler.spec import Spec

@@ -20,7 +20,7 @@ from miras_compiler.emit.runtime_files import runtime_files
 from miras_compiler.emit.source_file import SourceFile
 from miras_compiler.emit.torch import emit_torch
 from miras_compiler.emit.triton import emit_triton
-from miras_compiler.ir.nodes import Program
+from miras_compiler.ir.program import Program
 from miras_compiler.schedule import Prepared, Schedule, why_walked
 from miras_compiler.schedule.walk import Walk
 

@@ -23,7 +23,6 @@ from miras_compiler.ir.nodes import (
     Map,
     Mask,
     Node,
-    Program,
     Reduce,
     Rename,
     Root,
@@ -31,6 +30,7 @@ from miras_compiler.ir.nodes import (
     TriangularSolve,
     factors_of,
 )
+from miras_compiler.ir.program import Program
 from miras_compiler.ir.traverse import topological
 
 ZETA = letter("zeta")
@@ -53,6 +53,18 @@ def length(axis: str) -> sp.Symbol:
     return sp.Symbol(f"dim_{axis}", positive=True)
 
 
+@functools.cache
+def lengths() -> frozenset[sp.Symbol]:
+    """The lengths of all axes."""
+    return frozenset(map(length, AXIS_ORDER))
+
+
+@functools.lru_cache(maxsize=4096)
+def derivative(expr: sp.Expr, index: int) -> sp.Expr:
+    """The derivative of the expression of a Map by one of its arguments."""
+    return sp.diff(expr, placeholder(index))
+
+
 def input_tile(name: str, axes: Axes) -> Node:
     return Input(axes, (), (name,))
 
@@ -71,7 +83,8 @@ def is_constant(node: Node, value: object = None) -> bool:
 
 def entrywise(expr: sp.Expr, arguments: Mapping[str, Node], axes: Iterable[str] | None = None) -> Node:
     """The Map of `expr`, whose letters are bound to tiles by name; over `axes`, or over all axes of the arguments."""
-    used = [name for name in sorted(arguments) if letter(name) in expr.free_symbols]
+    free = expr.free_symbols
+    used = [name for name in sorted(arguments) if letter(name) in free]
     over = ordered(axes if axes is not None else (a for name in used for a in arguments[name].axes))
     args: list[Node] = []
     substitution: dict[sp.Basic, sp.Basic] = {}
@@ -86,12 +99,14 @@ def entrywise(expr: sp.Expr, arguments: Mapping[str, Node], axes: Iterable[str] 
             args.append(node)
         substitution[letter(name)] = placeholder(args.index(node))
     expr = expr.xreplace(substitution)
-    kept = [i for i in range(len(args)) if placeholder(i) in expr.free_symbols]
-    expr = expr.xreplace({placeholder(old): placeholder(new) for new, old in enumerate(kept)})
-    args = [args[i] for i in kept]
-    unbound = expr.free_symbols - {placeholder(i) for i in range(len(args))} - {length(a) for a in AXIS_ORDER}
+    free = expr.free_symbols
+    kept = [i for i in range(len(args)) if placeholder(i) in free]
+    unbound = free - {placeholder(i) for i in kept} - lengths()
     if unbound:
         raise InternalError(f"unbound letters {sorted(map(str, unbound))} in {expr}")
+    if len(kept) < len(args):
+        expr = expr.xreplace({placeholder(old): placeholder(new) for new, old in enumerate(kept)})
+        args = [args[i] for i in kept]
     if len(args) == 1 and expr == placeholder(0) and args[0].axes == over:
         return args[0]
     return Map(over, tuple(args), (expr,))

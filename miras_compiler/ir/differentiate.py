@@ -22,6 +22,7 @@ from miras_compiler.ir.build import (
     coupled_part,
     cumulate,
     decayed,
+    derivative,
     entrywise,
     forward_substitute,
     input_tile,
@@ -40,12 +41,10 @@ from miras_compiler.ir.nodes import (
     Cumulate,
     Decayed,
     ForwardSubstitute,
-    Label,
     Leaf,
     Map,
     Mask,
     Node,
-    Program,
     Reduce,
     Rename,
     Root,
@@ -53,6 +52,7 @@ from miras_compiler.ir.nodes import (
     TriangularSolve,
     factors_of,
 )
+from miras_compiler.ir.program import Label, Program
 from miras_compiler.ir.traverse import dependents, leaves_of, topological
 from miras_compiler.ir.words import Words, gradient
 
@@ -256,7 +256,7 @@ def _renamed_leaf(root: Node, cotangent: str, variable: str, value: str) -> Node
 
 
 def _map_term(node: Map, index: int, dy: Node) -> Node | None:
-    partial = sp.diff(node.expr, placeholder(index))
+    partial = derivative(node.expr, index)
     if partial == 0:
         return None
     arguments = {f"x{i}": arg for i, arg in enumerate(node.args)} | {"y": node}

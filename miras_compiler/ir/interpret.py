@@ -25,13 +25,13 @@ from miras_compiler.ir.nodes import (
     Map,
     Mask,
     Node,
-    Program,
     Reduce,
     Rename,
     Root,
     Start,
     TriangularSolve,
 )
+from miras_compiler.ir.program import Program
 from miras_compiler.ir.traverse import nodes_of
 
 Array = NDArray[np.float64]

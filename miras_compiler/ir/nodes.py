@@ -11,12 +11,14 @@ subexpressions need no pass. Build them with the functions of `build`, which sim
 
 from __future__ import annotations
 
-from collections.abc import Hashable, Mapping
-from dataclasses import dataclass, field
-from typing import Any, ClassVar, Literal
+from collections.abc import Hashable
+from typing import TYPE_CHECKING, Any, ClassVar, Literal
 from weakref import WeakValueDictionary
 
 import sympy as sp
+
+if TYPE_CHECKING:
+    from miras_compiler.ir.program import Program
 
 Axes = tuple[str, ...]
 AXIS_ORDER = ("c", "i", "j", "r", "s", "l", "p", "p2", "k", "n", *(f"n{i}" for i in range(1, 17)), "v")
@@ -26,9 +28,13 @@ MASKS = ("valid", "owner", "earlier")  # inputs of 0 and 1 that say which tokens
 
 
 class Node:
-    """One tile: `axes` in the order in which printers lay it out, `args` the tiles it is computed from."""
+    """One tile: `axes` in the order in which printers lay it out, `args` the tiles it is computed from.
 
-    __slots__ = ("__weakref__", "args", "axes", "fields")
+    `is_sound` is set by the verifier, which looks at a tile once.
+    """
+
+    __slots__ = ("__weakref__", "args", "axes", "fields", "is_sound")
+    is_sound: bool
     axes: Axes
     args: tuple[Node, ...]
     fields: tuple[Hashable, ...]
@@ -40,6 +46,7 @@ class Node:
         if node is None:
             node = object.__new__(cls)
             node.axes, node.args, node.fields = axes, args, fields
+            node.is_sound = False
             Node._interned[key] = node
         return node
 
@@ -285,41 +292,3 @@ class Decayed(Node):
 def factors_of(part: str) -> tuple[str, ...]:
     """The factors that the derivative by one of them has."""
     return tuple(name for name in FACTORS if name != part or part == "logs")
-
-
-@dataclass(frozen=True)
-class Label:
-    """The names of a tile: its name in code, its letters, the part of the program and the spec key that it comes from.
-
-    An `automatic` name was given to a value that has none in the mathematics. `definition` is the name of the function that computes the
-    tile from another, where that says more than the steps in between.
-    """
-
-    name: str
-    letters: str
-    section: str
-    origin: str
-    automatic: bool = False
-    definition: str = ""
-
-
-@dataclass(frozen=True, eq=False, repr=False)
-class Program:
-    """A function of tiles: named outputs over shared leaves, with labels for those tiles that have a name in the mathematics.
-
-    `suggested` are labels that tiles get if they need one: a gradient is called after the tile that it is the gradient of.
-    """
-
-    name: str
-    outputs: Mapping[str, Node]
-    labels: Mapping[Node, Label] = field(default_factory=dict)
-    suggested: Mapping[Node, Label] = field(default_factory=dict)
-
-    def __repr__(self) -> str:
-        return f"Program({self.name} -> {', '.join(self.outputs)})"
-
-    def label(self, node: Node) -> str:
-        """The name of a tile in code: its label's, or the leaf's own; "" for a tile without a name."""
-        if node in self.labels:
-            return self.labels[node].name
-        return node.name if isinstance(node, Leaf) else ""

@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from miras_compiler.ir.nodes import Contract, Leaf, Map, Node, Program
+from miras_compiler.ir.nodes import Contract, Leaf, Map, Node
+from miras_compiler.ir.program import Program
 from miras_compiler.ir.traverse import nodes_of
 
 

@@ -4,8 +4,13 @@ from __future__ import annotations
 
 from collections import Counter
 from collections.abc import Callable, Collection, Iterable, Mapping
+from weakref import WeakKeyDictionary
 
-from miras_compiler.ir.nodes import Label, Leaf, Node, Program, State
+from miras_compiler.ir.nodes import Leaf, Node, State
+from miras_compiler.ir.program import Label, Program
+
+_NODES: WeakKeyDictionary[Program, tuple[Node, ...]] = WeakKeyDictionary()
+_LEAVES: WeakKeyDictionary[Program, tuple[Leaf, ...]] = WeakKeyDictionary()
 
 
 def topological(roots: Iterable[Node], stops: Collection[Node] = ()) -> list[Node]:
@@ -22,13 +27,18 @@ def topological(roots: Iterable[Node], stops: Collection[Node] = ()) -> list[Nod
     return list(order)
 
 
-def nodes_of(program: Program) -> list[Node]:
-    return topological(program.outputs.values())
+def nodes_of(program: Program) -> tuple[Node, ...]:
+    """Every tile of a program, arguments first; a program is walked once, however often one asks."""
+    if program not in _NODES:
+        _NODES[program] = tuple(topological(program.outputs.values()))
+    return _NODES[program]
 
 
-def leaves_of(program: Program) -> list[Leaf]:
+def leaves_of(program: Program) -> tuple[Leaf, ...]:
     """The arguments of a program, by name."""
-    return sorted((n for n in nodes_of(program) if isinstance(n, Leaf)), key=lambda leaf: leaf.name)
+    if program not in _LEAVES:
+        _LEAVES[program] = tuple(sorted((n for n in nodes_of(program) if isinstance(n, Leaf)), key=lambda leaf: leaf.name))
+    return _LEAVES[program]
 
 
 def carried_leaves(program: Program) -> list[Leaf]:

@@ -16,13 +16,13 @@ from miras_compiler.ir.nodes import (
     Map,
     Mask,
     Node,
-    Program,
     Reduce,
     Rename,
     Start,
     TriangularSolve,
     factors_of,
 )
+from miras_compiler.ir.program import Program
 from miras_compiler.ir.traverse import nodes_of
 
 
@@ -30,7 +30,8 @@ def verify_program(program: Program) -> Program:
     """The program itself, or an InternalError that names the first tile that breaks a rule."""
     names: dict[str, Node] = {}
     for node in nodes_of(program):
-        problem = _problem(node)
+        problem = "" if node.is_sound else _problem(node)
+        node.is_sound = not problem
         if isinstance(node, Leaf) and names.setdefault(node.name, node) is not node:
             problem = f"two leaves are called {node.name}"
         if problem:
@@ -42,7 +43,7 @@ def verify_program(program: Program) -> Program:
 
 
 def _problem(node: Node) -> str:
-    """The fault of one tile, or None."""
+    """The fault of one tile, which depends on nothing but the tile and its arguments; "" for none."""
     if len(set(node.axes)) != len(node.axes) or not set(node.axes) <= set(AXIS_ORDER):
         return "axes are not distinct known names"
     expected = {Leaf: 0, Contract: 2, TriangularSolve: 2, Rename: 1, Start: 1, Reduce: 1, Cumulate: 1, Mask: 1}

@@ -11,7 +11,8 @@ from __future__ import annotations
 import sympy as sp
 
 from miras_compiler.ir.build import placeholder
-from miras_compiler.ir.nodes import Contract, Cumulate, Decayed, Label, Leaf, Map, Mask, Node, Program, Reduce, Rename, Start
+from miras_compiler.ir.nodes import Contract, Cumulate, Decayed, Leaf, Map, Mask, Node, Reduce, Rename, Start
+from miras_compiler.ir.program import Label, Program
 
 LONGEST = 32  # letters of a name
 POWERS = {2: "squared", 3: "cubed", sp.Rational(1, 2): "root", -1: "inverse"}

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from miras_compiler.analysis import ParallelForm
 from miras_compiler.derive import UpdateRule
-from miras_compiler.ir.nodes import Program
+from miras_compiler.ir.program import Program
 from miras_compiler.ir.verify import verify_program
 from miras_compiler.lower.chunk import ChunkBuilder
 

@@ -23,7 +23,8 @@ from miras_compiler.derive.tiles import RuleTiles, clamped_log
 from miras_compiler.derive.writes import Writes
 from miras_compiler.expressions.symbols import letter
 from miras_compiler.ir.build import add, contract, entrywise, input_tile, is_constant, rename, state_tile, times, total
-from miras_compiler.ir.nodes import Label, Node, Program, Rename
+from miras_compiler.ir.nodes import Node, Rename
+from miras_compiler.ir.program import Label, Program
 from miras_compiler.ir.traverse import labels_in_use
 from miras_compiler.lower.coefficients import Moment, TileCoefficients
 from miras_compiler.lower.orthogonal import OrthogonalReads

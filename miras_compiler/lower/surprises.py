@@ -12,7 +12,8 @@ from miras_compiler.derive.rule import Rule
 from miras_compiler.derive.writes import Write, Writes, plain_writes, pulled_back
 from miras_compiler.expressions.symbols import E, U, V, letter
 from miras_compiler.ir.build import constant, entrywise, forward_substitute, input_tile, lower_expression, rename, triangular_solve
-from miras_compiler.ir.nodes import Label, Leaf, Node, Program
+from miras_compiler.ir.nodes import Leaf, Node
+from miras_compiler.ir.program import Label, Program
 from miras_compiler.ir.traverse import labels_in_use, leaves_of
 from miras_compiler.lower.coefficients import Moment, TileCoefficients
 

@@ -19,10 +19,10 @@ from miras_compiler.ir.nodes import (
     Map,
     Mask,
     Node,
-    Program,
     Reduce,
     TriangularSolve,
 )
+from miras_compiler.ir.program import Program
 from miras_compiler.ir.traverse import rewrite, topological
 
 

@@ -6,7 +6,8 @@ from collections.abc import Callable
 from dataclasses import replace
 
 from miras_compiler.ir.build import constant, is_constant, state_tile
-from miras_compiler.ir.nodes import Node, Program, Start, State
+from miras_compiler.ir.nodes import Node, Start, State
+from miras_compiler.ir.program import Program
 from miras_compiler.ir.traverse import rewrite
 
 START = "_start"

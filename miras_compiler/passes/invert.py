@@ -6,7 +6,8 @@ from collections.abc import Collection
 from dataclasses import replace
 
 from miras_compiler.ir.build import contract
-from miras_compiler.ir.nodes import Contract, Label, Leaf, Node, Program, Rename, TriangularSolve
+from miras_compiler.ir.nodes import Contract, Leaf, Node, Rename, TriangularSolve
+from miras_compiler.ir.program import Label, Program
 from miras_compiler.ir.traverse import nodes_of, rewrite
 
 

@@ -4,7 +4,8 @@ from __future__ import annotations
 
 from dataclasses import replace
 
-from miras_compiler.ir.nodes import Label, Leaf, Map, Node, Program, Rename
+from miras_compiler.ir.nodes import Leaf, Map, Node, Rename
+from miras_compiler.ir.program import Label, Program
 from miras_compiler.ir.traverse import nodes_of, use_counts
 
 SUBSCRIPTS = str.maketrans("0123456789", "₀₁₂₃₄₅₆₇₈₉")

@@ -9,7 +9,8 @@ import sympy as sp
 
 from miras_compiler.expressions.symbols import letter
 from miras_compiler.ir.build import add, cumulate, entrywise, mask, placeholder, rename, total
-from miras_compiler.ir.nodes import Contract, Cumulate, Decayed, Label, Map, Mask, Node, Program, Reduce, Rename
+from miras_compiler.ir.nodes import Contract, Cumulate, Decayed, Map, Mask, Node, Reduce, Rename
+from miras_compiler.ir.program import Label, Program
 from miras_compiler.ir.traverse import carried_leaves, topological
 from miras_compiler.ir.words import part
 from miras_compiler.passes.enter import START

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Sequence
 
-from miras_compiler.ir.nodes import Program
+from miras_compiler.ir.program import Program
 from miras_compiler.ir.verify import verify_program
 from miras_compiler.passes.fuse import fuse
 from miras_compiler.passes.name import name

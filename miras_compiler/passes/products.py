@@ -5,7 +5,8 @@ from __future__ import annotations
 from collections.abc import Sequence
 
 from miras_compiler.ir.build import contract, ordered, placeholder
-from miras_compiler.ir.nodes import Contract, Map, Node, Program, Reduce
+from miras_compiler.ir.nodes import Contract, Map, Node, Reduce
+from miras_compiler.ir.program import Program
 from miras_compiler.ir.traverse import rewrite
 
 

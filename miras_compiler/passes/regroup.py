@@ -8,7 +8,8 @@ import sympy as sp
 
 from miras_compiler.expressions.symbols import letter
 from miras_compiler.ir.build import entrywise, placeholder, total
-from miras_compiler.ir.nodes import Contract, Map, Node, Program, Reduce
+from miras_compiler.ir.nodes import Contract, Map, Node, Reduce
+from miras_compiler.ir.program import Program
 from miras_compiler.ir.traverse import nodes_of, rewrite, use_counts
 
 

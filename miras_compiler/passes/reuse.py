@@ -10,7 +10,8 @@ import sympy as sp
 
 from miras_compiler.expressions.symbols import letter, rsqrt
 from miras_compiler.ir.build import entrywise, placeholder, total
-from miras_compiler.ir.nodes import Map, Node, Program, Reduce
+from miras_compiler.ir.nodes import Map, Node, Reduce
+from miras_compiler.ir.program import Program
 from miras_compiler.ir.traverse import nodes_of, rewrite, use_counts
 
 

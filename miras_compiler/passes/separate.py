@@ -7,7 +7,8 @@ from dataclasses import replace
 
 from miras_compiler.errors import InternalError
 from miras_compiler.ir.build import add, contract, input_tile, rename, times, total
-from miras_compiler.ir.nodes import PAST, Axes, Contract, Label, Leaf, Map, Node, Program, Reduce, Rename
+from miras_compiler.ir.nodes import PAST, Axes, Contract, Leaf, Map, Node, Reduce, Rename
+from miras_compiler.ir.program import Label, Program
 from miras_compiler.ir.traverse import labels_in_use, nodes_of
 
 ROWS, WEIGHTS = "s", "gamma_rows"

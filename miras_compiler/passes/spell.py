@@ -5,7 +5,8 @@ from __future__ import annotations
 from collections.abc import Mapping
 from dataclasses import replace
 
-from miras_compiler.ir.nodes import Label, Leaf, Node, Program
+from miras_compiler.ir.nodes import Leaf, Node
+from miras_compiler.ir.program import Label, Program
 from miras_compiler.ir.traverse import nodes_of
 from miras_compiler.ir.words import Words
 

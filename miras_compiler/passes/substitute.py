@@ -4,7 +4,8 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 
-from miras_compiler.ir.nodes import Leaf, Node, Program
+from miras_compiler.ir.nodes import Leaf, Node
+from miras_compiler.ir.program import Program
 from miras_compiler.ir.traverse import labels_in_use, topological
 
 

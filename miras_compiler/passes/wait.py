@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 from miras_compiler.ir.build import add, constant, entrywise, state_tile
-from miras_compiler.ir.nodes import Map, Node, Program, State
+from miras_compiler.ir.nodes import Map, Node, State
+from miras_compiler.ir.program import Program
 from miras_compiler.ir.traverse import labels_in_use, leaves_of, rewrite
 from miras_compiler.passes.enter import START
 

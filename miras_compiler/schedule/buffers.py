@@ -4,7 +4,8 @@ from __future__ import annotations
 
 from dataclasses import replace
 
-from miras_compiler.ir.nodes import Label, Node, Program
+from miras_compiler.ir.nodes import Node
+from miras_compiler.ir.program import Label, Program
 from miras_compiler.ir.traverse import leaves_of
 from miras_compiler.ir.words import Words
 

@@ -23,12 +23,12 @@ from miras_compiler.ir.nodes import (
     Map,
     Mask,
     Node,
-    Program,
     Reduce,
     Rename,
     State,
     TriangularSolve,
 )
+from miras_compiler.ir.program import Program
 from miras_compiler.ir.traverse import carried_leaves, dependents, leaves_of, nodes_of
 from miras_compiler.ir.verify import verify_program
 from miras_compiler.passes import PASSES, run_passes
@@ -47,22 +47,25 @@ CHANNELS = {"K": "key_channel", "V": "value_channel"}
 class Prepared(NamedTuple):
     """A chunk program as kernels over tiles compute it, where they can; `program` is the one that was `given` where both are the same.
 
-    `why_not` says why no kernels can be printed for it; "" where they can.
+    `why_not` says why no kernels can be printed for it; "" where they can. Such kernels may be refused at some widths where they hold
+    features as a whole, `holds_features`.
     """
 
     given: Program
     program: Program
     why_not: str
+    holds_features: bool
 
 
 def prepare_program(rule: Rule, program: Program) -> Prepared:
     reason = why_no_tiles(rule, program)
     if reason:
-        return Prepared(program, program, reason)
+        return Prepared(program, program, reason, False)
     prepared = run_passes(program, [wait_for_end] if rule.update.waits else [separate_past, contract_decays])
     if prepared.outputs == program.outputs:
         prepared = program
-    return Prepared(program, prepared, why_not(rule, prepared))
+    reason = why_not(rule, prepared)
+    return Prepared(program, prepared, reason, bool(wide_axis(rule)) and not reason)
 
 
 def build_schedule(rule: Rule, prepared: Prepared, adjoint: Program) -> Schedule | None:

@@ -13,7 +13,8 @@ from dataclasses import dataclass, replace
 from functools import partial
 
 from miras_compiler.ir.build import input_tile
-from miras_compiler.ir.nodes import Leaf, Node, Program
+from miras_compiler.ir.nodes import Leaf, Node
+from miras_compiler.ir.program import Program
 from miras_compiler.ir.traverse import carried_leaves, dependents, leaves_of, nodes_of, topological
 from miras_compiler.passes import PASSES, run_passes
 from miras_compiler.passes.brackets import Brackets, expose_brackets, take_brackets

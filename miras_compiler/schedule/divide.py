@@ -10,7 +10,8 @@ from collections.abc import Callable, Collection, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import NamedTuple
 
-from miras_compiler.ir.nodes import Contract, Decayed, Leaf, Node, Program
+from miras_compiler.ir.nodes import Contract, Decayed, Leaf, Node
+from miras_compiler.ir.program import Program
 from miras_compiler.ir.traverse import leaves_of, topological
 from miras_compiler.passes.decays import derivatives_together
 from miras_compiler.schedule.buffers import Buffers

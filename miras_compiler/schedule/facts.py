@@ -6,7 +6,8 @@ import math
 from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass
 
-from miras_compiler.ir.nodes import Contract, Decayed, Leaf, Node, Program, Start
+from miras_compiler.ir.nodes import Contract, Decayed, Leaf, Node, Start
+from miras_compiler.ir.program import Program
 from miras_compiler.ir.traverse import leaves_of, nodes_of
 from miras_compiler.passes.brackets import Brackets
 from miras_compiler.passes.invert import TriangularInverse

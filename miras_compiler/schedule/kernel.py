@@ -6,7 +6,8 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import Literal
 
-from miras_compiler.ir.nodes import Program, Start
+from miras_compiler.ir.nodes import Start
+from miras_compiler.ir.program import Program
 from miras_compiler.ir.traverse import nodes_of
 
 Walk = Literal["forward", "reverse", "each"]

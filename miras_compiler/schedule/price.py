@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Collection, Iterable, Mapping
+from functools import lru_cache
 
 import sympy as sp
 
@@ -21,12 +22,12 @@ from miras_compiler.ir.nodes import (
     Map,
     Mask,
     Node,
-    Program,
     Reduce,
     Rename,
     Start,
     Substitution,
 )
+from miras_compiler.ir.program import Program
 from miras_compiler.ir.traverse import dependents, nodes_of, topological
 from miras_compiler.passes.brackets import Brackets
 from miras_compiler.passes.invert import TriangularInverse
@@ -80,16 +81,19 @@ class Prices:
             case Reduce(args=(inside,)):
                 return self.size(inside) / OTHERS[way]
             case Map():
-                return self.operations(node) * size / OTHERS[way]
+                return operations(node.expr) * size / OTHERS[way]
             case Mask():
                 return size / OTHERS[way]
         return 0.0
 
-    def operations(self, node: Map) -> int:
-        if node.expr == placeholder(0):
-            return 0
-        functions = sum(1 for e in sp.preorder_traversal(node.expr) if isinstance(e, sp.Function | sp.exp))
-        return int(sp.count_ops(node.expr)) + FUNCTION * functions
+
+@lru_cache(maxsize=4096)
+def operations(expr: sp.Expr) -> int:
+    """The operations per entry of a tile that is computed entry by entry."""
+    if expr == placeholder(0):
+        return 0
+    functions = sum(1 for e in sp.preorder_traversal(expr) if isinstance(e, sp.Function | sp.exp))
+    return int(sp.count_ops(expr)) + FUNCTION * functions
 
 
 def narrow_tiles(*programs: Program) -> set[Node]:

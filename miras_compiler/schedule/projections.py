@@ -11,8 +11,9 @@ from functools import cache
 
 import sympy as sp
 
-from miras_compiler.ir.build import placeholder
-from miras_compiler.ir.nodes import Contract, Map, Node, Program, Reduce
+from miras_compiler.ir.build import derivative, placeholder
+from miras_compiler.ir.nodes import Contract, Map, Node, Reduce
+from miras_compiler.ir.program import Program
 from miras_compiler.ir.traverse import nodes_of
 
 
@@ -32,9 +33,12 @@ def projections(*programs: Program) -> set[Node]:
     found: set[Node] = set()
     for node in {node: None for program in programs for node in nodes_of(program)}:
         if isinstance(node, Map):
-            tiles = {arg for i, arg in enumerate(node.args) if len(arg.axes) == 2 and node.expr.diff(placeholder(i)) != 0}
-            for arg in node.args:
-                rows = {row for row in rows_behind(arg) if not tiles.isdisjoint(entries_of(row))}
+            beside = [rows for arg in node.args if (rows := rows_behind(arg))]
+            if not beside:
+                continue
+            tiles = {arg for i, arg in enumerate(node.args) if len(arg.axes) == 2 and derivative(node.expr, i) != 0}
+            for each in beside:
+                rows = {row for row in each if not tiles.isdisjoint(entries_of(row))}
                 found |= rows.union(*(scaled_products(tile) for tile in tiles if any(tile in entries_of(row) for row in rows)))
     return found
 

@@ -4,7 +4,8 @@ from __future__ import annotations
 
 from dataclasses import replace
 
-from miras_compiler.ir.nodes import MASKS, PAST, Leaf, Node, Program, State
+from miras_compiler.ir.nodes import MASKS, PAST, Leaf, Node, State
+from miras_compiler.ir.program import Program
 from miras_compiler.ir.traverse import carried_leaves, leaves_of
 from miras_compiler.passes.enter import COUNTED, START
 from miras_compiler.schedule.kernel import Result, Role

@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from miras_compiler.ir.nodes import Contract, Decayed, Program, Reduce, Rename, Substitution
+from miras_compiler.ir.nodes import Contract, Decayed, Reduce, Rename, Substitution
+from miras_compiler.ir.program import Program
 from miras_compiler.ir.traverse import nodes_of
 
 

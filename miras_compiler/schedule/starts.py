@@ -11,7 +11,7 @@ from dataclasses import replace
 from miras_compiler.derive.rule import Rule
 from miras_compiler.ir.build import add, input_tile
 from miras_compiler.ir.differentiate import differentiate
-from miras_compiler.ir.nodes import Program
+from miras_compiler.ir.program import Program
 from miras_compiler.ir.traverse import carried_leaves, labels_in_use
 from miras_compiler.passes import PASSES, run_passes
 from miras_compiler.passes.decays import contract_decays

@@ -17,7 +17,8 @@ from miras_compiler.derive import UpdateRule
 from miras_compiler.derive.chunk_end import leaving
 from miras_compiler.ir.build import add, input_tile, state_tile
 from miras_compiler.ir.differentiate import gradient_names, pull_back
-from miras_compiler.ir.nodes import Axes, Leaf, Node, Program
+from miras_compiler.ir.nodes import Axes, Leaf, Node
+from miras_compiler.ir.program import Program
 from miras_compiler.ir.traverse import labels_in_use, leaves_of
 from miras_compiler.passes import PASSES, run_passes
 from miras_compiler.passes.products import choose_products

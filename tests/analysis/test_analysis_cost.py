@@ -14,7 +14,7 @@ from miras_compiler.derive import derive_update_rule
 from miras_compiler.derive.rule import describe_rule
 from miras_compiler.gpus import GPU, H100
 from miras_compiler.ir.differentiate import differentiate
-from miras_compiler.ir.nodes import Program
+from miras_compiler.ir.program import Program
 from miras_compiler.lower import build_program
 from miras_compiler.passes import run_passes
 from miras_compiler.spec import Spec, load_spec

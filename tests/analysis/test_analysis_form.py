@@ -18,7 +18,7 @@ from miras_compiler.analysis.affinity import degrees
 from miras_compiler.analysis.parallel_form import EXPLANATION, annotate
 from miras_compiler.derive import UpdateRule, derive_update_rule
 from miras_compiler.ir.interpret import interpret
-from miras_compiler.ir.nodes import Program
+from miras_compiler.ir.program import Program
 from miras_compiler.ir.traverse import leaves_of
 from miras_compiler.spec import load_spec
 

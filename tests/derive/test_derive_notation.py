@@ -49,7 +49,8 @@ from miras_compiler.ir.build import (
     total,
     triangular_solve,
 )
-from miras_compiler.ir.nodes import Label, Node, Program
+from miras_compiler.ir.nodes import Node
+from miras_compiler.ir.program import Label, Program
 from miras_compiler.ir.traverse import nodes_of
 from miras_compiler.spec import load_spec
 

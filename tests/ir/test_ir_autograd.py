@@ -20,7 +20,7 @@ from miras_compiler.analysis import build_dependency_graph, classify_parallel_fo
 from miras_compiler.derive import derive_update_rule
 from miras_compiler.ir.differentiate import differentiate
 from miras_compiler.ir.interpret import interpret
-from miras_compiler.ir.nodes import Program
+from miras_compiler.ir.program import Program
 from miras_compiler.ir.traverse import leaves_of
 from miras_compiler.lower import build_program
 from miras_compiler.passes import run_passes

@@ -28,7 +28,8 @@ from miras_compiler.ir.build import (
 )
 from miras_compiler.ir.differentiate import cotangents, differentiate
 from miras_compiler.ir.interpret import interpret
-from miras_compiler.ir.nodes import Cumulate, Input, Map, Node, Program, State, TriangularSolve
+from miras_compiler.ir.nodes import Cumulate, Input, Map, Node, State, TriangularSolve
+from miras_compiler.ir.program import Program
 from miras_compiler.ir.traverse import dependents, leaves_of, nodes_of
 from miras_compiler.ir.verify import verify_program
 

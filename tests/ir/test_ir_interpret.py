@@ -53,7 +53,8 @@ from miras_compiler.ir.build import (
     triangular_solve,
 )
 from miras_compiler.ir.interpret import FUNCTIONS, interpret
-from miras_compiler.ir.nodes import Map, Mask, Node, Program
+from miras_compiler.ir.nodes import Map, Mask, Node
+from miras_compiler.ir.program import Program
 
 C, K, V = 4, 3, 2
 X, Y = letter("x"), letter("y")

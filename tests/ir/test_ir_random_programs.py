@@ -12,7 +12,8 @@ from kit.random_programs import LENGTHS, Plain, Simplified, Step, X, build_progr
 from miras_compiler.ir import build
 from miras_compiler.ir.differentiate import differentiate
 from miras_compiler.ir.interpret import interpret
-from miras_compiler.ir.nodes import Map, Node, Program
+from miras_compiler.ir.nodes import Map, Node
+from miras_compiler.ir.program import Program
 from miras_compiler.ir.show import show
 from miras_compiler.ir.traverse import nodes_of, rewrite
 from miras_compiler.ir.verify import verify_program

@@ -23,7 +23,8 @@ from miras_compiler.ir.build import (
     total,
     triangular_solve,
 )
-from miras_compiler.ir.nodes import Contract, Cumulate, Input, Label, Map, Mask, Node, Program, Reduce, Rename, State, TriangularSolve
+from miras_compiler.ir.nodes import Contract, Cumulate, Input, Map, Mask, Node, Reduce, Rename, State, TriangularSolve
+from miras_compiler.ir.program import Label, Program
 from miras_compiler.ir.show import show
 from miras_compiler.ir.traverse import dependents, leaves_of, nodes_of, rewrite, topological, use_counts
 from miras_compiler.ir.verify import verify_program
@@ -141,7 +142,7 @@ def test_arguments_come_first_and_each_tile_once() -> None:
     assert order == [A, B, z, total(z, "v"), root]
     assert topological([root, z]) == order
     program = Program("p", {"o": root, "z": z})
-    assert nodes_of(program) == order
+    assert nodes_of(program) == tuple(order)
     assert [leaf.name for leaf in leaves_of(program)] == ["a", "b"]
     assert use_counts(program) == {A: 1, B: 1, z: 3, total(z, "v"): 1, root: 1}
     assert dependents([root], [B]) == {B, z, total(z, "v"), root}

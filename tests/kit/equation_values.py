@@ -25,7 +25,8 @@ from miras_compiler.elements.retention import BregmanRetention, Retention
 from miras_compiler.expressions.symbols import RowRoot, W, letter
 from miras_compiler.ir.build import input_tile, lower_expression
 from miras_compiler.ir.interpret import Array, interpret
-from miras_compiler.ir.nodes import Axes, ForwardSubstitute, Leaf, Node, Program, Root, State
+from miras_compiler.ir.nodes import Axes, ForwardSubstitute, Leaf, Node, Root, State
+from miras_compiler.ir.program import Program
 from miras_compiler.ir.traverse import leaves_of, nodes_of
 from miras_compiler.lower import build_program
 from miras_compiler.passes import run_passes

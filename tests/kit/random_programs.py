@@ -33,7 +33,8 @@ from miras_compiler.expressions.symbols import (
     where_positive,
 )
 from miras_compiler.ir import build
-from miras_compiler.ir.nodes import TOKEN_AXES, Contract, Cumulate, Map, Mask, Node, Program, Reduce, Rename, TriangularSolve
+from miras_compiler.ir.nodes import TOKEN_AXES, Contract, Cumulate, Map, Mask, Node, Reduce, Rename, TriangularSolve
+from miras_compiler.ir.program import Program
 from miras_compiler.ir.verify import verify_program
 
 LENGTHS = {"c": 3, "i": 3, "j": 3, "k": 2, "n": 4, "v": 4}

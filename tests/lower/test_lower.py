@@ -16,7 +16,8 @@ from miras_compiler.derive import derive_chunk_coefficients, derive_update_rule
 from miras_compiler.derive.rule import describe_rule
 from miras_compiler.ir.build import input_tile
 from miras_compiler.ir.interpret import interpret
-from miras_compiler.ir.nodes import Node, Program, TriangularSolve
+from miras_compiler.ir.nodes import Node, TriangularSolve
+from miras_compiler.ir.program import Program
 from miras_compiler.ir.traverse import leaves_of, nodes_of
 from miras_compiler.ir.verify import verify_program
 from miras_compiler.lower import build_program

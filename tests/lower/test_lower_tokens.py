@@ -15,7 +15,8 @@ from kit.paths import SPECS
 from miras_compiler.analysis import build_dependency_graph, classify_parallel_form
 from miras_compiler.derive import UpdateRule, derive_update_rule
 from miras_compiler.ir.interpret import interpret
-from miras_compiler.ir.nodes import Program, State
+from miras_compiler.ir.nodes import State
+from miras_compiler.ir.program import Program
 from miras_compiler.ir.traverse import leaves_of
 from miras_compiler.lower import build_program
 from miras_compiler.spec import load_spec

@@ -19,7 +19,8 @@ from miras_compiler.expressions.symbols import letter, rsqrt
 from miras_compiler.ir.build import constant, contract, entrywise, input_tile, length, placeholder, rename, state_tile, total
 from miras_compiler.ir.differentiate import cotangents, differentiate
 from miras_compiler.ir.interpret import interpret
-from miras_compiler.ir.nodes import Label, Leaf, Map, Node, Program, Rename
+from miras_compiler.ir.nodes import Leaf, Map, Node, Rename
+from miras_compiler.ir.program import Label, Program
 from miras_compiler.ir.traverse import leaves_of, nodes_of, use_counts
 from miras_compiler.ir.verify import verify_program
 from miras_compiler.lower import build_program

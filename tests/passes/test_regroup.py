@@ -8,7 +8,8 @@ import pytest
 from miras_compiler.expressions.symbols import letter
 from miras_compiler.ir.build import contract, entrywise, input_tile, total
 from miras_compiler.ir.interpret import interpret
-from miras_compiler.ir.nodes import Contract, Node, Program
+from miras_compiler.ir.nodes import Contract, Node
+from miras_compiler.ir.program import Program
 from miras_compiler.ir.traverse import nodes_of
 from miras_compiler.passes.regroup import regroup_sums
 

@@ -13,7 +13,8 @@ from miras_compiler import compile_spec, verify_package
 from miras_compiler.expressions.symbols import letter
 from miras_compiler.ir.build import bracket, constant, entrywise, mask, rename, state_tile, triangular_solve
 from miras_compiler.ir.interpret import interpret
-from miras_compiler.ir.nodes import Axes, Contract, ForwardSubstitute, Leaf, Node, Program, Rename, Start, State, TriangularSolve
+from miras_compiler.ir.nodes import Axes, Contract, ForwardSubstitute, Leaf, Node, Rename, Start, State, TriangularSolve
+from miras_compiler.ir.program import Program
 from miras_compiler.ir.traverse import dependents, leaves_of, nodes_of, rewrite
 from miras_compiler.passes import PASSES, run_passes
 from miras_compiler.passes.brackets import Brackets

@@ -11,7 +11,8 @@ import sympy as sp
 from kit.compiled import compilation
 from miras_compiler.expressions.symbols import letter
 from miras_compiler.ir.build import contract, entrywise, input_tile, rename, state_tile
-from miras_compiler.ir.nodes import Label, Node, Program
+from miras_compiler.ir.nodes import Node
+from miras_compiler.ir.program import Label, Program
 from miras_compiler.schedule import Kernel, Schedule, kernel_facts
 from miras_compiler.schedule.kernel import Result, Role, Walk
 from miras_compiler.schedule.pressure import estimate_pressure

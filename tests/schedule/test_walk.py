@@ -16,7 +16,8 @@ from miras_compiler import compile_spec, load_spec
 from miras_compiler.derive import derive_update_rule
 from miras_compiler.ir.build import contract, input_tile, times, total
 from miras_compiler.ir.interpret import interpret
-from miras_compiler.ir.nodes import Contract, Leaf, Program
+from miras_compiler.ir.nodes import Contract, Leaf
+from miras_compiler.ir.program import Program
 from miras_compiler.ir.traverse import leaves_of, nodes_of
 from miras_compiler.passes.products import choose_products
 from miras_compiler.schedule import Walk, build_walk

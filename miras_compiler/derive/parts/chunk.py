@@ -8,7 +8,8 @@ from typing import Literal, NamedTuple
 from miras_compiler.derive.parts.entry import Entry, per_weight
 from miras_compiler.derive.parts.gates import RuleGate
 from miras_compiler.ir.build import constant, state_tile
-from miras_compiler.ir.nodes import Node, Program
+from miras_compiler.ir.nodes import Node
+from miras_compiler.ir.program import Program
 from miras_compiler.spec import Spec
 
 START, INITIAL = "_start", "_initial"

@@ -14,7 +14,7 @@ from miras_compiler.derive.remarks import chunk_remarks, token_remarks
 from miras_compiler.derive.statements import DerivationLine, bias_statements, retention_statements
 from miras_compiler.derive.unrolled import MAPPED
 from miras_compiler.emit.printing.python_text import header
-from miras_compiler.ir.nodes import Program
+from miras_compiler.ir.program import Program
 from miras_compiler.spec import Spec
 
 CHUNK_SECTIONS = {

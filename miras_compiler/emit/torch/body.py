@@ -15,7 +15,8 @@ from miras_compiler.emit.torch.expression import TorchPrinter
 from miras_compiler.emit.torch.lines import fit
 from miras_compiler.emit.torch.tile import TorchTilePrinter
 from miras_compiler.ir.build import length, placeholder
-from miras_compiler.ir.nodes import AXIS_ORDER, Leaf, Map, Node, Program, Rename
+from miras_compiler.ir.nodes import AXIS_ORDER, Leaf, Map, Node, Rename
+from miras_compiler.ir.program import Program
 from miras_compiler.ir.traverse import leaves_of, nodes_of, use_counts
 from miras_compiler.passes import run_passes
 from miras_compiler.passes.fuse import fuse
@@ -87,13 +88,8 @@ class _BodyPrinter:
 
     def dimensions(self, found: dict[str, Leaf]) -> list[str]:
         """`dim_v = v.shape[-1]` for every length that an expression names."""
-        used = {
-            axis
-            for node in nodes_of(self.program)
-            if isinstance(node, Map)
-            for axis in AXIS_ORDER
-            if length(axis) in node.expr.free_symbols
-        }
+        letters = {symbol for node in nodes_of(self.program) if isinstance(node, Map) for symbol in node.expr.free_symbols}
+        used = {axis for axis in AXIS_ORDER if length(axis) in letters}
         used |= self.tiles.lengths
         lines = []
         for axis in sorted(used, key=AXIS_ORDER.index):

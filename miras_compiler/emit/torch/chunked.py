@@ -14,7 +14,7 @@ from miras_compiler.emit.printing.python_text import arguments, header, helper_t
 from miras_compiler.emit.printing.template import fill
 from miras_compiler.emit.torch.body import print_body
 from miras_compiler.emit.torch.recurrent import carried, finish_text, form_text, imports, leaf_order
-from miras_compiler.ir.nodes import Program
+from miras_compiler.ir.program import Program
 from miras_compiler.ir.traverse import leaves_of
 
 SECTIONS = (

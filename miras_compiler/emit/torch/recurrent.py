@@ -19,7 +19,7 @@ from miras_compiler.emit.printing.python_text import (
 )
 from miras_compiler.emit.printing.template import fill
 from miras_compiler.emit.torch.body import print_body
-from miras_compiler.ir.nodes import Program
+from miras_compiler.ir.program import Program
 from miras_compiler.ir.traverse import leaves_of
 
 MEASURES = ("loss", "error", "surprise", "state")

@@ -20,12 +20,12 @@ from miras_compiler.ir.nodes import (
     Map,
     Mask,
     Node,
-    Program,
     Reduce,
     Rename,
     Root,
     TriangularSolve,
 )
+from miras_compiler.ir.program import Program
 
 LETTERS = "abdefghlmoqtuwxyz"  # for axes of more than one letter, in einsum
 

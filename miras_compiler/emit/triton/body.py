@@ -15,7 +15,8 @@ from miras_compiler.emit.triton.statement import Reading, Recorder, Statement, m
 from miras_compiler.emit.triton.tile import TilePrinter, is_broadcast, is_product, place, spans, width
 from miras_compiler.errors import InternalError
 from miras_compiler.ir.build import is_constant
-from miras_compiler.ir.nodes import FACTORS, MASKS, TOKEN_AXES, Axes, Contract, Decayed, Leaf, Map, Node, Program, Rename, Start
+from miras_compiler.ir.nodes import FACTORS, MASKS, TOKEN_AXES, Axes, Contract, Decayed, Leaf, Map, Node, Rename, Start
+from miras_compiler.ir.program import Program
 from miras_compiler.ir.traverse import dependents, leaves_of, nodes_of
 from miras_compiler.ir.words import Words
 from miras_compiler.passes.brackets import Brackets

@@ -4,12 +4,15 @@ from __future__ import annotations
 
 import ast
 import functools
+import re
 from importlib import resources
 
 from miras_compiler.emit.printing.python_text import import_line
 from miras_compiler.emit.runtime_files import read_runtime
 
 PREFIX = "runtime_device_"
+TEXTS = re.compile(r'"""(?s:.*?)"""|#.*')  # docstrings and comments: printed code has no other text with names
+NAMES = re.compile(r"(?<![\w.])[A-Za-z_]\w*")  # but those of attributes
 
 
 @functools.cache
@@ -24,7 +27,7 @@ def device_functions() -> dict[str, str]:
 def device_imports(code: str) -> str:
     """The import lines of the device functions that the code names."""
     known = device_functions()
-    named = {node.id for node in ast.walk(ast.parse(code)) if isinstance(node, ast.Name)}
+    named = set(NAMES.findall(TEXTS.sub("", code)))
     by_module: dict[str, list[str]] = {}
     for name in sorted(named & known.keys()):
         by_module.setdefault(known[name], []).append(name)

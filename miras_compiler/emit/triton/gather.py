@@ -10,7 +10,8 @@ import sympy as sp
 from miras_compiler.emit.triton.stages import is_sum_over
 from miras_compiler.expressions.symbols import letter
 from miras_compiler.ir.build import entrywise, placeholder, rename
-from miras_compiler.ir.nodes import Label, Map, Node, Program, Rename
+from miras_compiler.ir.nodes import Map, Node, Rename
+from miras_compiler.ir.program import Label, Program
 from miras_compiler.ir.traverse import nodes_of, rewrite, use_counts
 from miras_compiler.ir.words import Words
 

@@ -174,27 +174,37 @@ class _Search:
         return [*order, i]
 
     def best(self) -> tuple[int, ...]:
-        """The best order found; the beam holds peaks, live bytes, done statements, the next ones, and the way, last steps first."""
-        lazy = sum(1 << i for i in range(self.count) if self.lazy[i])
+        """The best order found; the beam holds peaks, live bytes, done statements, the next ones, and the way, last steps first.
+
+        The bytes that live depend on the statements that are done, in whatever order: of two ways to the same ones the lower peak counts.
+        """
         eager = [i for i in range(self.count) if not self.lazy[i]]
         makers = [{self.made_by[j] for j in read} - {HELD} for read in self.reads]
         needed = [sum(1 << j for j in makers[i] if not self.lazy[j]) for i in range(self.count)]
         waiting = {i: [j for j in eager if needed[j] >> i & 1] for i in eager}
-        steps_of: dict[tuple[int, int], list[int]] = {}  # a statement behind the lazy ones that it needs, by those that are done
+        others = sum(1 << i for i in eager)
+        lazy = {i: sum(1 << j for j in self.with_loads(i, others)[:-1]) for i in eager}  # those that a statement needs
+        steps_of: dict[int, dict[int, tuple[list[int], int]]] = {i: {} for i in eager}  # behind those that are not done, by those that are
         beam: list[tuple[int, int, int, list[int], Any]] = [(self.held, self.held, 0, [i for i in eager if not needed[i]], None)]
         for _ in eager:
             found: dict[int, tuple[int, int, int, list[int], Any]] = {}
             for before, alive, so_far, ready, way in beam:
                 for i in ready:
-                    steps = steps_of.get((i, so_far & lazy)) or steps_of.setdefault((i, so_far & lazy), self.with_loads(i, so_far))
-                    done, live, peak, _ = self.run(steps, so_far, alive, before)
-                    if done not in found or (peak, live) < found[done][:2]:
-                        found[done] = (peak, live, done, ready, (steps, way))
+                    loaded, known_steps = so_far & lazy[i], steps_of[i]
+                    if loaded not in known_steps:
+                        steps = self.with_loads(i, so_far)
+                        known_steps[loaded] = steps, sum(1 << j for j in steps)
+                    steps, added = known_steps[loaded]
+                    known = found.get(so_far | added)
+                    if known is None or known[0] > before:
+                        done, live, peak, _ = self.run(steps, so_far, alive, before)
+                        if known is None or peak < known[0]:
+                            found[done] = (peak, live, done, ready, (steps, way))
             beam = []
             for peak, live, done, ready, way in sorted(found.values(), key=lambda each: each[:3])[:BEAM]:
                 last = way[0][-1]
                 freed = [j for j in waiting[last] if needed[j] & done == needed[j]]
-                beam.append((peak, live, done, sorted({*ready, *freed} - {last}), way))
+                beam.append((peak, live, done, sorted([*(j for j in ready if j != last), *freed]), way))
         parts, way = [], beam[0][4]
         while way:
             steps, way = way

@@ -10,7 +10,8 @@ from miras_compiler.emit.triton.expression import TritonPrinter
 from miras_compiler.emit.triton.head import INDENT, wrapped
 from miras_compiler.emit.triton.reserved import RESERVED
 from miras_compiler.emit.triton.tile import block, is_broadcast, place, spans, width
-from miras_compiler.ir.nodes import Contract, Leaf, Node, Program
+from miras_compiler.ir.nodes import Contract, Leaf, Node
+from miras_compiler.ir.program import Program
 from miras_compiler.ir.traverse import leaves_of, nodes_of
 
 SHARED = "SHARED"  # the flag of a kernel: whether programs share out an axis
@@ -47,7 +48,7 @@ class PhasePrinter:
     lines: list[str] = field(default_factory=list)
 
     def __post_init__(self) -> None:
-        self.leaves: list[Leaf] = leaves_of(self.program)
+        self.leaves = leaves_of(self.program)
         self.axes = sorted({axis for leaf in self.leaves for axis in leaf.axes})
         taken = RESERVED | {f(axis) for axis in self.axes for f in (place, width, block)} | {"r"}
         self.body = _StepBody(self.program, self.printer, lambda leaf: "", lambda leaf: False, taken)

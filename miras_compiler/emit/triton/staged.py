@@ -17,7 +17,8 @@ from miras_compiler.emit.triton.memory import OF_SEQUENCE, TileMemory, last_name
 from miras_compiler.emit.triton.stages import VALUES, Stages
 from miras_compiler.emit.triton.statement import Reading, make_statement
 from miras_compiler.emit.triton.tile import block, place, width
-from miras_compiler.ir.nodes import Contract, Leaf, Node, Program
+from miras_compiler.ir.nodes import Contract, Leaf, Node
+from miras_compiler.ir.program import Program
 from miras_compiler.ir.traverse import nodes_of
 from miras_compiler.schedule.kernel import Kernel
 

@@ -9,7 +9,8 @@ from __future__ import annotations
 import sympy as sp
 
 from miras_compiler.ir.build import placeholder
-from miras_compiler.ir.nodes import Contract, Map, Node, Program, Reduce, Rename
+from miras_compiler.ir.nodes import Contract, Map, Node, Reduce, Rename
+from miras_compiler.ir.program import Program
 from miras_compiler.ir.traverse import nodes_of, use_counts
 
 HIDDEN, VALUES = "n", "v"

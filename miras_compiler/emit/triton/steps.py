@@ -5,7 +5,8 @@ from __future__ import annotations
 from collections.abc import Iterator, Sequence
 
 from miras_compiler.emit.triton.statement import Statement
-from miras_compiler.ir.nodes import Leaf, Node, Program, Start
+from miras_compiler.ir.nodes import Leaf, Node, Start
+from miras_compiler.ir.program import Program
 from miras_compiler.ir.traverse import nodes_of
 
 SECTIONS = (
