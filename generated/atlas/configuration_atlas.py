@@ -8,7 +8,7 @@ from .runtime_configuration import MemoryConfig
 
 
 class AtlasConfig(MemoryConfig):
-    """Every field has a default: that of the spec. The code of the package has the digest 6f59bcae8de6."""
+    """Every field has a default: that of the spec. The code of the package has the digest e12bdd781ada."""
 
     model_type = "miras_atlas"
 

@@ -85,6 +85,7 @@ from .runtime_recurrent import *
 from .runtime_repeated import *
 from .runtime_rows import *
 from .runtime_sequences import *
+from .runtime_slots import *
 from .runtime_state import *
 from .runtime_tensor import *
 from .runtime_tiles import *

@@ -8,7 +8,7 @@ from .runtime_configuration import MemoryConfig
 
 
 class ChannelStepDeltaConfig(MemoryConfig):
-    """Every field has a default: that of the spec. The code of the package has the digest c5e0af82f2d5."""
+    """Every field has a default: that of the spec. The code of the package has the digest 686f493d98ab."""
 
     model_type = "miras_channel_step_delta"
 

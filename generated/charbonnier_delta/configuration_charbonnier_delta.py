@@ -8,7 +8,7 @@ from .runtime_configuration import MemoryConfig
 
 
 class CharbonnierDeltaConfig(MemoryConfig):
-    """Every field has a default: that of the spec. The code of the package has the digest bb8e3656c785."""
+    """Every field has a default: that of the spec. The code of the package has the digest b910cfad96e8."""
 
     model_type = "miras_charbonnier_delta"
 

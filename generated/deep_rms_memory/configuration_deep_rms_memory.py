@@ -8,7 +8,7 @@ from .runtime_configuration import MemoryConfig
 
 
 class DeepRmsMemoryConfig(MemoryConfig):
-    """Every field has a default: that of the spec. The code of the package has the digest adf5b1137b19."""
+    """Every field has a default: that of the spec. The code of the package has the digest efac003eb019."""
 
     model_type = "miras_deep_rms_memory"
 

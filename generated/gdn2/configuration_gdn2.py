@@ -8,7 +8,7 @@ from .runtime_configuration import MemoryConfig
 
 
 class Gdn2Config(MemoryConfig):
-    """Every field has a default: that of the spec. The code of the package has the digest 839e06f1fc9a."""
+    """Every field has a default: that of the spec. The code of the package has the digest 9c076ea1d57a."""
 
     model_type = "miras_gdn2"
 

@@ -8,7 +8,7 @@ from .runtime_configuration import MemoryConfig
 
 
 class KdaConfig(MemoryConfig):
-    """Every field has a default: that of the spec. The code of the package has the digest 05a85fa67c7e."""
+    """Every field has a default: that of the spec. The code of the package has the digest 9efcc1a34dad."""
 
     model_type = "miras_kda"
 

@@ -8,7 +8,7 @@ from .runtime_configuration import MemoryConfig
 
 
 class KlDeltaConfig(MemoryConfig):
-    """Every field has a default: that of the spec. The code of the package has the digest 59f8442fb59a."""
+    """Every field has a default: that of the spec. The code of the package has the digest 3917ac08089c."""
 
     model_type = "miras_kl_delta"
 

@@ -8,7 +8,7 @@ from .runtime_configuration import MemoryConfig
 
 
 class L3DeltaConfig(MemoryConfig):
-    """Every field has a default: that of the spec. The code of the package has the digest a077790940c4."""
+    """Every field has a default: that of the spec. The code of the package has the digest 9cfdeb8b6d03."""
 
     model_type = "miras_l3_delta"
 

@@ -8,7 +8,7 @@ from .runtime_configuration import MemoryConfig
 
 
 class LactConfig(MemoryConfig):
-    """Every field has a default: that of the spec. The code of the package has the digest 7b14b9209d60."""
+    """Every field has a default: that of the spec. The code of the package has the digest e816656c2251."""
 
     model_type = "miras_lact"
 

@@ -8,14 +8,12 @@ import torch
 from torch import Tensor
 
 from .runtime_call import Computes
-from .runtime_chunk import Finish, State, finished
+from .runtime_chunk import LEAST, Finish, State, finished
 from .runtime_contract import Named, Returned
 from .runtime_form import Form
 from .runtime_kernels import argument_of, read_start
 from .runtime_operator import Differentiable
 from .runtime_precision import without_autocast
-
-LOWEST = -60.0  # a logarithm of a decay below is read as this
 
 
 @dataclass(frozen=True)
@@ -37,9 +35,7 @@ class WaitingKernels(Computes):
         if cu_seqlens is not None or length == 0 or (initial_state is not None and "position" in initial_state):
             return self.other.compute(tokens, parameters, initial_state, output_final_state, cu_seqlens, tile=chunk)
         state: State = read_start(self.contract, tokens, parameters, initial_state, cu_seqlens)
-        prepared = dict(tokens)
-        for extra in self.contract.extras:
-            prepared = extra.prepare(prepared, parameters, self.contract.tokens)
+        prepared = self.contract.prepared(tokens, parameters)
         outputs = []
         with without_autocast(tokens["q"].device):
             for first in range(0, length, chunk):
@@ -78,9 +74,9 @@ class WaitingKernels(Computes):
 
 def decay(logs: Tensor | None) -> Tensor | None:
     """[B, H, 1, 1]: the product of the decays of a chunk, whose logarithms are [B, T, H]; None where nothing decays."""
-    return None if logs is None else logs.float().clamp(min=LOWEST).sum(1).exp()[..., None, None]
+    return None if logs is None else logs.float().clamp(min=LEAST).sum(1).exp()[..., None, None]
 
 
 def mean(logs: Tensor, chunk: int) -> Tensor:
     """[B, H, 1, 1]: the sum of the decays of a chunk's tokens, divided by the length of a full one."""
-    return (logs.float().clamp(min=LOWEST).exp().sum(1) / chunk)[..., None, None]
+    return (logs.float().clamp(min=LEAST).exp().sum(1) / chunk)[..., None, None]

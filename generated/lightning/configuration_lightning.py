@@ -8,7 +8,7 @@ from .runtime_configuration import MemoryConfig
 
 
 class LightningConfig(MemoryConfig):
-    """Every field has a default: that of the spec. The code of the package has the digest cc3f22e577be."""
+    """Every field has a default: that of the spec. The code of the package has the digest 2d13dc3c7889."""
 
     model_type = "miras_lightning"
 

@@ -8,7 +8,7 @@ from .runtime_configuration import MemoryConfig
 
 
 class LinearAttentionConfig(MemoryConfig):
-    """Every field has a default: that of the spec. The code of the package has the digest 3f439e5ac249."""
+    """Every field has a default: that of the spec. The code of the package has the digest f9ac5c05103a."""
 
     model_type = "miras_linear_attention"
 

@@ -8,7 +8,7 @@ from .runtime_configuration import MemoryConfig
 
 
 class Mamba2Config(MemoryConfig):
-    """Every field has a default: that of the spec. The code of the package has the digest c2bff05892eb."""
+    """Every field has a default: that of the spec. The code of the package has the digest 86d31f73411e."""
 
     model_type = "miras_mamba2"
 

@@ -8,7 +8,7 @@ from .runtime_configuration import MemoryConfig
 
 
 class MemoraConfig(MemoryConfig):
-    """Every field has a default: that of the spec. The code of the package has the digest 4e0898d6a5c4."""
+    """Every field has a default: that of the spec. The code of the package has the digest 9d73cc4a55f2."""
 
     model_type = "miras_memora"
 

@@ -81,6 +81,7 @@ from .runtime_recorded import *
 from .runtime_recurrent import *
 from .runtime_rows import *
 from .runtime_sequences import *
+from .runtime_slots import *
 from .runtime_state import *
 from .runtime_tensor import *
 from .runtime_tiles import *

@@ -8,12 +8,11 @@ from dataclasses import dataclass
 import torch
 from torch import Tensor
 
-from .runtime_borders import sequence_numbers
 from .runtime_chunk import begun
 from .runtime_contract import Named, Returned
 from .runtime_kernels import argument_of, read_start
-from .runtime_launch import quotient
 from .runtime_operator import Differentiable
+from .runtime_slots import Slots
 from .runtime_walk import WalkKernels
 
 
@@ -60,24 +59,11 @@ class Chunks:
     """The chunks of a batch of sequences [B, T], or of packed ones, in the order of the slots of tiles.
 
     `firsts` [chunks + 1] are their first tokens among all B·T, and the end of all; `sizes` [chunks] the numbers of their tokens. `lengths`
-    [sequences] are those of sequences, `last` [sequences] the slots of their last chunks. Packed sequences may have empty slots.
+    [sequences] are those of sequences, `last` [sequences] the slots of their last chunks.
     """
 
     def __init__(self, batch: int, tokens: int, chunk: int, cu_seqlens: Tensor | None, device: torch.device) -> None:
-        if cu_seqlens is None:
-            number = quotient(tokens, chunk)
-            sequence, within = torch.arange(batch, device=device), torch.arange(number, device=device)[:, None] * chunk
-            self.lengths = torch.full([batch], tokens, device=device)
-            self.last = sequence + (number - 1) * batch
-            self.firsts = torch.cat([(sequence * tokens + within).flatten(), self.lengths[:1] * batch])
-            self.sizes = (tokens - within).clamp(max=chunk).expand(number, batch).flatten()
-            return
-        cu_seqlens = cu_seqlens.long()
-        slots = cu_seqlens // chunk + torch.arange(len(cu_seqlens), device=device)  # the first of each sequence
-        slot = torch.arange(batch * tokens // chunk + len(cu_seqlens) - 1, device=device)
-        sequence = sequence_numbers(slots, len(slot))
-        self.lengths = cu_seqlens.diff()
-        self.last = (slots[:-1] + (self.lengths + chunk - 1) // chunk - 1).clamp(min=0)
-        within = (slot - slots[sequence]) * chunk
-        self.firsts = torch.cat([cu_seqlens[sequence] + within, cu_seqlens[-1:]])
-        self.sizes = (self.lengths[sequence] - within).clamp(0, chunk)
+        slots = Slots(batch, tokens, chunk, cu_seqlens, device)
+        self.lengths, self.last = slots.lengths, slots.last
+        self.firsts = torch.cat([slots.firsts[slots.sequence] + slots.before, slots.firsts[-1:]])
+        self.sizes = (self.lengths[slots.sequence] - slots.before).clamp(0, chunk)

@@ -6,9 +6,7 @@ import torch
 from torch import Tensor
 
 from .runtime_borders import sequence_numbers
-from .runtime_chunk import chosen
-
-LEAST = -60.0  # below it, a decay forgets all
+from .runtime_chunk import LEAST, chosen
 
 
 def decay_in_progress(

@@ -8,7 +8,7 @@ from .runtime_configuration import MemoryConfig
 
 
 class MonetaMirrorConfig(MemoryConfig):
-    """Every field has a default: that of the spec. The code of the package has the digest 84e85053205c."""
+    """Every field has a default: that of the spec. The code of the package has the digest eea70b9d5b9f."""
 
     model_type = "miras_moneta_mirror"
 

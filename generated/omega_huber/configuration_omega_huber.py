@@ -8,7 +8,7 @@ from .runtime_configuration import MemoryConfig
 
 
 class OmegaHuberConfig(MemoryConfig):
-    """Every field has a default: that of the spec. The code of the package has the digest 92852df85700."""
+    """Every field has a default: that of the spec. The code of the package has the digest df700b3ce772."""
 
     model_type = "miras_omega_huber"
 

@@ -6,6 +6,7 @@ import torch
 from torch import Tensor
 
 from .runtime_borders import sequence_numbers
+from .runtime_slots import Slots
 
 
 def with_past(x: Tensor, window: Tensor, cu_seqlens: Tensor | None) -> Tensor:
@@ -43,25 +44,16 @@ def before_tiles(gamma: Tensor, tile: int, position: Tensor | None, cu_seqlens: 
     gamma is [B, T, H, L + 1], and `position` [N] the number of tokens that a sequence is into its tile. Slots without tokens have rows of
     some token.
     """
-    (batch, tokens), past, device = gamma.shape[:2], gamma.shape[3] - 1, gamma.device
-    members = batch if cu_seqlens is None else cu_seqlens.shape[0] - 1
-    n = torch.arange(members, device=device)
-    first = n * tokens if cu_seqlens is None else cu_seqlens[:-1].long()
-    length = torch.full_like(n, tokens) if cu_seqlens is None else cu_seqlens.diff().long()
-    begin = torch.zeros_like(n) if position is None else torch.where(position > 0, tile - position, 0)
+    (batch, tokens), past = gamma.shape[:2], gamma.shape[3] - 1
+    slots = Slots(batch, tokens, tile, cu_seqlens, gamma.device)
     if grid == "resumed":
+        n = torch.arange(len(slots.lengths), device=gamma.device)
         begin = torch.zeros_like(n)
-    elif cu_seqlens is None:
-        number = (tokens + tile - 1) // tile
-        begin = (torch.arange(number, device=device)[:, None] * tile + begin).flatten()
-        n = n.repeat(number)
     else:
-        earliest = first // tile + n
-        slot = torch.arange(batch * tokens // tile + members, device=device)
-        n = torch.searchsorted(earliest, slot, right=True) - 1
-        begin = (slot - earliest[n]) * tile + begin[n]
-    row = first[n] + past * n + torch.minimum(begin, length[n])
-    return row[:, None] + torch.arange(past, device=device)
+        n = slots.sequence
+        begin = slots.before if position is None else slots.before + torch.where(position > 0, tile - position, 0)[n]
+    row = slots.firsts[n] + past * n + torch.minimum(begin, slots.lengths[n])
+    return row[:, None] + torch.arange(past, device=gamma.device)
 
 
 def last_rows(rows: Tensor, past: int, tokens: int, cu_seqlens: Tensor | None) -> Tensor:

@@ -8,7 +8,7 @@ from .runtime_configuration import MemoryConfig
 
 
 class RetnetConfig(MemoryConfig):
-    """Every field has a default: that of the spec. The code of the package has the digest 88a9a444b86d."""
+    """Every field has a default: that of the spec. The code of the package has the digest b668eed2a552."""
 
     model_type = "miras_retnet"
 

@@ -14,6 +14,8 @@ State = dict[str, Tensor]
 Condition = bool | Tensor
 Finish = Callable[..., Sequence[Tensor]]
 
+LEAST = -60.0  # logarithms of decays below it are read as this one, which forgets all
+
 
 def chosen(condition: Condition, x: Tensor, other: Tensor | float) -> Tensor:
     """x where the condition of a sequence [N] holds, else the other; x is [N, ...]."""

@@ -8,7 +8,7 @@ from .runtime_configuration import MemoryConfig
 
 
 class SoftmaxDeltaConfig(MemoryConfig):
-    """Every field has a default: that of the spec. The code of the package has the digest fdc8a651fcef."""
+    """Every field has a default: that of the spec. The code of the package has the digest 422e440bd497."""
 
     model_type = "miras_softmax_delta"
 

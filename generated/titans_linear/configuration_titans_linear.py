@@ -8,7 +8,7 @@ from .runtime_configuration import MemoryConfig
 
 
 class TitansLinearConfig(MemoryConfig):
-    """Every field has a default: that of the spec. The code of the package has the digest de66905d1f18."""
+    """Every field has a default: that of the spec. The code of the package has the digest 6f634a1a7bdb."""
 
     model_type = "miras_titans_linear"
 

@@ -8,7 +8,7 @@ from .runtime_configuration import MemoryConfig
 
 
 class TitansLmmConfig(MemoryConfig):
-    """Every field has a default: that of the spec. The code of the package has the digest 34b6b538ad3c."""
+    """Every field has a default: that of the spec. The code of the package has the digest 725cdce8f90a."""
 
     model_type = "miras_titans_lmm"
 

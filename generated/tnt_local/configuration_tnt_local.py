@@ -8,7 +8,7 @@ from .runtime_configuration import MemoryConfig
 
 
 class TntLocalConfig(MemoryConfig):
-    """Every field has a default: that of the spec. The code of the package has the digest f30fc59ca237."""
+    """Every field has a default: that of the spec. The code of the package has the digest 267681489f20."""
 
     model_type = "miras_tnt_local"
 

@@ -12,10 +12,14 @@ def wide(x: Tensor) -> Tensor:
     return x.to(torch.promote_types(x.dtype, torch.float32))
 
 
-def rms_norm(x: Tensor, weight: Tensor) -> Tensor:
-    """x [..., D] divided by its root mean square, times `weight` [D]; in float32 or more."""
-    y = wide(x)
-    return functional.rms_norm(y, y.shape[-1:], weight.to(y.dtype), 1e-5)
+def rms_norm(x: Tensor, weight: Tensor, rounded: torch.dtype | None = None) -> Tensor:
+    """x [..., D] divided by its root mean square, times `weight` [D]; in float32 or more, or `rounded` to a dtype.
+
+    Of x in the dtype of the weight, one kernel computes and rounds.
+    """
+    y = x if rounded is not None and x.dtype == weight.dtype else wide(x)
+    normed = functional.rms_norm(y, y.shape[-1:], weight.to(y.dtype), 1e-5)
+    return normed if rounded is None else normed.to(rounded)
 
 
 def layer_norm(x: Tensor, weight: Tensor) -> Tensor:

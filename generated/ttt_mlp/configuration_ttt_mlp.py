@@ -8,7 +8,7 @@ from .runtime_configuration import MemoryConfig
 
 
 class TttMlpConfig(MemoryConfig):
-    """Every field has a default: that of the spec. The code of the package has the digest aa7b9ead8799."""
+    """Every field has a default: that of the spec. The code of the package has the digest e09adeecbbd6."""
 
     model_type = "miras_ttt_mlp"
 

@@ -8,7 +8,7 @@ from .runtime_configuration import MemoryConfig
 
 
 class VectorGateConfig(MemoryConfig):
-    """Every field has a default: that of the spec. The code of the package has the digest eb4deb8c380c."""
+    """Every field has a default: that of the spec. The code of the package has the digest 915a344d98df."""
 
     model_type = "miras_vector_gate"
 

@@ -8,7 +8,7 @@ from .runtime_configuration import MemoryConfig
 
 
 class VectorHuberConfig(MemoryConfig):
-    """Every field has a default: that of the spec. The code of the package has the digest fda171608d9e."""
+    """Every field has a default: that of the spec. The code of the package has the digest 6ef952251901."""
 
     model_type = "miras_vector_huber"
 

@@ -8,7 +8,7 @@ from .runtime_configuration import MemoryConfig
 
 
 class YaadConfig(MemoryConfig):
-    """Every field has a default: that of the spec. The code of the package has the digest 878f13f678e0."""
+    """Every field has a default: that of the spec. The code of the package has the digest 93ba78f15d4d."""
 
     model_type = "miras_yaad"
 
