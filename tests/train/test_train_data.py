@@ -120,11 +120,12 @@ def test_a_link_to_a_folder_above_is_not_followed_round_and_round(tmp_path: Path
 
 
 def test_all_files_that_are_wrong_are_named_at_once(tmp_path: Path) -> None:
-    for name in ("a.txt", "b.txt"):
-        (tmp_path / name).write_bytes(b"\0")
+    wrong = {"a.txt": b"\0", "b.txt": b"", "c.txt": b"caf\xe9", "d.fa": b">x\nACXT\n", "e.txt.gz": b"torn"}
+    for name, content in {**wrong, "good.txt": b"a text"}.items():
+        (tmp_path / name).write_bytes(content)
     with pytest.raises(InputError) as caught:
         file_data([tmp_path], None, SHORT)
-    assert [line.split(":")[0] for line in str(caught.value).splitlines()] == [str(tmp_path / "a.txt"), str(tmp_path / "b.txt")]
+    assert [Path(line.split(":")[0]).name for line in str(caught.value).splitlines()] == list(wrong)
 
 
 @pytest.mark.parametrize(
