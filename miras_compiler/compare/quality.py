@@ -8,7 +8,7 @@ from typing import NamedTuple
 from miras_compiler.compare.alignment import merged
 from miras_compiler.compare.plot import Axis, PlotLine, plot
 from miras_compiler.compare.subjects import Compared
-from miras_compiler.evaluate.scores import Point, words_of
+from miras_compiler.evaluate.scores import Point, number_text, words_of
 
 MEASURES = {"loss": "loss", "grad_norm": "norm of the gradient", "tokens_per_second": "tokens per second", "lr": "learning rate"}
 
@@ -24,7 +24,7 @@ class ScoreRow(NamedTuple):
 
     @property
     def texts(self) -> tuple[str, ...]:
-        return tuple("–" if value is None else f"{value:,.0f}" if value == round(value) else f"{value:.4g}" for value in self.values)
+        return tuple("–" if value is None else number_text(value, 4) for value in self.values)
 
 
 def run_plots(subjects: Sequence[Compared]) -> list[tuple[str, str]]:

@@ -41,6 +41,11 @@ def words_of(curve: str) -> CurveName:
     return CurveName(section, measure.replace("_", " "), over.replace("_", " "))
 
 
+def number_text(value: float, digits: int) -> str:
+    """A whole number in full, another one in so many digits."""
+    return f"{value:,.0f}" if value == round(value) else f"{value:.{digits}g}"
+
+
 def number(value: object) -> float | None:
     """A finite number, or None."""
     if not isinstance(value, int | float) or isinstance(value, bool):
