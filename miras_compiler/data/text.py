@@ -59,7 +59,7 @@ def _check_text(path: Path, content: bytes) -> None:
     except UnicodeDecodeError as error:
         line = content.count(b"\n", 0, error.start) + 1
         raise InputError(
-            f"{path}:{line}: is no UTF-8: byte {error.start} is {content[error.start]:#04x}; "
+            f"{path}:{line}: is not UTF-8: byte {error.start} is {content[error.start]:#04x}; "
             f"if it is a text, convert it: iconv -f latin1 -t utf-8 {path}"
         ) from None
 

@@ -92,7 +92,7 @@ def test_a_genome_is_letters_with_an_end_after_each_record(tmp_path: Path) -> No
         ("a.txt.gz", b"", "a.txt.gz: is empty"),
         ("a.txt.gz", b"no archive", "a.txt.gz: cannot be read: Not a gzipped file"),
         ("a.txt", b"abc\0def" * 9, "a.txt: is binary: byte 3 is 0; name text files"),
-        ("a.txt", b"one\ncaf\xe9 " * 9, "a.txt:2: is no UTF-8: byte 7 is 0xe9; if it is a text, convert it: iconv"),
+        ("a.txt", b"one\ncaf\xe9 " * 9, "a.txt:2: is not UTF-8: byte 7 is 0xe9; if it is a text, convert it: iconv"),
         (
             "a.txt",
             b"short",
