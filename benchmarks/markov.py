@@ -17,7 +17,7 @@ from pathlib import Path
 import numpy as np
 from numpy.typing import NDArray
 
-from miras_compiler.data.fasta import LETTERS, read_records
+from miras_compiler.data.fasta import LETTERS
 from miras_compiler.data.text import read_documents
 
 ORDERS = tuple(range(17))
@@ -77,7 +77,8 @@ def main() -> None:
     parser.add_argument("--hold-out", type=float, default=0.1)
     parser.add_argument("--length", type=int, default=1024)
     given = parser.parse_args()
-    letters = np.concatenate(read_records(read_documents([given.genome]))).astype(np.int64)
+    (genome,) = read_documents([given.genome])
+    letters = np.concatenate(genome.records or ()).astype(np.int64)
     end = len(letters) - math.floor(given.hold_out * len(letters))
     trained, held_out = letters[:end], letters[end:]
     priors = fit(trained)

@@ -35,15 +35,18 @@ def changed_run(opened: OpenedModel, settings: Sequence[str]) -> OpenedModel:
     quiet.set_verbosity_error()
     try:
         config = make_config(**opened.about["config"])
-        model, found = make_model.from_pretrained(opened.checkpoint, config=config, local_files_only=True, output_loading_info=True)
+        model, found = make_model.from_pretrained(
+            opened.checkpoint, config=config, local_files_only=True, output_loading_info=True, ignore_mismatched_sizes=True
+        )
     except (RuntimeError, ValueError) as problem:
-        raise InputError(
-            f"{opened.path}: its weights do not fit with {', '.join(settings)}: {first_line(problem)}; set other keys"
-        ) from None
-    wrong = sorted([*found["missing_keys"], *found["unexpected_keys"]])
+        raise InputError(f"{opened.path}: no model is built with {', '.join(settings)}: {first_line(problem)}; set other keys") from None
+    lacking, left = found["missing_keys"], found["unexpected_keys"]
+    wrong = [f"{name} has the shape {list(own)}, and {list(wanted)} is needed" for name, own, wanted in found["mismatched_keys"]]
+    wrong += [f"{name} {'is missing' if name in lacking else 'is not used'}" for name in sorted([*lacking, *left])]
     if wrong:
         raise InputError(
-            f"{opened.path}: its weights do not fit with {', '.join(settings)}: {wrong[0]} is of one of the two; set other keys"
+            f"{opened.path}: its weights do not fit with {', '.join(settings)}: {wrong[0]}; "
+            "set keys that leave the weights as they are, such as chunk.size, or train the other spec"
         )
     return dataclasses.replace(opened, model=model.to(opened.device).eval())
 

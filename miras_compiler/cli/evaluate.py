@@ -67,6 +67,7 @@ def evaluate(
 
         request = EvaluationRequest(tuple(data or ()), task, choices, length, tokens, stream, rows, season, seed)
         found: dict[str, Any] = {}
+        written: dict[str, list[str]] = {}
         problems: list[str] = []
         remarks: list[str] = []
         for path in runs:
@@ -83,20 +84,22 @@ def evaluate(
             remarks += opened.remarks
             folder = RunFolder(path)
             folder.write_evaluation(found[str(path)])
+            written[str(path)] = [folder.evaluation.name]
             picture = evaluation_plot(path.name, read_object(folder.evaluation))
             if picture is not None:
-                write_file(path / "eval.png", picture)
+                written[str(path)].append(write_file(path / "eval.png", picture).name)
     for remark in remarks:
         typer.echo(remark, err=True)
     if as_json:
         show_json(found)
     elif found:
-        from miras_compiler.evaluate.scores import scores_of
+        from miras_compiler.evaluate.scores import number_text, scores_of
 
         scores = {path: scores_of(sections).numbers for path, sections in found.items()}
         names = list(dict.fromkeys(name for each in scores.values() for name in each))
-        rows_ = [PrintedRow((name, *(f"{each[name]:.6g}" if name in each else "–" for each in scores.values()))) for name in names]
-        show_table("", ("measure", *(Path(path).name for path in scores)), rows_)
-        print("\n".join(f"wrote {path}/eval.json" for path in found))
+        rows_ = [PrintedRow((name, *(number_text(each[name], 6) if name in each else "–" for each in scores.values()))) for name in names]
+        short = [Path(path).name for path in scores]
+        show_table("", ("measure", *(name if short.count(name) == 1 else path for name, path in zip(short, scores, strict=True))), rows_)
+        print("\n".join(f"wrote {path}/{', '.join(files)}" for path, files in written.items()))
     if problems:
         raise InputError("\n".join(problems))

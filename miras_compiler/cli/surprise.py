@@ -33,8 +33,9 @@ def surprise(
     """
     from miras_compiler.errors import InputError
 
-    if tokens < 1 or seed < 0:
-        raise InputError("--tokens must be at least 1, --seed at least 0")
+    for name, given, least in (("tokens", tokens, 1), ("seed", seed, 0)):
+        if given < least:
+            raise InputError(f"--{name} must be at least {least}, got {given}")
     prepare_libraries("train")
     with busy(f"loading {run}") as say:
         import torch

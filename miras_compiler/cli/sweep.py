@@ -50,7 +50,7 @@ def sweep(
     from miras_compiler.sweep.grid import load_grid
     from miras_compiler.sweep.page import CSV, PAGE, write_leaderboard  # before the workers: an interrupt then has nothing to import
     from miras_compiler.sweep.supervisor import begin, run
-    from miras_compiler.sweep.worker import SweepJob
+    from miras_compiler.sweep.worker import SweepJob, shares
 
     if workers < 1:
         raise InputError(f"--workers must be at least 1, got {workers}")
@@ -60,8 +60,7 @@ def sweep(
     with busy("listing the points"):
         study = begin(read, output, storage, shlex.join(words))
     deadline = time.time() + 60 * (read.budget.minutes or 1e9)
-    cores = os.cpu_count() or 1
-    job = SweepJob(read, place, storage, deadline, max(1, cores // workers), ahead=cores > workers)
+    job = SweepJob(read, place, storage, deadline, *shares(read, workers, os.cpu_count() or 1))
     try:
         with _watching(study, read, place) as watch:
             run(study, job, workers, watch)

@@ -115,7 +115,7 @@ def train(
 def _train_one(spec: Path | None, place: Path, given: Mapping[str, Any], settings: Sequence[str] | None, resume: bool) -> None:
     """One run: made or taken up, and trained to its end."""
     from miras_compiler.errors import InputError
-    from miras_compiler.runs import RunFolder
+    from miras_compiler.runs import RunFolder, step_of
 
     prepare_libraries("train")
     from miras_compiler.train.processes import is_first, wait_for_all
@@ -137,13 +137,21 @@ def _train_one(spec: Path | None, place: Path, given: Mapping[str, Any], setting
     about = run.about()
     chosen = settings_of(about)
     whole = run.checkpoints()
+    done = bool(whole) and step_of(whole[-1]) >= chosen.steps
     if is_first():
         for path in run.damaged():
             print(f"{path}: is not whole, and is left out", file=sys.stderr)
         if resume:
-            print(f"{place}: goes on from {whole[-1].name if whole else 'its beginning'}", file=sys.stderr)
-    with progress(f"training {about['spec']}", chosen.steps) as tell:
-        run_training(run, open_source(run, chosen), chosen, tell)
+            left = "all of its steps are done" if done else f"goes on from {whole[-1].name if whole else 'its beginning'}"
+            print(f"{place}: {left}", file=sys.stderr)
+    if not done:
+        try:
+            with progress(f"training {about['spec']}", chosen.steps) as tell:
+                run_training(run, open_source(run, chosen), chosen, tell)
+        except KeyboardInterrupt:
+            if is_first():
+                print(f"{place}: to go on: {shlex.join(['miras', 'train', '--out', str(place), '--resume'])}", file=sys.stderr)
+            raise
     if is_first():
         picture = plot_loss(run, f"{about['spec']} on {about.get('task') or ', '.join(about['data'])}")
         print(f"wrote {place}: {run.newest_checkpoint().name}, {run.metrics.name}, {picture.name}")

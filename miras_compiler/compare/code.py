@@ -4,33 +4,18 @@ from __future__ import annotations
 
 import ast
 import base64
-import functools
 import gzip
-import html
 import json
 import re
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
-from itertools import groupby
 from typing import Any
 
-from pygments.lexer import Lexer
-from pygments.lexers.data import JsonLexer, YamlLexer
-from pygments.lexers.graphviz import GraphvizLexer
-from pygments.lexers.markup import MarkdownLexer
-from pygments.lexers.python import PythonLexer
-from pygments.lexers.special import TextLexer
-from pygments.token import Comment, Keyword, Name, Number, String, _TokenType
-
+from miras_compiler.compare.highlight import highlighted
 from miras_compiler.compare.links import Link, ProgramLinks
 from miras_compiler.compare.subjects import Compared
 
-LEXERS: dict[str, type[Lexer]] = {
-    "py": PythonLexer, "json": JsonLexer, "yaml": YamlLexer, "dot": GraphvizLexer, "md": MarkdownLexer,
-}  # fmt: skip
-CLASSES = ((Comment, "c"), (String, "s"), (Number, "n"), (Keyword, "k"), (Name.Function, "f"), (Name.Class, "f"), (Name.Decorator, "f"))
 FIRST = "recurrent.py chunked.py kernels.py decode.py layer.py ops.py".split()
-QUOTES = '"""'
 NONE = Link("", ())
 PLAIN = 60_000  # characters; a file that is longer goes into the page compressed
 
@@ -92,53 +77,6 @@ def code_file(path: str, subjects: Sequence[Compared]) -> CodeFile:
             variants[text] = {"lines": highlighted(path, text), "ties": ties}
         variant_of.append(list(variants).index(text))
     return CodeFile(path, tuple(variants.values()), tuple(variant_of))
-
-
-def highlighted(path: str, text: str) -> list[str]:
-    """HTML of every line; a token over several lines is marked in each of them."""
-    kind = path.rpartition(".")[2]
-    return [line for piece in _pieces(kind, text.removesuffix("\n").split("\n")) for line in _highlighted(kind, piece)]
-
-
-def _pieces(kind: str, lines: Sequence[str]) -> Iterator[str]:
-    """The parts of a file that are read by themselves: of Python every line, and every text in three quotes as a whole."""
-    if kind != "py":
-        yield "\n".join(lines)
-        return
-    quoted: list[str] = []
-    for line in lines:
-        if quoted or line.count(QUOTES) % 2:
-            quoted.append(line)
-        else:
-            yield line
-        if len(quoted) > 1 and line.count(QUOTES) % 2:
-            yield "\n".join(quoted)
-            quoted = []
-    if quoted:
-        yield "\n".join(quoted)
-
-
-@functools.cache
-def _highlighted(kind: str, piece: str) -> tuple[str, ...]:
-    """Cached: kernels repeat many of their lines, and those of other specs."""
-    lines = [""]
-    for group, tokens in groupby(_lexer(kind).get_tokens_unprocessed(piece), key=lambda found: _class_of(found[1])):
-        for index, part in enumerate("".join(value for _, _, value in tokens).split("\n")):
-            if index:
-                lines.append("")
-            shown = html.escape(part, quote=False)
-            lines[-1] += f"<i class={group}>{shown}</i>" if group and part.strip() else shown
-    return tuple(lines)
-
-
-@functools.cache
-def _lexer(kind: str) -> Lexer:
-    return LEXERS.get(kind, TextLexer)()
-
-
-@functools.cache
-def _class_of(token: _TokenType) -> str:
-    return next((name for group, name in CLASSES if token in group), "")
 
 
 def _ties(path: str, text: str, subject: Compared) -> Iterator[tuple[int, str, str]]:

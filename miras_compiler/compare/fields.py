@@ -42,8 +42,11 @@ def differing_fields(specs: Sequence[Spec]) -> list[Field]:
 
 
 def value_text(value: Any) -> str:
+    """A value as a spec writes it."""
     if value is None:
         return ABSENT
+    if isinstance(value, list):
+        return f"[{', '.join(map(value_text, value))}]"
     return str(value).lower() if isinstance(value, bool) else f"{value:g}" if isinstance(value, float) else str(value)
 
 

@@ -59,7 +59,7 @@ def page(subjects: Sequence[Compared], unread: Sequence[Unread], results: Path |
         "results": read_results(subjects, results),
         "columns": {"speed": SPEEDS + ERRORS, "error": ERRORS},
         "result_text": result_text,
-        "runs": [subject for subject in subjects if subject.run],
+        "runs": [number for number, subject in enumerate(subjects) if subject.run],
         "run_plots": run_plots(subjects),
         "scores": score_rows(subjects),
         "change": f"{100 * CHANGE:g}",

@@ -42,6 +42,10 @@ class Results(NamedTuple):
     figures: tuple[tuple[ResultLine, ...], ...]
     ignored: tuple[str, ...]
 
+    @property
+    def has_speeds(self) -> bool:
+        return any(line.is_speed for lines in self.figures for line in lines)
+
 
 def read_results(subjects: Sequence[Compared], place: Path | None) -> Results:
     """The results in a file, or in all of a folder; without `place` in benchmarks/results, where there is such a folder.

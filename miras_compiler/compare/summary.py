@@ -36,7 +36,7 @@ def _facts(subject: Compared) -> dict[str, str]:
     return {
         **kinds,
         "gates": ", ".join(spec.used_gates()),
-        "chunk": f"{spec.chunk.size}, gradients at {spec.chunk.gradient.replace('_', ' ')}",
+        "chunk": f"{spec.chunk.size}, {'exact gradients' if spec.chunk.gradient == 'exact' else 'gradients at its start'}",
         "parallel form": form.kind.replace("_", " "),
         "state, bytes / head": f"{cost[STATE]:,}",
         "forward, FLOP / token / head": f"{forward:,}",

@@ -2,12 +2,12 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator
+from pathlib import Path
 
 import numpy as np
 from numpy.typing import NDArray
 
-from miras_compiler.data.text import Document
 from miras_compiler.errors import InputError
 
 SUFFIXES = frozenset({".fa", ".fas", ".fasta", ".fna", ".ffn", ".frn"})
@@ -16,31 +16,14 @@ AMBIGUOUS = "RYSWKMBDHV"  # of IUPAC: one of several bases, read as N
 UNKNOWN = 255
 
 
-def is_fasta(document: Document) -> bool:
-    return document.suffix in SUFFIXES
+def records_of(path: Path, content: bytes) -> Iterator[NDArray[np.uint8]]:
+    """The records of a file as numbers of LETTERS. Small letters are as large ones, U is T, and letters for one of several bases are N.
 
-
-def read_records(documents: Sequence[Document]) -> list[NDArray[np.uint8]]:
-    """Every record as numbers of LETTERS. Small letters are as large ones, U is T, and letters for one of several bases are N.
-
-    InputError with the first unknown letter of every file, or where a file has no record.
+    InputError at the first unknown letter, or where there is no record.
     """
-    problems: list[str] = []
-    records: list[NDArray[np.uint8]] = []
-    for document in documents:
-        try:
-            records += _records(document)
-        except InputError as problem:
-            problems.append(str(problem))
-    if problems:
-        raise InputError("\n".join(problems))
-    return records
-
-
-def _records(document: Document) -> Iterator[NDArray[np.uint8]]:
     parts: list[NDArray[np.uint8]] = []
     codes, count = _codes(), 0
-    for number, line in enumerate(document.content.split(b"\n"), 1):
+    for number, line in enumerate(content.split(b"\n"), 1):
         text = line.strip()
         if text.startswith(b">"):
             if parts:
@@ -48,20 +31,20 @@ def _records(document: Document) -> Iterator[NDArray[np.uint8]]:
             parts, count = [], count + 1
         elif text and not text.startswith(b";"):
             if not count:
-                raise InputError(f"{document.path}:{number}: is not FASTA: a sequence stands before the first line that begins with >")
+                raise InputError(f"{path}:{number}: is not FASTA: a sequence stands before the first line that begins with >")
             letters = codes[np.frombuffer(text, np.uint8)]
             wrong = np.flatnonzero(letters == UNKNOWN)
             if len(wrong):
                 letter = text[int(wrong[0]) : int(wrong[0]) + 1].decode("latin-1")
                 raise InputError(
-                    f"{document.path}:{number}:{int(wrong[0]) + 1}: unknown letter {letter!r}; a genome has A, C, G, T, U, N and "
+                    f"{path}:{number}:{int(wrong[0]) + 1}: unknown letter {letter!r}; a genome has A, C, G, T, U, N and "
                     f"{', '.join(AMBIGUOUS)}; other sequences can be read as text, from a file with another suffix"
                 )
             parts.append(letters)
     if parts:
         yield np.concatenate(parts)
     elif not count:
-        raise InputError(f"{document.path}: is not FASTA: no line begins with >")
+        raise InputError(f"{path}: is not FASTA: no line begins with >")
 
 
 def _codes() -> NDArray[np.uint8]:

@@ -66,20 +66,29 @@ def read_series(path: Path) -> Series:
 
 
 def read_channels(paths: Sequence[Path]) -> list[Series]:
-    """The series of several files, and of all CSV files below folders, which have equally many channels; InputError otherwise."""
+    """The series of several files, and of all CSV files below folders, which have equally many channels; InputError with all that is
+    wrong with any of them."""
     files: list[Path] = []
     for path in paths:
         inside = sorted(path.rglob("*.csv")) if path.is_dir() else [path]
         if not inside:
             raise InputError(f"{path}: the folder has no CSV files; name one that has")
         files += inside
-    found = [read_series(path) for path in files]
-    for each in found[1:]:
+    found: list[Series] = []
+    problems: list[str] = []
+    for path in files:
+        try:
+            found.append(each := read_series(path))
+        except InputError as problem:
+            problems.append(str(problem))
+            continue
         if len(each.channels) != len(found[0].channels):
-            raise InputError(
+            problems.append(
                 f"{each.path}: has {len(each.channels)} columns of numbers, and {found[0].path} has {len(found[0].channels)}; "
                 "one model takes series of equally many channels"
             )
+    if problems:
+        raise InputError("\n".join(problems))
     return found
 
 

@@ -1,4 +1,4 @@
-"""Texts from files and folders, plain or compressed."""
+"""Texts and genomes from files and folders, plain or compressed."""
 
 from __future__ import annotations
 
@@ -9,23 +9,28 @@ from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
 from typing import NamedTuple
 
+import numpy as np
+from numpy.typing import NDArray
+
+from miras_compiler.data.fasta import SUFFIXES, records_of
 from miras_compiler.errors import InputError
 
 OPENERS: dict[str, Callable[[bytes], bytes]] = {".gz": gzip.decompress, ".xz": lzma.decompress, ".bz2": bz2.decompress}
 
 
 class Document(NamedTuple):
-    """A file as it is after decompression; `suffix` is its own, without that of the compression, such as ".fasta"."""
+    """A file as it is after decompression; `records` are those of a genome, and None for a text."""
 
     path: Path
-    suffix: str
     content: bytes
+    records: tuple[NDArray[np.uint8], ...] | None = None
 
 
-def read_documents(paths: Sequence[Path]) -> list[Document]:
+def read_documents(paths: Sequence[Path], as_text: bool = False) -> list[Document]:
     """The files that are named, and all files below folders that are, hidden ones left out, by their names.
 
-    InputError with everything that cannot be read, or is empty.
+    A file whose name says so is a genome, unless `as_text`. InputError with every file that cannot be read, is empty, no text in UTF-8
+    or no genome.
     """
     problems: list[str] = []
     documents: list[Document] = []
@@ -35,32 +40,28 @@ def read_documents(paths: Sequence[Path]) -> list[Document]:
             problems.append(f"{path}: the folder has no files; name one that has")
         for file in files:
             try:
-                documents.append(_document(file))
+                documents.append(_document(file, as_text))
+            except InputError as problem:
+                problems.append(str(problem))
             except (OSError, EOFError, lzma.LZMAError) as error:
                 problems.append(f"{file}: cannot be read: {getattr(error, 'strerror', None) or error}; name a file or a folder with --data")
-    problems += [f"{document.path}: is empty; name a file that holds something" for document in documents if not document.content.strip()]
     if problems:
         raise InputError("\n".join(problems))
     return documents
 
 
-def check_texts(documents: Sequence[Document]) -> None:
-    """Raises InputError with every document that is not text in UTF-8."""
-    problems = []
-    for document in documents:
-        if (place := document.content.find(b"\0")) >= 0:
-            problems.append(f"{document.path}: is binary: byte {place} is 0; name text files")
-            continue
-        try:
-            document.content.decode()
-        except UnicodeDecodeError as error:
-            line = document.content.count(b"\n", 0, error.start) + 1
-            problems.append(
-                f"{document.path}:{line}: is no UTF-8: byte {error.start} is {document.content[error.start]:#04x}; "
-                f"if it is a text, convert it: iconv -f latin1 -t utf-8 {document.path}"
-            )
-    if problems:
-        raise InputError("\n".join(problems))
+def _check_text(path: Path, content: bytes) -> None:
+    """Raises InputError for bytes that are not text in UTF-8."""
+    if (place := content.find(b"\0")) >= 0:
+        raise InputError(f"{path}: is binary: byte {place} is 0; name text files")
+    try:
+        content.decode()
+    except UnicodeDecodeError as error:
+        line = content.count(b"\n", 0, error.start) + 1
+        raise InputError(
+            f"{path}:{line}: is not UTF-8: byte {error.start} is {content[error.start]:#04x}; "
+            f"if it is a text, convert it: iconv -f latin1 -t utf-8 {path}"
+        ) from None
 
 
 def _files(folder: Path) -> Iterator[Path]:
@@ -74,8 +75,13 @@ def _files(folder: Path) -> Iterator[Path]:
             yield path
 
 
-def _document(file: Path) -> Document:
+def _document(file: Path, as_text: bool) -> Document:
     content, suffixes = file.read_bytes(), [suffix.lower() for suffix in file.suffixes]
     if suffixes and suffixes[-1] in OPENERS:
         content = OPENERS[suffixes.pop()](content) if content else b""
-    return Document(file, suffixes[-1] if suffixes else "", content)
+    if not content.strip():
+        raise InputError(f"{file}: is empty; name a file that holds something")
+    if suffixes and suffixes[-1] in SUFFIXES and not as_text:
+        return Document(file, content, tuple(records_of(file, content)))
+    _check_text(file, content)
+    return Document(file, content)

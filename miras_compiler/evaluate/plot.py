@@ -6,7 +6,7 @@ import io
 from collections.abc import Mapping
 from typing import Any
 
-from miras_compiler.evaluate.scores import scores_of
+from miras_compiler.evaluate.scores import scores_of, words_of
 
 
 def evaluation_plot(title: str, sections: Mapping[str, Any]) -> bytes | None:
@@ -23,12 +23,11 @@ def evaluation_plot(title: str, sections: Mapping[str, Any]) -> bytes | None:
     figure, axes = pyplot.subplots(len(measures), 1, figsize=(8, 3 * len(measures)), constrained_layout=True, squeeze=False)
     for axis, measure in zip(axes[:, 0], measures, strict=True):
         for name, points in curves.items():
-            section, _, own = name.rpartition(".")
-            if own == measure:
-                axis.plot(*zip(*points, strict=True), marker="o", markersize=3, label=section)
-        what, _, over = measure.partition("_by_")
-        axis.set_ylabel(what.replace("_", " "))
-        axis.set_xlabel(over.replace("_", " "))
+            if name.rpartition(".")[2] == measure:
+                axis.plot(*zip(*points, strict=True), marker="o", markersize=3, label=words_of(name).section)
+        _, what, over = words_of(measure)
+        axis.set_ylabel(what)
+        axis.set_xlabel(over)
         if over != "step":
             axis.set_xscale("log", base=2)
         axis.spines[["top", "right"]].set_visible(False)

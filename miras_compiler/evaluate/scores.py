@@ -5,7 +5,7 @@ from __future__ import annotations
 import math
 from collections.abc import Mapping
 from dataclasses import dataclass, field
-from typing import Any
+from typing import Any, NamedTuple
 
 ORIGIN = "origin"  # the key of a section whose value says where its numbers come from
 Point = tuple[float, float]
@@ -24,6 +24,26 @@ def scores_of(tree: Mapping[str, Any]) -> Scores:
     found = Scores()
     _gather(tree, "", found)
     return found
+
+
+class CurveName(NamedTuple):
+    """Words for the axes of a curve: its section, the measure, and the variable that it runs over, "" where the name tells none."""
+
+    section: str
+    measure: str
+    over: str
+
+
+def words_of(curve: str) -> CurveName:
+    """`text:held_out.perplexity_by_position` is the perplexity of text:held_out over the position."""
+    section, _, name = curve.rpartition(".")
+    measure, _, over = name.partition("_by_")
+    return CurveName(section, measure.replace("_", " "), over.replace("_", " "))
+
+
+def number_text(value: float, digits: int) -> str:
+    """A whole number in full, another one in so many digits."""
+    return f"{value:,.0f}" if value == round(value) else f"{value:.{digits}g}"
 
 
 def number(value: object) -> float | None:

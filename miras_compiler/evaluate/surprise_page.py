@@ -13,6 +13,7 @@ import jinja2
 from miras_compiler.evaluate.surprise import MEASURES, TextSurprise
 from miras_compiler.version import __version__
 
+LAST_COLOUR = 0.85  # of the colour map: its yellow end cannot be seen on white
 MOST_NUMBERS = 1_000_000  # on a page; of more, the page has means over heads
 
 
@@ -60,7 +61,7 @@ def surprise_plot(title: str, surprise: TextSurprise) -> bytes:
     for axis, name in zip(axes[:, 0], measures, strict=True):
         for number, layer in enumerate(surprise.layers):
             values = [x if math.isfinite(x) else math.nan for x in layer.measures[name].mean(1).tolist()]
-            colour = colours(number / max(len(surprise.layers) - 1, 1))
+            colour = colours(LAST_COLOUR * number / max(len(surprise.layers) - 1, 1))
             axis.plot(range(len(values)), values, color=colour, linewidth=0.8, label=f"layer {layer.layer}")
         axis.set_ylabel(f"{name} {MEASURES[name].partition(',')[0]}")
         axis.margins(x=0)

@@ -10,8 +10,7 @@ from typing import Any, Protocol
 import numpy as np
 from numpy.typing import NDArray
 
-from miras_compiler.data.fasta import is_fasta, read_records
-from miras_compiler.data.text import check_texts, read_documents
+from miras_compiler.data.text import read_documents
 from miras_compiler.data.tokenizers import encode, load_tokenizer
 from miras_compiler.errors import InputError
 from miras_compiler.evaluate.opened import OpenedModel
@@ -91,16 +90,15 @@ def read_tokens(opened: OpenedModel, paths: Sequence[Path]) -> tuple[Stream, int
 
     InputError for a file that is not text, and for letters that a genome does not have.
     """
-    documents = read_documents(paths)
     tokens, kind, end = tokens_of(opened), opened.about.get("tokenizer"), opened.model.config.eos_token_id
+    documents = read_documents(paths, as_text=kind != "letters")
     if kind == "letters":
-        other = next((each.path for each in documents if not is_fasta(each)), None)
+        other = next((each.path for each in documents if each.records is None), None)
         if other is not None:
             raise InputError(f"{other}: is not a FASTA file, and {opened.path} was trained on a genome; name a genome with --data")
-        parts: list[Stream] = list(read_records(documents))
+        parts: list[Stream] = [record for each in documents for record in each.records or ()]
         size = sum(map(len, parts))
     else:
-        check_texts(documents)
         size = sum(len(document.content) for document in documents)
         if kind == "byte" or not isinstance(tokens, Trained):
             parts = [np.frombuffer(document.content, np.uint8) for document in documents]

@@ -5,7 +5,7 @@ from __future__ import annotations
 from pathlib import Path
 from typing import NamedTuple
 
-from miras_compiler.errors import InputError, nearest
+from miras_compiler.errors import InputError, near
 
 PACKAGE = Path(__file__).parents[1]
 
@@ -34,5 +34,5 @@ def find_spec(named: str | Path) -> SpecFile:
         return specs[path.name]
     if path.exists():
         return SpecFile(path, str(named))
-    remedy = f"{nearest(path.name, specs)}; `miras list specs` shows them"
-    raise InputError(f"{named}: neither a file nor the name of a spec that comes with the compiler; {remedy}")
+    meant = f"did you mean '{close}'?; " if (close := near(path.name, specs)) else ""
+    raise InputError(f"{named}: neither a file nor the name of a spec that comes with the compiler; {meant}`miras list specs` shows them")

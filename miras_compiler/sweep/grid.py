@@ -135,7 +135,7 @@ def load_grid(path: Path) -> Grid:
     except ValidationError as error:
         raise spec_error(complaints(error, source.tree, GridFile), source) from None
     folder = path.resolve().parent
-    bases, faults = _bases(written, folder)
+    bases, faults = _bases(written, path.parent)
     axes, wrong = axis_faults(written.vary)
     faults += wrong
     if not faults:

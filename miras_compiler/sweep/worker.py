@@ -43,6 +43,13 @@ class SweepJob:
     ahead: bool
 
 
+def shares(grid: Grid, workers: int, cores: int) -> tuple[int, bool]:
+    """The threads of each worker, and True if each prepares the next point on a core beside them: two for one core would wait for each
+    other in every operator."""
+    ahead = cores > workers and grid.verify and not grid.ranges
+    return max(1, cores // workers - ahead), ahead
+
+
 def work(job: SweepJob, number: int, environment: Mapping[str, str]) -> None:
     """The life of worker `number`. It ends with the process that started it."""
     signal.signal(signal.SIGINT, signal.SIG_IGN)  # the supervisor's
@@ -152,7 +159,7 @@ def _preparing(job: SweepJob, study: optuna.Study, number: int) -> Iterator[None
     one that is so many places from the first, so that no two prepare the same."""
     from miras_compiler.sweep.queue import POINT, waiting
 
-    following = waiting(study)[number : number + 1] if job.ahead and job.grid.verify and not job.grid.ranges else []
+    following = waiting(study)[number : number + 1] if job.ahead else []
     if not following:
         yield
         return
@@ -168,6 +175,7 @@ def _preparing(job: SweepJob, study: optuna.Study, number: int) -> Iterator[None
 def _prepare(job: SweepJob, index: int) -> None:
     """The life of the process that prepares a point. It ends with the worker that started it."""
     signal.signal(signal.SIGINT, signal.SIG_IGN)  # the supervisor's
+    os.environ["OMP_NUM_THREADS"] = "1"
     threading.Thread(target=_end_with_parent, daemon=True).start()
     from miras_compiler.sweep.attempt import prepare_point
 

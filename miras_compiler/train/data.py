@@ -11,9 +11,9 @@ from typing import Any, NamedTuple
 import numpy as np
 from numpy.typing import NDArray
 
-from miras_compiler.data.fasta import LETTERS, is_fasta, read_records
+from miras_compiler.data.fasta import LETTERS
 from miras_compiler.data.series import Series, read_channels, read_saved, write_series
-from miras_compiler.data.text import Document, check_texts, read_documents
+from miras_compiler.data.text import Document, read_documents
 from miras_compiler.data.windows import Windows
 from miras_compiler.errors import InputError, short
 from miras_compiler.models import model_classes
@@ -84,9 +84,9 @@ def file_data(paths: Sequence[Path], tokenizer: str | None, settings: TrainSetti
             "add --set 'model.input={kind: values, patch: 16, horizon: 96}', or name a text"
         )
     documents = read_documents(paths)
-    genomes = [document for document in documents if is_fasta(document)]
+    genomes = [document for document in documents if document.records is not None]
     if genomes and len(genomes) < len(documents):
-        other = next(document for document in documents if not is_fasta(document))
+        other = next(document for document in documents if document.records is None)
         raise InputError(f"--data: {genomes[0].path} is a genome and {other.path} a text; train one model on one kind")
     encoded = _genome(genomes, tokenizer) if genomes else _text(documents, tokenizer)
     length = settings.length or LENGTH
@@ -150,7 +150,8 @@ def _genome(documents: Sequence[Document], tokenizer: str | None) -> _Encoded:
     if tokenizer is not None:
         raise InputError(f"--tokenizer {tokenizer}: a genome is read letter by letter; leave --tokenizer out")
     end = len(LETTERS)
-    parts = [part for record in read_records(documents) for part in (record, np.array([end], np.uint8))]
+    records = [record for document in documents for record in document.records or ()]
+    parts = [part for record in records for part in (record, np.array([end], np.uint8))]
     if not parts:
         raise InputError(f"{documents[0].path}: its records hold no letters; name a file that holds some")
     return _Encoded(np.concatenate(parts), as_pretrained(letter_tokenizer(LETTERS)), end + 1, end)
@@ -159,7 +160,6 @@ def _genome(documents: Sequence[Document], tokenizer: str | None) -> _Encoded:
 def _text(documents: Sequence[Document], tokenizer: str | None) -> _Encoded:
     from miras_compiler.data.tokenizers import as_pretrained, byte_tokenizer, encode, load_tokenizer, train_bpe
 
-    check_texts(documents)
     if tokenizer in (None, "byte"):
         ended = [np.append(np.frombuffer(document.content, np.uint8).astype(np.uint16), np.uint16(256)) for document in documents]
         return _Encoded(np.concatenate(ended), as_pretrained(byte_tokenizer()), 257, 256)

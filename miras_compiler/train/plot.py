@@ -14,7 +14,7 @@ SMOOTHED = 50  # the line over the points is a mean of a fiftieth of them
 
 
 def plot_loss(run: RunFolder, title: str) -> Path:
-    """Writes loss.png: the loss over the steps, and its running mean."""
+    """Writes loss.png: the loss over the steps and, of more than a hundred points, its running mean."""
     from matplotlib.backends.backend_agg import FigureCanvasAgg
     from matplotlib.figure import Figure
 
@@ -23,12 +23,16 @@ def plot_loss(run: RunFolder, title: str) -> Path:
     figure = Figure(figsize=(7, 4), dpi=120, layout="constrained")
     FigureCanvasAgg(figure)
     axes = figure.add_subplot()
-    axes.plot(steps, losses, color="#9db7d5", linewidth=1, label="loss")
-    axes.plot(steps, running_mean(losses, max(1, len(losses) // SMOOTHED)), color="#1f4e8c", linewidth=1.8, label="its running mean")
+    window = len(losses) // SMOOTHED
+    if window > 1:
+        axes.plot(steps, losses, color="#9db7d5", linewidth=1, label="loss")
+        axes.plot(steps, running_mean(losses, window), color="#1f4e8c", linewidth=1.8, label=f"mean of {window} points")
+        axes.legend(frameon=False)
+    else:
+        axes.plot(steps, losses, color="#1f4e8c", linewidth=1.8)
     axes.set(xlabel="step", ylabel=f"loss, {'mean squared error' if run.series.is_file() else 'nats per predicted token'}", title=title)
     axes.set_ylim(bottom=0)
     axes.grid(alpha=0.3)
-    axes.legend(frameon=False)
     picture = io.BytesIO()
     figure.savefig(picture, format="png")
     return write_file(run.plot, picture.getvalue())

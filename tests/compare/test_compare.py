@@ -215,7 +215,7 @@ def test_words_of_a_spec_are_words_on_the_page(tmp_path: Path) -> None:
 def test_costs_are_those_of_the_compilations(text: str, subjects: list[Compared]) -> None:
     table = rows(section(text, "cost"))
     for line in subjects[0].compilation.cost:
-        said = re.split(r" +", table[line.what][1][0])[0].replace(",", "")
+        said = re.split(r" +", table[f"{line.what} {line.unit}"][1][0])[0].replace(",", "")
         assert float(said) == line.value
     assert "A100" in section(text, "cost")
     assert section(text, "cost").count('class="plot"') == 6

@@ -136,6 +136,45 @@ def test_light_and_dark_follow_the_system_and_the_button(opened: Page) -> None:
     assert paper() == dark
 
 
+def test_no_word_of_a_table_is_broken_on_a_phone(opened: Page) -> None:
+    opened.set_viewport_size({"width": 390, "height": 844})
+    for tab in ("summary", "choices", "cost", "stability"):
+        opened.click(f"#tab-{tab}")
+        broken = opened.evaluate(
+            """tab => [...document.querySelectorAll(`#${tab} :is(th, td)`)].flatMap((cell) => {
+              const walker = document.createTreeWalker(cell, NodeFilter.SHOW_TEXT), found = [];
+              for (let node = walker.nextNode(); node; node = walker.nextNode())
+                for (const word of node.data.matchAll(/\\w+/g)) {
+                  const range = new Range();
+                  range.setStart(node, word.index);
+                  range.setEnd(node, word.index + word[0].length);
+                  if (new Set([...range.getClientRects()].map((box) => box.top)).size > 1) found.push(word[0]);
+                }
+              return found;
+            })""",
+            tab,
+        )
+        assert broken == [], tab
+
+
+@pytest.mark.slow
+def test_a_picture_can_be_as_wide_as_the_page(opened: Page) -> None:
+    opened.set_viewport_size({"width": 390, "height": 844})
+    opened.click("#tab-graph")
+    room = opened.locator("#graph .graph").first.evaluate("box => box.clientWidth")
+    width = "picture => picture.getBoundingClientRect().width"
+    assert opened.locator("#graph svg").first.evaluate(width) > room
+    opened.check("#whole")
+    assert opened.locator("#graph svg").first.evaluate(width) <= room
+
+
+@pytest.mark.slow
+def test_an_equation_is_not_cut_off(opened: Page) -> None:
+    opened.click("#tab-rule")
+    cut = "cells => cells.filter((cell) => cell.scrollWidth > cell.clientWidth).map((cell) => cell.textContent)"
+    assert opened.eval_on_selector_all("#rule td", cut) == []
+
+
 @pytest.mark.slow
 def test_nothing_is_wider_than_a_phone_and_paper_shows_every_part(opened: Page) -> None:
     opened.set_viewport_size({"width": 390, "height": 844})
@@ -145,3 +184,11 @@ def test_nothing_is_wider_than_a_phone_and_paper_shows_every_part(opened: Page) 
     opened.emulate_media(media="print")
     assert all(part.is_visible() for part in opened.locator('[role="tabpanel"]').all())
     assert opened.is_hidden("nav")
+
+
+@pytest.mark.slow
+def test_a_dark_page_is_printed_on_white(opened: Page) -> None:
+    opened.emulate_media(color_scheme="dark", media="print")
+    opened.evaluate("document.documentElement.dataset.theme = 'dark'")
+    assert opened.evaluate("getComputedStyle(document.body).backgroundColor") == "rgb(255, 255, 255)"
+    assert opened.locator("#graph svg").first.evaluate("picture => getComputedStyle(picture).filter") == "none"

@@ -78,6 +78,14 @@ def test_files_that_are_no_text_or_not_there_are_refused(tmp_path: Path) -> None
         read_channels([tmp_path / "empty"])
 
 
+def test_all_files_that_are_wrong_are_named_at_once(tmp_path: Path) -> None:
+    for name, text in {"a.csv": "1,2\n", "b.csv": "1,\n2,x\n", "c.csv": "", "d.csv": "5\n"}.items():
+        written(tmp_path, text, name)
+    with pytest.raises(InputError) as refused:
+        read_channels([tmp_path])
+    assert [Path(line.split(":")[0]).name for line in str(refused.value).splitlines()] == ["b.csv", "b.csv", "c.csv", "d.csv"]
+
+
 def test_files_of_a_folder_have_equally_many_channels(tmp_path: Path) -> None:
     written(tmp_path, "1,2\n", "a.csv")
     written(tmp_path, "3,4\n", "b.csv")

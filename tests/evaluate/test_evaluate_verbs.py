@@ -244,8 +244,11 @@ def test_weights_are_measured_under_a_changed_spec_beside_the_run_s_own(run_of_p
 @pytest.mark.parametrize(
     ("setting", "message"),
     [
-        ("layer.conv=3", "its weights do not fit with layer.conv=3"),
-        ("memory={kind: mlp}", "its weights do not fit with"),
+        (
+            "layer.conv=3",
+            "has the shape [4, 16], and [3, 16] is needed; set keys that leave the weights as they are",
+        ),
+        ("memory={kind: mlp}", "is missing; set keys that leave the weights as they are, such as chunk.size, or train the other spec"),
         ("chunk.sise=3", "sise"),
     ],
 )

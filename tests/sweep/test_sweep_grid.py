@@ -95,6 +95,12 @@ def test_a_point_that_is_no_spec_says_why_at_the_lines_of_grid_and_base(write: W
     assert (refusal(grid, next(points(grid))) or "").startswith(f"{grid.place}:3:3: lr must be above 0, got -1.0")
 
 
+def test_a_base_is_named_as_it_lies_beside_the_grid(write: Write, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.chdir(write(f"base: small.yaml\nvary: {{attentional_bias: [{{kind: huber, delta: delta}}]}}\n{TRAIN}").parent)
+    grid = load_grid(Path("grid.yaml"))
+    assert (refusal(grid, next(points(grid))) or "").startswith("small.yaml:5:1: ")
+
+
 def test_the_budget_alone_may_change_without_another_digest(write: Write) -> None:
     vary = "{layer.heads: [1, 2]}"
     first = grid_of(write, vary).digest

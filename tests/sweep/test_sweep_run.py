@@ -19,6 +19,7 @@ import pytest
 pytest.importorskip("optuna")
 pytest.importorskip("transformers")
 
+from kit.browser import launched, needs_browser
 from miras_compiler.cli import main
 from miras_compiler.compiler import compile_spec
 from miras_compiler.models import model_classes
@@ -31,6 +32,7 @@ from miras_compiler.sweep.page import page
 from miras_compiler.sweep.points import values_of
 from miras_compiler.sweep.queue import ATTEMPTS, FAILED, LOST, MEASURED, POINT, WORKER, claim, counting, fill, take_back, waiting
 from miras_compiler.sweep.storage import JOURNAL, cut_torn_line, open_storage, open_study
+from miras_compiler.sweep.worker import shares
 
 SMALL = """\
 name: small
@@ -70,6 +72,23 @@ def done(study: Any, grid: Grid, worker: str = "w", **measured: Any) -> None:
     found = {"quality": 0.5, "state_bytes": 10, "tokens_per_second": 5.0, "parameters": 3, "loss": 1.0, "qualities": [0.5], **measured}
     trial.set_user_attr(MEASURED, found)
     study.tell(trial, [found[name] for name in grid.objectives])
+
+
+@pytest.mark.parametrize(
+    ("more", "workers", "cores", "found"),
+    [
+        ("", 1, 2, (1, True)),
+        ("", 2, 16, (7, True)),
+        ("", 8, 8, (1, False)),
+        ("verify: false\n", 1, 2, (2, False)),
+        ("", 3, 2, (1, False)),
+    ],
+)
+def test_a_worker_leaves_a_core_to_the_process_that_prepares_the_next_point(
+    more: str, workers: int, cores: int, found: tuple[int, bool], place: Path
+) -> None:
+    (place / "grid.yaml").write_text(GRID + more)
+    assert shares(load_grid(place / "grid.yaml"), workers, cores) == found
 
 
 def rows_of(path: Path) -> list[dict[str, str]]:
@@ -249,6 +268,25 @@ def test_the_page_escapes_what_a_grid_holds_and_has_a_plot_for_each_pair(place: 
     assert "<b>no</b>" not in text
     assert [text.count(f"quality over {said}") for said in ("states of", "tokens per second", "parameters")] == [2, 2, 2]
     assert "color-scheme: light dark" in text
+
+
+@needs_browser
+@pytest.mark.parametrize("width", [390, 1280])
+def test_a_long_value_stays_in_its_cell(width: int, place: Path) -> None:
+    grid = load_grid(place / "grid.yaml")
+    values = {"train.lr": "0.001", "chunk.read": '{"kind": "formula", "loss": "sum(width**2 * log(1 + ((u - v) / width)**2)) / 2"}'}
+    measured = {"quality": 0.5, "state_bytes": 10, "tokens_per_second": 5.0, "parameters": 3, "loss": 1.0, "qualities": [0.5]}
+    (place / "page.html").write_text(page(grid, [Standing("0000", "done", values, measured, front=True)]), encoding="utf-8")
+    with launched() as browser:
+        tab = browser.new_page(viewport={"width": width, "height": 844})
+        tab.goto((place / "page.html").as_uri())
+        assert tab.evaluate("document.documentElement.scrollWidth") <= width
+        outside = """cells => cells.filter((cell) => {
+            const range = new Range();
+            range.selectNodeContents(cell);
+            return range.getBoundingClientRect().right > cell.getBoundingClientRect().right + 1;
+        }).map((cell) => cell.textContent)"""
+        assert tab.eval_on_selector_all("#leaderboard :is(th, td)", outside) == []
 
 
 def test_a_folder_of_something_else_is_refused_and_left_as_it_is(place: Path, capsys: pytest.CaptureFixture[str]) -> None:

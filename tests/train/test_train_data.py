@@ -92,7 +92,7 @@ def test_a_genome_is_letters_with_an_end_after_each_record(tmp_path: Path) -> No
         ("a.txt.gz", b"", "a.txt.gz: is empty"),
         ("a.txt.gz", b"no archive", "a.txt.gz: cannot be read: Not a gzipped file"),
         ("a.txt", b"abc\0def" * 9, "a.txt: is binary: byte 3 is 0; name text files"),
-        ("a.txt", b"one\ncaf\xe9 " * 9, "a.txt:2: is no UTF-8: byte 7 is 0xe9; if it is a text, convert it: iconv"),
+        ("a.txt", b"one\ncaf\xe9 " * 9, "a.txt:2: is not UTF-8: byte 7 is 0xe9; if it is a text, convert it: iconv"),
         (
             "a.txt",
             b"short",
@@ -120,11 +120,12 @@ def test_a_link_to_a_folder_above_is_not_followed_round_and_round(tmp_path: Path
 
 
 def test_all_files_that_are_wrong_are_named_at_once(tmp_path: Path) -> None:
-    for name in ("a.txt", "b.txt"):
-        (tmp_path / name).write_bytes(b"\0")
+    wrong = {"a.txt": b"\0", "b.txt": b"", "c.txt": b"caf\xe9", "d.fa": b">x\nACXT\n", "e.txt.gz": b"torn"}
+    for name, content in {**wrong, "good.txt": b"a text"}.items():
+        (tmp_path / name).write_bytes(content)
     with pytest.raises(InputError) as caught:
         file_data([tmp_path], None, SHORT)
-    assert [line.split(":")[0] for line in str(caught.value).splitlines()] == [str(tmp_path / "a.txt"), str(tmp_path / "b.txt")]
+    assert [Path(line.split(":")[0]).name for line in str(caught.value).splitlines()] == list(wrong)
 
 
 @pytest.mark.parametrize(

@@ -19,6 +19,7 @@ import pytest
 from kit import sharded_on_cpu
 from miras_compiler.cli import main
 from miras_compiler.runs import RunFolder, publish_checkpoint, step_of
+from miras_compiler.train.plot import plot_loss
 
 pytest.importorskip("transformers")
 
@@ -265,11 +266,36 @@ def test_a_run_is_taken_up_only_as_it_was_begun(finished: Path, tmp_path: Path, 
 
 
 @pytest.mark.slow
-def test_a_finished_run_taken_up_trains_nothing_more(finished: Path) -> None:
+def test_a_finished_run_taken_up_trains_nothing_more(finished: Path, capsys: pytest.CaptureFixture[str]) -> None:
     before = weights(finished)
     assert main(["train", *SMALL, *TASK, *STEPS, "--resume", "--out", str(finished)]) == 0
+    assert f"{finished}: all of its steps are done" in capsys.readouterr().err
     assert weights(finished) == before
     assert len(curve(finished)) == 12
+
+
+def test_an_interrupted_run_says_how_it_goes_on(
+    finished: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    def interrupted(*_: object) -> None:
+        raise KeyboardInterrupt
+
+    run = begun(finished, tmp_path / "a run")
+    monkeypatch.setattr("miras_compiler.train.loop.train", interrupted)
+    assert main(["train", "--out", str(run), "--resume"]) == 130
+    assert capsys.readouterr().err.splitlines()[-2:] == [f"{run}: to go on: miras train --out '{run}' --resume", "interrupted"]
+
+
+@pytest.mark.parametrize(("points", "lines"), [(20, 1), (400, 2)])
+def test_a_running_mean_is_drawn_where_it_is_none_of_the_points(
+    points: int, lines: int, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    drawn: list[int] = []
+    monkeypatch.setattr("matplotlib.figure.Figure.savefig", lambda figure, *_, **__: drawn.append(len(figure.axes[0].lines)))
+    run = RunFolder(tmp_path)
+    run.metrics.write_text("".join(json.dumps({"step": step, "loss": 1 / (step + 1)}) + "\n" for step in range(points)))
+    plot_loss(run, "a run")
+    assert drawn == [lines]
 
 
 @pytest.mark.slow

@@ -87,6 +87,7 @@ $("expand").addEventListener("change", (event) => {
   $("graph").classList.toggle("graphs-expanded", event.target.checked);
   mark();
 });
+$("whole").addEventListener("change", (event) => $("graph").classList.toggle("graphs-whole", event.target.checked));
 
 function option(select, value, text) {
   const element = document.createElement("option");
