@@ -96,12 +96,12 @@ def least_scales(results: Results) -> dict[str, float]:
 
 
 @torch.enable_grad()
-def rounding_of(pull: Callable[[Inputs], Pulled], inputs: Inputs, pulled: Pulled | None = None) -> dict[str, float]:
+def rounding_of(pull: Callable[[Inputs], Pulled], inputs: Inputs, pulled: Callable[[], Pulled] | None = None) -> dict[str, float]:
     """Largest change of every floating-point result over its largest entry; gradients too, where the caller wants none of its own.
 
-    `pulled` are the results on the inputs as they are, where they are known.
+    `pulled` gives the results on the inputs as they are, where somebody else needs them, too.
     """
-    exact = named(pull(inputs) if pulled is None else pulled)
+    exact = named(pull(inputs) if pulled is None else pulled())
     scales = least_scales(exact)
     others = [named(_elsewhere(pull, inputs, seed)) for seed in range(DRAWS)]
     return {

@@ -41,7 +41,7 @@ from miras_compiler.expressions.symbols import (
     step,
     where_positive,
 )
-from miras_compiler.ir.interpret import evaluate_expression
+from miras_compiler.ir.expression_value import evaluate_expression
 from miras_compiler.spec import digest, load_spec
 from miras_compiler.verify.inputs import Inputs, InputShape, draw_inputs
 from miras_compiler.version import __version__

@@ -52,7 +52,8 @@ from miras_compiler.ir.build import (
     total,
     triangular_solve,
 )
-from miras_compiler.ir.interpret import FUNCTIONS, interpret
+from miras_compiler.ir.expression_value import FUNCTIONS
+from miras_compiler.ir.interpret import interpret
 from miras_compiler.ir.nodes import Map, Mask, Node
 from miras_compiler.ir.program import Program
 

@@ -27,7 +27,7 @@ def _against_the_literal_model(subject: Subject, tally: Tally, inputs: Inputs) -
     """
     trial = Tally(tally.limit)
     pulled = (expected, expected_state), expected_gradients = pull_back(subject.literal_run, inputs)
-    rounding = subject.rounding(inputs, pulled=pulled)
+    rounding = subject.rounding(inputs, pulled=lambda: pulled)
     trial.about(rounding)
     for name, run in subject.forms.items():
         (output, state), gradients = pull_back(run, inputs)
