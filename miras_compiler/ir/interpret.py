@@ -10,7 +10,7 @@ import sympy as sp
 from numpy.typing import NDArray
 
 from miras_compiler.errors import InternalError
-from miras_compiler.ir.build import ZETA, input_tile, length, ordered, placeholder, triangular_solve
+from miras_compiler.ir.build import ZETA, input_tile, length, ordered, placeholder
 from miras_compiler.ir.expression_value import evaluate_expression
 from miras_compiler.ir.nodes import (
     Contract,
@@ -28,6 +28,7 @@ from miras_compiler.ir.nodes import (
     TriangularSolve,
 )
 from miras_compiler.ir.program import Program
+from miras_compiler.ir.rows import triangular_solve
 from miras_compiler.ir.traverse import nodes_of
 
 Array = NDArray[np.float64]

@@ -36,21 +36,10 @@ from miras_compiler.expressions.symbols import (
 from miras_compiler.expressions.symbols import (
     V as VALUE,
 )
-from miras_compiler.ir.build import (
-    contract,
-    cumulate,
-    entrywise,
-    input_tile,
-    largest,
-    length,
-    mask,
-    rename,
-    state_tile,
-    total,
-    triangular_solve,
-)
+from miras_compiler.ir.build import contract, cumulate, entrywise, input_tile, largest, length, mask, rename, state_tile, total
 from miras_compiler.ir.nodes import Node
 from miras_compiler.ir.program import Label, Program
+from miras_compiler.ir.rows import triangular_solve
 from miras_compiler.ir.traverse import nodes_of
 from miras_compiler.spec import load_spec
 

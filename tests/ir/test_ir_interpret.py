@@ -36,26 +36,13 @@ from miras_compiler.expressions.symbols import (
     step,
     where_positive,
 )
-from miras_compiler.ir.build import (
-    constant,
-    contract,
-    cumulate,
-    entrywise,
-    forward_substitute,
-    input_tile,
-    largest,
-    length,
-    lower_expression,
-    mask,
-    rename,
-    state_tile,
-    total,
-    triangular_solve,
-)
+from miras_compiler.ir.build import constant, contract, cumulate, entrywise, input_tile, largest, length, mask, rename, state_tile, total
 from miras_compiler.ir.expression_value import FUNCTIONS
+from miras_compiler.ir.formulas import lower_expression
 from miras_compiler.ir.interpret import interpret
 from miras_compiler.ir.nodes import Map, Mask, Node
 from miras_compiler.ir.program import Program
+from miras_compiler.ir.rows import forward_substitute, triangular_solve
 
 C, K, V = 4, 3, 2
 X, Y = letter("x"), letter("y")
