@@ -12,8 +12,9 @@ import numpy as np
 import sympy as sp
 
 from miras_compiler.errors import InternalError
+from miras_compiler.expressions.activations import Composite
 from miras_compiler.expressions.inverse import newton_inverse
-from miras_compiler.expressions.symbols import Composite, RealFunction, letter
+from miras_compiler.expressions.symbols import RealFunction, letter
 
 
 def _power0(base: Any, exponent: Any) -> Any:

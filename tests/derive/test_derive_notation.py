@@ -16,6 +16,7 @@ from miras_compiler.derive.formula_text import formula
 from miras_compiler.derive.notation import definition
 from miras_compiler.derive.statements import bias_statements, retention_statements, statement_lines
 from miras_compiler.derive.update_rule import SECTIONS
+from miras_compiler.expressions.activations import gelu_slope
 from miras_compiler.expressions.symbols import (
     A,
     E,
@@ -23,7 +24,6 @@ from miras_compiler.expressions.symbols import (
     RowMax,
     RowSum,
     U,
-    gelu_slope,
     letter,
     magnitude,
     row_norm,

@@ -11,7 +11,8 @@ import sympy as sp
 
 from kit.expression_value import Array, random_leaves
 from miras_compiler.errors import InternalError
-from miras_compiler.expressions.symbols import gelu, gelu_slope, letter, relu, rsqrt, signum
+from miras_compiler.expressions.activations import gelu, gelu_slope
+from miras_compiler.expressions.symbols import letter, relu, rsqrt, signum
 from miras_compiler.ir.build import constant, contract, cumulate, entrywise, input_tile, largest, mask, rename, state_tile, total
 from miras_compiler.ir.differentiate import cotangents, differentiate
 from miras_compiler.ir.interpret import interpret

@@ -11,16 +11,12 @@ import sympy as sp
 
 from kit.expression_value import Array, value
 from miras_compiler.errors import InternalError
+from miras_compiler.expressions.activations import Composite, gelu, gelu_slope, gelu_tanh, gelu_tanh_slope, silu, silu_slope
 from miras_compiler.expressions.symbols import (
-    Composite,
     Power0,
     RealFunction,
     RowMax,
     RowSum,
-    gelu,
-    gelu_slope,
-    gelu_tanh,
-    gelu_tanh_slope,
     larger,
     letter,
     magnitude,
@@ -29,8 +25,6 @@ from miras_compiler.expressions.symbols import (
     rsqrt,
     sigmoid,
     signum,
-    silu,
-    silu_slope,
     smaller,
     softplus,
     step,

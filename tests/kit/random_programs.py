@@ -14,10 +14,9 @@ import sympy as sp
 from hypothesis import strategies as st
 
 from kit.expression_value import Array
+from miras_compiler.expressions.activations import gelu, gelu_tanh, silu
 from miras_compiler.expressions.symbols import (
     Power0,
-    gelu,
-    gelu_tanh,
     larger,
     letter,
     magnitude,
@@ -27,7 +26,6 @@ from miras_compiler.expressions.symbols import (
     rsqrt,
     sigmoid,
     signum,
-    silu,
     smaller,
     softplus,
     where_positive,
