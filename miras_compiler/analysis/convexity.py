@@ -17,7 +17,7 @@ from numpy.typing import NDArray
 
 from miras_compiler.analysis.curvature import Range, Ranges, curvature_of
 from miras_compiler.expressions.symbols import Power0, RowMax, RowSum, U, letter
-from miras_compiler.ir.interpret import FUNCTIONS
+from miras_compiler.ir.expression_value import FUNCTIONS
 
 Array = NDArray[np.float64]
 WIDTHS = (1, 2, 4)  # of the rows that are tried, the shortest first

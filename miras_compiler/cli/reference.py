@@ -7,7 +7,7 @@ from collections.abc import Iterator
 from miras_compiler.elements.base import Element, Settings
 from miras_compiler.elements.kinds import KINDS
 from miras_compiler.elements.memory import MemoryInit
-from miras_compiler.expressions.formula import FUNCTIONS
+from miras_compiler.expressions.vocabulary import FUNCTIONS
 from miras_compiler.spec import Attention, Chunk, Gate, Layer, LedgerEntry, Mlp, Model, Spec, Tie, TieGate, TieTerm, Values
 from miras_compiler.spec.gates import FREE_LETTER, GATE_LETTERS, range_of
 from miras_compiler.spec.parameters import Parameter, example, parameters

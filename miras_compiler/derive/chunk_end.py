@@ -13,7 +13,8 @@ from miras_compiler.derive.parts import Weight
 from miras_compiler.derive.prediction import subscripted
 from miras_compiler.derive.rule import Rule
 from miras_compiler.expressions.symbols import letter
-from miras_compiler.ir.build import constant, entrywise, lower_expression, state_tile
+from miras_compiler.ir.build import constant, entrywise, state_tile
+from miras_compiler.ir.formulas import lower_expression
 from miras_compiler.ir.nodes import Node
 from miras_compiler.ir.program import Label, Program
 from miras_compiler.ir.traverse import labels_in_use

@@ -10,7 +10,8 @@ import sympy as sp
 from miras_compiler.derive.parts import Entrywise, MemoryMap, Weight
 from miras_compiler.derive.rule import Rule
 from miras_compiler.expressions.symbols import letter, rsqrt
-from miras_compiler.ir.build import contract, entrywise, input_tile, length, lower_expression, rename, total
+from miras_compiler.ir.build import contract, entrywise, input_tile, length, rename, total
+from miras_compiler.ir.formulas import lower_expression
 from miras_compiler.ir.nodes import Leaf, Node
 from miras_compiler.ir.program import Label
 

@@ -17,7 +17,8 @@ from miras_compiler.derive.parts import RuleGate
 from miras_compiler.derive.prediction import Prediction, build_features
 from miras_compiler.derive.rule import Rule
 from miras_compiler.expressions.symbols import larger, letter
-from miras_compiler.ir.build import entrywise, input_tile, lower_expression, total
+from miras_compiler.ir.build import entrywise, input_tile, total
+from miras_compiler.ir.formulas import lower_expression
 from miras_compiler.ir.nodes import Axes, Node
 from miras_compiler.ir.program import Label
 

@@ -19,7 +19,8 @@ from miras_compiler.derive.step_names import Lag, StepNames, state_letters
 from miras_compiler.derive.tiles import clamped_log
 from miras_compiler.derive.writes import Write, Writes, erasing_writes, plain_writes, pulled_back, squared_size, squares, surprise_tile
 from miras_compiler.expressions.symbols import letter
-from miras_compiler.ir.build import constant, entrywise, input_tile, lower_expression, state_tile
+from miras_compiler.ir.build import constant, entrywise, input_tile, state_tile
+from miras_compiler.ir.formulas import lower_expression
 from miras_compiler.ir.nodes import Leaf, Node
 from miras_compiler.ir.program import Label, Program
 from miras_compiler.ir.traverse import topological

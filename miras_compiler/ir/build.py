@@ -9,29 +9,20 @@ from functools import reduce
 import sympy as sp
 
 from miras_compiler.errors import InternalError
-from miras_compiler.expressions.symbols import RowMax, RowRoot, RowSum, letter
+from miras_compiler.expressions.symbols import letter
 from miras_compiler.ir.nodes import (
     AXIS_ORDER,
-    FACTORS,
     Axes,
     Contract,
     Cumulate,
-    Decayed,
-    ForwardSubstitute,
     Input,
-    Leaf,
     Map,
     Mask,
     Node,
     Reduce,
     Rename,
-    Root,
     State,
-    TriangularSolve,
-    factors_of,
 )
-from miras_compiler.ir.program import Program
-from miras_compiler.ir.traverse import topological
 
 ZETA = letter("zeta")
 
@@ -170,104 +161,6 @@ def mask(node: Node, row: str, column: str, low: int) -> Node:
     return node if is_constant(node, 0) else Mask(node.axes, (node,), (row, column, low))
 
 
-def decayed(part: str, factors: Mapping[str, Node], low: int, *, exclusive: bool) -> Node:
-    """The derivative by `part` of a product under decays per channel; see Decayed. `factors` are all four, or those that it has."""
-    (row, channel), column = factors["logs"].axes, factors["columns" if part != "columns" else "scores"].axes[part == "columns"]
-    axes = {"scores": (row, column), "rows": (row, channel), "columns": (column, channel), "logs": (row, channel)}[part]
-    args = tuple(factors[name] for name in factors_of(part))
-    return constant(0, axes) if any(is_constant(arg, 0) for arg in args) else Decayed(axes, args, (part, low, exclusive))
-
-
-def coupled_part(part: str, factors: Mapping[str, Node], *, exclusive: bool) -> Node:
-    """The derivative by `scores`, `rows` or `columns` of a product under decays, or without, of a row and the rows before it.
-
-    It has the other two factors.
-    """
-    if "logs" in factors:
-        return decayed(part, factors, 1, exclusive=exclusive)
-    first, second = (factors[name] for name in FACTORS[:3] if name != part)
-    if part == "scores":
-        return strict(contract(first, second))
-    return contract(strict(first), second)
-
-
-def strict(node: Node) -> Node:
-    """A tile of pairs of tokens [row, column], 0 where the column is not before the row."""
-    row, column = node.axes
-    return mask(node, row, column, 1)
-
-
-def triangular_solve(lower: Node, right: Node) -> Node:
-    row, column = lower.axes[:2]
-    swap = {row: column} if row in right.axes else {column: row}
-    return TriangularSolve(tuple(swap.get(a, a) for a in right.axes), (lower, right))
-
-
-def _root(root: RowRoot, bound: Mapping[str, Node], row: Axes) -> Node:
-    """The multiplier that gives a row its total."""
-    curve, sum_of_row = root.args
-    (unknown,) = curve.variables
-    used = [name for name in sorted(bound) if letter(name) in curve.expr.free_symbols - {unknown}]
-    tiles = [bound[name] for name in used]
-    over = ordered({axis for tile in tiles for axis in tile.axes} | set(row))
-    names = {letter(name): placeholder(i) for i, name in enumerate(used)}
-    fields = (curve.expr.xreplace({**names, unknown: ZETA}), sum_of_row, tuple(row))
-    return Root(tuple(axis for axis in over if axis not in row), tuple(tiles), fields)
-
-
-def forward_substitute(
-    lower: Node,
-    right: Node,
-    phi: Program,
-    rows: Mapping[str, Node],
-    *,
-    transposed: bool = False,
-    together: int = 1,
-    exclusive: bool = False,
-) -> Node:
-    """Row after row through `phi`; see ForwardSubstitute."""
-    row, column = lower.axes[:2]
-    swap = {column: row} if transposed else {row: column}
-    names = tuple(sorted(rows))
-    tiles = (lower, right, *(rows[n] for n in names))
-    return ForwardSubstitute(tuple(swap.get(a, a) for a in right.axes), tiles, (phi, names, transposed, together, exclusive))
-
-
-def bracket(node: ForwardSubstitute) -> Node:
-    """R − L X, of which φ gives every row of a substitution X; over the axes of R."""
-    lower, right = node.args[:2]
-    over = lower.axes[0 if node.transposed else 1]
-    if node.factors:
-        own, other = ("columns", "rows") if node.transposed else ("rows", "columns")
-        factors = {"scores": lower, **node.factors}
-        given = times(factors[other], node) if other in factors else node
-        coupled = coupled_part(own, factors | {other: given}, exclusive=node.exclusive)
-        coupled = times(factors[own], coupled) if own in factors else coupled
-    else:
-        coupled = total(times(lower, node), over) if node.by_channel else contract(lower, node)
-    return entrywise(letter("r") - letter("s"), {"r": right, "s": coupled}, right.axes)
-
-
-def instantiate(program: Program, output: str, bindings: Mapping[str, Node], axis: str) -> Node:
-    """One output of a program of a single row, for all rows at once: leaves are bound to tiles, most of them with the row axis."""
-    tiles: dict[Node, Node] = {}
-    for node in topological([program.outputs[output]]):
-        args = [tiles[arg] for arg in node.args]
-        match node:
-            case Leaf():
-                tiles[node] = bindings[node.name]
-            case Map():
-                over = (*((axis,) if any(axis in arg.axes for arg in args) else ()), *node.axes)
-                tiles[node] = entrywise(node.expr, {f"x{i}": arg for i, arg in enumerate(args)}, over)
-            case Reduce(kind=kind):
-                tiles[node] = total(args[0], node.axis) if kind == "sum" else largest(args[0], node.axis)
-            case Rename():
-                tiles[node] = rename(args[0], node.old, node.new)
-            case _:
-                raise InternalError(f"{node!r} in a program of one row")
-    return tiles[program.outputs[output]]
-
-
 def times(a: Node, b: Node) -> Node:
     """The entrywise product, over all axes of both."""
     return entrywise(letter("a") * letter("b"), {"a": a, "b": b})
@@ -279,31 +172,3 @@ def add(*terms: Node) -> Node:
         return terms[0]
     names = [f"t{i:04}" for i in range(len(terms))]  # in an order that sorting keeps
     return entrywise(reduce(lambda x, y: x + y, (letter(n) for n in names)), dict(zip(names, terms, strict=True)), terms[0].axes)
-
-
-def lower_expression(expr: sp.Expr, arguments: Mapping[str, Node], row: Axes, axes: Axes | None = None) -> Node:
-    """A formula with row reductions as tiles: the innermost reductions first, each over the axes of `row` that its argument has.
-
-    A reduction's argument is a tile of its own, which the rest of the formula uses where it occurs again.
-    """
-    bound = dict(arguments)
-    for root in sorted(expr.atoms(RowRoot), key=sp.default_sort_key):
-        name = f"root{len(bound)}"
-        bound[name] = _root(root, bound, row)
-        expr = expr.xreplace({root: letter(name)})
-    while True:
-        inner = [e for e in sp.preorder_traversal(expr) if isinstance(e, RowSum | RowMax) and not e.args[0].has(RowSum, RowMax)]
-        if not inner:
-            return entrywise(expr, bound, axes)
-        for reduction in sorted(set(inner), key=sp.default_sort_key):
-            (inside,) = reduction.args
-            over = ordered({a for s in inside.free_symbols if s.name in bound for a in bound[s.name].axes} | set(row))
-            node = entrywise(inside, bound, over)
-            reduced = node
-            for axis in row:
-                reduced = total(reduced, axis) if isinstance(reduction, RowSum) else largest(reduced, axis)
-            names = f"inside{len(bound)}", f"reduction{len(bound)}"
-            bound |= {names[0]: node, names[1]: reduced}
-            expr = expr.xreplace({reduction: letter(names[1])})
-            if not inside.is_Symbol and not inside.is_number:
-                expr = expr.xreplace({inside: letter(names[0])})

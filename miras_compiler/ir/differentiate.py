@@ -13,28 +13,22 @@ import sympy as sp
 
 from miras_compiler.errors import InternalError
 from miras_compiler.expressions.symbols import letter, step
+from miras_compiler.ir.adjoint_rows import coupling_terms, d_lower, renamed_leaf
 from miras_compiler.ir.build import (
     ZETA,
     add,
-    bracket,
     constant,
     contract,
-    coupled_part,
     cumulate,
-    decayed,
     derivative,
     entrywise,
-    forward_substitute,
     input_tile,
-    instantiate,
     is_constant,
     mask,
     ordered,
     placeholder,
     rename,
-    times,
     total,
-    triangular_solve,
 )
 from miras_compiler.ir.nodes import (
     Contract,
@@ -53,6 +47,7 @@ from miras_compiler.ir.nodes import (
     factors_of,
 )
 from miras_compiler.ir.program import Label, Program
+from miras_compiler.ir.rows import bracket, decayed, forward_substitute, instantiate, triangular_solve
 from miras_compiler.ir.traverse import dependents, leaves_of, topological
 from miras_compiler.ir.words import Words, gradient
 
@@ -154,7 +149,7 @@ def _adjoint(node: Node, dy: Node, wanted: Collection[Node]) -> list[Node | None
         lower, right = node.args
         d_right = triangular_solve(lower, dy)
         rows, columns = (node, d_right) if node.transposed else (d_right, node)
-        return [_d_lower(lower, rows, columns) if lower in wanted else None, d_right if right in wanted else None]
+        return [d_lower(lower, rows, columns) if lower in wanted else None, d_right if right in wanted else None]
     if isinstance(node, ForwardSubstitute):
         return _substitution_terms(node, dy, wanted)
     if isinstance(node, Decayed) and node.part != "logs":  # F is linear in every factor but the logs
@@ -182,13 +177,6 @@ def _root_terms(node: Root, dy: Node) -> list[Node | None]:
     return terms
 
 
-def _d_lower(lower: Node, rows: Node, columns: Node) -> Node:
-    """−Mask(rows · columns): the cotangent of a substitution's triangle."""
-    row, column, *batch = lower.axes
-    product = entrywise(letter("a") * letter("b"), {"a": rows, "b": columns}, lower.axes) if batch else contract(rows, columns)
-    return entrywise(-letter("a"), {"a": mask(product, row, column, 1)})
-
-
 def _substitution_terms(node: ForwardSubstitute, dx: Node, wanted: Collection[Node]) -> list[Node | None]:
     """The reverse sweep: b_t = J_tᵀ a_t with a_t = dX_t − Σ_{s>t} L_st b_s, a substitution through the transposed rows."""
     if node.transposed:
@@ -199,7 +187,7 @@ def _substitution_terms(node: ForwardSubstitute, dx: Node, wanted: Collection[No
     pulled = differentiate(node.phi)
     to_z = Program(pulled.name, {"d_z": pulled.outputs["d_z"]})
     used = {leaf.name for leaf in leaves_of(to_z)} - {"d_phi"}
-    to_z = Program(pulled.name, {"phi": _renamed_leaf(to_z.outputs["d_z"], "d_phi", "z", "z_value")})
+    to_z = Program(pulled.name, {"phi": renamed_leaf(to_z.outputs["d_z"], "d_phi", "z", "z_value")})
     state = {("z_value" if name == "z" else name): tile for name, tile in given.items() if name in used}
     if is_constant(to_z.outputs["phi"], 0):  # as of a sign
         d_right, total_dx = constant(0, right.axes), dx
@@ -209,7 +197,7 @@ def _substitution_terms(node: ForwardSubstitute, dx: Node, wanted: Collection[No
         )
         assert isinstance(d_right, ForwardSubstitute)
         total_dx = bracket(d_right)
-    of_factors = _coupling_terms(node, d_right) if node.factors else {"scores": _d_lower(lower, d_right, node)}
+    of_factors = coupling_terms(node, d_right) if node.factors else {"scores": d_lower(lower, d_right, node)}
     terms: list[Node | None] = [of_factors["scores"] if lower in wanted else None, d_right if right in wanted else None]
     negative = entrywise(-letter("a"), {"a": pulled.outputs["d_z"]})
     for name, tile in zip(node.names, rows, strict=True):
@@ -225,34 +213,6 @@ def _substitution_terms(node: ForwardSubstitute, dx: Node, wanted: Collection[No
             term = total(term, row) if row in term.axes and row not in tile.axes else term
         terms.append(term)
     return terms
-
-
-def _coupling_terms(node: ForwardSubstitute, d_right: Node) -> dict[str, Node]:
-    """The cotangents of the factors of weights per channel: −F is Σ scores rows columns D d_right X, over pairs of rows."""
-    given = {"scores": node.args[0], **node.factors}
-    whole = {**given, "rows": times(given["rows"], d_right) if "rows" in given else d_right}
-    whole["columns"] = times(given["columns"], node) if "columns" in given else node
-    terms: dict[str, Node] = {}
-    for name in given:
-        if name == "logs":
-            terms[name] = decayed("logs", whole, 1, exclusive=node.exclusive)
-            continue
-        part = coupled_part(name, whole, exclusive=node.exclusive)
-        own = {"rows": d_right, "columns": node}.get(name)
-        terms[name] = part if own is None else times(part, own)
-    return {name: entrywise(-letter("a"), {"a": term}) for name, term in terms.items()}
-
-
-def _renamed_leaf(root: Node, cotangent: str, variable: str, value: str) -> Node:
-    """The vector-Jacobian product as a row map of its cotangent: the leaf `cotangent` becomes z, and the old z becomes `value`."""
-    new: dict[Node, Node] = {}
-    for node in topological([root]):
-        if isinstance(node, Leaf):
-            called = {cotangent: "z", variable: value}.get(node.name, node.name)
-            new[node] = type(node)(node.axes, (), (called,))
-        else:
-            new[node] = type(node)(node.axes, tuple(new[arg] for arg in node.args), node.fields)
-    return new[root]
 
 
 def _map_term(node: Map, index: int, dy: Node) -> Node | None:

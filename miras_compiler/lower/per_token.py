@@ -13,7 +13,8 @@ from miras_compiler.derive.prediction import subscripted
 from miras_compiler.derive.rule import Rule
 from miras_compiler.derive.writes import Writes
 from miras_compiler.expressions.symbols import letter
-from miras_compiler.ir.build import add, contract, entrywise, lower_expression, times, total
+from miras_compiler.ir.build import add, contract, entrywise, times, total
+from miras_compiler.ir.formulas import lower_expression
 from miras_compiler.ir.nodes import Node
 from miras_compiler.lower.coefficients import Moment, TileCoefficients
 

@@ -11,9 +11,11 @@ from miras_compiler.derive.prediction import build_prediction, plain_product, su
 from miras_compiler.derive.rule import Rule
 from miras_compiler.derive.writes import Write, Writes, plain_writes, pulled_back
 from miras_compiler.expressions.symbols import E, U, V, letter
-from miras_compiler.ir.build import constant, entrywise, forward_substitute, input_tile, lower_expression, rename, triangular_solve
+from miras_compiler.ir.build import constant, entrywise, input_tile, rename
+from miras_compiler.ir.formulas import lower_expression
 from miras_compiler.ir.nodes import Leaf, Node
 from miras_compiler.ir.program import Label, Program
+from miras_compiler.ir.rows import forward_substitute, triangular_solve
 from miras_compiler.ir.traverse import labels_in_use, leaves_of
 from miras_compiler.lower.coefficients import Moment, TileCoefficients
 

@@ -4,9 +4,10 @@ from __future__ import annotations
 
 from dataclasses import replace
 
-from miras_compiler.ir.build import bracket, instantiate, rename
+from miras_compiler.ir.build import rename
 from miras_compiler.ir.nodes import ForwardSubstitute, Node, Substitution
 from miras_compiler.ir.program import Label, Program
+from miras_compiler.ir.rows import bracket, instantiate
 from miras_compiler.ir.traverse import nodes_of, rewrite
 
 

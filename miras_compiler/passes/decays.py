@@ -8,7 +8,7 @@ from typing import NamedTuple
 import sympy as sp
 
 from miras_compiler.expressions.symbols import letter
-from miras_compiler.ir.build import contract, decayed, entrywise, forward_substitute, input_tile, placeholder, strict, times
+from miras_compiler.ir.build import contract, entrywise, input_tile, placeholder, times
 from miras_compiler.ir.nodes import (
     FACTORS,
     TOKEN_AXES,
@@ -23,6 +23,7 @@ from miras_compiler.ir.nodes import (
     TriangularSolve,
 )
 from miras_compiler.ir.program import Program
+from miras_compiler.ir.rows import decayed, forward_substitute, strict
 from miras_compiler.ir.traverse import rewrite, topological
 
 

@@ -11,7 +11,7 @@ from pydantic import AfterValidator, Field
 
 from miras_compiler.elements.base import refused
 from miras_compiler.errors import short
-from miras_compiler.expressions.formula import NAMES_OF_FUNCTIONS
+from miras_compiler.expressions.vocabulary import NAMES_OF_FUNCTIONS
 
 IDENTIFIER = re.compile(r"[A-Za-z][A-Za-z0-9_]{0,63}")
 PACKAGES = frozenset(sys.stdlib_module_names) | {"miras_compiler", "numpy", "tests", "torch", "transformers", "triton"}

@@ -101,8 +101,8 @@ class Tally:
             self.compare(f"{label} {name}", actual[name], expected[name], least_scale, f"{kind} {name}")
 
     def weigh(self, label: str, error: float, entry: str) -> None:
-        """An error, in proportion to the limit of this entry of the result."""
-        if error <= self.limit or not math.isfinite(error) or self.rounding is None or not self.limit:
+        """An error, in proportion to the limit of this entry of the result. One that is not the worst in any case is not measured."""
+        if error <= max(self.limit, self.error) or not math.isfinite(error) or self.rounding is None or not self.limit:
             self.add(label, error)
             return
         allowed = max(self.limit, MARGIN * self.rounding().get(entry, 0.0))

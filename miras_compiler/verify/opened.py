@@ -14,7 +14,8 @@ import torch
 from miras_compiler.errors import InputError
 from miras_compiler.models.manifest import check_is_package, read_manifest
 from miras_compiler.verify.package import OPERATORS, Package
-from miras_compiler.verify.process import INTERPRET, Process, RemoteLayers, RemoteOperator
+from miras_compiler.verify.process import INTERPRET, Process
+from miras_compiler.verify.remote import RemoteLayers, RemoteOperator
 
 
 @contextmanager

@@ -8,7 +8,7 @@ from __future__ import annotations
 import math
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field, replace
-from functools import cache, cached_property
+from functools import cache, cached_property, partial
 from typing import Any
 
 import torch
@@ -18,7 +18,7 @@ from miras_compiler.verify.inputs import Inputs, InputShape, Result, Run, draw_i
 from miras_compiler.verify.literal import LiteralModel, LiteralTrace
 from miras_compiler.verify.measure import fits_float32
 from miras_compiler.verify.package import Operator, Package
-from miras_compiler.verify.rounding import rounding_of
+from miras_compiler.verify.rounding import Pulled, rounding_of
 from miras_compiler.verify.written import Written
 
 LEAST_STEP = 0.5**9
@@ -167,14 +167,23 @@ class Subject:
         output, state, _ = self.literal(given.q, given.k, given.v, given.gates, given.parameters, given.state)
         return output.to(dtype), state
 
-    def rounding(self, inputs: Inputs, run: Run | None = None) -> Callable[[], Mapping[str, float]]:
-        """The effect of rounding on the literal model's results and gradients on these inputs (or those of `run`), as a function."""
-        return cache(lambda: rounding_of(lambda given: pull_back(run or self.literal_run, given), inputs))
+    def rounding(
+        self, inputs: Inputs, run: Run | None = None, pulled: Callable[[], Pulled] | None = None
+    ) -> Callable[[], Mapping[str, float]]:
+        """The effect of rounding on the literal model's results and gradients on these inputs (or those of `run`), as a function.
+
+        `pulled` gives these results and gradients, where somebody else needs them, too.
+        """
+        return cache(lambda: rounding_of(lambda given: pull_back(run or self.literal_run, given), inputs, pulled))
 
     @cached_property
     def roundings(self) -> dict[str, Callable[[], Mapping[str, float]]]:
         """The same of every probe: several checks compare on the same ones."""
-        return {label: self.rounding(inputs) for label, inputs in self.probes.items()}
+        return {label: self.rounding(inputs, pulled=partial(self.pulled, label)) for label, inputs in self.probes.items()}
+
+    def pulled(self, label: str) -> Pulled:
+        """The literal model's results and gradients on a probe."""
+        return self.expected[label]
 
     def literal_trace(self, inputs: Inputs) -> LiteralTrace:
         """ℓ, ‖e‖, ‖g‖ and ‖A‖ of the literal model, without gradients."""

@@ -16,6 +16,7 @@ from miras_compiler.derive.formula_text import formula
 from miras_compiler.derive.notation import definition
 from miras_compiler.derive.statements import bias_statements, retention_statements, statement_lines
 from miras_compiler.derive.update_rule import SECTIONS
+from miras_compiler.expressions.activations import gelu_slope
 from miras_compiler.expressions.symbols import (
     A,
     E,
@@ -23,7 +24,6 @@ from miras_compiler.expressions.symbols import (
     RowMax,
     RowSum,
     U,
-    gelu_slope,
     letter,
     magnitude,
     row_norm,
@@ -36,21 +36,10 @@ from miras_compiler.expressions.symbols import (
 from miras_compiler.expressions.symbols import (
     V as VALUE,
 )
-from miras_compiler.ir.build import (
-    contract,
-    cumulate,
-    entrywise,
-    input_tile,
-    largest,
-    length,
-    mask,
-    rename,
-    state_tile,
-    total,
-    triangular_solve,
-)
+from miras_compiler.ir.build import contract, cumulate, entrywise, input_tile, largest, length, mask, rename, state_tile, total
 from miras_compiler.ir.nodes import Node
 from miras_compiler.ir.program import Label, Program
+from miras_compiler.ir.rows import triangular_solve
 from miras_compiler.ir.traverse import nodes_of
 from miras_compiler.spec import load_spec
 

@@ -29,19 +29,9 @@ from miras_compiler.elements.feature_map.elu_plus_one import EluPlusOneMap
 from miras_compiler.emit.package import emit_readable
 from miras_compiler.emit.printing.expression import Code
 from miras_compiler.emit.torch.expression import TorchPrinter
-from miras_compiler.expressions.symbols import (
-    Composite,
-    Power0,
-    gelu_slope,
-    gelu_tanh_slope,
-    larger,
-    letter,
-    silu_slope,
-    smaller,
-    step,
-    where_positive,
-)
-from miras_compiler.ir.interpret import evaluate_expression
+from miras_compiler.expressions.activations import Composite, gelu_slope, gelu_tanh_slope, silu_slope
+from miras_compiler.expressions.symbols import Power0, larger, letter, smaller, step, where_positive
+from miras_compiler.ir.expression_value import evaluate_expression
 from miras_compiler.spec import digest, load_spec
 from miras_compiler.verify.inputs import Inputs, InputShape, draw_inputs
 from miras_compiler.version import __version__

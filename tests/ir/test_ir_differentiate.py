@@ -11,25 +11,14 @@ import sympy as sp
 
 from kit.expression_value import Array, random_leaves
 from miras_compiler.errors import InternalError
-from miras_compiler.expressions.symbols import gelu, gelu_slope, letter, relu, rsqrt, signum
-from miras_compiler.ir.build import (
-    constant,
-    contract,
-    cumulate,
-    entrywise,
-    forward_substitute,
-    input_tile,
-    largest,
-    mask,
-    rename,
-    state_tile,
-    total,
-    triangular_solve,
-)
+from miras_compiler.expressions.activations import gelu, gelu_slope
+from miras_compiler.expressions.symbols import letter, relu, rsqrt, signum
+from miras_compiler.ir.build import constant, contract, cumulate, entrywise, input_tile, largest, mask, rename, state_tile, total
 from miras_compiler.ir.differentiate import cotangents, differentiate
 from miras_compiler.ir.interpret import interpret
 from miras_compiler.ir.nodes import Cumulate, Input, Map, Node, State, TriangularSolve
 from miras_compiler.ir.program import Program
+from miras_compiler.ir.rows import forward_substitute, triangular_solve
 from miras_compiler.ir.traverse import dependents, leaves_of, nodes_of
 from miras_compiler.ir.verify import verify_program
 

@@ -11,16 +11,12 @@ import sympy as sp
 
 from kit.expression_value import Array, value
 from miras_compiler.errors import InternalError
+from miras_compiler.expressions.activations import Composite, gelu, gelu_slope, gelu_tanh, gelu_tanh_slope, silu, silu_slope
 from miras_compiler.expressions.symbols import (
-    Composite,
     Power0,
     RealFunction,
     RowMax,
     RowSum,
-    gelu,
-    gelu_slope,
-    gelu_tanh,
-    gelu_tanh_slope,
     larger,
     letter,
     magnitude,
@@ -29,32 +25,18 @@ from miras_compiler.expressions.symbols import (
     rsqrt,
     sigmoid,
     signum,
-    silu,
-    silu_slope,
     smaller,
     softplus,
     step,
     where_positive,
 )
-from miras_compiler.ir.build import (
-    constant,
-    contract,
-    cumulate,
-    entrywise,
-    forward_substitute,
-    input_tile,
-    largest,
-    length,
-    lower_expression,
-    mask,
-    rename,
-    state_tile,
-    total,
-    triangular_solve,
-)
-from miras_compiler.ir.interpret import FUNCTIONS, interpret
+from miras_compiler.ir.build import constant, contract, cumulate, entrywise, input_tile, largest, length, mask, rename, state_tile, total
+from miras_compiler.ir.expression_value import FUNCTIONS
+from miras_compiler.ir.formulas import lower_expression
+from miras_compiler.ir.interpret import interpret
 from miras_compiler.ir.nodes import Map, Mask, Node
 from miras_compiler.ir.program import Program
+from miras_compiler.ir.rows import forward_substitute, triangular_solve
 
 C, K, V = 4, 3, 2
 X, Y = letter("x"), letter("y")

@@ -9,22 +9,10 @@ import sympy as sp
 
 from miras_compiler.errors import InternalError
 from miras_compiler.expressions.symbols import letter, sigmoid
-from miras_compiler.ir.build import (
-    add,
-    constant,
-    contract,
-    cumulate,
-    entrywise,
-    input_tile,
-    length,
-    mask,
-    rename,
-    state_tile,
-    total,
-    triangular_solve,
-)
+from miras_compiler.ir.build import add, constant, contract, cumulate, entrywise, input_tile, length, mask, rename, state_tile, total
 from miras_compiler.ir.nodes import Contract, Cumulate, Input, Map, Mask, Node, Reduce, Rename, State, TriangularSolve
 from miras_compiler.ir.program import Label, Program
+from miras_compiler.ir.rows import triangular_solve
 from miras_compiler.ir.show import show
 from miras_compiler.ir.traverse import dependents, leaves_of, nodes_of, rewrite, topological, use_counts
 from miras_compiler.ir.verify import verify_program

@@ -23,7 +23,8 @@ from miras_compiler.elements.memory import Weight
 from miras_compiler.elements.optimizer import Muon
 from miras_compiler.elements.retention import BregmanRetention, Retention
 from miras_compiler.expressions.symbols import RowRoot, W, letter
-from miras_compiler.ir.build import input_tile, lower_expression
+from miras_compiler.ir.build import input_tile
+from miras_compiler.ir.formulas import lower_expression
 from miras_compiler.ir.interpret import Array, interpret
 from miras_compiler.ir.nodes import Axes, ForwardSubstitute, Leaf, Node, Root, State
 from miras_compiler.ir.program import Program

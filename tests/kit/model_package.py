@@ -10,9 +10,8 @@ from typing import Any
 import torch
 from torch import Tensor
 
-from kit.layer_package import load_package
+from kit.layer_package import load_package, without_tiles
 from kit.paths import SPECS
-from miras_compiler.compiler import compile_spec
 from miras_compiler.spec import Spec, load_spec, parse_override
 from miras_compiler.spec.exports import class_stem
 
@@ -31,9 +30,9 @@ def tiny_spec(name: str, **model: object) -> Spec:
 
 @functools.cache
 def package(name: str, **model: object) -> Any:
-    """The package of `tiny_spec`, compiled and imported."""
+    """The package of `tiny_spec`, compiled and imported; see `without_tiles`."""
     folder = Path(FOLDER.name) / "_".join([name, *map(str, model.values())]).replace(",", "_").strip("[]()")
-    return load_package(compile_spec(tiny_spec(name, **model)).write(folder))
+    return load_package(without_tiles(tiny_spec(name, **model)).write(folder))
 
 
 def classes(name: str, **model: object) -> tuple[Any, Any, Any]:

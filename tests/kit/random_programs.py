@@ -14,10 +14,9 @@ import sympy as sp
 from hypothesis import strategies as st
 
 from kit.expression_value import Array
+from miras_compiler.expressions.activations import gelu, gelu_tanh, silu
 from miras_compiler.expressions.symbols import (
     Power0,
-    gelu,
-    gelu_tanh,
     larger,
     letter,
     magnitude,
@@ -27,12 +26,11 @@ from miras_compiler.expressions.symbols import (
     rsqrt,
     sigmoid,
     signum,
-    silu,
     smaller,
     softplus,
     where_positive,
 )
-from miras_compiler.ir import build
+from miras_compiler.ir import build, rows
 from miras_compiler.ir.nodes import TOKEN_AXES, Contract, Cumulate, Map, Mask, Node, Reduce, Rename, TriangularSolve
 from miras_compiler.ir.program import Program
 from miras_compiler.ir.verify import verify_program
@@ -112,7 +110,7 @@ class Simplified(Plain):
     def mask(node: Node, low: int) -> Node:
         return build.mask(node, "c", "j", low)
 
-    triangular_solve = staticmethod(build.triangular_solve)
+    triangular_solve = staticmethod(rows.triangular_solve)
 
 
 Step = Callable[[type[Plain], list[Node]], Node]

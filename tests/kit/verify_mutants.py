@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import json
 from collections.abc import Container, Mapping
-from typing import Any
+from functools import cache
+from typing import Any, cast
 
 from kit.literal_package import fields_of
 from miras_compiler.verify.checks import CHECKS
@@ -24,4 +26,13 @@ def failed(fields: Mapping[str, Any], package: Package, without: Container[str] 
     """The rows of the quick set that fail: of all but those `without`, or `only` of some."""
     checks = [check for check in CHECKS if (check.run.__name__ in only if only is not None else check.run.__name__ not in without)]
     names = {check.subject: check.run.__name__ for check in checks}
-    return {names[row.subject] for row in check_subject(Subject(fields, package, quick=True), checks=checks) if not row.passed}
+    subject = Subject(fields, package, quick=True)
+    vars(subject).update(of_literal_model(json.dumps(fields)))
+    return {names[row.subject] for row in check_subject(subject, checks=checks) if not row.passed}
+
+
+@cache
+def of_literal_model(fields: str) -> dict[str, Any]:
+    """The values of a subject that its package has no part in: the literal model's results on the probes, and the effect of rounding."""
+    subject = Subject(json.loads(fields), cast(Package, None), quick=True)
+    return {name: getattr(subject, name) for name in ("_calm_step", "probes", "expected", "roundings")}

@@ -8,11 +8,12 @@ import pytest
 from kit.compiled import compilation
 from kit.expression_value import random_leaves
 from miras_compiler.errors import InternalError
-from miras_compiler.ir.build import decayed, input_tile
+from miras_compiler.ir.build import input_tile
 from miras_compiler.ir.differentiate import differentiate
 from miras_compiler.ir.interpret import interpret
 from miras_compiler.ir.nodes import Decayed
 from miras_compiler.ir.program import Program
+from miras_compiler.ir.rows import decayed
 from miras_compiler.ir.traverse import nodes_of
 from miras_compiler.ir.verify import verify_program
 from miras_compiler.passes.decays import contract_decays, derivatives_together

@@ -11,10 +11,11 @@ import pytest
 from kit.compiled import compilation
 from miras_compiler import compile_spec, verify_package
 from miras_compiler.expressions.symbols import letter
-from miras_compiler.ir.build import bracket, constant, entrywise, mask, rename, state_tile, triangular_solve
+from miras_compiler.ir.build import constant, entrywise, mask, rename, state_tile
 from miras_compiler.ir.interpret import interpret
 from miras_compiler.ir.nodes import Axes, Contract, ForwardSubstitute, Leaf, Node, Rename, Start, State, TriangularSolve
 from miras_compiler.ir.program import Program
+from miras_compiler.ir.rows import bracket, triangular_solve
 from miras_compiler.ir.traverse import dependents, leaves_of, nodes_of, rewrite
 from miras_compiler.passes import PASSES, run_passes
 from miras_compiler.passes.brackets import Brackets

@@ -18,7 +18,7 @@ from miras_compiler.elements.feature_map import AnyFeatureMap, FeatureMap
 from miras_compiler.elements.kinds import KINDS
 from miras_compiler.elements.memory import AnyMemory, Memory, MLPMemory, Product
 from miras_compiler.elements.retention import AnyRetention, Retention
-from miras_compiler.expressions import symbols
+from miras_compiler.expressions import activations, symbols
 from miras_compiler.expressions.symbols import X
 
 KINDS_OF_THE_PAPERS = {
@@ -211,9 +211,15 @@ def test_a_feature_map_is_the_function_that_it_names(fields: dict[str, Any], exp
     np.testing.assert_allclose(value(element.expression(), x=U), expected, rtol=1e-12)
 
 
-@pytest.mark.parametrize("name", "sigmoid softplus normal_cdf gelu gelu_tanh silu step relu magnitude signum".split())
-def test_every_function_knows_its_derivative(name: str) -> None:
-    expr = getattr(symbols, name)(X)
+ENTRYWISE = [
+    *(getattr(symbols, name) for name in "sigmoid softplus normal_cdf step relu magnitude signum".split()),
+    *(getattr(activations, name) for name in "gelu gelu_tanh silu".split()),
+]
+
+
+@pytest.mark.parametrize("function", ENTRYWISE, ids=lambda function: function.__name__)
+def test_every_function_knows_its_derivative(function: Any) -> None:
+    expr = function(X)
     expected = slope(lambda x: value(expr, x=x), U)
     np.testing.assert_allclose(np.broadcast_to(value(sp.diff(expr, X), x=U), U.shape), expected, atol=1e-8)
 

@@ -7,7 +7,8 @@ from typing import Annotated, Literal
 from pydantic import Field
 
 from miras_compiler.elements.memory.base import DeepMemory, Entrywise, Product, Weight
-from miras_compiler.expressions.symbols import ACTIVATIONS, letter
+from miras_compiler.expressions.activations import ACTIVATIONS
+from miras_compiler.expressions.symbols import letter
 
 
 class MLPMemory(DeepMemory):

@@ -5,7 +5,8 @@ from __future__ import annotations
 from typing import Literal
 
 from miras_compiler.elements.memory.base import DeepMemory, Entrywise, Product, Weight
-from miras_compiler.expressions.symbols import letter, silu
+from miras_compiler.expressions.activations import silu
+from miras_compiler.expressions.symbols import letter
 
 
 class SwiGLUMemory(DeepMemory):

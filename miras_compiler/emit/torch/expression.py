@@ -10,8 +10,9 @@ from miras_compiler.emit.printing.expression import ATOM, POWER, PRODUCT, UNARY,
 from miras_compiler.emit.torch.helpers import HELPERS, IMAGES, INVERSE, NEEDS
 from miras_compiler.emit.torch.lines import fit
 from miras_compiler.errors import InternalError
+from miras_compiler.expressions.activations import Composite
 from miras_compiler.expressions.inverse import newton_inverse
-from miras_compiler.expressions.symbols import Composite, Power0, letter
+from miras_compiler.expressions.symbols import Power0, letter
 
 CALLS = {
     "atan": "torch.atan({})", "erf": "torch.erf({})",

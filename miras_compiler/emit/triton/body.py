@@ -11,8 +11,10 @@ from miras_compiler.derive.notation import equation
 from miras_compiler.emit.printing.expression import Code
 from miras_compiler.emit.printing.python_text import WIDTH
 from miras_compiler.emit.triton.expression import TritonPrinter
+from miras_compiler.emit.triton.fold import LONG, folded, folded_call
+from miras_compiler.emit.triton.layout import is_broadcast, is_product, place, spans
 from miras_compiler.emit.triton.statement import Reading, Recorder, Statement, make_statement
-from miras_compiler.emit.triton.tile import TilePrinter, is_broadcast, is_product, place, spans, width
+from miras_compiler.emit.triton.tile import TilePrinter, width
 from miras_compiler.errors import InternalError
 from miras_compiler.ir.build import is_constant
 from miras_compiler.ir.nodes import FACTORS, MASKS, TOKEN_AXES, Axes, Contract, Decayed, Leaf, Map, Node, Rename, Start
@@ -24,7 +26,6 @@ from miras_compiler.passes.decays import derivatives_together
 from miras_compiler.passes.invert import is_inverse, is_solve
 
 INLINE = 52  # longer code gets a name, so that lines fit
-LONG = 120
 SHORT = "t10"  # stands for a name when code is measured
 RESUMED = 'GRID == "resumed"'  # the test of a kernel whether it runs a chunk that goes on
 
@@ -298,33 +299,6 @@ def rounded_tiles(program: Program, is_exact: Callable[[Contract], bool]) -> set
     rounding = {node for node in nodes_of(program) if isinstance(node, Contract) and not is_exact(node)}
     others = {arg for node in nodes_of(program) if node not in rounding for arg in node.args} | set(program.outputs.values())
     return {arg for node in rounding for arg in node.args if len(arg.axes) == 2} - others
-
-
-def folded(name: str, code: str) -> list[str]:
-    """A long sum with a term a line, and a long term with a factor a line."""
-    terms = [row for term in split(code, (" + ", " - ")) for row in (split(term, (" * ",)) if len(term) > LONG else [term])]
-    if len(terms) == 1 and len(name) + len(code) + 3 <= WIDTH - 8:
-        return [f"{name} = {code}"]
-    return [f"{name} = (", *(f"    {row}" for row in terms), ")  # fmt: skip"]
-
-
-def folded_call(line: str) -> list[str]:
-    """A long call with its arguments on a line of their own."""
-    if len(line) <= LONG:
-        return [line]
-    before, arguments = line.removesuffix(")").split("(", 1)
-    return [f"{before}(", f"    {arguments}", ")  # fmt: skip"]
-
-
-def split(code: str, operators: tuple[str, ...]) -> list[str]:
-    """Code before each of the operators that stand outside of brackets."""
-    rows, depth, start = [], 0, 0
-    for index, letter in enumerate(code):
-        depth += (letter in "([") - (letter in ")]")
-        if depth == 0 and code[index : index + 3] in operators:
-            rows.append(code[start:index])
-            start = index + 1
-    return [*rows, code[start:]]
 
 
 def resolve(node: Node, order: Axes) -> tuple[Node, Axes]:

@@ -3,8 +3,8 @@
 from __future__ import annotations
 
 from miras_compiler.emit.triton.head import INDENT
+from miras_compiler.emit.triton.layout import block
 from miras_compiler.emit.triton.memory import OF_SEQUENCE, load_call, store_call
-from miras_compiler.emit.triton.tile import block
 from miras_compiler.emit.triton.walk import WalkPrinter
 from miras_compiler.ir.nodes import Axes
 

@@ -9,8 +9,9 @@ import sympy as sp
 from miras_compiler.emit.printing.expression import ATOM, PRODUCT, UNARY, Code, ExpressionPrinter, InverseText, number
 from miras_compiler.emit.triton.device_functions import device_functions
 from miras_compiler.errors import InternalError
+from miras_compiler.expressions.activations import Composite
 from miras_compiler.expressions.inverse import newton_inverse
-from miras_compiler.expressions.symbols import Composite, Power0, letter, power0
+from miras_compiler.expressions.symbols import Power0, letter, power0
 
 CALLS = {
     "exp": "exp({})", "log": "tl.log({})", "sigmoid": "sigmoid({})", "rsqrt": "tl.rsqrt({})", "magnitude": "tl.abs({})",

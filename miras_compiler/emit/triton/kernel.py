@@ -10,13 +10,14 @@ from miras_compiler.emit.triton.blocks import split_axis
 from miras_compiler.emit.triton.body import RESUMED, BodyPrinter, bytes_of, masked
 from miras_compiler.emit.triton.expression import TritonPrinter
 from miras_compiler.emit.triton.head import INDENT, describe, function_head
+from miras_compiler.emit.triton.layout import block, place
 from miras_compiler.emit.triton.memory import OF_SEQUENCE, ZERO, TileMemory, last_name, result_name
 from miras_compiler.emit.triton.order import ROOM, around_long, arrange, with_early_loads
 from miras_compiler.emit.triton.reserved import RESERVED
 from miras_compiler.emit.triton.rows import SubstitutionPrinter, brackets_of, rows_name
 from miras_compiler.emit.triton.statement import Reading, Statement, make_statement
 from miras_compiler.emit.triton.steps import ordered, with_headings
-from miras_compiler.emit.triton.tile import block, place, width
+from miras_compiler.emit.triton.tile import width
 from miras_compiler.ir.nodes import TOKEN_AXES, Decayed, Leaf, Node, Start
 from miras_compiler.ir.traverse import leaves_of, nodes_of
 from miras_compiler.passes.brackets import Brackets

@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from miras_compiler.emit.triton.tile import block, place, width
+from miras_compiler.emit.triton.layout import block, place
+from miras_compiler.emit.triton.tile import width
 from miras_compiler.ir.nodes import PAST, TOKEN_AXES, Axes, Leaf, Node, Start
 from miras_compiler.schedule.kernel import Kernel
 

@@ -6,7 +6,7 @@ from collections.abc import Sequence
 
 import sympy as sp
 
-from miras_compiler.expressions.symbols import Composite
+from miras_compiler.expressions.activations import Composite
 from miras_compiler.ir.build import placeholder
 from miras_compiler.ir.nodes import TOKEN_AXES, Contract, Cumulate, Decayed, Leaf, Map, Mask, Node, Reduce, Rename, Start
 from miras_compiler.passes.brackets import Brackets

@@ -8,8 +8,9 @@ from dataclasses import dataclass, field
 from miras_compiler.emit.triton.body import BodyPrinter, masked, resolve
 from miras_compiler.emit.triton.expression import TritonPrinter
 from miras_compiler.emit.triton.head import INDENT, wrapped
+from miras_compiler.emit.triton.layout import block, is_broadcast, place, spans
 from miras_compiler.emit.triton.reserved import RESERVED
-from miras_compiler.emit.triton.tile import block, is_broadcast, place, spans, width
+from miras_compiler.emit.triton.tile import width
 from miras_compiler.ir.nodes import Contract, Leaf, Node
 from miras_compiler.ir.program import Program
 from miras_compiler.ir.traverse import leaves_of, nodes_of

@@ -13,9 +13,10 @@ import sympy as sp
 
 from miras_compiler.emit.printing.python_text import WIDTH
 from miras_compiler.emit.triton.expression import TritonPrinter
+from miras_compiler.emit.triton.layout import block, place
 from miras_compiler.emit.triton.memory import OF_SEQUENCE, TileMemory
 from miras_compiler.emit.triton.phase import SHARED, PhasePrinter
-from miras_compiler.emit.triton.tile import block, place, width
+from miras_compiler.emit.triton.tile import width
 from miras_compiler.errors import InternalError
 from miras_compiler.ir.nodes import FACTORS, TOKEN_AXES, Leaf, Map, Node, Rename
 from miras_compiler.ir.traverse import nodes_of

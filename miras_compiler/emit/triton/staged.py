@@ -13,10 +13,11 @@ from miras_compiler.emit.triton.body import bytes_of, resolve, source
 from miras_compiler.emit.triton.expression import TritonPrinter
 from miras_compiler.emit.triton.gather import gather_sums
 from miras_compiler.emit.triton.kernel import Carried, KernelPrinter
+from miras_compiler.emit.triton.layout import block, place
 from miras_compiler.emit.triton.memory import OF_SEQUENCE, TileMemory, last_name, result_name, shape
 from miras_compiler.emit.triton.stages import VALUES, Stages
 from miras_compiler.emit.triton.statement import Reading, make_statement
-from miras_compiler.emit.triton.tile import block, place, width
+from miras_compiler.emit.triton.tile import width
 from miras_compiler.ir.nodes import Contract, Leaf, Node
 from miras_compiler.ir.program import Program
 from miras_compiler.ir.traverse import nodes_of

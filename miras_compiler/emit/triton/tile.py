@@ -9,10 +9,9 @@ from __future__ import annotations
 
 from collections.abc import Callable, Collection
 
-import sympy as sp
-
 from miras_compiler.emit.printing.expression import ATOM, PRODUCT, Code
 from miras_compiler.emit.triton.expression import TritonPrinter
+from miras_compiler.emit.triton.layout import _axes, _behind, block, is_broadcast, is_product, origin, place, spans
 from miras_compiler.emit.triton.padding import Padding
 from miras_compiler.emit.triton.root import define_root
 from miras_compiler.emit.triton.statement import Recorder
@@ -30,9 +29,7 @@ from miras_compiler.ir.nodes import (
     Mask,
     Node,
     Reduce,
-    Rename,
     Root,
-    Start,
 )
 from miras_compiler.passes.invert import TriangularInverse
 from miras_compiler.schedule.segments import gathered_of, segments_of
@@ -41,30 +38,6 @@ from miras_compiler.schedule.tile import letter_of as width
 WITHIN = 4 * 64 * 64 * 3  # bytes of tiles that live while the levels of a product under decays are gone through
 
 Operand = Callable[[Node, Axes], Code]
-
-
-def block(axis: str) -> str:
-    """The padded length."""
-    return f"B{width(axis)}"
-
-
-def place(axis: str) -> str:
-    """The variable that counts along an axis."""
-    return "r" if axis in TOKEN_AXES else f"at_{axis}"
-
-
-def is_broadcast(node: Node) -> bool:
-    return isinstance(node, Map) and node.expr == placeholder(0)
-
-
-def is_product(node: Node) -> bool:
-    """True if the compiler will hold this tile as the bare result of a tensor-core product: a product, or a sum that begins with one."""
-    if isinstance(node, Rename):
-        return is_product(node.args[0])
-    if isinstance(node, Map):
-        terms = sp.Add.make_args(node.expr)
-        return any(term == placeholder(i) and is_product(arg) for term in terms for i, arg in enumerate(node.args))
-    return isinstance(node, Contract)
 
 
 class TilePrinter:
@@ -265,36 +238,6 @@ class TilePrinter:
         if node.low not in (0, 1):
             raise InternalError(f"no Triton for a mask from {node.low}")
         return name if order.index(node.row) == 0 else f"tl.trans({name})"
-
-
-def spans(node: Node) -> bool:
-    """True if the code of a tile has all its axes without being broadcast."""
-    if isinstance(node, Map):
-        return bool({axis for arg in node.args for axis in arg.axes if spans(arg)} == set(node.axes))
-    if isinstance(node, Rename):
-        return spans(node.args[0])
-    return True
-
-
-def origin(node: Node, axis: str) -> str:
-    """The axis of a leaf that an axis of a tile is another name of: kernels count along those of leaves."""
-    while not isinstance(node, Leaf):
-        if isinstance(node, Rename) and axis == node.new:
-            axis = node.old
-        below = next((arg for arg in node.args if axis in arg.axes), None)
-        if below is None:
-            break
-        node = below
-    return axis
-
-
-def _behind(node: Node) -> Node:
-    return _behind(node.args[0]) if isinstance(node, Rename | Start) else node
-
-
-def _axes(node: Node, order: Axes) -> Axes:
-    """The natural orientation of a tile among the axes of `order`."""
-    return tuple(node.axes) if set(node.axes) == set(order) else order
 
 
 __all__ = ["PRODUCT", "TilePrinter", "block", "is_broadcast", "is_product", "place", "spans", "width"]

@@ -8,9 +8,10 @@ from miras_compiler.derive.update_rule import SECTIONS
 from miras_compiler.emit.printing.python_text import WIDTH
 from miras_compiler.emit.triton.expression import TritonPrinter
 from miras_compiler.emit.triton.head import INDENT, wrapped
+from miras_compiler.emit.triton.layout import block, place
 from miras_compiler.emit.triton.memory import OF_SEQUENCE, load_call, store_call
 from miras_compiler.emit.triton.phase import SHARED, PhasePrinter, counter
-from miras_compiler.emit.triton.tile import block, place, width
+from miras_compiler.emit.triton.tile import width
 from miras_compiler.ir.nodes import TOKEN_AXES, Axes
 from miras_compiler.schedule.walk import Phase, Walk
 

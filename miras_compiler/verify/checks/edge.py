@@ -26,9 +26,9 @@ def _against_the_literal_model(subject: Subject, tally: Tally, inputs: Inputs) -
     half of these.
     """
     trial = Tally(tally.limit)
-    rounding = subject.rounding(inputs)
+    pulled = (expected, expected_state), expected_gradients = pull_back(subject.literal_run, inputs)
+    rounding = subject.rounding(inputs, pulled=lambda: pulled)
     trial.about(rounding)
-    (expected, expected_state), expected_gradients = pull_back(subject.literal_run, inputs)
     for name, run in subject.forms.items():
         (output, state), gradients = pull_back(run, inputs)
         trial.compare(f"{name} o", output, expected)
