@@ -40,6 +40,11 @@ def numbers(x: Tensor) -> list[int] | None:
         return None
 
 
+def is_mapped(x: Tensor) -> bool:
+    """True if torch.func.vmap maps over x: its numbers cannot be read here, but inside an operator they can."""
+    return numbers(x) is None and not is_empty(x) and not torch.compiler.is_compiling()
+
+
 def is_empty(x: Tensor) -> bool:
     """True if x has a shape and no values: on the meta device, and in fake tensors."""
     return x.device.type == "meta" or isinstance(x, FakeTensor)
