@@ -76,7 +76,7 @@ class Form(Computes):
         tile: int = 1,
     ) -> Returned:
         """The outputs, and the final state if asked for."""
-        is_hidden = torch.compiler.is_compiling() or (cu_seqlens is not None and is_mapped(cu_seqlens))
+        is_hidden = torch.compiler.is_compiling() or is_mapped(cu_seqlens)
         run = self.compiled if is_hidden and self.operator is not None else self.eager
         o, state = run(tokens, parameters, initial_state, cu_seqlens, tile)
         return o, state if output_final_state else None
