@@ -2,6 +2,11 @@
 
 from __future__ import annotations
 
+import math
+from collections import Counter
+from functools import reduce
+from operator import or_
+
 import sympy as sp
 
 from miras_compiler.elements.base import exact
@@ -21,6 +26,8 @@ from miras_compiler.expressions.symbols import (
     signum,
     where_positive,
 )
+
+TERMS = 500  # of a sum; longer ones are never shorter than the product that they are
 
 
 def derive_bias_derivative(bias: AttentionalBias) -> sp.Expr:
@@ -97,9 +104,36 @@ def _outermost(expr: sp.Expr) -> list[sp.Expr]:
 
 def tidy(expr: sp.Expr) -> sp.Expr:
     """The same expression, shorter: a table of identities, applied until nothing changes."""
-    expanded = sp.expand_mul(expr)
+    expanded = sp.expand_mul(expr) if _most_terms(expr) <= TERMS else expr
     shorter = min(expr, expanded, key=sp.count_ops).replace(lambda e: isinstance(e, sp.Function | sp.Pow | sp.Mul), _shorten)
     return shorter if shorter == expr else tidy(shorter)
+
+
+def _most_terms(expr: sp.Basic) -> int:
+    """At most so many terms has the longest sum that expanding makes, under a fraction line, too.
+
+    Of a product of n sums of two, 2^n, but not more than there are different products of powers: n + 1 of one letter.
+    """
+    return max([min(_terms(expr), math.prod(n + 1 for n in _degrees(expr).values())), *map(_most_terms, expr.args)])
+
+
+def _terms(expr: sp.Basic) -> int:
+    if isinstance(expr, sp.Add):
+        return sum(map(_terms, expr.args))
+    if isinstance(expr, sp.Mul):
+        return math.prod(map(_terms, expr.args))
+    return _terms(expr.base) if isinstance(expr, sp.Pow) and expr.exp == -1 else 1
+
+
+def _degrees(expr: sp.Basic) -> Counter[sp.Basic]:
+    """The highest power of everything that an expanded expression is a polynomial of."""
+    if isinstance(expr, sp.Add):
+        return reduce(or_, map(_degrees, expr.args))
+    if isinstance(expr, sp.Mul):
+        return sum(map(_degrees, expr.args), Counter())
+    if isinstance(expr, sp.Pow) and expr.exp.is_Integer:
+        return Counter({each: n * abs(int(expr.exp)) for each, n in _degrees(expr.base).items()})
+    return Counter({} if expr.is_number else {expr: 1})
 
 
 def _shorten(expr: sp.Expr) -> sp.Expr:

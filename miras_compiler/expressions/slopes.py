@@ -32,24 +32,40 @@ IMAGES: tuple[Callable[[float], float], ...] = (math.sinh, math.exp, lambda t: 1
 """The domains of regularizers, as images of the real line: itself, the positive numbers, (0, 1) and (−1, 1)."""
 
 
+def _sigmoid(x: float) -> float:
+    return 1 / (1 + math.exp(-x)) if x >= 0 else math.exp(x) / (1 + math.exp(x))
+
+
+def _softplus(x: float) -> float:
+    return max(x, 0.0) + math.log1p(math.exp(-abs(x)))
+
+
+STEADY: dict[str, Callable[[float], float]] = {"sigmoid": _sigmoid, "softplus": _softplus, "step": lambda x: float(x > 0)}
+"""Functions of one number that sympy does not have, or not where exp(x) is no number."""
+
+
 def numeric(expr: sp.Expr, variable: sp.Symbol) -> Callable[[float], float]:
     """The expression as a function of one number."""
-    function: Callable[[float], float] = sp.lambdify(variable, in_sympy(steadied(expr)), "math")
+    function: Callable[[float], float] = sp.lambdify(variable, _plain(steadied(expr)), [STEADY, "math"])
     return function
 
 
 def values_at(expr: sp.Expr, points: Sequence[Mapping[sp.Symbol, float]]) -> list[float | None]:
     """The values of an expression for rows of one entry; None where it has none, or leaves the floats."""
-    expr = expr.replace(RowSum, lambda x: x).replace(RowMax, lambda x: x).replace(softplus, lambda x: sp.log(1 + sp.exp(x)))
-    expr = expr.replace(larger, sp.Max).replace(smaller, sp.Min)
-    function = sp.lambdify([list(points[0])], in_sympy(expr), "math")
+    expr = expr.replace(RowSum, lambda x: x).replace(RowMax, lambda x: x)
+    function = sp.lambdify([list(points[0])], _plain(expr), [STEADY, "math"])
     return [_call(function, list(point.values())) for point in points]
 
 
 def in_sympy(expr: sp.Expr) -> sp.Expr:
     """In functions of sympy, which it can evaluate."""
-    expr = expr.replace(magnitude, sp.Abs).replace(signum, sp.sign)
-    return expr.replace(Power0, lambda base, exponent: base**exponent).replace(sigmoid, lambda x: 1 / (1 + sp.exp(-x)))
+    return _plain(expr).replace(sigmoid, lambda x: 1 / (1 + sp.exp(-x))).replace(softplus, lambda x: sp.log(1 + sp.exp(x)))
+
+
+def _plain(expr: sp.Expr) -> sp.Expr:
+    """In functions of sympy and those of `STEADY`."""
+    expr = expr.replace(magnitude, sp.Abs).replace(signum, sp.sign).replace(larger, sp.Max).replace(smaller, sp.Min)
+    return expr.replace(Power0, lambda base, exponent: base**exponent)
 
 
 def steadied(expr: sp.Expr) -> sp.Expr:

@@ -61,14 +61,14 @@ class MemoryForForecasting(MemoryPreTrainedModel):
         keep = kept_values(values, attention_mask, config.patch)
         mean, scale = statistics(values, keep)
         normal = torch.where(keep[..., None], (wide(values) - mean) / scale, 0.0).to(self.embed_patches.weight.dtype)
-        patches = normal.reshape(len(values), -1, config.patch * config.channels)
+        patches = normal.reshape(values.shape[0], -1, config.patch * config.channels)
         there = keep[:, :: config.patch]
         mask = None if attention_mask is None else there
         hidden = self.model(None, mask, None, projected(self.embed_patches, patches), False, return_dict=True, **others).last_hidden_state
         place = torch.arange(there.shape[1], device=values.device)
         last = torch.where(there, place, 0).amax(1)
         end = hidden.gather(1, last[:, None, None].expand(-1, 1, hidden.shape[2]))
-        forecasts = projected(self.forecast, end).reshape(len(values), config.horizon, config.channels) * scale + mean
+        forecasts = projected(self.forecast, end).reshape(values.shape[0], config.horizon, config.channels) * scale + mean
         loss = None
         if labels is not None:
             if not isinstance(labels, Tensor) or labels.shape != forecasts.shape:
@@ -84,7 +84,7 @@ def check_values(values: object, channels: int, patch: int) -> None:
     if not isinstance(values, Tensor) or not values.is_floating_point() or values.dim() != 3 or values.shape[2] != channels:
         got = f"{values.dtype} of shape {list(values.shape)}" if isinstance(values, Tensor) else type(values).__name__
         raise ValueError(f"values: expected floating-point numbers of shape [B, T, {channels}], got {got}")
-    if not len(values) or not values.shape[1] or values.shape[1] % patch:
+    if not values.shape[0] or not values.shape[1] or values.shape[1] % patch:
         more = values.shape[1] % patch
         remedy = f"; leave out the first {more}" if values.shape[1] > patch else ""
         raise ValueError(f"values: expected a multiple of {patch} times, which make a patch, got {values.shape[1]}{remedy}")
@@ -101,7 +101,7 @@ def kept_values(values: Tensor, attention_mask: Tensor | None, patch: int) -> Te
         if looks and holds(((attention_mask != 0) & (attention_mask != 1)).any()):
             raise ValueError("attention_mask: expected 1 at values and 0 at padding, got other values")
         keep = attention_mask == 1
-        grouped = keep.reshape(len(keep), -1, patch)
+        grouped = keep.reshape(keep.shape[0], -1, patch)
         if looks and holds((grouped.any(2) != grouped.all(2)).any()):
             raise ValueError(f"attention_mask: expected padding in whole patches of {patch} times, got a patch that is padded in part")
     if looks and holds((keep[..., None] & ~values.isfinite()).any()):

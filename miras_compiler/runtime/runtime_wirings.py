@@ -118,7 +118,7 @@ class MemoryAsContext(Wiring):
         """Tokens x [N, w, D] of one segment, at places [N, w] in it; some are not there."""
         memory: Any = self.memory
         if state is None:
-            rows = len(x)
+            rows = x.shape[0]
             h, start = memory.read(x, memory.initial_state(rows))
             past = LayerCache(memory.initial_state(rows), {})
             shape = (rows, self.length, self.attention.heads, x.shape[2] // self.attention.heads)
@@ -156,8 +156,8 @@ class MemoryAsContext(Wiring):
         first = torch.arange(before, device=x.device)[None]
         k, v = turned(own.split(own.k_proj(p)), first, theta), own.split(own.v_proj(p))
         q = turned(own.split(own.q_proj(x)), before + self.length + place, theta)
-        keys = torch.cat((k.expand(len(x), -1, -1, -1), history.k, segment.k), 1)
-        values = torch.cat((v.expand(len(x), -1, -1, -1), history.v, segment.v), 1)
+        keys = torch.cat((k.expand(x.shape[0], -1, -1, -1), history.k, segment.k), 1)
+        values = torch.cat((v.expand(x.shape[0], -1, -1, -1), history.v, segment.v), 1)
         seen = torch.arange(self.length, device=x.device) <= place[..., None]
         mask = torch.cat((seen.new_ones(*place.shape, before), seen, seen), -1)[:, None]
         o = functional.scaled_dot_product_attention(q.transpose(1, 2), keys.transpose(1, 2), values.transpose(1, 2), attn_mask=mask)

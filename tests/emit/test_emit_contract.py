@@ -87,6 +87,18 @@ REFUSALS: list[tuple[str, dict[str, Any], str]] = [
     ("titans_lmm", {"initial_state__position": lambda x: x + 62}, "initial_state.position: expected positions from 0 to 63, got [64, 65]"),
     ("titans_lmm", {"initial_state__position": lambda x: x - 9}, "initial_state.position: expected positions from 0 to 63, got [-7, -6]"),
     ("titans_lmm", {"initial_state__position": Tensor.double}, "initial_state.position: expected integers, got torch.float64"),
+    (
+        "omega_huber",
+        {"initial_state__window_length": lambda x: x + 99},
+        "initial_state.window_length: expected lengths from 0 to 2, got [1",
+    ),
+    ("omega_huber", {"initial_state__window_delta": lambda x: -1 - x}, "initial_state.window_delta: expected values of at least 0, got -"),
+    (
+        "preconditioned_gdn",
+        {"initial_state__preconditioner": lambda x: -1 - x},
+        "initial_state.preconditioner: expected values of at least",
+    ),
+    ("moneta", {"initial_state__log_beta": lambda x: 1 + x * 0}, "initial_state.log_beta: expected logarithms of decays, at most 0, got 1"),
     ("chi_square_memory", {"initial_state__W": lambda x: -x}, "initial_state.W: expected weights of at least 0, got -"),
     ("chi_square_memory", {"initial_state__W": lambda x: 2 * x}, "initial_state.W: expected weights that sum to 1 over [K], got 2 to 2"),
     ("chi_square_memory", {"initial_state__W": torch.zeros_like}, "initial_state.W: expected weights that sum to 1 over [K], got 0 to 0"),

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import sys
+from collections.abc import Callable
 from functools import partial
 from itertools import pairwise
 from typing import Any
@@ -57,18 +58,24 @@ def test_packed_sequences_may_be_empty_and_end_before_the_row(name: str, form: s
         torch.testing.assert_close(found, expected, rtol=1e-4 if end > first else 0, atol=1e-5 if end > first else 0)
 
 
+def spread(x: Tensor) -> Tensor:
+    """Every other entry of a tensor that has more."""
+    return torch.stack((x, torch.full_like(x, 7)), -1)[..., 0]
+
+
+def negated(x: Tensor) -> Tensor:
+    """A view that negates the numbers in memory, as the imaginary part of a conjugate does."""
+    return torch._neg_view(-x) if x.is_floating_point() else x
+
+
+@pytest.mark.parametrize("view", [spread, negated])
 @pytest.mark.parametrize("form", FORMS)
 @pytest.mark.parametrize("name", MODELS)
-def test_views_of_arguments_are_read_as_they_are(name: str, form: str) -> None:
+def test_views_of_arguments_are_read_as_they_are(name: str, form: str, view: Callable[[Tensor], Tensor]) -> None:
     given = packed(name)
-
-    def spread(x: Tensor) -> Tensor:
-        """Every other entry of a tensor that has more."""
-        return torch.stack((x, torch.full_like(x, 7)), -1)[..., 0]
-
-    views = {key: {entry: spread(x) for entry, x in x.items()} if isinstance(x, dict) else spread(x) for key, x in given.items()}
+    views = {key: {entry: view(x) for entry, x in x.items()} if isinstance(x, dict) else view(x) for key, x in given.items()}
     expected = operator(name, form)(**given, cu_seqlens=BORDERS, output_final_state=True)
-    torch.testing.assert_close(operator(name, form)(**views, cu_seqlens=spread(BORDERS), output_final_state=True), expected)
+    torch.testing.assert_close(operator(name, form)(**views, cu_seqlens=view(BORDERS), output_final_state=True), expected)
 
 
 @pytest.mark.slow

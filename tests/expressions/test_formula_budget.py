@@ -71,12 +71,14 @@ def test_the_search_for_a_closed_inverse_comes_to_an_end(generator: str) -> None
         ("feature_map", {"kind": "formula", "map": nested("x/(1 + norm(@))", 4, "x")}),
         ("attentional_bias", {"kind": "formula", "loss": f"sum({nested('sqrt(1 + @)', 10, '(u - v)**2')})"}),
         ("attentional_bias", {"kind": "formula", "loss": "sum(" + "*".join(f"((u - v)**2 + {i})" for i in range(1, 30)) + ")"}),
+        ("attentional_bias", {"kind": "formula", "loss": f"sum({nested('log(1 + @)', 15, '(u - v)**2')})"}),
+        ("attentional_bias", {"kind": "formula", "loss": f"sum({nested('tanh(@)', 15, '(u - v)**2')})"}),
         (
             "retention",
             {"kind": "bregman", "inverse": "newton", "generator": f"w**2 + {nested('sqrt(1 + @)', 10, 'w**2')}"},
         ),
     ],
-    ids=["tanh", "norms", "roots", "factors", "newton"],
+    ids=["tanh", "norms", "roots", "factors", "logarithms", "slopes", "newton"],
 )  # fmt: skip
 def test_an_accepted_formula_is_compiled_in_a_bounded_number_of_steps(part: str, fields: dict[str, Any]) -> None:
     assert calls_of(lambda: compile_spec(spec_of(part, fields))) < CALLS

@@ -173,12 +173,16 @@ def test_gradients_of_a_padded_row_are_those_of_the_row_alone(name: str) -> None
         assert distance(together[key], parameter.grad) < LIMIT, key
 
 
-def test_packed_tokens_behind_the_last_border_belong_to_no_sequence() -> None:
-    layer, x = small_layer("gated_delta_net"), hidden(1, 9)
+@pytest.mark.parametrize("name", ["gated_delta_net", "mamba2"])
+def test_packed_tokens_behind_the_last_border_belong_to_no_sequence(name: str) -> None:
+    layer, x = small_layer(name), hidden(1, 9)
+    x[:, 6:] = torch.nan
     o, _, past = layer(x, cu_seqlens=torch.tensor([0, 0, 4, 6, 6], dtype=torch.int32), use_cache=True)
     alone, _, own = layer(x[:, :4], use_cache=True)
     assert distance(o[:, :4], alone) < LIMIT
     assert torch.equal(o[:, 6:], torch.zeros_like(o[:, 6:]))
+    o.sum().backward()
+    assert all(weight.grad is None or weight.grad.isfinite().all() for weight in layer.parameters())
     for entry, value in past[0].conv_state.items():
         assert len(value) == 4
         assert torch.equal(value[1], own[0].conv_state[entry][0])

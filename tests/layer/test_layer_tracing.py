@@ -66,11 +66,12 @@ def test_a_compiled_layer_reads_no_value_of_a_mask(name: str, rows: list[list[in
     assert len(graphs) == 1
 
 
-@pytest.mark.parametrize("name", PARALLEL)
-def test_an_exported_layer_is_the_layer(name: str) -> None:
-    layer, x = small_layer(name), hidden(2, 6)
-    exported = torch.export.export(layer, (x,))
-    assert distance(exported.module()(x)[0], layer(x)[0]) < 1e-12
+@pytest.mark.parametrize("name", [*PARALLEL, "tnt_local"])
+def test_an_exported_layer_is_the_layer_for_every_batch_and_length(name: str) -> None:
+    layer, sizes = small_layer(name), {0: torch.export.Dim("batch", min=2), 1: torch.export.Dim("tokens", min=2)}
+    exported = torch.export.export(layer, (hidden(3, 6),), dynamic_shapes={"hidden_states": sizes}).module()
+    for x in (hidden(3, 6), hidden(2, 9), hidden(4, 2)):
+        assert distance(exported(x)[0], layer(x)[0]) < 1e-12
 
 
 @pytest.mark.parametrize("name", MODELS)
@@ -89,16 +90,26 @@ def test_shapes_are_found_without_values(name: str, padded: bool) -> None:
 
 @pytest.mark.parametrize("name", [*MODELS, "mamba2", "rwkv7", "delta_product", "omega_net", "lact", "sparse_memory"])
 def test_gradients_per_sample_are_those_of_the_samples(name: str) -> None:
-    layer, x = small_layer(name), hidden(3, 5)
+    compare_samples(small_layer(name), hidden(3, 5), None)
+
+
+@pytest.mark.filterwarnings("ignore:torch.searchsorted:UserWarning")
+@pytest.mark.parametrize("name", [*PARALLEL, "delta_product", "omega_net", "tnt_local"])
+def test_gradients_per_sample_are_those_of_samples_with_padding_of_their_own(name: str) -> None:
+    compare_samples(small_layer(name), hidden(3, 5), torch.tensor([[0, 0, 1, 1, 1], [0, 0, 0, 0, 0], [1, 1, 1, 1, 1]]))
+
+
+def compare_samples(layer: Any, x: Tensor, masks: Tensor | None) -> None:
+    """Gradients that vmap finds for x [3, T, D], and maybe masks [3, T], are those of one sample after the other."""
     weights = {key: parameter.detach() for key, parameter in layer.named_parameters()}
 
-    def loss(weights: dict[str, Tensor], sample: Tensor) -> Tensor:
-        o: Tensor = functional_call(layer, weights, (sample[None],))[0]
+    def loss(weights: dict[str, Tensor], sample: Tensor, mask: Tensor | None) -> Tensor:
+        o: Tensor = functional_call(layer, weights, (sample[None], None if mask is None else mask[None]))[0]
         return o.square().sum()
 
-    together: dict[str, Tensor] = vmap(grad(loss), (None, 0))(weights, x)
+    together: dict[str, Tensor] = vmap(grad(loss), (None, 0, None if masks is None else 0))(weights, x, masks)
     for number in range(3):
-        alone: dict[str, Tensor] = grad(loss)(weights, x[number])
+        alone: dict[str, Tensor] = grad(loss)(weights, x[number], None if masks is None else masks[number])
         for key, gradient in alone.items():
             assert distance(together[key][number], gradient) < 1e-10 * (1 + float(gradient.abs().max())), key
 

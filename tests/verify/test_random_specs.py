@@ -109,6 +109,11 @@ AT_CHUNK_END = {"kind": "muon", "apply": "chunk_end"}
 ERASE = {"kind": "gradient_descent", "erase_key": True}
 ON_GRID = {"size": 4, "gradient": "chunk_start"}
 FOUND = {
+    "softplus and maxima have an inverse by numbers, where exp(w) is none": spec(
+        "eta alpha",
+        retention={"kind": "bregman", "generator": "w**2/2 + max(w, 0)**2 + softplus(softplus(2*w))", "inverse": "newton"},
+        chunk=ON_GRID,
+    ),
     "the weight in a window of one token counts": spec("eta alpha gamma", attentional_bias={"kind": "l2", "window": 1}),
     "and where surprises are known at once, and orthogonalized": spec(
         "eta alpha gamma mu", attentional_bias={"kind": "log_cosh", "window": 1}, optimizer={"kind": "muon"}, chunk=ON_GRID

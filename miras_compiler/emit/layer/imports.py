@@ -8,7 +8,6 @@ from miras_compiler.emit.printing.python_text import import_line
 from miras_compiler.spec import Spec
 
 NAMES = {
-    ".runtime_borders": ("check_offsets",),
     ".runtime_convolution": ("ShortConvolution", "lagged"),
     ".runtime_gates": (
         "ConstantGate", "DecayRate", "InputGate", "LearnedGate", "LowRankGate", "fill", "inverse_softplus", "inverse_tanh", "logarithms",

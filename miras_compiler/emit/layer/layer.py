@@ -105,7 +105,6 @@ def mix(rule: Rule, rows: Sequence[RowText], gates: Sequence[GateText], ties: Se
     own, layer = [row for row in rows if row.projected], rule.spec.layer
     lines, lags = [], lag_lines(layer)
     if layer.conv or lags:
-        lines += ["if cu_seqlens is not None:", '    check_offsets(cu_seqlens, {"B": len(x), "T": x.shape[1]}, x.device)']
         lines.append("tails: dict[str, Tensor] = {}")
     if layer.conv:
         lines += [row.convolved for row in own]
