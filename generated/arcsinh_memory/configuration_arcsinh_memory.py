@@ -8,7 +8,7 @@ from .runtime_configuration import MemoryConfig
 
 
 class ArcsinhMemoryConfig(MemoryConfig):
-    """Every field has a default: that of the spec. The code of the package has the digest b8db572a2550."""
+    """Every field has a default: that of the spec. The code of the package has the digest 6dab835ea73c."""
 
     model_type = "miras_arcsinh_memory"
 

@@ -8,7 +8,7 @@ from .runtime_configuration import MemoryConfig
 
 
 class AtlasConfig(MemoryConfig):
-    """Every field has a default: that of the spec. The code of the package has the digest e12bdd781ada."""
+    """Every field has a default: that of the spec. The code of the package has the digest ab4bf41531b4."""
 
     model_type = "miras_atlas"
 

@@ -9,7 +9,7 @@ from typing import Protocol
 import torch
 from torch import Tensor
 
-from .runtime_tensor import check_tensor, wide_type
+from .runtime_tensor import check_range, check_tensor, wide_type
 from .runtime_values import holds, may_look
 
 INTEGERS = ("position", "window_length")
@@ -25,6 +25,8 @@ class States(Protocol):
     def weights(self) -> tuple[str, ...]: ...
     @property
     def start(self) -> Mapping[str, tuple[float, str]]: ...
+    @property
+    def ranges(self) -> Mapping[str, tuple[float, float]]: ...
     @property
     def needs_state(self) -> str: ...
     @property
@@ -44,8 +46,10 @@ def read_state(
         check_tensor(f"initial_state.{name}", x, contract.state[name], known, device, whole=name in INTEGERS)
         if x.dtype == torch.float64 != work:
             raise ValueError(f"initial_state.{name}: expected float32 beside tokens of 32 bits or fewer, got {x.dtype}")
-    check_position(entries.get("position"), contract.period)
+    check_count("position", "positions", entries, contract.period - 1)
+    check_count("window_length", "lengths", entries, known.get("L", 0))
     for name, x in entries.items():
+        check_gate(contract, name, x)
         check_slices(name, x, contract.state[name], contract.start.get(name.removesuffix("_start")))
     state = {name: x if name in INTEGERS else x.to(work) for name, x in entries.items()}
     for name, axes in contract.state.items():
@@ -92,10 +96,18 @@ def starting_weight(contract: States, name: str, lengths: Mapping[str, int], dev
     return torch.full(shape, total / math.prod([lengths[axis] for axis in axes]), dtype=work, device=device)
 
 
-def check_position(position: Tensor | None, chunk: int) -> None:
-    """Positions lie below the length that they count to, where they may be looked at. Raises ValueError."""
-    if position is not None and may_look(position) and holds(((position < 0) | (position >= chunk)).any()):
-        raise ValueError(f"initial_state.position: expected positions from 0 to {chunk - 1}, got {position.tolist()}")
+def check_count(name: str, words: str, entries: Mapping[str, Tensor], most: int) -> None:
+    """Numbers of tokens are at most `most`, where they may be looked at. Raises ValueError, which calls them `words`."""
+    x = entries.get(name)
+    if x is not None and may_look(x) and holds(((x < 0) | (x > most)).any()):
+        raise ValueError(f"initial_state.{name}: expected {words} from 0 to {most}, got {x.tolist()}")
+
+
+def check_gate(contract: States, name: str, x: Tensor) -> None:
+    """Decays, sums of squares, and the gates of tokens in a window have the ranges of gates. Raises ValueError."""
+    if name.startswith(("log_", "window_", "preconditioner")):
+        gate, ranges = name.removeprefix("window_"), {**contract.ranges, "preconditioner": (0.0, math.inf)}
+        check_range(gate, x, ranges, f"initial_state.{name.removesuffix(gate)}")
 
 
 def check_slices(name: str, x: Tensor, axes: str, slices: tuple[float, str] | None) -> None:

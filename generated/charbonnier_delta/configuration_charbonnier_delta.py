@@ -8,7 +8,7 @@ from .runtime_configuration import MemoryConfig
 
 
 class CharbonnierDeltaConfig(MemoryConfig):
-    """Every field has a default: that of the spec. The code of the package has the digest b910cfad96e8."""
+    """Every field has a default: that of the spec. The code of the package has the digest 19d36f0387f3."""
 
     model_type = "miras_charbonnier_delta"
 

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -11,6 +11,7 @@ import torch
 from torch import Tensor
 
 from .runtime_launch import Buffer, Launcher, LaunchTable, Sizes
+from .runtime_transforms import function_of, one_by_one
 
 NO_WIDTHS = "BTHSC"  # letters of axes that no input gives a width for: batch, tokens, heads, slots, tokens of a tile
 
@@ -126,20 +127,13 @@ class Operator:
         """The rule for torch.vmap: the mapped axis becomes more heads, since heads know nothing of each other."""
         number = int(info.batch_size)
         if any(dim is not None for dim in in_dims[len(self.inputs) :]):
-            return self.one_by_one(number, in_dims, arguments)
+            return one_by_one(self.op, number, in_dims, arguments)  # heads share positions and borders
         more = [more_heads(x, dim, axes.index("H"), number) for x, dim, axes in zip(arguments, in_dims, self.inputs.values(), strict=False)]
         results = tupled(self.op(*more, *arguments[len(self.inputs) :]))
         places = [2 if self.buffers[name].kind == "rows" else 1 for name in self.results]
         sizes = [(number, x.shape[at] // number) for x, at in zip(results, places, strict=True)]
         found = [x.reshape(*x.shape[:at], *size, *x.shape[at + 1 :]) for x, at, size in zip(results, places, sizes, strict=True)]
         return (tuple(found), tuple(places)) if len(found) > 1 else (found[0], places[0])
-
-    def one_by_one(self, number: int, in_dims: tuple[int | None, ...], arguments: tuple[Any, ...]) -> tuple[Any, Any]:
-        """The same where positions or borders are mapped over, which heads share."""
-        pairs = list(zip(arguments, in_dims, strict=True))
-        found = [tupled(self.op(*(x if dim is None else x.select(dim, index) for x, dim in pairs))) for index in range(number)]
-        stacked = tuple(torch.stack(each) for each in zip(*found, strict=True))
-        return (stacked, (0,) * len(stacked)) if len(stacked) > 1 else (stacked[0], 0)
 
 
 def tupled(results: Tensor | tuple[Tensor, ...]) -> tuple[Tensor, ...]:
@@ -160,21 +154,6 @@ def free_name(operator: Operator) -> str:
         number += 1
         name = f"{operator.name}_{number}"
     return f"{space}::{name}"
-
-
-def function_of(op: Any, save: Callable[..., None], differentiate: Callable[..., Any]) -> Any:
-    """A call of an operator with gradients.
-
-    The transforms of torch.func know autograd functions that keep and differentiate in two steps, but no operators with gradients.
-    """
-    methods = {"forward": staticmethod(op), "setup_context": staticmethod(save), "backward": staticmethod(differentiate)}
-    function: Any = type("Function", (torch.autograd.Function,), {**methods, "generate_vmap_rule": True})
-
-    def call(*arguments: Any) -> Any:
-        is_transformed = not torch.compiler.is_compiling() and torch._C._are_functorch_transforms_active()
-        return function.apply(*arguments) if is_transformed else op(*arguments)
-
-    return call
 
 
 class Differentiable:

@@ -82,6 +82,7 @@ from .runtime_sequences import *
 from .runtime_state import *
 from .runtime_tensor import *
 from .runtime_transformers import *
+from .runtime_transforms import *
 from .runtime_triton import *
 from .runtime_values import *
 from .runtime_walk import *

@@ -16,6 +16,7 @@ import torch
 from torch import Tensor
 
 from .runtime_recorded import keep, kept, record
+from .runtime_transforms import function_of, one_by_one
 
 MOST = 61  # tensors among the 64 arguments that an operator of PyTorch can have
 Run = Callable[[Tensor | None, int, Sequence[Tensor]], list[Tensor]]
@@ -84,15 +85,24 @@ def opaque(library: str, form: str, tensors: int, results: Sequence[bool], run: 
     def differentiate(ctx: Any, *cotangents: Tensor | None) -> tuple[Any, ...]:
         *given, cu_seqlens, token = ctx.saved_tensors
         wanted = list(ctx.needs_input_grad[: len(given)])
-        slopes = iter(backward_op(given, cu_seqlens, ctx.tile, wanted, token, list(itertools.compress(cotangents, results))))
+        slopes = iter(run_backward(given, cu_seqlens, ctx.tile, wanted, token, list(itertools.compress(cotangents, results))))
         return (*(next(slopes) if wants else None for wants in wanted), None, None, None)
 
     taken = ", ".join([*(f"Tensor x{number}" for number in range(tensors)), "Tensor? cu_seqlens", "int tile", "bool[] wanted"])
     forward_op = define(f"{library}::{name}", f"({taken}) -> ({', '.join(['Tensor'] * (len(results) + 1))})", forward, shapes)
     lists = "(Tensor[] given, Tensor? cu_seqlens, int tile, bool[] wanted, Tensor token, Tensor?[] cotangents) -> Tensor[]"
     backward_op = define(f"{library}::{name}_backward", lists, backward, slope_shapes)
+    run_backward = function_of(backward_op, keep_nothing, refuse_second_derivatives)
     forward_op.register_autograd(differentiate, setup_context=save)
-    return forward_op
+    return function_of(forward_op, save, differentiate)
+
+
+def keep_nothing(ctx: Any, inputs: tuple[Any, ...], output: list[Tensor]) -> None:
+    """The operator of a backward pass keeps nothing: it is not differentiated."""
+
+
+def refuse_second_derivatives(ctx: Any, *gradients: Tensor) -> Any:
+    raise RuntimeError("there are no second derivatives under torch.compile, nor where vmap maps over borders; other calls have them")
 
 
 def dense_copy(x: Tensor) -> Tensor:
@@ -101,9 +111,10 @@ def dense_copy(x: Tensor) -> Tensor:
 
 
 def define(name: str, schema: str, run: Callable[..., Any], shapes: Callable[..., Any]) -> Any:
-    """An operator, and the shapes of its results."""
+    """An operator, the shapes of its results, and its batching rule."""
     operator = torch.library.custom_op(name, run, mutates_args=(), schema=schema)
     operator.register_fake(shapes)
+    operator.register_vmap(lambda info, in_dims, *arguments: one_by_one(operator, info.batch_size, in_dims, arguments))
     return operator
 
 

@@ -8,7 +8,7 @@ from .runtime_configuration import MemoryConfig
 
 
 class ClippedDeltaConfig(MemoryConfig):
-    """Every field has a default: that of the spec. The code of the package has the digest 0eb651f2fa7b."""
+    """Every field has a default: that of the spec. The code of the package has the digest 659f8a076ff2."""
 
     model_type = "miras_clipped_delta"
 

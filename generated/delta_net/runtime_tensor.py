@@ -51,21 +51,22 @@ def check_precision(name: str, x: Tensor, dtype: torch.dtype) -> None:
         raise ValueError(f"{name}: expected {dtype}, as q is, or float32, got {x.dtype}")
 
 
-def check_range(name: str, x: Tensor, ranges: Mapping[str, tuple[float, float]]) -> None:
-    """Log decays are at most 0, and gates in their ranges, where values may be looked at. Raises ValueError.
+def check_range(name: str, x: Tensor, ranges: Mapping[str, tuple[float, float]], place: str = "") -> None:
+    """Log decays are at most 0, and gates in their ranges, where values may be looked at. Raises ValueError, in which
+    `place` stands before the name.
 
     Under MIRAS_DEBUG=1 gates are numbers, too, and steps are finite; else a NaN goes on to the outputs that depend on it.
     """
     if not may_look(x):
         return
     if debugs() and name not in ROWS and holds(x.isnan().any()):
-        raise ValueError(f"{name}: expected numbers, got NaN")
+        raise ValueError(f"{place}{name}: expected numbers, got NaN")
     if debugs() and name in STEPS and holds(x.isinf().any()):
-        raise ValueError(f"{name}: expected finite steps, got {float(x.max()):.3g}")
+        raise ValueError(f"{place}{name}: expected finite steps, got {float(x.max()):.3g}")
     if name.startswith("log_") and holds((x > 0).any()):
-        raise ValueError(f"{name}: expected logarithms of decays, at most 0, got {float(x.max()):.3g}")
+        raise ValueError(f"{place}{name}: expected logarithms of decays, at most 0, got {float(x.max()):.3g}")
     low, high = ranges.get(name, (-torch.inf, torch.inf))
     if low > -torch.inf and holds((x < low).any()):
-        raise ValueError(f"{name}: expected values of at least {low:g}, got {float(x.min()):.3g}")
+        raise ValueError(f"{place}{name}: expected values of at least {low:g}, got {float(x.min()):.3g}")
     if high < torch.inf and holds((x > high).any()):
-        raise ValueError(f"{name}: expected values of at most {high:g}, got {float(x.max()):.3g}")
+        raise ValueError(f"{place}{name}: expected values of at most {high:g}, got {float(x.max()):.3g}")

@@ -8,7 +8,7 @@ from .runtime_configuration import MemoryConfig
 
 
 class DfwConfig(MemoryConfig):
-    """Every field has a default: that of the spec. The code of the package has the digest f93c798261a1."""
+    """Every field has a default: that of the spec. The code of the package has the digest 463159a090f1."""
 
     model_type = "miras_dfw"
 

@@ -75,21 +75,27 @@ def decayed_derivatives(
     """∂F/∂rows, ∂F/∂columns, ∂F/∂logs.
 
     The last is a sum over the pairs on both sides of a token, level by level; a difference of sums over rows and over columns would
-    lose its digits.
+    lose its digits. Rows and columns that are both of float32, as those that a solve gives, keep 11 bits as operands, whatever DOT is.
     """
+    EXACT: tl.constexpr = (rows.dtype == tl.float32) & (columns.dtype == tl.float32)
     d_rows = tl.zeros(logs.shape, tl.float32)
     d_columns = tl.zeros(logs.shape, tl.float32)
     d_logs = tl.zeros(logs.shape, tl.float32)
     if not STRICT:
         own = diagonal(scores, r)[:, None]
         d_rows, d_columns = own * columns.to(tl.float32), own * rows.to(tl.float32)
-    pairs = tl.where(r[:, None] > r[None, :], scores, tl.trans(scores)).to(DOT)  # [t, j] and [j, t]
+    pairs = tl.where(r[:, None] > r[None, :], scores, tl.trans(scores))  # [t, j] and [j, t]
+    pairs = pairs if EXACT else pairs.to(DOT)
     for level in tl.range(LEVELS, num_stages=1, disable_licm=True):
         later = is_later(r, level)[:, None]
         share = tl.where(later, 1.0, 0.0)
         near = decay_to_middle(logs, r, level, EXCLUSIVE, DOT)
-        x = (tl.where(later, rows, columns).to(tl.float32) * near).to(DOT)
-        d_x = dot(tl.where(is_beside(r, level), pairs, 0.0), x, DOT)
+        x = tl.where(later, rows, columns).to(tl.float32) * near
+        if EXACT:
+            d_x = exact_dot(tl.where(is_beside(r, level), pairs, 0.0), x, DOT)
+        else:
+            x = x.to(DOT)
+            d_x = dot(tl.where(is_beside(r, level), pairs, 0.0), x, DOT)
         d_logs += exact_dot(to_middle(r, level, EXCLUSIVE), d_x * x.to(tl.float32), DOT)
         d_rows += d_x * near * share
         d_columns += d_x * near * (1.0 - share)

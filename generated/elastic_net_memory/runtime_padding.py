@@ -42,7 +42,7 @@ def packing(attention_mask: Tensor, x: Tensor) -> Packing | None:
         raise ValueError(f"attention_mask: expected 0 and 1 of shape [{batch}, {length}], or with the tokens before them, got {got}")
     if not is_dense(attention_mask):
         raise ValueError(f"attention_mask: expected a dense tensor, got one of layout {attention_mask.layout}")
-    if len(attention_mask) != batch or attention_mask.shape[1] < length:
+    if attention_mask.shape[0] != batch or attention_mask.shape[1] < length:
         got = list(attention_mask.shape)
         raise ValueError(f"attention_mask: expected 0 and 1 of shape [{batch}, {length}], or with the tokens before them, got {got}")
     if attention_mask.device != x.device:
@@ -57,3 +57,9 @@ def packing(attention_mask: Tensor, x: Tensor) -> Packing | None:
     ends = keep.sum(1).cumsum(0)
     place = torch.where(keep.flatten(), flat.cumsum(0) - 1, ends[-1] + (1 - flat).cumsum(0) - 1)
     return Packing(keep, place, functional.pad(ends, (1, 0)).to(torch.int32))
+
+
+def before_border(x: Tensor, cu_seqlens: Tensor) -> Tensor:
+    """A row x [1, T, D] of packed sequences, with 0 behind the last border, whatever stands there."""
+    token = torch.arange(x.shape[1], device=x.device)
+    return torch.where((token < cu_seqlens[-1])[:, None], x, 0.0)

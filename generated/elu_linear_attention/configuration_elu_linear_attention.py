@@ -8,7 +8,7 @@ from .runtime_configuration import MemoryConfig
 
 
 class EluLinearAttentionConfig(MemoryConfig):
-    """Every field has a default: that of the spec. The code of the package has the digest 007269e4aae8."""
+    """Every field has a default: that of the spec. The code of the package has the digest e9d2a788ec98."""
 
     model_type = "miras_elu_linear_attention"
 

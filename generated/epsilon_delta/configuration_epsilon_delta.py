@@ -8,7 +8,7 @@ from .runtime_configuration import MemoryConfig
 
 
 class EpsilonDeltaConfig(MemoryConfig):
-    """Every field has a default: that of the spec. The code of the package has the digest d042a1ca03a3."""
+    """Every field has a default: that of the spec. The code of the package has the digest d262acea0575."""
 
     model_type = "miras_epsilon_delta"
 

@@ -8,7 +8,7 @@ from .runtime_configuration import MemoryConfig
 
 
 class Gdn2Config(MemoryConfig):
-    """Every field has a default: that of the spec. The code of the package has the digest 9c076ea1d57a."""
+    """Every field has a default: that of the spec. The code of the package has the digest 932021acb00f."""
 
     model_type = "miras_gdn2"
 

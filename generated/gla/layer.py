@@ -9,7 +9,6 @@ from torch import Tensor, nn
 from torch.nn import functional
 
 from .ops import chunk_gla, fused_recurrent_gla
-from .runtime_borders import check_offsets
 from .runtime_cache import LayerCache
 from .runtime_convolution import ShortConvolution
 from .runtime_gates import ConstantGate, LowRankGate, logit
@@ -63,8 +62,6 @@ class GlaLayer(TokenMixer):
 
     def mix(self, x: Tensor, past: LayerCache, use_cache: bool, cu_seqlens: Tensor | None, longest: int) -> tuple[Tensor, LayerCache]:
         """The outputs for x [B, T, hidden], and the cache behind it; without a state where it is not wanted."""
-        if cu_seqlens is not None:
-            check_offsets(cu_seqlens, {"B": len(x), "T": x.shape[1]}, x.device)
         tails: dict[str, Tensor] = {}
         q, tails["q"] = self.q_conv1d(self.q_proj(x), past.conv_state.get("q"), cu_seqlens)
         k, tails["k"] = self.k_conv1d(self.k_proj(x), past.conv_state.get("k"), cu_seqlens)

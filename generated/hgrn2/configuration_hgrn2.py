@@ -8,7 +8,7 @@ from .runtime_configuration import MemoryConfig
 
 
 class Hgrn2Config(MemoryConfig):
-    """Every field has a default: that of the spec. The code of the package has the digest 360f0df9b8aa."""
+    """Every field has a default: that of the spec. The code of the package has the digest 36e6f60bc9c2."""
 
     model_type = "miras_hgrn2"
 

@@ -8,7 +8,7 @@ from .runtime_configuration import MemoryConfig
 
 
 class HuberDeltaConfig(MemoryConfig):
-    """Every field has a default: that of the spec. The code of the package has the digest f48e827ec4e2."""
+    """Every field has a default: that of the spec. The code of the package has the digest f7d4ff4c454e."""
 
     model_type = "miras_huber_delta"
 

@@ -10,8 +10,9 @@ from collections.abc import Mapping
 import torch
 from torch import Tensor, nn
 
+from .runtime_borders import check_offsets
 from .runtime_cache import LayerCache, read_cache
-from .runtime_padding import packing
+from .runtime_padding import before_border, packing
 from .runtime_tensor import is_dense
 
 
@@ -47,10 +48,10 @@ class TokenMixer(nn.Module):
         """The outputs [B, T, hidden], no attention weights, and the caches of all layers.
 
         `attention_mask` [B, ≥ T] is 1 at tokens and 0 at padding, on any side, its last T columns count: padding is left out, as if it were
-        not there, and its outputs are 0. `cu_seqlens` int32 [N+1] are the borders of sequences packed into one row. With `past_key_values`
-        the sequences go on where the cache of this layer ends; with `use_cache` a new mapping, in which that cache is replaced, is
-        returned: nothing is changed in place, and a row without tokens keeps its cache. Raises ValueError, which names the argument, for a
-        value without a meaning.
+        not there, and its outputs are 0. `cu_seqlens` int32 [N+1] are the borders of sequences packed into one row; tokens behind
+        the last border are padding, too. With `past_key_values` the sequences go on where the cache of this layer ends; with `use_cache` a
+        new mapping, in which that cache is replaced, is returned: nothing is changed in place, and a row without tokens keeps its cache.
+        Raises ValueError, which names the argument, for a value without a meaning.
         """
         self._check_hidden(hidden_states)
         padded = None if attention_mask is None else packing(attention_mask, hidden_states)
@@ -58,6 +59,9 @@ class TokenMixer(nn.Module):
             raise ValueError("attention_mask: expected no padding in sequences that cu_seqlens packs")
         borders = cu_seqlens if padded is None else padded.cu_seqlens
         x = hidden_states if padded is None else padded.pack(hidden_states)
+        if cu_seqlens is not None:
+            check_offsets(cu_seqlens, {"B": x.shape[0], "T": x.shape[1]}, x.device)
+            x = before_border(x, cu_seqlens)
         past = self._past(past_key_values, x, borders)
         try:
             o, cache = self.mix(x, past, use_cache, borders, hidden_states.shape[1])
@@ -65,7 +69,11 @@ class TokenMixer(nn.Module):
             raise ValueError(str(problem).replace("initial_state", self._state_name(past_key_values), 1)) from None
         if use_cache:
             past_key_values = {**(past_key_values or {}), self.cache_key(): cache}
-        return o if padded is None else padded.unpack(o), None, past_key_values
+        if padded is not None:
+            o = padded.unpack(o)
+        elif cu_seqlens is not None:
+            o = before_border(o, cu_seqlens)
+        return o, None, past_key_values
 
     def _check_hidden(self, x: Tensor) -> None:
         width, dtype = self.o_proj.weight.shape[0], self.o_proj.weight.dtype
@@ -80,7 +88,7 @@ class TokenMixer(nn.Module):
 
     def _past(self, past_key_values: Mapping[int, LayerCache] | None, x: Tensor, cu_seqlens: Tensor | None) -> LayerCache:
         """The cache of this layer, or one with the start of every sequence."""
-        sequences = len(x) if cu_seqlens is None else len(cu_seqlens) - 1
+        sequences = x.shape[0] if cu_seqlens is None else cu_seqlens.shape[0] - 1
         if past_key_values is not None:
             weights = {name: weight for name, weight in self.named_parameters() if name.endswith("_conv1d.weight")}
             tails = {name.removesuffix("_conv1d.weight"): (len(weight) - 1, weight.shape[1]) for name, weight in weights.items()}

@@ -8,7 +8,7 @@ from .runtime_configuration import MemoryConfig
 
 
 class KlDeltaConfig(MemoryConfig):
-    """Every field has a default: that of the spec. The code of the package has the digest 3917ac08089c."""
+    """Every field has a default: that of the spec. The code of the package has the digest cf779743ad05."""
 
     model_type = "miras_kl_delta"
 

@@ -40,6 +40,16 @@ def numbers(x: Tensor) -> list[int] | None:
         return None
 
 
+def is_mapped(x: object) -> bool:
+    """True if x is a tensor that torch.func.vmap maps over: its numbers cannot be read here, but inside an operator they can."""
+    transforms = torch._C._functorch
+    while isinstance(x, Tensor) and transforms.is_functorch_wrapped_tensor(x):
+        if transforms.is_batchedtensor(x):
+            return True
+        x = transforms.get_unwrapped(x)
+    return False
+
+
 def is_empty(x: Tensor) -> bool:
     """True if x has a shape and no values: on the meta device, and in fake tensors."""
     return x.device.type == "meta" or isinstance(x, FakeTensor)

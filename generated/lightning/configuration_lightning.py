@@ -8,7 +8,7 @@ from .runtime_configuration import MemoryConfig
 
 
 class LightningConfig(MemoryConfig):
-    """Every field has a default: that of the spec. The code of the package has the digest 2d13dc3c7889."""
+    """Every field has a default: that of the spec. The code of the package has the digest f7a72aba57aa."""
 
     model_type = "miras_lightning"
 

@@ -8,7 +8,7 @@ from .runtime_configuration import MemoryConfig
 
 
 class LonghornConfig(MemoryConfig):
-    """Every field has a default: that of the spec. The code of the package has the digest c86c9051732a."""
+    """Every field has a default: that of the spec. The code of the package has the digest d9349757579a."""
 
     model_type = "miras_longhorn"
 

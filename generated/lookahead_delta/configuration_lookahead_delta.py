@@ -8,7 +8,7 @@ from .runtime_configuration import MemoryConfig
 
 
 class LookaheadDeltaConfig(MemoryConfig):
-    """Every field has a default: that of the spec. The code of the package has the digest 2f7e7af87f62."""
+    """Every field has a default: that of the spec. The code of the package has the digest 530b127c3b35."""
 
     model_type = "miras_lookahead_delta"
 

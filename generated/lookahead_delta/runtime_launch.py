@@ -248,8 +248,8 @@ class Launcher:
     def blocks(self, sizes: Sizes, row: LaunchRow) -> dict[str, int]:
         """The lengths that a program holds at once of every axis, by the names of the kernel's arguments.
 
-        A product of 16-bit operands takes no axis of less than 64: keys of 8, 16 and 32 beside values of 64 gave wrong gradients on an H200
-        (those of delta_net by a factor of 10^6), where keys of 48 and of 64, which take a block of 64, give right ones.
+        A product of 16-bit operands takes no axis of less than 64: by 4 warps, and by no other number of them, blocks of 16 and of 32 keys
+        beside 64 values gave wrong gradients on an H200 (those of delta_net by a factor of 10^6).
         """
         table, least = self.table, self.table.least if sizes.narrow == torch.float32 else max(self.table.least, 2 * NARROW)
         blocks = {f"B{width}": power_of_two(max(least, sizes.lengths[width])) for width in self.widths}

@@ -38,7 +38,7 @@ def read_cache(past_key_values: object, number: int, sequences: int, tails: Mapp
         for entry, x in tensors.items():
             if not isinstance(x, Tensor):
                 raise ValueError(f"{name}.{field}[{entry!r}]: expected a tensor, got {type(x).__name__}")
-            if x.dim() == 0 or len(x) != sequences:
+            if x.dim() == 0 or x.shape[0] != sequences:
                 raise ValueError(f"{name}.{field}[{entry!r}]: expected a row for each of {sequences} sequences, got {list(x.shape)}")
     if set(cache.conv_state) != set(tails):
         raise ValueError(f"{name}.conv_state: expected entries {sorted(tails)}, got {sorted(map(str, cache.conv_state))}")

@@ -8,7 +8,7 @@ from .runtime_configuration import MemoryConfig
 
 
 class MemoraConfig(MemoryConfig):
-    """Every field has a default: that of the spec. The code of the package has the digest 9d73cc4a55f2."""
+    """Every field has a default: that of the spec. The code of the package has the digest 8601c8c8297e."""
 
     model_type = "miras_memora"
 

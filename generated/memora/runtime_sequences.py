@@ -53,12 +53,12 @@ class Inside:
         self.padded = None if attention_mask is None else packing(attention_mask, x)
         self.places: Tensor | None = None  # of the tokens in the row, where there is room between them
         if cu_seqlens is not None:
-            check_offsets(cu_seqlens, {"B": len(x), "T": x.shape[1]}, x.device)
+            check_offsets(cu_seqlens, {"B": x.shape[0], "T": x.shape[1]}, x.device)
             if self.padded is not None:
                 raise ValueError("attention_mask: expected no padding in sequences that cu_seqlens packs")
             if prefix:
                 self.places, self.cu_seqlens = make_room(cu_seqlens, x.shape[1], prefix)
-                x = x.new_zeros(1, x.shape[1] + prefix * (len(cu_seqlens) - 1), x.shape[2]).index_copy(1, self.places, x)
+                x = x.new_zeros(1, x.shape[1] + prefix * (cu_seqlens.shape[0] - 1), x.shape[2]).index_copy(1, self.places, x)
         else:
             x = functional.pad(x, (0, 0, prefix, 0))
             if self.padded is None and exact_rows(x) and not torch.compiler.is_compiling():
@@ -109,7 +109,7 @@ def exact_rows(x: Tensor) -> int:
 
 def packed(cu_seqlens: Tensor, longest: int, tokens: int, *, fresh: bool, prefix: int, side_by_side: bool) -> Sequences:
     """The sequences between borders in a row of so many tokens; `side_by_side`: whether they are wanted as a batch, too."""
-    count = len(cu_seqlens) - 1
+    count = cu_seqlens.shape[0] - 1
     if not side_by_side:
         return Sequences(count, longest, cu_seqlens, fresh, prefix)
     borders = cu_seqlens.to(torch.int64)
@@ -124,7 +124,7 @@ def make_room(cu_seqlens: Tensor, tokens: int, prefix: int) -> tuple[Tensor, Ten
     """Room for `prefix` tokens before every sequence of a row: where its tokens go [T], and the new borders."""
     borders = cu_seqlens.to(torch.int64)
     token, number = torch.arange(tokens, device=cu_seqlens.device), sequence_numbers(borders, tokens)
-    moved = borders + prefix * torch.arange(len(borders), device=cu_seqlens.device)
+    moved = borders + prefix * torch.arange(borders.shape[0], device=cu_seqlens.device)
     return token + prefix * (number + 1), moved.to(cu_seqlens.dtype)
 
 

@@ -8,7 +8,7 @@ from .runtime_configuration import MemoryConfig
 
 
 class MomentumHuberConfig(MemoryConfig):
-    """Every field has a default: that of the spec. The code of the package has the digest 8678aa14f756."""
+    """Every field has a default: that of the spec. The code of the package has the digest f8803ad8db3a."""
 
     model_type = "miras_momentum_huber"
 

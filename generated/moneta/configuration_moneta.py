@@ -8,7 +8,7 @@ from .runtime_configuration import MemoryConfig
 
 
 class MonetaConfig(MemoryConfig):
-    """Every field has a default: that of the spec. The code of the package has the digest 6e5eb6dad912."""
+    """Every field has a default: that of the spec. The code of the package has the digest 074ca1aaab3e."""
 
     model_type = "miras_moneta"
 

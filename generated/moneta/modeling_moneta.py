@@ -89,6 +89,7 @@ from .runtime_state import *
 from .runtime_tensor import *
 from .runtime_tiles import *
 from .runtime_transformers import *
+from .runtime_transforms import *
 from .runtime_triton import *
 from .runtime_uneven import *
 from .runtime_values import *

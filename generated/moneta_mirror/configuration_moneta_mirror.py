@@ -8,7 +8,7 @@ from .runtime_configuration import MemoryConfig
 
 
 class MonetaMirrorConfig(MemoryConfig):
-    """Every field has a default: that of the spec. The code of the package has the digest eea70b9d5b9f."""
+    """Every field has a default: that of the spec. The code of the package has the digest dd564c7d3ea5."""
 
     model_type = "miras_moneta_mirror"
 

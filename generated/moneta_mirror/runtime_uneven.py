@@ -146,7 +146,7 @@ def scattered(pieces: Sequence[Gather], outputs: Sequence[Tensor], like: Tensor)
     places = [torch.where(piece.holds_token(), piece.at[:, None] + piece.columns(0), total).flatten() for piece in pieces]
     rows = [o.transpose(1, 2).flatten(0, 1) for o in outputs]
     found = torch.cat([*rows, like.new_zeros((1, *like.shape[2:]))])
-    place = torch.cat([*places, *[like.new_tensor([total], dtype=torch.int64)]])
+    place = torch.cat([*places, torch.tensor([total], device=like.device)])
     where = torch.full_like(place[:1], len(found) - 1).expand(total + 1).scatter(0, place, torch.arange(len(found), device=like.device))
     return found[where[:total]].reshape(*like.shape[:2], *found.shape[1:])
 

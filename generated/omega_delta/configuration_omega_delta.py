@@ -8,7 +8,7 @@ from .runtime_configuration import MemoryConfig
 
 
 class OmegaDeltaConfig(MemoryConfig):
-    """Every field has a default: that of the spec. The code of the package has the digest 7ca83e5b721f."""
+    """Every field has a default: that of the spec. The code of the package has the digest e818e7185e43."""
 
     model_type = "miras_omega_delta"
 

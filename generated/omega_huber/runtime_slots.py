@@ -25,10 +25,10 @@ class Slots:
             self.before = (torch.arange(number, device=device) * tile)[:, None].expand(number, batch).flatten()
         else:
             self.firsts = cu_seqlens.long()
-            begin = self.firsts // tile + torch.arange(len(cu_seqlens), device=device)  # two sequences never share a slot
-            slot = torch.arange(batch * tokens // tile + len(cu_seqlens) - 1, device=device)
+            begin = self.firsts // tile + torch.arange(cu_seqlens.shape[0], device=device)  # two sequences never share a slot
+            slot = torch.arange(batch * tokens // tile + cu_seqlens.shape[0] - 1, device=device)
             self.slots, self.step = begin[:-1], 1
-            self.sequence = sequence_numbers(begin, len(slot))
+            self.sequence = sequence_numbers(begin, slot.shape[0])
             self.before = (slot - begin[self.sequence]) * tile
         self.lengths = self.firsts.diff()
 

@@ -8,7 +8,7 @@ from .runtime_configuration import MemoryConfig
 
 
 class PredictiveDeltaConfig(MemoryConfig):
-    """Every field has a default: that of the spec. The code of the package has the digest 8eef3c328b44."""
+    """Every field has a default: that of the spec. The code of the package has the digest 25f008d035a1."""
 
     model_type = "miras_predictive_delta"
 

@@ -117,7 +117,7 @@ class MemoryCache(Cache):
 def rows_of(states: Sequence[Any]) -> int | None:
     """The number of sequences that states of blocks are of; None before the first token."""
     leaves = [leaf for leaf in pytree.tree_leaves(states) if isinstance(leaf, Tensor)]
-    return len(leaves[0]) if leaves else None
+    return leaves[0].shape[0] if leaves else None
 
 
 def read_cache(cache: object, old_name: object, blocks: int, digest: str) -> MemoryCache | None:

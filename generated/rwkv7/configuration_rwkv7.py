@@ -8,7 +8,7 @@ from .runtime_configuration import MemoryConfig
 
 
 class Rwkv7Config(MemoryConfig):
-    """Every field has a default: that of the spec. The code of the package has the digest 2bbc62ad0079."""
+    """Every field has a default: that of the spec. The code of the package has the digest 9f6d0453e057."""
 
     model_type = "miras_rwkv7"
 

@@ -8,7 +8,7 @@ from .runtime_configuration import MemoryConfig
 
 
 class SquaredReluDeltaConfig(MemoryConfig):
-    """Every field has a default: that of the spec. The code of the package has the digest 6c6459c71982."""
+    """Every field has a default: that of the spec. The code of the package has the digest a9bccc16f365."""
 
     model_type = "miras_squared_relu_delta"
 

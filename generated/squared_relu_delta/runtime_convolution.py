@@ -60,7 +60,7 @@ def slide(x: Tensor, past: Tensor | None, lead: int, cu_seqlens: Tensor | None, 
     `weigh` maps a line [N, S, channels] to its windows [N, S − lead, channels].
     """
     if cu_seqlens is None:
-        past = x.new_zeros(len(x), lead, x.shape[-1]) if past is None else past
+        past = x.new_zeros(x.shape[0], lead, x.shape[-1]) if past is None else past
         line = torch.cat((past, x), 1)
         return weigh(line).to(x.dtype), line[:, x.shape[1] :].clone()
     return _slide_packed(x, past, lead, cu_seqlens.to(x.device, torch.int64), weigh)
@@ -68,7 +68,7 @@ def slide(x: Tensor, past: Tensor | None, lead: int, cu_seqlens: Tensor | None, 
 
 def _slide_packed(x: Tensor, past: Tensor | None, lead: int, borders: Tensor, weigh: Weigh) -> tuple[Tensor, Tensor]:
     """In one line, each sequence behind its own past: no window reaches into a neighbour."""
-    sequences = len(borders) - 1
+    sequences = borders.shape[0] - 1
     past = x.new_zeros(sequences, lead, x.shape[-1]) if past is None else past
     place = torch.arange(x.shape[1], device=x.device) + lead * (sequence_numbers(borders, x.shape[1]) + 1)
     window = lead * torch.arange(sequences, device=x.device)[:, None] + torch.arange(lead, device=x.device)

@@ -218,4 +218,4 @@ def read_lengths(
         check_range(name, x, contract.ranges)
     if cu_seqlens is not None:
         check_offsets(cu_seqlens, lengths, device)
-    return {**lengths, "sequences": lengths["B"] if cu_seqlens is None else len(cu_seqlens) - 1}
+    return {**lengths, "sequences": lengths["B"] if cu_seqlens is None else cu_seqlens.shape[0] - 1}

@@ -8,7 +8,7 @@ from .runtime_configuration import MemoryConfig
 
 
 class TitansExactConfig(MemoryConfig):
-    """Every field has a default: that of the spec. The code of the package has the digest 529013846293."""
+    """Every field has a default: that of the spec. The code of the package has the digest 4457bf00ee8f."""
 
     model_type = "miras_titans_exact"
 

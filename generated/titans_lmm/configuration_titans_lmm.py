@@ -8,7 +8,7 @@ from .runtime_configuration import MemoryConfig
 
 
 class TitansLmmConfig(MemoryConfig):
-    """Every field has a default: that of the spec. The code of the package has the digest 725cdce8f90a."""
+    """Every field has a default: that of the spec. The code of the package has the digest 2510edad16ad."""
 
     model_type = "miras_titans_lmm"
 

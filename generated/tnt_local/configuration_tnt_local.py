@@ -8,7 +8,7 @@ from .runtime_configuration import MemoryConfig
 
 
 class TntLocalConfig(MemoryConfig):
-    """Every field has a default: that of the spec. The code of the package has the digest 267681489f20."""
+    """Every field has a default: that of the spec. The code of the package has the digest b80645649a67."""
 
     model_type = "miras_tnt_local"
 

@@ -9,7 +9,7 @@ import torch
 from torch import Tensor
 
 from .runtime_tensor import is_dense
-from .runtime_values import is_empty, may_look, numbers
+from .runtime_values import is_empty, is_mapped, may_look, numbers
 
 
 def check_offsets(cu_seqlens: object, lengths: Mapping[str, int], device: torch.device) -> None:
@@ -20,11 +20,11 @@ def check_offsets(cu_seqlens: object, lengths: Mapping[str, int], device: torch.
         raise ValueError(f"cu_seqlens: expected a dense tensor, got one of layout {cu_seqlens.layout}")
     if lengths["B"] != 1:
         raise ValueError(f"cu_seqlens: packed sequences lie in one row, expected B = 1, got {lengths['B']}")
-    if cu_seqlens.dim() != 1 or cu_seqlens.dtype not in (torch.int32, torch.int64) or len(cu_seqlens) < 2:
+    if cu_seqlens.dim() != 1 or cu_seqlens.dtype not in (torch.int32, torch.int64) or cu_seqlens.shape[0] < 2:
         raise ValueError(f"cu_seqlens: expected int32 of shape [N+1], got {cu_seqlens.dtype} of shape {list(cu_seqlens.shape)}")
     if cu_seqlens.device != device:
         raise ValueError(f"cu_seqlens: expected a tensor on {device}, as q is, got one on {cu_seqlens.device}")
-    if may_look(cu_seqlens):
+    if may_look(cu_seqlens) and not is_mapped(cu_seqlens):
         read_borders(cu_seqlens, lengths["T"])
 
 
@@ -34,7 +34,7 @@ def read_borders(cu_seqlens: Tensor, length: int) -> list[int]:
     if borders is None:
         if not is_empty(cu_seqlens):
             raise ValueError("cu_seqlens: expected borders that can be read; vmap cannot map over borders")
-        return [0] * (len(cu_seqlens) - 1) + [length]  # all borders give the same shapes
+        return [0] * (cu_seqlens.shape[0] - 1) + [length]  # all borders give the same shapes
     if borders[0] != 0 or borders[-1] > length or any(a > b for a, b in pairwise(borders)):
         raise ValueError(f"cu_seqlens: expected borders that rise from 0 to at most T = {length}, got {borders}")
     return borders

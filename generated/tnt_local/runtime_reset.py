@@ -56,7 +56,8 @@ class Reset:
             of_pieces["position"] = of_pieces["position"] % contract.chunk
             if not begun:
                 del of_pieces["position"]
-        whole = pieces.number == lengths["sequences"] and cu_seqlens is None
+        # an exported graph serves every number of pieces
+        whole = not torch.compiler.is_exporting() and pieces.number == lengths["sequences"] and cu_seqlens is None
         given = tokens if whole else {name: x.flatten(0, 1)[None] for name, x in tokens.items()}
         o, final = compute(given, parameters, of_pieces, output_final_state, None if whole else pieces.borders)
         if not whole:
@@ -96,7 +97,7 @@ class Pieces:
         if cu_seqlens is not None:
             self.number = tokens // length + (1 if position is None else 2) * sequences
         else:  # of one sequence at most so many tokens are in front of its first border
-            self.number = sequences * max(1, -(-(tokens + (0 if position is None else length - 1)) // length))
+            self.number = sequences * torch.sym_max(1, -(-(tokens + (0 if position is None else length - 1)) // length))  # type: ignore[no-untyped-call]
         own = ((counts + at + length - 1) // length).clamp(min=1)  # of each sequence
         firsts = torch.cat((own.new_zeros(1), own.cumsum(0)))
         self.sequence = sequence_numbers(firsts, self.number)

@@ -39,7 +39,7 @@ class CausalAttention(nn.Module):
     ) -> tuple[Tensor, AttentionCache | None]:
         """The outputs for x, and the cache behind it where it is to be kept."""
         q, k, v = (self.split(sequences.batch(project(x))) for project in (self.q_proj, self.k_proj, self.v_proj))
-        seen = x.new_zeros(len(q), dtype=torch.int64) if state is None else state.seen
+        seen = x.new_zeros(q.shape[0], dtype=torch.int64) if state is None else state.seen
         position = seen[:, None] + torch.arange(q.shape[1], device=x.device)
         q, k = turned(q, position, self.rope_theta), turned(k, position, self.rope_theta)
         past = 0 if state is None else state.k.shape[1]
@@ -77,7 +77,7 @@ class CausalAttention(nn.Module):
         k, v = (self.blocks(x, width - past, behind, width + size, size) for x in (k, v))
         seeing = self.mask(q, count, blocks, size, width, seen, 0 if first is None else self.prefix)
         if first is not None:
-            k, v = (torch.cat((own.expand(len(x), -1, -1, -1), x), 1) for own, x in zip(first, (k, v), strict=True))
+            k, v = (torch.cat((own.expand(x.shape[0], -1, -1, -1), x), 1) for own, x in zip(first, (k, v), strict=True))
             seeing = functional.pad(seeing, (self.prefix, 0), value=True)
         o = functional.scaled_dot_product_attention(q.transpose(1, 2), k.transpose(1, 2), v.transpose(1, 2), attn_mask=seeing[:, None])
         return o.transpose(1, 2).reshape(count, blocks * size, *q.shape[2:])[:, :length]

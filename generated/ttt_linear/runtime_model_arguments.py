@@ -28,7 +28,7 @@ def check_mask(attention_mask: Tensor | None, seen: int, x: Tensor) -> None:
     """A mask has a column per token, or per token and token of the cache; its rows and values are checked where it is used."""
     lengths = {x.shape[1], seen + x.shape[1]}
     if isinstance(attention_mask, Tensor) and attention_mask.dim() == 2 and attention_mask.shape[1] not in lengths:
-        shapes = " or ".join(f"[{len(x)}, {length}]" for length in sorted(lengths))
+        shapes = " or ".join(f"[{x.shape[0]}, {length}]" for length in sorted(lengths))
         raise ValueError(f"attention_mask: expected shape {shapes}, got {list(attention_mask.shape)}")
 
 

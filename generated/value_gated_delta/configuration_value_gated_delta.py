@@ -8,7 +8,7 @@ from .runtime_configuration import MemoryConfig
 
 
 class ValueGatedDeltaConfig(MemoryConfig):
-    """Every field has a default: that of the spec. The code of the package has the digest d274804ceb77."""
+    """Every field has a default: that of the spec. The code of the package has the digest 0ca7ae3f947d."""
 
     model_type = "miras_value_gated_delta"
 

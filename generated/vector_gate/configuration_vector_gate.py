@@ -8,7 +8,7 @@ from .runtime_configuration import MemoryConfig
 
 
 class VectorGateConfig(MemoryConfig):
-    """Every field has a default: that of the spec. The code of the package has the digest 915a344d98df."""
+    """Every field has a default: that of the spec. The code of the package has the digest f20c8265647d."""
 
     model_type = "miras_vector_gate"
 

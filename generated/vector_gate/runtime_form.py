@@ -20,6 +20,7 @@ from .runtime_precision import without_autocast
 from .runtime_recorded import recorded
 from .runtime_state import INTEGERS, as_entries, read_state
 from .runtime_tensor import wide_type
+from .runtime_values import is_mapped
 
 Names = tuple[Iterable[str], Iterable[str], Iterable[str] | None]  # of tokens, parameters, entries of the state
 
@@ -75,7 +76,8 @@ class Form(Computes):
         tile: int = 1,
     ) -> Returned:
         """The outputs, and the final state if asked for."""
-        run = self.compiled if torch.compiler.is_compiling() and self.operator is not None else self.eager
+        is_hidden = torch.compiler.is_compiling() or is_mapped(cu_seqlens)
+        run = self.compiled if is_hidden and self.operator is not None else self.eager
         o, state = run(tokens, parameters, initial_state, cu_seqlens, tile)
         return o, state if output_final_state else None
 
@@ -102,14 +104,14 @@ class Form(Computes):
         cu_seqlens: Tensor | None,
         tile: int,
     ) -> tuple[Tensor, State]:
-        """The same by one operator, which a graph holds as it is."""
+        """The same by one operator, which a graph holds as it is, and in which the numbers in tensors can be read."""
         lengths, q = read_lengths(self.contract, tokens, parameters, cu_seqlens), tokens["q"]
         state = read_state(self.contract, initial_state, lengths, q.device, wide_type(q.dtype))
         assert self.operator is not None
         groups = ((tokens, self.contract.tokens), (parameters, self.contract.parameters), (state, self.contract.state))
         tensors = [group[name] for group, names in groups for name in names]
-        gradients = torch.is_grad_enabled()
-        o, *following, _ = self.operator(*tensors, cu_seqlens, tile, [gradients and x.requires_grad for x in tensors])
+        records = torch.is_grad_enabled() and torch.compiler.is_compiling()
+        o, *following, _ = self.operator(*tensors, cu_seqlens, tile, [records and x.requires_grad for x in tensors])
         return o, dict(zip(self.contract.state, following, strict=True))
 
     def flat(self, names: Names, cu_seqlens: Tensor | None, tile: int, tensors: Sequence[Tensor]) -> list[Tensor]:

@@ -8,7 +8,7 @@ from .runtime_configuration import MemoryConfig
 
 
 class WindowHybridConfig(MemoryConfig):
-    """Every field has a default: that of the spec. The code of the package has the digest b2399ccd1034."""
+    """Every field has a default: that of the spec. The code of the package has the digest a958ad41557c."""
 
     model_type = "miras_window_hybrid"
 

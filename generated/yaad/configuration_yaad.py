@@ -8,7 +8,7 @@ from .runtime_configuration import MemoryConfig
 
 
 class YaadConfig(MemoryConfig):
-    """Every field has a default: that of the spec. The code of the package has the digest 93ba78f15d4d."""
+    """Every field has a default: that of the spec. The code of the package has the digest 8e46559f6f34."""
 
     model_type = "miras_yaad"
 
