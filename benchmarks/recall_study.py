@@ -13,6 +13,7 @@ from __future__ import annotations
 
 import csv
 import json
+import math
 import sys
 from collections.abc import Mapping, Sequence
 from pathlib import Path
@@ -153,7 +154,7 @@ def table(place: Path, sweeps: Sequence[Path]) -> None:
 
 COLOURS = {
     "dot_product": "#8c8c8c", "l2": "#1f4e8c", "huber": "#2a9d8f", "log_cosh": "#70b77e", "robust_shift": "#9467bd", "l1": "#e9a03b",
-    "l3": "#d1495b", "kl": "#7a4419", "yaad_switch": "#e377c2", "attention": "#000000",
+    "l3": "#d1495b", "lp": "#d1495b", "kl": "#7a4419", "yaad_switch": "#e377c2", "attention": "#000000",
 }  # fmt: skip
 MARKERS = {"none": "o", "l2": "s", "channel": "P", "momentum": "D", "mlp": "^", "attention": "*"}
 
@@ -164,7 +165,7 @@ def marker(row: Mapping[str, str]) -> str:
 
 
 def plot(results: Path, picture: Path) -> None:
-    """Recall over state bytes, and recall of noisy pairs over that of clean ones with as many channels of a key."""
+    """Recall over state bytes, and as a table of rules by channels of a key."""
     import matplotlib
 
     matplotlib.use("Agg")
@@ -172,33 +173,34 @@ def plot(results: Path, picture: Path) -> None:
     from matplotlib.lines import Line2D
 
     with results.open(newline="", encoding="utf-8") as file:
-        rows = [row for row in csv.DictReader(file) if row["state"] == "done"]
-    clean = {(row["rule"], row["key_channels"]): row for row in rows if row["task"] == "mqar"}
-    noisy = {(row["rule"], row["key_channels"]): row for row in rows if row["task"] == "noisy"}
-    figure, (left, right) = pyplot.subplots(1, 2, figsize=(12, 5), constrained_layout=True)
-    for row in clean.values():
+        rows = [row for row in csv.DictReader(file) if row["state"] == "done" and row["task"] == "mqar"]
+    recall = {(row["rule"], int(row["key_channels"])): float(row["recall"]) for row in rows}
+    figure, (left, right) = pyplot.subplots(1, 2, figsize=(13, 5), constrained_layout=True)
+    for row in rows:
         left.scatter(int(row["state_bytes"]), float(row["recall"]), c=COLOURS[row["bias"]], marker=MARKERS[marker(row)], s=36, alpha=0.8)
-    for name in dict.fromkeys(name for name, _ in clean):
-        line = sorted((int(row["state_bytes"]), float(row["recall"])) for (own, _), row in clean.items() if own == name)
+    for name in SIZED:
+        line = sorted((int(row["state_bytes"]), float(row["recall"])) for row in rows if row["rule"] == name)
         left.plot(*zip(*line, strict=True), color=COLOURS[axes_of(name)["bias"]], linewidth=0.7, alpha=0.5)
-    left.set(xscale="log", xlabel="state, bytes a sequence", ylabel="recall", title=f"MQAR: {MQAR.partition(',')[2]}", ylim=(0, 1.03))
+    left.set(xlabel="state, bytes a sequence", ylabel="recall", title=f"MQAR: {MQAR.partition(',')[2]}", ylim=(0, 1.03))
     left.set_xscale("log", base=2)
-    for key, row in noisy.items():
-        if key in clean:
-            right.scatter(
-                float(clean[key]["recall"]), float(row["recall"]), c=COLOURS[row["bias"]], marker=MARKERS[marker(row)], s=36, alpha=0.8
-            )
-    right.set(
-        xlabel="recall in MQAR", ylabel="recall of noisy pairs", title=f"noisy recall: {NOISY.partition(',')[2]}; the same rule and size"
-    )
     shown = {row["bias"]: COLOURS[row["bias"]] for row in rows}
     handles = [Line2D([], [], color=colour, marker="o", linestyle="", label=name) for name, colour in shown.items()]
     kinds = {"none": "no retention", "l2": "decay", "channel": "decay per channel", "momentum": "momentum", "mlp": "a deep memory"}
     handles += [Line2D([], [], color="#555555", marker=MARKERS[key], linestyle="", label=text) for key, text in kinds.items()]
-    right.legend(handles=handles, fontsize="small", frameon=False, loc="center left", bbox_to_anchor=(1, 0.5))
-    for axes in (left, right):
-        axes.grid(alpha=0.3)
-        axes.spines[["top", "right"]].set_visible(False)
+    figure.legend(handles=handles, fontsize="small", frameon=False, loc="outside lower center", ncols=6)
+    left.grid(alpha=0.3)
+    left.spines[["top", "right"]].set_visible(False)
+    widths = sorted({width for name, width in recall if name in SIZED})
+    table = [[recall.get((name, width), math.nan) for width in widths] for name in SIZED]
+    right.imshow(table, aspect="auto", cmap="viridis", vmin=0, vmax=1)
+    for y, line in enumerate(table):
+        for x, value in enumerate(line):
+            right.text(x, y, f"{value:.2f}", ha="center", va="center", fontsize=9, color="black" if value > 0.6 else "white")
+    right.set_xticks(range(len(widths)), [str(width) for width in widths])
+    right.set_yticks(
+        range(len(SIZED)), [name.removeprefix("matrix-").replace("-", ", ").replace("gradient_descent", "plain") for name in SIZED]
+    )
+    right.set(xlabel="channels of a key", title="the same: bias, retention, optimizer")
     figure.savefig(picture, dpi=110)
 
 
