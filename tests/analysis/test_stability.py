@@ -9,10 +9,10 @@ import pytest
 import torch
 from torch import Tensor
 
+from kit.compiled import without_tiles
 from kit.paths import SPECS
 from miras_compiler.analysis.token_loop import Loop
 from miras_compiler.cli import main
-from miras_compiler.compiler import compile_spec
 from miras_compiler.derive import derive_update_rule
 from miras_compiler.spec import load_spec
 from miras_compiler.spec.stability import CHANGE, Sensitivity, contraction, stable_sibling
@@ -62,7 +62,7 @@ def test_the_loop_in_numpy_is_the_recurrent_form(name: str) -> None:
     names = ["q", "k", "v", *(["erase_key", "erase_write_key"] if name == "rwkv7" else [])]
     tokens = {row: as_tensor(np.concatenate([each[row] for each in rows]))[None, :, None] for row in names}
     gates = gates_of(loop, 9)
-    package = compile_spec(spec).load()
+    package = without_tiles(spec).load()
     o, _ = getattr(package, f"naive_recurrent_{name}")(**tokens, **gates)
     np.testing.assert_allclose(o[0, :, 0].numpy(), found, rtol=1e-9, atol=1e-12)
 

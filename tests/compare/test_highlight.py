@@ -1,4 +1,4 @@
-"""Colours of code on a page: every character stays, and comments, texts, numbers, keywords and names are told apart."""
+"""Code on a page: every character stays, and comments, texts, numbers, keywords and names differ in colour."""
 
 from __future__ import annotations
 

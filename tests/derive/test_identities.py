@@ -8,9 +8,10 @@ from typing import Any
 import pytest
 import torch
 
+from kit.compiled import without_tiles
 from kit.literal_package import literal_package
 from kit.paths import SPECS
-from miras_compiler import compile_spec, load_spec
+from miras_compiler import load_spec
 from miras_compiler.verify.checks.identities import IDENTITIES
 from miras_compiler.verify.inputs import InputShape, draw_inputs
 from miras_compiler.verify.package import opened_here
@@ -34,7 +35,7 @@ CASES: list[tuple[str, str, dict[str, object]]] = [  # the identity, and a spec 
 def test_a_model_becomes_the_simpler_one_at_its_limit(identity: str, name: str, settings: dict[str, object], tmp_path: Path) -> None:
     spec = load_spec(SPECS / f"{name}.yaml", settings)
     checks = [check for check in IDENTITIES if check.run.__name__ == identity]
-    with opened_here(compile_spec(spec).write(tmp_path), name) as package:
+    with opened_here(without_tiles(spec).write(tmp_path), name) as package:
         (row,) = check_subject(Subject(spec.model_dump(by_alias=True), package, quick=True), checks=checks)
     assert row.passed, row.note
 
@@ -50,7 +51,7 @@ def test_every_identity_holds_on_a_spec_of_the_zoo_or_is_tried_here() -> None:
 
 
 def run(name: str, settings: dict[str, object], folder: Path, arguments: dict[str, Any]) -> Any:
-    with opened_here(compile_spec(load_spec(SPECS / f"{name}.yaml", settings)).write(folder), name) as package:
+    with opened_here(without_tiles(load_spec(SPECS / f"{name}.yaml", settings)).write(folder), name) as package:
         return package.chunk(**arguments, output_final_state=True)
 
 

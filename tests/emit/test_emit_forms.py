@@ -8,8 +8,9 @@ from typing import Any
 import pytest
 import torch
 
+from kit.compiled import without_tiles
 from kit.paths import SPECS
-from miras_compiler import compile_spec, load_spec
+from miras_compiler import load_spec
 from miras_compiler.verify.inputs import InputShape, draw_inputs
 from miras_compiler.verify.package import opened_here
 
@@ -40,7 +41,7 @@ def test_a_tile_and_a_loop_over_tokens_are_one_function(case: str, tmp_path: Pat
     name, overrides = CASES[case]
     spec = load_spec(SPECS / f"{name}.yaml", overrides)
     given = draw_inputs(spec.model_dump(mode="json", by_alias=True), SHAPE, seed=0, eta=0.3, position=1).tracked()
-    with opened_here(compile_spec(spec).write(tmp_path), name) as package:
+    with opened_here(without_tiles(spec).write(tmp_path), name) as package:
         results = []
         for form, options in ((package.naive_recurrent, {}), (package.torch_chunk, {"tile": 1}), (package.torch_chunk, {"tile": 64})):
             o, state = form(

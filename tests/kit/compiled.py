@@ -18,3 +18,13 @@ def spec(name: str) -> Spec:
 @cache
 def compilation(name: str) -> Compilation:
     return compile_spec(spec(name))
+
+
+def without_tiles(spec: Spec) -> Compilation:
+    """A compilation whose kernels walk, as those of a rule that has no others do.
+
+    Kernels over tiles take most of the time of a compilation. Operators, layers and models in PyTorch, as on a CPU, do without them.
+    """
+    compilation = compile_spec(spec)
+    vars(compilation).update(schedule=None, starts=None)
+    return compilation

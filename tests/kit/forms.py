@@ -9,8 +9,9 @@ from typing import Any
 
 from torch import Tensor
 
+from kit.compiled import without_tiles
 from kit.paths import SPECS
-from miras_compiler import compile_spec, load_spec
+from miras_compiler import load_spec
 from miras_compiler.verify.inputs import InputShape, draw_inputs
 
 NAMES = ("titans_lmm", "omega_delta", "delta_product")  # chunks; a window; several writes per token
@@ -28,7 +29,7 @@ def operator(name: str, form: str) -> Callable[..., Any]:
 
 @cache
 def compiled(name: str) -> str:
-    return str(compile_spec(load_spec(SPECS / f"{name}.yaml")).load().__package__)
+    return str(without_tiles(load_spec(SPECS / f"{name}.yaml")).load().__package__)
 
 
 def arguments(name: str, batch: int = 2, tokens: int = 9, position: int | None = 2) -> Arguments:

@@ -14,8 +14,8 @@ import pytest
 import torch
 from torch import Tensor, nn
 
+from kit.compiled import without_tiles
 from kit.paths import SPECS
-from miras_compiler.compiler import Compilation, compile_spec
 from miras_compiler.spec import Spec, load_spec
 from miras_compiler.spec.exports import layer_class
 
@@ -51,16 +51,6 @@ def package_of(spec: Spec) -> Any:
     """The package of a spec, compiled and imported; see `without_tiles`."""
     with tempfile.TemporaryDirectory() as folder:
         return load_package(without_tiles(spec).write(folder))
-
-
-def without_tiles(spec: Spec) -> Compilation:
-    """A compilation whose kernels walk, as those of a rule that has no others do.
-
-    Kernels over tiles take most of the time of a compilation, and on a CPU layers and models run in PyTorch, whose files are the same.
-    """
-    compilation = compile_spec(spec)
-    vars(compilation).update(schedule=None, starts=None)
-    return compilation
 
 
 @functools.cache

@@ -10,7 +10,8 @@ from typing import Any
 import torch
 from torch import Tensor
 
-from kit.layer_package import load_package, without_tiles
+from kit.compiled import without_tiles
+from kit.layer_package import load_package
 from kit.paths import SPECS
 from miras_compiler.spec import Spec, load_spec, parse_override
 from miras_compiler.spec.exports import class_stem

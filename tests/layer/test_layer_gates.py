@@ -11,6 +11,7 @@ import pytest
 import torch
 from torch import Tensor
 
+from kit.compiled import without_tiles
 from kit.layer_package import (
     HIDDEN,
     distance,
@@ -24,7 +25,6 @@ from kit.layer_package import (
 )
 from kit.spec_texts import parsed
 from miras_compiler.advice import convexity_of
-from miras_compiler.compiler import compile_spec
 from miras_compiler.derive.rule import describe_rule
 from miras_compiler.emit.interface import build_interface
 from miras_compiler.errors import SpecError
@@ -73,7 +73,7 @@ def test_a_gate_starts_at_its_init_and_stays_in_its_range(case: str, tmp_path: P
     inits = (0.5, 0.625)
     spec = gates_of(**{gate: f"{{init: {list(inits)}, {fields}}}"})
     keyword = f"log_{gate}" if gate == "alpha" else gate
-    folder = compile_spec(spec).write(tmp_path)
+    folder = without_tiles(spec).write(tmp_path)
     assert {entry["name"]: entry["domain"] for entry in json.loads((folder / "manifest.json").read_text())["inputs"]}[keyword] == domain
     layer, x = layer_of(load_package(folder), spec).double(), hidden(2, 5)
 

@@ -10,9 +10,9 @@ from typing import Any
 import pytest
 import torch
 
+from kit.compiled import without_tiles
 from kit.layer_package import MODELS, handed_to_the_operator, layer_of, load_package, small_spec
 from kit.paths import ROOT, SPECS
-from miras_compiler.compiler import compile_spec
 from miras_compiler.derive.rule import describe_rule
 from miras_compiler.elements.optimizer import GradientDescent
 from miras_compiler.emit.interface import build_interface
@@ -97,7 +97,7 @@ SOURCES = ["constant", "learned", "input, low_rank: null", "input, low_rank: 3"]
 def test_a_gate_of_every_source_starts_at_its_init_per_head(source: str, tmp_path: Path) -> None:
     inits = {"alpha": [0.5, 0.75], "eta": [0.1, 0.2], LONG: -0.5}
     spec = formula_spec(", ".join(f"{gate}: {{source: {source}, init: {init}}}" for gate, init in inits.items()))
-    layer = layer_of(load_package(compile_spec(spec).write(tmp_path)), spec)
+    layer = layer_of(load_package(without_tiles(spec).write(tmp_path)), spec)
     x = torch.randn(2, 3, 12)
     assert torch.allclose(layer.alpha_gate(x).exp() if "constant" in source else layer.alpha_gate(x).sigmoid(), torch.tensor([0.5, 0.75]))
     eta = layer.eta_gate(x)
@@ -115,7 +115,7 @@ def test_a_gate_of_every_source_starts_at_its_init_per_head(source: str, tmp_pat
 @pytest.mark.slow
 def test_a_constant_decay_of_zero_is_a_full_reset(tmp_path: Path) -> None:
     spec = formula_spec(f"alpha: {{source: constant, init: 0}}, eta: {{}}, {LONG}: {{}}")
-    layer = layer_of(load_package(compile_spec(spec).write(tmp_path)), spec)
+    layer = layer_of(load_package(without_tiles(spec).write(tmp_path)), spec)
     assert torch.equal(layer.alpha_gate(torch.zeros(1, 1, 12)), torch.full((1, 1, 2), -torch.inf))
 
 
@@ -127,7 +127,7 @@ def test_a_gate_per_channel_has_a_number_per_channel(per: str, width: int, sourc
     base = small_spec("gated_delta_net", value_dim=6)
     gate = Gate.model_validate({"per": per, "source": source, "init": (0.5, 0.75)})
     spec = base.model_copy(update={"gates": base.gates | {"alpha": gate}})
-    compile_spec(base).write(tmp_path)
+    without_tiles(base).write(tmp_path)
     folder = tmp_path / "gated_delta_net"
     (folder / "layer.py").write_text(text_of(spec), encoding="utf-8")
     gates: Any = layer_of(load_package(folder), spec).alpha_gate(torch.randn(2, 3, 12))
@@ -143,7 +143,7 @@ def test_several_writes_per_token_have_rows_of_their_own(source: str, tmp_path: 
     base = small_spec("gated_delta_net", value_dim=6)
     eta = Gate.model_validate({"source": source, "init": (0.5, 0.75)})
     spec = base.model_copy(update={"optimizer": GradientDescent(steps=3), "gates": base.gates | {"eta": eta}})
-    folder = compile_spec(base).write(tmp_path)
+    folder = without_tiles(base).write(tmp_path)
     (folder / "layer.py").write_text(text_of(spec), encoding="utf-8")
     layer, x = layer_of(load_package(folder), spec), torch.randn(2, 5, 12)
     given = handed_to_the_operator(monkeypatch, "chunk_gated_delta_net", layer, x)

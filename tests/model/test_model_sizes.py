@@ -8,10 +8,10 @@ from typing import Any
 import pytest
 import torch
 
+from kit.compiled import without_tiles
 from kit.layer_package import load_package
 from kit.model_package import classes, tiny_spec
 from kit.paths import GENERATED, SPEC_FILES, SPECS
-from miras_compiler.compiler import compile_spec
 from miras_compiler.derive.rule import describe_rule
 from miras_compiler.emit.interface import build_interface
 from miras_compiler.emit.model import count_layer, count_model, sizes_of
@@ -69,7 +69,7 @@ def test_a_model_has_as_many_heads_of_values_as_its_configuration_says(tmp_path:
     pytest.importorskip("transformers")
     small = {"layer.head_dim": 8, "layer.heads": 2, "layer.value_heads": 4, "layer.skip": True, "layer.tie": {"k": {"of": "k", "lag": 1}}}
     spec = load_spec(SPECS / "gated_delta_net.yaml", {**small, "model.hidden_size": 16, "model.layers": 2, "model.vocab_size": 53})
-    rule, package = describe_rule(spec), load_package(compile_spec(spec).write(tmp_path))
+    rule, package = describe_rule(spec), load_package(without_tiles(spec).write(tmp_path))
     interface = build_interface(rule)
     sizes = sizes_of(rule, interface)
     model: Any = package.GatedDeltaNetForCausalLM(package.GatedDeltaNetConfig()).double().eval()

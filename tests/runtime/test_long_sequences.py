@@ -9,10 +9,11 @@ import pytest
 import torch
 from torch import Tensor
 
+from kit.compiled import without_tiles
 from kit.literal_package import LiteralOperator, literal_package, package_of
 from kit.literal_rules import RULES
 from kit.paths import SPECS
-from miras_compiler import compile_spec, load_spec
+from miras_compiler import load_spec
 from miras_compiler.verify.checks import guards
 from miras_compiler.verify.package import opened_here
 from miras_compiler.verify.subject import Subject
@@ -26,7 +27,7 @@ CHECK = next(check for check in guards.GUARDS if check.run is guards.many_tokens
 def test_a_linear_rule_holds_its_digits_over_many_tokens(name: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(guards, "MANY", 8_000)
     spec = load_spec(SPECS / f"{name}.yaml")
-    with opened_here(compile_spec(spec).write(tmp_path), name) as package:
+    with opened_here(without_tiles(spec).write(tmp_path), name) as package:
         (row,) = check_subject(Subject(spec.model_dump(by_alias=True), package), checks=[CHECK])
     assert row.passed, row.note
     assert row.error is not None

@@ -11,7 +11,7 @@ from miras_compiler.emit.printing.python_text import import_line
 from miras_compiler.emit.runtime_files import read_runtime
 
 PREFIX = "runtime_device_"
-TEXTS = re.compile(r'"""(?s:.*?)"""|#.*')  # docstrings and comments: printed code has no other text with names
+TEXTS = re.compile(r'"""(?s:.*?)"""|"[^"\n]*"|#.*')  # and comments
 NAMES = re.compile(r"(?<![\w.])[A-Za-z_]\w*")  # but those of attributes
 
 
