@@ -1,4 +1,4 @@
-"""Colours of code on a page: every character stays, and comments, texts, numbers, keywords and names are told apart."""
+"""Colours of code on a page: every character stays, and comments, texts, numbers, keywords and names have colours of their own."""
 
 from __future__ import annotations
 
