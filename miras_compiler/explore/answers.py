@@ -7,7 +7,7 @@ from pathlib import Path
 from typing import Any
 
 from miras_compiler.advice import warnings_of
-from miras_compiler.compare import page, read_subjects
+from miras_compiler.compare import page
 from miras_compiler.compare.code import code_file, reading_order
 from miras_compiler.compare.graphs import picture_of
 from miras_compiler.compare.subjects import Compared, Unread, labelled, subject_of
@@ -85,13 +85,15 @@ def _shown(compilation: Compilation, file: str, path: str, files: Mapping[str, s
     return {"path": path, "files": names, **code_file(path, [subject]).variants[0]}
 
 
-def comparison(text: str, file: str, other: str) -> dict[str, Any]:
-    """The page of `miras compare` of a spec and one that comes with the compiler; it says which of them cannot be compiled."""
-    subjects, unread = read_subjects([Path(other)])
-    try:
-        subjects.insert(0, subject_of(parse_spec(text, file), text, Path(file)))
-    except InputError as error:
-        unread.insert(0, Unread(Path(file), tuple(str(error).splitlines())))
+def comparison(text: str, file: str, other_text: str, other_file: str) -> dict[str, Any]:
+    """The page of `miras compare` of two specs; it says which of them cannot be compiled."""
+    subjects: list[Compared] = []
+    unread: list[Unread] = []
+    for each, name in ((text, file), (other_text, other_file)):
+        try:
+            subjects.append(subject_of(parse_spec(each, name), each, Path(name)))
+        except InputError as error:
+            unread.append(Unread(Path(name), tuple(str(error).splitlines())))
     return {"html": page(labelled(subjects), unread)}
 
 

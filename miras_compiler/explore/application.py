@@ -144,12 +144,16 @@ class Application:
         return self._files()
 
     async def _open(self, given: asked.OpenRequest) -> dict[str, Any]:
-        if not given.shipped:
-            return self.folder.read(given.name)._asdict()
+        return self._spec(given.name, given.shipped)
+
+    def _spec(self, name: str, shipped: bool) -> dict[str, Any]:
+        """A spec that comes with the compiler, or a file of the folder."""
+        if not shipped:
+            return self.folder.read(name)._asdict()
         specs = shipped_specs()
-        if given.name not in specs:
-            raise InputError(f"'{given.name[:100]}' is not a spec that comes with the compiler")
-        return {"name": f"{given.name}.yaml", "text": specs[given.name].path.read_text(encoding="utf-8-sig"), "mark": None}
+        if name not in specs:
+            raise InputError(f"'{name[:100]}' is not a spec that comes with the compiler")
+        return {"name": f"{name}.yaml", "text": specs[name].path.read_text(encoding="utf-8-sig"), "mark": None}
 
     async def _save(self, given: asked.Saved) -> dict[str, Any]:
         """The file as saved; where one is there that `over` does not name, that one, and nothing is written."""
@@ -160,10 +164,9 @@ class Application:
 
     async def _compare(self, given: asked.Comparison) -> dict[str, str]:
         """The address of a comparison, which is made when it is opened; nobody who was not given it can guess it."""
-        if given.other not in shipped_specs():
-            raise InputError(f"'{given.other[:100]}' is not a spec that comes with the compiler")
+        other = self._spec(given.other, given.shipped)
         key = secrets.token_urlsafe(24)
-        self.comparisons[key] = given.model_dump()
+        self.comparisons[key] = {"text": given.text, "file": given.file, "other_text": other["text"], "other_file": other["name"]}
         while len(self.comparisons) > COMPARISONS:
             self.comparisons.popitem(last=False)
         return {"address": f"/comparison/{key}"}

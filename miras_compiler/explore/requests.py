@@ -47,9 +47,10 @@ class Change(SpecRequest):
 
 
 class Comparison(SpecRequest):
-    """A shipped spec to compare with."""
+    """A spec to compare with: a shipped one, or a file of the folder."""
 
     other: Name
+    shipped: bool = True
 
 
 class OpenRequest(Request):

@@ -136,10 +136,10 @@ def load_grid(path: Path) -> Grid:
         raise spec_error(complaints(error, source.tree, GridFile), source) from None
     folder = path.resolve().parent
     bases, faults = _bases(written, path.parent)
+    if not faults:  # the keys of a spec that is not there are not known
+        faults += [fault for key in written.vary if (fault := key_fault(key, list(bases.values()), written.vary))]
     axes, wrong = axis_faults(written.vary)
     faults += wrong
-    if not faults:
-        faults += [fault for key in written.vary if (fault := key_fault(key, list(bases.values()), written.vary))]
     faults += [*_of_objectives(written), *_of_seeds(written), *_of_training(written, folder), *_of_budget(written, axes)]
     if faults:
         raise spec_error(faults, source)

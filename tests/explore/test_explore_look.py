@@ -169,10 +169,12 @@ def test_code_is_shown_with_what_its_lines_compute() -> None:
 
 @pytest.mark.slow
 def test_a_comparison_says_which_spec_is_wrong() -> None:
-    good = comparison(text_of("huber_delta").replace("name: huber_delta", "name: mine"), "mine.yaml", "delta_net")["html"]
+    good = comparison(
+        text_of("huber_delta").replace("name: huber_delta", "name: mine"), "mine.yaml", text_of("delta_net"), "delta_net.yaml"
+    )["html"]
     assert re.search(r'<h1>.*"name s0">mine<.*"name s1">delta_net<', good)
     assert "is not compared" not in good
-    bad = comparison("name: mine\n", "mine.yaml", "delta_net")["html"]
+    bad = comparison("name: mine\n", "mine.yaml", text_of("delta_net"), "delta_net.yaml")["html"]
     assert "<b>mine.yaml</b> is not compared" in bad
 
 

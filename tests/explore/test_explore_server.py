@@ -174,6 +174,17 @@ def test_a_comparison_has_an_address_that_cannot_be_guessed_and_no_way_back(serv
     assert headers["content-security-policy"].startswith("sandbox allow-scripts;")
 
 
+def test_a_spec_is_compared_with_one_of_the_folder(server: Server) -> None:
+    server.ask("save", {"file": "saved.yaml", "text": TEXT.replace("name: ", "name: saved_", 1)})
+    given = {"text": TEXT, "file": "mine.yaml", "shipped": False}
+    assert server.ask("compare", {**given, "other": "../saved.yaml"})[0] == 422
+    status, answer = server.ask("compare", {**given, "other": "saved.yaml"})
+    assert status == 200
+    _, body, _ = server.request("GET", answer["address"], headers={"Host": f"127.0.0.1:{server.port}"})
+    assert b"saved_" in body
+    (server.folder / "saved.yaml").unlink()
+
+
 def test_hundreds_of_hostile_requests_leave_it_alive_at_constant_memory(server: Server) -> None:
     def memory() -> int:
         return int(Path(f"/proc/{server.process.pid}/statm").read_text().split()[1]) * 4096

@@ -159,6 +159,13 @@ def test_a_wrong_grid_is_told_by_line_with_its_remedy_and_nothing_is_written(
     assert sorted(each.name for each in path.parent.iterdir()) == ["grid.yaml", "small.yaml"]
 
 
+def test_everything_that_is_wrong_with_a_grid_is_told_at_once(write: Write, capsys: pytest.CaptureFixture[str]) -> None:
+    vary = "\n  layer.haeds: [1]\n  chunk.size: []\n  gates.eta.init: {low: 2, high: 1}\n"
+    path = write(f"base: small.yaml\nvary:{vary}seeds: [0, 0]\ntrain: {{task: mqarr}}\nobjectives: [beauty]\n")
+    assert main(["sweep", str(path), "-o", str(path.parent / "out")]) == 2
+    assert [line.split(":")[1] for line in capsys.readouterr().err.splitlines()] == ["3", "4", "5", "6", "7", "8"]
+
+
 def test_too_many_points_are_refused(write: Write) -> None:
     values = [str(list(range(1, 60)))] * 3
     grid = grid_of(write, "{{layer.heads: {}, layer.head_dim: {}, chunk.size: {}}}".format(*values))

@@ -5,9 +5,9 @@ function drawFiles({ folder, files }, zoo) {
   $("save-folder").textContent = folder;
   const group = (title, options) => element("optgroup", { label: title }, ...options);
   const shipped = (kind) => Object.entries(zoo).map(([name, each]) => element("option", { value: `${kind}:${name}`, textContent: `${name} · ${each.form}` }));
-  const own = files.length ? files.map((name) => element("option", { value: `file:${name}`, textContent: name })) : [element("option", { disabled: true, textContent: "none yet" })];
-  $("open").replaceChildren(element("option", { value: "", textContent: "a spec …" }), group(folder, own), group("specs that come with the compiler", shipped("zoo")));
-  $("compare").replaceChildren(element("option", { value: "", textContent: "a spec …" }), ...shipped("zoo"));
+  const own = () => (files.length ? files.map((name) => element("option", { value: `file:${name}`, textContent: name })) : [element("option", { disabled: true, textContent: "none yet" })]);
+  for (const [id, said] of [["open", "open …"], ["compare", "compare with …"]])
+    $(id).replaceChildren(element("option", { value: "", textContent: said }), group(folder, own()), group("specs that come with the compiler", shipped("zoo")));
 }
 
 $("open").addEventListener("change", async () => {
@@ -25,11 +25,12 @@ $("open").addEventListener("change", async () => {
 });
 
 $("compare").addEventListener("change", async () => {
-  const other = $("compare").value.replace("zoo:", "");
+  const [kind, ...name] = $("compare").value.split(":");
+  const other = name.join(":");
   $("compare").value = "";
-  if (!other) return;
+  if (!kind) return;
   try {
-    const { address } = await ask("compare", { text: editor.value, file, other });
+    const { address } = await ask("compare", { text: editor.value, file, other, shipped: kind === "zoo" });
     const link = element("a", { href: address, target: "_blank", textContent: `${file} and ${other}` });
     say("comparing: ", false, link);
     window.open(address, "_blank");
@@ -58,7 +59,8 @@ $("save-name").addEventListener("input", () => offer("", false));
 
 $("save-dialog").querySelector("form").addEventListener("submit", async (event) => {
   event.preventDefault();
-  const name = $("save-name").value.trim();
+  const given = $("save-name").value.trim();
+  const name = given.includes(".") ? given : `${given}.yaml`;
   try {
     const kept = await ask("save", { file: name, text: editor.value, over });
     if (kept.there && kept.same) offer(`${name} holds this very text already`, false);
