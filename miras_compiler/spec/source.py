@@ -73,6 +73,7 @@ def read_source(
     """
     _check_length(text, place)
     _check_tabs(text, place)
+    _check_directives(text, place)
     _check_brackets(text, place)
     builder = _Builder(text, place)
     tree = builder.document()
@@ -86,6 +87,7 @@ def read_source(
 def read_value(text: str, place: str) -> Any:
     """One YAML value, as after `key:`; raises SpecError. For `--set key=value`."""
     _check_length(text, place)
+    _check_directives(text, place)
     _check_brackets(text, place)
     builder = _Builder(text, place)
     value = builder.document()
@@ -112,6 +114,15 @@ def _check_tabs(text: str, place: str) -> None:
         first, column = lines[0]
         others = f", and on {len(lines) - 1} more lines" if len(lines) > 1 else ""
         raise SpecError([Problem(f"{place}:{first}:{column}", f"a tab{others}", "YAML indents with spaces", "replace it by spaces")])
+
+
+def _check_directives(text: str, place: str) -> None:
+    """The parser, called for its events, fails at a directive."""
+    for number, line in enumerate(text.splitlines(), 1):
+        if line.removeprefix("\ufeff").startswith("%"):
+            raise SpecError(
+                [Problem(f"{place}:{number}:1", "a directive of YAML, or a '%'", "a spec needs none", "remove it, or quote the text")]
+            )
 
 
 def _check_brackets(text: str, place: str) -> None:

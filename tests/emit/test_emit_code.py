@@ -298,3 +298,11 @@ def test_literals_are_the_shortest_that_read_back() -> None:
     assert printer.expression(2 * X, {X: Code("x")}).text == "2 * x"
     assert printer.expression(X / 2, {X: Code("x")}).text == "0.5 * x"
     assert printer.expression(larger(sp.Integer(-60), X), {X: Code("x")}).text == "x.clamp(min=-60)"
+
+
+def test_the_second_derivative_of_gelu_tanh_in_kernels_keeps_its_digits_where_tanh_is_nearly_1() -> None:
+    """Kernels print derivatives of the definition; 1 − tanh² in it would leave ten times this error."""
+    x = letter("x")
+    second = sp.lambdify(x, sp.N(sp.diff(gelu_tanh_slope.definition(x), x)), {"sigmoid": torch.sigmoid, "tanh": torch.tanh})
+    at = torch.linspace(-5, 5, 41)
+    assert float((second(at) - second(at.double())).abs().max()) < 5e-7

@@ -46,6 +46,21 @@ def test_kernels_agree_with_the_float64_form(name: str, tmp_path: Path) -> None:
     assert [row for row in claims if not row["error"] <= row["limit"]] == []
 
 
+GRAPHS = """
+import sys, torch
+from pathlib import Path
+from miras_compiler.bench.checks import Case
+from miras_compiler.bench.subject import MeasuredPackage, Shape
+print(Case(MeasuredPackage(Path(sys.argv[1]), "cpu"), torch.float32, Shape(1, 1, 1, 4, 4, 4), 0).graphs().error)
+"""
+
+
+@pytest.mark.parametrize("name", ["lact", "sparse_memory", "omega_net", "tnt_local"])
+def test_a_graph_around_kernels_serves_many_lengths(name: str, tmp_path: Path) -> None:
+    """Kernels that wait for the end of a chunk, chunks that walk, windows, resets."""
+    assert float(interpreted("-c", GRAPHS, str(compilation(name).write(tmp_path)))) <= 3
+
+
 def claims_of(package: Path, widths: tuple[int, int, int], forced: int, rows: int | None = None) -> list[dict[str, Any]]:
     """The first `rows` claims about kernels, or all. In a process of its own: whether Triton interprets is decided when it is imported."""
     given = {"package": str(package), "dtype": "float32", "shape": (1, 1, 1, *widths), "forced": forced, "device": "cpu", "rows": rows}

@@ -79,6 +79,7 @@ def test_every_key_and_item_has_its_place() -> None:
         (SPEC + "paper: *a\n", ["x.yaml:8:8: an anchor or alias; a spec repeats nothing that is worth one; write the value out"]),
         (SPEC + "paper: !!str 3\n", ["x.yaml:8:8: a tag, tag:yaml.org,2002:str; a spec holds plain values only; remove it"]),
         (SPEC + "---\n" + SPEC, ["x.yaml:9:1: a second document; a file holds one spec"]),
+        ("%YAML 1.2\n---\n" + SPEC, ["x.yaml:1:1: a directive of YAML, or a '%'; a spec needs none; remove it, or quote the text"]),
         (SPEC + "? [a]\n: b\n", ["x.yaml:8:3: a key must be plain text"]),
         (SPEC + "chunk: {size: 3\n", ["x.yaml:9:1: not YAML: expected ',' or '}', but got '<stream end>'"]),
         (SPEC + "paper: a: b\n", ["x.yaml:8:9: not YAML: mapping values are not allowed here"]),
