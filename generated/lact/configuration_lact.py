@@ -8,7 +8,7 @@ from .runtime_configuration import MemoryConfig
 
 
 class LactConfig(MemoryConfig):
-    """Every field has a default: that of the spec. The code of the package has the digest e35a3b89041f."""
+    """Every field has a default: that of the spec. The code of the package has the digest 1f093b2ea8c0."""
 
     model_type = "miras_lact"
 

@@ -36,12 +36,13 @@ class WaitingKernels(Computes):
             return self.other.compute(tokens, parameters, initial_state, output_final_state, cu_seqlens, tile=chunk)
         state: State = read_start(self.contract, tokens, parameters, initial_state, cu_seqlens)
         prepared = self.contract.prepared(tokens, parameters)
-        outputs = []
+        outputs, first = [], 0
         with without_autocast(tokens["q"].device):
-            for first in range(0, length, chunk):
+            while first < length:  # a range would be made of one length, and a compiled graph serve that one alone
                 part = {name: x[:, first : first + chunk] for name, x in prepared.items()}
                 o, state = self.chunk(part, parameters, state)
                 outputs.append(o)
+                first += chunk
         if not output_final_state:
             return torch.cat(outputs, 1), None
         state["position"] = torch.full_like(state["position"], length % chunk)

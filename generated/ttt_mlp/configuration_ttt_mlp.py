@@ -8,7 +8,7 @@ from .runtime_configuration import MemoryConfig
 
 
 class TttMlpConfig(MemoryConfig):
-    """Every field has a default: that of the spec. The code of the package has the digest 1f61e0951438."""
+    """Every field has a default: that of the spec. The code of the package has the digest 7349ae46823f."""
 
     model_type = "miras_ttt_mlp"
 

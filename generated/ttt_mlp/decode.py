@@ -17,7 +17,7 @@ from torch import Tensor
 
 from .contract import CONTRACT
 from .kernels import TABLE
-from .runtime_device_functions import square, tanh
+from .runtime_device_functions import sigmoid
 from .runtime_device_memory import load_number, load_row, load_tile, store_row, store_tile
 from .runtime_launch import ANY, Buffer, LaunchRow
 from .runtime_walk import JUST_NUMBERS, WalkKernels, WalkLauncher, WalkOperator
@@ -30,13 +30,13 @@ TABLE.options["walk_forward"] = (LaunchRow(32, warps=4), LaunchRow(64, warps=8),
 @triton.jit
 def gelu_tanh(x):
     """The activation gelu_tanh."""
-    return 0.5 * x * (tanh(0.7978845608028654 * (0.044715 * (x * x * x) + x)) + 1)
+    return x * sigmoid(1.5957691216057308 * (0.044715 * (x * x * x) + x))
 
 
 @triton.jit
 def gelu_tanh_slope(x):
     """Derivative of gelu_tanh."""
-    return 0.3989422804014327 * x * (1 - square(tanh(0.7978845608028654 * (0.044715 * (x * x * x) + x)))) * (0.134145 * (x * x) + 1) + 0.5 * tanh(0.7978845608028654 * (0.044715 * (x * x * x) + x)) + 0.5  # noqa: E501  # fmt: skip
+    return 1.5957691216057308 * x * (0.134145 * (x * x) + 1) * sigmoid(-1.5957691216057308 * (0.044715 * (x * x * x) + x)) * sigmoid(1.5957691216057308 * (0.044715 * (x * x * x) + x)) + sigmoid(1.5957691216057308 * (0.044715 * (x * x * x) + x))  # noqa: E501  # fmt: skip
 
 
 @triton.jit

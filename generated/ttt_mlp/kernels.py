@@ -16,7 +16,7 @@ import triton.language as tl
 from torch import Tensor
 
 from .contract import CONTRACT
-from .runtime_device_functions import cube, square, tanh
+from .runtime_device_functions import cube, sigmoid, square
 from .runtime_device_memory import load_numbers, load_row, load_rows, load_tile, store_numbers, store_row, store_rows, store_tile
 from .runtime_device_products import dot, dot_apart, dot_apart_nt, dot_nt, dot_tn
 from .runtime_device_tiles import sequence_of, span, walked
@@ -39,13 +39,13 @@ TABLE = LaunchTable("ttt_mlp", "063cfc8a8448", tile=TILE, least=64, options=OPTI
 @triton.jit
 def gelu_tanh(x):
     """The activation gelu_tanh."""
-    return 0.5 * x * (tanh(0.7978845608028654 * (0.044715 * (x * x * x) + x)) + 1)
+    return x * sigmoid(1.5957691216057308 * (0.044715 * (x * x * x) + x))
 
 
 @triton.jit
 def gelu_tanh_slope(x):
     """Derivative of gelu_tanh."""
-    return 0.3989422804014327 * x * (1 - square(tanh(0.7978845608028654 * (0.044715 * (x * x * x) + x)))) * (0.134145 * (x * x) + 1) + 0.5 * tanh(0.7978845608028654 * (0.044715 * (x * x * x) + x)) + 0.5  # noqa: E501  # fmt: skip
+    return 1.5957691216057308 * x * (0.134145 * (x * x) + 1) * sigmoid(-1.5957691216057308 * (0.044715 * (x * x * x) + x)) * sigmoid(1.5957691216057308 * (0.044715 * (x * x * x) + x)) + sigmoid(1.5957691216057308 * (0.044715 * (x * x * x) + x))  # noqa: E501  # fmt: skip
 
 
 @triton.jit(do_not_specialize=JUST_NUMBERS)
@@ -672,7 +672,7 @@ def seq(
         d_z1 = (
             d_d1
             * d2_W2_start.to(tl.float32)
-            * (0.10703222440890037 * square(z1.to(tl.float32)) * (1 - square(tanh(0.7978845608028654 * (0.044715 * cube(z1.to(tl.float32)) + z1.to(tl.float32))))) + 0.7978845608028654 * (1 - square(tanh(0.7978845608028654 * (0.044715 * cube(z1.to(tl.float32)) + z1.to(tl.float32))))) * (0.134145 * square(z1.to(tl.float32)) + 1) - 0.6366197723675814 * z1.to(tl.float32) * square(0.134145 * square(z1.to(tl.float32)) + 1) * (1 - square(tanh(0.7978845608028654 * (0.044715 * cube(z1.to(tl.float32)) + z1.to(tl.float32))))) * tanh(0.7978845608028654 * (0.044715 * cube(z1.to(tl.float32)) + z1.to(tl.float32))))  # noqa: E501
+            * (2.5464790894703255 * z1.to(tl.float32) * square(0.134145 * square(z1.to(tl.float32)) + 1) * (1 - sigmoid(1.5957691216057308 * (0.044715 * cube(z1.to(tl.float32)) + z1.to(tl.float32)))) * sigmoid(-1.5957691216057308 * (0.044715 * cube(z1.to(tl.float32)) + z1.to(tl.float32))) * sigmoid(1.5957691216057308 * (0.044715 * cube(z1.to(tl.float32)) + z1.to(tl.float32))) + 0.42812889763560147 * square(z1.to(tl.float32)) * sigmoid(-1.5957691216057308 * (0.044715 * cube(z1.to(tl.float32)) + z1.to(tl.float32))) * sigmoid(1.5957691216057308 * (0.044715 * cube(z1.to(tl.float32)) + z1.to(tl.float32))) + 1.5957691216057308 * (1 - sigmoid(1.5957691216057308 * (0.044715 * cube(z1.to(tl.float32)) + z1.to(tl.float32)))) * (0.134145 * square(z1.to(tl.float32)) + 1) * sigmoid(1.5957691216057308 * (0.044715 * cube(z1.to(tl.float32)) + z1.to(tl.float32))) + 1.5957691216057308 * (0.134145 * square(z1.to(tl.float32)) + 1) * sigmoid(-1.5957691216057308 * (0.044715 * cube(z1.to(tl.float32)) + z1.to(tl.float32))) * sigmoid(1.5957691216057308 * (0.044715 * cube(z1.to(tl.float32)) + z1.to(tl.float32))) - 2.5464790894703255 * z1.to(tl.float32) * square(0.134145 * square(z1.to(tl.float32)) + 1) * (1 - sigmoid(-1.5957691216057308 * (0.044715 * cube(z1.to(tl.float32)) + z1.to(tl.float32)))) * sigmoid(-1.5957691216057308 * (0.044715 * cube(z1.to(tl.float32)) + z1.to(tl.float32))) * sigmoid(1.5957691216057308 * (0.044715 * cube(z1.to(tl.float32)) + z1.to(tl.float32))))  # noqa: E501
             + (d_h1 + d_h1_from_f) * gelu_tanh_slope(z1.to(tl.float32))
         )  # fmt: skip
         d_W2_next = d_W2_from_read_h1_W2.to(tl.float32) + d_W2
@@ -822,7 +822,7 @@ def seq_wide(
             d_z1 = (
                 d_d1
                 * d2_W2_start.to(tl.float32)
-                * (0.10703222440890037 * square(z1.to(tl.float32)) * (1 - square(tanh(0.7978845608028654 * (0.044715 * cube(z1.to(tl.float32)) + z1.to(tl.float32))))) + 0.7978845608028654 * (1 - square(tanh(0.7978845608028654 * (0.044715 * cube(z1.to(tl.float32)) + z1.to(tl.float32))))) * (0.134145 * square(z1.to(tl.float32)) + 1) - 0.6366197723675814 * z1.to(tl.float32) * square(0.134145 * square(z1.to(tl.float32)) + 1) * (1 - square(tanh(0.7978845608028654 * (0.044715 * cube(z1.to(tl.float32)) + z1.to(tl.float32))))) * tanh(0.7978845608028654 * (0.044715 * cube(z1.to(tl.float32)) + z1.to(tl.float32))))  # noqa: E501
+                * (2.5464790894703255 * z1.to(tl.float32) * square(0.134145 * square(z1.to(tl.float32)) + 1) * (1 - sigmoid(1.5957691216057308 * (0.044715 * cube(z1.to(tl.float32)) + z1.to(tl.float32)))) * sigmoid(-1.5957691216057308 * (0.044715 * cube(z1.to(tl.float32)) + z1.to(tl.float32))) * sigmoid(1.5957691216057308 * (0.044715 * cube(z1.to(tl.float32)) + z1.to(tl.float32))) + 0.42812889763560147 * square(z1.to(tl.float32)) * sigmoid(-1.5957691216057308 * (0.044715 * cube(z1.to(tl.float32)) + z1.to(tl.float32))) * sigmoid(1.5957691216057308 * (0.044715 * cube(z1.to(tl.float32)) + z1.to(tl.float32))) + 1.5957691216057308 * (1 - sigmoid(1.5957691216057308 * (0.044715 * cube(z1.to(tl.float32)) + z1.to(tl.float32)))) * (0.134145 * square(z1.to(tl.float32)) + 1) * sigmoid(1.5957691216057308 * (0.044715 * cube(z1.to(tl.float32)) + z1.to(tl.float32))) + 1.5957691216057308 * (0.134145 * square(z1.to(tl.float32)) + 1) * sigmoid(-1.5957691216057308 * (0.044715 * cube(z1.to(tl.float32)) + z1.to(tl.float32))) * sigmoid(1.5957691216057308 * (0.044715 * cube(z1.to(tl.float32)) + z1.to(tl.float32))) - 2.5464790894703255 * z1.to(tl.float32) * square(0.134145 * square(z1.to(tl.float32)) + 1) * (1 - sigmoid(-1.5957691216057308 * (0.044715 * cube(z1.to(tl.float32)) + z1.to(tl.float32)))) * sigmoid(-1.5957691216057308 * (0.044715 * cube(z1.to(tl.float32)) + z1.to(tl.float32))) * sigmoid(1.5957691216057308 * (0.044715 * cube(z1.to(tl.float32)) + z1.to(tl.float32))))  # noqa: E501
                 + (d_h1 + d_h1_from_f) * gelu_tanh_slope(z1.to(tl.float32))
             )  # fmt: skip
             if SAVE:
