@@ -10,7 +10,7 @@ from miras_compiler.elements.bias import FormulaBias, HuberNormBias, ThresholdBi
 from miras_compiler.elements.optimizer import Implicit
 from miras_compiler.elements.retention import KLRetention, L2Retention
 from miras_compiler.elements.user_formula import STATES, foreign_letter
-from miras_compiler.errors import Fault, nearest
+from miras_compiler.errors import Fault, near
 from miras_compiler.expressions.symbols import RowMax, RowSum
 from miras_compiler.spec.gates import GATE_LETTERS
 from miras_compiler.spec.schema import Spec
@@ -48,7 +48,9 @@ def unused_gate(spec: Spec) -> Iterator[Fault]:
     used = spec.used_gates()
     for name in spec.gates:
         if name not in used:
-            yield Fault(("gates", name), f"the gate '{name}' is declared and nothing reads it", "", f"remove it, or: {nearest(name, used)}")
+            close = near(name, used)
+            meant = f"did you mean '{close}'?" if close else f"the rule reads {', '.join(sorted(used))}"
+            yield Fault(("gates", name), f"the gate '{name}' is declared and nothing reads it", "", f"remove it; {meant}")
 
 
 def borrowed_letter(spec: Spec) -> Iterator[Fault]:

@@ -46,7 +46,7 @@ def _gate_name(name: str) -> str:
     """An identifier that no argument of the operators and no function of the grammar has."""
     _identifier(name, "the gate's name", "gate")
     if name in ARGUMENTS | NAMES_OF_FUNCTIONS or RESERVED.fullmatch(name):
-        raise refused(f"the gate's name '{name}' has a meaning of its own", "as an argument or a function", f"for example '{name}_gate'")
+        raise refused(f"the gate's name '{name}' has a meaning of its own", "operators or formulas use it", f"for example '{name}_gate'")
     return name
 
 

@@ -123,7 +123,7 @@ WRONG: dict[str, tuple[str, ...]] = {
     ),
     edited(("  eta: {}\n", "  etta: {}\n")): (
         "x.yaml:5:1: every rule reads the gate 'eta', which is not declared; add `eta: {source: constant, init: 1}` to gates",
-        "x.yaml:7:3: the gate 'etta' is declared and nothing reads it; remove it, or: did you mean 'eta'?",
+        "x.yaml:7:3: the gate 'etta' is declared and nothing reads it; remove it; did you mean 'eta'?",
     ),
     edited(bias("kind: huber")): (
         "x.yaml:5:1: the attentional bias huber reads the gate 'delta', which is not declared; add `delta: {init: 1}` to gates",
@@ -131,10 +131,10 @@ WRONG: dict[str, tuple[str, ...]] = {
     edited(bias("kind: formula, loss: sum(u*v*beta)")): (
         "x.yaml:5:1: the attentional bias formula reads the gate 'beta', which is not declared; add `beta: {init: 1}` to gates",
     ),
-    edited(more="  mu: {}\n"): ("x.yaml:8:3: the gate 'mu' is declared and nothing reads it; remove it, or: choose from alpha, eta",),
+    edited(more="  mu: {}\n"): ("x.yaml:8:3: the gate 'mu' is declared and nothing reads it; remove it; the rule reads alpha, eta",),
     edited(more="  a-b: {}\n  sum: {}\n  in: {}\n"): (
         f"x.yaml:8:3: the gate's name 'a-b' is not an identifier; {NO_NAME}",
-        "x.yaml:9:3: the gate's name 'sum' has a meaning of its own; as an argument or a function; for example 'sum_gate'",
+        "x.yaml:9:3: the gate's name 'sum' has a meaning of its own; operators or formulas use it; for example 'sum_gate'",
         "x.yaml:10:3: the gate's name 'in' is a keyword of Python; it becomes a Python name; for example 'in_gate'",
     ),
     edited(bias("kind: huber, delta: alpha")): (

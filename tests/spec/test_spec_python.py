@@ -175,7 +175,7 @@ def test_an_option_sets_a_key_that_is_there_or_not() -> None:
         ({"chunk.size": 1.5}, "--set chunk.size: chunk.size should be a whole number, not 1.5"),
         ({"memory.kind": "mlx"}, "--set memory.kind: unknown memory 'mlx'; did you mean 'mlp'?"),
         ({"gates.mu.init": 0.3}, "--set gates.mu.init: the gate 'mu' is declared and nothing reads it; "
-                                 "remove it, or: choose from alpha, eta"),
+                                 "remove it; the rule reads alpha, eta"),
         ({"chunk.0": 1}, "--set chunk.0: unknown key '0'; choose from gradient, read, reset, retention, size"),
         ({"layer.heads.x": 1}, "--set layer.heads.x: layer.heads should be a whole number, not a mapping of keys"),
         ({"name.x": 1}, "--set name.x: 'x' cannot be set here; its parent is neither a mapping nor a list that long; set the parent"),
