@@ -8,7 +8,7 @@ from .runtime_configuration import MemoryConfig
 
 
 class GlaConfig(MemoryConfig):
-    """Every field has a default: that of the spec. The code of the package has the digest 006f06838476."""
+    """Every field has a default: that of the spec. The code of the package has the digest e9c66f51d098."""
 
     model_type = "miras_gla"
 

@@ -75,9 +75,10 @@ def decayed_derivatives(
     """∂F/∂rows, ∂F/∂columns, ∂F/∂logs.
 
     The last is a sum over the pairs on both sides of a token, level by level; a difference of sums over rows and over columns would
-    lose its digits. Rows and columns that are both of float32, as those that a solve gives, keep 11 bits as operands, whatever DOT is.
+    lose its digits. Where later tokens alone are weighed, rows and columns of float32 are those of a solve: they keep 11 bits as operands,
+    whatever DOT is.
     """
-    EXACT: tl.constexpr = (rows.dtype == tl.float32) & (columns.dtype == tl.float32)
+    EXACT: tl.constexpr = STRICT & (rows.dtype == tl.float32) & (columns.dtype == tl.float32)
     d_rows = tl.zeros(logs.shape, tl.float32)
     d_columns = tl.zeros(logs.shape, tl.float32)
     d_logs = tl.zeros(logs.shape, tl.float32)

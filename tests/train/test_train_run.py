@@ -317,5 +317,6 @@ def test_two_processes_that_share_a_model_have_the_curve_of_one(finished: Path, 
         for path in (finished, run.path)
     )
     assert all((whole[name] - shared[name]).abs().max() < 1e-4 for name in whole)
+    shutil.rmtree(run.newest_checkpoint())  # the run is not at its end any more
     assert main(["train", "--out", str(run.path), "--resume"]) == 2
     assert "was saved by several GPUs, and one process cannot go on from it" in capsys.readouterr().err
