@@ -36,7 +36,8 @@ def projections(*programs: Program) -> set[Node]:
             beside = [rows for arg in node.args if (rows := rows_behind(arg))]
             if not beside:
                 continue
-            tiles = {arg for i, arg in enumerate(node.args) if len(arg.axes) == 2 and derivative(node.expr, i) != 0}
+            summed = set[Node]().union(*(entries_of(row) for rows in beside for row in rows))
+            tiles = {arg for i, arg in enumerate(node.args) if len(arg.axes) == 2 and arg in summed and derivative(node.expr, i) != 0}
             for each in beside:
                 rows = {row for row in each if not tiles.isdisjoint(entries_of(row))}
                 found |= rows.union(*(scaled_products(tile) for tile in tiles if any(tile in entries_of(row) for row in rows)))
