@@ -59,8 +59,9 @@ class gelu_tanh_slope(Composite):
 
     @staticmethod
     def definition(x: Expr) -> Expr:
-        inner = 2 * sp.sqrt(2 / sp.pi) * (x + sp.Rational(44715, 1000000) * x**3)
-        return sigmoid(inner) + x * sigmoid(inner) * sigmoid(-inner) * sp.diff(inner, x)
+        twice, cubic = 2 * sp.sqrt(2 / sp.pi), sp.Rational(44715, 1000000)
+        inner, slope = twice * (x + cubic * x**3), twice * (1 + 3 * cubic * x**2)
+        return sigmoid(inner) + x * sigmoid(inner) * sigmoid(-inner) * slope
 
 
 class silu(Composite):

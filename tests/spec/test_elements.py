@@ -224,6 +224,14 @@ def test_every_function_knows_its_derivative(function: Any) -> None:
     np.testing.assert_allclose(np.broadcast_to(value(sp.diff(expr, X), x=U), U.shape), expected, atol=1e-8)
 
 
+@pytest.mark.parametrize("name", "gelu gelu_slope gelu_tanh gelu_tanh_slope silu silu_slope".split())
+def test_the_definition_of_an_activation_takes_numbers(name: str) -> None:
+    definition = getattr(activations, name).definition
+    at_half = value(definition(sp.Rational(1, 2)), x=U)
+    np.testing.assert_allclose(at_half, value(definition(X), x=np.full_like(U, 0.5)).flat[0], rtol=1e-12)
+    assert definition(sp.Integer(0)).is_number
+
+
 @pytest.mark.parametrize("name", ["smaller", "larger"])
 def test_the_smaller_and_the_larger_pass_their_derivative_to_the_one_that_counts(name: str) -> None:
     expr = getattr(symbols, name)(X**2, 1 - X)

@@ -18,7 +18,7 @@ from miras_compiler.verify.checks.layer import small
 from miras_compiler.verify.inputs import Inputs
 from miras_compiler.verify.literal.layer import LiteralLayer
 from miras_compiler.verify.measure import MARGIN, Tally
-from miras_compiler.verify.rounding import Largest, nudged, rounding_of
+from miras_compiler.verify.rounding import Largest, coin, nudged, rounding_of
 from miras_compiler.verify.subject import Subject, within_float32
 from miras_compiler.verify.verification import check_subject
 
@@ -27,13 +27,22 @@ def inputs_of(x: torch.Tensor) -> Inputs:
     return Inputs(q=x, k=x, v=x, gates={}, parameters={}, state={})
 
 
-@pytest.mark.parametrize("dtype", [torch.float64, torch.float32])
+@pytest.mark.parametrize("dtype", [torch.float64, torch.float32, torch.bfloat16])
 def test_a_nudge_is_one_unit_in_the_last_place_and_leaves_zeros(dtype: torch.dtype) -> None:
     x = torch.tensor([0.0, 1.5, -2.25, 1e-30, math.inf], dtype=dtype)
     moved = nudged(inputs_of(x), seed=0).v
     assert torch.equal(moved[[0, 4]], x[[0, 4]])
     assert bool((moved[1:4] != x[1:4]).all())
     assert float(((moved[1:4] - x[1:4]) / x[1:4]).abs().max()) <= torch.finfo(dtype).eps
+
+
+@pytest.mark.parametrize("dtype", [torch.float64, torch.float32, torch.bfloat16, torch.float16])
+def test_the_same_numbers_go_the_same_way_and_about_half_of_them_up(dtype: torch.dtype) -> None:
+    x = torch.randn(50, 40, generator=torch.Generator().manual_seed(0), dtype=torch.float64).to(dtype)
+    up = torch.from_numpy(coin(torch.cat([x, x.flip(0)]), seed=1))
+    assert up.shape == (100, 40)
+    assert torch.equal(up[:50], up[50:].flip(0))
+    assert 0.4 < up.double().mean() < 0.6
 
 
 def test_rounding_is_told_as_what_it_costs_of_a_difference_of_large_numbers() -> None:
