@@ -72,7 +72,7 @@ class Rounded(TorchDispatchMode):  # type: ignore[no-untyped-call]
     def __torch_dispatch__(self, function: Any, types: Any, args: tuple[Any, ...] = (), kwargs: dict[str, Any] | None = None) -> Any:
         result = function(*args, **(kwargs or {}))
         name = function.overloadpacket.__name__
-        if name not in SUMS | ENTRYWISE or not isinstance(result, Tensor) or not result.is_floating_point():
+        if name not in SUMS | ENTRYWISE or not isinstance(result, Tensor) or not result.is_floating_point() or result.is_meta:
             return result
         return nudge(result, self.generator) if name in SUMS else moved(result, coin(result, self.seed))
 

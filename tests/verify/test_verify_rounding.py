@@ -18,7 +18,7 @@ from miras_compiler.verify.checks.layer import small
 from miras_compiler.verify.inputs import Inputs
 from miras_compiler.verify.literal.layer import LiteralLayer
 from miras_compiler.verify.measure import MARGIN, Tally
-from miras_compiler.verify.rounding import Largest, coin, nudged, rounding_of
+from miras_compiler.verify.rounding import Largest, Rounded, coin, nudged, rounding_of
 from miras_compiler.verify.subject import Subject, within_float32
 from miras_compiler.verify.verification import check_subject
 
@@ -43,6 +43,12 @@ def test_the_same_numbers_go_the_same_way_and_about_half_of_them_up(dtype: torch
     assert up.shape == (100, 40)
     assert torch.equal(up[:50], up[50:].flip(0))
     assert 0.4 < up.double().mean() < 0.6
+
+
+def test_shapes_without_values_are_not_rounded() -> None:
+    with Rounded(seed=0):
+        x = torch.ones(3, device="meta")
+        assert (x.exp() @ x[:, None] * x).is_meta
 
 
 def test_rounding_is_told_as_what_it_costs_of_a_difference_of_large_numbers() -> None:
