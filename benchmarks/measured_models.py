@@ -115,10 +115,9 @@ def fla_model(config: Any) -> Any:
 
 
 def compile_model(model: Any, how: str) -> None:
-    """Compiles nothing, the blocks, or all."""
+    """Compiles nothing, the blocks and the loss, or all."""
     if how == "blocks":
-        for block in model.model.layers:
-            block.compile()
+        model.compile_blocks()
     elif how == "whole":
         model.compile()
 

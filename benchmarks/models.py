@@ -16,7 +16,8 @@ decode    tokens a second of a greedy `generate` in bfloat16, milliseconds of a 
 profile   forward and backward pass by kernels: matrix products, the operator (or attention), and all else, which is the model's code; and
           the share of a step, optimizer included, in which the GPU is busy.
 
-`--compile blocks` compiles block by block, `whole` the model as `miras train --compile` does. `--launch` keeps `generate` from recording.
+`--compile blocks` compiles block by block, as `miras train --compile` does, `whole` all at once. `--launch` keeps `generate` from
+recording.
 """
 
 from __future__ import annotations

@@ -8,7 +8,7 @@ from .runtime_configuration import MemoryConfig
 
 
 class ArcsinhMemoryConfig(MemoryConfig):
-    """Every field has a default: that of the spec. The code of the package has the digest 6dab835ea73c."""
+    """Every field has a default: that of the spec. The code of the package has the digest e74da5b75595."""
 
     model_type = "miras_arcsinh_memory"
 

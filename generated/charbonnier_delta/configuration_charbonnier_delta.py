@@ -8,7 +8,7 @@ from .runtime_configuration import MemoryConfig
 
 
 class CharbonnierDeltaConfig(MemoryConfig):
-    """Every field has a default: that of the spec. The code of the package has the digest 19d36f0387f3."""
+    """Every field has a default: that of the spec. The code of the package has the digest 6ea9ff6fd68b."""
 
     model_type = "miras_charbonnier_delta"
 

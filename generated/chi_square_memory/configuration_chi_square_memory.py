@@ -8,7 +8,7 @@ from .runtime_configuration import MemoryConfig
 
 
 class ChiSquareMemoryConfig(MemoryConfig):
-    """Every field has a default: that of the spec. The code of the package has the digest 51794dc2fc44."""
+    """Every field has a default: that of the spec. The code of the package has the digest b2a92f1d5776."""
 
     model_type = "miras_chi_square_memory"
 

@@ -8,7 +8,7 @@ from .runtime_configuration import MemoryConfig
 
 
 class DeltaProductConfig(MemoryConfig):
-    """Every field has a default: that of the spec. The code of the package has the digest 430be382e0cb."""
+    """Every field has a default: that of the spec. The code of the package has the digest bb5daafd2047."""
 
     model_type = "miras_delta_product"
 

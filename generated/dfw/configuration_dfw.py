@@ -8,7 +8,7 @@ from .runtime_configuration import MemoryConfig
 
 
 class DfwConfig(MemoryConfig):
-    """Every field has a default: that of the spec. The code of the package has the digest 60a1334fa216."""
+    """Every field has a default: that of the spec. The code of the package has the digest 91902244db37."""
 
     model_type = "miras_dfw"
 

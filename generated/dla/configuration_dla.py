@@ -8,7 +8,7 @@ from .runtime_configuration import MemoryConfig
 
 
 class DlaConfig(MemoryConfig):
-    """Every field has a default: that of the spec. The code of the package has the digest 61cfd51e582e."""
+    """Every field has a default: that of the spec. The code of the package has the digest 6b81941267ec."""
 
     model_type = "miras_dla"
 

@@ -8,7 +8,7 @@ from .runtime_configuration import MemoryConfig
 
 
 class EluLinearAttentionConfig(MemoryConfig):
-    """Every field has a default: that of the spec. The code of the package has the digest e9d2a788ec98."""
+    """Every field has a default: that of the spec. The code of the package has the digest e7901a2366de."""
 
     model_type = "miras_elu_linear_attention"
 

@@ -8,7 +8,7 @@ from .runtime_configuration import MemoryConfig
 
 
 class Gdn2Config(MemoryConfig):
-    """Every field has a default: that of the spec. The code of the package has the digest 40714adb9c0c."""
+    """Every field has a default: that of the spec. The code of the package has the digest 002245c82a74."""
 
     model_type = "miras_gdn2"
 

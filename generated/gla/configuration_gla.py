@@ -8,7 +8,7 @@ from .runtime_configuration import MemoryConfig
 
 
 class GlaConfig(MemoryConfig):
-    """Every field has a default: that of the spec. The code of the package has the digest e9c66f51d098."""
+    """Every field has a default: that of the spec. The code of the package has the digest 7ee9c3629ecd."""
 
     model_type = "miras_gla"
 

@@ -8,7 +8,7 @@ from .runtime_configuration import MemoryConfig
 
 
 class HuberNormDeltaConfig(MemoryConfig):
-    """Every field has a default: that of the spec. The code of the package has the digest e6c56d6ca7dd."""
+    """Every field has a default: that of the spec. The code of the package has the digest 1ff3bae35fff."""
 
     model_type = "miras_huber_norm_delta"
 

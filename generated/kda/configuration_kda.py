@@ -8,7 +8,7 @@ from .runtime_configuration import MemoryConfig
 
 
 class KdaConfig(MemoryConfig):
-    """Every field has a default: that of the spec. The code of the package has the digest 93b2ebceee38."""
+    """Every field has a default: that of the spec. The code of the package has the digest 01613773be90."""
 
     model_type = "miras_kda"
 

@@ -8,7 +8,7 @@ from .runtime_configuration import MemoryConfig
 
 
 class KlDeltaConfig(MemoryConfig):
-    """Every field has a default: that of the spec. The code of the package has the digest cf779743ad05."""
+    """Every field has a default: that of the spec. The code of the package has the digest 6523a1026841."""
 
     model_type = "miras_kl_delta"
 

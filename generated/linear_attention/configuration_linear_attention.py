@@ -8,7 +8,7 @@ from .runtime_configuration import MemoryConfig
 
 
 class LinearAttentionConfig(MemoryConfig):
-    """Every field has a default: that of the spec. The code of the package has the digest b2d3d71b1ee8."""
+    """Every field has a default: that of the spec. The code of the package has the digest e83768a097b9."""
 
     model_type = "miras_linear_attention"
 

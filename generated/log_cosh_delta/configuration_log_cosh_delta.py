@@ -8,7 +8,7 @@ from .runtime_configuration import MemoryConfig
 
 
 class LogCoshDeltaConfig(MemoryConfig):
-    """Every field has a default: that of the spec. The code of the package has the digest da7d4a1620f5."""
+    """Every field has a default: that of the spec. The code of the package has the digest b811b5f4492e."""
 
     model_type = "miras_log_cosh_delta"
 

@@ -8,7 +8,7 @@ from .runtime_configuration import MemoryConfig
 
 
 class LonghornConfig(MemoryConfig):
-    """Every field has a default: that of the spec. The code of the package has the digest d9349757579a."""
+    """Every field has a default: that of the spec. The code of the package has the digest 7725bf73f9fa."""
 
     model_type = "miras_longhorn"
 

@@ -8,7 +8,7 @@ from .runtime_configuration import MemoryConfig
 
 
 class MomentumHuberConfig(MemoryConfig):
-    """Every field has a default: that of the spec. The code of the package has the digest f8803ad8db3a."""
+    """Every field has a default: that of the spec. The code of the package has the digest b14f759e4375."""
 
     model_type = "miras_momentum_huber"
 

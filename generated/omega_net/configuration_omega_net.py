@@ -8,7 +8,7 @@ from .runtime_configuration import MemoryConfig
 
 
 class OmegaNetConfig(MemoryConfig):
-    """Every field has a default: that of the spec. The code of the package has the digest f6748b57cd87."""
+    """Every field has a default: that of the spec. The code of the package has the digest 8d6ec1d00bd0."""
 
     model_type = "miras_omega_net"
 

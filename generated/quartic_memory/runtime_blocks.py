@@ -11,6 +11,7 @@ from torch.nn import functional
 from .runtime_cache import LayerCache
 from .runtime_layer import TokenMixer
 from .runtime_norms import rms_norm
+from .runtime_precision import autocast_type
 from .runtime_sequences import Sequences
 from .runtime_transformers import GradientCheckpointingLayer
 
@@ -28,10 +29,8 @@ class RMSNorm(nn.Module):
 
 def operand_type(x: Tensor) -> torch.dtype:
     """The type in which products read x: that of autocast, where it is on, so that x is rounded once and not for every product."""
-    kind = x.device.type
-    if x.dtype == torch.float32 and torch.amp.is_autocast_available(kind) and torch.is_autocast_enabled(kind):
-        return torch.get_autocast_dtype(kind)
-    return x.dtype
+    rounded = autocast_type(x.device) if x.dtype == torch.float32 else None
+    return x.dtype if rounded is None else rounded
 
 
 class SwiGLU(nn.Module):

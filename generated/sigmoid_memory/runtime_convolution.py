@@ -6,6 +6,7 @@ from collections.abc import Callable
 
 import torch
 from torch import Tensor, nn
+from torch.nn import functional
 
 from .runtime_borders import sequence_numbers
 
@@ -60,8 +61,7 @@ def slide(x: Tensor, past: Tensor | None, lead: int, cu_seqlens: Tensor | None, 
     `weigh` maps a line [N, S, channels] to its windows [N, S − lead, channels].
     """
     if cu_seqlens is None:
-        past = x.new_zeros(x.shape[0], lead, x.shape[-1]) if past is None else past
-        line = torch.cat((past, x), 1)
+        line = functional.pad(x, (0, 0, lead, 0)) if past is None else torch.cat((past, x), 1)
         return weigh(line).to(x.dtype), line[:, x.shape[1] :].clone()
     return _slide_packed(x, past, lead, cu_seqlens.to(x.device, torch.int64), weigh)
 

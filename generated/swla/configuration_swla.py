@@ -8,7 +8,7 @@ from .runtime_configuration import MemoryConfig
 
 
 class SwlaConfig(MemoryConfig):
-    """Every field has a default: that of the spec. The code of the package has the digest ea9ffaf732bf."""
+    """Every field has a default: that of the spec. The code of the package has the digest f63c822e05df."""
 
     model_type = "miras_swla"
 

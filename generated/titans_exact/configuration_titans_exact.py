@@ -8,7 +8,7 @@ from .runtime_configuration import MemoryConfig
 
 
 class TitansExactConfig(MemoryConfig):
-    """Every field has a default: that of the spec. The code of the package has the digest 4457bf00ee8f."""
+    """Every field has a default: that of the spec. The code of the package has the digest d546f50bb483."""
 
     model_type = "miras_titans_exact"
 

@@ -7,12 +7,12 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 
-import torch
 from torch import Tensor, nn
 
 from .runtime_borders import check_offsets
 from .runtime_cache import LayerCache, read_cache
 from .runtime_padding import before_border, packing
+from .runtime_precision import autocast_type
 from .runtime_tensor import is_dense
 
 
@@ -82,8 +82,7 @@ class TokenMixer(nn.Module):
         if not isinstance(x, Tensor) or not x.is_floating_point() or x.dim() != 3 or x.shape[0] == 0 or x.shape[2] != width:
             got = f"{x.dtype} of shape {list(x.shape)}" if isinstance(x, Tensor) else type(x).__name__
             raise ValueError(f"hidden_states: expected floating-point numbers of shape [B, T, {width}] with B of at least 1, got {got}")
-        kind = x.device.type
-        if x.dtype != dtype and dtype.is_floating_point and not (torch.amp.is_autocast_available(kind) and torch.is_autocast_enabled(kind)):
+        if x.dtype != dtype and dtype.is_floating_point and autocast_type(x.device) is None:
             raise ValueError(f"hidden_states: expected {dtype}, as the layer's weights are, got {x.dtype}")
 
     def _past(self, past_key_values: Mapping[int, LayerCache] | None, x: Tensor, cu_seqlens: Tensor | None) -> LayerCache:

@@ -8,7 +8,7 @@ from .runtime_configuration import MemoryConfig
 
 
 class TntLocalConfig(MemoryConfig):
-    """Every field has a default: that of the spec. The code of the package has the digest b80645649a67."""
+    """Every field has a default: that of the spec. The code of the package has the digest f03d81408fa3."""
 
     model_type = "miras_tnt_local"
 

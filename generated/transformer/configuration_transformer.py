@@ -8,7 +8,7 @@ from .runtime_configuration import MemoryConfig
 
 
 class TransformerConfig(MemoryConfig):
-    """Every field has a default: that of the spec. The code of the package has the digest 1968f9be548b."""
+    """Every field has a default: that of the spec. The code of the package has the digest b8a23dc80275."""
 
     model_type = "miras_transformer"
 

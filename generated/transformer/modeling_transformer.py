@@ -50,6 +50,7 @@ from .runtime_model_cache import *
 from .runtime_modeling import *
 from .runtime_norms import *
 from .runtime_padding import *
+from .runtime_precision import *
 from .runtime_sequences import *
 from .runtime_tensor import *
 from .runtime_transformers import *

@@ -8,7 +8,7 @@ from .runtime_configuration import MemoryConfig
 
 
 class ValueGatedHuberConfig(MemoryConfig):
-    """Every field has a default: that of the spec. The code of the package has the digest 9905173a3324."""
+    """Every field has a default: that of the spec. The code of the package has the digest 82527ec532c1."""
 
     model_type = "miras_value_gated_huber"
 

@@ -8,7 +8,7 @@ from .runtime_configuration import MemoryConfig
 
 
 class YaadConfig(MemoryConfig):
-    """Every field has a default: that of the spec. The code of the package has the digest 8e46559f6f34."""
+    """Every field has a default: that of the spec. The code of the package has the digest 0bd9a0b806a9."""
 
     model_type = "miras_yaad"
 

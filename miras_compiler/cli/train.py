@@ -81,7 +81,7 @@ def train(
             "--hold-out", metavar="SHARE", help="Of the data, their end, which miras eval reads. Default: 0.1.", show_default=False
         ),
     ] = None,
-    compile: Annotated[bool, typer.Option("--compile", help="Compile the model with torch.compile.")] = False,
+    compile: Annotated[bool, typer.Option("--compile", help="Compile the blocks and the loss with torch.compile.")] = False,
     settings: Settings = None,
     resume: Annotated[bool, typer.Option("--resume", help="Go on with the run in --out from its newest whole checkpoint.")] = False,
 ) -> None:

@@ -48,6 +48,12 @@ class MemoryPreTrainedModel(PreTrainedModel):
         """`generate` makes no cache of keys and values: the first forward pass makes ours."""
         return False
 
+    def compile_blocks(self, **options: Any) -> None:
+        """Compiles each block by itself: blocks of one kind are one program. The options are those of torch.compile."""
+        for module in self.modules():
+            if isinstance(module, Block):
+                module.compile(**options)
+
     @torch.no_grad()
     def _init_weights(self, module: nn.Module) -> None:
         """The start of a module's own parameters; those that were loaded stay as they are."""
@@ -171,6 +177,11 @@ class MemoryForCausalLM(MemoryPreTrainedModel, GenerationMixin):
         self.vocab_size = self.model.embed_tokens.num_embeddings
         self.lm_head = nn.Linear(config.hidden_size, self.vocab_size, bias=False)
         self.post_init()
+
+    def compile_blocks(self, **options: Any) -> None:
+        """Compiles each block by itself, and the loss, whose logits then need no copy in float32."""
+        super().compile_blocks(**options)
+        self.loss_function = torch.compile(self.loss_function, **options)
 
     def generate(self, *inputs: Any, **options: Any) -> Any:
         """As in transformers. On a GPU a step of one token is recorded as a CUDA graph, unless `records_steps` is False."""

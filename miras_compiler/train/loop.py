@@ -73,6 +73,8 @@ def train(run: RunFolder, source: RowSource, settings: TrainSettings, tell: Tell
         model = make_model(make_config(**run.about()["config"]))
     except ValueError as problem:
         raise InputError(f"{run.package}: the model cannot be built: {problem}; set other sizes with --set") from None
+    if settings.compile:
+        model.compile_blocks()
     recorder = CurveRecorder(run, source, settings, parameters=sum(p.numel() for p in model.parameters()), tell=tell)
     trainer = RunTrainer(
         run,
@@ -142,7 +144,6 @@ def arguments(run: RunFolder, settings: TrainSettings, on_gpu: bool) -> Training
         "adam_beta2": 0.95,
         "max_grad_norm": 1.0,
         "seed": settings.seed,
-        "torch_compile": settings.compile,
         "logging_strategy": "steps",
         "logging_steps": settings.logging(on_gpu),
         "logging_nan_inf_filter": False,

@@ -199,3 +199,25 @@ except ImportError as error:
     assert "transformers" in str(error)
 """
     subprocess.run([sys.executable, "-c", script], check=True, cwd=Path(FOLDER.name))
+
+
+@pytest.mark.slow
+@pytest.mark.filterwarnings("ignore:The .grad attribute")  # of a tensor inside, which dynamo asks for it
+@pytest.mark.parametrize("autocast", [False, True])
+def test_blocks_of_one_kind_are_one_program_and_the_loss_another(autocast: bool) -> None:
+    """With the same loss and gradients as without; nothing in a block keeps it from being one graph."""
+    model, ids = language_model("gated_delta_net", {"num_hidden_layers": 3}).float(), tokens(2, 9)
+    eager, graphs = copy.deepcopy(model), []
+
+    def backend(module: torch.fx.GraphModule, _: Any) -> Any:
+        graphs.append(1)
+        return module.forward
+
+    torch._dynamo.reset()
+    model.compile_blocks(backend=backend, fullgraph=True)
+    for each in (eager, model):
+        with torch.autocast("cpu", torch.bfloat16, enabled=autocast):
+            each(ids, labels=ids, use_cache=False).loss.backward()
+    assert len(graphs) == 2
+    for ours, theirs in zip(model.parameters(), eager.parameters(), strict=True):
+        assert distance(ours.grad, theirs.grad) < 1e-4
