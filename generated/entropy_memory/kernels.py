@@ -17,7 +17,7 @@ import triton
 import triton.language as tl
 from torch import Tensor
 
-from . import starts
+from .starts import operator as starts
 from .contract import CONTRACT
 from .runtime_chunk_walk import ChunkWalkKernels
 from .runtime_device_functions import exp
@@ -388,7 +388,7 @@ _run = ChunkWalkKernels(
     Differentiable(forward, backward),
     entries=("W", "W_start"),
     arguments=("eta", "k", "log_alpha", "q", "v", "W", "W_start"),
-    starts=starts.operator,
+    starts=starts,
     of_chunks=Differentiable(of_chunks, of_chunks_backward),
 )
 

@@ -58,6 +58,9 @@ from .runtime_convolution import *
 from .runtime_decoding import *
 from .runtime_device_functions import *
 from .runtime_device_memory import *
+from .runtime_device_products import *
+from .runtime_device_sums import *
+from .runtime_device_tiles import *
 from .runtime_dispatch import *
 from .runtime_even import *
 from .runtime_form import *
@@ -92,4 +95,5 @@ from .runtime_uneven import *
 from .runtime_values import *
 from .runtime_walk import *
 from .runtime_widths import *
+from .starts import *
 """

@@ -16,7 +16,7 @@ import triton
 import triton.language as tl
 from torch import Tensor
 
-from . import starts
+from .starts import operator as starts
 from .contract import CONTRACT
 from .runtime_chunk_walk import ChunkWalkKernels
 from .runtime_device_functions import exp, normal_cdf
@@ -649,7 +649,7 @@ _run = ChunkWalkKernels(
     Differentiable(forward, backward),
     entries=("W1", "W2", "W1_start", "W2_start"),
     arguments=("eta", "k", "log_alpha", "q", "v", "ln_bias", "ln_weight", "W1", "W2", "W1_start", "W2_start"),
-    starts=starts.operator,
+    starts=starts,
     of_chunks=Differentiable(of_chunks, of_chunks_backward),
 )
 

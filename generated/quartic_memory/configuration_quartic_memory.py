@@ -8,7 +8,7 @@ from .runtime_configuration import MemoryConfig
 
 
 class QuarticMemoryConfig(MemoryConfig):
-    """Every field has a default: that of the spec. The code of the package has the digest 96f91ba49b38."""
+    """Every field has a default: that of the spec. The code of the package has the digest 35ea6247457b."""
 
     model_type = "miras_quartic_memory"
 

@@ -55,6 +55,7 @@ def test_every_generated_package_has_its_spec() -> None:
 
 
 IMPORT = re.compile(r"^ *(?:import|from) +(\w[\w.]*)", re.MULTILINE)  # from another place than the package itself
+RELATIVE = re.compile(r"^\s*from \.(\w*)(?: import (\w+))", re.MULTILINE)
 
 
 def test_generated_packages_import_torch_triton_transformers_and_the_standard_library_alone() -> None:
@@ -62,6 +63,14 @@ def test_generated_packages_import_torch_triton_transformers_and_the_standard_li
     assert {name for _, name in modules} >= {"torch", "triton", "transformers.utils", "dataclasses"}
     allowed = {"__future__", "torch", "triton", "transformers"} | sys.stdlib_module_names
     assert {(package, name) for package, name in modules if name.partition(".")[0] not in allowed} == set()
+
+
+def test_generated_files_import_names_from_files_beside_them() -> None:
+    """transformers copies the files that `from .file import name` names, and no others: what a saved model needs has to be named so."""
+    relative = {(file, *found) for file in GENERATED.glob("*/*.py") for found in RELATIVE.findall(code_of(file))}
+    assert len(relative) > 1000
+    assert [each for each in relative if each[1] and not (each[0].parent / f"{each[1]}.py").is_file()] == []
+    assert [each for each in relative if not each[1]] == []
 
 
 def code_of(file: Path) -> str:

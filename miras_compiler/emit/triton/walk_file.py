@@ -50,7 +50,7 @@ def emit_walk(rule: UpdateRule, walk: Walk, interface: Interface, why_no_tiles: 
     used = [name for name in ("Kept", "Shares", "Sums") if f"{name}(" in operators]
     runner = "ChunkWalkKernels" if starts else "WalkKernels"
     imports = [
-        *(["from . import starts"] if starts else []),
+        *([import_line(".starts", ["operator as starts"])] if starts else []),
         import_line(".contract", ["CONTRACT"]),
         *([] if adjoints else [import_line(".kernels", ["TABLE"])]),
         *([import_line(".runtime_chunk_walk", ["ChunkWalkKernels"])] if starts else []),
