@@ -11,7 +11,6 @@ from miras_compiler.spec import Spec, digest
 from miras_compiler.version import __version__
 
 WIDTH = 140
-OPTIONAL = {"erase_write_key": "k"}  # arguments that may be left out, and their substitutes
 LETTERS = {
     "B": "batch",
     "T": "tokens",
@@ -47,27 +46,8 @@ def legend(interface: Interface) -> str:
     return "\n".join(f"# {part}" for part in textwrap.wrap(line, WIDTH - 2))
 
 
-def signature(interface: Interface) -> str:
-    """The parameters of an operator, one a line; q, k, v, then keywords."""
-    positional = [f"    {argument.name}: Tensor," for argument in interface.tokens[:3]]
-    keywords = [f"    {name}: Tensor | None = None," if name in OPTIONAL else f"    {name}: Tensor," for name in interface.keywords]
-    return "\n".join([*positional, "    *,", *keywords])
-
-
 def step_signature(parameters: Iterable[str]) -> str:
     return "\n".join(f"    {name}: Tensor," for name in parameters)
-
-
-def arguments(interface: Interface, options: Sequence[str]) -> list[str]:
-    """The arguments of a form of the runtime: tokens and parameters by name, and the options of a call."""
-    tokens, parameters = (mapping([a.name for a in group], 8) for group in (interface.tokens, interface.parameters))
-    return [tokens, parameters, *options]
-
-
-def mapping(names: Sequence[str], indent: int) -> str:
-    """{"q": q, …}, with an item a line where that, behind `indent` spaces, is too long."""
-    items = [f'"{name}": {f"{OPTIONAL[name]} if {name} is None else {name}" if name in OPTIONAL else name}' for name in names]
-    return bracketed("{", items, "}", indent + 1)
 
 
 def helper_text(helpers: Mapping[str, str]) -> str:
@@ -87,6 +67,17 @@ def bracketed(opening: str, items: Sequence[str], closing: str, indent: int) -> 
         return line
     inside = "".join(f"{textwrap.indent(item, '    ')},\n" for item in items)
     return f"{opening}\n{inside}{closing}"
+
+
+def packed(items: Sequence[str], indent: int) -> list[str]:
+    """The items, a comma behind each, in as few lines as hold them behind `indent` spaces."""
+    lines: list[str] = []
+    for item in items:
+        if lines and len(lines[-1]) + len(item) + 2 <= WIDTH:
+            lines[-1] += f" {item},"
+        else:
+            lines.append(f"{' ' * indent}{item},")
+    return lines
 
 
 def indented(opening: str, items: Sequence[str], closing: str, indent: int = 4) -> str:

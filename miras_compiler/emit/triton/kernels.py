@@ -7,7 +7,8 @@ import textwrap
 
 from miras_compiler.derive.rule import Rule
 from miras_compiler.emit.interface import Interface
-from miras_compiler.emit.printing.python_text import WIDTH, header, legend, mapping, quoted, signature
+from miras_compiler.emit.printing.operator_text import ON_GPU, operator_call, operator_head
+from miras_compiler.emit.printing.python_text import WIDTH, header, legend, quoted
 from miras_compiler.emit.printing.template import fill
 from miras_compiler.emit.triton.device_functions import device_imports
 from miras_compiler.emit.triton.expression import TritonPrinter
@@ -64,9 +65,8 @@ def emit_kernels(rule: Rule, schedule: Schedule, interface: Interface) -> str:
         "carried": quoted(operation.carried),
         "starts": "{" + ", ".join(f'"{name}": "{axes}"' for name, axes in operation.starts.items()) + "}",
         "path": rule.chunk.path,
-        "signature": signature(interface),
-        "tokens_dict": mapping([argument.name for argument in interface.tokens], 8),
-        "parameters_dict": mapping([argument.name for argument in interface.parameters], 8),
+        "head": operator_head(f"triton_chunk_{spec.name}", interface, ON_GPU),
+        "call": operator_call("_run", interface.groups, ON_GPU),
     }))  # fmt: skip
 
 

@@ -7,7 +7,8 @@ from collections.abc import Mapping
 
 from miras_compiler.derive import UpdateRule
 from miras_compiler.emit.interface import Interface
-from miras_compiler.emit.printing.python_text import WIDTH, header, import_line, indented, legend, mapping, quoted, signature
+from miras_compiler.emit.printing.operator_text import ON_GPU, operator_call, operator_head
+from miras_compiler.emit.printing.python_text import WIDTH, header, import_line, indented, legend, quoted
 from miras_compiler.emit.printing.template import fill
 from miras_compiler.emit.triton.chunk_walk import ChunkWalkPrinter
 from miras_compiler.emit.triton.device_functions import device_imports
@@ -60,9 +61,9 @@ def emit_walk(rule: UpdateRule, walk: Walk, interface: Interface, why_no_tiles: 
             [*(["ANY"] if "ANY" in "".join(options.values()) else []), "Buffer", "LaunchRow", *(["LaunchTable"] if adjoints else [])],
         ),
         *([import_line(".runtime_operator", ["Differentiable"])] if adjoints else []),
+        import_line(".runtime_state", ["State"]),
         import_line(".runtime_walk", ["JUST_NUMBERS", *used, *(["WalkKernels"] if not starts else []), "WalkLauncher", "WalkOperator"]),
     ]
-    tokens, parameters = ([argument.name for argument in each] for each in (interface.tokens, interface.parameters))
     return marked(fill("walk.py", {
         "header": header(spec),
         "name": spec.name,
@@ -85,10 +86,8 @@ def emit_walk(rule: UpdateRule, walk: Walk, interface: Interface, why_no_tiles: 
         "operators": operators,
         "entries": indented("entries=(", [f'"{name}"' for name in walk.states], ",)," if len(walk.states) == 1 else "),"),
         "arguments": indented("arguments=(", [f'"{name}"' for name in printed.inputs], "),"),
-        "operator": f"triton_{'chunk' if adjoints else 'recurrent'}_{spec.name}",
-        "signature": signature(interface),
-        "tokens_dict": mapping(tokens, 8),
-        "parameters_dict": mapping(parameters, 8),
+        "head": operator_head(f"triton_{'chunk' if adjoints else 'recurrent'}_{spec.name}", interface, ON_GPU),
+        "call": operator_call("_run", interface.groups, ON_GPU),
     }))  # fmt: skip
 
 
