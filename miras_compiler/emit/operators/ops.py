@@ -20,17 +20,17 @@ def emit_ops(rule: Rule, interface: Interface, decodes: bool) -> str:
     docs = "\n".join([*described, *state_lines, *remark, "Returns the outputs [B, T, H, V] and, if asked for, the final state."])
     names = [argument.name for argument in interface.inputs]
     return fill("ops.py", {
-        "header": header(rule.spec), "name": rule.spec.name, "docs": docs, "dispatch": "\n".join(dispatch(rule, decodes)),
-        "chunk_head": operator_head(f"chunk_{rule.spec.name}", interface),
+        "header": header(rule.frame), "name": rule.frame.name, "docs": docs, "dispatch": "\n".join(dispatch(rule, decodes)),
+        "chunk_head": operator_head(f"chunk_{rule.frame.name}", interface),
         "chunk_call": operator_call("_OPERATORS.chunk", [names]),
-        "recurrent_head": operator_head(f"fused_recurrent_{rule.spec.name}", interface),
+        "recurrent_head": operator_head(f"fused_recurrent_{rule.frame.name}", interface),
         "recurrent_call": operator_call("_OPERATORS.recurrent", [names]),
     })  # fmt: skip
 
 
 def dispatch(rule: Rule, decodes: bool) -> list[str]:
     """The imports of the runtime and of the kernels, and the table of forms."""
-    name = rule.spec.name
+    name = rule.frame.name
     forms = [f'"{name}"', "CONTRACT", f"torch_chunk_{name}", f"naive_recurrent_{name}"]
     loop = [f"triton_recurrent_{name}"] if decodes else []
     return [

@@ -39,7 +39,7 @@ def keyword_call(callee: str, interface: Interface, options: Sequence[str] = tup
 
 
 def _returned(callee: str, given: Sequence[str], lines: Sequence[str], options: Sequence[str]) -> str:
-    """`given` and options in one line, or the lines that hold what is given and those of the options."""
+    """`given` and options in one line, or `lines`, which hold `given`, and those of the options."""
     together = ", ".join([*given, *options])
     if len(line := f"    return {callee}({together})") <= WIDTH:
         return line

@@ -29,15 +29,15 @@ SECTIONS = (
 
 def emit_chunked(rule: UpdateRule, form: ParallelForm, program: Program, interface: Interface) -> str:
     """Text of chunked.py; where no parallel form is exact, a word why, and the token loop."""
-    spec, operator = rule.spec, f"torch_chunk_{rule.spec.name}"
+    frame, operator = rule.frame, f"torch_chunk_{rule.frame.name}"
     common: dict[str, object] = {
-        "header": header(spec), "name": spec.name, "reason": sentence(form.reason), "state_remark": remark_paragraph(rule),
+        "header": header(frame), "name": frame.name, "reason": sentence(form.reason), "state_remark": remark_paragraph(rule),
     }  # fmt: skip
     if form.kind == "token_by_token":
         return fill("chunked_by_token.py", common | {
             "suggestion": sentence(f"here {form.suggestion}"),
             "head": operator_head(operator, interface, more=f"tile: int = {TILE}"),
-            "call": keyword_call(f"naive_recurrent_{spec.name}", interface),
+            "call": keyword_call(f"naive_recurrent_{frame.name}", interface),
         })  # fmt: skip
     used = {leaf.name for leaf in leaves_of(program)}
     takes = [name for name in leaf_order(rule, interface) if name in used]

@@ -18,7 +18,7 @@ MEASURES = ("loss", "error", "surprise", "state")
 
 def emit_recurrent(rule: UpdateRule, interface: Interface) -> str:
     """Text of recurrent.py."""
-    spec = rule.spec
+    frame = rule.frame
     used = {leaf.name for leaf in leaves_of(rule.step.trace)}
     takes = [name for name in leaf_order(rule, interface) if name in used]
     gives = [name for name in carried(interface) if not name.endswith("_start")]
@@ -26,14 +26,14 @@ def emit_recurrent(rule: UpdateRule, interface: Interface) -> str:
     finish, more = finish_text(rule.step.chunk_end, interface)
     helpers = finish + helper_text({**body.helpers, **more})
     return fill("recurrent.py", {
-        "header": header(spec),
-        "name": spec.name,
+        "header": header(frame),
+        "name": frame.name,
         "rule": rule.trace_text(),
         "state_remark": remark_paragraph(rule),
         "imports": imports("\n".join(body.lines) + helpers, ".runtime_recurrent", ["TokenForm", "Trace"]),
-        "head": operator_head(f"naive_recurrent_{spec.name}", interface),
+        "head": operator_head(f"naive_recurrent_{frame.name}", interface),
         "call": operator_call("_FORM", interface.groups),
-        "trace_head": operator_head(f"trace_{spec.name}", interface, returns="Trace"),
+        "trace_head": operator_head(f"trace_{frame.name}", interface, returns="Trace"),
         "trace_call": operator_call("_FORM.trace", interface.groups, ["initial_state", "cu_seqlens"]),
         "step_signature": step_signature(body.parameters),
         "step_body": "\n".join(body.lines),

@@ -19,7 +19,6 @@ from miras_compiler.ir.traverse import leaves_of
 from miras_compiler.passes.separate import OWN_WEIGHTS, PAST_WEIGHTS
 from miras_compiler.schedule import Schedule
 from miras_compiler.schedule.tile import tile_in_words, tile_length
-from miras_compiler.spec import digest
 
 PROGRAM = (
     "One program runs one head of one sequence over tiles of {}. Rows along the first axis, columns along the second; every width is padded"
@@ -29,7 +28,7 @@ PROGRAM = (
 
 def emit_kernels(rule: Rule, schedule: Schedule, interface: Interface) -> str:
     """Text of kernels.py, of a schedule that gives the outputs of tokens; of starts.py, of one that gives the states of chunks alone."""
-    spec, is_whole = rule.spec, any("o" in kernel.results for kernel in schedule.forward)
+    frame, is_whole = rule.frame, any("o" in kernel.results for kernel in schedule.forward)
     read = {leaf.name: leaf.axes for kernel in schedule.kernels for leaf in leaves_of(kernel.program)}
     takes_all = is_whole and not interface.derived and not rule.update.waits
     arguments = [argument for argument in interface.tokens if takes_all or argument.leaf in read]
@@ -46,9 +45,9 @@ def emit_kernels(rule: Rule, schedule: Schedule, interface: Interface) -> str:
     functions = [each.text() for each in printed]
     functions = [*map(str.strip, printer.helpers.values()), *functions]
     return marked(fill("kernels.py", {
-        "header": header(spec),
-        "name": spec.name,
-        "digest": digest(spec),
+        "header": header(frame),
+        "name": frame.name,
+        "digest": frame.digest,
         "reason": schedule.reason,
         "is_whole": is_whole,
         "legend": legend(interface),
@@ -65,7 +64,7 @@ def emit_kernels(rule: Rule, schedule: Schedule, interface: Interface) -> str:
         "carried": quoted(operation.carried),
         "starts": "{" + ", ".join(f'"{name}": "{axes}"' for name, axes in operation.starts.items()) + "}",
         "path": rule.chunk.path,
-        "head": operator_head(f"triton_chunk_{spec.name}", interface, ON_GPU),
+        "head": operator_head(f"triton_chunk_{frame.name}", interface, ON_GPU),
         "call": operator_call("_run", interface.groups, ON_GPU),
     }))  # fmt: skip
 
