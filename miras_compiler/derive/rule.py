@@ -113,7 +113,8 @@ class Rule:
 
 def describe_rule(spec: Spec) -> Rule:
     """The rule of a checked spec; raises SpecError where a definition cannot be derived."""
-    derivative = derive_bias_derivative(spec.attentional_bias)
+    positive = frozenset(letter(name) for name in spec.gates if spec.gate_range(name).is_positive)
+    derivative = derive_bias_derivative(spec.attentional_bias, positive)
     if spec.attentional_bias.window == 1:
         derivative = letter("gamma") * derivative  # a window of the token alone
     gates = gates_of(spec)
