@@ -63,7 +63,7 @@ def _of_stability(spec: Spec) -> Iterator[Problem]:
             why = f"{beyond}, and {reach.parametrization} has no such end"
             yield Problem(spec.where("gates.eta"), what, why, _keeping_eta_below(step.largest))
         return
-    sensitivity = sensitivity_of(spec, lambda: _measured(spec))
+    sensitivity = sensitivity_of(spec, lambda: measured(spec))
     if sensitivity.grows:
         sibling = stable_sibling(spec)
         what = "warning: the memory is chaotic at the gates as the layer starts them"
@@ -73,7 +73,9 @@ def _of_stability(spec: Spec) -> Iterator[Problem]:
         yield Problem(spec.where("retention"), what, sensitivity.text(), remedy)
 
 
-def _measured(spec: Spec) -> Sensitivity:
-    from miras_compiler.analysis.sensitivity import measured
+def measured(spec: Spec) -> Sensitivity:
+    """The sensitivity, measured on the derived rule."""
+    from miras_compiler.analysis.sensitivity import measure_sensitivity
+    from miras_compiler.derive import derive_update_rule
 
-    return measured(spec)
+    return measure_sensitivity(derive_update_rule(spec))

@@ -7,7 +7,7 @@ Every stage maps a frozen value to the next; nothing ambient enters, and none of
 
 from __future__ import annotations
 
-from miras_compiler.analysis import annotate, build_dependency_graph, classify_parallel_form, estimate_cost, with_suggestion
+from miras_compiler.analysis import annotate, build_dependency_graph, classify_parallel_form, estimate_cost
 from miras_compiler.compilation import Compilation
 from miras_compiler.derive import derive_update_rule
 from miras_compiler.ir.differentiate import differentiate
@@ -16,6 +16,7 @@ from miras_compiler.lower import build_program
 from miras_compiler.passes import run_passes
 from miras_compiler.spec import Spec, check_spec
 from miras_compiler.spec.wanted import check_is_spec
+from miras_compiler.suggestion import with_suggestion
 
 __all__ = ["Compilation", "compile_spec"]
 
@@ -26,7 +27,7 @@ def compile_spec(spec: Spec) -> Compilation:
     check_spec(spec)
     rule = derive_update_rule(spec)  #                   Spec -> UpdateRule: its meaning
     graph = build_dependency_graph(rule)  #        UpdateRule -> values across time
-    form = with_suggestion(rule, graph, classify_parallel_form(rule, graph))  # -> the form that can run in parallel, and why
+    form = with_suggestion(spec, graph, classify_parallel_form(rule, graph))  # -> the form that can run in parallel, and why
     program = run_passes(build_program(rule, form))  #        -> one tile of tokens
     adjoint = verify_program(differentiate(program))  #       -> its reverse mode, on the same nodes
     cost = estimate_cost(rule, form.kind, program, adjoint, rule.step.chunk_end)

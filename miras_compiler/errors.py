@@ -6,7 +6,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Iterator
+from contextlib import contextmanager
 from difflib import get_close_matches
 from typing import NamedTuple
 
@@ -74,6 +75,29 @@ class InternalError(MirasError):
         circumstances = ", ".join(part for part in (version and f"version {version}", digest and f"spec {digest}") if part)
         told = f" ({circumstances})" if circumstances else ""
         super().__init__(f"internal error: {what}{told}; this is a bug of the compiler: please open an issue with the spec and this text")
+
+
+class Collected(list[str]):
+    """Complaints about several inputs, to be raised at once."""
+
+    @contextmanager
+    def keeping(self) -> Iterator[None]:
+        """Keeps the text of an InputError of the block, behind which the program goes on."""
+        try:
+            yield
+        except InputError as problem:
+            self.append(str(problem))
+
+    def check(self) -> None:
+        """Raises InputError with all complaints, where there are any."""
+        if self:
+            raise InputError("\n".join(self))
+
+
+def check_least(option: str, value: int | None, least: int) -> None:
+    """Raises InputError for a number below the least that an option takes."""
+    if value is not None and value < least:
+        raise InputError(f"{option} must be at least {least}, got {value}")
 
 
 def near(name: str, choices: Iterable[str]) -> str | None:

@@ -36,7 +36,7 @@ def explain_rule(rule: UpdateRule, form: ParallelForm, stability: Sequence[str],
     split = f"separable: the axis {', '.join(separable).upper()} of the state can be split over programs" if separable else ""
     stated = {"attentional bias": bias_statements(rule), "retention": retention_statements(rule)}
     parts = [
-        f"{rule.spec.name}" + (f" — {rule.spec.paper}" if rule.spec.paper else ""),
+        f"{rule.frame.name}" + (f" — {rule.frame.paper}" if rule.frame.paper else ""),
         "\n\n".join("\n".join([title, *statement_lines(statements)]) for title, statements in stated.items()),
         rule.text(),
         "over a chunk\n" + "\n".join(f"  {line}" for line in rule.unrolled_text()),
@@ -91,7 +91,7 @@ def kernels_in_short(rule: UpdateRule, form: ParallelForm, prepared: Prepared, w
     """
     reason = why_walked(form, prepared)
     if reason:
-        large = why_too_large(walk.states, axis_lengths(rule.spec, 1), walk.split)
+        large = why_too_large(walk.states, axis_lengths(rule.frame, 1), walk.split)
         told = REFUSED.format(f"a state with {large}") if large else ""
         way = chunk_walks(reason) if states_alone(rule, prepared) else f"token by token, because {reason}"
         return f"Triton kernels, {way}{told}"
@@ -101,7 +101,7 @@ def kernels_in_short(rule: UpdateRule, form: ParallelForm, prepared: Prepared, w
 
 def notebook_page(rule: UpdateRule, form: ParallelForm, picture: str) -> str:
     """HTML: the rule, the form with its reason, and `picture`, the dependency graph as SVG."""
-    title = rule.spec.name + (f" — {rule.spec.paper}" if rule.spec.paper else "")
+    title = rule.frame.name + (f" — {rule.frame.paper}" if rule.frame.paper else "")
     return (
         f"<h4>{html.escape(title)}</h4>\n<pre>{html.escape(rule.text())}</pre>\n"
         f"<p><b>{form.kind.replace('_', ' ')}</b>: {html.escape(form.reason)}</p>\n{picture}"

@@ -6,7 +6,7 @@ import functools
 import math
 from collections.abc import Mapping
 from dataclasses import dataclass
-from typing import NamedTuple
+from typing import NamedTuple, Protocol
 
 import sympy as sp
 
@@ -20,7 +20,6 @@ from miras_compiler.ir.nodes import MASKS, Contract, ForwardSubstitute, Input, M
 from miras_compiler.ir.program import Program
 from miras_compiler.ir.traverse import dependents, leaves_of, nodes_of, use_counts
 from miras_compiler.passes import run_passes
-from miras_compiler.spec import Spec
 
 TOKEN_BYTES = 2  # q, k, v, o in bfloat16
 STATE_BYTES = 4  # states and gates in float32
@@ -31,6 +30,19 @@ class CostLine(NamedTuple):
     what: str
     value: float
     unit: str
+
+
+class AxisWidths(Protocol):
+    """K, the width of φ(k), V, and N, which is 0 where a memory has no hidden width."""
+
+    @property
+    def key_dim(self) -> int: ...
+    @property
+    def feature_dim(self) -> int: ...
+    @property
+    def value_dim(self) -> int: ...
+    @property
+    def hidden_dim(self) -> int: ...
 
 
 @dataclass(frozen=True)
@@ -58,7 +70,7 @@ def estimate_cost(
     """
     rows = default_tile(rule, kind, has_own_rows(program)) if any("c" in leaf.axes for leaf in leaves_of(program)) else 1
     tokens = rows / rule.update.writes
-    lengths = axis_lengths(rule.spec, rows) | window_lengths(rule, program, rows)
+    lengths = axis_lengths(rule.frame, rows) | window_lengths(rule, program, rows)
     forward = operations(program, lengths) * (1 / tokens)
     both = _both_passes(program, run_passes(adjoint), lengths) * (1 / tokens)
     if chunk_end is not None:
@@ -89,12 +101,12 @@ def _picoseconds(count: Operations, moved: float, gpu: GPU) -> float:
     return float(f"{1e12 * seconds:.3g}")
 
 
-def axis_lengths(spec: Spec, tokens: int) -> dict[str, int]:
+def axis_lengths(widths: AxisWidths, tokens: int) -> dict[str, int]:
     """The length of every axis at the spec's own dimensions; an axis that is a second name of another has that one's length."""
-    hidden = {f"n{i}": spec.hidden_dim for i in range(1, 17)}
+    hidden = {f"n{i}": widths.hidden_dim for i in range(1, 17)}
     by_token = dict.fromkeys("cij", tokens)
-    shorter = min(spec.feature_dim, spec.value_dim)
-    return {**by_token, "p": shorter, "p2": shorter, "k": spec.feature_dim, "v": spec.value_dim, "n": spec.hidden_dim, **hidden}
+    shorter = min(widths.feature_dim, widths.value_dim)
+    return {**by_token, "p": shorter, "p2": shorter, "k": widths.feature_dim, "v": widths.value_dim, "n": widths.hidden_dim, **hidden}
 
 
 def window_lengths(rule: Rule, program: Program, tokens: int) -> dict[str, int]:
@@ -108,8 +120,8 @@ def window_lengths(rule: Rule, program: Program, tokens: int) -> dict[str, int]:
 
 def state_bytes(rule: Rule) -> float:
     """Bytes of a final state in float32, per head; an entry that all heads of a sequence share is shared by them."""
-    spec, heads = rule.spec, rule.spec.layer.value_heads
-    lengths = {"B": 1, "H": heads, "K": spec.key_dim, "F": spec.feature_dim, "N": spec.hidden_dim, "V": spec.value_dim}
+    frame, heads = rule.frame, rule.frame.layer.value_heads
+    lengths = {"B": 1, "H": heads, "K": frame.key_dim, "F": frame.feature_dim, "N": frame.hidden_dim, "V": frame.value_dim}
     lengths["L"] = rule.surprise.window - 1
     return sum(
         (INTEGER_BYTES if entry.integer else STATE_BYTES) * math.prod(lengths[axis] for axis in entry.axes) / heads for entry in rule.state

@@ -25,7 +25,7 @@ def build_dependency_graph(rule: UpdateRule) -> DependencyGraph[str]:
     labels = [*program.labels.items(), *(chunk_end.labels.items() if chunk_end else ())]
     computed = {label.name for node, label in labels if not isinstance(node, Leaf)}
     earlier = {leaf: (value, lag) for leaf, (value, lag) in rule.step.earlier.items() if value in computed}  # others stay as they are
-    graph: DependencyGraph[str] = nx.MultiDiGraph(name=rule.spec.name)
+    graph: DependencyGraph[str] = nx.MultiDiGraph(name=rule.frame.name)
     values = {node: label for node, label in program.labels.items() if node not in earlier}
     for node, label in values.items():
         text = "" if isinstance(node, Leaf) else equation(program, node)

@@ -11,8 +11,7 @@ from math import prod
 import numpy as np
 
 from miras_compiler.analysis.token_loop import Loop, Token
-from miras_compiler.derive.update_rule import UpdateRule, derive_update_rule
-from miras_compiler.spec import Spec
+from miras_compiler.derive.update_rule import UpdateRule
 from miras_compiler.spec.stability import CHANGE, TOKENS, Sensitivity
 
 WIDEST = 64  # of keys and values, where the spec's are wider
@@ -37,7 +36,7 @@ def measure_sensitivity(rule: UpdateRule, *, tokens: int = TOKENS, seed: int = 0
 
 def width_of(rule: UpdateRule) -> int:
     """The width at which the rule is run: that of the spec, halved until a state is small enough."""
-    width = min(WIDEST, rule.spec.key_dim)
+    width = min(WIDEST, rule.frame.key_dim)
     while width > 4 and sum(prod(shape) for shape in Loop(rule, width, LONGEST).shapes.values()) > ENTRIES:
         width //= 2
     return width
@@ -50,8 +49,3 @@ def _changed(token: Token, random: np.random.Generator) -> Token:
         drawn = random.standard_normal(x.shape)
         moved[name] = x + CHANGE * np.linalg.norm(x) / np.linalg.norm(drawn) * drawn
     return moved
-
-
-def measured(spec: Spec) -> Sensitivity:
-    """The sensitivity, measured on the derived rule."""
-    return measure_sensitivity(derive_update_rule(spec))

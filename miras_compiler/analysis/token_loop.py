@@ -26,14 +26,14 @@ class Loop:
     """The loop of a rule at a key width of `width`, a value width in proportion, and chunks of at most `longest` tokens."""
 
     def __init__(self, rule: UpdateRule, width: int, longest: int) -> None:
-        self.spec, self.rule = rule.spec, rule
-        spec, size = rule.spec, rule.chunk.size
+        self.frame, self.rule = rule.frame, rule
+        frame, size = rule.frame, rule.chunk.size
         leave = [(size, leaving(rule, rule.step.chunk_end))] if rule.step.chunk_end else []
         self.events = [
             (min(every, longest) if every == size else every, event) for every, event in (*leave, *rule.chunk.events(rule.carried))
         ]
-        self.key, self.value = width, max(1, width * spec.value_dim // spec.key_dim)
-        hidden = width * spec.hidden_dim // spec.key_dim
+        self.key, self.value = width, max(1, width * frame.value_dim // frame.key_dim)
+        hidden = width * frame.hidden_dim // frame.key_dim
         degree = rule.features.degree
         features = comb(width + degree, degree) if rule.features.outer else width
         self.lengths = {"k": features, "v": self.value, "n": hidden, "j": rule.surprise.window, **{f"n{i}": hidden for i in range(1, 17)}}
@@ -48,7 +48,7 @@ class Loop:
         return {name: self._row(random.standard_normal(shape), is_key=name != "v") for name, shape in widths.items()}
 
     def _row(self, x: Array, *, is_key: bool) -> Array:
-        layer = self.spec.layer
+        layer = self.frame.layer
         x = x * SPREAD * (SPREAD if layer.conv else 1)
         x = x / (1 + np.exp(-x)) if layer.activation == "silu" else x
         return np.asarray(x / np.linalg.norm(x, axis=-1, keepdims=True) if is_key and layer.qk_norm == "l2" else x)
@@ -59,7 +59,7 @@ class Loop:
         for weight in rule.weights:
             shape = tuple(self.lengths[axis] for axis in weight.axes)
             if rule.memory.deep or rule.mirror.start == "required":
-                std = self.spec.memory.init.std
+                std = self.rule.memory.std
                 std = shape[0] ** -0.5 if std == "fan_in" else std
                 begin = std * random.standard_normal(shape)
             elif rule.mirror.start == "uniform" and rule.mirror.primal:
@@ -103,7 +103,7 @@ class Loop:
     def tied(self, token: Token, before: Token) -> Token:
         """The rows of a token with ties; those of the token before the first are zeros."""
         rows = dict(token)
-        for name, tie in self.spec.layer.tie.items():
+        for name, tie in self.frame.layer.tie.items():
             if tie.write is not None:
                 rows[name] = np.where(np.arange(1, len(token[name]) + 1)[:, None] == tie.write, 0.0, token[name])
             else:
@@ -117,7 +117,7 @@ class Loop:
 
     def _init(self, gate: str) -> float:
         """The initial value of a gate; of several heads the largest."""
-        init = self.spec.gates[gate].init
+        init = self.rule.gates[gate].init
         return max(init) if isinstance(init, tuple) else init
 
     def _gates(self, write: int) -> Values:

@@ -6,6 +6,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from datetime import date
 from hashlib import sha256
+from itertools import chain
 from pathlib import Path
 from typing import Literal
 
@@ -82,45 +83,40 @@ class Bench:
 
     def check(self, manifests: Manifests) -> Missed:
         """Every kernel against float64, over widths and precisions."""
-        results: list[CaseResult] = []
+        found: dict[Path, list[CaseResult]] = {package: [] for package in manifests}  # in their order, whatever ends first
+        cases: list[CaseResult] = []
         deep = [(package, "N" in manifest["dims"]) for package, manifest in manifests.items()]
-
-        def recorded(cases: Sequence[CaseResult]) -> list[Result]:
-            return [result for case in cases for result in case.recorded(manifests[case.package]["digest"])]
 
         with counting("checking", min(self.cases, 5) * len(deep)) as tell:
             for result in check_packages(deep, self.cases, self.processes, self.limit):
-                results.append(result)
-                self.save(recorded(results))
+                found[result.package].append(result)
+                cases = list(chain.from_iterable(found.values()))
+                self.save([row for case in cases for row in case.recorded(manifests[case.package]["digest"])])
                 missed = sum(not row.passed for row in result.rows)
                 tell(f"{result.package.name} {result.widths.dtype} {result.widths}: {f'{missed} missed' if missed else 'ok'}")
-        order = list(manifests)
-        ordered = sorted(results, key=lambda result: order.index(result.package))
-        self.save(recorded(ordered))
-        rows = [row for result in ordered for row in check_rows(result)]
+        rows = [row for case in cases for row in check_rows(case)]
         self.show(f"{sum(bool(row.good) for row in rows)} of {len(rows)} hold", CHECKED, rows)
         return [
-            f"{each.package.name} ({row.check}, {each.widths.dtype} {each.widths})"
-            for each in ordered
-            for row in each.rows
-            if not row.passed
+            f"{each.package.name} ({row.check}, {each.widths.dtype} {each.widths})" for each in cases for row in each.rows if not row.passed
         ]
 
     def compare(self, manifests: Manifests) -> Missed:
         """The kernels, and with "peers" the PyTorch form and the peers that are installed."""
         others = self.kind == "peers"
         jobs = self.jobs(manifests, installed_peers() if others else {})
+        found: dict[ComparisonJob, list[Timing]] = {job: [] for job in jobs}
         figures: list[Timing] = []
         at = "" if self.shapes else f"B{self.batch} T{self.tokens}, "
         title = f"{at}bfloat16; medians; errors against float64 (of titans-pytorch: its own)"
         try:
             with counting("measuring", sum(1 + others + len(job.peers) for job in jobs)) as tell:
                 for figure in compare_packages(jobs, "bfloat16", others, self.limit, self.processes):
-                    figures.append(figure)
+                    found[figure.job].append(figure)
+                    figures = list(chain.from_iterable(found.values()))
                     self.save([result for each in figures for result in each.recorded(manifests[each.job.package]["digest"])])
                     tell("  ".join(filter(None, figure_row(figure).cells)))
         finally:  # after an interrupt, the figures that there are
-            self.show(title, COMPARED, [figure_row(each) for each in sorted(figures, key=lambda figure: jobs.index(figure.job))])
+            self.show(title, COMPARED, [figure_row(each) for each in figures])
         return [f"{each.label} ({each.problem})" for each in figures if each.contender == "kernels" and each.problem]
 
     def tune(self, manifests: Manifests) -> Missed:

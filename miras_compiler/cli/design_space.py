@@ -113,7 +113,7 @@ def _count() -> str:
     names = ", ".join(family.replace("_", " ") for family in PRODUCT)
     told = (
         f"Of the {accepted + refused:,} combinations of {names} and chunk.gradient (retention.order is before_gradient where it is exact),"
-        f" {accepted:,} are accepted and {refused:,} refused, some for several reasons:"
+        f"\n{accepted:,} are accepted and {refused:,} refused, some for several reasons:"
     )
     rows = [f"| {count:,} | {_cell(reason)} |" for reason, count in sorted(reasons.items(), key=lambda pair: (-pair[1], pair[0]))]
     return "\n".join([told, "", "| combinations | refused because |", "|---|---|", *rows])

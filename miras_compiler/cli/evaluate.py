@@ -52,7 +52,7 @@ def evaluate(
     Without --data, --task and --choices a run on a task is measured on that task, and a run on series on their held-out part. --set
     measures the run's weights in a model whose spec is another one, such as chunk.size=256; the run stays as it is.
     """
-    from miras_compiler.errors import InputError
+    from miras_compiler.errors import Collected
     from miras_compiler.runs import RunFolder, read_object
 
     prepare_libraries("train")
@@ -68,26 +68,23 @@ def evaluate(
         request = EvaluationRequest(tuple(data or ()), task, choices, length, tokens, stream, rows, season, seed)
         found: dict[str, Any] = {}
         written: dict[str, list[str]] = {}
-        problems: list[str] = []
+        problems = Collected()
         remarks: list[str] = []
         for path in runs:
             say(f"loading {path}")
-            try:
+            with problems.keeping():
                 opened = open_run(path, device)
                 if settings:
                     opened = changed_run(opened, settings)
                 sections = evaluate(opened, request, say)
                 found[str(path)] = named(sections, settings) if settings else sections
-            except InputError as problem:
-                problems.append(str(problem))
-                continue
-            remarks += opened.remarks
-            folder = RunFolder(path)
-            folder.write_evaluation(found[str(path)])
-            written[str(path)] = [folder.evaluation.name]
-            picture = evaluation_plot(path.name, read_object(folder.evaluation))
-            if picture is not None:
-                written[str(path)].append(write_file(path / "eval.png", picture).name)
+                remarks += opened.remarks
+                folder = RunFolder(path)
+                folder.write_evaluation(found[str(path)])
+                written[str(path)] = [folder.evaluation.name]
+                picture = evaluation_plot(path.name, read_object(folder.evaluation))
+                if picture is not None:
+                    written[str(path)].append(write_file(path / "eval.png", picture).name)
     for remark in remarks:
         typer.echo(remark, err=True)
     if as_json:
@@ -101,5 +98,4 @@ def evaluate(
         short = [Path(path).name for path in scores]
         show_table("", ("measure", *(name if short.count(name) == 1 else path for name, path in zip(short, scores, strict=True))), rows_)
         print("\n".join(f"wrote {path}/{', '.join(files)}" for path, files in written.items()))
-    if problems:
-        raise InputError("\n".join(problems))
+    problems.check()

@@ -21,14 +21,12 @@ def sample(
     device: Device = None,
 ) -> None:
     """Print a text that a trained model goes on with, as it is drawn. The memory that it needs does not grow with the text."""
-    from miras_compiler.errors import InputError
+    from miras_compiler.errors import InputError, check_least
 
-    if tokens < 1:
-        raise InputError(f"--tokens must be at least 1, got {tokens}")
+    check_least("--tokens", tokens, 1)
+    check_least("--seed", seed, 0)
     if not 0 <= temperature <= 100:
         raise InputError(f"--temperature must be from 0, the likeliest token, to 100, got {temperature}; 1 is the model's own")
-    if seed < 0:
-        raise InputError(f"--seed must be at least 0, got {seed}")
     prepare_libraries("train")
     with busy(f"loading {run}"):
         from miras_compiler.evaluate.harness import first_token

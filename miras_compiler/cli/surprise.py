@@ -31,11 +31,10 @@ def surprise(
 
     Writes a heat map (surprise.html, which loads nothing), a plot (surprise.png) and the numbers (surprise.json).
     """
-    from miras_compiler.errors import InputError
+    from miras_compiler.errors import check_least
 
-    for name, given, least in (("tokens", tokens, 1), ("seed", seed, 0)):
-        if given < least:
-            raise InputError(f"--{name} must be at least {least}, got {given}")
+    check_least("--tokens", tokens, 1)
+    check_least("--seed", seed, 0)
     prepare_libraries("train")
     with busy(f"loading {run}") as say:
         import torch

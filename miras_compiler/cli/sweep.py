@@ -46,14 +46,13 @@ def sweep(
     The same command goes on where it was killed or interrupted; a run that was being trained goes on from its newest checkpoint.
     """
     prepare_libraries("sweep")
-    from miras_compiler.errors import CheckFailed, InputError
+    from miras_compiler.errors import CheckFailed, check_least
     from miras_compiler.sweep.grid import load_grid
     from miras_compiler.sweep.page import CSV, PAGE, write_leaderboard  # before the workers: an interrupt then has nothing to import
     from miras_compiler.sweep.supervisor import begin, run
     from miras_compiler.sweep.worker import SweepJob, shares
 
-    if workers < 1:
-        raise InputError(f"--workers must be at least 1, got {workers}")
+    check_least("--workers", workers, 1)
     read = load_grid(grid)
     place = output.resolve()
     words = ["miras", "sweep", str(grid), "--workers", str(workers), "-o", str(output)]

@@ -14,7 +14,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from miras_compiler.errors import InputError, short
+from miras_compiler.errors import Collected, InputError, short
 
 TIMES = frozenset(["date", "time", "timestamp", "datetime", "ds", "index"])  # names of columns that say when, in any case
 TIME = re.compile(r"\d.*[-/:.TQ ]|[-/:.TQ ].*\d")  # such as 2020-01-31, 31.1.2020 12:00, 2020Q1
@@ -75,20 +75,16 @@ def read_channels(paths: Sequence[Path]) -> list[Series]:
             raise InputError(f"{path}: the folder has no CSV files; name one that has")
         files += inside
     found: list[Series] = []
-    problems: list[str] = []
+    problems = Collected()
     for path in files:
-        try:
+        with problems.keeping():
             found.append(each := read_series(path))
-        except InputError as problem:
-            problems.append(str(problem))
-            continue
-        if len(each.channels) != len(found[0].channels):
-            problems.append(
-                f"{each.path}: has {len(each.channels)} columns of numbers, and {found[0].path} has {len(found[0].channels)}; "
-                "one model takes series of equally many channels"
-            )
-    if problems:
-        raise InputError("\n".join(problems))
+            if len(each.channels) != len(found[0].channels):
+                raise InputError(
+                    f"{each.path}: has {len(each.channels)} columns of numbers, and {found[0].path} has {len(found[0].channels)}; "
+                    "one model takes series of equally many channels"
+                )
+    problems.check()
     return found
 
 

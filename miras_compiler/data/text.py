@@ -13,7 +13,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from miras_compiler.data.fasta import SUFFIXES, records_of
-from miras_compiler.errors import InputError
+from miras_compiler.errors import Collected, InputError
 
 OPENERS: dict[str, Callable[[bytes], bytes]] = {".gz": gzip.decompress, ".xz": lzma.decompress, ".bz2": bz2.decompress}
 
@@ -32,21 +32,16 @@ def read_documents(paths: Sequence[Path], as_text: bool = False) -> list[Documen
     A file whose name says so is a genome, unless `as_text`. InputError with every file that cannot be read, is empty, no text in UTF-8
     or no genome.
     """
-    problems: list[str] = []
+    problems = Collected()
     documents: list[Document] = []
     for path in paths:
         files = sorted(_files(path)) if path.is_dir() else [path]
         if not files:
             problems.append(f"{path}: the folder has no files; name one that has")
         for file in files:
-            try:
+            with problems.keeping():
                 documents.append(_document(file, as_text))
-            except InputError as problem:
-                problems.append(str(problem))
-            except (OSError, EOFError, lzma.LZMAError) as error:
-                problems.append(f"{file}: cannot be read: {getattr(error, 'strerror', None) or error}; name a file or a folder with --data")
-    if problems:
-        raise InputError("\n".join(problems))
+    problems.check()
     return documents
 
 
@@ -76,9 +71,14 @@ def _files(folder: Path) -> Iterator[Path]:
 
 
 def _document(file: Path, as_text: bool) -> Document:
-    content, suffixes = file.read_bytes(), [suffix.lower() for suffix in file.suffixes]
-    if suffixes and suffixes[-1] in OPENERS:
-        content = OPENERS[suffixes.pop()](content) if content else b""
+    suffixes = [suffix.lower() for suffix in file.suffixes]
+    try:
+        content = file.read_bytes()
+        if suffixes and suffixes[-1] in OPENERS:
+            content = OPENERS[suffixes.pop()](content) if content else b""
+    except (OSError, EOFError, lzma.LZMAError) as error:
+        reason = getattr(error, "strerror", None) or error
+        raise InputError(f"{file}: cannot be read: {reason}; name a file or a folder with --data") from None
     if not content.strip():
         raise InputError(f"{file}: is empty; name a file that holds something")
     if suffixes and suffixes[-1] in SUFFIXES and not as_text:

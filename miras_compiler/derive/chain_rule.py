@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import math
 from collections import Counter
-from functools import reduce
+from functools import partial, reduce
 from operator import or_
 
 import sympy as sp
@@ -30,11 +30,14 @@ from miras_compiler.expressions.symbols import (
 TERMS = 500  # of a sum; longer ones are never shorter than the product that they are
 
 
-def derive_bias_derivative(bias: AttentionalBias) -> sp.Expr:
-    """∂ℓ/∂u of one coordinate, in e = u − v, u, v, gates and reductions over the row; as printed where the paper prints no gradient."""
+def derive_bias_derivative(bias: AttentionalBias, positive: frozenset[sp.Expr] = frozenset()) -> sp.Expr:
+    """∂ℓ/∂u of one coordinate, in e = u − v, u, v, gates and reductions over the row; as printed where the paper prints no gradient.
+
+    `positive` are the letters of gates that are never 0.
+    """
     printed = bias.derivative()
     loss = in_residual(bias.loss())
-    slope = tidy(in_residual(printed) if printed is not None else row_gradient(loss, U) + row_gradient(loss, E))
+    slope = tidy(in_residual(printed) if printed is not None else row_gradient(loss, U) + row_gradient(loss, E), positive)
     if bias.clip is None:
         return slope
     size = row_norm(slope)
@@ -102,11 +105,12 @@ def _outermost(expr: sp.Expr) -> list[sp.Expr]:
     return sorted(found, key=sp.default_sort_key)
 
 
-def tidy(expr: sp.Expr) -> sp.Expr:
-    """The same expression, shorter: a table of identities, applied until nothing changes."""
+def tidy(expr: sp.Expr, positive: frozenset[sp.Expr] = frozenset()) -> sp.Expr:
+    """The same expression, shorter: a table of identities, applied until nothing changes. `positive` are letters that are never 0."""
     expanded = sp.expand_mul(expr) if _most_terms(expr) <= TERMS else expr
-    shorter = min(expr, expanded, key=sp.count_ops).replace(lambda e: isinstance(e, sp.Function | sp.Pow | sp.Mul), _shorten)
-    return shorter if shorter == expr else tidy(shorter)
+    shorten = partial(_shorten, positive=positive)
+    shorter = min(expr, expanded, key=sp.count_ops).replace(lambda e: isinstance(e, sp.Function | sp.Pow | sp.Mul), shorten)
+    return shorter if shorter == expr else tidy(shorter, positive)
 
 
 def _most_terms(expr: sp.Basic) -> int:
@@ -136,7 +140,7 @@ def _degrees(expr: sp.Basic) -> Counter[sp.Basic]:
     return Counter({} if expr.is_number else {expr: 1})
 
 
-def _shorten(expr: sp.Expr) -> sp.Expr:
+def _shorten(expr: sp.Expr, positive: frozenset[sp.Expr]) -> sp.Expr:
     match expr:
         case RowSum(args=(inside,)):
             return row_sum(inside)  # Σ c f = c Σ f
@@ -145,12 +149,16 @@ def _shorten(expr: sp.Expr) -> sp.Expr:
         case sp.Pow(base=base, exp=exponent) if isinstance(base, magnitude) and exponent.is_Integer and exponent % 2 == 0:
             return base.args[0] ** exponent
         case sp.Mul():
-            return _shorten_product(expr)
+            return _shorten_product(expr, positive)
     return expr
 
 
-def _shorten_product(product: sp.Mul) -> sp.Expr:
+def _shorten_product(product: sp.Mul, positive: frozenset[sp.Expr]) -> sp.Expr:
     factors = set(product.args)
+    for base in dict.fromkeys(factor.args[0] for factor in product.args if isinstance(factor, Power0)):
+        powers = {factor: n for factor in product.args if (n := _exponent(factor, base, base in positive)) is not None}
+        if len(powers) > 1:  # 1/x · 1/x² = 1/x³, and where x is never 0, x² · 1/x² = 1
+            return sp.Mul(*(factor for factor in product.args if factor not in powers), power0(base, sum(powers.values())))
     for factor in product.args:
         x = factor.args[0] if factor.args else None
         if isinstance(factor, signum) and magnitude(x) in factors:
@@ -158,3 +166,12 @@ def _shorten_product(product: sp.Mul) -> sp.Expr:
         if isinstance(factor, sp.sinh) and 1 / sp.cosh(x) in factors:
             return product / factor * sp.cosh(x) * sp.tanh(x)  # sinh(x) / cosh(x) = tanh(x)
     return product
+
+
+def _exponent(factor: sp.Expr, base: sp.Expr, never_0: bool) -> sp.Expr | None:
+    """The exponent of a reciprocal power of the base, and of any power where the base is never 0; None for other factors."""
+    if isinstance(factor, Power0) and factor.args[0] == base and factor.args[1].is_Integer and factor.args[1] < 0:
+        return factor.args[1]
+    if never_0 and factor.as_base_exp()[0] == base and factor.as_base_exp()[1].is_Integer:
+        return factor.as_base_exp()[1]
+    return None

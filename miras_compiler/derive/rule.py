@@ -13,6 +13,7 @@ from miras_compiler.derive.parts import (
     ChunkRule,
     Entry,
     Features,
+    Frame,
     MemoryMap,
     MirrorMap,
     Recurrence,
@@ -22,6 +23,7 @@ from miras_compiler.derive.parts import (
     Weight,
     chunk_of,
     features_of,
+    frame_of,
     gates_of,
     memory_of,
     mirror_of,
@@ -38,9 +40,10 @@ ELEMENTS = ("memory", "feature_map", "attentional_bias", "retention", "optimizer
 
 @dataclass(frozen=True, repr=False)
 class Rule:
-    """The parts of a rule, ∂ℓ/∂u and ψ. The spec gives widths, the layer and the places where its keys stand."""
+    """The parts of a rule, ∂ℓ/∂u and ψ. `kinds` are those of the elements, by their keys in the spec: for sentences."""
 
-    spec: Spec
+    frame: Frame
+    kinds: Mapping[str, str]
     bias_derivative: sp.Expr
     mirror_map: sp.Expr
     memory: MemoryMap
@@ -88,14 +91,9 @@ class Rule:
         """The gates that belong to the token that is measured."""
         return [gate.name for gate in self.gates.values() if gate.measured]
 
-    @property
-    def kinds(self) -> dict[str, str]:
-        """The kind of every element, by its key in the spec: for sentences."""
-        return {key: getattr(self.spec, key).kind for key in ELEMENTS}
-
     def where(self, key: str) -> str:
         """The place of a key in the spec, "specs/x.yaml:9"."""
-        return self.spec.where(key)
+        return self.frame.where(key)
 
     def axes(self, gate: str) -> Axes:
         """The channels that a gate has a value for; none for a gate that is not declared."""
@@ -107,20 +105,22 @@ class Rule:
 
     def shorter_axis_first(self, weight: Weight) -> tuple[str, str]:
         """The two axes of a weight, the one that is shorter at the spec's widths first; rows of a first weight are features of keys."""
-        length = {"k": self.spec.feature_dim, "v": self.spec.value_dim}
+        length = {"k": self.frame.feature_dim, "v": self.frame.value_dim}
         rows, columns = weight.axes
-        hidden = self.spec.hidden_dim
+        hidden = self.frame.hidden_dim
         return (rows, columns) if length.get(rows, hidden) <= length.get(columns, hidden) else (columns, rows)
 
 
 def describe_rule(spec: Spec) -> Rule:
     """The rule of a checked spec; raises SpecError where a definition cannot be derived."""
-    derivative = derive_bias_derivative(spec.attentional_bias)
+    positive = frozenset(letter(name) for name in spec.gates if spec.gate_range(name).is_positive)
+    derivative = derive_bias_derivative(spec.attentional_bias, positive)
     if spec.attentional_bias.window == 1:
         derivative = letter("gamma") * derivative  # a window of the token alone
     gates = gates_of(spec)
     return Rule(
-        spec=spec,
+        frame=frame_of(spec),
+        kinds={key: getattr(spec, key).kind for key in ELEMENTS},
         bias_derivative=derivative,
         mirror_map=derive_mirror_map(spec.retention),
         memory=memory_of(spec),

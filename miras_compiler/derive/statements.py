@@ -12,9 +12,8 @@ from miras_compiler.derive.dialects import UNICODE, Dialect
 from miras_compiler.derive.expression_text import number_text
 from miras_compiler.derive.formula_text import formula
 from miras_compiler.derive.gate_letters import gate_letters
+from miras_compiler.derive.parts import MirrorMap
 from miras_compiler.derive.update_rule import UpdateRule
-from miras_compiler.elements.base import exact
-from miras_compiler.elements.retention import Retention
 from miras_compiler.expressions.symbols import E, RowMax, RowSum
 
 PRIMAL_LETTERS = {"x": "X", "w": "W[t−1]", "d": "R"}
@@ -41,18 +40,18 @@ def statement_lines(statements: Sequence[DerivationLine]) -> list[str]:
 
 def bias_statements(rule: UpdateRule, dialect: Dialect = UNICODE) -> list[DerivationLine]:
     """ℓ, and ∂ℓ/∂u, with the truth on whether it is the gradient."""
-    bias = rule.spec.attentional_bias
-    loss, slope = in_residual(bias.loss()), rule.bias_derivative
+    surprise, slope = rule.surprise, rule.bias_derivative
+    loss = in_residual(surprise.loss)
     residual = [dialect.inline(f"e = u {dialect.sign} v")] if loss.has(E) or slope.has(E) else []
     measured = f"{dialect.inline('u')} is the memory at the key, {dialect.inline('v')} the value"
     rows = ["u", "v", "e", *(name for name, gate in rule.gates.items() if gate.axes)]
     letters = {name: gate_letters(name) for name in rule.gates}
     words = "its gradient"
-    if bias.derivative() is not None:
+    if surprise.printed:
         words = "no gradient of ℓ, but what the paper prints in its place"
-    elif bias.clip is not None:
-        words = f"its gradient, shortened to the length {number_text(exact(bias.clip))} where it is longer"
-    if bias.window == 1:
+    elif surprise.clip is not None:
+        words = f"its gradient, shortened to the length {number_text(surprise.clip)} where it is longer"
+    if surprise.weighed and surprise.window == 1:
         words += ", times the weight γ of the token"
     left = dialect.name("∂ℓ/∂u", "")
     return [
@@ -63,34 +62,32 @@ def bias_statements(rule: UpdateRule, dialect: Dialect = UNICODE) -> list[Deriva
 
 def retention_statements(rule: UpdateRule, dialect: Dialect = UNICODE) -> list[DerivationLine]:
     """F and ψ; for the kinds without F the printed map; for a primal kind the step of the weights."""
-    retention = rule.spec.retention
+    mirror = rule.mirror
     psi = dialect.call("ψ", "", dialect.name("a", ""))
-    if retention.space == "primal":
-        return _primal_statements(retention, dialect)
-    generator = retention.generator()
+    if mirror.step is not None:
+        return _primal_statements(mirror, mirror.step, dialect)
+    generator = mirror.generator
     if generator is None:
         words = "the map that the paper prints, without a regularizer"
-        return [DerivationLine(words, psi, formula(rule.mirror_map, dialect), _axis(retention, rule.mirror_map))]
-    total = retention.constraint()
-    condition = "" if total is None else f"Σ w = {number_text(total)} {SLICES[retention.slice_axis()]}"
+        return [DerivationLine(words, psi, formula(rule.mirror_map, dialect), _axis(mirror, rule.mirror_map))]
+    total = mirror.constraint
+    condition = "" if total is None else f"Σ w = {number_text(total)} {SLICES[mirror.slices]}"
     solved = "F′(w) = a" if total is None else f"F′(w) = a − λ, with the multiplier λ for which {condition}"
     return [
-        DerivationLine("", dialect.name("F", ""), formula(whole(generator), dialect), condition or _axis(retention, generator)),
+        DerivationLine("", dialect.name("F", ""), formula(whole(generator), dialect), condition or _axis(mirror, generator)),
         DerivationLine(f"the w that solves {solved}", psi, formula(rule.mirror_map, dialect)),
     ]
 
 
-def _primal_statements(retention: Retention, dialect: Dialect) -> list[DerivationLine]:
-    step, relative, total = retention.primal_step(), retention.relative_step(), retention.constraint()
-    assert step is not None
-    found = []
+def _primal_statements(mirror: MirrorMap, step: sp.Expr, dialect: Dialect) -> list[DerivationLine]:
+    relative, total, found = mirror.relative, mirror.constraint, []
     if relative is not None:
         right = formula(relative, dialect, PRIMAL_LETTERS)
-        found.append(DerivationLine("counted from the largest step", dialect.name("R", ""), right, _axis(retention, relative)))
-    remark = "" if total is None else f"ζ is the number for which Σ W = {number_text(total)} {SLICES[retention.slice_axis()]}"
+        found.append(DerivationLine("counted from the largest step", dialect.name("R", ""), right, _axis(mirror, relative)))
+    remark = "" if total is None else f"ζ is the number for which Σ W = {number_text(total)} {SLICES[mirror.slices]}"
     words = "the weights themselves are mapped, X being the weights behind the step of the optimizer"
     right = formula(step, dialect, PRIMAL_LETTERS)
-    return [*found, DerivationLine(words, dialect.name("W", ""), right, remark or _axis(retention, step))]
+    return [*found, DerivationLine(words, dialect.name("W", ""), right, remark or _axis(mirror, step))]
 
 
 def whole(generator: sp.Expr) -> sp.Expr:
@@ -98,6 +95,6 @@ def whole(generator: sp.Expr) -> sp.Expr:
     return generator if generator.has(RowSum, RowMax) else row_sum(generator)
 
 
-def _axis(retention: Retention, expr: sp.Expr) -> str:
+def _axis(mirror: MirrorMap, expr: sp.Expr) -> str:
     """The weights that reductions run over, where there are some."""
-    return f"sums, norms and maxima run {SLICES[retention.slice_axis()]}" if expr.has(RowSum, RowMax) else ""
+    return f"sums, norms and maxima run {SLICES[mirror.slices]}" if expr.has(RowSum, RowMax) else ""

@@ -34,7 +34,7 @@ class UpdateRule(Rule):
     coefficients: ChunkCoefficients
 
     def __repr__(self) -> str:
-        return f"UpdateRule({self.spec.name}: {len(self.equations())} equations)"
+        return f"UpdateRule({self.frame.name}: {len(self.equations())} equations)"
 
     def _repr_latex_(self) -> str:
         return f"$$\n{self.latex()}\n$$"

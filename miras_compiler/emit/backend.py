@@ -10,11 +10,11 @@ import networkx as nx
 
 from miras_compiler.analysis import CostLine, ParallelForm
 from miras_compiler.derive import UpdateRule
+from miras_compiler.derive.parts import Frame
 from miras_compiler.emit.interface import Interface
 from miras_compiler.ir.program import Program
 from miras_compiler.schedule import Schedule
 from miras_compiler.schedule.walk import Walk
-from miras_compiler.spec import Spec
 
 
 @dataclass(frozen=True)
@@ -27,8 +27,8 @@ class Derived:
     program: Program
 
     @property
-    def spec(self) -> Spec:
-        return self.rule.spec
+    def frame(self) -> Frame:
+        return self.rule.frame
 
 
 @dataclass(frozen=True)

@@ -43,6 +43,11 @@ class Interface:
         return (*self.tokens, *self.parameters)
 
     @property
+    def groups(self) -> tuple[list[str], list[str]]:
+        """The names of tokens and of parameters."""
+        return [argument.name for argument in self.tokens], [argument.name for argument in self.parameters]
+
+    @property
     def keywords(self) -> tuple[str, ...]:
         """Everything but q, k, v."""
         return tuple(argument.name for argument in self.inputs[3:])

@@ -58,4 +58,4 @@ def emit_readable(rule: UpdateRule, form: ParallelForm, program: Program) -> dic
 
 def placed(rule: UpdateRule, form: ParallelForm) -> ParallelForm:
     """The form with the spec's file by its name alone: a package does not depend on where its spec lies."""
-    return form.named(file_name(rule.spec), rule.spec.location)
+    return form.named(file_name(rule.frame), rule.frame.location)

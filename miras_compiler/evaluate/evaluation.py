@@ -11,7 +11,7 @@ import torch
 
 from miras_compiler.data.series import read_channels, read_saved
 from miras_compiler.data.windows import HELD_OUT, Windows
-from miras_compiler.errors import InputError
+from miras_compiler.errors import InputError, check_least
 from miras_compiler.evaluate.forecasting import Forecaster, forecast_errors, naive, naive2, season_of, seasonal_naive
 from miras_compiler.evaluate.harness import evaluate_choices
 from miras_compiler.evaluate.opened import OpenedModel
@@ -50,9 +50,7 @@ class EvaluationRequest:
 
     def __post_init__(self) -> None:
         for name, least in {"length": 2, "tokens": 2, "stream": 0, "rows": 1, "season": 1, "seed": 0}.items():
-            value = getattr(self, name)
-            if value is not None and value < least:
-                raise InputError(f"--{name} must be at least {least}, got {value}")
+            check_least(f"--{name}", getattr(self, name), least)
         if self.data and self.task is not None:
             raise InputError("--data and --task measure different things; ask for one of them")
 

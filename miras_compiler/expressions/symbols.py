@@ -65,7 +65,9 @@ class Power0(RealFunction):
 
     @classmethod
     def eval(cls, base: Expr, exponent: Expr) -> Expr | None:
-        """A power of sympy's own where the base is a number above 0."""
+        """A power of sympy's own where the base is a number above 0; a reciprocal of a power as one power."""
+        if base.is_Pow and base.exp.is_Integer and base.exp > 0 and exponent.is_Integer and exponent < 0:
+            return cls(base.base, base.exp * exponent)
         return base**exponent if base.is_number and base.is_positive else None
 
     def fdiff(self, argindex: int = 1) -> Expr:
@@ -73,6 +75,13 @@ class Power0(RealFunction):
         if argindex != 1:
             raise ArgumentIndexError(self, argindex)
         return exponent * power0(base, exponent - 1)
+
+    def _eval_power(self, outer: Expr) -> Expr | None:
+        """A power of it as one power, where both are 0 at the same bases."""
+        base, exponent = self.args
+        if outer.is_Integer and outer > 0 and (exponent.is_Integer or not (exponent * outer).is_Integer):
+            return power0(base, exponent * outer)
+        return None
 
 
 def power0(base: Expr, exponent: Any) -> Expr:

@@ -12,10 +12,7 @@ import json
 from collections.abc import Iterable, Mapping
 from itertools import product
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, NamedTuple
-
-if TYPE_CHECKING:
-    from miras_compiler.spec import Spec
+from typing import Any, NamedTuple
 
 ANY = 1 << 30  # a width that no memory reaches
 FULL = 255
@@ -92,12 +89,3 @@ def launches(
         rows = [row for row in table if row.gpu == gpu and row.form == form and row.tile in (None, tile)]
         found |= {row.limit: row.kernels[kernel] for row in rows if kernel in row.kernels}
     return dict(sorted(found.items()))
-
-
-def forms_of(spec: Spec) -> tuple[str, str]:
-    """The forms that rows for a spec are keyed by: its rule, and the kind of its memory. Decays per channel make kernels of their own."""
-    by_channel = any(gate.per != "head" and spec.gate_letter(name).decay for name, gate in spec.gates.items())
-    rule = f"{spec.memory.kind} {spec.attentional_bias.kind} {spec.retention.kind} {spec.optimizer.kind}"
-    if by_channel:
-        return f"{rule} by channel", f"{spec.memory.kind} by channel"
-    return rule, "deep" if spec.memory.deep else "matrix"

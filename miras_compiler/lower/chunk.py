@@ -80,7 +80,7 @@ class ChunkBuilder(RuleTiles):
         self.take_names(read)
         self.labels[read.u] = Label("o", "y", "output", "memory")
         outputs = {"o": read.u, **self.end_state(writes), **memory_of_keys}
-        return Program(f"{rule.spec.name}_chunk", outputs, labels_in_use(outputs, self.labels))
+        return Program(f"{rule.frame.name}_chunk", outputs, labels_in_use(outputs, self.labels))
 
     def comes_with_rows(self, gate: RuleGate) -> bool:
         return super().comes_with_rows(gate) or (gate.measured and gate.name != "eta")

@@ -12,13 +12,13 @@ import torch
 from torch import Tensor
 
 from .runtime_call import Computes
-from .runtime_chunk import Finish, State
+from .runtime_chunk import Finish
 from .runtime_contract import Call, Returned, read_call, read_lengths
 from .runtime_opaque import opaque
 from .runtime_options import check_backend, check_flag, check_tile
 from .runtime_precision import without_autocast
 from .runtime_recorded import recorded
-from .runtime_state import INTEGERS, as_entries, read_state
+from .runtime_state import INTEGERS, State, as_entries, read_state
 from .runtime_tensor import wide_type
 from .runtime_values import is_mapped
 

@@ -12,6 +12,7 @@ from torch import Tensor
 from .runtime_tensor import check_range, check_tensor, wide_type
 from .runtime_values import holds, may_look
 
+State = dict[str, Tensor]  # by the names of its entries
 INTEGERS = ("position", "window_length")
 ROUNDING = 0.01  # of a sum of weights, as a state of 16 bits has it
 

@@ -27,7 +27,7 @@ def tile_length(rule: Rule) -> int:
 def tile_lengths(rule: Rule) -> dict[str, int]:
     """The length of every axis of a tile at the spec's own dimensions."""
     tokens = tile_length(rule)
-    return axis_lengths(rule.spec, tokens) | {"s": tokens, PAST: rule.surprise.window - 1}
+    return axis_lengths(rule.frame, tokens) | {"s": tokens, PAST: rule.surprise.window - 1}
 
 
 def rows_of_token(rule: Rule) -> int:

@@ -72,6 +72,11 @@ class GateRange(NamedTuple):
     high: float
     domain: str
 
+    @property
+    def is_positive(self) -> bool:
+        """True if no value is 0, nor below."""
+        return self.low > 0 or (self.low == 0 and self.domain.startswith(("> 0", "(0")))
+
     def reaches(self, value: float) -> bool:
         """True if a layer can start there: the ends are never reached."""
         return self.low < value < self.high

@@ -1,4 +1,4 @@
-"""Names that a spec may give: to itself, which becomes a Python package, and to its gates, which become keyword arguments."""
+"""Types of values in a spec: names, which become a Python package and keyword arguments, lines of text, and counts."""
 
 from __future__ import annotations
 
@@ -59,3 +59,4 @@ def _one_line(text: str) -> str:
 SpecName = Annotated[str, AfterValidator(_spec_name), Field(json_schema_extra={"pattern": f"^{IDENTIFIER.pattern}$"})]
 GateName = Annotated[str, AfterValidator(_gate_name)]
 Line = Annotated[str, Field(max_length=2000), AfterValidator(_one_line)]
+Count = Annotated[int, Field(ge=1, le=2**20)]

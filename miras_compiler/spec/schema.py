@@ -2,20 +2,11 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Annotated, Any, Literal, Self
+from typing import TYPE_CHECKING, Annotated, Any, Self
 
-from pydantic import (
-    Field,
-    PrivateAttr,
-    SerializerFunctionWrapHandler,
-    Strict,
-    ValidationError,
-    field_validator,
-    model_serializer,
-    model_validator,
-)
+from pydantic import Field, PrivateAttr, Strict, ValidationError, field_validator
 
-from miras_compiler.elements.base import Settings, refused
+from miras_compiler.elements.base import Settings
 from miras_compiler.elements.bias import AnyBias, ThresholdBias
 from miras_compiler.elements.feature_map import AnyFeatureMap, IdentityMap
 from miras_compiler.elements.memory import AnyMemory
@@ -23,121 +14,14 @@ from miras_compiler.elements.memory.base import DeepMemory
 from miras_compiler.elements.optimizer import AnyOptimizer, GradientDescent
 from miras_compiler.elements.retention import AnyRetention, NoRetention
 from miras_compiler.errors import SpecError
+from miras_compiler.spec.chunk import Chunk
 from miras_compiler.spec.fault import spec_error
 from miras_compiler.spec.gates import FREE_LETTER, GATE_LETTERS, Gate, GateLetter, GateRange, range_of
+from miras_compiler.spec.layer import Layer
+from miras_compiler.spec.ledger import LedgerEntry
 from miras_compiler.spec.model import Model
 from miras_compiler.spec.names import GateName, Line, SpecName
-from miras_compiler.spec.source import Source, dotted
-from miras_compiler.spec.ties import RowName, Tie, without_defaults
-
-Count = Annotated[int, Field(ge=1, le=2**20)]
-
-
-class Chunk(Settings):
-    """A chunk (it changes the function): the state at which gradients are taken, the state that a token reads, the place of ψ."""
-
-    key = "chunk"
-
-    size: Annotated[Count, Field(description="C, the tokens of a chunk. Where gradient is exact it is a way to compute only.")] = 64
-    gradient: Annotated[
-        Literal["exact", "chunk_start"],
-        Field(description="Where a surprise is measured: at the state that its token finds, or (chunk_start) that enters the chunk."),
-    ] = "exact"
-    read: Annotated[
-        Literal["after_write", "before_write", "chunk_start"],
-        Field(description="What a query reads: the state behind its token, the state before it, or the state that enters the chunk."),
-    ] = "after_write"
-    retention: Annotated[
-        Literal["per_token", "chunk_end"],
-        Field(description="Where the mirror map ψ is applied: at every token, or at the end of a chunk, with linear reads inside it."),
-    ] = "per_token"
-    reset: Annotated[
-        Count | None,
-        Field(
-            description="The number of tokens after which the state is the initial one again, counted from the start of each sequence;"
-            " a multiple of size. null: never."
-        ),
-    ] = None
-
-    @model_validator(mode="after")
-    def _reset_on_border(self) -> Self:
-        """A memory begins anew where a chunk begins."""
-        if self.reset is not None and self.reset % self.size:
-            what = f"chunk.reset: {self.reset} is not a multiple of chunk.size: {self.size}"
-            multiple = self.size * max(1, round(self.reset / self.size))
-            raise refused(
-                what, "a chunk would begin in one memory and end in the next", f"for example `reset: {multiple}`, or another size"
-            )
-        return self
-
-    @model_serializer(mode="wrap")
-    def _without_null(self, serialize: SerializerFunctionWrapHandler) -> dict[str, Any]:
-        """A chunk without a reset is written, and has the digest, as before there was one."""
-        return without_defaults(serialize(self), "reset")
-
-
-class Layer(Settings):
-    """The layer around the operator: widths, short convolution on q, k, v, norms and gates; `tie` makes rows of others."""
-
-    key = "layer"
-
-    heads: Annotated[Count, Field(description="H, the number of heads.")] = 16
-    head_dim: Annotated[Count, Field(description="K, the width of a key and a query.")] = 64
-    value_dim: Count = Field(
-        default_factory=lambda data: data.get("head_dim", 64), description="V, the width of a value; as wide as a key if it is not given."
-    )
-    value_heads: Count = Field(
-        default_factory=lambda data: data.get("heads", 16),
-        description="The heads of values, of gates and of the memory: a multiple of heads, which shares a query and a key among as many;"
-        " as many as heads if it is not given.",
-    )
-    conv: Annotated[
-        int, Field(ge=0, le=64, description="The width of the short convolution over tokens of queries, keys and values; 0 for none.")
-    ] = 4
-    qk_norm: Annotated[Literal["l2", "none"], Field(description="l2 brings queries and keys to length 1.")] = "l2"
-    activation: Annotated[Literal["silu", "none"], Field(description="The function behind the convolution.")] = "silu"
-    output_norm: Annotated[Literal["rms", "layer", "none"], Field(description="The norm of what the memory reads, in every head.")] = "rms"
-    output_gate: Annotated[bool, Field(description="Whether what is read is multiplied by silu of a projection of the input.")] = True
-    skip: Annotated[bool, Field(description="Whether D v is added to what is read, with a learned number D per head that starts at 1.")] = (
-        False
-    )
-    tie: dict[RowName, Tie] = Field(default_factory=dict, description="Rows that are made of other rows instead of a projection, by name.")
-
-    @model_validator(mode="after")
-    def _whole_groups(self) -> Self:
-        """Every head of keys serves as many heads of values."""
-        if self.value_heads % self.heads:
-            least = max(1, round(self.value_heads / self.heads)) * self.heads
-            what = f"layer.value_heads: {self.value_heads} is not a multiple of layer.heads: {self.heads}"
-            raise refused(what, "every head of keys serves as many heads of values", f"for example `value_heads: {least}`")
-        return self
-
-    def tie_of(self, row: str) -> Tie | None:
-        """The tie of a row, if it has one."""
-        return next((tie for name, tie in self.tie.items() if name == row), None)
-
-    @property
-    def groups(self) -> int:
-        """The heads of values that share a query and a key."""
-        return self.value_heads // self.heads
-
-    @model_serializer(mode="wrap")
-    def _without_defaults(self, serialize: SerializerFunctionWrapHandler) -> dict[str, Any]:
-        """A layer without these is written, and has the digest, as before there were any."""
-        tree = without_defaults(serialize(self), "skip")
-        return {key: value for key, value in tree.items() if key != "value_heads" or self.groups > 1}
-
-
-class LedgerEntry(Settings):
-    """An equation of a paper, and its status here."""
-
-    key = "ledger"
-
-    equation: Annotated[Line, Field(description="The number of an equation, or what the entry is about.")]
-    status: Annotated[
-        Literal["faithful", "deviation", "novel"], Field(description="Whether it is as the paper has it, differs, or stands in no paper.")
-    ]
-    note: Annotated[Line, Field(description="How, and why.")] = ""
+from miras_compiler.spec.source import Source, place_of
 
 
 class Spec(Settings):
@@ -291,7 +175,7 @@ class Spec(Settings):
 
     def where(self, path: str) -> str:
         """ "specs/x.yaml:9" for the dotted key `path` (or its nearest parent); the path itself for a spec built in Python."""
-        return self._source.mark(dotted(path)).line_text() if self._source else path
+        return place_of(self._source, path)
 
 
 def _check(spec: Spec) -> None:

@@ -245,3 +245,8 @@ def _scalar(text: str) -> Any:
     if NOT_FINITE.fullmatch(text):
         return float(text.replace(".", "").lower())
     return text
+
+
+def place_of(source: Source | None, path: str) -> str:
+    """ "specs/x.yaml:9" for the dotted key `path` (or its nearest parent); the path itself for a spec built in Python."""
+    return source.mark(dotted(path)).line_text() if source else path

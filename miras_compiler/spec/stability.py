@@ -18,7 +18,8 @@ from miras_compiler.elements.kinds import KINDS
 from miras_compiler.elements.memory import MatrixMemory
 from miras_compiler.elements.optimizer import GradientDescent, Momentum
 from miras_compiler.elements.retention import L2Retention, NoRetention
-from miras_compiler.spec.schema import Layer, Spec
+from miras_compiler.spec.layer import Layer
+from miras_compiler.spec.schema import Spec
 from miras_compiler.spec.ties import RETAINED
 from miras_compiler.spec.zoo import read_zoo
 

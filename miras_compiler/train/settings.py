@@ -7,7 +7,7 @@ from collections.abc import Mapping
 from dataclasses import asdict, dataclass, fields
 from typing import Any
 
-from miras_compiler.errors import InputError, nearest, short
+from miras_compiler.errors import InputError, check_least, nearest, short
 
 PRECISIONS = ("auto", "float32", "bfloat16")
 
@@ -38,9 +38,7 @@ class TrainSettings:
 
     def __post_init__(self) -> None:
         for name in ("steps", "batch", "micro_batch", "save_every", "log_every"):
-            value = getattr(self, name)
-            if value is not None and value < 1:
-                raise InputError(f"{option(name)} must be at least 1, got {value}")
+            check_least(option(name), getattr(self, name), 1)
         if self.length is not None and self.length < 2:
             raise InputError(f"--length must be at least 2: a token is predicted from those before it; got {self.length}")
         if not (math.isfinite(self.lr) and self.lr > 0):

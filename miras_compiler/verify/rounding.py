@@ -8,6 +8,7 @@ is rounded.
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping
+from functools import cache
 from typing import Any
 
 import numpy as np
@@ -43,19 +44,35 @@ def nudge(x: Tensor, generator: torch.Generator) -> Tensor:
     return moved(x, (torch.rand(x.shape, generator=generator) < 0.5).numpy())
 
 
-def moved(x: Tensor, up: Array) -> Tensor:
-    """The next numbers up or down; 0, ±1 and infinities stay: they are exact, or a function has reached its end.
+def has_numbers(x: object) -> bool:
+    """True for a tensor of floating-point numbers that lie in memory."""
+    return isinstance(x, Tensor) and x.is_floating_point() and not (x.is_meta or x._is_zerotensor())
 
-    In NumPy, whose operations on few numbers take a fraction of the time, but for bfloat16, which it does not have.
+
+def bits_of(x: Tensor) -> Array:
+    """The bits of a tensor's numbers as integers of their size: of a sign, numbers and their integers have the same order.
+
+    In NumPy, whose operations on few numbers take a fraction of the time.
     """
-    if x.dtype == torch.bfloat16:
-        x = x.detach()
-        ends = torch.where(torch.from_numpy(up), torch.inf, -torch.inf).to(x.dtype)
-        return torch.where((x == 0) | (x.abs() == 1) | x.isinf(), x, torch.nextafter(x, ends))
-    numbers = x.detach().numpy()
-    size, end = np.abs(numbers), numbers.dtype.type(np.inf)
-    is_exact = (size == 0) | (size == 1) | (size == end)
-    return torch.from_numpy(np.where(is_exact, numbers, np.nextafter(numbers, np.where(up, end, -end))))
+    integers = {2: torch.int16, 4: torch.int32, 8: torch.int64}[x.element_size()]
+    bits: Array = x.detach().view(integers).numpy()
+    return bits
+
+
+@cache
+def exact_bits(dtype: torch.dtype) -> tuple[Any, Any]:
+    """The bits of 1 and of infinity."""
+    one, infinity = bits_of(torch.tensor([1.0, torch.inf], dtype=dtype))
+    return one, infinity
+
+
+def moved(x: Tensor, up: Array) -> Tensor:
+    """The next numbers up or down; 0, ±1 and infinities stay: they are exact, or a function has reached its end."""
+    bits, (one, infinity) = bits_of(x), exact_bits(x.dtype)
+    size = bits & np.iinfo(bits.dtype).max
+    is_exact = (size == 0) | (size == one) | (size >= infinity)
+    away = np.where(is_exact, 0, np.where(up == (bits >= 0), 1, -1)).astype(bits.dtype)
+    return torch.from_numpy(np.asarray(bits + away)).view(x.dtype)
 
 
 class Rounded(TorchDispatchMode):  # type: ignore[no-untyped-call]
@@ -72,7 +89,7 @@ class Rounded(TorchDispatchMode):  # type: ignore[no-untyped-call]
     def __torch_dispatch__(self, function: Any, types: Any, args: tuple[Any, ...] = (), kwargs: dict[str, Any] | None = None) -> Any:
         result = function(*args, **(kwargs or {}))
         name = function.overloadpacket.__name__
-        if name not in SUMS | ENTRYWISE or not isinstance(result, Tensor) or not result.is_floating_point() or result.is_meta:
+        if name not in SUMS | ENTRYWISE or not has_numbers(result):
             return result
         return nudge(result, self.generator) if name in SUMS else moved(result, coin(result, self.seed))
 
@@ -80,8 +97,7 @@ class Rounded(TorchDispatchMode):  # type: ignore[no-untyped-call]
 def coin(x: Tensor, seed: int) -> Array:
     """Returns true for numbers that go up: by the seed, and the same for the same number."""
     kind: Any = np.int64 if x.dtype == torch.float64 else np.int32
-    numbers = x.detach().float() if x.element_size() == 2 else x.detach()
-    bits: Array = np.ascontiguousarray(numbers.numpy()).reshape(-1).view(kind)
+    bits = bits_of(x).reshape(-1).astype(kind)
     up: Array = (bits + kind(seed)) * np.array(2654435761).astype(kind) >> 20 & 1 == 0
     return up.reshape(tuple(x.shape))
 
@@ -132,7 +148,7 @@ class Largest(TorchDispatchMode):  # type: ignore[no-untyped-call]
     def __torch_dispatch__(self, function: Any, types: Any, args: tuple[Any, ...] = (), kwargs: dict[str, Any] | None = None) -> Any:
         result = function(*args, **(kwargs or {}))
         for x in result if isinstance(result, (tuple, list)) else (result,):
-            if isinstance(x, Tensor) and x.is_floating_point() and x.numel() and not (x.is_meta or x._is_zerotensor()):  # have no memory
+            if has_numbers(x) and x.numel():
                 self.size = max(self.size, float(torch.nan_to_num(x, nan=0.0, posinf=0.0, neginf=0.0).abs().max()))
         return result
 

@@ -12,7 +12,7 @@ import torch
 from torch.utils.flop_counter import FlopCounterMode
 
 from kit.paths import SPEC_FILES, SPECS
-from miras_compiler.analysis import build_dependency_graph, classify_parallel_form, estimate_cost, with_suggestion
+from miras_compiler.analysis import build_dependency_graph, classify_parallel_form, estimate_cost
 from miras_compiler.analysis.tile import default_tile, has_own_rows
 from miras_compiler.derive import derive_update_rule
 from miras_compiler.emit import emit
@@ -22,6 +22,7 @@ from miras_compiler.passes import run_passes
 from miras_compiler.schedule import build_walk, prepare_program
 from miras_compiler.spec import Spec, load_spec
 from miras_compiler.store import write_package
+from miras_compiler.suggestion import with_suggestion
 from miras_compiler.verify.inputs import InputShape, draw_inputs
 from miras_compiler.verify.package import Package, opened_here
 
@@ -35,7 +36,7 @@ def write(spec: Spec, folder: Path) -> tuple[Path, int]:
     """The package of a spec without kernels over tiles, which cost time to build and count for nothing here; and the tokens of a tile."""
     rule = derive_update_rule(spec)
     graph = build_dependency_graph(rule)
-    form = with_suggestion(rule, graph, classify_parallel_form(rule, graph))
+    form = with_suggestion(spec, graph, classify_parallel_form(rule, graph))
     program = run_passes(build_program(rule, form))
     cost = estimate_cost(rule, form.kind, program, run_passes(differentiate(program)), rule.step.chunk_end)
     tile = 2 if form.kind == "token_by_token" else default_tile(rule, form.kind, has_own_rows(program)) // rule.update.writes

@@ -68,7 +68,7 @@ def test_the_loop_in_numpy_is_the_recurrent_form(name: str) -> None:
 
 
 def gates_of(loop: Loop, tokens: int) -> dict[str, Tensor]:
-    writes = {name: len(loop.draw_token(np.random.default_rng(0))["k"]) if name == "eta" else 1 for name in loop.spec.gates}
+    writes = {name: len(loop.draw_token(np.random.default_rng(0))["k"]) if name == "eta" else 1 for name in loop.rule.gates}
     gates = {}
     for name, x in loop._gates(0).items():
         rows = tokens * writes.get(name, 1)

@@ -7,10 +7,11 @@ from typing import Any
 import pytest
 
 from kit.paths import SPECS
-from miras_compiler.analysis import ParallelForm, build_dependency_graph, classify_parallel_form, with_suggestion
+from miras_compiler.analysis import ParallelForm, build_dependency_graph, classify_parallel_form
 from miras_compiler.derive import derive_update_rule
 from miras_compiler.spec import build_spec, load_spec
 from miras_compiler.spec.overrides import parse_override
+from miras_compiler.suggestion import with_suggestion
 
 MOMENTUM = {"optimizer": {"kind": "momentum"}, "gates.mu": {}}
 MUON = {"optimizer": {"kind": "muon"}, "chunk.gradient": "chunk_start"}
@@ -31,9 +32,10 @@ CASES: dict[str, tuple[str, dict[str, Any], str]] = {  # spec, the changes in it
 
 
 def told(name: str, overrides: dict[str, Any]) -> ParallelForm:
-    rule = derive_update_rule(load_spec(SPECS / f"{name}.yaml", overrides))
+    spec = load_spec(SPECS / f"{name}.yaml", overrides)
+    rule = derive_update_rule(spec)
     graph = build_dependency_graph(rule)
-    return with_suggestion(rule, graph, classify_parallel_form(rule, graph))
+    return with_suggestion(spec, graph, classify_parallel_form(rule, graph))
 
 
 @pytest.mark.slow
@@ -58,7 +60,8 @@ def test_two_decays_under_momentum_cannot_be_mended_by_one_field() -> None:
 
 def test_a_spec_that_was_built_in_python_is_told_the_same() -> None:
     tree = {"name": "x", "memory": {"kind": "matrix"}, "attentional_bias": {"kind": "l2"}, "retention": {"kind": "sigmoid"}}
-    rule = derive_update_rule(build_spec({**tree, "gates": {"alpha": {}, "eta": {}}}))
+    spec = build_spec({**tree, "gates": {"alpha": {}, "eta": {}}})
+    rule = derive_update_rule(spec)
     graph = build_dependency_graph(rule)
-    form = with_suggestion(rule, graph, classify_parallel_form(rule, graph))
+    form = with_suggestion(spec, graph, classify_parallel_form(rule, graph))
     assert form.suggestion == "chunk.gradient: chunk_start would make it dual per token, and another function"

@@ -18,9 +18,11 @@ from miras_compiler.bench.children import Answer, run_child
 from miras_compiler.bench.comparison import ComparisonJob, Wanted, job_of
 from miras_compiler.bench.run import units_of
 from miras_compiler.bench.tune import Found, Journal, Search, Unit, table_row
+from miras_compiler.derive.rule import describe_rule
 from miras_compiler.errors import InputError
 from miras_compiler.gpus import gpu_class
-from miras_compiler.gpus.launch_table import ANY, FILE, TABLE, Launch, TableRow, forms_of, launches, read_table, table_text, with_row
+from miras_compiler.gpus.launch_table import ANY, FILE, TABLE, Launch, TableRow, launches, read_table, table_text, with_row
+from miras_compiler.schedule.forms import forms_of
 
 FAST, SLOW, DEAD, WRONG = Launch(8, 1, 64, 255), Launch(4, 1, 64, 255), Launch(4, 2, 64, 255), Launch(4, 3, 64, 255)
 PACKAGE = Path("generated/some")
@@ -227,15 +229,16 @@ def test_a_row_of_the_rule_goes_before_one_of_the_kind_of_memory_and_no_row_hold
 
 
 def test_rules_that_kernels_of_their_own_are_printed_for_have_rows_of_their_own() -> None:
-    forms = [forms_of(load_spec(f"specs/{name}.yaml")) for name in ("gated_delta_net", "delta_net", "mamba2", "linear_attention")]
+    names = ("gated_delta_net", "delta_net", "mamba2", "linear_attention")
+    forms = [forms_of(describe_rule(load_spec(f"specs/{name}.yaml"))) for name in names]
     assert len({rule for rule, _ in forms}) == len(forms)
     assert {kind for _, kind in forms} == {"matrix"}
-    assert forms_of(load_spec("specs/kda.yaml")) == ("matrix l2 l2 gradient_descent by channel", "matrix by channel")
+    assert forms_of(describe_rule(load_spec("specs/kda.yaml"))) == ("matrix l2 l2 gradient_descent by channel", "matrix by channel")
 
 
 def test_packages_are_launched_as_the_table_says(monkeypatch: pytest.MonkeyPatch) -> None:
     spec = load_spec("specs/gated_delta_net.yaml")
-    row = TableRow("H100", forms_of(spec)[0], 64, 64, {"main": Launch(2, 5, 16, 99)}, MEASURED)
+    row = TableRow("H100", forms_of(describe_rule(spec))[0], 64, 64, {"main": Launch(2, 5, 16, 99)}, MEASURED)
     monkeypatch.setattr("miras_compiler.emit.triton.options.launches", partial(launches, table=(*TABLE, row)))
     kernels = next(file.text for file in compile_spec(spec).files if file.path == "kernels.py")
     assert '"main": (LaunchRow(64, warps=2, stages=5, part=16, registers=99), ' in kernels

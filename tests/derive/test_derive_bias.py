@@ -12,8 +12,11 @@ from torch import Tensor
 
 from kit.expression_value import value
 from miras_compiler.derive.chain_rule import derive_bias_derivative, in_residual, row_gradient, tidy
+from miras_compiler.derive.formula_text import formula
+from miras_compiler.derive.rule import describe_rule
 from miras_compiler.elements.kinds import KINDS
 from miras_compiler.expressions.symbols import E, Power0, RowMax, RowSum, U, V, letter, magnitude, power0, row_norm, signum, where_positive
+from miras_compiler.spec import build_spec
 from miras_compiler.verify.literal.bias import has_printed_derivative, loss, printed_derivative
 
 WIDTH = 5
@@ -158,3 +161,32 @@ def test_tidying_keeps_the_value_and_pulls_out_what_is_constant_in_a_row() -> No
     ]:
         assert tidy(expr) == short
         np.testing.assert_allclose(value(tidy(expr), e=e, delta=0.7), value(expr, e=e, delta=0.7), rtol=1e-14)
+
+
+def test_powers_of_a_reciprocal_are_one_power_and_cancel_where_the_base_is_never_0() -> None:
+    width, e = letter("width"), np.array([0.5, -2.0, 0.0])
+    square, third = Power0(width, sp.Integer(-2)), Power0(width, sp.Integer(-3))
+    assert Power0(width, sp.Integer(-1)) ** 2 == Power0(width**2, sp.Integer(-1)) == square
+    assert Power0(E, -sp.Rational(1, 2)) ** 2 != Power0(E, sp.Integer(-1))  # 0 below 0
+    assert tidy(square * Power0(width, sp.Integer(-1)) * E) == third * E
+    assert tidy(width**2 * square * E) == width**2 * square * E
+    for expr, short in [(width**2 * square * E, E), (width**3 * square * E, width * E), (width * third * E, square * E)]:
+        assert tidy(expr, frozenset([width])) == short
+        np.testing.assert_allclose(value(short, e=e, width=0.7), value(expr, e=e, width=0.7), rtol=1e-14)
+
+
+@pytest.mark.parametrize(
+    ("gate", "slope"),
+    [
+        ({"range": [0.1, 10]}, "e / √(e² / width² + 1)"),
+        ({"parametrization": "positive"}, "e / √(e² / width² + 1)"),
+        ({}, "width² e / (width² √(e² / width² + 1))"),  # may be 0, and the slope is 0 there
+    ],
+    ids=str,
+)
+def test_a_quotient_by_a_gate_is_printed_as_a_quotient(gate: dict[str, Any], slope: str) -> None:
+    text = "width**2*sum(sqrt(1 + ((u - v)/width)**2) - 1)"
+    tree = {"name": "x", "memory": {"kind": "matrix"}, "attentional_bias": {"kind": "formula", "loss": text}}
+    rule = describe_rule(build_spec({**tree, "gates": {"eta": {}, "width": gate}}))
+    assert formula(rule.bias_derivative) == slope
+    assert formula(in_residual(rule.surprise.loss)) == "width² (Σ (√(e² / width² + 1) − 1))"

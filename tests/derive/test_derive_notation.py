@@ -218,7 +218,7 @@ def test_statements_say_how_one_follows_from_the_other(case: str) -> None:
     name, words = SAID[case]
     text = "\n".join(statement_lines([*bias_statements(rule(name)), *retention_statements(rule(name))]))
     assert words in text
-    assert ("ψ(a)" in text) == (rule(name).spec.retention.space == "dual")
+    assert ("ψ(a)" in text) == (not rule(name).mirror.primal)
 
 
 CLOSED = {

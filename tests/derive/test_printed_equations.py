@@ -8,7 +8,7 @@ import numpy as np
 import pytest
 
 from kit.checked_pages import faults, latex_of, text_of
-from kit.equation_values import derived
+from kit.equation_values import derived, spec_of
 from kit.paths import SPEC_FILES, SPECS
 from kit.printed_equations import Page
 from kit.printed_latex import meaning, rows_of
@@ -20,7 +20,7 @@ def test_every_equation_in_plain_text_holds(path: Path) -> None:
     """Formulas of bias and retention, the token, the tile, and the sums over a chunk, which are the recurrence token after token."""
     rule, form, _ = derived(path)
     places = text_of(path)
-    assert bool(places["unrolled"]) == (rule.spec.retention.space == "dual" or rule.update.waits)
+    assert bool(places["unrolled"]) == (spec_of(path).retention.space == "dual" or rule.update.waits)
     assert ("tile" in places) == (form.kind != "token_by_token")
     assert faults(path, places, latex=False) == []
 

@@ -1,38 +1,43 @@
-"""The rule as a value: the stages behind `derive` read it, and of the spec only widths, the layer, and names for messages."""
+"""The rule as a value: the stages behind `derive` read it, and of the spec only widths, the layer, the model and names for messages."""
 
 from __future__ import annotations
 
-import ast
-from collections.abc import Iterator
-from pathlib import Path
+from dataclasses import fields
 
-from kit.paths import ROOT, SPECS
+import pytest
+
+from kit.paths import SPECS
 from miras_compiler.derive import derive_update_rule
-from miras_compiler.spec import load_spec
+from miras_compiler.derive.parts import Frame
+from miras_compiler.derive.rule import describe_rule
+from miras_compiler.elements.base import Element
+from miras_compiler.spec import Spec, load_spec
 
-STAGES = ("ir", "passes", "analysis", "lower", "schedule", "emit")
+FRAME = {"name", "paper", "ledger", "source", "layer", "model", "model_heads", "normal_form", "digest"}
 WIDTHS = {"key_dim", "value_dim", "feature_dim", "hidden_dim"}
-TOLD = {"name", "paper", "ledger", "location"}
-LAYER = {"layer", "model", "model_heads"}
-STARTS = {"gates", "memory"}  # where a layer starts its gates and its memory
-MORE = {"emit/layer": STARTS, "emit/model": STARTS, "analysis/token_loop.py": STARTS, "emit/documents/manifest.py": {"chunk"}}
 
 
-def reads_of_spec(path: Path) -> Iterator[str]:
-    """The attributes that a file reads of a spec."""
-    for node in ast.walk(ast.parse(path.read_text(encoding="utf-8"))):
-        if isinstance(node, ast.Attribute) and ast.unparse(node.value).split(".")[-1] == "spec":
-            yield node.attr
+def test_a_rule_holds_of_its_spec_only_widths_the_layer_the_model_and_names() -> None:
+    """Later stages cannot read anything else of a spec: they get the rule, and an import contract keeps specs from them."""
+    rule = derive_update_rule(load_spec(SPECS / "titans_lmm.yaml"))
+    assert {part.name for part in fields(Frame)} == FRAME | WIDTHS
+    assert not any(isinstance(getattr(rule, part.name), (Spec, Element)) for part in fields(rule))
 
 
-def test_behind_derive_only_widths_the_layer_and_names_are_read_of_the_spec() -> None:
-    files = {
-        str(path.relative_to(ROOT / "miras_compiler")): path for stage in STAGES for path in (ROOT / "miras_compiler" / stage).rglob("*.py")
-    }
-    assert len(files) > 100
-    for name, path in files.items():
-        more = next((more for place, more in MORE.items() if name.startswith(place)), set())
-        assert set(reads_of_spec(path)) <= WIDTHS | TOLD | LAYER | more, name
+@pytest.mark.parametrize(("name", "overrides", "stated"), [
+    ("titans_lmm", {}, {"size": 64, "gradient": "chunk_start", "read": "after_write", "retention": "per_token"}),
+    ("gated_delta_net", {}, {"size": 64, "gradient": "exact", "read": "after_write", "retention": "per_token"}),
+    ("tnt_local", {}, {"size": 8, "gradient": "chunk_start", "read": "after_write", "retention": "per_token", "reset": 2048}),
+])  # fmt: skip
+def test_a_rule_says_how_its_chunks_were_stated(name: str, overrides: dict[str, object], stated: dict[str, object]) -> None:
+    assert describe_rule(load_spec(SPECS / f"{name}.yaml", overrides)).chunk.stated == stated
+
+
+def test_a_rule_says_where_a_layer_starts_its_gates_and_its_memory() -> None:
+    rule = describe_rule(load_spec(SPECS / "titans_lmm.yaml", {"gates.eta": {"source": "learned", "init": 0.05}}))
+    assert (rule.memory.std, rule.memory.learned) == (0.3, True)
+    starts = {name: (gate.source, gate.low_rank, gate.init) for name, gate in rule.gates.items()}
+    assert starts == {"alpha": ("input", 32, 0.999), "eta": ("learned", 32, 0.05), "mu": ("input", 32, 0.9)}
 
 
 def test_a_rule_states_its_state_and_its_recurrences() -> None:

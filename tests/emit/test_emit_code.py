@@ -163,6 +163,12 @@ def test_every_function_that_computes_is_described_and_makes_no_tensors_of_liter
     assert "torch.tensor(" not in source(name, path)
 
 
+@pytest.mark.parametrize("name", MODELS)
+def test_the_operators_and_the_contract_of_a_package_are_a_page_each(name: str) -> None:
+    assert len(source(name, "ops.py").splitlines()) <= 64
+    assert len(source(name, "contract.py").splitlines()) <= 32
+
+
 MORE_RULES: dict[str, dict[str, Any]] = {
     # lines that are broken: a function of a row with every argument, parts of parts
     "omega_huber": {"memory": {"kind": "matrix", "norm": "layer", "residual": True}},

@@ -8,7 +8,7 @@ from dataclasses import replace
 from pathlib import Path
 
 from kit import printed_latex
-from kit.equation_values import TOLERANCE, chunk_end_page, derived, formula_pages, recurrence, row_page, tile_page, token_page
+from kit.equation_values import TOLERANCE, chunk_end_page, derived, formula_pages, recurrence, row_page, spec_of, tile_page, token_page
 from kit.printed_equations import Page
 from miras_compiler.derive.equations import equations_of, row_surprise
 from miras_compiler.derive.statements import bias_statements, retention_statements
@@ -85,9 +85,8 @@ def faults(path: Path, places: dict[str, Rows], *, latex: bool) -> list[str]:
 
 def _unrolled_pages(path: Path, rows: Rows, *, latex: bool) -> Iterator[Page]:
     """The recurrence of every weight, with the coefficients that the page defines; their sum is the state of the recurrence."""
-    rule, _, _ = derived(path)
-    for weight in rule.spec.memory.weights() if rows else ():
-        page = recurrence(rule, weight)
+    for weight in spec_of(path).memory.weights() if rows else ():
+        page = recurrence(path, weight)
         defined = {}
         for left, right in rows:
             name, index = printed_latex.name_of(page, left) if latex else left.split("_")

@@ -38,9 +38,12 @@ INDICES = dict.fromkeys("tijl", TOKENS) | dict.fromkeys("rs", ROWS)
 TOLERANCE = 1e-8  # slopes of activations are taken by differences
 
 
+spec_of = cache(load_spec)
+
+
 @cache
 def derived(path: Path) -> tuple[UpdateRule, ParallelForm, Program]:
-    rule = derive_update_rule(load_spec(path))
+    rule = derive_update_rule(spec_of(path))
     form = classify_parallel_form(rule, build_dependency_graph(rule))
     return rule, form, run_passes(build_program(rule, form))
 
@@ -69,28 +72,28 @@ def drawn(spec: Spec, leaf: Leaf, axes: dict[str, int]) -> Array:
 
 def token_page(path: Path) -> Page:
     rule, _, _ = derived(path)
-    return page_of(rule.spec, rule.step.program, lengths(rule.spec) | {"j": WINDOW}, {"j": WINDOW})
+    return page_of(spec_of(path), rule.step.program, lengths(spec_of(path)) | {"j": WINDOW}, {"j": WINDOW})
 
 
 def chunk_end_page(path: Path) -> Page:
     rule, _, _ = derived(path)
     assert rule.step.chunk_end is not None
-    return page_of(rule.spec, rule.step.chunk_end, lengths(rule.spec) | {"j": WINDOW}, {"t": 1})
+    return page_of(spec_of(path), rule.step.chunk_end, lengths(spec_of(path)) | {"j": WINDOW}, {"t": 1})
 
 
 def tile_page(path: Path) -> Page:
-    rule, _, program = derived(path)
-    return page_of(rule.spec, program, lengths(rule.spec), INDICES)
+    _, _, program = derived(path)
+    return page_of(spec_of(path), program, lengths(spec_of(path)), INDICES)
 
 
 def row_page(path: Path) -> Page:
     """Of the row map of a substitution; `surprise` is its result at the row that the page has."""
-    rule, _, program = derived(path)
+    _, _, program = derived(path)
     row = row_surprise(program)
     assert row is not None
-    page = page_of(rule.spec, row, lengths(rule.spec), {"t": 1})
+    page = page_of(spec_of(path), row, lengths(spec_of(path)), {"t": 1})
     (result,) = interpret(
-        row, {leaf.name: drawn(rule.spec, leaf, lengths(rule.spec)) for leaf in leaves_of(row)}, lengths(rule.spec)
+        row, {leaf.name: drawn(spec_of(path), leaf, lengths(spec_of(path))) for leaf in leaves_of(row)}, lengths(spec_of(path))
     ).values()
     given = page.value("f", "", {})
 
@@ -104,7 +107,7 @@ def row_page(path: Path) -> Page:
 def formula_pages(path: Path) -> tuple[Page, Page]:
     """The letters of the attentional bias and of the retention, with the values of their expressions over a row."""
     rule, _, _ = derived(path)
-    bias, retention = rule.spec.attentional_bias, rule.spec.retention
+    bias, retention = spec_of(path).attentional_bias, spec_of(path).retention
     given = {name: (np.asarray(0.2 + 0.1 * number), gate.axes) for number, (name, gate) in enumerate(sorted(rule.gates.items()))}
     u, v = np.array([0.3, -0.4, 0.9, 0.1]), np.array([-0.2, 0.5, 0.4, 0.3])
     row = {"u": u, "v": v, "e": u - v}
@@ -214,9 +217,10 @@ def surprise(program: Program, given: dict[str, Array], binding: Binding, z: Val
     return Value(result.reshape(1, -1), z.axes)
 
 
-def recurrence(rule: UpdateRule, weight: Weight) -> Page:
+def recurrence(path: Path, weight: Weight) -> Page:
     """States, gates and surprises of one weight over tokens 1, 2, …; the state before them at 0."""
-    spec, program = rule.spec, rule.step.program
+    spec, (rule, _, _) = spec_of(path), derived(path)
+    program = rule.step.program
     axes = lengths(spec) | {"j": WINDOW}
     letters = {label.letters: node for node, label in program.labels.items()}
     wanted: dict[str, Node] = {each: letters[each] for each in ("α", "α_value", "μ", "η", "η̃") if each in letters}
@@ -239,7 +243,7 @@ def recurrence(rule: UpdateRule, weight: Weight) -> Page:
     sizes = {key: np.stack([values[0], *values]) for key, values in gates.items()}
     tiles = {key: np.stack(values) for key, values in over.items()}
     page_axes = {"A": weight.axes, "S": weight.axes, "Z": weight.axes, "g": weight.axes}
-    tiles["g"] = surprises(rule, weight, tiles, sizes)
+    tiles["g"] = surprises(spec, rule, weight, tiles, sizes)
     values = {key: (tile, ("t", *page_axes[key])) for key, tile in tiles.items()}
     values |= {key: (tile, ("t", *wanted[key].axes)) for key, tile in sizes.items()}
     triples = spec.optimizer.triples() if isinstance(spec.optimizer, Muon) else ()
@@ -248,10 +252,8 @@ def recurrence(rule: UpdateRule, weight: Weight) -> Page:
     return Page(values, dict.fromkeys("tjil", TOKENS), functions, first=1, before=1)
 
 
-def surprises(rule: UpdateRule, weight: Weight, tiles: dict[str, Array], gates: dict[str, Array]) -> Array:
+def surprises(spec: Spec, rule: UpdateRule, weight: Weight, tiles: dict[str, Array], gates: dict[str, Array]) -> Array:
     """g_t from the step of the recurrence that contains it."""
-
-    spec = rule.spec
 
     def sized(gate: str, letter: str) -> Array:
         shape = [n if axis in rule.axes(gate) else 1 for axis, n in zip(weight.axes, tiles["A"].shape[1:], strict=True)]

@@ -73,6 +73,7 @@ def test_odd_caches_masks_and_arguments_are_refused() -> None:
         ({"labels": ids.T}, ValueError, r"labels: expected integers of shape \[2, 5\], got torch.int64 of shape \[5, 2\]"),
         ({"labels": ids.double()}, ValueError, "labels: expected integers of shape"),
         ({"labels": ids.tolist()}, ValueError, "labels: expected integers of shape .*, got list"),
+        ({"labels": ids.index_fill(1, torch.tensor(3), -1)}, ValueError, "labels: expected tokens of the vocabulary, .*, got -1"),
     ):
         with pytest.raises(error, match=message):
             model(ids, **arguments)
@@ -81,6 +82,19 @@ def test_odd_caches_masks_and_arguments_are_refused() -> None:
     for odd in (ids.double(), ids.tolist()):
         with pytest.raises(ValueError, match=r"input_ids: expected integers of shape \[B, T\]"):
             model(odd)
+
+
+def test_tokens_and_labels_outside_the_vocabulary_are_refused_where_values_may_be_looked_at() -> None:
+    model, ids = language_model("gated_delta_net"), tokens(2, 5)
+    size = model.config.vocab_size
+    for wrong in (-1, size, 2**40):
+        odd = ids.index_fill(1, torch.tensor(3), wrong)
+        for name, arguments in (("input_ids", {"input_ids": odd}), ("labels", {"input_ids": ids, "labels": odd})):
+            with pytest.raises(ValueError, match=rf"^{name}: expected tokens of the vocabulary, from 0 to {size - 1}, got {wrong}$"):
+                model(**arguments)
+    assert model(ids, labels=ids.index_fill(1, torch.tensor(3), -100)).loss.isfinite()
+    first = ids.index_fill(1, torch.tensor(0), size)  # is never predicted
+    assert torch.equal(model(ids, labels=first).loss, model(ids, labels=ids).loss)
 
 
 def test_a_cache_holds_the_tokens_seen_and_can_be_copied_selected_repeated_and_reset() -> None:

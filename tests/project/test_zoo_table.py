@@ -9,7 +9,7 @@ from typing import Any
 import pytest
 
 from kit.paths import GENERATED, ROOT, SPEC_FILES, SPECS
-from miras_compiler.analysis.sensitivity import measured
+from miras_compiler.advice import measured
 from miras_compiler.cli import main
 from miras_compiler.cli.list_specs import specs_markdown
 from miras_compiler.spec import Spec, load_spec

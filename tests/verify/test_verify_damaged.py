@@ -53,7 +53,7 @@ def test_a_damaged_layer_is_seen(file: str, old: str, new: str, row: str) -> Non
         ("chunked.py", "seen - v", "seen + v", "parallel_form"),
         ("chunked.py", "min=-60", "min=-61", "least_decay"),
         ("chunked.py", "output_final_state: bool = False", "output_final_state: bool = True", "boundaries"),
-        ("ops.py", "cu_seqlens,\n        backend,", "None,\n        backend,", "packing"),
+        ("ops.py", "output_final_state, cu_seqlens, backend", "output_final_state, None, backend", "packing"),
         ("contract.py", '"eta": "BTH"', '"eta": "BTHK"', "literal_forward"),
     ],
 )

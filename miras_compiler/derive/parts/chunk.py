@@ -18,7 +18,8 @@ START, INITIAL = "_start", "_initial"
 class ChunkRule(NamedTuple):
     """`size` are the tokens whose surprises are taken at one state, 1 where each is taken at the state that its token finds.
 
-    `read` is the state that a query reads; `linear`: inside a chunk, on the linear path from ψ of the state that entered it.
+    `read` is the state that a query reads; `linear`: inside a chunk, on the linear path from ψ of the state that entered it. `stated` are
+    the keys and values of the spec that say so.
     """
 
     size: int
@@ -26,6 +27,7 @@ class ChunkRule(NamedTuple):
     linear: bool
     reset: int  # tokens after which the state is the initial one again; 0: never
     entries: tuple[Entry, ...]
+    stated: Mapping[str, object]
 
     @property
     def has_grid(self) -> bool:
@@ -76,4 +78,5 @@ def chunk_of(spec: Spec, gates: Mapping[str, RuleGate]) -> ChunkRule:
     if spec.chunk.reset:
         entries += per_weight(spec, INITIAL, goes="by call", copies=True)
     size = spec.chunk.size if spec.has_grid else 1
-    return ChunkRule(size, spec.chunk.read, spec.linear_reads, spec.chunk.reset or 0, tuple(entries))
+    stated = spec.chunk.model_dump(mode="json")
+    return ChunkRule(size, spec.chunk.read, spec.linear_reads, spec.chunk.reset or 0, tuple(entries), stated)

@@ -18,7 +18,8 @@ CHANNEL = {"head": "", "key_channel": "K", "value_channel": "V"}
 class RuleGate(NamedTuple):
     """A gate: its channels as a letter of the operator and as axes of a tile, and whether the operator takes its logarithm.
 
-    `measured`: it belongs to the token that a surprise measures, as a threshold does.
+    `measured`: it belongs to the token that a surprise measures, as a threshold does. `source` and `low_rank` say where a layer takes it
+    from, and `init` where it starts there, for all heads or for each.
     """
 
     name: str
@@ -28,6 +29,9 @@ class RuleGate(NamedTuple):
     measured: bool
     letter: GateLetter
     range: GateRange
+    source: Literal["input", "learned", "constant", "eta"]
+    low_rank: int | None
+    init: float | tuple[float, ...]
 
     @property
     def code(self) -> str:
@@ -61,11 +65,12 @@ def gates_of(spec: Spec) -> dict[str, RuleGate]:
 
 
 def _gate(spec: Spec, name: str) -> RuleGate:
-    channel = CHANNEL[spec.gates[name].per]
+    gate = spec.gates[name]
+    channel = CHANNEL[gate.per]
     axes: Axes = ("v",) if channel and isinstance(spec.memory, VectorMemory) else tuple(channel.lower())  # there K = V
     letter = spec.gate_letter(name)
     measured = name in spec.attentional_bias.gates() and name != "gamma"
-    return RuleGate(name, channel, axes, letter.decay, measured, letter, spec.gate_range(name))
+    return RuleGate(name, channel, axes, letter.decay, measured, letter, spec.gate_range(name), gate.source, gate.low_rank, gate.init)
 
 
 def recurrences_of(spec: Spec) -> dict[str, Recurrence]:

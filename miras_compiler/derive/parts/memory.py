@@ -14,13 +14,18 @@ from miras_compiler.spec import Spec
 
 
 class MemoryMap(NamedTuple):
-    """M(W; x): the weights, the steps from "x" to "f", the norm of f over the value axis, and whether the raw row is added."""
+    """M(W; x): the weights, the steps from "x" to "f", the norm of f over the value axis, and whether the raw row is added.
+
+    A layer draws the first weights of a deep memory with the standard deviation `std` (fan_in: 1/√rows), and may learn them.
+    """
 
     weights: tuple[Weight, ...]
     steps: tuple[Product | Entrywise, ...]
     norm: Literal["none", "layer", "rms"]
     residual: bool
     deep: bool
+    std: float | Literal["fan_in"]
+    learned: bool
 
     @property
     def products(self) -> list[Product]:
@@ -53,7 +58,8 @@ class Features(NamedTuple):
 def memory_of(spec: Spec) -> MemoryMap:
     """The memory of a spec."""
     memory = spec.memory
-    return MemoryMap(memory.weights(), memory.forward(), memory.norm, memory.residual, memory.deep)
+    own = memory.weights(), memory.forward(), memory.norm, memory.residual, memory.deep
+    return MemoryMap(*own, memory.init.std, memory.init.learned)
 
 
 def features_of(spec: Spec) -> Features:

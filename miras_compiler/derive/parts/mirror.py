@@ -15,6 +15,7 @@ class MirrorMap(NamedTuple):
     """The map from the dual state to the weights that are read. `slices` are the axes of a weight that reductions run over; `start` is
     where a memory begins.
 
+    It is the inverse of the gradient of the `generator` F, where there is one, on slices that sum to `constraint`, if that is a number.
     A primal retention has no such map: `step` makes the next weights of X = α W[t−1] + S (x), W[t−1] (w) and eta; `relative` is d in it.
     """
 
@@ -23,12 +24,18 @@ class MirrorMap(NamedTuple):
     step: sp.Expr | None
     relative: sp.Expr | None
     start: Literal["zero", "required", "uniform"]
-    total: float  # that a slice sums to, where it has a sum
+    generator: sp.Expr | None
+    constraint: sp.Expr | None
 
     @property
     def primal(self) -> bool:
         """True if the state holds the weights as they are read."""
         return self.step is not None
+
+    @property
+    def total(self) -> float:
+        """The sum of a slice, 1 where it has none."""
+        return 1.0 if self.constraint is None else float(self.constraint)
 
     def axes(self, weight: Weight) -> Axes:
         """The axes of a weight that a reduction runs over."""
@@ -39,5 +46,5 @@ def mirror_of(spec: Spec) -> MirrorMap:
     """The map of a spec's retention."""
     retention = spec.retention
     step, relative = retention.primal_step(), retention.relative_step()
-    total = float(retention.constraint() or sp.Integer(1))
-    return MirrorMap(retention.identity, retention.slice_axis(), step, relative, retention.start, total)
+    generator = None if step is not None else retention.generator()
+    return MirrorMap(retention.identity, retention.slice_axis(), step, relative, retention.start, generator, retention.constraint())

@@ -17,10 +17,12 @@ class Surprise(NamedTuple):
     """The measure of a token: ℓ, the state at which it is taken, and the number of tokens over which losses are summed.
 
     `weighed`: each loss has a weight, the gate gamma, also where the window is the token alone. `scale` is the slope of an l2 bias in e,
-    None for other biases.
+    None for other biases. `printed`: a paper prints something else than the gradient of ℓ. `clip` is the greatest length of ∂ℓ/∂u.
     """
 
     loss: sp.Expr
+    printed: bool
+    clip: sp.Rational | None
     at: Literal["before", "decayed", "start"]
     ahead: bool  # moved by the momentum
     window: int
@@ -40,6 +42,8 @@ def surprise_of(spec: Spec, gates: dict[str, RuleGate]) -> Surprise:
     decayed = spec.retention.order == "before_gradient"
     return Surprise(
         loss=bias.loss(),
+        printed=bias.derivative() is not None,
+        clip=None if bias.clip is None else exact(bias.clip),
         at="start" if spec.has_grid else "decayed" if decayed else "before",
         ahead=spec.optimizer.looks_ahead,
         window=bias.window or 1,

@@ -5,7 +5,6 @@ from __future__ import annotations
 from miras_compiler.emit.backend import Derived, Scheduled
 from miras_compiler.emit.documents.derivation import emit_derivation
 from miras_compiler.emit.documents.manifest import emit_manifest
-from miras_compiler.spec import normalized_yaml
 
 
 def emit_derivation_file(given: Derived) -> dict[str, str]:
@@ -15,4 +14,4 @@ def emit_derivation_file(given: Derived) -> dict[str, str]:
 
 def emit_facts(given: Scheduled) -> dict[str, str]:
     """manifest.json and spec.yaml."""
-    return {"manifest.json": emit_manifest(given), "spec.yaml": normalized_yaml(given.spec)}
+    return {"manifest.json": emit_manifest(given), "spec.yaml": given.frame.normal_form}

@@ -10,12 +10,12 @@ from miras_compiler.derive import UpdateRule
 from miras_compiler.derive.dialects import LATEX
 from miras_compiler.derive.equations import Equation, block, equations_of, row_surprise
 from miras_compiler.derive.legend import legend_lines
+from miras_compiler.derive.parts import Frame
 from miras_compiler.derive.remarks import chunk_remarks, token_remarks
 from miras_compiler.derive.statements import DerivationLine, bias_statements, retention_statements
 from miras_compiler.derive.unrolled import MAPPED
 from miras_compiler.emit.printing.python_text import header
 from miras_compiler.ir.program import Program
-from miras_compiler.spec import Spec
 
 CHUNK_SECTIONS = {
     "decay": "Coefficients",
@@ -30,14 +30,14 @@ DUAL = "The state is the dual one, $A$, and the operators take and return it as 
 
 def emit_derivation(rule: UpdateRule, form: ParallelForm, program: Program) -> str:
     """Markdown with LaTeX blocks."""
-    spec = rule.spec
+    frame = rule.frame
     token = _under_headings(rule.equations(LATEX), 3)
     unrolled = rule.unrolled(LATEX)
     chunk = [] if form.kind == "token_by_token" else _chunk(program)
     parts = [
-        f"# {spec.name}: the derivation",
-        f"<!-- {header(spec).splitlines()[0].removeprefix('# ')} -->",
-        *([spec.paper + "."] if spec.paper else []),
+        f"# {frame.name}: the derivation",
+        f"<!-- {header(frame).splitlines()[0].removeprefix('# ')} -->",
+        *([frame.paper + "."] if frame.paper else []),
         "\n".join(legend_lines(rule, program)),
         "## Attentional bias",
         *_statements(bias_statements(rule, LATEX)),
@@ -53,7 +53,7 @@ def emit_derivation(rule: UpdateRule, form: ParallelForm, program: Program) -> s
         f"## Parallel form\n\n{form.kind.replace('_', ' ').capitalize()}: {form.reason}.",
         *([f"Here {form.suggestion}."] if form.suggestion else []),
         *chunk,
-        *_ledger(spec),
+        *_ledger(frame),
     ]
     return "\n\n".join(parts) + "\n"
 
@@ -96,8 +96,8 @@ def _chunk(program: Program) -> list[str]:
     return found
 
 
-def _ledger(spec: Spec) -> list[str]:
-    if not spec.ledger:
+def _ledger(frame: Frame) -> list[str]:
+    if not frame.ledger:
         return []
-    rows = [f"| {entry.equation} | {entry.status} | {entry.note} |" for entry in spec.ledger]
+    rows = [f"| {entry.equation} | {entry.status} | {entry.note} |" for entry in frame.ledger]
     return ["## Ledger\n\n| equation | status | note |\n|---|---|---|\n" + "\n".join(rows)]

@@ -39,13 +39,13 @@ def build_gates(rule: Rule, interface: Interface) -> tuple[GateText, ...]:
 
 
 def _gate(rule: Rule, name: str, axes: dict[str, str]) -> GateText:
-    gate = rule.spec.gates[name]
+    gate = rule.gates[name]
     decays = f"log_{name}" in axes  # handed over as a logarithm
     keyword = f"log_{name}" if decays else name
     values = gate.init if isinstance(gate.init, tuple) else (gate.init,)
     if gate.source == "eta":
         return _of_eta(rule, name, keyword, values)
-    function = function_of(rule.gates[name].range, decays, name)
+    function = function_of(gate.range, decays, name)
     steps = rule.update.writes if "R" in axes[keyword] else 1
     heads, *channels = sizes(rule, axes[keyword][2:])
     lengths = [several(axes[keyword], steps) + heads, *channels]
@@ -67,12 +67,12 @@ def _gate(rule: Rule, name: str, axes: dict[str, str]) -> GateText:
 
 def _of_eta(rule: Rule, name: str, keyword: str, values: tuple[float, ...]) -> GateText:
     """log α = −exp(A) η; A starts where α and η do at their inits."""
-    eta = rule.spec.gates["eta"].init
+    eta = rule.gates["eta"].init
     etas = eta if isinstance(eta, tuple) else (eta,)
     count = max(len(values), len(etas))
     pairs = zip(values * (count // len(values)), etas * (count // len(etas)), strict=True)
     start = bracketed("[", [f"-math.log({value!r}) / {step!r}" for value, step in pairs], "]", 12)
-    made = bracketed(f"self.{name}_rate = DecayRate(", [value_heads(rule.spec.layer), start], ")", 8)
+    made = bracketed(f"self.{name}_rate = DecayRate(", [value_heads(rule.frame.layer), start], ")", 8)
     told = "one number per head" if len(values) > 1 else f"{values[0]:g}"
     words = f"{keyword} = −exp(A) eta; {name} starts at {told}"
     return GateText(name, keyword, (made,), f'self.{name}_rate(gates["eta"])', words, count, late=True)

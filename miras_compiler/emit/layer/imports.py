@@ -4,8 +4,8 @@ from __future__ import annotations
 
 import re
 
+from miras_compiler.derive.parts import Frame
 from miras_compiler.emit.printing.python_text import import_line
-from miras_compiler.spec import Spec
 
 NAMES = {
     ".runtime_convolution": ("ShortConvolution", "lagged"),
@@ -20,10 +20,10 @@ NAMES = {
 }  # fmt: skip
 
 
-def imports(spec: Spec, body: str) -> str:
+def imports(frame: Frame, body: str) -> str:
     """The import statements above the class whose methods are `body`, in the order of the linter."""
     own: dict[str, tuple[str, ...]] = {
-        ".ops": (f"chunk_{spec.name}", f"fused_recurrent_{spec.name}"),
+        ".ops": (f"chunk_{frame.name}", f"fused_recurrent_{frame.name}"),
         ".runtime_cache": ("LayerCache",),
         ".runtime_layer": ("TokenMixer",),
     }

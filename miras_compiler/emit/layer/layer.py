@@ -31,19 +31,19 @@ def emit_layer(rule: Rule, interface: Interface) -> str:
     if reading := read(rule, interface, rows, parameters, output_of(rule)):
         methods.append(method(reading))
     return fill("layer.py", {
-        "header": header(rule.spec),
-        "name": rule.spec.name,
-        "class_name": layer_class(rule.spec),
+        "header": header(rule.frame),
+        "name": rule.frame.name,
+        "class_name": layer_class(rule.frame),
         "description": describe(rule, interface, rows, gates, ties),
         "state_remark": remark_paragraph(rule),
-        "hidden_size": rule.spec.layer.heads * rule.spec.layer.head_dim,
-        "heads": rule.spec.layer.heads,
-        "head_dim": rule.spec.layer.head_dim,
-        "grouped": rule.spec.layer.groups > 1,
-        "value_dim": rule.spec.layer.value_dim,
+        "hidden_size": rule.frame.layer.heads * rule.frame.layer.head_dim,
+        "heads": rule.frame.layer.heads,
+        "head_dim": rule.frame.layer.head_dim,
+        "grouped": rule.frame.layer.groups > 1,
+        "value_dim": rule.frame.layer.value_dim,
         "constructor": constructor,
         "methods": methods,
-        "imports": imports(rule.spec, "\n".join((constructor, *methods))),
+        "imports": imports(rule.frame, "\n".join((constructor, *methods))),
     })  # fmt: skip
 
 
@@ -56,7 +56,7 @@ def construct(
     owns: Sequence[OwnedText],
 ) -> str:
     """The body of the constructor: the widths and their checks, then the modules and parameters in the order of their use."""
-    layer, heads = rule.spec.layer, value_heads(rule.spec.layer)
+    layer, heads = rule.frame.layer, value_heads(rule.frame.layer)
     lines = ["value_dim = head_dim if value_dim is None else value_dim"] if layer.value_dim == layer.head_dim else []
     lines.append("check_widths(hidden_size=hidden_size, heads=heads, head_dim=head_dim, value_dim=value_dim)")
     if rule.memory.one_width:
@@ -89,8 +89,8 @@ def construct(
 
 def draws_of(rule: Rule, owns: Sequence[OwnedText]) -> list[str]:
     """The statements that give the layer's own parameters their values before training."""
-    norm = [] if rule.spec.layer.output_norm == "none" else ["nn.init.ones_(self.o_norm_weight)"]
-    return [*(owned.draw for owned in owns), *norm, *(["nn.init.ones_(self.D)"] if rule.spec.layer.skip else [])]
+    norm = [] if rule.frame.layer.output_norm == "none" else ["nn.init.ones_(self.o_norm_weight)"]
+    return [*(owned.draw for owned in owns), *norm, *(["nn.init.ones_(self.D)"] if rule.frame.layer.skip else [])]
 
 
 def reset(rule: Rule, owns: Sequence[OwnedText]) -> list[str]:
@@ -102,7 +102,7 @@ def reset(rule: Rule, owns: Sequence[OwnedText]) -> list[str]:
 
 def mix(rule: Rule, rows: Sequence[RowText], gates: Sequence[GateText], ties: Sequence[TiedText], parameters: Sequence[OwnedText]) -> str:
     """`mix`: rows and gates of the hidden states, the operator, the output."""
-    own, layer = [row for row in rows if row.projected], rule.spec.layer
+    own, layer = [row for row in rows if row.projected], rule.frame.layer
     lines, lags = [], lag_lines(layer)
     if layer.conv or lags:
         lines.append("tails: dict[str, Tensor] = {}")
@@ -112,7 +112,7 @@ def mix(rule: Rule, rows: Sequence[RowText], gates: Sequence[GateText], ties: Se
     lines += ["gates = {", *(textwrap.indent(gate.entry, "    ") for gate in gates if not gate.late), "}"]
     lines += [f'gates["{gate.keyword}"] = {gate.value}' for gate in gates if gate.late]
     lines += [*lags, *(tied.made for tied in ties)]
-    lines += [f"operator = chunk_{rule.spec.name}", "if longest == 1:  # decoding", f"    operator = fused_recurrent_{rule.spec.name}"]
+    lines += [f"operator = chunk_{rule.frame.name}", "if longest == 1:  # decoding", f"    operator = fused_recurrent_{rule.frame.name}"]
     arguments = [row.name if number < 3 else f"{row.name}={row.name}" for number, row in enumerate(rows)]
     arguments += [
         *(f'{gate.keyword}=gates["{gate.keyword}"]' for gate in gates),
@@ -133,8 +133,8 @@ def mix(rule: Rule, rows: Sequence[RowText], gates: Sequence[GateText], ties: Se
 
 def output_of(rule: Rule) -> str:
     """The expression that is projected back to hidden states."""
-    output = f"{NORMS[rule.spec.layer.output_norm]}.flatten(-2)"
-    return output + " * functional.silu(wide(self.g_proj(x)))" if rule.spec.layer.output_gate else output
+    output = f"{NORMS[rule.frame.layer.output_norm]}.flatten(-2)"
+    return output + " * functional.silu(wide(self.g_proj(x)))" if rule.frame.layer.output_gate else output
 
 
 def initial_state(weights: Sequence[OwnedText]) -> list[str]:
@@ -158,11 +158,11 @@ def method(lines: Sequence[str]) -> str:
 def describe(rule: Rule, interface: Interface, rows: Sequence[RowText], gates: Sequence[GateText], ties: Sequence[TiedText]) -> str:
     """The lines of the layer's docstring on its function."""
     output = "o = what the memory reads"
-    if rule.spec.layer.skip:
+    if rule.frame.layer.skip:
         output += ", plus D v with a learned D per head, at first 1"
-    if rule.spec.layer.output_norm != "none":
-        output += f", {rule.spec.layer.output_norm} norm in every head"
-    if rule.spec.layer.output_gate:
+    if rule.frame.layer.output_norm != "none":
+        output += f", {rule.frame.layer.output_norm} norm in every head"
+    if rule.frame.layer.output_gate:
         output += ", times silu of a projection of x"
     parts: tuple[GateText | TiedText, ...] = (*gates, *ties)
     lines = [row_words(rule, rows), *(part.description for part in parts), start_words(rule, interface), f"{output}; projected to hidden"]

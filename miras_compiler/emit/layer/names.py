@@ -4,14 +4,14 @@ from __future__ import annotations
 
 from miras_compiler.derive.rule import Rule
 from miras_compiler.errors import InternalError
-from miras_compiler.spec import Layer
+from miras_compiler.spec.layer import Layer
 
 
 def sizes(rule: Rule, axes: str) -> list[str]:
     """The names of the layer's constructor for the lengths of axes of the operator: heads, head_dim for "HK"."""
-    lengths = {"H": value_heads(rule.spec.layer), "K": "head_dim", "V": "value_dim", "W": str(rule.surprise.window)}
-    if rule.spec.hidden_dim:
-        expansion = rule.spec.hidden_dim // rule.spec.key_dim
+    lengths = {"H": value_heads(rule.frame.layer), "K": "head_dim", "V": "value_dim", "W": str(rule.surprise.window)}
+    if rule.frame.hidden_dim:
+        expansion = rule.frame.hidden_dim // rule.frame.key_dim
         lengths["N"] = "head_dim" if expansion == 1 else f"{expansion} * head_dim"
     if rule.features.outer:
         degree = rule.features.degree

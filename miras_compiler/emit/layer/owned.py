@@ -29,12 +29,12 @@ def build_weights(rule: Rule, interface: Interface) -> tuple[OwnedText, ...]:
     """The weights of W_0; none where the operator begins at zero by itself."""
     if not interface.requires_state:
         return ()
-    init = rule.spec.memory.init
+    memory = rule.memory
     texts = []
     for name, axes, *_ in interface.weights:
         empty = f"torch.empty({', '.join(sizes(rule, axes.removeprefix('B')))})"
-        make = f"self.{name} = nn.Parameter({empty})" if init.learned else f'self.register_buffer("{name}", {empty})'
-        std = f"self.{name}.shape[1] ** -0.5" if init.std == "fan_in" else repr(init.std)
+        make = f"self.{name} = nn.Parameter({empty})" if memory.learned else f'self.register_buffer("{name}", {empty})'
+        std = f"self.{name}.shape[1] ** -0.5" if memory.std == "fan_in" else repr(memory.std)
         texts.append(OwnedText(name, make, f"nn.init.normal_(self.{name}, std={std})", _start(rule, name)))
     return tuple(texts)
 
@@ -62,11 +62,11 @@ def start_words(rule: Rule, interface: Interface) -> str:
     """The initial state of the memory, for the layer's docstring."""
     if not interface.requires_state:
         return "the memory begins uniform" if rule.mirror.start == "uniform" else "the memory begins at A = 0"
-    init = rule.spec.memory.init
-    spread = "1/√rows" if init.std == "fan_in" else f"{init.std:g}"
+    memory = rule.memory
+    spread = "1/√rows" if memory.std == "fan_in" else f"{memory.std:g}"
     names = " and ".join(entry.name for entry in interface.weights)
     if rule.mirror.start == "uniform":
         return (
-            f"the memory begins at softmaxes of {names}, {'learned' if init.learned else 'fixed'}, drawn with standard deviation {spread}"
+            f"the memory begins at softmaxes of {names}, {'learned' if memory.learned else 'fixed'}, drawn with standard deviation {spread}"
         )
-    return f"the memory begins at {names}, {'learned' if init.learned else 'fixed'}, drawn with standard deviation {spread}"
+    return f"the memory begins at {names}, {'learned' if memory.learned else 'fixed'}, drawn with standard deviation {spread}"

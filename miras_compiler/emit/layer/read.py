@@ -15,19 +15,19 @@ from miras_compiler.emit.printing.python_text import bracketed, quoted
 
 def read(rule: Rule, interface: Interface, rows: Sequence[RowText], parameters: Sequence[OwnedText], output: str) -> list[str]:
     """The lines of the method; none where no model needs it. `output` is the expression that is projected."""
-    if rule.spec.model.wiring != "mac":
+    if rule.frame.model.wiring != "mac":
         return []
     query = next(row for row in rows if row.name == "q")
-    sizes = ["CONTRACT.tokens", "q", f"value_dim=self.o_proj.in_features // self.{value_heads(rule.spec.layer)}"]
+    sizes = ["CONTRACT.tokens", "q", f"value_dim=self.o_proj.in_features // self.{value_heads(rule.frame.layer)}"]
     if rule.update.writes > 1:
         sizes.append(f"steps={rule.update.writes}")
     if rule.surprise.weighed:
         sizes.append(f"window={rule.surprise.window}")
-    lines = ["q = self.q_proj(x)"] if rule.spec.layer.conv else []
+    lines = ["q = self.q_proj(x)"] if rule.frame.layer.conv else []
     lines += [
         f"q = {query.made}",
         bracketed("tokens = idle(", sizes, ")", 8),
-        f"operator = fused_recurrent_{rule.spec.name} if x.shape[1] == 1 else chunk_{rule.spec.name}",
+        f"operator = fused_recurrent_{rule.frame.name} if x.shape[1] == 1 else chunk_{rule.frame.name}",
     ]
     owned = [f"{owned.name}=self.{owned.name}" for owned in parameters]
     lines += [bracketed("o, read = operator(", ["q", "**tokens", *owned, "initial_state=state", "output_final_state=True"], ")", 8)]

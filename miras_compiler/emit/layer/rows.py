@@ -30,7 +30,7 @@ class RowText:
 def build_rows(rule: Rule, interface: Interface) -> tuple[RowText, ...]:
     """The rows in the order of the operator's arguments."""
     gates = {name for gate in rule.gates for name in (gate, f"log_{gate}")}
-    layer, rows = rule.spec.layer, []
+    layer, rows = rule.frame.layer, []
     for argument in interface.tokens:
         if argument.name in gates:
             continue
@@ -58,14 +58,14 @@ def build_rows(rule: Rule, interface: Interface) -> tuple[RowText, ...]:
 def row_words(rule: Rule, rows: Sequence[RowText]) -> str:
     """The making of rows, for the layer's docstring."""
     steps = ["projections of x"]
-    if rule.spec.layer.conv:
-        steps.append(f"each channel convolved over its last {rule.spec.layer.conv} tokens")
-    if rule.spec.layer.activation == "silu":
+    if rule.frame.layer.conv:
+        steps.append(f"each channel convolved over its last {rule.frame.layer.conv} tokens")
+    if rule.frame.layer.activation == "silu":
         steps.append("silu")
     own = [row for row in rows if row.projected]
     words = f"{', '.join(row.name for row in own)} = {', '.join(steps)}"
-    if rule.spec.layer.qk_norm == "l2":
+    if rule.frame.layer.qk_norm == "l2":
         words += f"; {' and '.join(row.name for row in own if row.is_key)} of length 1 in every head"
-    if rule.spec.layer.groups > 1:
-        words += f"; {' and '.join(row.name for row in own if row.is_key)} shared by {rule.spec.layer.groups} heads of values"
+    if rule.frame.layer.groups > 1:
+        words += f"; {' and '.join(row.name for row in own if row.is_key)} shared by {rule.frame.layer.groups} heads of values"
     return words

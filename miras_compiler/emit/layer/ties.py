@@ -9,7 +9,7 @@ from miras_compiler.emit.interface import Interface
 from miras_compiler.emit.layer.gates import source_of
 from miras_compiler.emit.layer.names import sizes
 from miras_compiler.emit.printing.python_text import WIDTH, bracketed
-from miras_compiler.spec import Layer
+from miras_compiler.spec.layer import Layer
 from miras_compiler.spec.ties import RETAINED, ZERO, Tie, TieGate, TieTerm, gate_name
 
 VALUES = {RETAINED: '-torch.expm1(gates["log_alpha"])'}  # of sources that are no rows
@@ -29,7 +29,7 @@ class TiedText:
 def build_ties(rule: Rule, interface: Interface) -> tuple[TiedText, ...]:
     """The tied rows, in the order of the operator's arguments."""
     rows = {argument.name: argument.axes for argument in interface.tokens}
-    return tuple(_tied(rule, name, rule.spec.layer.tie[name], axes) for name, axes in rows.items() if name in rule.spec.layer.tie)
+    return tuple(_tied(rule, name, rule.frame.layer.tie[name], axes) for name, axes in rows.items() if name in rule.frame.layer.tie)
 
 
 def lagged_sources(layer: Layer) -> tuple[str, ...]:
@@ -42,7 +42,7 @@ def lag_widths(rule: Rule, interface: Interface) -> list[str]:
     axes = {argument.name: argument.axes for argument in interface.tokens}
     entries = [
         f'"{before(source)}": {" * ".join(sizes(rule, "HK" if source == RETAINED else axes[source][2:]))}'
-        for source in lagged_sources(rule.spec.layer)
+        for source in lagged_sources(rule.frame.layer)
     ]
     return [bracketed("self.lags = {", entries, "}", INDENT)] if entries else []
 

@@ -16,11 +16,11 @@ __all__ = ["ModelSizes", "count_layer", "count_model", "emit_configured", "emit_
 
 def emit_model(given: Derived) -> dict[str, str]:
     """modeling_<name>.py."""
-    return {f"modeling_{given.spec.name}.py": emit_modeling(given.spec)}
+    return {f"modeling_{given.frame.name}.py": emit_modeling(given.frame)}
 
 
 def emit_configured(given: Derived, texts: Mapping[str, str]) -> dict[str, str]:
     """configuration_<name>.py with the digest of all other files, `texts`; in it and in the model's file, the files that each needs."""
-    configuration, modeling = f"configuration_{given.spec.name}.py", f"modeling_{given.spec.name}.py"
+    configuration, modeling = f"configuration_{given.frame.name}.py", f"modeling_{given.frame.name}.py"
     known = {**texts, configuration: emit_configuration(given.rule, given.interface, texts)}
     return {name: with_files(name, known) for name in (configuration, modeling)}

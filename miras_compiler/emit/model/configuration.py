@@ -10,16 +10,15 @@ from miras_compiler.emit.interface import Interface
 from miras_compiler.emit.model.sizes import sizes_of
 from miras_compiler.emit.printing.python_text import header
 from miras_compiler.emit.printing.template import fill
-from miras_compiler.spec import digest
 from miras_compiler.spec.exports import class_stem
 
 
 def emit_configuration(rule: Rule, interface: Interface, texts: Mapping[str, str]) -> str:
     """Text of configuration_<name>.py; `texts` are the package's other files, whose Python has a digest here."""
-    spec, sizes = rule.spec, sizes_of(rule, interface)
-    model = spec.model
+    frame, sizes = rule.frame, sizes_of(rule, interface)
+    model = frame.model
     fields = [
-        ("digest: str", f'"{digest(spec)}"'),
+        ("digest: str", f'"{frame.digest}"'),
         ("vocab_size: int | None", str(sizes.vocab_size or None)),
         ("hidden_size: int", str(sizes.hidden_size)),
         ("num_hidden_layers: int", str(sizes.layers)),
@@ -29,8 +28,8 @@ def emit_configuration(rule: Rule, interface: Interface, texts: Mapping[str, str
     ]
     if model.input is not None:
         fields += [(f"{name}: int", str(getattr(model.input, name))) for name in ("channels", "patch", "horizon")]
-    if spec.layer.groups > 1:
-        fields.append(("num_value_heads: int | None", f"None  # {spec.layer.groups} · num_heads"))
+    if frame.layer.groups > 1:
+        fields.append(("num_value_heads: int | None", f"None  # {frame.layer.groups} · num_heads"))
     if sizes.value_dim != sizes.head_dim:
         fields.append(("value_dim: int", str(sizes.value_dim)))
     if sizes.intermediate_size:
@@ -46,9 +45,9 @@ def emit_configuration(rule: Rule, interface: Interface, texts: Mapping[str, str
     if model.persistent is not None:
         fields.append(("persistent: int", str(model.persistent)))
     return fill("configuration.py", {
-        "header": header(spec),
-        "name": spec.name,
-        "model": class_stem(spec),
+        "header": header(frame),
+        "name": frame.name,
+        "model": class_stem(frame),
         "code": code_digest(texts),
         "fields": [f"{name} = {value}" for name, value in fields],
     })  # fmt: skip

@@ -15,7 +15,7 @@ if TYPE_CHECKING:
 
 def count_model(rule: Rule, interface: Interface, sizes: ModelSizes) -> int:
     """The parameters of the model."""
-    hidden, model = sizes.hidden_size, rule.spec.model
+    hidden, model = sizes.hidden_size, rule.frame.model
     values, pattern = model.input, model.pattern
     if values is None:
         embeddings = sizes.vocab_size * hidden * (1 if model.tie_embeddings else 2)
@@ -31,15 +31,15 @@ def count_mixer(rule: Rule, interface: Interface, sizes: ModelSizes, kind: str) 
     attention = 4 * sizes.hidden_size**2
     if kind != "memory":
         return attention
-    memory, persistent = count_layer(rule, interface, sizes), (rule.spec.model.persistent or 0) * sizes.hidden_size
+    memory, persistent = count_layer(rule, interface, sizes), (rule.frame.model.persistent or 0) * sizes.hidden_size
     gate = 2 * sizes.hidden_size
-    return memory + {"lmm": 0, "mal": attention + persistent}.get(rule.spec.model.wiring, attention + persistent + gate)
+    return memory + {"lmm": 0, "mal": attention + persistent}.get(rule.frame.model.wiring, attention + persistent + gate)
 
 
 def count_layer(rule: Rule, interface: Interface, sizes: ModelSizes) -> int:
     """The parameters of the layer of the memory."""
     length = axis_lengths(rule, sizes)
-    layer, hidden, steps = rule.spec.layer, sizes.hidden_size, rule.update.writes
+    layer, hidden, steps = rule.frame.layer, sizes.hidden_size, rule.update.writes
     gates = {name: gate for gate in rule.gates for name in (gate, f"log_{gate}")}
     total = 0
     for argument in interface.tokens:
@@ -54,7 +54,7 @@ def count_layer(rule: Rule, interface: Interface, sizes: ModelSizes) -> int:
         for gate in [term.gate for term in tie.terms if term.gate] if tie else []:
             total += count_source(gate.source, gate.low_rank, sizes.value_heads if gate.per == "head" else width, hidden)
     owned = [entry.axes for entry in interface.parameters]
-    if interface.requires_state and rule.spec.memory.init.learned:
+    if interface.requires_state and rule.memory.learned:
         owned += [entry.axes.removeprefix("B") for entry in interface.weights]
     total += sum(math.prod(length[axis] for axis in axes) for axes in owned)
     total += (0 if layer.output_norm == "none" else sizes.value_dim) + layer.skip * sizes.value_heads
@@ -63,11 +63,10 @@ def count_layer(rule: Rule, interface: Interface, sizes: ModelSizes) -> int:
 
 def count_gate(rule: Rule, name: str, width: int, sizes: ModelSizes) -> int:
     """The parameters of a gate of so many numbers a token."""
-    gate = rule.spec.gates[name]
+    gate = rule.gates[name]
     if gate.source == "eta":
         return sizes.value_heads  # exp(A)
-    own = rule.gates[name].range
-    rate = sizes.value_heads if gate.source != "constant" and own.parametrization == "exp_softplus" else 0
+    rate = sizes.value_heads if gate.source != "constant" and gate.range.parametrization == "exp_softplus" else 0
     return rate + count_source(gate.source, gate.low_rank, width, sizes.hidden_size)
 
 
@@ -81,8 +80,8 @@ def count_source(source: str, low_rank: int | None, width: int, hidden: int) -> 
 def axis_lengths(rule: Rule, sizes: ModelSizes) -> dict[str, int]:
     """The lengths of the axes of the operator's arguments."""
     lengths = {"H": sizes.value_heads, "K": sizes.head_dim, "V": sizes.value_dim, "W": rule.surprise.window}
-    if rule.spec.hidden_dim:
-        lengths["N"] = rule.spec.hidden_dim // rule.spec.key_dim * sizes.head_dim
+    if rule.frame.hidden_dim:
+        lengths["N"] = rule.frame.hidden_dim // rule.frame.key_dim * sizes.head_dim
     if rule.features.outer:
         degree = rule.features.degree
         lengths |= {"F": math.comb(sizes.head_dim + degree, degree), "D": degree + 1}

@@ -29,13 +29,13 @@ class ModelSizes:
 
 def sizes_of(rule: Rule, interface: Interface) -> ModelSizes:
     """The sizes of the model as the spec describes it."""
-    model = rule.spec.model
-    heads = rule.spec.model_heads
+    model = rule.frame.model
+    heads = rule.frame.model_heads
     hidden = heads * max(1, model.hidden_size // heads)  # the spec's, but where it is the default and heads do not divide it
     ratio = RATIO if model.mlp.ratio is None else model.mlp.ratio
     inner = 0 if model.mlp.kind == "none" else STEP * max(1, round(ratio * hidden / STEP))
-    widths = rule.spec.layer.head_dim, rule.spec.value_dim, inner, model.attention_heads
-    sizes = ModelSizes(model.vocab_size or 0, hidden, model.layers, heads, heads * rule.spec.layer.groups, *widths)
+    widths = rule.frame.layer.head_dim, rule.frame.value_dim, inner, model.attention_heads
+    sizes = ModelSizes(model.vocab_size or 0, hidden, model.layers, heads, heads * rule.frame.layer.groups, *widths)
     if model.preset is None or model.mlp.ratio is not None:
         return sizes
     wanted = PRESETS[model.preset].parameters - count_model(rule, interface, replace(sizes, intermediate_size=0))

@@ -9,7 +9,6 @@ from miras_compiler.derive.rule import Rule
 from miras_compiler.emit.interface import Interface
 from miras_compiler.emit.printing.python_text import bracketed, header, import_line, legend, quoted
 from miras_compiler.emit.printing.template import fill
-from miras_compiler.spec import digest
 
 
 def emit_contract(rule: Rule, interface: Interface) -> str:
@@ -20,8 +19,8 @@ def emit_contract(rule: Rule, interface: Interface) -> str:
         imports |= part.imports
     fields = [*_fields(rule, interface), *(f"{part.field}={part.value}" for part in parts)]
     return fill("contract.py", {
-        "header": header(rule.spec),
-        "name": rule.spec.name,
+        "header": header(rule.frame),
+        "name": rule.frame.name,
         "imports": "\n".join(import_line(f".{module}", names) for module, names in sorted(imports.items())),
         "legend": legend(interface),
         "contract": bracketed("CONTRACT = OperatorContract(", fields, ")", 0),
@@ -36,7 +35,7 @@ class _Part:
 
 
 def _fields(rule: Rule, interface: Interface) -> Iterator[str]:
-    yield f'"{rule.spec.name}_{digest(rule.spec)}"'
+    yield f'"{rule.frame.name}_{rule.frame.digest}"'
     yield _table("tokens", [(argument.name, f'"{argument.axes}"') for argument in interface.tokens])
     if interface.parameters:
         yield _table("parameters", [(argument.name, f'"{argument.axes}"') for argument in interface.parameters])

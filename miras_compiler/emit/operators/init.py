@@ -12,16 +12,16 @@ from miras_compiler.spec.exports import layer_class, model_exports, operator_nam
 
 def emit_init(rule: Rule) -> str:
     """Text of __init__.py."""
-    spec = rule.spec
-    operators = operator_names(spec)
-    models = model_exports(spec)
+    frame = rule.frame
+    operators = operator_names(frame)
+    models = model_exports(frame)
     modules = sorted(set(models.values()))
     imported = [import_line(f".{module}", [name for name in models if models[name] == module]) for module in modules]
-    exports = sorted((layer_class(spec), *models)) + operators
+    exports = sorted((layer_class(frame), *models)) + operators
     return fill("init.py", {
-        "header": header(spec),
+        "header": header(frame),
         "summary": summary(rule),
-        "layer": layer_class(spec),
+        "layer": layer_class(frame),
         "import_operators": import_line(".ops", operators),
         "import_models": textwrap.indent("\n".join(imported), "    "),
         "models": bracketed("{", [f'"{name}": "{module}"' for name, module in models.items()], "}", 10),
@@ -33,4 +33,4 @@ def summary(rule: Rule) -> str:
     """One line: the function of the package."""
     kinds = rule.kinds
     parts = (f"{kinds['memory']} memory", f"{kinds['attentional_bias']} bias", f"{kinds['retention']} retention", kinds["optimizer"])
-    return f"{rule.spec.name}: {', '.join(parts)}."
+    return f"{rule.frame.name}: {', '.join(parts)}."

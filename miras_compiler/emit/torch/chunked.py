@@ -8,9 +8,9 @@ from miras_compiler.analysis import ParallelForm
 from miras_compiler.analysis.parallel_form import EXPLANATION
 from miras_compiler.analysis.tile import TILE, default_tile, has_own_rows
 from miras_compiler.derive import UpdateRule
-from miras_compiler.derive.rule import Rule
 from miras_compiler.emit.interface import Interface, remark_paragraph
-from miras_compiler.emit.printing.python_text import arguments, header, helper_text, indented, signature, step_signature
+from miras_compiler.emit.printing.operator_text import OPTIONS, keyword_call, operator_call, operator_head
+from miras_compiler.emit.printing.python_text import header, helper_text, step_signature
 from miras_compiler.emit.printing.template import fill
 from miras_compiler.emit.torch.body import print_body
 from miras_compiler.emit.torch.recurrent import carried, finish_text, form_text, imports, leaf_order
@@ -29,39 +29,32 @@ SECTIONS = (
 
 def emit_chunked(rule: UpdateRule, form: ParallelForm, program: Program, interface: Interface) -> str:
     """Text of chunked.py; where no parallel form is exact, a word why, and the token loop."""
-    spec = rule.spec
-    common = {
-        "header": header(spec), "name": spec.name, "reason": sentence(form.reason), "signature": signature(interface),
-        "state_remark": remark_paragraph(rule),
+    frame, operator = rule.frame, f"torch_chunk_{rule.frame.name}"
+    common: dict[str, object] = {
+        "header": header(frame), "name": frame.name, "reason": sentence(form.reason), "state_remark": remark_paragraph(rule),
     }  # fmt: skip
     if form.kind == "token_by_token":
-        suggestion = sentence(f"here {form.suggestion}")
-        return fill("chunked_by_token.py", common | {"suggestion": suggestion, "tile": TILE, "call": by_token(rule, interface)})
+        return fill("chunked_by_token.py", common | {
+            "suggestion": sentence(f"here {form.suggestion}"),
+            "head": operator_head(operator, interface, more=f"tile: int = {TILE}"),
+            "call": keyword_call(f"naive_recurrent_{frame.name}", interface),
+        })  # fmt: skip
     used = {leaf.name for leaf in leaves_of(program)}
     takes = [name for name in leaf_order(rule, interface) if name in used]
     gives = [name for name in carried(interface) if not name.endswith("_start")]
     body = print_body(program, SECTIONS, takes, ["o", *gives])
     finish, more = finish_text(rule.step.chunk_end, interface)
     helpers = finish + helper_text({**body.helpers, **more})
-    options = ["initial_state", "output_final_state", "cu_seqlens", "backend", "tile"]
     return fill("chunked.py", common | {
         "form_of_rule": sentence(EXPLANATION[form.kind]),
-        "tile": default_tile(rule, form.kind, has_own_rows(program)),
+        "head": operator_head(operator, interface, more=f"tile: int = {default_tile(rule, form.kind, has_own_rows(program))}"),
         "imports": imports("\n".join(body.lines) + helpers, ".runtime_tiles", ["TileForm"]),
-        "call": indented("return _FORM(", arguments(interface, options), ")"),
+        "call": operator_call("_FORM", interface.groups, [*OPTIONS, "tile"]),
         "step_signature": step_signature(body.parameters),
         "step_body": "\n".join(body.lines),
         "helpers": helpers,
         "form": form_text("TileForm", "chunk", takes, gives, bool(finish)),
     })  # fmt: skip
-
-
-def by_token(rule: Rule, interface: Interface) -> str:
-    """The call of the token loop, with all arguments."""
-    names = [argument.name for argument in interface.tokens[:3]]
-    options = ("initial_state", "output_final_state", "cu_seqlens", "backend")
-    passed = [*names, *(f"{name}={name}" for name in (*interface.keywords, *options))]
-    return "    check_tile(tile)\n" + indented(f"return naive_recurrent_{rule.spec.name}(", passed, ")")
 
 
 def sentence(text: str) -> str:

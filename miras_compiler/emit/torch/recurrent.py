@@ -6,17 +6,8 @@ from miras_compiler.derive import UpdateRule
 from miras_compiler.derive.rule import Rule
 from miras_compiler.derive.update_rule import SECTIONS
 from miras_compiler.emit.interface import Interface, remark_paragraph
-from miras_compiler.emit.printing.python_text import (
-    arguments,
-    bracketed,
-    header,
-    helper_text,
-    import_line,
-    indented,
-    signature,
-    step_signature,
-    torch_imports,
-)
+from miras_compiler.emit.printing.operator_text import operator_call, operator_head
+from miras_compiler.emit.printing.python_text import bracketed, header, helper_text, import_line, step_signature, torch_imports
 from miras_compiler.emit.printing.template import fill
 from miras_compiler.emit.torch.body import print_body
 from miras_compiler.ir.program import Program
@@ -27,23 +18,23 @@ MEASURES = ("loss", "error", "surprise", "state")
 
 def emit_recurrent(rule: UpdateRule, interface: Interface) -> str:
     """Text of recurrent.py."""
-    spec = rule.spec
+    frame = rule.frame
     used = {leaf.name for leaf in leaves_of(rule.step.trace)}
     takes = [name for name in leaf_order(rule, interface) if name in used]
     gives = [name for name in carried(interface) if not name.endswith("_start")]
     body = print_body(rule.step.trace, tuple(SECTIONS.items()), takes, ["o", *gives, *MEASURES])
     finish, more = finish_text(rule.step.chunk_end, interface)
     helpers = finish + helper_text({**body.helpers, **more})
-    options = ["initial_state", "output_final_state", "cu_seqlens", "backend"]
     return fill("recurrent.py", {
-        "header": header(spec),
-        "name": spec.name,
+        "header": header(frame),
+        "name": frame.name,
         "rule": rule.trace_text(),
         "state_remark": remark_paragraph(rule),
         "imports": imports("\n".join(body.lines) + helpers, ".runtime_recurrent", ["TokenForm", "Trace"]),
-        "signature": signature(interface),
-        "call": indented("return _FORM(", arguments(interface, options), ")"),
-        "trace_call": indented("return _FORM.trace(", arguments(interface, ["initial_state", "cu_seqlens"]), ")"),
+        "head": operator_head(f"naive_recurrent_{frame.name}", interface),
+        "call": operator_call("_FORM", interface.groups),
+        "trace_head": operator_head(f"trace_{frame.name}", interface, returns="Trace"),
+        "trace_call": operator_call("_FORM.trace", interface.groups, ["initial_state", "cu_seqlens"]),
         "step_signature": step_signature(body.parameters),
         "step_body": "\n".join(body.lines),
         "helpers": helpers,
@@ -68,7 +59,8 @@ def carried(interface: Interface) -> list[str]:
 
 def imports(code: str, runtime: str, names: list[str]) -> str:
     """The imports of a form."""
-    return "\n".join([*torch_imports(code), "", "from .contract import CONTRACT", import_line(runtime, names)])
+    forms = sorted([import_line(runtime, names), "from .runtime_state import State"])
+    return "\n".join([*torch_imports(code), "", "from .contract import CONTRACT", *forms])
 
 
 def form_text(form: str, function: str, takes: list[str], gives: list[str], finishes: bool) -> str:

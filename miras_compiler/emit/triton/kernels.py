@@ -7,7 +7,8 @@ import textwrap
 
 from miras_compiler.derive.rule import Rule
 from miras_compiler.emit.interface import Interface
-from miras_compiler.emit.printing.python_text import WIDTH, header, legend, mapping, quoted, signature
+from miras_compiler.emit.printing.operator_text import ON_GPU, operator_call, operator_head
+from miras_compiler.emit.printing.python_text import WIDTH, header, legend, quoted
 from miras_compiler.emit.printing.template import fill
 from miras_compiler.emit.triton.device_functions import device_imports
 from miras_compiler.emit.triton.expression import TritonPrinter
@@ -18,7 +19,6 @@ from miras_compiler.ir.traverse import leaves_of
 from miras_compiler.passes.separate import OWN_WEIGHTS, PAST_WEIGHTS
 from miras_compiler.schedule import Schedule
 from miras_compiler.schedule.tile import tile_in_words, tile_length
-from miras_compiler.spec import digest
 
 PROGRAM = (
     "One program runs one head of one sequence over tiles of {}. Rows along the first axis, columns along the second; every width is padded"
@@ -28,7 +28,7 @@ PROGRAM = (
 
 def emit_kernels(rule: Rule, schedule: Schedule, interface: Interface) -> str:
     """Text of kernels.py, of a schedule that gives the outputs of tokens; of starts.py, of one that gives the states of chunks alone."""
-    spec, is_whole = rule.spec, any("o" in kernel.results for kernel in schedule.forward)
+    frame, is_whole = rule.frame, any("o" in kernel.results for kernel in schedule.forward)
     read = {leaf.name: leaf.axes for kernel in schedule.kernels for leaf in leaves_of(kernel.program)}
     takes_all = is_whole and not interface.derived and not rule.update.waits
     arguments = [argument for argument in interface.tokens if takes_all or argument.leaf in read]
@@ -45,9 +45,9 @@ def emit_kernels(rule: Rule, schedule: Schedule, interface: Interface) -> str:
     functions = [each.text() for each in printed]
     functions = [*map(str.strip, printer.helpers.values()), *functions]
     return marked(fill("kernels.py", {
-        "header": header(spec),
-        "name": spec.name,
-        "digest": digest(spec),
+        "header": header(frame),
+        "name": frame.name,
+        "digest": frame.digest,
         "reason": schedule.reason,
         "is_whole": is_whole,
         "legend": legend(interface),
@@ -64,9 +64,8 @@ def emit_kernels(rule: Rule, schedule: Schedule, interface: Interface) -> str:
         "carried": quoted(operation.carried),
         "starts": "{" + ", ".join(f'"{name}": "{axes}"' for name, axes in operation.starts.items()) + "}",
         "path": rule.chunk.path,
-        "signature": signature(interface),
-        "tokens_dict": mapping([argument.name for argument in interface.tokens], 8),
-        "parameters_dict": mapping([argument.name for argument in interface.parameters], 8),
+        "head": operator_head(f"triton_chunk_{frame.name}", interface, ON_GPU),
+        "call": operator_call("_run", interface.groups, ON_GPU),
     }))  # fmt: skip
 
 

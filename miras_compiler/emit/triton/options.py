@@ -8,8 +8,9 @@ from collections.abc import Mapping, Sequence
 from miras_compiler.derive.rule import Rule
 from miras_compiler.emit.triton.kernel import KernelPrinter
 from miras_compiler.emit.triton.stages import HIDDEN
-from miras_compiler.gpus.launch_table import ANY, FULL, Launch, forms_of, launches
+from miras_compiler.gpus.launch_table import ANY, FULL, Launch, launches
 from miras_compiler.ir.nodes import TOKEN_AXES
+from miras_compiler.schedule.forms import forms_of
 from miras_compiler.schedule.tile import tile_length
 
 HALF_A_FILE = 88 * 1024  # bytes of tiles that about half the registers of a processor, 4 warps, can hold
@@ -27,7 +28,7 @@ def launch_options(rule: Rule, variants: Sequence[Sequence[KernelPrinter]]) -> s
     for printed in variants:
         name = printed[0].kernel.name
         default = estimated(printed) | ({} if rule.memory.deep else twice(printed[-1]))
-        rows[name] = launches(name, forms_of(rule.spec), tile_length(rule), default=default)
+        rows[name] = launches(name, forms_of(rule), tile_length(rule), default=default)
     return "{\n" + "\n".join(f'    "{name}": {rows_text(found)},' for name, found in rows.items()) + "\n}"
 
 

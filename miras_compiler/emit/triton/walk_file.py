@@ -7,7 +7,8 @@ from collections.abc import Mapping
 
 from miras_compiler.derive import UpdateRule
 from miras_compiler.emit.interface import Interface
-from miras_compiler.emit.printing.python_text import WIDTH, header, import_line, indented, legend, mapping, quoted, signature
+from miras_compiler.emit.printing.operator_text import ON_GPU, operator_call, operator_head
+from miras_compiler.emit.printing.python_text import WIDTH, header, import_line, indented, legend, quoted
 from miras_compiler.emit.printing.template import fill
 from miras_compiler.emit.triton.chunk_walk import ChunkWalkPrinter
 from miras_compiler.emit.triton.device_functions import device_imports
@@ -16,11 +17,11 @@ from miras_compiler.emit.triton.kernels import marked
 from miras_compiler.emit.triton.operation import braced, call, letters, tupled
 from miras_compiler.emit.triton.options import rows_text
 from miras_compiler.emit.triton.walk import WalkPrinter
-from miras_compiler.gpus.launch_table import ANY, FULL, Launch, forms_of, launches
+from miras_compiler.gpus.launch_table import ANY, FULL, Launch, launches
 from miras_compiler.ir.nodes import Axes
+from miras_compiler.schedule.forms import forms_of
 from miras_compiler.schedule.tile import tile_length
 from miras_compiler.schedule.walk import Walk
-from miras_compiler.spec import digest
 
 WIDTHS = (16, 32, 64, 128)
 FEW, SOME = 8192, 16384  # numbers that the registers of 4 warps hold, and of 8
@@ -37,7 +38,7 @@ def emit_walk(rule: UpdateRule, walk: Walk, interface: Interface, why_no_tiles: 
     `why_no_tiles` says why there are no kernels over tiles; None where there are, and no reverse mode is needed. `starts`: whether there
     are some for the states that chunks begin with.
     """
-    spec, printer, adjoints = rule.spec, TritonPrinter(), why_no_tiles is not None
+    frame, printer, adjoints = rule.frame, TritonPrinter(), why_no_tiles is not None
     printed = ChunkWalkPrinter(walk, printer)
     functions = printed.functions(adjoints)
     kernels = [printed.forward("walk_forward"), *([printed.backward("walk_backward")] if adjoints else ())]
@@ -60,13 +61,13 @@ def emit_walk(rule: UpdateRule, walk: Walk, interface: Interface, why_no_tiles: 
             [*(["ANY"] if "ANY" in "".join(options.values()) else []), "Buffer", "LaunchRow", *(["LaunchTable"] if adjoints else [])],
         ),
         *([import_line(".runtime_operator", ["Differentiable"])] if adjoints else []),
+        import_line(".runtime_state", ["State"]),
         import_line(".runtime_walk", ["JUST_NUMBERS", *used, *(["WalkKernels"] if not starts else []), "WalkLauncher", "WalkOperator"]),
     ]
-    tokens, parameters = ([argument.name for argument in each] for each in (interface.tokens, interface.parameters))
     return marked(fill("walk.py", {
-        "header": header(spec),
-        "name": spec.name,
-        "digest": digest(spec),
+        "header": header(frame),
+        "name": frame.name,
+        "digest": frame.digest,
         "says": "Triton kernels, forward and backward." if adjoints else "a Triton kernel for a few tokens at a time, for inference.",
         "reason": textwrap.fill(
             f"There are none over tiles of tokens, because {why_no_tiles}.{AT_ONCE if starts else ''}"
@@ -85,10 +86,8 @@ def emit_walk(rule: UpdateRule, walk: Walk, interface: Interface, why_no_tiles: 
         "operators": operators,
         "entries": indented("entries=(", [f'"{name}"' for name in walk.states], ",)," if len(walk.states) == 1 else "),"),
         "arguments": indented("arguments=(", [f'"{name}"' for name in printed.inputs], "),"),
-        "operator": f"triton_{'chunk' if adjoints else 'recurrent'}_{spec.name}",
-        "signature": signature(interface),
-        "tokens_dict": mapping(tokens, 8),
-        "parameters_dict": mapping(parameters, 8),
+        "head": operator_head(f"triton_{'chunk' if adjoints else 'recurrent'}_{frame.name}", interface, ON_GPU),
+        "call": operator_call("_run", interface.groups, ON_GPU),
     }))  # fmt: skip
 
 
@@ -97,7 +96,7 @@ def launch_rows(rule: UpdateRule, walk: Walk, kernel: str, copies: int) -> str:
     numbers = {width: copies * sum(width ** len(axes) for axes in walk.states.values()) for width in WIDTHS}
     warps = {width: 4 if number <= FEW else 8 if number <= SOME else 16 for width, number in numbers.items()}
     default = {width: Launch(count, 1, 64, FULL) for width, count in warps.items()}
-    found = launches(kernel, forms_of(rule.spec), tile_length(rule), default=default | {ANY: Launch(16, 1, 64, FULL)})
+    found = launches(kernel, forms_of(rule), tile_length(rule), default=default | {ANY: Launch(16, 1, 64, FULL)})
     wider = [*list(found.values())[1:], None]
     return rows_text({width: launch for (width, launch), next_launch in zip(found.items(), wider, strict=True) if launch != next_launch})
 

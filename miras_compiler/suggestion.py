@@ -10,19 +10,19 @@ from dataclasses import replace
 
 from miras_compiler.analysis.dependency_graph import DependencyGraph, build_dependency_graph
 from miras_compiler.analysis.parallel_form import Kind, ParallelForm, classify_parallel_form
-from miras_compiler.derive.update_rule import UpdateRule, derive_update_rule
+from miras_compiler.derive.update_rule import derive_update_rule
 from miras_compiler.errors import SpecError
 from miras_compiler.spec import Spec
 from miras_compiler.spec.siblings import changed, siblings
 
 
-def with_suggestion(rule: UpdateRule, graph: DependencyGraph[str], form: ParallelForm) -> ParallelForm:
+def with_suggestion(spec: Spec, graph: DependencyGraph[str], form: ParallelForm) -> ParallelForm:
     """The verdict, and where it is token by token the change that would make it parallel, in a sentence."""
     if form.kind != "token_by_token":
         return form
     blame = form.blame or ""
-    for key, value in siblings(rule.spec, graph.nodes[blame]["origin"] if blame in graph else "", blame):
-        kind = _form_of(changed(rule.spec, key, value))
+    for key, value in siblings(spec, graph.nodes[blame]["origin"] if blame in graph else "", blame):
+        kind = _form_of(changed(spec, key, value))
         if kind not in (None, "token_by_token"):
             written = f"{{kind: {value['kind']}}}" if isinstance(value, dict) else str(value).lower()
             told = f"{key}: {written} would make it {str(kind).replace('_', ' ')}, and another function"
