@@ -8,7 +8,7 @@ from .runtime_configuration import MemoryConfig
 
 
 class AtlasConfig(MemoryConfig):
-    """Every field has a default: that of the spec. The code of the package has the digest 848b0c860d3c."""
+    """Every field has a default: that of the spec. The code of the package has the digest 2a9a52eb97f1."""
 
     model_type = "miras_atlas"
 

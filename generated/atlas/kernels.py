@@ -22,6 +22,7 @@ from .runtime_device_products import state_dot, window_dot
 from .runtime_device_windows import add_rows
 from .runtime_launch import ANY, Buffer, LaunchRow, LaunchTable
 from .runtime_operator import Differentiable
+from .runtime_state import State
 from .runtime_walk import JUST_NUMBERS, Kept, Sums, WalkKernels, WalkLauncher, WalkOperator
 
 # Axes: B batch, T tokens, H heads, K key width, V value width, N hidden width, W tokens of a window, L tokens before it, F features, D
@@ -823,24 +824,12 @@ _run = WalkKernels(
 
 
 def triton_chunk_atlas(
-    q: Tensor,
-    k: Tensor,
-    v: Tensor,
-    *,
-    log_alpha: Tensor,
-    eta: Tensor,
-    log_mu: Tensor,
-    gamma: Tensor,
-    feature_coefficients: Tensor,
-    initial_state: dict[str, Tensor] | None = None,
-    output_final_state: bool = False,
-    cu_seqlens: Tensor | None = None,
-) -> tuple[Tensor, dict[str, Tensor] | None]:
+    q: Tensor, k: Tensor, v: Tensor, *, log_alpha: Tensor, eta: Tensor, log_mu: Tensor, gamma: Tensor, feature_coefficients: Tensor,
+    initial_state: State | None = None, output_final_state: bool = False, cu_seqlens: Tensor | None = None,
+) -> tuple[Tensor, State | None]:  # fmt: skip
     """Outputs [B, T, H, V] in the dtype of q, and the final state if asked for."""
     return _run(
         {"q": q, "k": k, "v": v, "log_alpha": log_alpha, "eta": eta, "log_mu": log_mu, "gamma": gamma},
         {"feature_coefficients": feature_coefficients},
-        initial_state,
-        output_final_state,
-        cu_seqlens,
-    )
+        initial_state, output_final_state, cu_seqlens,
+    )  # fmt: skip

@@ -8,7 +8,7 @@ from .runtime_configuration import MemoryConfig
 
 
 class CharbonnierDeltaConfig(MemoryConfig):
-    """Every field has a default: that of the spec. The code of the package has the digest 6ea9ff6fd68b."""
+    """Every field has a default: that of the spec. The code of the package has the digest 0b6cbf3306d2."""
 
     model_type = "miras_charbonnier_delta"
 

@@ -11,9 +11,10 @@ from itertools import pairwise
 import torch
 from torch import Tensor
 
-from .runtime_chunk import Condition, State
+from .runtime_chunk import Condition
 from .runtime_contract import Call
 from .runtime_plan import cut
+from .runtime_state import State
 from .runtime_uneven import Gather, Gathered, scattered
 
 

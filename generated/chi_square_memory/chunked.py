@@ -12,29 +12,16 @@ from torch import Tensor
 
 from .recurrent import naive_recurrent_chi_square_memory
 from .runtime_options import check_tile
+from .runtime_state import State
 
 
 def torch_chunk_chi_square_memory(
-    q: Tensor,
-    k: Tensor,
-    v: Tensor,
-    *,
-    eta: Tensor,
-    initial_state: dict[str, Tensor] | None = None,
-    output_final_state: bool = False,
-    cu_seqlens: Tensor | None = None,
-    backend: str = "auto",
+    q: Tensor, k: Tensor, v: Tensor, *, eta: Tensor,
+    initial_state: State | None = None, output_final_state: bool = False, cu_seqlens: Tensor | None = None, backend: str = "auto",
     tile: int = 64,
-) -> tuple[Tensor, dict[str, Tensor] | None]:
+) -> tuple[Tensor, State | None]:  # fmt: skip
     """Outputs [B, T, H, V] in the dtype of q, and the final state if asked for; `tile` and `backend` change nothing."""
     check_tile(tile)
     return naive_recurrent_chi_square_memory(
-        q,
-        k,
-        v,
-        eta=eta,
-        initial_state=initial_state,
-        output_final_state=output_final_state,
-        cu_seqlens=cu_seqlens,
-        backend=backend,
+        q, k, v, eta=eta, initial_state=initial_state, output_final_state=output_final_state, cu_seqlens=cu_seqlens, backend=backend
     )

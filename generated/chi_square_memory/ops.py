@@ -2,7 +2,7 @@
 # MIRAS, arXiv 2504.13173, section 5.2, eq. 18, with the chi-square divergence
 """The operators of chi_square_memory: which form runs where.
 
-`backend` is `torch`, `triton`, or `auto`, for which the environment variable MIRAS_BACKEND may stand in.
+`backend` is torch, triton, or auto, for which MIRAS_BACKEND may stand in.
 The values of gates, positions and borders are checked on the CPU, and on a GPU where the environment says MIRAS_DEBUG=1.
 """
 
@@ -14,36 +14,22 @@ from .chunked import torch_chunk_chi_square_memory
 from .contract import CONTRACT
 from .recurrent import naive_recurrent_chi_square_memory
 from .runtime_dispatch import Dispatch, Kernels
+from .runtime_state import State
 from .runtime_triton import HAS_TRITON, WHY_NO_TRITON
 
-_KERNELS = None
+_OPERATORS = Dispatch("chi_square_memory", CONTRACT, torch_chunk_chi_square_memory, naive_recurrent_chi_square_memory, WHY_NO_TRITON)
 if HAS_TRITON:
     from .kernels import TILE, triton_chunk_chi_square_memory
 
-    _KERNELS = Kernels(triton_chunk_chi_square_memory, TILE)
-_OPERATORS = Dispatch(
-    "chi_square_memory",
-    CONTRACT,
-    torch_chunk_chi_square_memory,
-    naive_recurrent_chi_square_memory,
-    _KERNELS,
-    WHY_NO_TRITON,
-)
+    _OPERATORS.kernels = Kernels(triton_chunk_chi_square_memory, TILE)
 
 __all__ = ["chunk_chi_square_memory", "fused_recurrent_chi_square_memory", "naive_recurrent_chi_square_memory"]
 
 
 def chunk_chi_square_memory(
-    q: Tensor,
-    k: Tensor,
-    v: Tensor,
-    *,
-    eta: Tensor,
-    initial_state: dict[str, Tensor] | None = None,
-    output_final_state: bool = False,
-    cu_seqlens: Tensor | None = None,
-    backend: str = "auto",
-) -> tuple[Tensor, dict[str, Tensor] | None]:
+    q: Tensor, k: Tensor, v: Tensor, *, eta: Tensor,
+    initial_state: State | None = None, output_final_state: bool = False, cu_seqlens: Tensor | None = None, backend: str = "auto",
+) -> tuple[Tensor, State | None]:  # fmt: skip
     """The parallel form, for training and for prompts.
 
     q [B, T, H, K]: query, real
@@ -53,19 +39,12 @@ def chunk_chi_square_memory(
     State: W [B, H, K, V].
     Returns the outputs [B, T, H, V] and, if asked for, the final state.
     """
-    return _OPERATORS.chunk({"q": q, "k": k, "v": v, "eta": eta}, {}, initial_state, output_final_state, cu_seqlens, backend)
+    return _OPERATORS.chunk({"q": q, "k": k, "v": v, "eta": eta}, initial_state, output_final_state, cu_seqlens, backend)
 
 
 def fused_recurrent_chi_square_memory(
-    q: Tensor,
-    k: Tensor,
-    v: Tensor,
-    *,
-    eta: Tensor,
-    initial_state: dict[str, Tensor] | None = None,
-    output_final_state: bool = False,
-    cu_seqlens: Tensor | None = None,
-    backend: str = "auto",
-) -> tuple[Tensor, dict[str, Tensor] | None]:
+    q: Tensor, k: Tensor, v: Tensor, *, eta: Tensor,
+    initial_state: State | None = None, output_final_state: bool = False, cu_seqlens: Tensor | None = None, backend: str = "auto",
+) -> tuple[Tensor, State | None]:  # fmt: skip
     """Token by token, for decoding; arguments and results are those of chunk_chi_square_memory."""
-    return _OPERATORS.recurrent({"q": q, "k": k, "v": v, "eta": eta}, {}, initial_state, output_final_state, cu_seqlens, backend)
+    return _OPERATORS.recurrent({"q": q, "k": k, "v": v, "eta": eta}, initial_state, output_final_state, cu_seqlens, backend)

@@ -27,70 +27,37 @@ from torch import Tensor
 
 from .contract import CONTRACT
 from .runtime_recurrent import TokenForm, Trace
+from .runtime_state import State
 
 
 def naive_recurrent_comba(
-    q: Tensor,
-    k: Tensor,
-    v: Tensor,
-    *,
-    erase_key: Tensor,
-    erase_write_key: Tensor | None = None,
-    log_alpha: Tensor,
-    eta: Tensor,
-    initial_state: dict[str, Tensor] | None = None,
-    output_final_state: bool = False,
-    cu_seqlens: Tensor | None = None,
-    backend: str = "auto",
-) -> tuple[Tensor, dict[str, Tensor] | None]:
+    q: Tensor, k: Tensor, v: Tensor, *, erase_key: Tensor, erase_write_key: Tensor | None = None, log_alpha: Tensor, eta: Tensor,
+    initial_state: State | None = None, output_final_state: bool = False, cu_seqlens: Tensor | None = None, backend: str = "auto",
+) -> tuple[Tensor, State | None]:  # fmt: skip
     """Outputs [B, T, H, V] in the dtype of q, and the final state if asked for; `backend` changes nothing."""
     return _FORM(
         {
-            "q": q,
-            "k": k,
-            "v": v,
-            "erase_key": erase_key,
-            "erase_write_key": k if erase_write_key is None else erase_write_key,
-            "log_alpha": log_alpha,
-            "eta": eta,
+            "q": q, "k": k, "v": v, "erase_key": erase_key, "erase_write_key": k if erase_write_key is None else erase_write_key,
+            "log_alpha": log_alpha, "eta": eta,
         },
         {},
-        initial_state,
-        output_final_state,
-        cu_seqlens,
-        backend,
-    )
+        initial_state, output_final_state, cu_seqlens, backend,
+    )  # fmt: skip
 
 
 def trace_comba(
-    q: Tensor,
-    k: Tensor,
-    v: Tensor,
-    *,
-    erase_key: Tensor,
-    erase_write_key: Tensor | None = None,
-    log_alpha: Tensor,
-    eta: Tensor,
-    initial_state: dict[str, Tensor] | None = None,
-    output_final_state: bool = False,
-    cu_seqlens: Tensor | None = None,
-    backend: str = "auto",
-) -> Trace:
+    q: Tensor, k: Tensor, v: Tensor, *, erase_key: Tensor, erase_write_key: Tensor | None = None, log_alpha: Tensor, eta: Tensor,
+    initial_state: State | None = None, output_final_state: bool = False, cu_seqlens: Tensor | None = None, backend: str = "auto",
+) -> Trace:  # fmt: skip
     """The measures of the memory at every token, for the same arguments."""
     return _FORM.trace(
         {
-            "q": q,
-            "k": k,
-            "v": v,
-            "erase_key": erase_key,
-            "erase_write_key": k if erase_write_key is None else erase_write_key,
-            "log_alpha": log_alpha,
-            "eta": eta,
+            "q": q, "k": k, "v": v, "erase_key": erase_key, "erase_write_key": k if erase_write_key is None else erase_write_key,
+            "log_alpha": log_alpha, "eta": eta,
         },
         {},
-        initial_state,
-        cu_seqlens,
-    )
+        initial_state, cu_seqlens,
+    )  # fmt: skip
 
 
 def step(

@@ -8,11 +8,12 @@ from typing import NamedTuple
 import torch
 from torch import Tensor
 
-from .runtime_chunk import State, begun, finished
+from .runtime_chunk import begun, finished
 from .runtime_contract import Call, Returned, read_call
 from .runtime_even import Even, Slice
 from .runtime_form import Form
 from .runtime_precision import without_autocast
+from .runtime_state import State
 
 
 class Trace(NamedTuple):

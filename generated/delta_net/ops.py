@@ -2,7 +2,7 @@
 # DeltaNet, Yang et al., arXiv 2406.06484, eq. 3; Schlag et al., arXiv 2102.11174
 """The operators of delta_net: which form runs where.
 
-`backend` is `torch`, `triton`, or `auto`, for which the environment variable MIRAS_BACKEND may stand in.
+`backend` is torch, triton, or auto, for which MIRAS_BACKEND may stand in.
 The values of gates, positions and borders are checked on the CPU, and on a GPU where the environment says MIRAS_DEBUG=1.
 """
 
@@ -14,30 +14,23 @@ from .chunked import torch_chunk_delta_net
 from .contract import CONTRACT
 from .recurrent import naive_recurrent_delta_net
 from .runtime_dispatch import Dispatch, Kernels
+from .runtime_state import State
 from .runtime_triton import HAS_TRITON, WHY_NO_TRITON
 
-_KERNELS = None
+_OPERATORS = Dispatch("delta_net", CONTRACT, torch_chunk_delta_net, naive_recurrent_delta_net, WHY_NO_TRITON)
 if HAS_TRITON:
     from .decode import triton_recurrent_delta_net
     from .kernels import TILE, triton_chunk_delta_net
 
-    _KERNELS = Kernels(triton_chunk_delta_net, TILE, triton_recurrent_delta_net)
-_OPERATORS = Dispatch("delta_net", CONTRACT, torch_chunk_delta_net, naive_recurrent_delta_net, _KERNELS, WHY_NO_TRITON)
+    _OPERATORS.kernels = Kernels(triton_chunk_delta_net, TILE, triton_recurrent_delta_net)
 
 __all__ = ["chunk_delta_net", "fused_recurrent_delta_net", "naive_recurrent_delta_net"]
 
 
 def chunk_delta_net(
-    q: Tensor,
-    k: Tensor,
-    v: Tensor,
-    *,
-    eta: Tensor,
-    initial_state: dict[str, Tensor] | None = None,
-    output_final_state: bool = False,
-    cu_seqlens: Tensor | None = None,
-    backend: str = "auto",
-) -> tuple[Tensor, dict[str, Tensor] | None]:
+    q: Tensor, k: Tensor, v: Tensor, *, eta: Tensor,
+    initial_state: State | None = None, output_final_state: bool = False, cu_seqlens: Tensor | None = None, backend: str = "auto",
+) -> tuple[Tensor, State | None]:  # fmt: skip
     """The parallel form, for training and for prompts.
 
     q [B, T, H, K]: query, real
@@ -47,19 +40,12 @@ def chunk_delta_net(
     State: W [B, H, K, V].
     Returns the outputs [B, T, H, V] and, if asked for, the final state.
     """
-    return _OPERATORS.chunk({"q": q, "k": k, "v": v, "eta": eta}, {}, initial_state, output_final_state, cu_seqlens, backend)
+    return _OPERATORS.chunk({"q": q, "k": k, "v": v, "eta": eta}, initial_state, output_final_state, cu_seqlens, backend)
 
 
 def fused_recurrent_delta_net(
-    q: Tensor,
-    k: Tensor,
-    v: Tensor,
-    *,
-    eta: Tensor,
-    initial_state: dict[str, Tensor] | None = None,
-    output_final_state: bool = False,
-    cu_seqlens: Tensor | None = None,
-    backend: str = "auto",
-) -> tuple[Tensor, dict[str, Tensor] | None]:
+    q: Tensor, k: Tensor, v: Tensor, *, eta: Tensor,
+    initial_state: State | None = None, output_final_state: bool = False, cu_seqlens: Tensor | None = None, backend: str = "auto",
+) -> tuple[Tensor, State | None]:  # fmt: skip
     """Token by token, for decoding; arguments and results are those of chunk_delta_net."""
-    return _OPERATORS.recurrent({"q": q, "k": k, "v": v, "eta": eta}, {}, initial_state, output_final_state, cu_seqlens, backend)
+    return _OPERATORS.recurrent({"q": q, "k": k, "v": v, "eta": eta}, initial_state, output_final_state, cu_seqlens, backend)

@@ -22,34 +22,21 @@ from torch import Tensor
 
 from .contract import CONTRACT
 from .runtime_recurrent import TokenForm, Trace
+from .runtime_state import State
 
 
 def naive_recurrent_delta_net(
-    q: Tensor,
-    k: Tensor,
-    v: Tensor,
-    *,
-    eta: Tensor,
-    initial_state: dict[str, Tensor] | None = None,
-    output_final_state: bool = False,
-    cu_seqlens: Tensor | None = None,
-    backend: str = "auto",
-) -> tuple[Tensor, dict[str, Tensor] | None]:
+    q: Tensor, k: Tensor, v: Tensor, *, eta: Tensor,
+    initial_state: State | None = None, output_final_state: bool = False, cu_seqlens: Tensor | None = None, backend: str = "auto",
+) -> tuple[Tensor, State | None]:  # fmt: skip
     """Outputs [B, T, H, V] in the dtype of q, and the final state if asked for; `backend` changes nothing."""
     return _FORM({"q": q, "k": k, "v": v, "eta": eta}, {}, initial_state, output_final_state, cu_seqlens, backend)
 
 
 def trace_delta_net(
-    q: Tensor,
-    k: Tensor,
-    v: Tensor,
-    *,
-    eta: Tensor,
-    initial_state: dict[str, Tensor] | None = None,
-    output_final_state: bool = False,
-    cu_seqlens: Tensor | None = None,
-    backend: str = "auto",
-) -> Trace:
+    q: Tensor, k: Tensor, v: Tensor, *, eta: Tensor,
+    initial_state: State | None = None, output_final_state: bool = False, cu_seqlens: Tensor | None = None, backend: str = "auto",
+) -> Trace:  # fmt: skip
     """The measures of the memory at every token, for the same arguments."""
     return _FORM.trace({"q": q, "k": k, "v": v, "eta": eta}, {}, initial_state, cu_seqlens)
 

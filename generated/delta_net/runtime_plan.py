@@ -10,7 +10,8 @@ from typing import Protocol
 
 from torch import Tensor
 
-from .runtime_chunk import Condition, State
+from .runtime_chunk import Condition
+from .runtime_state import State
 
 
 class Piece(Protocol):

@@ -2,7 +2,7 @@
 # DeltaProduct, arXiv 2502.10297v7, section 4, eq. 3
 """The operators of delta_product: which form runs where.
 
-`backend` is `torch`, `triton`, or `auto`, for which the environment variable MIRAS_BACKEND may stand in.
+`backend` is torch, triton, or auto, for which MIRAS_BACKEND may stand in.
 The values of gates, positions and borders are checked on the CPU, and on a GPU where the environment says MIRAS_DEBUG=1.
 """
 
@@ -14,31 +14,23 @@ from .chunked import torch_chunk_delta_product
 from .contract import CONTRACT
 from .recurrent import naive_recurrent_delta_product
 from .runtime_dispatch import Dispatch, Kernels
+from .runtime_state import State
 from .runtime_triton import HAS_TRITON, WHY_NO_TRITON
 
-_KERNELS = None
+_OPERATORS = Dispatch("delta_product", CONTRACT, torch_chunk_delta_product, naive_recurrent_delta_product, WHY_NO_TRITON)
 if HAS_TRITON:
     from .decode import triton_recurrent_delta_product
     from .kernels import TILE, triton_chunk_delta_product
 
-    _KERNELS = Kernels(triton_chunk_delta_product, TILE, triton_recurrent_delta_product)
-_OPERATORS = Dispatch("delta_product", CONTRACT, torch_chunk_delta_product, naive_recurrent_delta_product, _KERNELS, WHY_NO_TRITON)
+    _OPERATORS.kernels = Kernels(triton_chunk_delta_product, TILE, triton_recurrent_delta_product)
 
 __all__ = ["chunk_delta_product", "fused_recurrent_delta_product", "naive_recurrent_delta_product"]
 
 
 def chunk_delta_product(
-    q: Tensor,
-    k: Tensor,
-    v: Tensor,
-    *,
-    log_alpha: Tensor,
-    eta: Tensor,
-    initial_state: dict[str, Tensor] | None = None,
-    output_final_state: bool = False,
-    cu_seqlens: Tensor | None = None,
-    backend: str = "auto",
-) -> tuple[Tensor, dict[str, Tensor] | None]:
+    q: Tensor, k: Tensor, v: Tensor, *, log_alpha: Tensor, eta: Tensor,
+    initial_state: State | None = None, output_final_state: bool = False, cu_seqlens: Tensor | None = None, backend: str = "auto",
+) -> tuple[Tensor, State | None]:  # fmt: skip
     """The parallel form, for training and for prompts.
 
     q [B, T, H, K]: query, real
@@ -50,33 +42,15 @@ def chunk_delta_product(
     Returns the outputs [B, T, H, V] and, if asked for, the final state.
     """
     return _OPERATORS.chunk(
-        {"q": q, "k": k, "v": v, "log_alpha": log_alpha, "eta": eta},
-        {},
-        initial_state,
-        output_final_state,
-        cu_seqlens,
-        backend,
+        {"q": q, "k": k, "v": v, "log_alpha": log_alpha, "eta": eta}, initial_state, output_final_state, cu_seqlens, backend
     )
 
 
 def fused_recurrent_delta_product(
-    q: Tensor,
-    k: Tensor,
-    v: Tensor,
-    *,
-    log_alpha: Tensor,
-    eta: Tensor,
-    initial_state: dict[str, Tensor] | None = None,
-    output_final_state: bool = False,
-    cu_seqlens: Tensor | None = None,
-    backend: str = "auto",
-) -> tuple[Tensor, dict[str, Tensor] | None]:
+    q: Tensor, k: Tensor, v: Tensor, *, log_alpha: Tensor, eta: Tensor,
+    initial_state: State | None = None, output_final_state: bool = False, cu_seqlens: Tensor | None = None, backend: str = "auto",
+) -> tuple[Tensor, State | None]:  # fmt: skip
     """Token by token, for decoding; arguments and results are those of chunk_delta_product."""
     return _OPERATORS.recurrent(
-        {"q": q, "k": k, "v": v, "log_alpha": log_alpha, "eta": eta},
-        {},
-        initial_state,
-        output_final_state,
-        cu_seqlens,
-        backend,
+        {"q": q, "k": k, "v": v, "log_alpha": log_alpha, "eta": eta}, initial_state, output_final_state, cu_seqlens, backend
     )

@@ -8,7 +8,7 @@ from .runtime_configuration import MemoryConfig
 
 
 class DfwConfig(MemoryConfig):
-    """Every field has a default: that of the spec. The code of the package has the digest 91902244db37."""
+    """Every field has a default: that of the spec. The code of the package has the digest 31d79dec0d89."""
 
     model_type = "miras_dfw"
 

@@ -2,7 +2,7 @@
 # Decaying fast weights, Mao, arXiv 2210.04243, the decay update rule
 """The operators of dfw: which form runs where.
 
-`backend` is `torch`, `triton`, or `auto`, for which the environment variable MIRAS_BACKEND may stand in.
+`backend` is torch, triton, or auto, for which MIRAS_BACKEND may stand in.
 The values of gates, positions and borders are checked on the CPU, and on a GPU where the environment says MIRAS_DEBUG=1.
 """
 
@@ -14,32 +14,23 @@ from .chunked import torch_chunk_dfw
 from .contract import CONTRACT
 from .recurrent import naive_recurrent_dfw
 from .runtime_dispatch import Dispatch, Kernels
+from .runtime_state import State
 from .runtime_triton import HAS_TRITON, WHY_NO_TRITON
 
-_KERNELS = None
+_OPERATORS = Dispatch("dfw", CONTRACT, torch_chunk_dfw, naive_recurrent_dfw, WHY_NO_TRITON)
 if HAS_TRITON:
     from .decode import triton_recurrent_dfw
     from .kernels import TILE, triton_chunk_dfw
 
-    _KERNELS = Kernels(triton_chunk_dfw, TILE, triton_recurrent_dfw)
-_OPERATORS = Dispatch("dfw", CONTRACT, torch_chunk_dfw, naive_recurrent_dfw, _KERNELS, WHY_NO_TRITON)
+    _OPERATORS.kernels = Kernels(triton_chunk_dfw, TILE, triton_recurrent_dfw)
 
 __all__ = ["chunk_dfw", "fused_recurrent_dfw", "naive_recurrent_dfw"]
 
 
 def chunk_dfw(
-    q: Tensor,
-    k: Tensor,
-    v: Tensor,
-    *,
-    log_alpha: Tensor,
-    log_alpha_value: Tensor,
-    eta: Tensor,
-    initial_state: dict[str, Tensor] | None = None,
-    output_final_state: bool = False,
-    cu_seqlens: Tensor | None = None,
-    backend: str = "auto",
-) -> tuple[Tensor, dict[str, Tensor] | None]:
+    q: Tensor, k: Tensor, v: Tensor, *, log_alpha: Tensor, log_alpha_value: Tensor, eta: Tensor,
+    initial_state: State | None = None, output_final_state: bool = False, cu_seqlens: Tensor | None = None, backend: str = "auto",
+) -> tuple[Tensor, State | None]:  # fmt: skip
     """The parallel form, for training and for prompts.
 
     q [B, T, H, K]: query, real
@@ -53,33 +44,16 @@ def chunk_dfw(
     """
     return _OPERATORS.chunk(
         {"q": q, "k": k, "v": v, "log_alpha": log_alpha, "log_alpha_value": log_alpha_value, "eta": eta},
-        {},
-        initial_state,
-        output_final_state,
-        cu_seqlens,
-        backend,
-    )
+        initial_state, output_final_state, cu_seqlens, backend,
+    )  # fmt: skip
 
 
 def fused_recurrent_dfw(
-    q: Tensor,
-    k: Tensor,
-    v: Tensor,
-    *,
-    log_alpha: Tensor,
-    log_alpha_value: Tensor,
-    eta: Tensor,
-    initial_state: dict[str, Tensor] | None = None,
-    output_final_state: bool = False,
-    cu_seqlens: Tensor | None = None,
-    backend: str = "auto",
-) -> tuple[Tensor, dict[str, Tensor] | None]:
+    q: Tensor, k: Tensor, v: Tensor, *, log_alpha: Tensor, log_alpha_value: Tensor, eta: Tensor,
+    initial_state: State | None = None, output_final_state: bool = False, cu_seqlens: Tensor | None = None, backend: str = "auto",
+) -> tuple[Tensor, State | None]:  # fmt: skip
     """Token by token, for decoding; arguments and results are those of chunk_dfw."""
     return _OPERATORS.recurrent(
         {"q": q, "k": k, "v": v, "log_alpha": log_alpha, "log_alpha_value": log_alpha_value, "eta": eta},
-        {},
-        initial_state,
-        output_final_state,
-        cu_seqlens,
-        backend,
-    )
+        initial_state, output_final_state, cu_seqlens, backend,
+    )  # fmt: skip

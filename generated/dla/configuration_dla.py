@@ -8,7 +8,7 @@ from .runtime_configuration import MemoryConfig
 
 
 class DlaConfig(MemoryConfig):
-    """Every field has a default: that of the spec. The code of the package has the digest 6b81941267ec."""
+    """Every field has a default: that of the spec. The code of the package has the digest 04f9ddd653b6."""
 
     model_type = "miras_dla"
 

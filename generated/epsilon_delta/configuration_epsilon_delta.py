@@ -8,7 +8,7 @@ from .runtime_configuration import MemoryConfig
 
 
 class EpsilonDeltaConfig(MemoryConfig):
-    """Every field has a default: that of the spec. The code of the package has the digest 2a3c1611a7a3."""
+    """Every field has a default: that of the spec. The code of the package has the digest 5160fc9093a2."""
 
     model_type = "miras_epsilon_delta"
 

@@ -8,7 +8,7 @@ from .runtime_configuration import MemoryConfig
 
 
 class GatedDeltaNetConfig(MemoryConfig):
-    """Every field has a default: that of the spec. The code of the package has the digest 7afd4b7025c2."""
+    """Every field has a default: that of the spec. The code of the package has the digest 22393ca13fd9."""
 
     model_type = "miras_gated_delta_net"
 

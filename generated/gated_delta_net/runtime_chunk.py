@@ -10,7 +10,8 @@ from collections.abc import Callable, Mapping, Sequence
 import torch
 from torch import Tensor
 
-State = dict[str, Tensor]
+from .runtime_state import State
+
 Condition = bool | Tensor
 Finish = Callable[..., Sequence[Tensor]]
 

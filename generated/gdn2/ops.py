@@ -2,7 +2,7 @@
 # Gated DeltaNet-2, arXiv 2605.22791, eq. 9-12
 """The operators of gdn2: which form runs where.
 
-`backend` is `torch`, `triton`, or `auto`, for which the environment variable MIRAS_BACKEND may stand in.
+`backend` is torch, triton, or auto, for which MIRAS_BACKEND may stand in.
 The values of gates, positions and borders are checked on the CPU, and on a GPU where the environment says MIRAS_DEBUG=1.
 """
 
@@ -14,33 +14,23 @@ from .chunked import torch_chunk_gdn2
 from .contract import CONTRACT
 from .recurrent import naive_recurrent_gdn2
 from .runtime_dispatch import Dispatch, Kernels
+from .runtime_state import State
 from .runtime_triton import HAS_TRITON, WHY_NO_TRITON
 
-_KERNELS = None
+_OPERATORS = Dispatch("gdn2", CONTRACT, torch_chunk_gdn2, naive_recurrent_gdn2, WHY_NO_TRITON)
 if HAS_TRITON:
     from .decode import triton_recurrent_gdn2
     from .kernels import TILE, triton_chunk_gdn2
 
-    _KERNELS = Kernels(triton_chunk_gdn2, TILE, triton_recurrent_gdn2)
-_OPERATORS = Dispatch("gdn2", CONTRACT, torch_chunk_gdn2, naive_recurrent_gdn2, _KERNELS, WHY_NO_TRITON)
+    _OPERATORS.kernels = Kernels(triton_chunk_gdn2, TILE, triton_recurrent_gdn2)
 
 __all__ = ["chunk_gdn2", "fused_recurrent_gdn2", "naive_recurrent_gdn2"]
 
 
 def chunk_gdn2(
-    q: Tensor,
-    k: Tensor,
-    v: Tensor,
-    *,
-    erase_key: Tensor,
-    erase_write_key: Tensor | None = None,
-    log_alpha: Tensor,
-    eta: Tensor,
-    initial_state: dict[str, Tensor] | None = None,
-    output_final_state: bool = False,
-    cu_seqlens: Tensor | None = None,
-    backend: str = "auto",
-) -> tuple[Tensor, dict[str, Tensor] | None]:
+    q: Tensor, k: Tensor, v: Tensor, *, erase_key: Tensor, erase_write_key: Tensor | None = None, log_alpha: Tensor, eta: Tensor,
+    initial_state: State | None = None, output_final_state: bool = False, cu_seqlens: Tensor | None = None, backend: str = "auto",
+) -> tuple[Tensor, State | None]:  # fmt: skip
     """The parallel form, for training and for prompts.
 
     q [B, T, H, K]: query, real
@@ -55,50 +45,22 @@ def chunk_gdn2(
     """
     return _OPERATORS.chunk(
         {
-            "q": q,
-            "k": k,
-            "v": v,
-            "erase_key": erase_key,
-            "erase_write_key": k if erase_write_key is None else erase_write_key,
-            "log_alpha": log_alpha,
-            "eta": eta,
+            "q": q, "k": k, "v": v, "erase_key": erase_key, "erase_write_key": k if erase_write_key is None else erase_write_key,
+            "log_alpha": log_alpha, "eta": eta,
         },
-        {},
-        initial_state,
-        output_final_state,
-        cu_seqlens,
-        backend,
-    )
+        initial_state, output_final_state, cu_seqlens, backend,
+    )  # fmt: skip
 
 
 def fused_recurrent_gdn2(
-    q: Tensor,
-    k: Tensor,
-    v: Tensor,
-    *,
-    erase_key: Tensor,
-    erase_write_key: Tensor | None = None,
-    log_alpha: Tensor,
-    eta: Tensor,
-    initial_state: dict[str, Tensor] | None = None,
-    output_final_state: bool = False,
-    cu_seqlens: Tensor | None = None,
-    backend: str = "auto",
-) -> tuple[Tensor, dict[str, Tensor] | None]:
+    q: Tensor, k: Tensor, v: Tensor, *, erase_key: Tensor, erase_write_key: Tensor | None = None, log_alpha: Tensor, eta: Tensor,
+    initial_state: State | None = None, output_final_state: bool = False, cu_seqlens: Tensor | None = None, backend: str = "auto",
+) -> tuple[Tensor, State | None]:  # fmt: skip
     """Token by token, for decoding; arguments and results are those of chunk_gdn2."""
     return _OPERATORS.recurrent(
         {
-            "q": q,
-            "k": k,
-            "v": v,
-            "erase_key": erase_key,
-            "erase_write_key": k if erase_write_key is None else erase_write_key,
-            "log_alpha": log_alpha,
-            "eta": eta,
+            "q": q, "k": k, "v": v, "erase_key": erase_key, "erase_write_key": k if erase_write_key is None else erase_write_key,
+            "log_alpha": log_alpha, "eta": eta,
         },
-        {},
-        initial_state,
-        output_final_state,
-        cu_seqlens,
-        backend,
-    )
+        initial_state, output_final_state, cu_seqlens, backend,
+    )  # fmt: skip

@@ -15,7 +15,7 @@ from torch import Tensor
 
 from .runtime_borders import check_offsets, read_borders
 from .runtime_plan import Piece, Plan
-from .runtime_state import read_state
+from .runtime_state import State, read_state
 from .runtime_tensor import check_precision, check_range, check_tensor, wide_type
 from .runtime_values import numbers
 
@@ -69,7 +69,7 @@ class Rows(Extra, Protocol):
     def walk_final(self, tokens: Named, walked: Named, state: Named, cu_seqlens: Tensor | None) -> dict[str, Tensor]: ...
 
 
-Returned = tuple[Tensor, dict[str, Tensor] | None]
+Returned = tuple[Tensor, State | None]
 Computed = Callable[[Mapping[str, Tensor], Mapping[str, Tensor], Mapping[str, Tensor] | None, bool, Tensor | None], Returned]
 
 

@@ -8,8 +8,9 @@ from dataclasses import dataclass
 import torch
 from torch import Tensor
 
-from .runtime_chunk import Condition, State
+from .runtime_chunk import Condition
 from .runtime_plan import cut
+from .runtime_state import State
 
 
 @dataclass(frozen=True)

@@ -8,7 +8,7 @@ from .runtime_configuration import MemoryConfig
 
 
 class HuberNormDeltaConfig(MemoryConfig):
-    """Every field has a default: that of the spec. The code of the package has the digest 1ff3bae35fff."""
+    """Every field has a default: that of the spec. The code of the package has the digest 559044809c4a."""
 
     model_type = "miras_huber_norm_delta"
 

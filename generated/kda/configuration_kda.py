@@ -8,7 +8,7 @@ from .runtime_configuration import MemoryConfig
 
 
 class KdaConfig(MemoryConfig):
-    """Every field has a default: that of the spec. The code of the package has the digest 01613773be90."""
+    """Every field has a default: that of the spec. The code of the package has the digest 38ef1c1ff62a."""
 
     model_type = "miras_kda"
 

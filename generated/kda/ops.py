@@ -2,7 +2,7 @@
 # Kimi Linear, arXiv 2510.26692, eq. 1
 """The operators of kda: which form runs where.
 
-`backend` is `torch`, `triton`, or `auto`, for which the environment variable MIRAS_BACKEND may stand in.
+`backend` is torch, triton, or auto, for which MIRAS_BACKEND may stand in.
 The values of gates, positions and borders are checked on the CPU, and on a GPU where the environment says MIRAS_DEBUG=1.
 """
 
@@ -14,31 +14,23 @@ from .chunked import torch_chunk_kda
 from .contract import CONTRACT
 from .recurrent import naive_recurrent_kda
 from .runtime_dispatch import Dispatch, Kernels
+from .runtime_state import State
 from .runtime_triton import HAS_TRITON, WHY_NO_TRITON
 
-_KERNELS = None
+_OPERATORS = Dispatch("kda", CONTRACT, torch_chunk_kda, naive_recurrent_kda, WHY_NO_TRITON)
 if HAS_TRITON:
     from .decode import triton_recurrent_kda
     from .kernels import TILE, triton_chunk_kda
 
-    _KERNELS = Kernels(triton_chunk_kda, TILE, triton_recurrent_kda)
-_OPERATORS = Dispatch("kda", CONTRACT, torch_chunk_kda, naive_recurrent_kda, _KERNELS, WHY_NO_TRITON)
+    _OPERATORS.kernels = Kernels(triton_chunk_kda, TILE, triton_recurrent_kda)
 
 __all__ = ["chunk_kda", "fused_recurrent_kda", "naive_recurrent_kda"]
 
 
 def chunk_kda(
-    q: Tensor,
-    k: Tensor,
-    v: Tensor,
-    *,
-    log_alpha: Tensor,
-    eta: Tensor,
-    initial_state: dict[str, Tensor] | None = None,
-    output_final_state: bool = False,
-    cu_seqlens: Tensor | None = None,
-    backend: str = "auto",
-) -> tuple[Tensor, dict[str, Tensor] | None]:
+    q: Tensor, k: Tensor, v: Tensor, *, log_alpha: Tensor, eta: Tensor,
+    initial_state: State | None = None, output_final_state: bool = False, cu_seqlens: Tensor | None = None, backend: str = "auto",
+) -> tuple[Tensor, State | None]:  # fmt: skip
     """The parallel form, for training and for prompts.
 
     q [B, T, H, K]: query, real
@@ -50,33 +42,15 @@ def chunk_kda(
     Returns the outputs [B, T, H, V] and, if asked for, the final state.
     """
     return _OPERATORS.chunk(
-        {"q": q, "k": k, "v": v, "log_alpha": log_alpha, "eta": eta},
-        {},
-        initial_state,
-        output_final_state,
-        cu_seqlens,
-        backend,
+        {"q": q, "k": k, "v": v, "log_alpha": log_alpha, "eta": eta}, initial_state, output_final_state, cu_seqlens, backend
     )
 
 
 def fused_recurrent_kda(
-    q: Tensor,
-    k: Tensor,
-    v: Tensor,
-    *,
-    log_alpha: Tensor,
-    eta: Tensor,
-    initial_state: dict[str, Tensor] | None = None,
-    output_final_state: bool = False,
-    cu_seqlens: Tensor | None = None,
-    backend: str = "auto",
-) -> tuple[Tensor, dict[str, Tensor] | None]:
+    q: Tensor, k: Tensor, v: Tensor, *, log_alpha: Tensor, eta: Tensor,
+    initial_state: State | None = None, output_final_state: bool = False, cu_seqlens: Tensor | None = None, backend: str = "auto",
+) -> tuple[Tensor, State | None]:  # fmt: skip
     """Token by token, for decoding; arguments and results are those of chunk_kda."""
     return _OPERATORS.recurrent(
-        {"q": q, "k": k, "v": v, "log_alpha": log_alpha, "eta": eta},
-        {},
-        initial_state,
-        output_final_state,
-        cu_seqlens,
-        backend,
+        {"q": q, "k": k, "v": v, "log_alpha": log_alpha, "eta": eta}, initial_state, output_final_state, cu_seqlens, backend
     )

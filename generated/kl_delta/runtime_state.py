@@ -12,6 +12,7 @@ from torch import Tensor
 from .runtime_tensor import check_range, check_tensor, wide_type
 from .runtime_values import holds, may_look
 
+State = dict[str, Tensor]  # by the names of its entries
 INTEGERS = ("position", "window_length")
 ROUNDING = 0.01  # of a sum of weights, as a state of 16 bits has it
 
@@ -42,15 +43,7 @@ def read_state(
     """
     known = {**lengths, "B": lengths["sequences"]}
     entries = named(contract, given, known, device, work)
-    for name, x in entries.items():
-        check_tensor(f"initial_state.{name}", x, contract.state[name], known, device, whole=name in INTEGERS)
-        if x.dtype == torch.float64 != work:
-            raise ValueError(f"initial_state.{name}: expected float32 beside tokens of 32 bits or fewer, got {x.dtype}")
-    check_count("position", "positions", entries, contract.period - 1)
-    check_count("window_length", "lengths", entries, known.get("L", 0))
-    for name, x in entries.items():
-        check_gate(contract, name, x)
-        check_slices(name, x, contract.state[name], contract.start.get(name.removesuffix("_start")))
+    check_entries(contract, entries, known, device, work)
     state = {name: x if name in INTEGERS else x.to(work) for name, x in entries.items()}
     for name, axes in contract.state.items():
         if name.endswith("_start"):
@@ -61,21 +54,41 @@ def read_state(
     return state
 
 
+def check_entries(
+    contract: States, entries: Mapping[str, Tensor], lengths: dict[str, int], device: torch.device, work: torch.dtype
+) -> None:
+    """The entries of a state have their shapes and types, and where they may be looked at their values. Raises ValueError."""
+    for name, x in entries.items():
+        check_tensor(f"initial_state.{name}", x, contract.state[name], lengths, device, whole=name in INTEGERS)
+        if x.dtype == torch.float64 != work:
+            raise ValueError(f"initial_state.{name}: expected float32 beside tokens of 32 bits or fewer, got {x.dtype}")
+    check_count("position", "positions", entries, contract.period - 1)
+    check_count("window_length", "lengths", entries, lengths.get("L", 0))
+    for name, x in entries.items():
+        check_gate(contract, name, x)
+        check_slices(name, x, contract.state[name], contract.start.get(name.removesuffix("_start")))
+
+
 def named(
     contract: States, given: Mapping[str, Tensor] | Tensor | None, lengths: Mapping[str, int], device: torch.device, work: torch.dtype
 ) -> dict[str, Tensor]:
     """The entries that are given, the weights among them."""
     entries = as_entries(contract, given)
+    check_names(contract, entries)
+    return {name: starting_weight(contract, name, lengths, device, work) for name in contract.weights} if entries is None else entries
+
+
+def check_names(contract: States, entries: Mapping[str, Tensor] | None) -> None:
+    """A state has the weights, and no entry that the memory does not know; None stands for a start that is known. Raises ValueError."""
     if entries is None:
         if contract.needs_state:
             asked = ", ".join(contract.weights)
             raise ValueError(f"initial_state: expected a dict with {asked}, got None; {contract.needs_state}")
-        return {name: starting_weight(contract, name, lengths, device, work) for name in contract.weights}
+        return
     if unknown := sorted(str(name) for name in entries if name not in contract.state):
         raise ValueError(f"initial_state: expected entries among {', '.join(contract.state)}, got {', '.join(unknown)}")
     if missing := [name for name in contract.weights if name not in entries]:
         raise ValueError(f"initial_state: expected {', '.join(contract.weights)}, got none for {', '.join(missing)}")
-    return entries
 
 
 def as_entries(contract: States, given: Mapping[str, Tensor] | Tensor | None) -> dict[str, Tensor] | None:

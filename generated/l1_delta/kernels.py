@@ -36,6 +36,7 @@ from .runtime_device_tiles import sequence_of, span, walked
 from .runtime_kernels import ChunkKernels
 from .runtime_launch import ANY, JUST_NUMBERS, Buffer, Launcher, LaunchRow, LaunchTable
 from .runtime_operator import Differentiable, Operator
+from .runtime_state import State
 
 # Axes: B batch, T tokens, H heads, K key width, V value width.
 TILE = 64  # tokens that are computed at once
@@ -512,21 +513,8 @@ _run = ChunkKernels(
 
 
 def triton_chunk_l1_delta(
-    q: Tensor,
-    k: Tensor,
-    v: Tensor,
-    *,
-    log_alpha: Tensor,
-    eta: Tensor,
-    initial_state: dict[str, Tensor] | None = None,
-    output_final_state: bool = False,
-    cu_seqlens: Tensor | None = None,
-) -> tuple[Tensor, dict[str, Tensor] | None]:
+    q: Tensor, k: Tensor, v: Tensor, *, log_alpha: Tensor, eta: Tensor,
+    initial_state: State | None = None, output_final_state: bool = False, cu_seqlens: Tensor | None = None,
+) -> tuple[Tensor, State | None]:  # fmt: skip
     """The operators on a GPU: outputs [B, T, H, V] in the dtype of q, and the final state if asked for."""
-    return _run(
-        {"q": q, "k": k, "v": v, "log_alpha": log_alpha, "eta": eta},
-        {},
-        initial_state,
-        output_final_state,
-        cu_seqlens,
-    )
+    return _run({"q": q, "k": k, "v": v, "log_alpha": log_alpha, "eta": eta}, {}, initial_state, output_final_state, cu_seqlens)

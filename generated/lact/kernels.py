@@ -23,6 +23,7 @@ from .runtime_device_products import dot, dot_nt, dot_tn
 from .runtime_device_tiles import sequence_of, span, walked
 from .runtime_launch import ANY, JUST_NUMBERS, Buffer, Launcher, LaunchRow, LaunchTable
 from .runtime_operator import Differentiable, Operator
+from .runtime_state import State
 from .runtime_waiting import WaitingKernels
 
 # Axes: B batch, T tokens, H heads, K key width, V value width, N hidden width.
@@ -838,22 +839,10 @@ _run = WaitingKernels(CONTRACT, operator, finish_chunk, _FORM)
 
 
 def triton_chunk_lact(
-    q: Tensor,
-    k: Tensor,
-    v: Tensor,
-    *,
-    log_alpha: Tensor,
-    eta: Tensor,
-    log_mu: Tensor,
-    initial_state: dict[str, Tensor] | None = None,
-    output_final_state: bool = False,
-    cu_seqlens: Tensor | None = None,
-) -> tuple[Tensor, dict[str, Tensor] | None]:
+    q: Tensor, k: Tensor, v: Tensor, *, log_alpha: Tensor, eta: Tensor, log_mu: Tensor,
+    initial_state: State | None = None, output_final_state: bool = False, cu_seqlens: Tensor | None = None,
+) -> tuple[Tensor, State | None]:  # fmt: skip
     """The operators on a GPU: outputs [B, T, H, V] in the dtype of q, and the final state if asked for."""
     return _run(
-        {"q": q, "k": k, "v": v, "log_alpha": log_alpha, "eta": eta, "log_mu": log_mu},
-        {},
-        initial_state,
-        output_final_state,
-        cu_seqlens,
+        {"q": q, "k": k, "v": v, "log_alpha": log_alpha, "eta": eta, "log_mu": log_mu}, {}, initial_state, output_final_state, cu_seqlens
     )

@@ -8,12 +8,13 @@ import torch
 from torch import Tensor
 
 from .runtime_call import Computes
-from .runtime_chunk import LEAST, Finish, State, finished
+from .runtime_chunk import LEAST, Finish, finished
 from .runtime_contract import Named, Returned
 from .runtime_form import Form
 from .runtime_kernels import argument_of, read_start
 from .runtime_operator import Differentiable
 from .runtime_precision import without_autocast
+from .runtime_state import State
 
 
 @dataclass(frozen=True)

@@ -8,7 +8,7 @@ from .runtime_configuration import MemoryConfig
 
 
 class LightningConfig(MemoryConfig):
-    """Every field has a default: that of the spec. The code of the package has the digest 3221d7c92703."""
+    """Every field has a default: that of the spec. The code of the package has the digest f01294bd40c9."""
 
     model_type = "miras_lightning"
 

@@ -8,7 +8,7 @@ from .runtime_configuration import MemoryConfig
 
 
 class LinearAttentionConfig(MemoryConfig):
-    """Every field has a default: that of the spec. The code of the package has the digest e83768a097b9."""
+    """Every field has a default: that of the spec. The code of the package has the digest 5726c74548c0."""
 
     model_type = "miras_linear_attention"
 

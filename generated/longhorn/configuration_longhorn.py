@@ -8,7 +8,7 @@ from .runtime_configuration import MemoryConfig
 
 
 class LonghornConfig(MemoryConfig):
-    """Every field has a default: that of the spec. The code of the package has the digest 7725bf73f9fa."""
+    """Every field has a default: that of the spec. The code of the package has the digest a02f86104db1."""
 
     model_type = "miras_longhorn"
 

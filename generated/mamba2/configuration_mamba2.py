@@ -8,7 +8,7 @@ from .runtime_configuration import MemoryConfig
 
 
 class Mamba2Config(MemoryConfig):
-    """Every field has a default: that of the spec. The code of the package has the digest eba0d1d52aae."""
+    """Every field has a default: that of the spec. The code of the package has the digest 51f59e54750b."""
 
     model_type = "miras_mamba2"
 

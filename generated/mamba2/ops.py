@@ -2,7 +2,7 @@
 # Mamba-2, arXiv 2405.21060, eq. 2, with a scalar decay (section 2.4)
 """The operators of mamba2: which form runs where.
 
-`backend` is `torch`, `triton`, or `auto`, for which the environment variable MIRAS_BACKEND may stand in.
+`backend` is torch, triton, or auto, for which MIRAS_BACKEND may stand in.
 The values of gates, positions and borders are checked on the CPU, and on a GPU where the environment says MIRAS_DEBUG=1.
 """
 
@@ -14,31 +14,23 @@ from .chunked import torch_chunk_mamba2
 from .contract import CONTRACT
 from .recurrent import naive_recurrent_mamba2
 from .runtime_dispatch import Dispatch, Kernels
+from .runtime_state import State
 from .runtime_triton import HAS_TRITON, WHY_NO_TRITON
 
-_KERNELS = None
+_OPERATORS = Dispatch("mamba2", CONTRACT, torch_chunk_mamba2, naive_recurrent_mamba2, WHY_NO_TRITON)
 if HAS_TRITON:
     from .decode import triton_recurrent_mamba2
     from .kernels import TILE, triton_chunk_mamba2
 
-    _KERNELS = Kernels(triton_chunk_mamba2, TILE, triton_recurrent_mamba2)
-_OPERATORS = Dispatch("mamba2", CONTRACT, torch_chunk_mamba2, naive_recurrent_mamba2, _KERNELS, WHY_NO_TRITON)
+    _OPERATORS.kernels = Kernels(triton_chunk_mamba2, TILE, triton_recurrent_mamba2)
 
 __all__ = ["chunk_mamba2", "fused_recurrent_mamba2", "naive_recurrent_mamba2"]
 
 
 def chunk_mamba2(
-    q: Tensor,
-    k: Tensor,
-    v: Tensor,
-    *,
-    log_alpha: Tensor,
-    eta: Tensor,
-    initial_state: dict[str, Tensor] | None = None,
-    output_final_state: bool = False,
-    cu_seqlens: Tensor | None = None,
-    backend: str = "auto",
-) -> tuple[Tensor, dict[str, Tensor] | None]:
+    q: Tensor, k: Tensor, v: Tensor, *, log_alpha: Tensor, eta: Tensor,
+    initial_state: State | None = None, output_final_state: bool = False, cu_seqlens: Tensor | None = None, backend: str = "auto",
+) -> tuple[Tensor, State | None]:  # fmt: skip
     """The parallel form, for training and for prompts.
 
     q [B, T, H, K]: query, real
@@ -50,33 +42,15 @@ def chunk_mamba2(
     Returns the outputs [B, T, H, V] and, if asked for, the final state.
     """
     return _OPERATORS.chunk(
-        {"q": q, "k": k, "v": v, "log_alpha": log_alpha, "eta": eta},
-        {},
-        initial_state,
-        output_final_state,
-        cu_seqlens,
-        backend,
+        {"q": q, "k": k, "v": v, "log_alpha": log_alpha, "eta": eta}, initial_state, output_final_state, cu_seqlens, backend
     )
 
 
 def fused_recurrent_mamba2(
-    q: Tensor,
-    k: Tensor,
-    v: Tensor,
-    *,
-    log_alpha: Tensor,
-    eta: Tensor,
-    initial_state: dict[str, Tensor] | None = None,
-    output_final_state: bool = False,
-    cu_seqlens: Tensor | None = None,
-    backend: str = "auto",
-) -> tuple[Tensor, dict[str, Tensor] | None]:
+    q: Tensor, k: Tensor, v: Tensor, *, log_alpha: Tensor, eta: Tensor,
+    initial_state: State | None = None, output_final_state: bool = False, cu_seqlens: Tensor | None = None, backend: str = "auto",
+) -> tuple[Tensor, State | None]:  # fmt: skip
     """Token by token, for decoding; arguments and results are those of chunk_mamba2."""
     return _OPERATORS.recurrent(
-        {"q": q, "k": k, "v": v, "log_alpha": log_alpha, "eta": eta},
-        {},
-        initial_state,
-        output_final_state,
-        cu_seqlens,
-        backend,
+        {"q": q, "k": k, "v": v, "log_alpha": log_alpha, "eta": eta}, initial_state, output_final_state, cu_seqlens, backend
     )

@@ -8,7 +8,7 @@ from .runtime_configuration import MemoryConfig
 
 
 class MemoraConfig(MemoryConfig):
-    """Every field has a default: that of the spec. The code of the package has the digest 21744a3b837b."""
+    """Every field has a default: that of the spec. The code of the package has the digest e177637fb2b4."""
 
     model_type = "miras_memora"
 

@@ -2,7 +2,7 @@
 # MIRAS, arXiv 2504.13173, eq. 21 and 27
 """The operators of memora: which form runs where.
 
-`backend` is `torch`, `triton`, or `auto`, for which the environment variable MIRAS_BACKEND may stand in.
+`backend` is torch, triton, or auto, for which MIRAS_BACKEND may stand in.
 The values of gates, positions and borders are checked on the CPU, and on a GPU where the environment says MIRAS_DEBUG=1.
 """
 
@@ -14,32 +14,22 @@ from .chunked import torch_chunk_memora
 from .contract import CONTRACT
 from .recurrent import naive_recurrent_memora
 from .runtime_dispatch import Dispatch, Kernels
+from .runtime_state import State
 from .runtime_triton import HAS_TRITON, WHY_NO_TRITON
 
-_KERNELS = None
+_OPERATORS = Dispatch("memora", CONTRACT, torch_chunk_memora, naive_recurrent_memora, WHY_NO_TRITON)
 if HAS_TRITON:
     from .kernels import TILE, triton_chunk_memora
 
-    _KERNELS = Kernels(triton_chunk_memora, TILE)
-_OPERATORS = Dispatch("memora", CONTRACT, torch_chunk_memora, naive_recurrent_memora, _KERNELS, WHY_NO_TRITON)
+    _OPERATORS.kernels = Kernels(triton_chunk_memora, TILE)
 
 __all__ = ["chunk_memora", "fused_recurrent_memora", "naive_recurrent_memora"]
 
 
 def chunk_memora(
-    q: Tensor,
-    k: Tensor,
-    v: Tensor,
-    *,
-    log_alpha: Tensor,
-    eta: Tensor,
-    ln_weight: Tensor,
-    ln_bias: Tensor,
-    initial_state: dict[str, Tensor] | None = None,
-    output_final_state: bool = False,
-    cu_seqlens: Tensor | None = None,
-    backend: str = "auto",
-) -> tuple[Tensor, dict[str, Tensor] | None]:
+    q: Tensor, k: Tensor, v: Tensor, *, log_alpha: Tensor, eta: Tensor, ln_weight: Tensor, ln_bias: Tensor,
+    initial_state: State | None = None, output_final_state: bool = False, cu_seqlens: Tensor | None = None, backend: str = "auto",
+) -> tuple[Tensor, State | None]:  # fmt: skip
     """The parallel form, for training and for prompts.
 
     q [B, T, H, K]: query, real
@@ -55,35 +45,17 @@ def chunk_memora(
     Returns the outputs [B, T, H, V] and, if asked for, the final state.
     """
     return _OPERATORS.chunk(
-        {"q": q, "k": k, "v": v, "log_alpha": log_alpha, "eta": eta},
-        {"ln_weight": ln_weight, "ln_bias": ln_bias},
-        initial_state,
-        output_final_state,
-        cu_seqlens,
-        backend,
-    )
+        {"q": q, "k": k, "v": v, "log_alpha": log_alpha, "eta": eta, "ln_weight": ln_weight, "ln_bias": ln_bias},
+        initial_state, output_final_state, cu_seqlens, backend,
+    )  # fmt: skip
 
 
 def fused_recurrent_memora(
-    q: Tensor,
-    k: Tensor,
-    v: Tensor,
-    *,
-    log_alpha: Tensor,
-    eta: Tensor,
-    ln_weight: Tensor,
-    ln_bias: Tensor,
-    initial_state: dict[str, Tensor] | None = None,
-    output_final_state: bool = False,
-    cu_seqlens: Tensor | None = None,
-    backend: str = "auto",
-) -> tuple[Tensor, dict[str, Tensor] | None]:
+    q: Tensor, k: Tensor, v: Tensor, *, log_alpha: Tensor, eta: Tensor, ln_weight: Tensor, ln_bias: Tensor,
+    initial_state: State | None = None, output_final_state: bool = False, cu_seqlens: Tensor | None = None, backend: str = "auto",
+) -> tuple[Tensor, State | None]:  # fmt: skip
     """Token by token, for decoding; arguments and results are those of chunk_memora."""
     return _OPERATORS.recurrent(
-        {"q": q, "k": k, "v": v, "log_alpha": log_alpha, "eta": eta},
-        {"ln_weight": ln_weight, "ln_bias": ln_bias},
-        initial_state,
-        output_final_state,
-        cu_seqlens,
-        backend,
-    )
+        {"q": q, "k": k, "v": v, "log_alpha": log_alpha, "eta": eta, "ln_weight": ln_weight, "ln_bias": ln_bias},
+        initial_state, output_final_state, cu_seqlens, backend,
+    )  # fmt: skip

@@ -8,7 +8,7 @@ from .runtime_configuration import MemoryConfig
 
 
 class MomentumHuberConfig(MemoryConfig):
-    """Every field has a default: that of the spec. The code of the package has the digest b14f759e4375."""
+    """Every field has a default: that of the spec. The code of the package has the digest 12022dc5f745."""
 
     model_type = "miras_momentum_huber"
 

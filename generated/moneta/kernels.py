@@ -36,6 +36,7 @@ from .runtime_kernels import ChunkKernels
 from .runtime_launch import ANY, JUST_NUMBERS, Buffer, Launcher, LaunchRow, LaunchTable
 from .runtime_operator import Differentiable, Operator
 from .runtime_path import decay_in_progress
+from .runtime_state import State
 
 # Axes: B batch, T tokens, H heads, K key width, V value width, N hidden width.
 TILE = CONTRACT.chunk  # tokens that are computed at once
@@ -1467,23 +1468,12 @@ _run = ChunkKernels(
 
 
 def triton_chunk_moneta(
-    q: Tensor,
-    k: Tensor,
-    v: Tensor,
-    *,
-    log_alpha: Tensor,
-    eta: Tensor,
-    ln_weight: Tensor,
-    ln_bias: Tensor,
-    initial_state: dict[str, Tensor] | None = None,
-    output_final_state: bool = False,
-    cu_seqlens: Tensor | None = None,
-) -> tuple[Tensor, dict[str, Tensor] | None]:
+    q: Tensor, k: Tensor, v: Tensor, *, log_alpha: Tensor, eta: Tensor, ln_weight: Tensor, ln_bias: Tensor,
+    initial_state: State | None = None, output_final_state: bool = False, cu_seqlens: Tensor | None = None,
+) -> tuple[Tensor, State | None]:  # fmt: skip
     """The operators on a GPU: outputs [B, T, H, V] in the dtype of q, and the final state if asked for."""
     return _run(
         {"q": q, "k": k, "v": v, "log_alpha": log_alpha, "eta": eta},
         {"ln_weight": ln_weight, "ln_bias": ln_bias},
-        initial_state,
-        output_final_state,
-        cu_seqlens,
-    )
+        initial_state, output_final_state, cu_seqlens,
+    )  # fmt: skip

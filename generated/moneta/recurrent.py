@@ -52,22 +52,13 @@ from torch.nn import functional
 
 from .contract import CONTRACT
 from .runtime_recurrent import TokenForm, Trace
+from .runtime_state import State
 
 
 def naive_recurrent_moneta(
-    q: Tensor,
-    k: Tensor,
-    v: Tensor,
-    *,
-    log_alpha: Tensor,
-    eta: Tensor,
-    ln_weight: Tensor,
-    ln_bias: Tensor,
-    initial_state: dict[str, Tensor] | None = None,
-    output_final_state: bool = False,
-    cu_seqlens: Tensor | None = None,
-    backend: str = "auto",
-) -> tuple[Tensor, dict[str, Tensor] | None]:
+    q: Tensor, k: Tensor, v: Tensor, *, log_alpha: Tensor, eta: Tensor, ln_weight: Tensor, ln_bias: Tensor,
+    initial_state: State | None = None, output_final_state: bool = False, cu_seqlens: Tensor | None = None, backend: str = "auto",
+) -> tuple[Tensor, State | None]:  # fmt: skip
     """Outputs [B, T, H, V] in the dtype of q, and the final state if asked for; `backend` changes nothing.
 
     In a state, given or returned, W1 and W2 hold the dual state A, the decayed sum of all writes; the memory reads ψ(A). Do not pass
@@ -76,34 +67,20 @@ def naive_recurrent_moneta(
     return _FORM(
         {"q": q, "k": k, "v": v, "log_alpha": log_alpha, "eta": eta},
         {"ln_weight": ln_weight, "ln_bias": ln_bias},
-        initial_state,
-        output_final_state,
-        cu_seqlens,
-        backend,
-    )
+        initial_state, output_final_state, cu_seqlens, backend,
+    )  # fmt: skip
 
 
 def trace_moneta(
-    q: Tensor,
-    k: Tensor,
-    v: Tensor,
-    *,
-    log_alpha: Tensor,
-    eta: Tensor,
-    ln_weight: Tensor,
-    ln_bias: Tensor,
-    initial_state: dict[str, Tensor] | None = None,
-    output_final_state: bool = False,
-    cu_seqlens: Tensor | None = None,
-    backend: str = "auto",
-) -> Trace:
+    q: Tensor, k: Tensor, v: Tensor, *, log_alpha: Tensor, eta: Tensor, ln_weight: Tensor, ln_bias: Tensor,
+    initial_state: State | None = None, output_final_state: bool = False, cu_seqlens: Tensor | None = None, backend: str = "auto",
+) -> Trace:  # fmt: skip
     """The measures of the memory at every token, for the same arguments."""
     return _FORM.trace(
         {"q": q, "k": k, "v": v, "log_alpha": log_alpha, "eta": eta},
         {"ln_weight": ln_weight, "ln_bias": ln_bias},
-        initial_state,
-        cu_seqlens,
-    )
+        initial_state, cu_seqlens,
+    )  # fmt: skip
 
 
 def step(

@@ -16,14 +16,15 @@ import triton
 import triton.language as tl
 from torch import Tensor
 
-from .starts import operator as starts
 from .contract import CONTRACT
 from .runtime_chunk_walk import ChunkWalkKernels
 from .runtime_device_functions import cube, exp, fourth, normal_cdf, power0, sign, square, tanh
 from .runtime_device_memory import load_number, load_row, load_tile, store_number, store_row, store_tile
 from .runtime_launch import ANY, Buffer, LaunchRow, LaunchTable
 from .runtime_operator import Differentiable
+from .runtime_state import State
 from .runtime_walk import JUST_NUMBERS, Kept, WalkLauncher, WalkOperator
+from .starts import operator as starts
 
 # Axes: B batch, T tokens, H heads, K key width, V value width, N hidden width.
 TILE = 64  # tokens from one checkpoint to the next
@@ -640,23 +641,12 @@ _run = ChunkWalkKernels(
 
 
 def triton_chunk_moneta_mirror(
-    q: Tensor,
-    k: Tensor,
-    v: Tensor,
-    *,
-    log_alpha: Tensor,
-    eta: Tensor,
-    ln_weight: Tensor,
-    ln_bias: Tensor,
-    initial_state: dict[str, Tensor] | None = None,
-    output_final_state: bool = False,
-    cu_seqlens: Tensor | None = None,
-) -> tuple[Tensor, dict[str, Tensor] | None]:
+    q: Tensor, k: Tensor, v: Tensor, *, log_alpha: Tensor, eta: Tensor, ln_weight: Tensor, ln_bias: Tensor,
+    initial_state: State | None = None, output_final_state: bool = False, cu_seqlens: Tensor | None = None,
+) -> tuple[Tensor, State | None]:  # fmt: skip
     """Outputs [B, T, H, V] in the dtype of q, and the final state if asked for."""
     return _run(
         {"q": q, "k": k, "v": v, "log_alpha": log_alpha, "eta": eta},
         {"ln_weight": ln_weight, "ln_bias": ln_bias},
-        initial_state,
-        output_final_state,
-        cu_seqlens,
-    )
+        initial_state, output_final_state, cu_seqlens,
+    )  # fmt: skip

@@ -2,7 +2,7 @@
 # Nesterov 1983, on Titans, arXiv 2501.00663, eq. 12-14, with a matrix memory
 """The operators of nesterov_delta: which form runs where.
 
-`backend` is `torch`, `triton`, or `auto`, for which the environment variable MIRAS_BACKEND may stand in.
+`backend` is torch, triton, or auto, for which MIRAS_BACKEND may stand in.
 The values of gates, positions and borders are checked on the CPU, and on a GPU where the environment says MIRAS_DEBUG=1.
 """
 
@@ -14,32 +14,23 @@ from .chunked import torch_chunk_nesterov_delta
 from .contract import CONTRACT
 from .recurrent import naive_recurrent_nesterov_delta
 from .runtime_dispatch import Dispatch, Kernels
+from .runtime_state import State
 from .runtime_triton import HAS_TRITON, WHY_NO_TRITON
 
-_KERNELS = None
+_OPERATORS = Dispatch("nesterov_delta", CONTRACT, torch_chunk_nesterov_delta, naive_recurrent_nesterov_delta, WHY_NO_TRITON)
 if HAS_TRITON:
     from .decode import triton_recurrent_nesterov_delta
     from .kernels import TILE, triton_chunk_nesterov_delta
 
-    _KERNELS = Kernels(triton_chunk_nesterov_delta, TILE, triton_recurrent_nesterov_delta)
-_OPERATORS = Dispatch("nesterov_delta", CONTRACT, torch_chunk_nesterov_delta, naive_recurrent_nesterov_delta, _KERNELS, WHY_NO_TRITON)
+    _OPERATORS.kernels = Kernels(triton_chunk_nesterov_delta, TILE, triton_recurrent_nesterov_delta)
 
 __all__ = ["chunk_nesterov_delta", "fused_recurrent_nesterov_delta", "naive_recurrent_nesterov_delta"]
 
 
 def chunk_nesterov_delta(
-    q: Tensor,
-    k: Tensor,
-    v: Tensor,
-    *,
-    log_alpha: Tensor,
-    eta: Tensor,
-    log_mu: Tensor,
-    initial_state: dict[str, Tensor] | None = None,
-    output_final_state: bool = False,
-    cu_seqlens: Tensor | None = None,
-    backend: str = "auto",
-) -> tuple[Tensor, dict[str, Tensor] | None]:
+    q: Tensor, k: Tensor, v: Tensor, *, log_alpha: Tensor, eta: Tensor, log_mu: Tensor,
+    initial_state: State | None = None, output_final_state: bool = False, cu_seqlens: Tensor | None = None, backend: str = "auto",
+) -> tuple[Tensor, State | None]:  # fmt: skip
     """The parallel form, for training and for prompts.
 
     q [B, T, H, K]: query, real
@@ -53,33 +44,16 @@ def chunk_nesterov_delta(
     """
     return _OPERATORS.chunk(
         {"q": q, "k": k, "v": v, "log_alpha": log_alpha, "eta": eta, "log_mu": log_mu},
-        {},
-        initial_state,
-        output_final_state,
-        cu_seqlens,
-        backend,
-    )
+        initial_state, output_final_state, cu_seqlens, backend,
+    )  # fmt: skip
 
 
 def fused_recurrent_nesterov_delta(
-    q: Tensor,
-    k: Tensor,
-    v: Tensor,
-    *,
-    log_alpha: Tensor,
-    eta: Tensor,
-    log_mu: Tensor,
-    initial_state: dict[str, Tensor] | None = None,
-    output_final_state: bool = False,
-    cu_seqlens: Tensor | None = None,
-    backend: str = "auto",
-) -> tuple[Tensor, dict[str, Tensor] | None]:
+    q: Tensor, k: Tensor, v: Tensor, *, log_alpha: Tensor, eta: Tensor, log_mu: Tensor,
+    initial_state: State | None = None, output_final_state: bool = False, cu_seqlens: Tensor | None = None, backend: str = "auto",
+) -> tuple[Tensor, State | None]:  # fmt: skip
     """Token by token, for decoding; arguments and results are those of chunk_nesterov_delta."""
     return _OPERATORS.recurrent(
         {"q": q, "k": k, "v": v, "log_alpha": log_alpha, "eta": eta, "log_mu": log_mu},
-        {},
-        initial_state,
-        output_final_state,
-        cu_seqlens,
-        backend,
-    )
+        initial_state, output_final_state, cu_seqlens, backend,
+    )  # fmt: skip

@@ -2,7 +2,7 @@
 # the Omega rule, ATLAS, arXiv 2505.23735, eq. 9, with the Huber bias of MIRAS, arXiv 2504.13173, section 5.1, on a matrix memory
 """The operators of omega_huber: which form runs where.
 
-`backend` is `torch`, `triton`, or `auto`, for which the environment variable MIRAS_BACKEND may stand in.
+`backend` is torch, triton, or auto, for which MIRAS_BACKEND may stand in.
 The values of gates, positions and borders are checked on the CPU, and on a GPU where the environment says MIRAS_DEBUG=1.
 """
 
@@ -14,33 +14,23 @@ from .chunked import torch_chunk_omega_huber
 from .contract import CONTRACT
 from .recurrent import naive_recurrent_omega_huber
 from .runtime_dispatch import Dispatch, Kernels
+from .runtime_state import State
 from .runtime_triton import HAS_TRITON, WHY_NO_TRITON
 
-_KERNELS = None
+_OPERATORS = Dispatch("omega_huber", CONTRACT, torch_chunk_omega_huber, naive_recurrent_omega_huber, WHY_NO_TRITON)
 if HAS_TRITON:
     from .decode import triton_recurrent_omega_huber
     from .kernels import TILE, triton_chunk_omega_huber
 
-    _KERNELS = Kernels(triton_chunk_omega_huber, TILE, triton_recurrent_omega_huber)
-_OPERATORS = Dispatch("omega_huber", CONTRACT, torch_chunk_omega_huber, naive_recurrent_omega_huber, _KERNELS, WHY_NO_TRITON)
+    _OPERATORS.kernels = Kernels(triton_chunk_omega_huber, TILE, triton_recurrent_omega_huber)
 
 __all__ = ["chunk_omega_huber", "fused_recurrent_omega_huber", "naive_recurrent_omega_huber"]
 
 
 def chunk_omega_huber(
-    q: Tensor,
-    k: Tensor,
-    v: Tensor,
-    *,
-    log_alpha: Tensor,
-    eta: Tensor,
-    gamma: Tensor,
-    delta: Tensor,
-    initial_state: dict[str, Tensor] | None = None,
-    output_final_state: bool = False,
-    cu_seqlens: Tensor | None = None,
-    backend: str = "auto",
-) -> tuple[Tensor, dict[str, Tensor] | None]:
+    q: Tensor, k: Tensor, v: Tensor, *, log_alpha: Tensor, eta: Tensor, gamma: Tensor, delta: Tensor,
+    initial_state: State | None = None, output_final_state: bool = False, cu_seqlens: Tensor | None = None, backend: str = "auto",
+) -> tuple[Tensor, State | None]:  # fmt: skip
     """The parallel form, for training and for prompts.
 
     q [B, T, H, K]: query, real
@@ -55,34 +45,16 @@ def chunk_omega_huber(
     """
     return _OPERATORS.chunk(
         {"q": q, "k": k, "v": v, "log_alpha": log_alpha, "eta": eta, "gamma": gamma, "delta": delta},
-        {},
-        initial_state,
-        output_final_state,
-        cu_seqlens,
-        backend,
-    )
+        initial_state, output_final_state, cu_seqlens, backend,
+    )  # fmt: skip
 
 
 def fused_recurrent_omega_huber(
-    q: Tensor,
-    k: Tensor,
-    v: Tensor,
-    *,
-    log_alpha: Tensor,
-    eta: Tensor,
-    gamma: Tensor,
-    delta: Tensor,
-    initial_state: dict[str, Tensor] | None = None,
-    output_final_state: bool = False,
-    cu_seqlens: Tensor | None = None,
-    backend: str = "auto",
-) -> tuple[Tensor, dict[str, Tensor] | None]:
+    q: Tensor, k: Tensor, v: Tensor, *, log_alpha: Tensor, eta: Tensor, gamma: Tensor, delta: Tensor,
+    initial_state: State | None = None, output_final_state: bool = False, cu_seqlens: Tensor | None = None, backend: str = "auto",
+) -> tuple[Tensor, State | None]:  # fmt: skip
     """Token by token, for decoding; arguments and results are those of chunk_omega_huber."""
     return _OPERATORS.recurrent(
         {"q": q, "k": k, "v": v, "log_alpha": log_alpha, "eta": eta, "gamma": gamma, "delta": delta},
-        {},
-        initial_state,
-        output_final_state,
-        cu_seqlens,
-        backend,
-    )
+        initial_state, output_final_state, cu_seqlens, backend,
+    )  # fmt: skip

@@ -6,12 +6,13 @@ from collections.abc import Mapping
 
 from torch import Tensor
 
-from .runtime_chunk import State, begun, finished
+from .runtime_chunk import begun, finished
 from .runtime_contract import Call
 from .runtime_even import Even
 from .runtime_form import Form
 from .runtime_masked import Masked
 from .runtime_plan import Piece, Plan
+from .runtime_state import State
 from .runtime_uneven import Uneven
 
 

@@ -21,6 +21,7 @@ from .runtime_device_functions import exp, normal_cdf
 from .runtime_device_memory import load_number, load_row, load_rows, load_tile, store_row, store_tile
 from .runtime_device_products import window_dot
 from .runtime_launch import ANY, Buffer, LaunchRow
+from .runtime_state import State
 from .runtime_walk import JUST_NUMBERS, WalkKernels, WalkLauncher, WalkOperator
 
 # Axes: B batch, T tokens, H heads, K key width, V value width, N hidden width, W tokens of a window, L tokens before it, F features, D
@@ -187,23 +188,12 @@ _run = WalkKernels(
 
 
 def triton_recurrent_omega_net(
-    q: Tensor,
-    k: Tensor,
-    v: Tensor,
-    *,
-    log_alpha: Tensor,
-    eta: Tensor,
-    gamma: Tensor,
-    feature_coefficients: Tensor,
-    initial_state: dict[str, Tensor] | None = None,
-    output_final_state: bool = False,
-    cu_seqlens: Tensor | None = None,
-) -> tuple[Tensor, dict[str, Tensor] | None]:
+    q: Tensor, k: Tensor, v: Tensor, *, log_alpha: Tensor, eta: Tensor, gamma: Tensor, feature_coefficients: Tensor,
+    initial_state: State | None = None, output_final_state: bool = False, cu_seqlens: Tensor | None = None,
+) -> tuple[Tensor, State | None]:  # fmt: skip
     """Outputs [B, T, H, V] in the dtype of q, and the final state if asked for; without gradients."""
     return _run(
         {"q": q, "k": k, "v": v, "log_alpha": log_alpha, "eta": eta, "gamma": gamma},
         {"feature_coefficients": feature_coefficients},
-        initial_state,
-        output_final_state,
-        cu_seqlens,
-    )
+        initial_state, output_final_state, cu_seqlens,
+    )  # fmt: skip

@@ -6,9 +6,10 @@ from collections.abc import Sequence
 from typing import Any
 
 import torch
-from torch import Tensor
+from torch import Tensor, nn
 
 from .runtime_configuration import MemoryConfig
+from .runtime_values import holds, may_look
 
 
 def wanted(given: bool | None, config: MemoryConfig, name: str) -> bool:
@@ -22,6 +23,18 @@ def check_tokens(name: str, tokens: object, shape: Sequence[int] | None = None) 
     if tokens is not None and not (numbers and (shape is None or tokens.shape == shape)):  # type: ignore[attr-defined]
         got = f"{tokens.dtype} of shape {list(tokens.shape)}" if isinstance(tokens, Tensor) else type(tokens).__name__
         raise ValueError(f"{name}: expected integers of shape {'[B, T]' if shape is None else list(shape)}, got {got}")
+
+
+def check_vocabulary(name: str, tokens: Tensor, embedding: nn.Module, left_out: int | None = None) -> None:
+    """Tokens have a row in the embedding, or are `left_out`, where values may be looked at. Raises ValueError."""
+    size = getattr(embedding, "num_embeddings", None)
+    if size is None or not may_look(tokens):
+        return
+    wrong = (tokens < 0) | (tokens >= size)
+    if left_out is not None:
+        wrong &= tokens != left_out
+    if holds(wrong.any()):
+        raise ValueError(f"{name}: expected tokens of the vocabulary, from 0 to {size - 1}, got {int(tokens[wrong][0])}")
 
 
 def check_mask(attention_mask: Tensor | None, seen: int, x: Tensor) -> None:

@@ -13,7 +13,7 @@ from torch.nn import functional
 from .runtime_blocks import Block, RMSNorm
 from .runtime_configuration import MemoryConfig
 from .runtime_decoding import current_steps, decoding
-from .runtime_model_arguments import check_mask, check_tokens, refuse, wanted
+from .runtime_model_arguments import check_mask, check_tokens, check_vocabulary, refuse, wanted
 from .runtime_model_cache import MemoryCache, read_cache, rows_of
 from .runtime_sequences import Inside, exact_rows, shifted
 from .runtime_transformers import (
@@ -24,6 +24,8 @@ from .runtime_transformers import (
     PreTrainedModel,
     guard_torch_init_functions,
 )
+
+IGNORED = -100  # a label that nothing is predicted for
 
 
 class MemoryPreTrainedModel(PreTrainedModel):
@@ -114,6 +116,8 @@ class MemoryModel(MemoryPreTrainedModel):
         if (input_ids is None) == (inputs_embeds is None):
             raise ValueError("input_ids: expected either input_ids or inputs_embeds")
         check_tokens("input_ids", input_ids)
+        if input_ids is not None:
+            check_vocabulary("input_ids", input_ids, self.embed_tokens)
         x = self.embed_tokens(input_ids) if inputs_embeds is None else inputs_embeds
         if x.dim() != 3 or 0 in x.shape[:2]:
             raise ValueError(f"input_ids: expected tokens of shape [B, T], got {list(x.shape[:-1])}")
@@ -181,7 +185,8 @@ class MemoryForCausalLM(MemoryPreTrainedModel, GenerationMixin):
     def compile_blocks(self, **options: Any) -> None:
         """Compiles each block by itself, and the loss, whose logits then need no copy in float32."""
         super().compile_blocks(**options)
-        self.loss_function = torch.compile(self.loss_function, **options)
+        own: Any = self
+        own.loss_function = torch.compile(own.loss_function, **options)
 
     def generate(self, *inputs: Any, **options: Any) -> Any:
         """As in transformers. On a GPU a step of one token is recorded as a CUDA graph, unless `records_steps` is False."""
@@ -220,10 +225,9 @@ class MemoryForCausalLM(MemoryPreTrainedModel, GenerationMixin):
             if not isinstance(logits_to_keep, int) or logits_to_keep:
                 raise ValueError("logits_to_keep: a loss needs the logits of all tokens")
             check_tokens("labels", labels, x.shape[:2])
-            loss = self.loss_function(
-                logits, predicted(labels, attention_mask, cu_seqlens), self.vocab_size,
-                **({} if items is None else {"num_items_in_batch": items}),
-            )  # fmt: skip
+            labels = predicted(labels, attention_mask, cu_seqlens)
+            check_vocabulary("labels", labels[:, 1:], self.model.embed_tokens, IGNORED)
+            loss = self.loss_function(logits, labels, self.vocab_size, **({} if items is None else {"num_items_in_batch": items}))
         own: dict[str, Any] = {CACHE: outputs.get(CACHE)}
         output = CausalLMOutputWithPast(loss=loss, logits=logits, hidden_states=outputs.hidden_states, **own)
         return output if wanted(return_dict, self.config, "return_dict") else output.to_tuple()
@@ -239,8 +243,8 @@ def projected(projection: nn.Linear, x: Tensor) -> Tensor:
 def predicted(labels: Tensor, attention_mask: Tensor | None, cu_seqlens: Tensor | None) -> Tensor:
     """Labels without padding and without the first token of a sequence, before which nothing of it stands."""
     if attention_mask is not None:
-        labels = labels.masked_fill(~shifted(attention_mask[:, -labels.shape[1] :].bool()), -100)
+        labels = labels.masked_fill(~shifted(attention_mask[:, -labels.shape[1] :].bool()), IGNORED)
     if cu_seqlens is not None:
         token = torch.arange(labels.shape[1], device=labels.device)
-        labels = labels.masked_fill(torch.isin(token, cu_seqlens.to(token.dtype)) | (token >= cu_seqlens[-1]), -100)
+        labels = labels.masked_fill(torch.isin(token, cu_seqlens.to(token.dtype)) | (token >= cu_seqlens[-1]), IGNORED)
     return labels

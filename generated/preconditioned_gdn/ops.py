@@ -2,7 +2,7 @@
 # Preconditioned DeltaNet, arXiv 2604.21100, section 3.3, eq. 7
 """The operators of preconditioned_gdn: which form runs where.
 
-`backend` is `torch`, `triton`, or `auto`, for which the environment variable MIRAS_BACKEND may stand in.
+`backend` is torch, triton, or auto, for which MIRAS_BACKEND may stand in.
 The values of gates, positions and borders are checked on the CPU, and on a GPU where the environment says MIRAS_DEBUG=1.
 """
 
@@ -14,40 +14,23 @@ from .chunked import torch_chunk_preconditioned_gdn
 from .contract import CONTRACT
 from .recurrent import naive_recurrent_preconditioned_gdn
 from .runtime_dispatch import Dispatch, Kernels
+from .runtime_state import State
 from .runtime_triton import HAS_TRITON, WHY_NO_TRITON
 
-_KERNELS = None
+_OPERATORS = Dispatch("preconditioned_gdn", CONTRACT, torch_chunk_preconditioned_gdn, naive_recurrent_preconditioned_gdn, WHY_NO_TRITON)
 if HAS_TRITON:
     from .decode import triton_recurrent_preconditioned_gdn
     from .kernels import TILE, triton_chunk_preconditioned_gdn
 
-    _KERNELS = Kernels(triton_chunk_preconditioned_gdn, TILE, triton_recurrent_preconditioned_gdn)
-_OPERATORS = Dispatch(
-    "preconditioned_gdn",
-    CONTRACT,
-    torch_chunk_preconditioned_gdn,
-    naive_recurrent_preconditioned_gdn,
-    _KERNELS,
-    WHY_NO_TRITON,
-)
+    _OPERATORS.kernels = Kernels(triton_chunk_preconditioned_gdn, TILE, triton_recurrent_preconditioned_gdn)
 
 __all__ = ["chunk_preconditioned_gdn", "fused_recurrent_preconditioned_gdn", "naive_recurrent_preconditioned_gdn"]
 
 
 def chunk_preconditioned_gdn(
-    q: Tensor,
-    k: Tensor,
-    v: Tensor,
-    *,
-    log_alpha: Tensor,
-    eta: Tensor,
-    log_alpha_d: Tensor,
-    eta_d: Tensor,
-    initial_state: dict[str, Tensor] | None = None,
-    output_final_state: bool = False,
-    cu_seqlens: Tensor | None = None,
-    backend: str = "auto",
-) -> tuple[Tensor, dict[str, Tensor] | None]:
+    q: Tensor, k: Tensor, v: Tensor, *, log_alpha: Tensor, eta: Tensor, log_alpha_d: Tensor, eta_d: Tensor,
+    initial_state: State | None = None, output_final_state: bool = False, cu_seqlens: Tensor | None = None, backend: str = "auto",
+) -> tuple[Tensor, State | None]:  # fmt: skip
     """The parallel form, for training and for prompts.
 
     q [B, T, H, K]: query, real
@@ -62,34 +45,16 @@ def chunk_preconditioned_gdn(
     """
     return _OPERATORS.chunk(
         {"q": q, "k": k, "v": v, "log_alpha": log_alpha, "eta": eta, "log_alpha_d": log_alpha_d, "eta_d": eta_d},
-        {},
-        initial_state,
-        output_final_state,
-        cu_seqlens,
-        backend,
-    )
+        initial_state, output_final_state, cu_seqlens, backend,
+    )  # fmt: skip
 
 
 def fused_recurrent_preconditioned_gdn(
-    q: Tensor,
-    k: Tensor,
-    v: Tensor,
-    *,
-    log_alpha: Tensor,
-    eta: Tensor,
-    log_alpha_d: Tensor,
-    eta_d: Tensor,
-    initial_state: dict[str, Tensor] | None = None,
-    output_final_state: bool = False,
-    cu_seqlens: Tensor | None = None,
-    backend: str = "auto",
-) -> tuple[Tensor, dict[str, Tensor] | None]:
+    q: Tensor, k: Tensor, v: Tensor, *, log_alpha: Tensor, eta: Tensor, log_alpha_d: Tensor, eta_d: Tensor,
+    initial_state: State | None = None, output_final_state: bool = False, cu_seqlens: Tensor | None = None, backend: str = "auto",
+) -> tuple[Tensor, State | None]:  # fmt: skip
     """Token by token, for decoding; arguments and results are those of chunk_preconditioned_gdn."""
     return _OPERATORS.recurrent(
         {"q": q, "k": k, "v": v, "log_alpha": log_alpha, "eta": eta, "log_alpha_d": log_alpha_d, "eta_d": eta_d},
-        {},
-        initial_state,
-        output_final_state,
-        cu_seqlens,
-        backend,
-    )
+        initial_state, output_final_state, cu_seqlens, backend,
+    )  # fmt: skip

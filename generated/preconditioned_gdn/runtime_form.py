@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from abc import abstractmethod
-from collections.abc import Callable, Iterable, Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from functools import partial
 from typing import ClassVar
@@ -12,17 +12,17 @@ import torch
 from torch import Tensor
 
 from .runtime_call import Computes
-from .runtime_chunk import Finish, State
+from .runtime_chunk import Finish
 from .runtime_contract import Call, Returned, read_call, read_lengths
 from .runtime_opaque import opaque
 from .runtime_options import check_backend, check_flag, check_tile
 from .runtime_precision import without_autocast
 from .runtime_recorded import recorded
-from .runtime_state import INTEGERS, as_entries, read_state
+from .runtime_state import INTEGERS, State, as_entries, check_entries, check_names, read_state
 from .runtime_tensor import wide_type
 from .runtime_values import is_mapped
 
-Names = tuple[Iterable[str], Iterable[str], Iterable[str] | None]  # of tokens, parameters, entries of the state
+Names = tuple[Sequence[str], Sequence[str], Sequence[str]]  # of tokens, parameters, entries of the state
 
 
 @dataclass(frozen=True)
@@ -43,8 +43,8 @@ class Form(Computes):
         contract = self.contract
         entries = [name not in INTEGERS for name in contract.state]
         names = (tuple(contract.tokens), tuple(contract.parameters), tuple(contract.state))
-        number, run = sum(map(len, names)), partial(self.flat, names)
-        object.__setattr__(self, "operator", opaque(f"miras_{contract.name}", self.kind, number, [True, *entries], run))
+        number, flat = sum(map(len, names)), (partial(self.flat, names), partial(self.shapes, names))
+        object.__setattr__(self, "operator", opaque(f"miras_{contract.name}", self.kind, number, [True, *entries], *flat))
 
     @abstractmethod
     def run(self, call: Call, tile: int) -> tuple[Tensor, State]:
@@ -77,8 +77,9 @@ class Form(Computes):
     ) -> Returned:
         """The outputs, and the final state if asked for."""
         is_hidden = torch.compiler.is_compiling() or is_mapped(cu_seqlens)
-        run = self.compiled if is_hidden and self.operator is not None else self.eager
-        o, state = run(tokens, parameters, initial_state, cu_seqlens, tile)
+        if is_hidden and self.operator is not None:
+            return self.compiled(tokens, parameters, initial_state, output_final_state, cu_seqlens, tile)
+        o, state = self.eager(tokens, parameters, initial_state, cu_seqlens, tile)
         return o, state if output_final_state else None
 
     def eager(
@@ -91,9 +92,10 @@ class Form(Computes):
     ) -> tuple[Tensor, State]:
         """The outputs in the dtype of q, and the final state; gradients without autocast, as the results are."""
         entries = as_entries(self.contract, initial_state)
-        names = (tuple(tokens), tuple(parameters), None if entries is None else tuple(entries))
+        check_names(self.contract, entries)
+        names = (tuple(tokens), tuple(parameters), tuple(entries or ()))
         tensors = [*tokens.values(), *parameters.values(), *(entries or {}).values()]
-        o, *final = recorded(partial(self.flat, names, cu_seqlens, tile), tensors)
+        o, *final = recorded(lambda given: self.flat(names, given, cu_seqlens, tile), tensors)
         return o, dict(zip(self.contract.state, final, strict=True))
 
     def compiled(
@@ -101,24 +103,45 @@ class Form(Computes):
         tokens: Mapping[str, Tensor],
         parameters: Mapping[str, Tensor],
         initial_state: Mapping[str, Tensor] | None,
+        output_final_state: bool,
         cu_seqlens: Tensor | None,
         tile: int,
-    ) -> tuple[Tensor, State]:
-        """The same by one operator, which a graph holds as it is, and in which the numbers in tensors can be read."""
-        lengths, q = read_lengths(self.contract, tokens, parameters, cu_seqlens), tokens["q"]
-        state = read_state(self.contract, initial_state, lengths, q.device, wide_type(q.dtype))
-        assert self.operator is not None
-        groups = ((tokens, self.contract.tokens), (parameters, self.contract.parameters), (state, self.contract.state))
-        tensors = [group[name] for group, names in groups for name in names]
-        records = torch.is_grad_enabled() and torch.compiler.is_compiling()
-        o, *following, _ = self.operator(*tensors, cu_seqlens, tile, [records and x.requires_grad for x in tensors])
-        return o, dict(zip(self.contract.state, following, strict=True))
+    ) -> Returned:
+        """The same by one operator, which a graph holds as it is, and in which the numbers in tensors can be read.
 
-    def flat(self, names: Names, cu_seqlens: Tensor | None, tile: int, tensors: Sequence[Tensor]) -> list[Tensor]:
-        """A call by tensors that have these names: tokens, parameters, entries of the state, if any is given; outputs and final state."""
-        remaining = iter(tensors)
-        tokens, parameters, state = (None if group is None else {name: next(remaining) for name in group} for group in names)
-        call = read_call(self.contract, tokens or {}, parameters or {}, state, cu_seqlens)
+        The operator checks values, when it runs.
+        """
+        entries, q = as_entries(self.contract, initial_state), tokens["q"]
+        lengths = read_lengths(self.contract, tokens, parameters, cu_seqlens)
+        check_names(self.contract, entries)
+        if entries is not None:
+            check_entries(self.contract, entries, {**lengths, "B": lengths["sequences"]}, q.device, wide_type(q.dtype))
+        tensors = [tokens[name] for name in self.contract.tokens] + [parameters[name] for name in self.contract.parameters]
+        given = [*tensors, *((entries or {}).get(name) for name in self.contract.state)]
+        records = torch.is_grad_enabled() and torch.compiler.is_compiling()
+        wanted = [records and x is not None and x.requires_grad for x in given]
+        assert self.operator is not None
+        o, *following, _ = self.operator(*given, cu_seqlens, tile, output_final_state, wanted)
+        return o, dict(zip(self.contract.state, following, strict=True)) if output_final_state else None
+
+    def flat(self, names: Names, given: Sequence[Tensor | None], cu_seqlens: Tensor | None, tile: int) -> list[Tensor]:
+        """A call by tensors that have these names: tokens, parameters, entries of the state; outputs and final state."""
+        call = read_call(self.contract, *by_name(names, given), cu_seqlens)
         with without_autocast(call.tokens["q"].device):
             o, final = self.run(call, tile)
         return [o.to(call.dtype), *(final[name] for name in self.contract.state)]
+
+    def shapes(self, names: Names, given: Sequence[Tensor | None], cu_seqlens: Tensor | None, _: int) -> list[Tensor]:
+        """Tensors of the shapes of such a call's results."""
+        tokens, parameters, entries = by_name(names, given)
+        lengths, q = read_lengths(self.contract, tokens, parameters, cu_seqlens), tokens["q"]
+        state = read_state(self.contract, entries, lengths, q.device, wide_type(q.dtype))
+        o = q.new_empty((*q.shape[:3], lengths["V"]))
+        return [o, *(state[name] for name in self.contract.state)]
+
+
+def by_name(names: Names, given: Sequence[Tensor | None]) -> tuple[dict[str, Tensor], dict[str, Tensor], dict[str, Tensor] | None]:
+    """Tokens, parameters, and the entries of a state; None where no entry is given."""
+    each = iter(given)
+    tokens, parameters, entries = ({name: x for name in group if (x := next(each)) is not None} for group in names)
+    return tokens, parameters, entries or None

@@ -13,22 +13,15 @@ import torch
 from torch import Tensor
 
 from .contract import CONTRACT
+from .runtime_state import State
 from .runtime_tiles import TileForm
 
 
 def torch_chunk_quartic_memory(
-    q: Tensor,
-    k: Tensor,
-    v: Tensor,
-    *,
-    log_alpha: Tensor,
-    eta: Tensor,
-    initial_state: dict[str, Tensor] | None = None,
-    output_final_state: bool = False,
-    cu_seqlens: Tensor | None = None,
-    backend: str = "auto",
+    q: Tensor, k: Tensor, v: Tensor, *, log_alpha: Tensor, eta: Tensor,
+    initial_state: State | None = None, output_final_state: bool = False, cu_seqlens: Tensor | None = None, backend: str = "auto",
     tile: int = 16,
-) -> tuple[Tensor, dict[str, Tensor] | None]:
+) -> tuple[Tensor, State | None]:  # fmt: skip
     """Outputs [B, T, H, V] in the dtype of q, and the final state if asked for. `tile`, the number of tokens that are computed at
     once, changes speed and memory, not the result; `backend` changes nothing.
 
@@ -36,13 +29,7 @@ def torch_chunk_quartic_memory(
     as they are read: the memory would begin at others.
     """
     return _FORM(
-        {"q": q, "k": k, "v": v, "log_alpha": log_alpha, "eta": eta},
-        {},
-        initial_state,
-        output_final_state,
-        cu_seqlens,
-        backend,
-        tile,
+        {"q": q, "k": k, "v": v, "log_alpha": log_alpha, "eta": eta}, {}, initial_state, output_final_state, cu_seqlens, backend, tile
     )
 
 

@@ -8,7 +8,7 @@ from .runtime_configuration import MemoryConfig
 
 
 class QuarticMemoryConfig(MemoryConfig):
-    """Every field has a default: that of the spec. The code of the package has the digest 35ea6247457b."""
+    """Every field has a default: that of the spec. The code of the package has the digest c44158a8ad95."""
 
     model_type = "miras_quartic_memory"
 

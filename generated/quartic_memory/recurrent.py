@@ -27,20 +27,13 @@ from torch import Tensor
 
 from .contract import CONTRACT
 from .runtime_recurrent import TokenForm, Trace
+from .runtime_state import State
 
 
 def naive_recurrent_quartic_memory(
-    q: Tensor,
-    k: Tensor,
-    v: Tensor,
-    *,
-    log_alpha: Tensor,
-    eta: Tensor,
-    initial_state: dict[str, Tensor] | None = None,
-    output_final_state: bool = False,
-    cu_seqlens: Tensor | None = None,
-    backend: str = "auto",
-) -> tuple[Tensor, dict[str, Tensor] | None]:
+    q: Tensor, k: Tensor, v: Tensor, *, log_alpha: Tensor, eta: Tensor,
+    initial_state: State | None = None, output_final_state: bool = False, cu_seqlens: Tensor | None = None, backend: str = "auto",
+) -> tuple[Tensor, State | None]:  # fmt: skip
     """Outputs [B, T, H, V] in the dtype of q, and the final state if asked for; `backend` changes nothing.
 
     In a state, given or returned, W holds the dual state A, the decayed sum of all writes; the memory reads ψ(A). Do not pass weights
@@ -50,17 +43,9 @@ def naive_recurrent_quartic_memory(
 
 
 def trace_quartic_memory(
-    q: Tensor,
-    k: Tensor,
-    v: Tensor,
-    *,
-    log_alpha: Tensor,
-    eta: Tensor,
-    initial_state: dict[str, Tensor] | None = None,
-    output_final_state: bool = False,
-    cu_seqlens: Tensor | None = None,
-    backend: str = "auto",
-) -> Trace:
+    q: Tensor, k: Tensor, v: Tensor, *, log_alpha: Tensor, eta: Tensor,
+    initial_state: State | None = None, output_final_state: bool = False, cu_seqlens: Tensor | None = None, backend: str = "auto",
+) -> Trace:  # fmt: skip
     """The measures of the memory at every token, for the same arguments."""
     return _FORM.trace({"q": q, "k": k, "v": v, "log_alpha": log_alpha, "eta": eta}, {}, initial_state, cu_seqlens)
 

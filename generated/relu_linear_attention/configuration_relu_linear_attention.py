@@ -8,7 +8,7 @@ from .runtime_configuration import MemoryConfig
 
 
 class ReluLinearAttentionConfig(MemoryConfig):
-    """Every field has a default: that of the spec. The code of the package has the digest 7b73f50a8723."""
+    """Every field has a default: that of the spec. The code of the package has the digest b3f7ccd1578c."""
 
     model_type = "miras_relu_linear_attention"
 

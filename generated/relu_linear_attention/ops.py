@@ -2,7 +2,7 @@
 # T2R, Kasai et al., arXiv 2103.13076, section 2
 """The operators of relu_linear_attention: which form runs where.
 
-`backend` is `torch`, `triton`, or `auto`, for which the environment variable MIRAS_BACKEND may stand in.
+`backend` is torch, triton, or auto, for which MIRAS_BACKEND may stand in.
 The values of gates, positions and borders are checked on the CPU, and on a GPU where the environment says MIRAS_DEBUG=1.
 """
 
@@ -14,37 +14,29 @@ from .chunked import torch_chunk_relu_linear_attention
 from .contract import CONTRACT
 from .recurrent import naive_recurrent_relu_linear_attention
 from .runtime_dispatch import Dispatch, Kernels
+from .runtime_state import State
 from .runtime_triton import HAS_TRITON, WHY_NO_TRITON
 
-_KERNELS = None
-if HAS_TRITON:
-    from .decode import triton_recurrent_relu_linear_attention
-    from .kernels import TILE, triton_chunk_relu_linear_attention
-
-    _KERNELS = Kernels(triton_chunk_relu_linear_attention, TILE, triton_recurrent_relu_linear_attention)
 _OPERATORS = Dispatch(
     "relu_linear_attention",
     CONTRACT,
     torch_chunk_relu_linear_attention,
     naive_recurrent_relu_linear_attention,
-    _KERNELS,
     WHY_NO_TRITON,
 )
+if HAS_TRITON:
+    from .decode import triton_recurrent_relu_linear_attention
+    from .kernels import TILE, triton_chunk_relu_linear_attention
+
+    _OPERATORS.kernels = Kernels(triton_chunk_relu_linear_attention, TILE, triton_recurrent_relu_linear_attention)
 
 __all__ = ["chunk_relu_linear_attention", "fused_recurrent_relu_linear_attention", "naive_recurrent_relu_linear_attention"]
 
 
 def chunk_relu_linear_attention(
-    q: Tensor,
-    k: Tensor,
-    v: Tensor,
-    *,
-    eta: Tensor,
-    initial_state: dict[str, Tensor] | None = None,
-    output_final_state: bool = False,
-    cu_seqlens: Tensor | None = None,
-    backend: str = "auto",
-) -> tuple[Tensor, dict[str, Tensor] | None]:
+    q: Tensor, k: Tensor, v: Tensor, *, eta: Tensor,
+    initial_state: State | None = None, output_final_state: bool = False, cu_seqlens: Tensor | None = None, backend: str = "auto",
+) -> tuple[Tensor, State | None]:  # fmt: skip
     """The parallel form, for training and for prompts.
 
     q [B, T, H, K]: query, real
@@ -54,19 +46,12 @@ def chunk_relu_linear_attention(
     State: W [B, H, K, V].
     Returns the outputs [B, T, H, V] and, if asked for, the final state.
     """
-    return _OPERATORS.chunk({"q": q, "k": k, "v": v, "eta": eta}, {}, initial_state, output_final_state, cu_seqlens, backend)
+    return _OPERATORS.chunk({"q": q, "k": k, "v": v, "eta": eta}, initial_state, output_final_state, cu_seqlens, backend)
 
 
 def fused_recurrent_relu_linear_attention(
-    q: Tensor,
-    k: Tensor,
-    v: Tensor,
-    *,
-    eta: Tensor,
-    initial_state: dict[str, Tensor] | None = None,
-    output_final_state: bool = False,
-    cu_seqlens: Tensor | None = None,
-    backend: str = "auto",
-) -> tuple[Tensor, dict[str, Tensor] | None]:
+    q: Tensor, k: Tensor, v: Tensor, *, eta: Tensor,
+    initial_state: State | None = None, output_final_state: bool = False, cu_seqlens: Tensor | None = None, backend: str = "auto",
+) -> tuple[Tensor, State | None]:  # fmt: skip
     """Token by token, for decoding; arguments and results are those of chunk_relu_linear_attention."""
-    return _OPERATORS.recurrent({"q": q, "k": k, "v": v, "eta": eta}, {}, initial_state, output_final_state, cu_seqlens, backend)
+    return _OPERATORS.recurrent({"q": q, "k": k, "v": v, "eta": eta}, initial_state, output_final_state, cu_seqlens, backend)

@@ -8,7 +8,7 @@ from .runtime_configuration import MemoryConfig
 
 
 class RetnetConfig(MemoryConfig):
-    """Every field has a default: that of the spec. The code of the package has the digest 8461a99e9399."""
+    """Every field has a default: that of the spec. The code of the package has the digest 11e1b85ba20b."""
 
     model_type = "miras_retnet"
 

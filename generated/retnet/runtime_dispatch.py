@@ -11,14 +11,14 @@ from typing import Any
 import torch
 from torch import Tensor
 
-from .runtime_contract import OperatorContract, read_lengths
+from .runtime_contract import OperatorContract, Returned, read_lengths
 from .runtime_options import asked_backend, check_flag
 from .runtime_state import as_entries, read_state
 from .runtime_tensor import is_dense
 from .runtime_triton import CannotLaunch
 
 MISREAD = (torch.bfloat16,)  # dtypes that Triton's interpreter takes for integers
-Operator = Callable[..., tuple[Tensor, dict[str, Tensor] | None]]
+Operator = Callable[..., Returned]
 FEW = 16  # tokens that are sooner done one by one than as a tile
 
 
@@ -33,17 +33,16 @@ class Kernels:
 
 @dataclass(frozen=True)
 class Arguments:
-    """The arguments of an operator, as they are given."""
+    """The arguments of an operator, as they are given: tokens and parameters by name, and the state."""
 
-    tokens: Mapping[str, Tensor]
-    parameters: Mapping[str, Tensor]
+    named: Mapping[str, Tensor]
     initial_state: Mapping[str, Tensor]
     cu_seqlens: Tensor | None
 
     @property
     def tensors(self) -> list[Any]:
         """All but the borders."""
-        return [*self.tokens.values(), *self.parameters.values(), *self.initial_state.values()]
+        return [*self.named.values(), *self.initial_state.values()]
 
     @property
     def are_tensors(self) -> bool:
@@ -58,7 +57,7 @@ class Arguments:
     @property
     def length(self) -> int:
         """The tokens of a row; 0 where the queries have no such axis."""
-        q = self.tokens["q"]
+        q = self.named["q"]
         return q.shape[1] if is_dense(q) and q.dim() > 1 else 0
 
 
@@ -70,37 +69,37 @@ class Dispatch:
     contract: OperatorContract
     torch_chunk: Operator
     torch_recurrent: Operator
+    missing: str
     kernels: Kernels | None = None
-    missing: str = ""
     launches: dict[tuple[object, ...], bool] = field(default_factory=dict)  # whether kernels run here, by precisions and widths
 
-    def chunk(self, *arguments: Any) -> tuple[Tensor, dict[str, Tensor] | None]:
+    def chunk(self, *arguments: Any) -> Returned:
         """The parallel form."""
         return self.run(False, *arguments)
 
-    def recurrent(self, *arguments: Any) -> tuple[Tensor, dict[str, Tensor] | None]:
+    def recurrent(self, *arguments: Any) -> Returned:
         """The token loop; kernels by tiles where there are many tokens or gradients are wanted."""
         return self.run(True, *arguments)
 
     def run(
         self,
         by_token: bool,
-        tokens: Mapping[str, Tensor],
-        parameters: Mapping[str, Tensor],
+        named: Mapping[str, Tensor],
         initial_state: Mapping[str, Tensor] | Tensor | None,
         output_final_state: bool,
         cu_seqlens: Tensor | None,
         backend: str,
-    ) -> tuple[Tensor, dict[str, Tensor] | None]:
+    ) -> Returned:
         """The outputs, and the final state if asked for."""
         check_flag("output_final_state", output_final_state)
         state = as_entries(self.contract, initial_state)
-        inputs = Arguments(tokens, parameters, state or {}, cu_seqlens)
-        options: dict[str, Any] = {"initial_state": state, "output_final_state": output_final_state, "cu_seqlens": cu_seqlens}
+        inputs = Arguments(named, state or {}, cu_seqlens)
         few = by_token and 0 < inputs.length <= FEW and inputs.are_tensors and not inputs.want_gradients
         if self.uses_kernels(asked_backend(backend), inputs, few):
-            return self.kernel(few)(**tokens, **parameters, **options)
-        return (self.torch_recurrent if by_token else self.torch_chunk)(**tokens, **parameters, **options)
+            form = self.kernel(few)
+        else:
+            form = self.torch_recurrent if by_token else self.torch_chunk
+        return form(**named, initial_state=state, output_final_state=output_final_state, cu_seqlens=cu_seqlens)
 
     def kernel(self, few: bool) -> Operator:
         """The form in Triton for few tokens or many."""
@@ -109,7 +108,7 @@ class Dispatch:
 
     def uses_kernels(self, backend: str, inputs: Arguments, few: bool) -> bool:
         """True if kernels run; raises ValueError where they are asked for and cannot."""
-        q = inputs.tokens["q"]
+        q = inputs.named["q"]
         on_gpu, interpreted = isinstance(q, Tensor) and q.is_cuda, os.environ.get("TRITON_INTERPRET") == "1"
         if backend == "torch" or (backend == "auto" and (self.kernels is None or not on_gpu or q.dtype == torch.float64)):
             return False
@@ -128,25 +127,31 @@ class Dispatch:
         return backend == "triton" or is_transformed or self.can_launch(inputs, few)
 
     def can_launch(self, inputs: Arguments, few: bool) -> bool:
-        """True if the kernels run on this GPU for such inputs, the backward pass too where gradients are wanted.
-
-        Tried once, on zeros of two tiles; where they do not, one warning says why. Raises ValueError for a value that is no input.
-        """
+        """True if the kernels run on this GPU for such inputs, the backward pass too where gradients are wanted: tried once."""
         if not inputs.are_tensors:
             return True
+        device, gradients = inputs.named["q"].device, inputs.want_gradients
+        tokens = [(x.dtype, x.shape[2:]) for name, x in inputs.named.items() if name in self.contract.tokens]
+        state = [(x.dtype, x.shape[1:]) for x in inputs.initial_state.values()]
+        key = (device, *tokens, *state, inputs.cu_seqlens is None, gradients, few)
+        if key not in self.launches:
+            self.launches[key] = self.launches_work(inputs, gradients, few)
+        return self.launches[key]
+
+    def launches_work(self, inputs: Arguments, gradients: bool, few: bool) -> bool:
+        """The answer of a try on zeros of two tiles; where the kernels do not run, one warning says why.
+
+        Raises ValueError for a value that is no input.
+        """
         assert self.kernels is not None
-        device, gradients = inputs.tokens["q"].device, inputs.want_gradients
-        widths = [(x.dtype, x.shape[2:]) for x in inputs.tokens.values()] + [(x.dtype, x.shape[1:]) for x in inputs.initial_state.values()]
-        key = (device, *widths, inputs.cu_seqlens is None, gradients, few)
-        if key in self.launches:
-            return self.launches[key]
-        lengths = read_lengths(self.contract, inputs.tokens, inputs.parameters, inputs.cu_seqlens)
-        read_state(self.contract, inputs.initial_state or None, lengths, device, torch.float32)
+        tokens, parameters = ({name: inputs.named[name] for name in group} for group in (self.contract.tokens, self.contract.parameters))
+        lengths = read_lengths(self.contract, tokens, parameters, inputs.cu_seqlens)
+        read_state(self.contract, inputs.initial_state or None, lengths, tokens["q"].device, torch.float32)
         size, writes = self.kernels.tile + 1, self.contract.writes
         rows = {"T": size, "R": size if writes is None else writes.number * size}
-        shapes = {name: [1, rows[self.contract.tokens[name][1]], *x.shape[2:]] for name, x in inputs.tokens.items()}
-        tried = {name: x.new_zeros(shapes[name], requires_grad=gradients) for name, x in inputs.tokens.items()}
-        zero = {name: torch.zeros_like(x) for name, x in inputs.parameters.items()}
+        shapes = {name: [1, rows[self.contract.tokens[name][1]], *x.shape[2:]] for name, x in tokens.items()}
+        tried = {name: x.new_zeros(shapes[name], requires_grad=gradients) for name, x in tokens.items()}
+        zero = {name: torch.zeros_like(x) for name, x in parameters.items()}
         start = {name: x.new_zeros([1, *x.shape[1:]]) for name, x in inputs.initial_state.items()} or None
         borders = None if inputs.cu_seqlens is None else inputs.cu_seqlens.new_tensor([0, size])
         try:
@@ -154,8 +159,7 @@ class Dispatch:
                 o, _ = self.kernel(few)(**tried, **zero, initial_state=start, cu_seqlens=borders)
             if gradients:
                 torch.autograd.grad(o.float().sum(), list(tried.values()), allow_unused=True)
-            self.launches[key] = True
         except CannotLaunch as problem:
-            warnings.warn(f"{self.name} runs in PyTorch: {problem}", stacklevel=5)
-            self.launches[key] = False
-        return self.launches[key]
+            warnings.warn(f"{self.name} runs in PyTorch: {problem}", stacklevel=6)
+            return False
+        return True

@@ -24,14 +24,14 @@ class Graph:
     """A forward pass that can be differentiated: its results, and the tensors that it started from."""
 
     results: Sequence[Tensor]
-    leaves: Sequence[Tensor]
+    leaves: Sequence[Tensor | None]
 
     def pull_back(self, wanted: Sequence[bool], cotangents: Sequence[Tensor | None], create_graph: bool = False) -> list[Tensor | None]:
         """The gradient of every wanted leaf, None for the others and for those that no result depends on.
 
         The graph is freed on the way, unless the backward pass around it keeps its own.
         """
-        leaves = [x for x, wants in zip(self.leaves, wanted, strict=True) if wants]
+        leaves = [x for x, wants in zip(self.leaves, wanted, strict=True) if wants and x is not None]
         pairs = [(x, slope) for x, slope in zip(self.results, cotangents, strict=True) if slope is not None and x.requires_grad]
         if not pairs or not leaves:
             return [None] * len(wanted)
@@ -43,10 +43,10 @@ class Graph:
         return [next(gradients) if wants else None for wants in wanted]
 
 
-def record(run: Run, tensors: Sequence[Tensor], wanted: Sequence[bool]) -> Graph:
+def record(run: Callable[..., Sequence[Tensor]], tensors: Sequence[Tensor | None], wanted: Sequence[bool]) -> Graph:
     """Runs the function on copies of the tensors, which share their memory, for gradients of the wanted ones."""
     with torch.enable_grad():
-        leaves = [x.detach().requires_grad_(wants) for x, wants in zip(tensors, wanted, strict=True)]
+        leaves = [None if x is None else x.detach().requires_grad_(wants) for x, wants in zip(tensors, wanted, strict=True)]
         return Graph(run(leaves), leaves)
 
 

@@ -17,14 +17,15 @@ import triton
 import triton.language as tl
 from torch import Tensor
 
-from .starts import operator as starts
 from .contract import CONTRACT
 from .runtime_chunk_walk import ChunkWalkKernels
 from .runtime_device_functions import exp, sigmoid
 from .runtime_device_memory import load_number, load_row, load_tile, store_number, store_row, store_tile
 from .runtime_launch import ANY, Buffer, LaunchRow, LaunchTable
 from .runtime_operator import Differentiable
+from .runtime_state import State
 from .runtime_walk import JUST_NUMBERS, Kept, Shares, WalkLauncher, WalkOperator
+from .starts import operator as starts
 
 # Axes: B batch, T tokens, H heads, K key width, V value width.
 TILE = 64  # tokens from one checkpoint to the next
@@ -395,21 +396,8 @@ _run = ChunkWalkKernels(
 
 
 def triton_chunk_sigmoid_memory(
-    q: Tensor,
-    k: Tensor,
-    v: Tensor,
-    *,
-    log_alpha: Tensor,
-    eta: Tensor,
-    initial_state: dict[str, Tensor] | None = None,
-    output_final_state: bool = False,
-    cu_seqlens: Tensor | None = None,
-) -> tuple[Tensor, dict[str, Tensor] | None]:
+    q: Tensor, k: Tensor, v: Tensor, *, log_alpha: Tensor, eta: Tensor,
+    initial_state: State | None = None, output_final_state: bool = False, cu_seqlens: Tensor | None = None,
+) -> tuple[Tensor, State | None]:  # fmt: skip
     """Outputs [B, T, H, V] in the dtype of q, and the final state if asked for."""
-    return _run(
-        {"q": q, "k": k, "v": v, "log_alpha": log_alpha, "eta": eta},
-        {},
-        initial_state,
-        output_final_state,
-        cu_seqlens,
-    )
+    return _run({"q": q, "k": k, "v": v, "log_alpha": log_alpha, "eta": eta}, {}, initial_state, output_final_state, cu_seqlens)

@@ -8,7 +8,7 @@ from .runtime_configuration import MemoryConfig
 
 
 class SparseMemoryConfig(MemoryConfig):
-    """Every field has a default: that of the spec. The code of the package has the digest d08dedc66c79."""
+    """Every field has a default: that of the spec. The code of the package has the digest 724dc7b35e7d."""
 
     model_type = "miras_sparse_memory"
 

@@ -8,7 +8,7 @@ from .runtime_configuration import MemoryConfig
 
 
 class SquaredReluDeltaConfig(MemoryConfig):
-    """Every field has a default: that of the spec. The code of the package has the digest 8bf002d33be3."""
+    """Every field has a default: that of the spec. The code of the package has the digest 4423172f493f."""
 
     model_type = "miras_squared_relu_delta"
 

@@ -8,7 +8,7 @@ from .runtime_configuration import MemoryConfig
 
 
 class SwigluDeltaConfig(MemoryConfig):
-    """Every field has a default: that of the spec. The code of the package has the digest 77b56c6f3dc6."""
+    """Every field has a default: that of the spec. The code of the package has the digest 6b79e7650f3a."""
 
     model_type = "miras_swiglu_delta"
 

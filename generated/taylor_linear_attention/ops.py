@@ -2,7 +2,7 @@
 # Based, arXiv 2402.18668, eq. 3-4 (Taylor feature map of degree 2)
 """The operators of taylor_linear_attention: which form runs where.
 
-`backend` is `torch`, `triton`, or `auto`, for which the environment variable MIRAS_BACKEND may stand in.
+`backend` is torch, triton, or auto, for which MIRAS_BACKEND may stand in.
 The values of gates, positions and borders are checked on the CPU, and on a GPU where the environment says MIRAS_DEBUG=1.
 """
 
@@ -14,38 +14,29 @@ from .chunked import torch_chunk_taylor_linear_attention
 from .contract import CONTRACT
 from .recurrent import naive_recurrent_taylor_linear_attention
 from .runtime_dispatch import Dispatch, Kernels
+from .runtime_state import State
 from .runtime_triton import HAS_TRITON, WHY_NO_TRITON
 
-_KERNELS = None
-if HAS_TRITON:
-    from .decode import triton_recurrent_taylor_linear_attention
-    from .kernels import TILE, triton_chunk_taylor_linear_attention
-
-    _KERNELS = Kernels(triton_chunk_taylor_linear_attention, TILE, triton_recurrent_taylor_linear_attention)
 _OPERATORS = Dispatch(
     "taylor_linear_attention",
     CONTRACT,
     torch_chunk_taylor_linear_attention,
     naive_recurrent_taylor_linear_attention,
-    _KERNELS,
     WHY_NO_TRITON,
 )
+if HAS_TRITON:
+    from .decode import triton_recurrent_taylor_linear_attention
+    from .kernels import TILE, triton_chunk_taylor_linear_attention
+
+    _OPERATORS.kernels = Kernels(triton_chunk_taylor_linear_attention, TILE, triton_recurrent_taylor_linear_attention)
 
 __all__ = ["chunk_taylor_linear_attention", "fused_recurrent_taylor_linear_attention", "naive_recurrent_taylor_linear_attention"]
 
 
 def chunk_taylor_linear_attention(
-    q: Tensor,
-    k: Tensor,
-    v: Tensor,
-    *,
-    eta: Tensor,
-    feature_coefficients: Tensor,
-    initial_state: dict[str, Tensor] | None = None,
-    output_final_state: bool = False,
-    cu_seqlens: Tensor | None = None,
-    backend: str = "auto",
-) -> tuple[Tensor, dict[str, Tensor] | None]:
+    q: Tensor, k: Tensor, v: Tensor, *, eta: Tensor, feature_coefficients: Tensor,
+    initial_state: State | None = None, output_final_state: bool = False, cu_seqlens: Tensor | None = None, backend: str = "auto",
+) -> tuple[Tensor, State | None]:  # fmt: skip
     """The parallel form, for training and for prompts.
 
     q [B, T, H, K]: query, real
@@ -57,33 +48,17 @@ def chunk_taylor_linear_attention(
     Returns the outputs [B, T, H, V] and, if asked for, the final state.
     """
     return _OPERATORS.chunk(
-        {"q": q, "k": k, "v": v, "eta": eta},
-        {"feature_coefficients": feature_coefficients},
-        initial_state,
-        output_final_state,
-        cu_seqlens,
-        backend,
-    )
+        {"q": q, "k": k, "v": v, "eta": eta, "feature_coefficients": feature_coefficients},
+        initial_state, output_final_state, cu_seqlens, backend,
+    )  # fmt: skip
 
 
 def fused_recurrent_taylor_linear_attention(
-    q: Tensor,
-    k: Tensor,
-    v: Tensor,
-    *,
-    eta: Tensor,
-    feature_coefficients: Tensor,
-    initial_state: dict[str, Tensor] | None = None,
-    output_final_state: bool = False,
-    cu_seqlens: Tensor | None = None,
-    backend: str = "auto",
-) -> tuple[Tensor, dict[str, Tensor] | None]:
+    q: Tensor, k: Tensor, v: Tensor, *, eta: Tensor, feature_coefficients: Tensor,
+    initial_state: State | None = None, output_final_state: bool = False, cu_seqlens: Tensor | None = None, backend: str = "auto",
+) -> tuple[Tensor, State | None]:  # fmt: skip
     """Token by token, for decoding; arguments and results are those of chunk_taylor_linear_attention."""
     return _OPERATORS.recurrent(
-        {"q": q, "k": k, "v": v, "eta": eta},
-        {"feature_coefficients": feature_coefficients},
-        initial_state,
-        output_final_state,
-        cu_seqlens,
-        backend,
-    )
+        {"q": q, "k": k, "v": v, "eta": eta, "feature_coefficients": feature_coefficients},
+        initial_state, output_final_state, cu_seqlens, backend,
+    )  # fmt: skip

@@ -12,37 +12,17 @@ from torch import Tensor
 
 from .recurrent import naive_recurrent_titans_exact
 from .runtime_options import check_tile
+from .runtime_state import State
 
 
 def torch_chunk_titans_exact(
-    q: Tensor,
-    k: Tensor,
-    v: Tensor,
-    *,
-    log_alpha: Tensor,
-    eta: Tensor,
-    log_mu: Tensor,
-    ln_weight: Tensor,
-    ln_bias: Tensor,
-    initial_state: dict[str, Tensor] | None = None,
-    output_final_state: bool = False,
-    cu_seqlens: Tensor | None = None,
-    backend: str = "auto",
+    q: Tensor, k: Tensor, v: Tensor, *, log_alpha: Tensor, eta: Tensor, log_mu: Tensor, ln_weight: Tensor, ln_bias: Tensor,
+    initial_state: State | None = None, output_final_state: bool = False, cu_seqlens: Tensor | None = None, backend: str = "auto",
     tile: int = 64,
-) -> tuple[Tensor, dict[str, Tensor] | None]:
+) -> tuple[Tensor, State | None]:  # fmt: skip
     """Outputs [B, T, H, V] in the dtype of q, and the final state if asked for; `tile` and `backend` change nothing."""
     check_tile(tile)
     return naive_recurrent_titans_exact(
-        q,
-        k,
-        v,
-        log_alpha=log_alpha,
-        eta=eta,
-        log_mu=log_mu,
-        ln_weight=ln_weight,
-        ln_bias=ln_bias,
-        initial_state=initial_state,
-        output_final_state=output_final_state,
-        cu_seqlens=cu_seqlens,
-        backend=backend,
-    )
+        q, k, v, log_alpha=log_alpha, eta=eta, log_mu=log_mu, ln_weight=ln_weight, ln_bias=ln_bias, initial_state=initial_state,
+        output_final_state=output_final_state, cu_seqlens=cu_seqlens, backend=backend,
+    )  # fmt: skip

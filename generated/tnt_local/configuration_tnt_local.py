@@ -8,7 +8,7 @@ from .runtime_configuration import MemoryConfig
 
 
 class TntLocalConfig(MemoryConfig):
-    """Every field has a default: that of the spec. The code of the package has the digest f03d81408fa3."""
+    """Every field has a default: that of the spec. The code of the package has the digest 2bdbdf6d6b99."""
 
     model_type = "miras_tnt_local"
 

@@ -9,17 +9,19 @@ from __future__ import annotations
 import itertools
 from collections.abc import Callable, Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
-from functools import partial
 from typing import Any
 
 import torch
 from torch import Tensor
+from torch._compile import _disable_dynamo
 
-from .runtime_recorded import keep, kept, record
+from .runtime_recorded import Graph, keep, kept
+from .runtime_recorded import record as record_graph
 from .runtime_transforms import function_of, one_by_one
 
-MOST = 61  # tensors among the 64 arguments that an operator of PyTorch can have
-Run = Callable[[Tensor | None, int, Sequence[Tensor]], list[Tensor]]
+MOST = 60  # tensors among the 64 arguments that an operator of PyTorch can have
+Run = Callable[[Sequence[Tensor | None], Tensor | None, int], Sequence[Tensor]]
+LIBRARIES: list[torch.library.Library] = []  # an operator lives as long as its library
 
 
 def _dispatch_keys() -> tuple[Any, Any]:
@@ -35,49 +37,55 @@ def recording() -> Any:
     return torch._C._ForceDispatchKeyGuard(*KEYS)
 
 
-def opaque(library: str, form: str, tensors: int, results: Sequence[bool], run: Run) -> Any:
-    """The operator `library::form`: so many tensors, borders and a tile to the outputs and the state, which `run` computes.
+def opaque(library: str, form: str, tensors: int, results: Sequence[bool], run: Run, shapes: Run) -> Any:
+    """The operator `library::form`: so many tensors or Nones, borders and a tile to the outputs and the state, which `run` computes.
 
-    Its last argument says for which tensors gradients will be asked. `results` says which of its results have gradients. Another copy of
-    the same package gets another name. None where there are more tensors than an operator can have.
+    `shapes` computes results of the same shapes from tensors without values. The last two arguments say whether the state is asked for,
+    which else is empty, and for which tensors gradients will be. `results` says which of its results have gradients. Another copy of the
+    same package gets another name. None where there are more tensors than an operator can have.
     """
     if tensors > MOST:
         return None
     name = next(name for name in names(form) if not hasattr(getattr(torch.ops, library), name))
 
     def forward(*arguments: Any) -> Any:
-        *given, cu_seqlens, tile, wanted = arguments
-        if not any(wanted):
-            return (*(dense_copy(x) for x in run(cu_seqlens, tile, given)), torch.zeros(1, dtype=torch.int64))
-        with recording():
-            graph = record(partial(run, cu_seqlens, tile), given, wanted)
-        return (*(dense_copy(x.detach()) for x in graph.results), keep(graph))
+        *given, cu_seqlens, tile, final, wanted = arguments
+        if any(wanted):
+            with recording():
+                graph = record(given, cu_seqlens, tile, wanted)
+            (o, *state), token = (x.detach() for x in graph.results), keep(graph)
+        else:
+            (o, *state), token = run(given, cu_seqlens, tile), torch.zeros(1, dtype=torch.int64)
+        return (dense_copy(o), *(dense_copy(x) if final else x.new_empty(0) for x in state), token)
 
-    def shapes(*arguments: Any) -> Any:
-        *given, _, _, _ = arguments
-        q, v, state = given[0], given[2], given[len(given) + 1 - len(results) :]
+    def record(given: Sequence[Tensor | None], cu_seqlens: Tensor | None, tile: int, wanted: Sequence[bool]) -> Graph:
+        return record_graph(lambda leaves: run(leaves, cu_seqlens, tile), given, wanted)
+
+    def forward_shapes(*arguments: Any) -> Any:
+        *given, cu_seqlens, tile, final, _ = arguments
+        o, *state = shapes(given, cu_seqlens, tile)
         token = torch.empty(1, dtype=torch.int64, device="cpu")
-        return (q.new_empty((*q.shape[:3], v.shape[-1])), *(x.new_empty(x.shape) for x in state), token)
+        return (o.new_empty(o.shape), *(x.new_empty(x.shape if final else (0,)) for x in state), token)
 
     def backward(
-        given: list[Tensor], cu_seqlens: Tensor | None, tile: int, wanted: list[bool], token: Tensor, cotangents: list[Tensor | None]
+        given: list[Tensor | None], cu_seqlens: Tensor | None, tile: int, wanted: list[bool], token: Tensor, cotangents: list[Tensor | None]
     ) -> list[Tensor]:
         graph = kept(token)
-        if graph is None or any(wants and not x.requires_grad for x, wants in zip(graph.leaves, wanted, strict=True)):
+        if graph is None or not all(x.requires_grad for x in asked(graph.leaves, wanted)):
             with recording():
-                graph = record(partial(run, cu_seqlens, tile), given, wanted)
+                graph = record(given, cu_seqlens, tile, wanted)
         slopes = iter(cotangents)
         found = graph.pull_back(wanted, [next(slopes) if has else None for has in results])
-        pairs = zip(itertools.compress(given, wanted), itertools.compress(found, wanted), strict=True)
-        return [torch.zeros_like(x, memory_format=torch.contiguous_format) if slope is None else dense_copy(slope) for x, slope in pairs]
+        pairs = zip(asked(given, wanted), itertools.compress(found, wanted), strict=True)
+        return [dense_zeros(x) if slope is None else dense_copy(slope) for x, slope in pairs]
 
     def slope_shapes(
-        given: list[Tensor], cu_seqlens: Tensor | None, tile: int, wanted: list[bool], token: Tensor, cotangents: list[Tensor | None]
+        given: list[Tensor | None], cu_seqlens: Tensor | None, tile: int, wanted: list[bool], token: Tensor, cotangents: list[Tensor | None]
     ) -> list[Tensor]:
-        return [x.new_empty(x.shape) for x in itertools.compress(given, wanted)]
+        return [x.new_empty(x.shape) for x in asked(given, wanted)]
 
     def save(ctx: Any, inputs: tuple[Any, ...], output: tuple[Tensor, ...]) -> None:
-        *given, ctx.tile, _ = inputs
+        *given, ctx.tile, _, _ = inputs
         ctx.save_for_backward(*given, output[-1])
         ctx.mark_non_differentiable(output[-1])
         ctx.set_materialize_grads(False)
@@ -86,15 +94,16 @@ def opaque(library: str, form: str, tensors: int, results: Sequence[bool], run: 
         *given, cu_seqlens, token = ctx.saved_tensors
         wanted = list(ctx.needs_input_grad[: len(given)])
         slopes = iter(run_backward(given, cu_seqlens, ctx.tile, wanted, token, list(itertools.compress(cotangents, results))))
-        return (*(next(slopes) if wants else None for wants in wanted), None, None, None)
+        return (*(next(slopes) if wants else None for wants in wanted), None, None, None, None)
 
-    taken = ", ".join([*(f"Tensor x{number}" for number in range(tensors)), "Tensor? cu_seqlens", "int tile", "bool[] wanted"])
-    forward_op = define(f"{library}::{name}", f"({taken}) -> ({', '.join(['Tensor'] * (len(results) + 1))})", forward, shapes)
-    lists = "(Tensor[] given, Tensor? cu_seqlens, int tile, bool[] wanted, Tensor token, Tensor?[] cotangents) -> Tensor[]"
-    backward_op = define(f"{library}::{name}_backward", lists, backward, slope_shapes)
-    run_backward = function_of(backward_op, keep_nothing, refuse_second_derivatives)
-    forward_op.register_autograd(differentiate, setup_context=save)
-    return function_of(forward_op, save, differentiate)
+    taken = ", ".join(f"Tensor? x{number}" for number in range(tensors))
+    options = "Tensor? cu_seqlens, int tile, bool final, bool[] wanted"
+    returned = ", ".join(["Tensor"] * (len(results) + 1))
+    lists = "(Tensor?[] given, Tensor? cu_seqlens, int tile, bool[] wanted, Tensor token, Tensor?[] cotangents) -> Tensor[]"
+    defined = torch.library.Library(library, "FRAGMENT")  # type: ignore[no-untyped-call]
+    LIBRARIES.append(defined)
+    run_backward = define(defined, f"{name}_backward{lists}", backward, slope_shapes, keep_nothing, refuse_second_derivatives)
+    return define(defined, f"{name}({taken}, {options}) -> ({returned})", forward, forward_shapes, save, differentiate)
 
 
 def keep_nothing(ctx: Any, inputs: tuple[Any, ...], output: list[Tensor]) -> None:
@@ -105,17 +114,42 @@ def refuse_second_derivatives(ctx: Any, *gradients: Tensor) -> Any:
     raise RuntimeError("there are no second derivatives under torch.compile, nor where vmap maps over borders; other calls have them")
 
 
+def asked(tensors: Sequence[Tensor | None], wanted: Sequence[bool]) -> list[Tensor]:
+    """The tensors of which gradients are wanted."""
+    return [x for x, wants in zip(tensors, wanted, strict=True) if wants and x is not None]
+
+
 def dense_copy(x: Tensor) -> Tensor:
     """x in memory of its own, row by row, as its shape alone says."""
     return x.clone(memory_format=torch.contiguous_format)
 
 
-def define(name: str, schema: str, run: Callable[..., Any], shapes: Callable[..., Any]) -> Any:
-    """An operator, the shapes of its results, and its batching rule."""
-    operator = torch.library.custom_op(name, run, mutates_args=(), schema=schema)
-    operator.register_fake(shapes)
-    operator.register_vmap(lambda info, in_dims, *arguments: one_by_one(operator, info.batch_size, in_dims, arguments))
-    return operator
+def dense_zeros(x: Tensor) -> Tensor:
+    """Zeros of the same shape, row by row."""
+    return torch.zeros_like(x, memory_format=torch.contiguous_format)
+
+
+def define(
+    library: torch.library.Library,
+    schema: str,
+    run: Callable[..., Any],
+    shapes: Callable[..., Any],
+    save: Callable[..., None],
+    differentiate: Callable[..., Any],
+) -> Any:
+    """A call of an operator, of which the shapes of results, the gradients and the batching rule are known.
+
+    It makes no assumption on strides, and is registered without the checks of `torch.library.custom_op`, which cost each call more time.
+    """
+    short = schema.partition("(")[0]
+    name = f"{library.ns}::{short}"
+    library.define(schema, tags=(torch.Tag.pt2_compliant_tag, torch.Tag.flexible_layout))  # type: ignore[no-untyped-call]
+    library.impl(short, _disable_dynamo(run), "CompositeExplicitAutograd")  # type: ignore[no-untyped-call]
+    torch.library.register_fake(name, shapes, lib=library)
+    torch.library.register_autograd(name, differentiate, setup_context=save, lib=library)
+    operator = getattr(getattr(torch.ops, library.ns), short).default
+    torch.library.register_vmap(name, lambda info, dims, *given: one_by_one(operator, info.batch_size, dims, given), lib=library)
+    return function_of(operator, save, differentiate)
 
 
 def names(form: str) -> Iterator[str]:

@@ -15,11 +15,10 @@ from torch import Tensor
 from .runtime_borders import sequence_numbers
 from .runtime_chunk import chosen
 from .runtime_contract import Computed, OperatorContract, Returned, read_lengths
-from .runtime_state import as_entries, read_state
+from .runtime_state import State, as_entries, read_state
 from .runtime_tensor import wide_type
 from .runtime_values import holds, may_look
 
-State = dict[str, Tensor]
 INITIAL = "_initial"  # suffix of the entries that hold the initial state
 
 

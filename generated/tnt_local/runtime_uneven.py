@@ -13,9 +13,10 @@ from itertools import groupby, pairwise
 import torch
 from torch import Tensor
 
-from .runtime_chunk import Condition, State
+from .runtime_chunk import Condition
 from .runtime_contract import Call
 from .runtime_plan import cut
+from .runtime_state import State
 
 
 @dataclass(frozen=True)

@@ -2,7 +2,7 @@
 # TTT, arXiv 2407.04620, eq. 2 and 4-5, section 2.7
 """The operators of ttt_linear: which form runs where.
 
-`backend` is `torch`, `triton`, or `auto`, for which the environment variable MIRAS_BACKEND may stand in.
+`backend` is torch, triton, or auto, for which MIRAS_BACKEND may stand in.
 The values of gates, positions and borders are checked on the CPU, and on a GPU where the environment says MIRAS_DEBUG=1.
 """
 
@@ -14,32 +14,23 @@ from .chunked import torch_chunk_ttt_linear
 from .contract import CONTRACT
 from .recurrent import naive_recurrent_ttt_linear
 from .runtime_dispatch import Dispatch, Kernels
+from .runtime_state import State
 from .runtime_triton import HAS_TRITON, WHY_NO_TRITON
 
-_KERNELS = None
+_OPERATORS = Dispatch("ttt_linear", CONTRACT, torch_chunk_ttt_linear, naive_recurrent_ttt_linear, WHY_NO_TRITON)
 if HAS_TRITON:
     from .decode import triton_recurrent_ttt_linear
     from .kernels import TILE, triton_chunk_ttt_linear
 
-    _KERNELS = Kernels(triton_chunk_ttt_linear, TILE, triton_recurrent_ttt_linear)
-_OPERATORS = Dispatch("ttt_linear", CONTRACT, torch_chunk_ttt_linear, naive_recurrent_ttt_linear, _KERNELS, WHY_NO_TRITON)
+    _OPERATORS.kernels = Kernels(triton_chunk_ttt_linear, TILE, triton_recurrent_ttt_linear)
 
 __all__ = ["chunk_ttt_linear", "fused_recurrent_ttt_linear", "naive_recurrent_ttt_linear"]
 
 
 def chunk_ttt_linear(
-    q: Tensor,
-    k: Tensor,
-    v: Tensor,
-    *,
-    eta: Tensor,
-    ln_weight: Tensor,
-    ln_bias: Tensor,
-    initial_state: dict[str, Tensor] | None = None,
-    output_final_state: bool = False,
-    cu_seqlens: Tensor | None = None,
-    backend: str = "auto",
-) -> tuple[Tensor, dict[str, Tensor] | None]:
+    q: Tensor, k: Tensor, v: Tensor, *, eta: Tensor, ln_weight: Tensor, ln_bias: Tensor,
+    initial_state: State | None = None, output_final_state: bool = False, cu_seqlens: Tensor | None = None, backend: str = "auto",
+) -> tuple[Tensor, State | None]:  # fmt: skip
     """The parallel form, for training and for prompts.
 
     q [B, T, H, K]: query, real
@@ -52,34 +43,17 @@ def chunk_ttt_linear(
     Returns the outputs [B, T, H, V] and, if asked for, the final state.
     """
     return _OPERATORS.chunk(
-        {"q": q, "k": k, "v": v, "eta": eta},
-        {"ln_weight": ln_weight, "ln_bias": ln_bias},
-        initial_state,
-        output_final_state,
-        cu_seqlens,
-        backend,
-    )
+        {"q": q, "k": k, "v": v, "eta": eta, "ln_weight": ln_weight, "ln_bias": ln_bias},
+        initial_state, output_final_state, cu_seqlens, backend,
+    )  # fmt: skip
 
 
 def fused_recurrent_ttt_linear(
-    q: Tensor,
-    k: Tensor,
-    v: Tensor,
-    *,
-    eta: Tensor,
-    ln_weight: Tensor,
-    ln_bias: Tensor,
-    initial_state: dict[str, Tensor] | None = None,
-    output_final_state: bool = False,
-    cu_seqlens: Tensor | None = None,
-    backend: str = "auto",
-) -> tuple[Tensor, dict[str, Tensor] | None]:
+    q: Tensor, k: Tensor, v: Tensor, *, eta: Tensor, ln_weight: Tensor, ln_bias: Tensor,
+    initial_state: State | None = None, output_final_state: bool = False, cu_seqlens: Tensor | None = None, backend: str = "auto",
+) -> tuple[Tensor, State | None]:  # fmt: skip
     """Token by token, for decoding; arguments and results are those of chunk_ttt_linear."""
     return _OPERATORS.recurrent(
-        {"q": q, "k": k, "v": v, "eta": eta},
-        {"ln_weight": ln_weight, "ln_bias": ln_bias},
-        initial_state,
-        output_final_state,
-        cu_seqlens,
-        backend,
-    )
+        {"q": q, "k": k, "v": v, "eta": eta, "ln_weight": ln_weight, "ln_bias": ln_bias},
+        initial_state, output_final_state, cu_seqlens, backend,
+    )  # fmt: skip

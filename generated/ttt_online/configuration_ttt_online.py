@@ -8,7 +8,7 @@ from .runtime_configuration import MemoryConfig
 
 
 class TttOnlineConfig(MemoryConfig):
-    """Every field has a default: that of the spec. The code of the package has the digest 6d8b9ba1dd3b."""
+    """Every field has a default: that of the spec. The code of the package has the digest 6a52e1f98eb3."""
 
     model_type = "miras_ttt_online"
 

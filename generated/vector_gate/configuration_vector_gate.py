@@ -8,7 +8,7 @@ from .runtime_configuration import MemoryConfig
 
 
 class VectorGateConfig(MemoryConfig):
-    """Every field has a default: that of the spec. The code of the package has the digest 0aa7a1104ee5."""
+    """Every field has a default: that of the spec. The code of the package has the digest a202c788ae64."""
 
     model_type = "miras_vector_gate"
 

@@ -20,6 +20,7 @@ from .kernels import TABLE
 from .runtime_device_functions import exp, sign
 from .runtime_device_memory import load_number, load_row, store_row
 from .runtime_launch import ANY, Buffer, LaunchRow
+from .runtime_state import State
 from .runtime_walk import JUST_NUMBERS, WalkKernels, WalkLauncher, WalkOperator
 
 # Axes: B batch, T tokens, H heads, K key width, V value width.
@@ -104,21 +105,8 @@ _run = WalkKernels(
 
 
 def triton_recurrent_vector_huber(
-    q: Tensor,
-    k: Tensor,
-    v: Tensor,
-    *,
-    log_alpha: Tensor,
-    eta: Tensor,
-    initial_state: dict[str, Tensor] | None = None,
-    output_final_state: bool = False,
-    cu_seqlens: Tensor | None = None,
-) -> tuple[Tensor, dict[str, Tensor] | None]:
+    q: Tensor, k: Tensor, v: Tensor, *, log_alpha: Tensor, eta: Tensor,
+    initial_state: State | None = None, output_final_state: bool = False, cu_seqlens: Tensor | None = None,
+) -> tuple[Tensor, State | None]:  # fmt: skip
     """Outputs [B, T, H, V] in the dtype of q, and the final state if asked for; without gradients."""
-    return _run(
-        {"q": q, "k": k, "v": v, "log_alpha": log_alpha, "eta": eta},
-        {},
-        initial_state,
-        output_final_state,
-        cu_seqlens,
-    )
+    return _run({"q": q, "k": k, "v": v, "log_alpha": log_alpha, "eta": eta}, {}, initial_state, output_final_state, cu_seqlens)

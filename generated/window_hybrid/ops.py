@@ -2,7 +2,7 @@
 # Gated DeltaNet-H1, arXiv 2412.06464, section 3.4
 """The operators of window_hybrid: which form runs where.
 
-`backend` is `torch`, `triton`, or `auto`, for which the environment variable MIRAS_BACKEND may stand in.
+`backend` is torch, triton, or auto, for which MIRAS_BACKEND may stand in.
 The values of gates, positions and borders are checked on the CPU, and on a GPU where the environment says MIRAS_DEBUG=1.
 """
 
@@ -14,31 +14,23 @@ from .chunked import torch_chunk_window_hybrid
 from .contract import CONTRACT
 from .recurrent import naive_recurrent_window_hybrid
 from .runtime_dispatch import Dispatch, Kernels
+from .runtime_state import State
 from .runtime_triton import HAS_TRITON, WHY_NO_TRITON
 
-_KERNELS = None
+_OPERATORS = Dispatch("window_hybrid", CONTRACT, torch_chunk_window_hybrid, naive_recurrent_window_hybrid, WHY_NO_TRITON)
 if HAS_TRITON:
     from .decode import triton_recurrent_window_hybrid
     from .kernels import TILE, triton_chunk_window_hybrid
 
-    _KERNELS = Kernels(triton_chunk_window_hybrid, TILE, triton_recurrent_window_hybrid)
-_OPERATORS = Dispatch("window_hybrid", CONTRACT, torch_chunk_window_hybrid, naive_recurrent_window_hybrid, _KERNELS, WHY_NO_TRITON)
+    _OPERATORS.kernels = Kernels(triton_chunk_window_hybrid, TILE, triton_recurrent_window_hybrid)
 
 __all__ = ["chunk_window_hybrid", "fused_recurrent_window_hybrid", "naive_recurrent_window_hybrid"]
 
 
 def chunk_window_hybrid(
-    q: Tensor,
-    k: Tensor,
-    v: Tensor,
-    *,
-    log_alpha: Tensor,
-    eta: Tensor,
-    initial_state: dict[str, Tensor] | None = None,
-    output_final_state: bool = False,
-    cu_seqlens: Tensor | None = None,
-    backend: str = "auto",
-) -> tuple[Tensor, dict[str, Tensor] | None]:
+    q: Tensor, k: Tensor, v: Tensor, *, log_alpha: Tensor, eta: Tensor,
+    initial_state: State | None = None, output_final_state: bool = False, cu_seqlens: Tensor | None = None, backend: str = "auto",
+) -> tuple[Tensor, State | None]:  # fmt: skip
     """The parallel form, for training and for prompts.
 
     q [B, T, H, K]: query, real
@@ -50,33 +42,15 @@ def chunk_window_hybrid(
     Returns the outputs [B, T, H, V] and, if asked for, the final state.
     """
     return _OPERATORS.chunk(
-        {"q": q, "k": k, "v": v, "log_alpha": log_alpha, "eta": eta},
-        {},
-        initial_state,
-        output_final_state,
-        cu_seqlens,
-        backend,
+        {"q": q, "k": k, "v": v, "log_alpha": log_alpha, "eta": eta}, initial_state, output_final_state, cu_seqlens, backend
     )
 
 
 def fused_recurrent_window_hybrid(
-    q: Tensor,
-    k: Tensor,
-    v: Tensor,
-    *,
-    log_alpha: Tensor,
-    eta: Tensor,
-    initial_state: dict[str, Tensor] | None = None,
-    output_final_state: bool = False,
-    cu_seqlens: Tensor | None = None,
-    backend: str = "auto",
-) -> tuple[Tensor, dict[str, Tensor] | None]:
+    q: Tensor, k: Tensor, v: Tensor, *, log_alpha: Tensor, eta: Tensor,
+    initial_state: State | None = None, output_final_state: bool = False, cu_seqlens: Tensor | None = None, backend: str = "auto",
+) -> tuple[Tensor, State | None]:  # fmt: skip
     """Token by token, for decoding; arguments and results are those of chunk_window_hybrid."""
     return _OPERATORS.recurrent(
-        {"q": q, "k": k, "v": v, "log_alpha": log_alpha, "eta": eta},
-        {},
-        initial_state,
-        output_final_state,
-        cu_seqlens,
-        backend,
+        {"q": q, "k": k, "v": v, "log_alpha": log_alpha, "eta": eta}, initial_state, output_final_state, cu_seqlens, backend
     )

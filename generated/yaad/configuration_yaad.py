@@ -8,7 +8,7 @@ from .runtime_configuration import MemoryConfig
 
 
 class YaadConfig(MemoryConfig):
-    """Every field has a default: that of the spec. The code of the package has the digest 0bd9a0b806a9."""
+    """Every field has a default: that of the spec. The code of the package has the digest cc77312a1b6d."""
 
     model_type = "miras_yaad"
 

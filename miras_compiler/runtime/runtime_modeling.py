@@ -185,7 +185,8 @@ class MemoryForCausalLM(MemoryPreTrainedModel, GenerationMixin):
     def compile_blocks(self, **options: Any) -> None:
         """Compiles each block by itself, and the loss, whose logits then need no copy in float32."""
         super().compile_blocks(**options)
-        self.loss_function = torch.compile(self.loss_function, **options)
+        own: Any = self
+        own.loss_function = torch.compile(own.loss_function, **options)
 
     def generate(self, *inputs: Any, **options: Any) -> Any:
         """As in transformers. On a GPU a step of one token is recorded as a CUDA graph, unless `records_steps` is False."""

@@ -7,6 +7,7 @@ import sys
 from collections.abc import Callable
 from contextlib import nullcontext
 from functools import partial
+from operator import getitem
 from typing import Any
 
 import pytest
@@ -209,6 +210,23 @@ def test_a_compiled_backward_pass_computes_nothing_for_a_final_state_that_nobody
     assert asked == [[True, True], [True, False]]
 
 
+def test_a_graph_holds_the_operator_alone_and_computes_no_state_that_is_neither_given_nor_asked_for() -> None:
+    torch._dynamo.reset()
+    nodes: list[torch.fx.Node] = []
+
+    def backend(module: torch.fx.GraphModule, _: Any) -> Any:
+        nodes.extend(node for node in module.graph.nodes if node.op.startswith("call") and node.target is not getitem)
+        return module.forward
+
+    given = arguments("gated_delta_net")
+    del given["initial_state"]
+    torch.compile(operator("gated_delta_net", "torch_chunk"), fullgraph=True, backend=backend)(**given)
+    form = sys.modules[f"{compiled('gated_delta_net')}.chunked"]
+    assert [node.target for node in nodes] == [getattr(torch.ops, f"miras_{form.CONTRACT.name}").chunk.default]
+    _, state, _ = nodes[0].meta["example_value"]
+    assert state.numel() == 0
+
+
 @pytest.mark.slow
 @pytest.mark.parametrize("form", FORMS)
 @pytest.mark.parametrize("name", NAMES)
@@ -221,7 +239,7 @@ def test_the_operator_in_a_graph_is_what_pytorch_asks_of_one(name: str, form: st
     entries = [state[entry].transpose(0, 1).contiguous().transpose(0, 1) if state[entry].dim() > 1 else state[entry] for entry in state]
     given_all = [*tensors, *entries]
     op = getattr(getattr(torch.ops, f"miras_{module.CONTRACT.name}"), module._FORM.kind)
-    torch.library.opcheck(op.default, (*given_all, None, 16, [x.requires_grad for x in given_all]))
+    torch.library.opcheck(op.default, (*given_all, None, 16, True, [x.requires_grad for x in given_all]))
 
 
 def test_an_exported_operator_takes_every_length() -> None:

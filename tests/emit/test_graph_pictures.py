@@ -25,11 +25,13 @@ from matplotlib.font_manager import findfont
 from matplotlib.ft2font import FT2Font, LoadFlags
 
 from kit.paths import GENERATED
+from miras_compiler import compile_spec
 from miras_compiler.emit.graph import emit_dot, emit_json, emit_svg, render, style
 from miras_compiler.emit.graph.picture import Box, Picture, build_picture
 from miras_compiler.emit.graph.render import graphviz_pure
 from miras_compiler.emit.graph.style import BLAME, text_width
 from miras_compiler.errors import InputError
+from miras_compiler.spec import parse_spec
 
 Graph = nx.MultiDiGraph
 Value = tuple[str, str, str, str, str]  # name, label, equation, group, origin
@@ -332,3 +334,18 @@ def layout(source: str) -> dict[str, tuple[float, float, float, float]]:
     plain = subprocess.run([graphviz_pure(), "-Tplain", "-q"], input=source, capture_output=True, text=True, check=True).stdout
     fields = [shlex.split(line) for line in plain.splitlines() if line.startswith("node ")]
     return {name: (float(x), float(y), float(width), float(height)) for _, name, x, y, width, height, *_ in fields}
+
+
+def test_a_graph_whose_curves_graphviz_cannot_route_is_drawn_in_another_layout() -> None:
+    """A random spec: no route is found for the arrow into its surprise (lib/pathplan/shortest.c)."""
+    tree = {
+        "name": "drawn",
+        "memory": {"kind": "swiglu", "expansion": 2, "residual": False},
+        "attentional_bias": {"kind": "robust_shift", "shift": 0.5},
+        "retention": {"kind": "elastic_net_ftrl", "threshold": 0.2, "order": "after_gradient"},
+        "optimizer": {"kind": "momentum"},
+        "gates": {"eta": {"per": "head"}, "alpha": {"per": "head", "init": 0.25}, "mu": {"per": "head", "source": "constant"}},
+        "chunk": {"size": 1, "gradient": "chunk_start"},
+    }
+    graph = compile_spec(parse_spec(json.dumps(tree), "drawn.yaml")).graph
+    assert emit_svg(graph).count('class="edge"') == len(build_picture(graph).arrows)

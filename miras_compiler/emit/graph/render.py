@@ -13,15 +13,22 @@ from miras_compiler.emit.graph.node_link import emit_json
 from miras_compiler.errors import InputError, InternalError
 
 NO_PICTURE = "graph.svg is left out: the program graphviz-pure, which draws it, is missing; pip install graphviz-pure"
+LAYOUTS = (
+    (),
+    ("-Gnodesep=0.25",),
+    ("-Gsplines=line",),
+)  # Graphviz fails to route some curves: then rows are wider apart, then lines straight
 FORMATS = ("svg", "png", "pdf", "dot", "json")
 
 
 def emit_svg(graph: nx.MultiDiGraph[str], expand: bool = False) -> str:
     """The picture of `graph` as SVG, drawn by graphviz-pure: its bytes depend on the graph only."""
-    drawn = _run(graphviz_pure(), emit_dot(graph, expand))
-    if drawn.returncode != 0:
-        raise InternalError(f"graphviz-pure refused the dependency graph: {drawn.stderr.decode(errors='replace').strip()}")
-    return drawn.stdout.decode()
+    program, source = graphviz_pure(), emit_dot(graph, expand)
+    for layout in LAYOUTS:
+        drawn = _run(program, source, *layout)
+        if drawn.returncode == 0:
+            return drawn.stdout.decode()
+    raise InternalError(f"graphviz-pure refused the dependency graph: {drawn.stderr.decode(errors='replace').strip()}")
 
 
 def render(graph: nx.MultiDiGraph[str], format: str, expand: bool = False, system_dot: bool = True) -> bytes:
@@ -62,5 +69,5 @@ def _graphviz_pure() -> str | None:
     return shutil.which("graphviz-pure", path=sysconfig.get_path("scripts")) or shutil.which("graphviz-pure")
 
 
-def _run(program: str, source: str) -> subprocess.CompletedProcess[bytes]:
-    return subprocess.run([program, "-Tsvg", "-q"], input=source.encode(), capture_output=True, check=False)
+def _run(program: str, source: str, *options: str) -> subprocess.CompletedProcess[bytes]:
+    return subprocess.run([program, "-Tsvg", "-q", *options], input=source.encode(), capture_output=True, check=False)

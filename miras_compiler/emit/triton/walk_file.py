@@ -51,7 +51,6 @@ def emit_walk(rule: UpdateRule, walk: Walk, interface: Interface, why_no_tiles: 
     used = [name for name in ("Kept", "Shares", "Sums") if f"{name}(" in operators]
     runner = "ChunkWalkKernels" if starts else "WalkKernels"
     imports = [
-        *([import_line(".starts", ["operator as starts"])] if starts else []),
         import_line(".contract", ["CONTRACT"]),
         *([] if adjoints else [import_line(".kernels", ["TABLE"])]),
         *([import_line(".runtime_chunk_walk", ["ChunkWalkKernels"])] if starts else []),
@@ -63,6 +62,7 @@ def emit_walk(rule: UpdateRule, walk: Walk, interface: Interface, why_no_tiles: 
         *([import_line(".runtime_operator", ["Differentiable"])] if adjoints else []),
         import_line(".runtime_state", ["State"]),
         import_line(".runtime_walk", ["JUST_NUMBERS", *used, *(["WalkKernels"] if not starts else []), "WalkLauncher", "WalkOperator"]),
+        *([import_line(".starts", ["operator as starts"])] if starts else []),
     ]
     return marked(fill("walk.py", {
         "header": header(frame),
