@@ -87,6 +87,8 @@ def check_names(contract: States, entries: Mapping[str, Tensor] | None) -> None:
         return
     if unknown := sorted(str(name) for name in entries if name not in contract.state):
         raise ValueError(f"initial_state: expected entries among {', '.join(contract.state)}, got {', '.join(unknown)}")
+    if empty := [name for name, x in entries.items() if x is None]:
+        raise ValueError(f"initial_state.{empty[0]}: expected a tensor, got None")
     if missing := [name for name in contract.weights if name not in entries]:
         raise ValueError(f"initial_state: expected {', '.join(contract.weights)}, got none for {', '.join(missing)}")
 

@@ -6,7 +6,7 @@ from abc import abstractmethod
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from functools import partial
-from typing import ClassVar
+from typing import Any, ClassVar
 
 import torch
 from torch import Tensor
@@ -141,7 +141,7 @@ class Form(Computes):
 
 
 def by_name(names: Names, given: Sequence[Tensor | None]) -> tuple[dict[str, Tensor], dict[str, Tensor], dict[str, Tensor] | None]:
-    """Tokens, parameters, and the entries of a state; None where no entry is given."""
-    each = iter(given)
-    tokens, parameters, entries = ({name: x for name in group if (x := next(each)) is not None} for group in names)
-    return tokens, parameters, entries or None
+    """Tokens, parameters, and those entries of a state that are given; None where none is."""
+    each: Any = iter(given)
+    tokens, parameters, entries = ({name: next(each) for name in group} for group in names)
+    return tokens, parameters, {name: x for name, x in entries.items() if x is not None} or None

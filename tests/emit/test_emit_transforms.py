@@ -222,7 +222,7 @@ def test_a_graph_holds_the_operator_alone_and_computes_no_state_that_is_neither_
     del given["initial_state"]
     torch.compile(operator("gated_delta_net", "torch_chunk"), fullgraph=True, backend=backend)(**given)
     form = sys.modules[f"{compiled('gated_delta_net')}.chunked"]
-    assert [node.target for node in nodes] == [getattr(torch.ops, f"miras_{form.CONTRACT.name}").chunk.default]
+    assert [str(node.target).partition(".")[0] for node in nodes] == [f"miras_{form.CONTRACT.name}"]
     _, state, _ = nodes[0].meta["example_value"]
     assert state.numel() == 0
 

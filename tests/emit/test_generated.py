@@ -66,7 +66,7 @@ def test_generated_packages_import_torch_triton_transformers_and_the_standard_li
 
 
 def test_generated_files_import_names_from_files_beside_them() -> None:
-    """transformers copies the files that `from .file import name` names, and no others: what a saved model needs has to be named so."""
+    """transformers copies the files that `from .file import name` names, and no others."""
     relative = {(file, *found) for file in GENERATED.glob("*/*.py") for found in RELATIVE.findall(code_of(file))}
     assert len(relative) > 1000
     assert [each for each in relative if each[1] and not (each[0].parent / f"{each[1]}.py").is_file()] == []
