@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Callable, Mapping, Sequence
+from functools import cache
 from itertools import pairwise
 from typing import Any
 
@@ -45,9 +46,16 @@ STEADY: dict[str, Callable[[float], float]] = {"sigmoid": _sigmoid, "softplus": 
 
 
 def numeric(expr: sp.Expr, variable: sp.Symbol) -> Callable[[float], float]:
-    """The expression as a function of one number."""
-    function: Callable[[float], float] = sp.lambdify(variable, _plain(steadied(expr)), [STEADY, "math"])
-    return function
+    """The expression as a function of one number; where products of its parts leave the floats, from numbers without a largest one."""
+    plain = _plain(steadied(expr))
+    function: Callable[[float], float] = sp.lambdify(variable, plain, [STEADY, "math"])
+    endless = cache(lambda: sp.lambdify(variable, in_sympy(plain), "mpmath"))
+
+    def value(at: float) -> float:
+        found = function(at)
+        return found if math.isfinite(found) else float(endless()(at))
+
+    return value
 
 
 def values_at(expr: sp.Expr, points: Sequence[Mapping[sp.Symbol, float]]) -> list[float | None]:

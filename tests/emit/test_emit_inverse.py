@@ -15,8 +15,8 @@ from kit.paths import SPECS
 from miras_compiler import compile_spec, load_spec
 from miras_compiler.emit.torch.expression import TorchPrinter
 from miras_compiler.expressions.formula import parse_formula
-from miras_compiler.expressions.inverse import newton_inverse, numeric_inverse
-from miras_compiler.expressions.symbols import W
+from miras_compiler.expressions.inverse import NoInverseError, newton_inverse, numeric_inverse
+from miras_compiler.expressions.symbols import Power0, W
 from miras_compiler.verify.package import opened_here
 from miras_compiler.verify.subject import Subject
 
@@ -74,6 +74,28 @@ def test_quotients_of_numbers_that_overflow_are_inverted_beyond_them() -> None:
 @pytest.mark.parametrize("generator", ["w*log(w)/2", "3*w**2 + w*sinh(w)", "-log(w) + w**2"])
 def test_a_derivative_that_rises_slowly_or_overflows_is_onto(generator: str) -> None:
     assert numeric_inverse(sp.diff(parse_formula(generator, ("w",)), W)).args[1] == (0 if "sinh" in generator else 1)
+
+
+@pytest.mark.parametrize(
+    "generator",
+    [
+        "cosh(w)/cosh(w/2)/cosh(w/3) + w**2",
+        "cosh(w)/cosh(w/2) + w**2",
+        "(exp(w) + exp(-w))/cosh(w/3) + w**2/10",
+        "cosh(3*w)/cosh(w)/cosh(w) + w**2",
+    ],
+)
+def test_a_derivative_whose_parts_leave_the_floats_before_it_does_is_inverted(generator: str) -> None:
+    slope = sp.lambdify(W, sp.diff(parse_formula(generator, ("w",)), W).replace(Power0, sp.Pow), "math")
+    a = torch.tensor([-1e20, -1e3, -2.0, 1e-9, 0.5, 40.0, 1e12], dtype=torch.float64)
+    w = emitted(generator)[2](a)
+    torch.testing.assert_close(torch.tensor([slope(x) for x in w.tolist()], dtype=torch.float64), a, rtol=1e-10, atol=1e-15)
+
+
+@pytest.mark.parametrize("generator", ["(exp(w) + exp(-w))/(exp(w) - exp(-w) + exp(2*w)) + w/2", "log(exp(w) + exp(-w))"])
+def test_a_derivative_that_levels_off_is_refused_though_its_parts_leave_the_floats(generator: str) -> None:
+    with pytest.raises(NoInverseError, match="does not rise from −∞ to ∞"):
+        numeric_inverse(sp.diff(parse_formula(generator, ("w",)), W))
 
 
 def test_one_inverse_is_printed_once() -> None:
