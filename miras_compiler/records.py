@@ -87,7 +87,7 @@ def read_record(path: Path) -> Record:
         tree = json.loads(path.read_text(encoding="utf-8"))
         origin = Origin(str(tree["command"]), str(tree["device"]), dict(tree["versions"]), int(tree["seed"]))
         return Record(origin, tuple(map(result_of, tree["rows"])))
-    except (OSError, ValueError, TypeError, KeyError) as error:
+    except (OSError, ValueError, TypeError, KeyError, RecursionError) as error:
         said = f"no {error}" if isinstance(error, KeyError) else str(error)
         raise InputError(f"{path}: holds no results: {said}; `miras bench --results` and `miras verify` write such files") from None
 

@@ -95,7 +95,7 @@ class RunFolder:
         for count, line in enumerate(self.metrics.read_text(encoding="utf-8", errors="replace").splitlines(), 1):
             try:
                 row = json.loads(line)
-            except ValueError:
+            except (ValueError, RecursionError):
                 row = None
             if isinstance(row, dict):
                 yield row
@@ -145,7 +145,7 @@ def is_whole(checkpoint: Path) -> bool:
     try:
         written = json.loads((checkpoint / WHOLE).read_text(encoding="utf-8"))
         return bool(written) and all(_mark(checkpoint / name) == mark for name, mark in written.items())
-    except (OSError, ValueError, AttributeError):
+    except (OSError, ValueError, AttributeError, RecursionError):
         return False
 
 
@@ -175,7 +175,7 @@ def read_object(path: Path) -> dict[str, Any]:
     """A JSON object; InputError where the file holds none."""
     try:
         value = json.loads(path.read_text(encoding="utf-8"))
-    except (OSError, ValueError) as error:
+    except (OSError, ValueError, RecursionError) as error:
         raise InputError(f"{path}: is not JSON: {error}; name the folder of a run") from None
     if not isinstance(value, dict):
         raise InputError(f"{path}: holds no JSON object; name the folder of a run")

@@ -128,7 +128,7 @@ def _files_below(folder: Path) -> dict[str, str]:
 def _read_object(path: Path) -> dict[str, Any]:
     try:
         value = json.loads(path.read_text(encoding="utf-8"))
-    except (OSError, ValueError) as error:
+    except (OSError, ValueError, RecursionError) as error:
         raise InputError(f"{path}: is not JSON: {error}; compile the spec again") from None
     if not isinstance(value, dict):
         raise InputError(f"{path}: holds no JSON object; compile the spec again")

@@ -37,7 +37,7 @@ def read_questions(path: Path) -> list[Question]:
 def read_question(place: str, line: str) -> Question:
     try:
         fields = json.loads(line)
-    except ValueError as error:
+    except (ValueError, RecursionError) as error:
         raise InputError(f"{place}: is not JSON: {error}") from None
     if not isinstance(fields, dict):
         raise InputError(f"{place}: holds no JSON object; a line holds {FORMATS}")

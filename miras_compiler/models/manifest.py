@@ -82,7 +82,7 @@ def read_manifest(folder: Path) -> Manifest:
     check_is_package(folder)
     try:
         manifest = json.loads((folder / MANIFEST).read_text(encoding="utf-8"))
-    except (OSError, ValueError) as error:
+    except (OSError, ValueError, RecursionError) as error:
         raise InputError(f"{folder / MANIFEST}: is not JSON: {error}; compile its spec again") from None
     if not isinstance(manifest, Mapping):
         raise InputError(f"{folder / MANIFEST}: holds no JSON object; compile its spec again")

@@ -12,6 +12,7 @@ from torch.nn import functional
 from .runtime_model_arguments import wanted
 from .runtime_modeling import MemoryModel, MemoryPreTrainedModel, projected
 from .runtime_norms import wide
+from .runtime_tensor import described, is_dense
 from .runtime_transformers import ModelOutput
 from .runtime_values import holds, may_look
 
@@ -71,9 +72,8 @@ class MemoryForForecasting(MemoryPreTrainedModel):
         forecasts = projected(self.forecast, end).reshape(values.shape[0], config.horizon, config.channels) * scale + mean
         loss = None
         if labels is not None:
-            if not isinstance(labels, Tensor) or labels.shape != forecasts.shape:
-                got = list(labels.shape) if isinstance(labels, Tensor) else type(labels).__name__
-                raise ValueError(f"labels: expected shape {list(forecasts.shape)}, got {got}")
+            if not is_dense(labels) or labels.shape != forecasts.shape:
+                raise ValueError(f"labels: expected shape {list(forecasts.shape)}, got {described(labels, dtype=False)}")
             loss = functional.mse_loss(forecasts, wide(labels))
         output = ForecastOutput(loss=loss, forecasts=forecasts)
         return output if wanted(return_dict, config, "return_dict") else output.to_tuple()
@@ -81,9 +81,8 @@ class MemoryForForecasting(MemoryPreTrainedModel):
 
 def check_values(values: object, channels: int, patch: int) -> None:
     """Numbers [B, T, channels], T a multiple of the patch; ValueError otherwise."""
-    if not isinstance(values, Tensor) or not values.is_floating_point() or values.dim() != 3 or values.shape[2] != channels:
-        got = f"{values.dtype} of shape {list(values.shape)}" if isinstance(values, Tensor) else type(values).__name__
-        raise ValueError(f"values: expected floating-point numbers of shape [B, T, {channels}], got {got}")
+    if not is_dense(values) or not values.is_floating_point() or values.dim() != 3 or values.shape[2] != channels:
+        raise ValueError(f"values: expected floating-point numbers of shape [B, T, {channels}], got {described(values)}")
     if not values.shape[0] or not values.shape[1] or values.shape[1] % patch:
         more = values.shape[1] % patch
         remedy = f"; leave out the first {more}" if values.shape[1] > patch else ""
@@ -95,9 +94,8 @@ def kept_values(values: Tensor, attention_mask: Tensor | None, patch: int) -> Te
     keep = torch.ones(values.shape[:2], dtype=torch.bool, device=values.device)
     looks = may_look(values)
     if attention_mask is not None:
-        if not isinstance(attention_mask, Tensor) or attention_mask.shape != keep.shape:
-            got = list(attention_mask.shape) if isinstance(attention_mask, Tensor) else type(attention_mask).__name__
-            raise ValueError(f"attention_mask: expected shape {list(keep.shape)}, got {got}")
+        if not is_dense(attention_mask) or attention_mask.shape != keep.shape:
+            raise ValueError(f"attention_mask: expected shape {list(keep.shape)}, got {described(attention_mask, dtype=False)}")
         if looks and holds(((attention_mask != 0) & (attention_mask != 1)).any()):
             raise ValueError("attention_mask: expected 1 at values and 0 at padding, got other values")
         keep = attention_mask == 1

@@ -10,13 +10,17 @@ import signal
 import subprocess
 import sys
 import time
+from collections.abc import Callable
 from pathlib import Path
 
 import pytest
 
 import miras_compiler.spec
 from miras_compiler.cli import main
-from miras_compiler.errors import CheckFailed, InternalError
+from miras_compiler.compare import subjects
+from miras_compiler.errors import CheckFailed, InputError, InternalError
+from miras_compiler.models.manifest import read_manifest
+from miras_compiler.runs import RunFolder, read_object
 
 MIRAS = [sys.executable, "-m", "miras_compiler"]
 SPEC = """\
@@ -216,3 +220,16 @@ def test_check_as_json_tells_every_problem_in_its_parts(good: Path, tmp_path: Pa
     (problem,) = bad["problems"]
     assert problem["where"].startswith(f"{wrong}:2:")
     assert problem["remedy"] == "did you mean 'matrix'?"
+
+
+@pytest.mark.parametrize("read", [lambda path: read_manifest(path.parent), subjects._read_object, read_object])
+def test_json_that_is_nested_too_deep_is_wrong_input(read: Callable[[Path], object], tmp_path: Path) -> None:
+    for name in ("manifest.json", "__init__.py", "spec.yaml"):
+        (tmp_path / name).write_text("[" * 100_000)
+    with pytest.raises(InputError, match=r"manifest\.json: is not JSON"):
+        read(tmp_path / "manifest.json")
+
+
+def test_lines_of_a_run_that_are_nested_too_deep_are_left_out(tmp_path: Path) -> None:
+    (tmp_path / "metrics.jsonl").write_text("[" * 100_000 + "\n" + '{"step": 1}\n')
+    assert list(RunFolder(tmp_path).rows([])) == [{"step": 1}]

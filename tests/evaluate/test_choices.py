@@ -40,6 +40,7 @@ def test_questions_are_put_as_the_harness_puts_them(fields: dict[str, Any], ques
     ("line", "message"),
     [
         ("{", "q.jsonl:7: is not JSON"),
+        ("[" * 100_000, "q.jsonl:7: is not JSON"),
         ("[1]", "q.jsonl:7: holds no JSON object"),
         ('{"text": "x", "label": 0}', "q.jsonl:7: has text, label; a line holds context, endings and label"),
         ('{"context": "x", "endings": ["y"], "label": 0}', "a line holds context, endings and label"),

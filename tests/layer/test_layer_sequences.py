@@ -214,6 +214,10 @@ def test_each_layer_has_its_own_place_in_the_cache_and_nothing_is_changed_in_pla
         ({"attention_mask": torch.ones(3, 3)}, r"attention_mask: expected 0 and 1 of shape \[2, 3\], .* got \[3, 3\]"),
         ({"attention_mask": torch.zeros(2, 1, 3, 3)}, "attention_mask: expected 0 and 1 of shape"),
         ({"attention_mask": torch.ones(2, 3).to_sparse()}, "attention_mask: expected a dense tensor, got one of layout torch.sparse_coo"),
+        (
+            {"attention_mask": torch.nested.nested_tensor([torch.ones(3)] * 2, layout=torch.jagged)},
+            "attention_mask: expected a dense tensor, got one of layout nested",
+        ),
         ({"attention_mask": [[1, 1, 1]] * 2}, "attention_mask: expected 0 and 1 of shape .* got list"),
         (
             {"attention_mask": torch.tensor([[0.0, 0.0, -1e4]] * 2)},

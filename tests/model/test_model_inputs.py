@@ -56,6 +56,7 @@ def test_odd_caches_masks_and_arguments_are_refused() -> None:
     cache = model(ids, use_cache=True).past_key_values
     other = language_model("titans_lmm")(ids, use_cache=True).past_key_values
     three = language_model("gated_delta_net", {"num_hidden_layers": 3})(ids, use_cache=True).past_key_values
+    nested = torch.nested.nested_tensor([torch.ones(5, dtype=torch.int64)] * 2, layout=torch.jagged)
     for arguments, error, message in (
         ({"cache": DynamicCache()}, ValueError, "cache: expected the cache that this model returned, or None, got DynamicCache"),
         ({"cache": other}, ValueError, "cache: expected"),
@@ -65,6 +66,8 @@ def test_odd_caches_masks_and_arguments_are_refused() -> None:
         ({"attention_mask": torch.ones(2, 7)}, ValueError, r"attention_mask: expected shape \[2, 5\], got \[2, 7\]"),
         ({"attention_mask": torch.zeros(2, 1, 5, 5)}, ValueError, "attention_mask: expected 0 and 1"),
         ({"attention_mask": torch.full((2, 5), -1e9)}, ValueError, "attention_mask: expected 1 at tokens"),
+        ({"attention_mask": nested}, ValueError, "attention_mask: expected a dense tensor, got one of layout nested"),
+        ({"labels": nested}, ValueError, "labels: expected integers of shape .*, got one of layout nested"),
         ({"position_ids": ids}, TypeError, "position_ids: an argument that the model does not know"),
         ({"state": cache}, TypeError, "state: an argument that the model does not know"),
         ({"output_attentions": True}, ValueError, "output_attentions: a memory has no attention weights"),

@@ -27,7 +27,9 @@ def test_a_record_is_read_as_it_was_written(tmp_path: Path) -> None:
     assert json.loads(path.read_text())["rows"][1]["value"] == "inf"  # JSON has no such number
 
 
-@pytest.mark.parametrize("text", ["{", "[]", '{"rows": []}', '{"command": "", "device": "", "versions": {}, "seed": 0, "rows": [{}]}'])
+@pytest.mark.parametrize(
+    "text", ["{", "[]", "[" * 100_000, '{"rows": []}', '{"command": "", "device": "", "versions": {}, "seed": 0, "rows": [{}]}']
+)
 def test_a_file_of_another_shape_is_an_input_error(text: str, tmp_path: Path) -> None:
     (tmp_path / "a.json").write_text(text)
     with pytest.raises(InputError, match=r"a\.json: holds no results"):
