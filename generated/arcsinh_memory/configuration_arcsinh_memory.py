@@ -8,7 +8,7 @@ from .runtime_configuration import MemoryConfig
 
 
 class ArcsinhMemoryConfig(MemoryConfig):
-    """Every field has a default: that of the spec. The code of the package has the digest 48327db9c91f."""
+    """Every field has a default: that of the spec. The code of the package has the digest 866284075310."""
 
     model_type = "miras_arcsinh_memory"
 

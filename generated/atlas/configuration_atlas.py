@@ -8,7 +8,7 @@ from .runtime_configuration import MemoryConfig
 
 
 class AtlasConfig(MemoryConfig):
-    """Every field has a default: that of the spec. The code of the package has the digest 2a9a52eb97f1."""
+    """Every field has a default: that of the spec. The code of the package has the digest 4c2e5d54cd53."""
 
     model_type = "miras_atlas"
 

@@ -8,7 +8,7 @@ from .runtime_configuration import MemoryConfig
 
 
 class CharbonnierDeltaConfig(MemoryConfig):
-    """Every field has a default: that of the spec. The code of the package has the digest 0b6cbf3306d2."""
+    """Every field has a default: that of the spec. The code of the package has the digest 7a3f558ffc51."""
 
     model_type = "miras_charbonnier_delta"
 

@@ -9,6 +9,7 @@ import torch
 from torch import Tensor, nn
 
 from .runtime_configuration import MemoryConfig
+from .runtime_tensor import described, is_dense
 from .runtime_values import holds, may_look
 
 
@@ -19,10 +20,9 @@ def wanted(given: bool | None, config: MemoryConfig, name: str) -> bool:
 
 def check_tokens(name: str, tokens: object, shape: Sequence[int] | None = None) -> None:
     """Integers, of a shape if one is named; ValueError otherwise. None is left out."""
-    numbers = isinstance(tokens, Tensor) and not tokens.is_floating_point() and not tokens.is_complex() and tokens.dtype != torch.bool
+    numbers = is_dense(tokens) and not tokens.is_floating_point() and not tokens.is_complex() and tokens.dtype != torch.bool
     if tokens is not None and not (numbers and (shape is None or tokens.shape == shape)):  # type: ignore[attr-defined]
-        got = f"{tokens.dtype} of shape {list(tokens.shape)}" if isinstance(tokens, Tensor) else type(tokens).__name__
-        raise ValueError(f"{name}: expected integers of shape {'[B, T]' if shape is None else list(shape)}, got {got}")
+        raise ValueError(f"{name}: expected integers of shape {'[B, T]' if shape is None else list(shape)}, got {described(tokens)}")
 
 
 def check_vocabulary(name: str, tokens: Tensor, embedding: nn.Module, left_out: int | None = None) -> None:
@@ -40,7 +40,7 @@ def check_vocabulary(name: str, tokens: Tensor, embedding: nn.Module, left_out: 
 def check_mask(attention_mask: Tensor | None, seen: int, x: Tensor) -> None:
     """A mask has a column per token, or per token and token of the cache; its rows and values are checked where it is used."""
     lengths = {x.shape[1], seen + x.shape[1]}
-    if isinstance(attention_mask, Tensor) and attention_mask.dim() == 2 and attention_mask.shape[1] not in lengths:
+    if is_dense(attention_mask) and attention_mask.dim() == 2 and attention_mask.shape[1] not in lengths:
         shapes = " or ".join(f"[{x.shape[0]}, {length}]" for length in sorted(lengths))
         raise ValueError(f"attention_mask: expected shape {shapes}, got {list(attention_mask.shape)}")
 

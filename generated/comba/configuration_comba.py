@@ -8,7 +8,7 @@ from .runtime_configuration import MemoryConfig
 
 
 class CombaConfig(MemoryConfig):
-    """Every field has a default: that of the spec. The code of the package has the digest 8e3194eb34ae."""
+    """Every field has a default: that of the spec. The code of the package has the digest c9232f9d980f."""
 
     model_type = "miras_comba"
 

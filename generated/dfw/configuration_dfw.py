@@ -8,7 +8,7 @@ from .runtime_configuration import MemoryConfig
 
 
 class DfwConfig(MemoryConfig):
-    """Every field has a default: that of the spec. The code of the package has the digest 31d79dec0d89."""
+    """Every field has a default: that of the spec. The code of the package has the digest debc21b960ce."""
 
     model_type = "miras_dfw"
 

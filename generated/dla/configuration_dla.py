@@ -8,7 +8,7 @@ from .runtime_configuration import MemoryConfig
 
 
 class DlaConfig(MemoryConfig):
-    """Every field has a default: that of the spec. The code of the package has the digest 04f9ddd653b6."""
+    """Every field has a default: that of the spec. The code of the package has the digest eb00e5bd37cb."""
 
     model_type = "miras_dla"
 

@@ -8,7 +8,7 @@ from .runtime_configuration import MemoryConfig
 
 
 class EluLinearAttentionConfig(MemoryConfig):
-    """Every field has a default: that of the spec. The code of the package has the digest 8a0529995fdf."""
+    """Every field has a default: that of the spec. The code of the package has the digest 175622283a6f."""
 
     model_type = "miras_elu_linear_attention"
 

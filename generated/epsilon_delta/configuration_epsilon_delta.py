@@ -8,7 +8,7 @@ from .runtime_configuration import MemoryConfig
 
 
 class EpsilonDeltaConfig(MemoryConfig):
-    """Every field has a default: that of the spec. The code of the package has the digest 5160fc9093a2."""
+    """Every field has a default: that of the spec. The code of the package has the digest 2575bdb54e58."""
 
     model_type = "miras_epsilon_delta"
 

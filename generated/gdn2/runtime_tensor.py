@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
+from typing import TypeGuard
 
 import torch
 from torch import Tensor
@@ -19,9 +20,18 @@ def wide_type(dtype: torch.dtype) -> torch.dtype:
     return torch.float64 if dtype == torch.float64 else torch.float32
 
 
-def is_dense(x: object) -> bool:
+def is_dense(x: object) -> TypeGuard[Tensor]:
     """True if x is a tensor with one shape, all of whose entries are in memory."""
     return isinstance(x, Tensor) and not x.is_nested and x.layout == torch.strided
+
+
+def described(x: object, dtype: bool = True) -> str:
+    """A value as a message says it: type and shape of a dense tensor, layout of another, class of anything else."""
+    if not isinstance(x, Tensor):
+        return type(x).__name__
+    if not is_dense(x):
+        return f"one of layout {'nested' if x.is_nested else x.layout}"
+    return f"{x.dtype} of shape {list(x.shape)}" if dtype else str(list(x.shape))
 
 
 def check_tensor(name: str, x: object, axes: str, lengths: dict[str, int], device: torch.device, whole: bool = False) -> None:

@@ -8,7 +8,7 @@ from .runtime_configuration import MemoryConfig
 
 
 class KdaConfig(MemoryConfig):
-    """Every field has a default: that of the spec. The code of the package has the digest 38ef1c1ff62a."""
+    """Every field has a default: that of the spec. The code of the package has the digest 790c35013cfe."""
 
     model_type = "miras_kda"
 

@@ -13,7 +13,7 @@ from .runtime_borders import check_offsets
 from .runtime_cache import LayerCache, read_cache
 from .runtime_padding import before_border, packing
 from .runtime_precision import autocast_type
-from .runtime_tensor import is_dense
+from .runtime_tensor import described, is_dense
 
 
 class TokenMixer(nn.Module):
@@ -78,10 +78,11 @@ class TokenMixer(nn.Module):
     def _check_hidden(self, x: Tensor) -> None:
         width, dtype = self.o_proj.weight.shape[0], self.o_proj.weight.dtype
         if isinstance(x, Tensor) and not is_dense(x):
-            raise ValueError(f"hidden_states: expected a dense tensor, got one of layout {x.layout}")
+            raise ValueError(f"hidden_states: expected a dense tensor, got {described(x)}")
         if not isinstance(x, Tensor) or not x.is_floating_point() or x.dim() != 3 or x.shape[0] == 0 or x.shape[2] != width:
-            got = f"{x.dtype} of shape {list(x.shape)}" if isinstance(x, Tensor) else type(x).__name__
-            raise ValueError(f"hidden_states: expected floating-point numbers of shape [B, T, {width}] with B of at least 1, got {got}")
+            raise ValueError(
+                f"hidden_states: expected floating-point numbers of shape [B, T, {width}] with B of at least 1, got {described(x)}"
+            )
         if x.dtype != dtype and dtype.is_floating_point and autocast_type(x.device) is None:
             raise ValueError(f"hidden_states: expected {dtype}, as the layer's weights are, got {x.dtype}")
 

@@ -8,7 +8,7 @@ from .runtime_configuration import MemoryConfig
 
 
 class L1DeltaConfig(MemoryConfig):
-    """Every field has a default: that of the spec. The code of the package has the digest b830cd6ac624."""
+    """Every field has a default: that of the spec. The code of the package has the digest bbb4ee5d76f0."""
 
     model_type = "miras_l1_delta"
 

@@ -8,7 +8,7 @@ from .runtime_configuration import MemoryConfig
 
 
 class LactConfig(MemoryConfig):
-    """Every field has a default: that of the spec. The code of the package has the digest 9217c5fa411b."""
+    """Every field has a default: that of the spec. The code of the package has the digest 0c760769cf03."""
 
     model_type = "miras_lact"
 

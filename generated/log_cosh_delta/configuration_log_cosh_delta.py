@@ -8,7 +8,7 @@ from .runtime_configuration import MemoryConfig
 
 
 class LogCoshDeltaConfig(MemoryConfig):
-    """Every field has a default: that of the spec. The code of the package has the digest 9a39a2dde91a."""
+    """Every field has a default: that of the spec. The code of the package has the digest 738ce0fb1deb."""
 
     model_type = "miras_log_cosh_delta"
 

@@ -8,7 +8,7 @@ from .runtime_configuration import MemoryConfig
 
 
 class MomentumHuberConfig(MemoryConfig):
-    """Every field has a default: that of the spec. The code of the package has the digest 12022dc5f745."""
+    """Every field has a default: that of the spec. The code of the package has the digest 53bfe677b5f1."""
 
     model_type = "miras_momentum_huber"
 

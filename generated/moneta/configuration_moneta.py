@@ -8,7 +8,7 @@ from .runtime_configuration import MemoryConfig
 
 
 class MonetaConfig(MemoryConfig):
-    """Every field has a default: that of the spec. The code of the package has the digest 61953c14e545."""
+    """Every field has a default: that of the spec. The code of the package has the digest 49d8cb046bda."""
 
     model_type = "miras_moneta"
 

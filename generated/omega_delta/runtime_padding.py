@@ -8,7 +8,7 @@ import torch
 from torch import Tensor
 from torch.nn import functional
 
-from .runtime_tensor import is_dense
+from .runtime_tensor import described, is_dense
 from .runtime_values import holds, may_look
 
 
@@ -37,13 +37,10 @@ def packing(attention_mask: Tensor, x: Tensor) -> Packing | None:
     ValueError for another shape and for other values.
     """
     batch, length = x.shape[:2]
-    if not isinstance(attention_mask, Tensor) or attention_mask.dim() != 2:
-        got = list(attention_mask.shape) if isinstance(attention_mask, Tensor) else type(attention_mask).__name__
-        raise ValueError(f"attention_mask: expected 0 and 1 of shape [{batch}, {length}], or with the tokens before them, got {got}")
-    if not is_dense(attention_mask):
-        raise ValueError(f"attention_mask: expected a dense tensor, got one of layout {attention_mask.layout}")
-    if attention_mask.shape[0] != batch or attention_mask.shape[1] < length:
-        got = list(attention_mask.shape)
+    if isinstance(attention_mask, Tensor) and not is_dense(attention_mask):
+        raise ValueError(f"attention_mask: expected a dense tensor, got {described(attention_mask)}")
+    if not is_dense(attention_mask) or attention_mask.dim() != 2 or attention_mask.shape[0] != batch or attention_mask.shape[1] < length:
+        got = described(attention_mask, dtype=False)
         raise ValueError(f"attention_mask: expected 0 and 1 of shape [{batch}, {length}], or with the tokens before them, got {got}")
     if attention_mask.device != x.device:
         raise ValueError(f"attention_mask: expected a tensor on {x.device}, as hidden_states is, got one on {attention_mask.device}")

@@ -8,7 +8,7 @@ from .runtime_configuration import MemoryConfig
 
 
 class ReluLinearAttentionConfig(MemoryConfig):
-    """Every field has a default: that of the spec. The code of the package has the digest b3f7ccd1578c."""
+    """Every field has a default: that of the spec. The code of the package has the digest 1717f3ef55fc."""
 
     model_type = "miras_relu_linear_attention"
 

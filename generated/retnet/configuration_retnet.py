@@ -8,7 +8,7 @@ from .runtime_configuration import MemoryConfig
 
 
 class RetnetConfig(MemoryConfig):
-    """Every field has a default: that of the spec. The code of the package has the digest 11e1b85ba20b."""
+    """Every field has a default: that of the spec. The code of the package has the digest f84e7766514f."""
 
     model_type = "miras_retnet"
 

@@ -8,7 +8,7 @@ from .runtime_configuration import MemoryConfig
 
 
 class Rwkv7Config(MemoryConfig):
-    """Every field has a default: that of the spec. The code of the package has the digest 71a18e69dcff."""
+    """Every field has a default: that of the spec. The code of the package has the digest d57cea523e87."""
 
     model_type = "miras_rwkv7"
 

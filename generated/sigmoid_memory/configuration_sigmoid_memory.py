@@ -8,7 +8,7 @@ from .runtime_configuration import MemoryConfig
 
 
 class SigmoidMemoryConfig(MemoryConfig):
-    """Every field has a default: that of the spec. The code of the package has the digest 8059289cc6ec."""
+    """Every field has a default: that of the spec. The code of the package has the digest 67a076edf23d."""
 
     model_type = "miras_sigmoid_memory"
 

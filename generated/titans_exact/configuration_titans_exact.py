@@ -8,7 +8,7 @@ from .runtime_configuration import MemoryConfig
 
 
 class TitansExactConfig(MemoryConfig):
-    """Every field has a default: that of the spec. The code of the package has the digest 39fc4eb6d20d."""
+    """Every field has a default: that of the spec. The code of the package has the digest 93a3e747df23."""
 
     model_type = "miras_titans_exact"
 

@@ -8,7 +8,7 @@ from .runtime_configuration import MemoryConfig
 
 
 class TitansLinearConfig(MemoryConfig):
-    """Every field has a default: that of the spec. The code of the package has the digest c2ad4e6eee53."""
+    """Every field has a default: that of the spec. The code of the package has the digest 127cd99b5d3c."""
 
     model_type = "miras_titans_linear"
 

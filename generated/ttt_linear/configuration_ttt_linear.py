@@ -8,7 +8,7 @@ from .runtime_configuration import MemoryConfig
 
 
 class TttLinearConfig(MemoryConfig):
-    """Every field has a default: that of the spec. The code of the package has the digest 6d683d97d51e."""
+    """Every field has a default: that of the spec. The code of the package has the digest 972e67f9959e."""
 
     model_type = "miras_ttt_linear"
 

@@ -8,7 +8,7 @@ from .runtime_configuration import MemoryConfig
 
 
 class TttMlpConfig(MemoryConfig):
-    """Every field has a default: that of the spec. The code of the package has the digest 6d0199303bd0."""
+    """Every field has a default: that of the spec. The code of the package has the digest 54087b6d9589."""
 
     model_type = "miras_ttt_mlp"
 

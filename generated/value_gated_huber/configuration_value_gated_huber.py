@@ -8,7 +8,7 @@ from .runtime_configuration import MemoryConfig
 
 
 class ValueGatedHuberConfig(MemoryConfig):
-    """Every field has a default: that of the spec. The code of the package has the digest 7c6a1ec75b15."""
+    """Every field has a default: that of the spec. The code of the package has the digest ca7876f454d6."""
 
     model_type = "miras_value_gated_huber"
 

@@ -8,7 +8,7 @@ from .runtime_configuration import MemoryConfig
 
 
 class VectorDeltaConfig(MemoryConfig):
-    """Every field has a default: that of the spec. The code of the package has the digest 31011cc1380d."""
+    """Every field has a default: that of the spec. The code of the package has the digest 3c1fa68f257e."""
 
     model_type = "miras_vector_delta"
 

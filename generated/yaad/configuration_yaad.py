@@ -8,7 +8,7 @@ from .runtime_configuration import MemoryConfig
 
 
 class YaadConfig(MemoryConfig):
-    """Every field has a default: that of the spec. The code of the package has the digest cc77312a1b6d."""
+    """Every field has a default: that of the spec. The code of the package has the digest e24375ce4486."""
 
     model_type = "miras_yaad"
 
