@@ -96,7 +96,7 @@ class Pieces:
         if cu_seqlens is not None:
             self.number = tokens // length + (1 if position is None else 2) * sequences
         else:  # of one sequence at most so many tokens are in front of its first border
-            self.number = sequences * torch.sym_max(1, -(-(tokens + (0 if position is None else length - 1)) // length))  # type: ignore[no-untyped-call]
+            self.number = sequences if tokens == 0 else sequences * -(-(tokens + (0 if position is None else length - 1)) // length)
         own = ((counts + at + length - 1) // length).clamp(min=1)  # of each sequence
         firsts = torch.cat((own.new_zeros(1), own.cumsum(0)))
         self.sequence = sequence_numbers(firsts, self.number)
