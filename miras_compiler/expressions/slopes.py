@@ -84,9 +84,41 @@ def steadied(expr: sp.Expr) -> sp.Expr:
             for over, below, value in ((sp.sinh, sp.cosh, sp.tanh), (sp.exp, lambda x: sp.exp(x) + 1, sigmoid)):
                 if isinstance(factor, over) and 1 / below(factor.args[0]) in product.args:
                     return product / factor * below(factor.args[0]) * value(factor.args[0])
-        return product
+        return _growth_together(product)
 
-    return expr.replace(lambda e: isinstance(e, sp.Mul), quotient)
+    return expr.replace(lambda e: isinstance(e, sp.Add), _hyperbolic).replace(lambda e: isinstance(e, sp.Mul), quotient)
+
+
+def _hyperbolic(terms: sp.Add) -> sp.Expr:
+    """exp(x) + exp(−x) = 2 cosh(x), exp(x) − exp(−x) = 2 sinh(x)."""
+    for term in terms.args:
+        factor, x = term.as_coeff_Mul()
+        if isinstance(x, sp.exp) and (opposite := sp.exp(-x.args[0])) != x:
+            for sign, function in ((1, sp.cosh), (-1, sp.sinh)):
+                if sign * factor * opposite in terms.args:
+                    return terms - term - sign * factor * opposite + 2 * factor * function(x.args[0])
+    return terms
+
+
+def _growth_together(product: sp.Mul) -> sp.Expr:
+    """A product of powers of cosh and sinh, some of them reciprocal, with one exponential for all: cosh(x) = e^|x| (1 + e^−2|x|) / 2."""
+    found: sp.Expr = sp.Integer(1)
+    growth: list[sp.Expr] = []
+    shrinks = False
+    for factor in product.args:
+        whole, n = factor.args if isinstance(factor, Power0) else factor.as_base_exp() if isinstance(factor, sp.Pow) else (factor, sp.S.One)
+        number, base = whole.as_coeff_Mul()
+        if isinstance(factor, sp.exp):
+            growth.append(factor.args[0])
+        elif isinstance(base, sp.cosh | sp.sinh) and n.is_Integer:
+            ratio, x = base.args[0].as_coeff_Mul()
+            size = abs(ratio) * magnitude(x)
+            growth.append(n * size)
+            found *= (number * (1 + sp.exp(-2 * size)) / 2) ** n * (sp.tanh(base.args[0]) ** n if isinstance(base, sp.sinh) else 1)
+            shrinks = shrinks or n < 0
+        else:
+            found *= factor
+    return found * sp.exp(sp.Add(*growth)) if shrinks and len(growth) > 1 else product
 
 
 def softened(expr: sp.Expr) -> sp.Expr:
@@ -109,7 +141,7 @@ class _tanh(RealFunction):
 
 def curvature(slope: sp.Expr, variable: sp.Symbol) -> sp.Expr:
     """The derivative of a derivative, to all digits where it is small."""
-    return sp.diff(slope.replace(sp.tanh, _tanh), variable).replace(_tanh, sp.tanh)
+    return steadied(sp.diff(slope.replace(sp.tanh, _tanh), variable).replace(_tanh, sp.tanh))
 
 
 def gain(slope: sp.Expr, variable: sp.Symbol) -> sp.Expr:
