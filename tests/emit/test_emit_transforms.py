@@ -227,6 +227,23 @@ def test_a_graph_holds_the_operator_alone_and_computes_no_state_that_is_neither_
     assert state.numel() == 0
 
 
+def test_a_backward_pass_takes_the_arguments_that_a_compiled_graph_computes_anew() -> None:
+    """In the memory of those before it may have put other numbers meanwhile; with one head and one tile nothing else holds them."""
+    given = arguments("gated_delta_net")
+    leaves = [given[name][:, :, :1].contiguous().requires_grad_() for name in ("q", "k", "v", "log_alpha", "eta")]
+    o, _ = operator("gated_delta_net", "torch_chunk")(*leaves[:3], log_alpha=leaves[3], eta=leaves[4])
+    expected = torch.autograd.grad(o, leaves, torch.ones_like(o))
+    form = sys.modules[f"{compiled('gated_delta_net')}.chunked"]
+    library, wanted = getattr(torch.ops, f"miras_{form.CONTRACT.name}"), [*[True] * 5, False]
+    first = [x.detach().clone() for x in leaves]
+    *_, token = library.chunk(*first, None, None, 64, False, wanted)
+    for x in first:
+        x.zero_()
+    again = [*(x.detach() for x in leaves), None]
+    found = library.chunk_backward(again, None, 64, wanted, token, [torch.ones_like(o), None])
+    torch.testing.assert_close(found, list(expected))
+
+
 @pytest.mark.slow
 @pytest.mark.parametrize("form", FORMS)
 @pytest.mark.parametrize("name", NAMES)
