@@ -8,7 +8,7 @@ from .runtime_configuration import MemoryConfig
 
 
 class ChannelStepDeltaConfig(MemoryConfig):
-    """Every field has a default: that of the spec. The code of the package has the digest 6b78a2a929d2."""
+    """Every field has a default: that of the spec. The code of the package has the digest 4ec2dbd0baae."""
 
     model_type = "miras_channel_step_delta"
 

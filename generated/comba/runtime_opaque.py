@@ -71,7 +71,7 @@ def opaque(library: str, form: str, tensors: int, results: Sequence[bool], run: 
         given: list[Tensor | None], cu_seqlens: Tensor | None, tile: int, wanted: list[bool], token: Tensor, cotangents: list[Tensor | None]
     ) -> list[Tensor]:
         graph = kept(token)
-        if graph is None or not all(x.requires_grad for x in asked(graph.leaves, wanted)):
+        if graph is None or not graph.starts_at(given) or not all(x.requires_grad for x in asked(graph.leaves, wanted)):
             with recording():
                 graph = record(given, cu_seqlens, tile, wanted)
         slopes = iter(cotangents)

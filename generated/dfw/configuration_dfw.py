@@ -8,7 +8,7 @@ from .runtime_configuration import MemoryConfig
 
 
 class DfwConfig(MemoryConfig):
-    """Every field has a default: that of the spec. The code of the package has the digest debc21b960ce."""
+    """Every field has a default: that of the spec. The code of the package has the digest 51c9cf64ec23."""
 
     model_type = "miras_dfw"
 

@@ -8,7 +8,7 @@ from .runtime_configuration import MemoryConfig
 
 
 class L3DeltaConfig(MemoryConfig):
-    """Every field has a default: that of the spec. The code of the package has the digest 32f1fb24c048."""
+    """Every field has a default: that of the spec. The code of the package has the digest 11881184488d."""
 
     model_type = "miras_l3_delta"
 

@@ -8,7 +8,7 @@ from .runtime_configuration import MemoryConfig
 
 
 class OmegaNetConfig(MemoryConfig):
-    """Every field has a default: that of the spec. The code of the package has the digest 1807fa327447."""
+    """Every field has a default: that of the spec. The code of the package has the digest 7ee7bfa60eec."""
 
     model_type = "miras_omega_net"
 

@@ -8,7 +8,7 @@ from .runtime_configuration import MemoryConfig
 
 
 class PreconditionedGdnConfig(MemoryConfig):
-    """Every field has a default: that of the spec. The code of the package has the digest 7a702291e507."""
+    """Every field has a default: that of the spec. The code of the package has the digest b64b7a96f273."""
 
     model_type = "miras_preconditioned_gdn"
 

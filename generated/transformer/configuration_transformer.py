@@ -8,7 +8,7 @@ from .runtime_configuration import MemoryConfig
 
 
 class TransformerConfig(MemoryConfig):
-    """Every field has a default: that of the spec. The code of the package has the digest 1f0042c9d758."""
+    """Every field has a default: that of the spec. The code of the package has the digest a82a1faf3088."""
 
     model_type = "miras_transformer"
 

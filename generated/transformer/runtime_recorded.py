@@ -26,6 +26,14 @@ class Graph:
     results: Sequence[Tensor]
     leaves: Sequence[Tensor | None]
 
+    def starts_at(self, tensors: Sequence[Tensor | None]) -> bool:
+        """True if these are its leaves, in the same memory.
+
+        A compiled graph may compute the arguments of an operator anew in its backward pass, and put other numbers where they were before.
+        """
+        pairs = zip(self.leaves, tensors, strict=True)
+        return all(leaf is None or x is None or leaf.data_ptr() == x.data_ptr() for leaf, x in pairs)
+
     def pull_back(self, wanted: Sequence[bool], cotangents: Sequence[Tensor | None], create_graph: bool = False) -> list[Tensor | None]:
         """The gradient of every wanted leaf, None for the others and for those that no result depends on.
 
