@@ -79,13 +79,13 @@ class Subject:
         shape = InputShape(batch, tokens, heads, key, value)
         return draw_inputs(self.fields, shape, 1000 * self.seed + seed, self.step if eta is None else eta, position)
 
-    def crossing(self, seed: int, batch: int = 2, eta: float | None = None) -> Inputs:
+    def crossing(self, seed: int, batch: int = 2, eta: float | None = None, key: int = 4) -> Inputs:
         """The shortest interesting sequence: begins inside a chunk, every entry of its state random, and ends inside the next one.
 
         Where the memory begins anew, it does so on the border between the two.
         """
         tokens = BEFORE + AFTER if self.has_grid else TILE + 1
-        return self.inputs(tokens, seed=seed, position=self.border - BEFORE, batch=batch, eta=eta)
+        return self.inputs(tokens, seed=seed, position=self.border - BEFORE, batch=batch, key=key, eta=eta)
 
     @cached_property
     def probes(self) -> dict[str, Inputs]:

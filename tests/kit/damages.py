@@ -100,13 +100,13 @@ def copy_of(name: str) -> Iterator[tuple[Path, Written]]:
         yield copied, replace(made, folder=copied)
 
 
-def rows_that_fail(folder: Path, made: Written, rows: Iterable[str] = (), first: bool = False) -> list[str]:
+def rows_that_fail(folder: Path, made: Written, rows: Iterable[str] = (), first: bool = False, quick: bool = True) -> list[str]:
     """Names of the checks that fail: of all but those of texts, or of these; with `first`, of the first one alone."""
     wanted = set(rows)
     chosen = [check for check in CHECKS if (check.run.__name__ in wanted if wanted else check.run.__name__ not in TEXTS)]
     failed = []
     with open_processes(folder, made.spec.name, made.layer, made.has_kernels) as package:
-        subject = Subject(made.spec.model_dump(by_alias=True), package, quick=True, written=made)
+        subject = Subject(made.spec.model_dump(by_alias=True), package, quick=quick, written=made)
         for check in chosen:
             if any(not row.passed for row in check_subject(subject, checks=(check,))):
                 failed.append(check.run.__name__)
@@ -115,7 +115,7 @@ def rows_that_fail(folder: Path, made: Written, rows: Iterable[str] = (), first:
     return failed
 
 
-def seen_by(name: str, file: str, change: Callable[[str], str], rows: Iterable[str] = ()) -> list[str]:
+def seen_by(name: str, file: str, change: Callable[[str], str], rows: Iterable[str] = (), quick: bool = True) -> list[str]:
     """The rows that fail on the package `name` with its `file` changed; the first one, where no rows are named."""
     with copy_of(name) as (folder, made):
         path = folder / file
@@ -123,4 +123,4 @@ def seen_by(name: str, file: str, change: Callable[[str], str], rows: Iterable[s
         changed = change(text)
         assert changed != text, f"{file} has changed: the damage is none"
         path.write_text(changed, encoding="utf-8")
-        return rows_that_fail(folder, made, rows, first=not rows)
+        return rows_that_fail(folder, made, rows, first=not rows, quick=quick)

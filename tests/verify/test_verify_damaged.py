@@ -77,6 +77,16 @@ def test_backward_kernels_that_reach_beyond_the_buffers_of_a_part_are_seen_witho
     assert seen_by(NAME, "kernels.py", lambda text: text.replace("index - low", "index + low"), ("in_parts",)) == ["in_parts"]
 
 
+def test_a_damaged_kernel_of_wide_heads_is_seen_without_a_gpu() -> None:
+    """It goes through channels in blocks, and serves no narrow head; --quick leaves it out."""
+
+    def damaged(text: str) -> str:
+        before, kernel, after = text.partition("def post_wide(")
+        return before + kernel + after.replace("d_L * G_decayed", "d_L + G_decayed", 1)
+
+    assert seen_by(NAME, "kernels.py", damaged, ("wide",), quick=False) == ["wide"]
+
+
 def test_a_damaged_kernel_that_walks_tokens_is_seen_without_a_gpu() -> None:
     """elastic_net_memory has no kernels over tiles."""
     damage = put("alpha * d_moved + d_e", "alpha * d_moved - d_e")

@@ -14,8 +14,10 @@ from miras_compiler.verify.checks.machine import SINGLE, cast, compare_precision
 from miras_compiler.verify.checks.sequences import packed_inputs, separately
 from miras_compiler.verify.inputs import Inputs, Result, Run, correlated
 from miras_compiler.verify.measure import Tally
+from miras_compiler.verify.process import KernelsRefused
 from miras_compiler.verify.subject import BEFORE, CROSSING, Subject, call, pull_back
 
+WIDE = 72  # channels of a head, more than the 64 of a block
 FEW = 3  # tokens that are decoded one by one where that is slow
 
 
@@ -62,6 +64,15 @@ def single_precision(subject: Subject, tally: Tally) -> None:
     for label, inputs in _probes(subject).items():
         rounded = cast(inputs, torch.float32, torch.float32)
         compare_precision(subject, tally, label, kernels(subject), rounded, SINGLE)
+
+
+def wide(subject: Subject, tally: Tally) -> None:
+    """The same for heads that are wider than the channels which a program holds at once: some kernels go through them in blocks."""
+    inputs = cast(subject.crossing(68, batch=1, key=WIDE), torch.float32, torch.float32)
+    try:
+        compare_precision(subject, tally, f"K {WIDE}", kernels(subject), inputs, SINGLE)
+    except KernelsRefused as problem:
+        tally.not_run = str(problem)
 
 
 def repeatable(subject: Subject, tally: Tally) -> None:
@@ -134,6 +145,7 @@ TRITON = (
     Check("triton", "fused_recurrent, one token at a time", SINGLE, decoding, can_run),
     Check("triton", "kernels: packed (cu_seqlens) ≡ separate", SINGLE, packing, can_run),
     Check("triton", "kernels: the same, with gradients tile by tile", SINGLE, in_parts, can_run),
+    Check("triton", "kernels: wide heads, in blocks of channels", SINGLE, wide, can_run_all),
     Check("triton", "kernels: twice the same bits", 0.0, repeatable, can_run_all),
     Check("triton", "later tokens do not reach earlier outputs", 0.0, prefix, can_run_all),
     Check("triton", "kernels", 0.0, not_run, cannot_run),
