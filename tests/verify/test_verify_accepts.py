@@ -13,6 +13,7 @@ from kit.literal_rules import RULES
 from kit.verify_mutants import SLOW
 from miras_compiler.verify.checks import CHECKS
 from miras_compiler.verify.checks.gradients import along_directions
+from miras_compiler.verify.checks.layer import NOTHING, is_missing
 from miras_compiler.verify.inputs import Inputs, Result
 from miras_compiler.verify.measure import Tally
 from miras_compiler.verify.report import Finding
@@ -124,6 +125,13 @@ def test_differences_agree_with_a_gradient_beside_a_kink(slope: float, agrees: b
     tally = Tally()
     along_directions(tally, "kink", run, inputs)
     assert (tally.error == 0) is agrees
+
+
+def test_a_gradient_is_missing_where_it_is_nothing_and_should_be_more_than_rounding() -> None:
+    """One that a clipped slope cancels in one model may be 1e-19 in the other; one of 1e-9 beside gradients of 1 is missed all the same."""
+    none, rounding, small = torch.zeros(3), torch.full((3,), 1e-19), torch.full((3,), 1e-9)
+    pairs = [(none, small), (small, none), (none, rounding), (rounding, small), (none, none)]
+    assert [is_missing(*pair, NOTHING) for pair in pairs] == [True, True, False, False, False]
 
 
 def test_verification_leaves_the_global_generator_alone() -> None:
