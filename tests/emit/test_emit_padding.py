@@ -36,3 +36,18 @@ def test_numbers_that_may_be_infinite_behind_an_axis_are_0_there(expr: sp.Expr, 
     assert isinstance(node, Map)
     assert Padding().is_undefined(node, axis) == infinite
     assert Padding().is_zero(entrywise(X * Y, {"x": LOADED, "y": node}), axis)
+
+
+@pytest.mark.parametrize(
+    ("expr", "y", "infinite"),
+    [
+        pytest.param(X / Y, total(input_tile("a", ("c", "v")), "v"), True, id="0 / 0 of loaded rows"),
+        pytest.param(X / Y, total(entrywise(sp.exp(X), {"x": input_tile("a", ("c", "v"))}), "v"), False, id="a sum of ones"),
+        pytest.param(X / (1 + Y), total(input_tile("a", ("c", "v")), "v"), False, id="by one"),
+    ],
+)
+def test_rows_behind_the_tokens_of_a_tile_are_zeros_where_they_are_loaded(expr: sp.Expr, y: Node, infinite: bool) -> None:
+    node = entrywise(expr, {"x": input_tile("a", ("c", "v")), "y": y})
+    assert isinstance(node, Map)
+    assert Padding(rows=True).is_undefined(node, "c") == infinite
+    assert not Padding().is_undefined(node, "c")

@@ -108,10 +108,13 @@ FOUND = {
     "the hyperbolic tangent of what such a state predicts": (
         {"memory": {"kind": "mlp", "layers": 2, "activation": "tanh"}, "chunk": SHORT}, (6, 6, 8), 3,
     ),
+    "exponentials over their sum, in rows behind a tile of 63 tokens, whose windows have 3": (
+        {"attentional_bias": {"kind": "kl", "window": 3}, "gates": {"gamma": {"init": 0.9}}}, (4, 5, 0), 1,
+    ),
 }  # fmt: skip
 
 
-LONG = tuple(FOUND)[:2]
+LONG = (*tuple(FOUND)[:2], tuple(FOUND)[-1])
 
 
 @pytest.mark.parametrize(

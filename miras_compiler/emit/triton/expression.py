@@ -45,9 +45,16 @@ WHOLE_POWERS = (2, 3, 4)  # have functions of their own
 
 
 class TritonPrinter(ExpressionPrinter):
-    """Prints expressions; `helpers` are the device functions that the code calls and that packages do not share."""
+    """Prints expressions; `helpers` are the device functions that the code calls and that packages do not share.
+
+    `pads_rows`: whether tiles have rows behind their tokens.
+    """
 
     inverse = InverseText("newton_inverse", IMAGES, INVERSE)
+
+    def __init__(self, pads_rows: bool = False) -> None:
+        super().__init__()
+        self.pads_rows = pads_rows
 
     def need(self, name: str) -> str:
         """The name of a device function that packages share, which the file imports."""

@@ -18,7 +18,7 @@ from miras_compiler.emit.triton.staged import make_printers
 from miras_compiler.ir.traverse import leaves_of
 from miras_compiler.passes.separate import OWN_WEIGHTS, PAST_WEIGHTS
 from miras_compiler.schedule import Schedule
-from miras_compiler.schedule.tile import tile_in_words, tile_length
+from miras_compiler.schedule.tile import padded, tile_in_words, tile_length
 
 PROGRAM = (
     "One program runs one head of one sequence over tiles of {}. Rows along the first axis, columns along the second; every width is padded"
@@ -39,7 +39,7 @@ def emit_kernels(rule: Rule, schedule: Schedule, interface: Interface) -> str:
         tokens = {name: axes for name, axes in tokens.items() if name in read} | dict.fromkeys((OWN_WEIGHTS, PAST_WEIGHTS), "BTHW")
     parameters = {each.name: each.axes for each in interface.parameters if takes_all or each.name in read}
     operation = Operation(schedule, tokens, parameters)
-    printer = TritonPrinter()
+    printer = TritonPrinter(pads_rows=padded(tile_length(rule)) > tile_length(rule))
     variants = [make_printers(kernel, printer) for kernel in schedule.kernels]
     printed = [each for kernel in variants for each in kernel]
     functions = [each.text() for each in printed]

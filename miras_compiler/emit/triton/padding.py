@@ -15,15 +15,20 @@ STEEP = (sp.exp, sp.cosh, sp.sinh, sp.log)  # of a number that is nobody's they 
 
 
 class Padding:
-    """Leaves are loaded with zeros in the padding; the rest follows from that."""
+    """Leaves are loaded with zeros in the padding; the rest follows from that. `rows`: whether tiles have rows behind their tokens."""
 
-    def __init__(self) -> None:
+    def __init__(self, rows: bool = False) -> None:
+        self.rows = rows
         self.known: dict[tuple[Node, str], bool] = {}
 
     def is_zero(self, node: Node, axis: str) -> bool:
-        """True if `node` is 0 behind the width of `axis`."""
-        if axis in TOKEN_AXES or axis not in node.axes:
-            return axis in TOKEN_AXES
+        """True if `node` is 0 behind the width of `axis`, or weighs 0 there in every sum, as tokens do that are in no tile."""
+        return axis in TOKEN_AXES or self.holds_zero(node, axis)
+
+    def holds_zero(self, node: Node, axis: str) -> bool:
+        """True if `node` itself is 0 behind the width of `axis`."""
+        if axis not in node.axes:
+            return False
         key = (node, axis)
         if key not in self.known:
             self.known[key] = self._is_zero(node, axis)
@@ -31,17 +36,19 @@ class Padding:
 
     def behind(self, expr: sp.Expr, args: Sequence[Node], axis: str) -> sp.Expr:
         """The expression with 0 for the arguments that are 0 behind the width of `axis`."""
-        zeros = {placeholder(i): sp.Integer(0) for i, arg in enumerate(args) if axis in arg.axes and self.is_zero(arg, axis)}
+        zeros = {placeholder(i): sp.Integer(0) for i, arg in enumerate(args) if self.holds_zero(arg, axis)}
         return expr.xreplace(zeros)
 
     def is_undefined(self, node: Map, axis: str) -> bool:
         """True if a Map may have no value behind the width of `axis`: it is printed as 0 there, for 0 · nan and 0 · ∞ are no 0.
 
-        0 / 0 has none; and exp(x − max x) may be infinite, for padding is no part of the largest entry.
+        0 / 0 has none; and exp(x − max x) may be infinite, for padding is no part of the largest entry. Rows behind the tokens of a tile
+        are zeros where they are loaded, too; what is computed of them is computed as of tokens.
         """
-        if axis in TOKEN_AXES:
+        is_row = axis in TOKEN_AXES
+        if is_row and not self.rows:
             return False
-        return self._is_steep(node, axis) or bool(self.behind(node.expr, node.args, axis).has(sp.nan, sp.zoo, sp.oo))
+        return (not is_row and self._is_steep(node, axis)) or bool(self.behind(node.expr, node.args, axis).has(sp.nan, sp.zoo, sp.oo))
 
     def _is_steep(self, node: Map, axis: str) -> bool:
         """True if a steep function is taken of other numbers behind the width of `axis` than inside, and of unknown ones."""
@@ -57,13 +64,15 @@ class Padding:
             case Map():
                 return self.is_undefined(node, axis) or bool(_written_out(self.behind(node.expr, node.args, axis)) == 0)
             case Contract(args=(a, b)):
-                return self.is_zero(a if axis in a.axes else b, axis)
+                return self.holds_zero(a if axis in a.axes else b, axis)
             case Decayed():
-                return any(self.is_zero(node.factors[name], axis) for name in ("rows", "columns") if name in node.factors)
+                return any(self.holds_zero(node.factors[name], axis) for name in ("rows", "columns") if name in node.factors)
             case Rename(args=(a,)):
-                return self.is_zero(a, node.old if axis == node.new else axis)
-            case Reduce(args=(a,)) | Cumulate(args=(a,)) | Mask(args=(a,)):
-                return self.is_zero(a, axis)
+                return self.holds_zero(a, node.old if axis == node.new else axis)
+            case Cumulate(args=(a,)):
+                return axis != node.axis and self.holds_zero(a, axis)
+            case Reduce(args=(a,)) | Mask(args=(a,)):
+                return self.holds_zero(a, axis)
         return False
 
 

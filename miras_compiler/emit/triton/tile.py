@@ -63,7 +63,7 @@ class TilePrinter:
         self.is_inverse = is_inverse  # tiles that hold one
         self.is_inline = is_inline  # tiles that get no name of their own
         self.narrow = narrow  # leaves that may be loaded in less than float32
-        self.padding = Padding()
+        self.padding = Padding(printer.pads_rows)
         self.apart: Collection[Node] = ()  # products that share nothing with others, as far as the compiler sees
 
     def code(self, node: Node, order: Axes) -> Code:
