@@ -1,26 +1,26 @@
 """Recall over state bytes for many rules: writes the specs and the grids of the study, and a table and a picture of their sweeps.
 
     python benchmarks/recall_study.py specs FOLDER
-    miras sweep FOLDER/mqar_64.yaml --workers 14 -o runs/mqar_64
+    miras sweep FOLDER/front.yaml --workers 15 -o runs/front
     python benchmarks/recall_study.py table RESULTS.csv runs/mqar_64…
     python benchmarks/recall_study.py plot RESULTS.csv PICTURE.png
 
 A rule is a choice on every axis: memory × attentional bias × retention × optimizer. All but these are equal: two layers of width 128 with
-one head, the same projections, convolutions, gates from the input, and training.
+one head, the same projections, convolutions, gates from the input, and training. The rules of the front are trained longer, from three
+seeds each.
 """
 
 from __future__ import annotations
 
 import csv
 import json
-import math
 import sys
 from collections.abc import Mapping, Sequence
 from pathlib import Path
-from typing import Any
+from typing import Any, NamedTuple
 
 MQAR, NOISY = "mqar,vocab_size=256,pairs=16,length=128", "noisy_recall,vocab_size=256,pairs=16"
-TRAIN = {"steps": 1200, "batch": 128, "lr": 1e-3, "save_every": 1200, "log_every": 50}
+TRAIN = {"batch": 128, "lr": 1e-3, "log_every": 50}
 VALUES = 64  # channels of a value in a matrix; those of a key are varied
 
 HALF = {"parametrization": "sigmoid", "init": 0.5}
@@ -61,13 +61,29 @@ DEEP = (
     *("ttt_mlp", "moneta", "transformer"),
 )
 
-GRIDS: Mapping[str, tuple[str, tuple[str, ...], tuple[int, ...]]] = {
-    **{f"mqar_{width}": (MQAR, SIZED, (width,)) for width in (64, 16, 32, 8, 128)},
-    "mqar_others": (MQAR, OTHERS, (64,)),
-    **{f"noisy_{width}": (NOISY, SIZED, (width,)) for width in (64, 16)},
-    "mqar_deep": (MQAR, DEEP, (32,)),
+FRONT = (*(f"matrix-{rule}-gradient_descent" for rule in ("dot_product-none", "l2-none", "l2-l2", "l2-channel", "huber-l2")),)
+"""Rules that recalled most of those of their size."""
+
+
+class Sweep(NamedTuple):
+    """A task, rules of the study and specs that come with the compiler, channels of a key; steps and seeds of a training."""
+
+    task: str
+    rules: tuple[str, ...]
+    widths: tuple[int, ...]
+    steps: int = 1200
+    seeds: tuple[int, ...] = (0,)
+
+
+GRIDS: Mapping[str, Sweep] = {
+    **{f"mqar_{width}": Sweep(MQAR, SIZED, (width,)) for width in (64, 16, 32, 8, 128)},
+    "mqar_others": Sweep(MQAR, OTHERS, (64,)),
+    "mqar_deep": Sweep(MQAR, DEEP, (32,)),
+    "noisy_64": Sweep(NOISY, SIZED, (64,)),
+    "noisy_sizes": Sweep(NOISY, SIZED, (8, 16, 32, 128)),
+    "seeds": Sweep(MQAR, (*FRONT[:3], FRONT[4]), (32, 64), seeds=(1, 2)),
+    "front": Sweep(MQAR, FRONT, (8, 16, 32), 1800, (0, 1, 2)),
 }
-"""The sweeps: their task, rules of the study and specs that come with the compiler, channels of a key."""
 
 
 def rule(name: str) -> dict[str, Any]:
@@ -100,21 +116,36 @@ def rule(name: str) -> dict[str, Any]:
 def write(folder: Path) -> None:
     """The specs and the grids, as JSON, which YAML contains."""
     folder.mkdir(parents=True, exist_ok=True)
-    for name in {name: None for _, rules, _ in GRIDS.values() for name in rules if "-" in name}:
+    for name in {name: None for sweep in GRIDS.values() for name in sweep.rules if "-" in name}:
         (folder / f"{name}.yaml").write_text(json.dumps(rule(name), indent=1))
-    for name, (task, rules, widths) in GRIDS.items():
+    for name, sweep in GRIDS.items():
         sizes = {"layer.heads": [1], "model.hidden_size": [128], "model.layers": [2]}
         grid = {
-            "base": [f"{each}.yaml" if "-" in each else each for each in rules],
-            "vary": {"layer.head_dim": list(widths), **sizes, **({} if "deep" in name else {"layer.value_dim": [VALUES]})},
-            "train": {**TRAIN, "task": task},
+            "base": [f"{each}.yaml" if "-" in each else each for each in sweep.rules],
+            "vary": {"layer.head_dim": list(sweep.widths), **sizes, **({} if "deep" in name else {"layer.value_dim": [VALUES]})},
+            "seeds": list(sweep.seeds),
+            "train": {**TRAIN, "task": sweep.task, "steps": sweep.steps, "save_every": sweep.steps},
             "verify": False,
         }
         (folder / f"{name}.yaml").write_text(json.dumps(grid, indent=1))
 
 
 AXES = ("memory", "bias", "retention", "optimizer")
-COLUMNS = ("task", "rule", *AXES, "key_channels", "state", "recall", "state_bytes", "parameters", "loss", "seeds", "reason")
+COLUMNS = (
+    "sweep",
+    "task",
+    "steps",
+    "rule",
+    *AXES,
+    "key_channels",
+    "state",
+    "recall",
+    "state_bytes",
+    "parameters",
+    "loss",
+    "seeds",
+    "reason",
+)
 
 
 def axes_of(name: str) -> dict[str, str]:
@@ -131,7 +162,7 @@ def axes_of(name: str) -> dict[str, str]:
 
 
 def table(place: Path, sweeps: Sequence[Path]) -> None:
-    """The leaderboards of the folders of sweeps as one table, with the choices of each rule."""
+    """The leaderboards of the folders of sweeps as one table, with the choices of each rule; `seeds` has the recall of each seed."""
     with place.open("w", newline="", encoding="utf-8") as file:
         writer = csv.DictWriter(file, COLUMNS, lineterminator="\n")
         writer.writeheader()
@@ -149,7 +180,9 @@ def table(place: Path, sweeps: Sequence[Path]) -> None:
                             "seeds": seeds,
                         }
                         same = {key: row[key] for key in ("state", "state_bytes", "parameters", "loss", "reason")}
-                        writer.writerow({"task": sweep.name.partition("_")[0], **own, **same})
+                        grid = GRIDS[sweep.name]
+                        task = grid.task.partition(",")[0]
+                        writer.writerow({"sweep": sweep.name, "task": task, "steps": grid.steps, **own, **same})
 
 
 COLOURS = {
@@ -165,7 +198,7 @@ def marker(row: Mapping[str, str]) -> str:
 
 
 def plot(results: Path, picture: Path) -> None:
-    """Recall over state bytes, and as a table of rules by channels of a key."""
+    """Recall over state bytes: of single runs, of noisy pairs, and of the rules of the front by seed."""
     import matplotlib
 
     matplotlib.use("Agg")
@@ -173,34 +206,34 @@ def plot(results: Path, picture: Path) -> None:
     from matplotlib.lines import Line2D
 
     with results.open(newline="", encoding="utf-8") as file:
-        rows = [row for row in csv.DictReader(file) if row["state"] == "done" and row["task"] == "mqar"]
-    recall = {(row["rule"], int(row["key_channels"])): float(row["recall"]) for row in rows}
-    figure, (left, right) = pyplot.subplots(1, 2, figsize=(13, 5), constrained_layout=True)
-    for row in rows:
-        left.scatter(int(row["state_bytes"]), float(row["recall"]), c=COLOURS[row["bias"]], marker=MARKERS[marker(row)], s=36, alpha=0.8)
-    for name in SIZED:
-        line = sorted((int(row["state_bytes"]), float(row["recall"])) for row in rows if row["rule"] == name)
-        left.plot(*zip(*line, strict=True), color=COLOURS[axes_of(name)["bias"]], linewidth=0.7, alpha=0.5)
-    left.set(xlabel="state, bytes a sequence", ylabel="recall", title=f"MQAR: {MQAR.partition(',')[2]}", ylim=(0, 1.03))
-    left.set_xscale("log", base=2)
-    shown = {row["bias"]: COLOURS[row["bias"]] for row in rows}
-    handles = [Line2D([], [], color=colour, marker="o", linestyle="", label=name) for name, colour in shown.items()]
+        rows = [row for row in csv.DictReader(file) if row["state"] == "done" and row["sweep"] != "seeds"]
+    front = [row for row in rows if row["sweep"] == "front"]
+    panels = {
+        "16 pairs, 1,200 steps, one seed": [row for row in rows if row["task"] == "mqar" and row["sweep"] != "front"],
+        "noisy pairs, 1,200 steps, one seed": [row for row in rows if row["task"] == "noisy_recall"],
+        "16 pairs, 1,800 steps: three seeds, their mean": front,
+    }
+    figure, axes = pyplot.subplots(1, 3, figsize=(15, 5), sharey=True, constrained_layout=True)
+    for (title, shown), ax in zip(panels.items(), axes, strict=True):
+        for row in shown:
+            # the rules of the front stand beside each other
+            place = int(row["state_bytes"]) * (2 ** (0.07 * (FRONT.index(row["rule"]) - 2)) if shown is front else 1)
+            for recall in map(float, row["seeds"].split()):
+                ax.scatter(place, recall, c=COLOURS[row["bias"]], marker=MARKERS[marker(row)], s=36, alpha=0.7)
+        for name in SIZED:
+            line = sorted((int(row["state_bytes"]), float(row["recall"])) for row in shown if row["rule"] == name)
+            if line:
+                ax.plot(*zip(*line, strict=True), color=COLOURS[axes_of(name)["bias"]], linewidth=0.8, alpha=0.6)
+        ax.set(xlabel="state, bytes a sequence", title=title, ylim=(0, 1.03))
+        ax.set_xscale("log", base=2)
+        ax.grid(alpha=0.3)
+        ax.spines[["top", "right"]].set_visible(False)
+    axes[0].set_ylabel("recall")
+    colours = {row["bias"]: COLOURS[row["bias"]] for row in rows}
+    handles = [Line2D([], [], color=colour, marker="o", linestyle="", label=name) for name, colour in colours.items()]
     kinds = {"none": "no retention", "l2": "decay", "channel": "decay per channel", "momentum": "momentum", "mlp": "a deep memory"}
     handles += [Line2D([], [], color="#555555", marker=MARKERS[key], linestyle="", label=text) for key, text in kinds.items()]
-    figure.legend(handles=handles, fontsize="small", frameon=False, loc="outside lower center", ncols=6)
-    left.grid(alpha=0.3)
-    left.spines[["top", "right"]].set_visible(False)
-    widths = sorted({width for name, width in recall if name in SIZED})
-    table = [[recall.get((name, width), math.nan) for width in widths] for name in SIZED]
-    right.imshow(table, aspect="auto", cmap="viridis", vmin=0, vmax=1)
-    for y, line in enumerate(table):
-        for x, value in enumerate(line):
-            right.text(x, y, f"{value:.2f}", ha="center", va="center", fontsize=9, color="black" if value > 0.6 else "white")
-    right.set_xticks(range(len(widths)), [str(width) for width in widths])
-    right.set_yticks(
-        range(len(SIZED)), [name.removeprefix("matrix-").replace("-", ", ").replace("gradient_descent", "plain") for name in SIZED]
-    )
-    right.set(xlabel="channels of a key", title="the same: bias, retention, optimizer")
+    figure.legend(handles=handles, fontsize="small", frameon=False, loc="outside lower center", ncols=8)
     figure.savefig(picture, dpi=110)
 
 
