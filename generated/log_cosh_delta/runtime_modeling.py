@@ -186,7 +186,8 @@ class MemoryForCausalLM(MemoryPreTrainedModel, GenerationMixin):
         """Compiles each block by itself, and the loss, whose logits then need no copy in float32."""
         super().compile_blocks(**options)
         own: Any = self
-        own.loss_function = torch.compile(own.loss_function, **options)
+        own.plain_loss = getattr(own, "plain_loss", own.loss_function)  # the same when blocks are compiled anew
+        own.loss_function = torch.compile(own.plain_loss, **options)
 
     def generate(self, *inputs: Any, **options: Any) -> Any:
         """As in transformers. On a GPU a step of one token is recorded as a CUDA graph, unless `records_steps` is False."""

@@ -10,6 +10,7 @@ from torch import Tensor
 
 MARGIN = 64.0  # operations of about one rounding each that a way to compute a result may take more than another
 ROUNDED = 1e-5  # a tensor this much smaller than its companions is measured against them: it may be nothing but their rounding
+NOTHING = 1e-14  # a tensor this much smaller, where another model has an exact 0, may be the rounding of a sum that is 0
 
 
 def largest_error(actual: Tensor, expected: Tensor, least_scale: float = 0.0) -> float:
@@ -49,10 +50,10 @@ def fits_float32(x: Tensor) -> bool:
     return bool(x.detach().float().isfinite().all())
 
 
-def least_scale_of(tensors: Mapping[str, Tensor]) -> float:
-    """The scale against which the smallest of several tensors are measured."""
+def least_scale_of(tensors: Mapping[str, Tensor], share: float = ROUNDED) -> float:
+    """The scale against which the smallest of several tensors are measured: a share of the largest."""
     scales = [scale for scale in map(_largest, tensors.values()) if math.isfinite(scale)]
-    return ROUNDED * max(scales, default=0.0)
+    return share * max(scales, default=0.0)
 
 
 class Tally:

@@ -13,9 +13,9 @@ from kit.literal_rules import RULES
 from kit.verify_mutants import SLOW
 from miras_compiler.verify.checks import CHECKS
 from miras_compiler.verify.checks.gradients import along_directions
-from miras_compiler.verify.checks.layer import NOTHING, is_missing
+from miras_compiler.verify.checks.layer import is_missing
 from miras_compiler.verify.inputs import Inputs, Result
-from miras_compiler.verify.measure import Tally
+from miras_compiler.verify.measure import NOTHING, Tally
 from miras_compiler.verify.report import Finding
 from miras_compiler.verify.subject import Subject
 from miras_compiler.verify.verification import check_subject

@@ -24,11 +24,13 @@ FORMATS = ("svg", "png", "pdf", "dot", "json")
 def emit_svg(graph: nx.MultiDiGraph[str], expand: bool = False) -> str:
     """The picture of `graph` as SVG, drawn by graphviz-pure: its bytes depend on the graph only."""
     program, source = graphviz_pure(), emit_dot(graph, expand)
+    refusals = dict[str, None]()
     for layout in LAYOUTS:
         drawn = _run(program, source, *layout)
         if drawn.returncode == 0:
             return drawn.stdout.decode()
-    raise InternalError(f"graphviz-pure refused the dependency graph: {drawn.stderr.decode(errors='replace').strip()}")
+        refusals[drawn.stderr.decode(errors="replace").strip()] = None
+    raise InternalError(f"graphviz-pure refused the dependency graph: {'; '.join(refusals)}")
 
 
 def render(graph: nx.MultiDiGraph[str], format: str, expand: bool = False, system_dot: bool = True) -> bytes:

@@ -15,7 +15,7 @@ from miras_compiler.verify.inputs import Inputs
 from miras_compiler.verify.literal.gates import DECAYS
 from miras_compiler.verify.literal.layer import LiteralLayer, rate, squash
 from miras_compiler.verify.literal.memory import weight_shapes
-from miras_compiler.verify.measure import Tally
+from miras_compiler.verify.measure import NOTHING, Tally, least_scale_of
 from miras_compiler.verify.package import PackageLayer
 from miras_compiler.verify.rounding import Pulled, rounding_of
 from miras_compiler.verify.subject import Subject, within_float32
@@ -25,7 +25,6 @@ MANY = 12  # hidden width, heads and key width from which a spread can be measur
 MOVED = 0.1  # how far parameters are from their start, so that every one of them matters
 SPREAD = 0.2  # how far a measured standard deviation may be off
 PIECES = (2, 1, 1, 2)  # tokens handed over together: a prompt, two of decoding, the rest
-NOTHING = 1e-14  # share of the largest gradient, of which one that is 0 in the other model may be the rounding
 
 
 def has_layer(subject: Subject) -> bool:
@@ -97,7 +96,7 @@ def forward_and_gradients(subject: Subject, tally: Tally) -> None:
     (expected, _), gradients = pull(literal, inputs)
     tally.compare("o", o, expected)
     tally.compare_all("d", found, gradients)
-    least = NOTHING * max(float(gradient.norm()) for gradient in gradients.values())
+    least = least_scale_of(gradients, NOTHING)
     for name, gradient in found.items():
         tally.require(f"{name} has no gradient", not is_missing(gradient, gradients[name], least))
 
