@@ -8,7 +8,7 @@ from .runtime_configuration import MemoryConfig
 
 
 class ArcsinhMemoryConfig(MemoryConfig):
-    """Every field has a default: that of the spec. The code of the package has the digest 39d2263fbae7."""
+    """Every field has a default: that of the spec. The code of the package has the digest 3a4452cc4158."""
 
     model_type = "miras_arcsinh_memory"
 

@@ -8,7 +8,7 @@ from .runtime_configuration import MemoryConfig
 
 
 class AtlasConfig(MemoryConfig):
-    """Every field has a default: that of the spec. The code of the package has the digest 92dacf4591b4."""
+    """Every field has a default: that of the spec. The code of the package has the digest 3d4992c797fa."""
 
     model_type = "miras_atlas"
 

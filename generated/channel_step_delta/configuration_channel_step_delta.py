@@ -8,7 +8,7 @@ from .runtime_configuration import MemoryConfig
 
 
 class ChannelStepDeltaConfig(MemoryConfig):
-    """Every field has a default: that of the spec. The code of the package has the digest 75d7702f92bd."""
+    """Every field has a default: that of the spec. The code of the package has the digest ef7503245730."""
 
     model_type = "miras_channel_step_delta"
 

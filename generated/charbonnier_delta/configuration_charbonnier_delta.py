@@ -8,7 +8,7 @@ from .runtime_configuration import MemoryConfig
 
 
 class CharbonnierDeltaConfig(MemoryConfig):
-    """Every field has a default: that of the spec. The code of the package has the digest 685e411064b0."""
+    """Every field has a default: that of the spec. The code of the package has the digest 88eff7e30f80."""
 
     model_type = "miras_charbonnier_delta"
 

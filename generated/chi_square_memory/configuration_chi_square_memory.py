@@ -8,7 +8,7 @@ from .runtime_configuration import MemoryConfig
 
 
 class ChiSquareMemoryConfig(MemoryConfig):
-    """Every field has a default: that of the spec. The code of the package has the digest d8e7cddaba6e."""
+    """Every field has a default: that of the spec. The code of the package has the digest c9528081361a."""
 
     model_type = "miras_chi_square_memory"
 

@@ -8,7 +8,7 @@ from .runtime_configuration import MemoryConfig
 
 
 class ClippedDeltaConfig(MemoryConfig):
-    """Every field has a default: that of the spec. The code of the package has the digest a6d120a272df."""
+    """Every field has a default: that of the spec. The code of the package has the digest 79609880cfaa."""
 
     model_type = "miras_clipped_delta"
 

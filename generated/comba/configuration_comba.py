@@ -8,7 +8,7 @@ from .runtime_configuration import MemoryConfig
 
 
 class CombaConfig(MemoryConfig):
-    """Every field has a default: that of the spec. The code of the package has the digest 8bc33eea655d."""
+    """Every field has a default: that of the spec. The code of the package has the digest 981fde9004ec."""
 
     model_type = "miras_comba"
 

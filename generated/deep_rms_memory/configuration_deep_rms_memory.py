@@ -8,7 +8,7 @@ from .runtime_configuration import MemoryConfig
 
 
 class DeepRmsMemoryConfig(MemoryConfig):
-    """Every field has a default: that of the spec. The code of the package has the digest 9a597f3b19d0."""
+    """Every field has a default: that of the spec. The code of the package has the digest 2a8c53d7fd62."""
 
     model_type = "miras_deep_rms_memory"
 

@@ -8,7 +8,7 @@ from .runtime_configuration import MemoryConfig
 
 
 class DeltaNetConfig(MemoryConfig):
-    """Every field has a default: that of the spec. The code of the package has the digest 815121b07f45."""
+    """Every field has a default: that of the spec. The code of the package has the digest afcb83a776a9."""
 
     model_type = "miras_delta_net"
 

@@ -8,7 +8,7 @@ from .runtime_configuration import MemoryConfig
 
 
 class DeltaProductConfig(MemoryConfig):
-    """Every field has a default: that of the spec. The code of the package has the digest 4b2a98dec61b."""
+    """Every field has a default: that of the spec. The code of the package has the digest a19f10d285c4."""
 
     model_type = "miras_delta_product"
 

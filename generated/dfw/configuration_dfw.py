@@ -8,7 +8,7 @@ from .runtime_configuration import MemoryConfig
 
 
 class DfwConfig(MemoryConfig):
-    """Every field has a default: that of the spec. The code of the package has the digest e441702609c5."""
+    """Every field has a default: that of the spec. The code of the package has the digest 7d6d8a05886c."""
 
     model_type = "miras_dfw"
 

@@ -8,7 +8,7 @@ from .runtime_configuration import MemoryConfig
 
 
 class DlaConfig(MemoryConfig):
-    """Every field has a default: that of the spec. The code of the package has the digest b3de73ea9c3c."""
+    """Every field has a default: that of the spec. The code of the package has the digest 1a31d27ab050."""
 
     model_type = "miras_dla"
 

@@ -8,7 +8,7 @@ from .runtime_configuration import MemoryConfig
 
 
 class ElasticNetMemoryConfig(MemoryConfig):
-    """Every field has a default: that of the spec. The code of the package has the digest e4bf85e5cc33."""
+    """Every field has a default: that of the spec. The code of the package has the digest 119d7f946e7a."""
 
     model_type = "miras_elastic_net_memory"
 

@@ -8,7 +8,7 @@ from .runtime_configuration import MemoryConfig
 
 
 class EntropyMemoryConfig(MemoryConfig):
-    """Every field has a default: that of the spec. The code of the package has the digest f5c2d55c55fa."""
+    """Every field has a default: that of the spec. The code of the package has the digest 49beb88238e1."""
 
     model_type = "miras_entropy_memory"
 

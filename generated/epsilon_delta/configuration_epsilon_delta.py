@@ -8,7 +8,7 @@ from .runtime_configuration import MemoryConfig
 
 
 class EpsilonDeltaConfig(MemoryConfig):
-    """Every field has a default: that of the spec. The code of the package has the digest 58b8d6d5ef3d."""
+    """Every field has a default: that of the spec. The code of the package has the digest 31fc38e57cad."""
 
     model_type = "miras_epsilon_delta"
 

@@ -8,7 +8,7 @@ from .runtime_configuration import MemoryConfig
 
 
 class GatedDeltaNetConfig(MemoryConfig):
-    """Every field has a default: that of the spec. The code of the package has the digest 3eb67c4f4f88."""
+    """Every field has a default: that of the spec. The code of the package has the digest e56c5f5818be."""
 
     model_type = "miras_gated_delta_net"
 

@@ -8,7 +8,7 @@ from .runtime_configuration import MemoryConfig
 
 
 class Gdn2Config(MemoryConfig):
-    """Every field has a default: that of the spec. The code of the package has the digest 77cfd4ea807d."""
+    """Every field has a default: that of the spec. The code of the package has the digest 710e21755502."""
 
     model_type = "miras_gdn2"
 

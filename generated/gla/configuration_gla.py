@@ -8,7 +8,7 @@ from .runtime_configuration import MemoryConfig
 
 
 class GlaConfig(MemoryConfig):
-    """Every field has a default: that of the spec. The code of the package has the digest cb94bf448bf2."""
+    """Every field has a default: that of the spec. The code of the package has the digest 873fb614c3c2."""
 
     model_type = "miras_gla"
 

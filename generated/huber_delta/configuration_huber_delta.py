@@ -8,7 +8,7 @@ from .runtime_configuration import MemoryConfig
 
 
 class HuberDeltaConfig(MemoryConfig):
-    """Every field has a default: that of the spec. The code of the package has the digest d2999c5638bd."""
+    """Every field has a default: that of the spec. The code of the package has the digest 3ad0f677e24a."""
 
     model_type = "miras_huber_delta"
 

@@ -8,7 +8,7 @@ from .runtime_configuration import MemoryConfig
 
 
 class HuberNormDeltaConfig(MemoryConfig):
-    """Every field has a default: that of the spec. The code of the package has the digest 7c429348dc4a."""
+    """Every field has a default: that of the spec. The code of the package has the digest c9b08d8eb601."""
 
     model_type = "miras_huber_norm_delta"
 

@@ -8,7 +8,7 @@ from .runtime_configuration import MemoryConfig
 
 
 class KdaConfig(MemoryConfig):
-    """Every field has a default: that of the spec. The code of the package has the digest 911051e7d7c4."""
+    """Every field has a default: that of the spec. The code of the package has the digest 26035c1d6215."""
 
     model_type = "miras_kda"
 

@@ -8,7 +8,7 @@ from .runtime_configuration import MemoryConfig
 
 
 class KlDeltaConfig(MemoryConfig):
-    """Every field has a default: that of the spec. The code of the package has the digest fc2d15b99630."""
+    """Every field has a default: that of the spec. The code of the package has the digest 176082747ac8."""
 
     model_type = "miras_kl_delta"
 

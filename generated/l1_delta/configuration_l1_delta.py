@@ -8,7 +8,7 @@ from .runtime_configuration import MemoryConfig
 
 
 class L1DeltaConfig(MemoryConfig):
-    """Every field has a default: that of the spec. The code of the package has the digest e973af9d2372."""
+    """Every field has a default: that of the spec. The code of the package has the digest d4287ac1b51d."""
 
     model_type = "miras_l1_delta"
 

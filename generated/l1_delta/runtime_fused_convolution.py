@@ -32,7 +32,7 @@ NAME = next(name for name in names("convolve") if not hasattr(getattr(torch.ops,
 
 
 @dataclass(frozen=True)
-class Launch:
+class Programs:
     """The programs of a call: x [B, T, C], with windows of `lead` tokens and the one behind them; heads of `unit` channels, or none."""
 
     x: Tensor
@@ -98,9 +98,9 @@ class Launch:
 
 
 def forward(x: Tensor, weight: Tensor, past: Tensor | None, cu_seqlens: Tensor | None, silu: bool, unit: int) -> tuple[Tensor, Tensor]:
-    launch = Launch(x.contiguous(), weight.contiguous(), dense(past), dense(cu_seqlens), silu, unit)
+    programs = Programs(x.contiguous(), weight.contiguous(), dense(past), dense(cu_seqlens), silu, unit)
     y, tail = forward_shapes(x, weight, past, cu_seqlens, silu, unit)
-    launch.start(convolve, y, tail)
+    programs.start(convolve, y, tail)
     return y, tail
 
 
@@ -121,12 +121,12 @@ def backward(
     silu: bool,
     unit: int,
 ) -> tuple[Tensor, Tensor, Tensor]:
-    launch = Launch(x.contiguous(), weight.contiguous(), dense(past), dense(cu_seqlens), silu, unit)
-    d_x, shares = x.new_empty(x.shape), x.new_empty(len(x) * launch.parts, *weight.shape, dtype=torch.float32)
+    programs = Programs(x.contiguous(), weight.contiguous(), dense(past), dense(cu_seqlens), silu, unit)
+    d_x, shares = x.new_empty(x.shape), x.new_empty(len(x) * programs.parts, *weight.shape, dtype=torch.float32)
     d_past = x.new_empty(0)
     if past is not None:  # a sequence without tokens hands its past on
         d_past = torch.zeros_like(past, memory_format=torch.contiguous_format) if d_tail is None else d_tail.to(past.dtype).clone()
-    launch.start(convolve_backward, d_y.contiguous(), dense(d_tail), d_x, shares, d_past, TAIL=d_tail is not None)
+    programs.start(convolve_backward, d_y.contiguous(), dense(d_tail), d_x, shares, d_past, TAIL=d_tail is not None)
     return d_x, shares.sum(0).to(weight.dtype), d_past
 
 

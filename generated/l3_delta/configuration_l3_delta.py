@@ -8,7 +8,7 @@ from .runtime_configuration import MemoryConfig
 
 
 class L3DeltaConfig(MemoryConfig):
-    """Every field has a default: that of the spec. The code of the package has the digest 5bf01ce110bb."""
+    """Every field has a default: that of the spec. The code of the package has the digest b4424e70353a."""
 
     model_type = "miras_l3_delta"
 

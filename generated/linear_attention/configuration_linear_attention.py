@@ -8,7 +8,7 @@ from .runtime_configuration import MemoryConfig
 
 
 class LinearAttentionConfig(MemoryConfig):
-    """Every field has a default: that of the spec. The code of the package has the digest 3ee3d84c8647."""
+    """Every field has a default: that of the spec. The code of the package has the digest 418af675da95."""
 
     model_type = "miras_linear_attention"
 

@@ -8,7 +8,7 @@ from .runtime_configuration import MemoryConfig
 
 
 class LogCoshDeltaConfig(MemoryConfig):
-    """Every field has a default: that of the spec. The code of the package has the digest 1fceffa3fe9f."""
+    """Every field has a default: that of the spec. The code of the package has the digest 99e233162be9."""
 
     model_type = "miras_log_cosh_delta"
 

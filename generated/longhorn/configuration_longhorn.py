@@ -8,7 +8,7 @@ from .runtime_configuration import MemoryConfig
 
 
 class LonghornConfig(MemoryConfig):
-    """Every field has a default: that of the spec. The code of the package has the digest 8ba2299236bd."""
+    """Every field has a default: that of the spec. The code of the package has the digest 929a43210aa4."""
 
     model_type = "miras_longhorn"
 

@@ -8,7 +8,7 @@ from .runtime_configuration import MemoryConfig
 
 
 class LookaheadDeltaConfig(MemoryConfig):
-    """Every field has a default: that of the spec. The code of the package has the digest 93fcbe66bed9."""
+    """Every field has a default: that of the spec. The code of the package has the digest 7f623d2a41d3."""
 
     model_type = "miras_lookahead_delta"
 

@@ -8,7 +8,7 @@ from .runtime_configuration import MemoryConfig
 
 
 class Mamba2Config(MemoryConfig):
-    """Every field has a default: that of the spec. The code of the package has the digest 02e8fa2ec038."""
+    """Every field has a default: that of the spec. The code of the package has the digest d8ff732a8dfb."""
 
     model_type = "miras_mamba2"
 

@@ -8,7 +8,7 @@ from .runtime_configuration import MemoryConfig
 
 
 class MemoraConfig(MemoryConfig):
-    """Every field has a default: that of the spec. The code of the package has the digest 28b266bc9b3e."""
+    """Every field has a default: that of the spec. The code of the package has the digest 3b64a8643249."""
 
     model_type = "miras_memora"
 

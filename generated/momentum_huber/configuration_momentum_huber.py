@@ -8,7 +8,7 @@ from .runtime_configuration import MemoryConfig
 
 
 class MomentumHuberConfig(MemoryConfig):
-    """Every field has a default: that of the spec. The code of the package has the digest f15e63ea4cb9."""
+    """Every field has a default: that of the spec. The code of the package has the digest aaebb13e8f4f."""
 
     model_type = "miras_momentum_huber"
 

@@ -8,7 +8,7 @@ from .runtime_configuration import MemoryConfig
 
 
 class MonetaConfig(MemoryConfig):
-    """Every field has a default: that of the spec. The code of the package has the digest dbfd3466fe24."""
+    """Every field has a default: that of the spec. The code of the package has the digest 03951e67a82f."""
 
     model_type = "miras_moneta"
 

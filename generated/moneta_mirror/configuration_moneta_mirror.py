@@ -8,7 +8,7 @@ from .runtime_configuration import MemoryConfig
 
 
 class MonetaMirrorConfig(MemoryConfig):
-    """Every field has a default: that of the spec. The code of the package has the digest be1d4711fba4."""
+    """Every field has a default: that of the spec. The code of the package has the digest e69991adf8af."""
 
     model_type = "miras_moneta_mirror"
 

@@ -8,7 +8,7 @@ from .runtime_configuration import MemoryConfig
 
 
 class NesterovDeltaConfig(MemoryConfig):
-    """Every field has a default: that of the spec. The code of the package has the digest 08fddc05c919."""
+    """Every field has a default: that of the spec. The code of the package has the digest 551b71d9996e."""
 
     model_type = "miras_nesterov_delta"
 

@@ -8,7 +8,7 @@ from .runtime_configuration import MemoryConfig
 
 
 class OmegaDeltaConfig(MemoryConfig):
-    """Every field has a default: that of the spec. The code of the package has the digest 476028e93e29."""
+    """Every field has a default: that of the spec. The code of the package has the digest d87a6aab67a8."""
 
     model_type = "miras_omega_delta"
 

@@ -8,7 +8,7 @@ from .runtime_configuration import MemoryConfig
 
 
 class OmegaHuberConfig(MemoryConfig):
-    """Every field has a default: that of the spec. The code of the package has the digest 421f805f8109."""
+    """Every field has a default: that of the spec. The code of the package has the digest cafd4b831801."""
 
     model_type = "miras_omega_huber"
 

@@ -8,7 +8,7 @@ from .runtime_configuration import MemoryConfig
 
 
 class OmegaNetConfig(MemoryConfig):
-    """Every field has a default: that of the spec. The code of the package has the digest 5a2427fb1df4."""
+    """Every field has a default: that of the spec. The code of the package has the digest 7a445f568663."""
 
     model_type = "miras_omega_net"
 

@@ -8,7 +8,7 @@ from .runtime_configuration import MemoryConfig
 
 
 class PreconditionedGdnConfig(MemoryConfig):
-    """Every field has a default: that of the spec. The code of the package has the digest e6032f9e0b61."""
+    """Every field has a default: that of the spec. The code of the package has the digest 12f0af8f87ad."""
 
     model_type = "miras_preconditioned_gdn"
 

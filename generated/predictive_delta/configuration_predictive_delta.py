@@ -8,7 +8,7 @@ from .runtime_configuration import MemoryConfig
 
 
 class PredictiveDeltaConfig(MemoryConfig):
-    """Every field has a default: that of the spec. The code of the package has the digest d9d0ea132ae0."""
+    """Every field has a default: that of the spec. The code of the package has the digest 3033af0aeb7e."""
 
     model_type = "miras_predictive_delta"
 

@@ -8,7 +8,7 @@ from .runtime_configuration import MemoryConfig
 
 
 class QuarticMemoryConfig(MemoryConfig):
-    """Every field has a default: that of the spec. The code of the package has the digest 24453ad0ab35."""
+    """Every field has a default: that of the spec. The code of the package has the digest fd7e26e7d910."""
 
     model_type = "miras_quartic_memory"
 

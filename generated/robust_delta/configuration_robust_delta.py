@@ -8,7 +8,7 @@ from .runtime_configuration import MemoryConfig
 
 
 class RobustDeltaConfig(MemoryConfig):
-    """Every field has a default: that of the spec. The code of the package has the digest 2267ad3c3a52."""
+    """Every field has a default: that of the spec. The code of the package has the digest 949b18cb74ff."""
 
     model_type = "miras_robust_delta"
 

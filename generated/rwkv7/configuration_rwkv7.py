@@ -8,7 +8,7 @@ from .runtime_configuration import MemoryConfig
 
 
 class Rwkv7Config(MemoryConfig):
-    """Every field has a default: that of the spec. The code of the package has the digest bee98b873ee1."""
+    """Every field has a default: that of the spec. The code of the package has the digest 80ec40db9df9."""
 
     model_type = "miras_rwkv7"
 

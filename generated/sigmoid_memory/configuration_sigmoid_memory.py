@@ -8,7 +8,7 @@ from .runtime_configuration import MemoryConfig
 
 
 class SigmoidMemoryConfig(MemoryConfig):
-    """Every field has a default: that of the spec. The code of the package has the digest 3c1e260f2355."""
+    """Every field has a default: that of the spec. The code of the package has the digest cc77e2d401b4."""
 
     model_type = "miras_sigmoid_memory"
 

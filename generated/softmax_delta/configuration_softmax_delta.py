@@ -8,7 +8,7 @@ from .runtime_configuration import MemoryConfig
 
 
 class SoftmaxDeltaConfig(MemoryConfig):
-    """Every field has a default: that of the spec. The code of the package has the digest 36c879e1b374."""
+    """Every field has a default: that of the spec. The code of the package has the digest 290ae6c44e8b."""
 
     model_type = "miras_softmax_delta"
 

@@ -8,7 +8,7 @@ from .runtime_configuration import MemoryConfig
 
 
 class SparseMemoryConfig(MemoryConfig):
-    """Every field has a default: that of the spec. The code of the package has the digest 19ec7d6da840."""
+    """Every field has a default: that of the spec. The code of the package has the digest dc7996338354."""
 
     model_type = "miras_sparse_memory"
 

@@ -8,7 +8,7 @@ from .runtime_configuration import MemoryConfig
 
 
 class SquaredReluDeltaConfig(MemoryConfig):
-    """Every field has a default: that of the spec. The code of the package has the digest 679a97b8fe0a."""
+    """Every field has a default: that of the spec. The code of the package has the digest b04975a4fe0e."""
 
     model_type = "miras_squared_relu_delta"
 

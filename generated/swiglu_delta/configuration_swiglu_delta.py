@@ -8,7 +8,7 @@ from .runtime_configuration import MemoryConfig
 
 
 class SwigluDeltaConfig(MemoryConfig):
-    """Every field has a default: that of the spec. The code of the package has the digest 210b68c12cc3."""
+    """Every field has a default: that of the spec. The code of the package has the digest 185fa1733386."""
 
     model_type = "miras_swiglu_delta"
 

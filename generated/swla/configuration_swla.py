@@ -8,7 +8,7 @@ from .runtime_configuration import MemoryConfig
 
 
 class SwlaConfig(MemoryConfig):
-    """Every field has a default: that of the spec. The code of the package has the digest 6d0040697ce0."""
+    """Every field has a default: that of the spec. The code of the package has the digest c9c8c438a1ff."""
 
     model_type = "miras_swla"
 

@@ -8,7 +8,7 @@ from .runtime_configuration import MemoryConfig
 
 
 class TaylorLinearAttentionConfig(MemoryConfig):
-    """Every field has a default: that of the spec. The code of the package has the digest 65d8826ba146."""
+    """Every field has a default: that of the spec. The code of the package has the digest 73543787c5d9."""
 
     model_type = "miras_taylor_linear_attention"
 

@@ -8,7 +8,7 @@ from .runtime_configuration import MemoryConfig
 
 
 class TitansExactConfig(MemoryConfig):
-    """Every field has a default: that of the spec. The code of the package has the digest b439f09e6fd8."""
+    """Every field has a default: that of the spec. The code of the package has the digest 02b8c95d6ed7."""
 
     model_type = "miras_titans_exact"
 

@@ -8,7 +8,7 @@ from .runtime_configuration import MemoryConfig
 
 
 class TitansLinearConfig(MemoryConfig):
-    """Every field has a default: that of the spec. The code of the package has the digest 870f7a05111a."""
+    """Every field has a default: that of the spec. The code of the package has the digest 64fe8dceb9a0."""
 
     model_type = "miras_titans_linear"
 

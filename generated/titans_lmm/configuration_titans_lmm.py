@@ -8,7 +8,7 @@ from .runtime_configuration import MemoryConfig
 
 
 class TitansLmmConfig(MemoryConfig):
-    """Every field has a default: that of the spec. The code of the package has the digest bfcda7fba1d3."""
+    """Every field has a default: that of the spec. The code of the package has the digest aa0f68cfdc46."""
 
     model_type = "miras_titans_lmm"
 

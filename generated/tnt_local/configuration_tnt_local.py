@@ -8,7 +8,7 @@ from .runtime_configuration import MemoryConfig
 
 
 class TntLocalConfig(MemoryConfig):
-    """Every field has a default: that of the spec. The code of the package has the digest 8c8574190e49."""
+    """Every field has a default: that of the spec. The code of the package has the digest f5f0b69ab0ee."""
 
     model_type = "miras_tnt_local"
 

@@ -8,7 +8,7 @@ from .runtime_configuration import MemoryConfig
 
 
 class TransformerConfig(MemoryConfig):
-    """Every field has a default: that of the spec. The code of the package has the digest c9b1944e5f01."""
+    """Every field has a default: that of the spec. The code of the package has the digest f0bc010b4f84."""
 
     model_type = "miras_transformer"
 

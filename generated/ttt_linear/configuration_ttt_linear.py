@@ -8,7 +8,7 @@ from .runtime_configuration import MemoryConfig
 
 
 class TttLinearConfig(MemoryConfig):
-    """Every field has a default: that of the spec. The code of the package has the digest a3f73c2b1e0f."""
+    """Every field has a default: that of the spec. The code of the package has the digest 360499163eb7."""
 
     model_type = "miras_ttt_linear"
 

@@ -8,7 +8,7 @@ from .runtime_configuration import MemoryConfig
 
 
 class TttMlpConfig(MemoryConfig):
-    """Every field has a default: that of the spec. The code of the package has the digest f3f83a465a46."""
+    """Every field has a default: that of the spec. The code of the package has the digest 40f1e7db9bd8."""
 
     model_type = "miras_ttt_mlp"
 

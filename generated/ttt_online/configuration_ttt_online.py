@@ -8,7 +8,7 @@ from .runtime_configuration import MemoryConfig
 
 
 class TttOnlineConfig(MemoryConfig):
-    """Every field has a default: that of the spec. The code of the package has the digest 69ecc0e7e548."""
+    """Every field has a default: that of the spec. The code of the package has the digest f6d229984b45."""
 
     model_type = "miras_ttt_online"
 

@@ -8,7 +8,7 @@ from .runtime_configuration import MemoryConfig
 
 
 class ValueGatedDeltaConfig(MemoryConfig):
-    """Every field has a default: that of the spec. The code of the package has the digest 0739c6055123."""
+    """Every field has a default: that of the spec. The code of the package has the digest 7358fcc5106b."""
 
     model_type = "miras_value_gated_delta"
 

@@ -8,7 +8,7 @@ from .runtime_configuration import MemoryConfig
 
 
 class ValueGatedHuberConfig(MemoryConfig):
-    """Every field has a default: that of the spec. The code of the package has the digest 393b52b0c87e."""
+    """Every field has a default: that of the spec. The code of the package has the digest 5f8cd039afcc."""
 
     model_type = "miras_value_gated_huber"
 

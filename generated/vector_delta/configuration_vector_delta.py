@@ -8,7 +8,7 @@ from .runtime_configuration import MemoryConfig
 
 
 class VectorDeltaConfig(MemoryConfig):
-    """Every field has a default: that of the spec. The code of the package has the digest 77edc1c6b2a7."""
+    """Every field has a default: that of the spec. The code of the package has the digest 61d0c705f16b."""
 
     model_type = "miras_vector_delta"
 

@@ -8,7 +8,7 @@ from .runtime_configuration import MemoryConfig
 
 
 class VectorGateConfig(MemoryConfig):
-    """Every field has a default: that of the spec. The code of the package has the digest 2f700649e3a7."""
+    """Every field has a default: that of the spec. The code of the package has the digest 275bae28ae94."""
 
     model_type = "miras_vector_gate"
 

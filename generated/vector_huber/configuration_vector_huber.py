@@ -8,7 +8,7 @@ from .runtime_configuration import MemoryConfig
 
 
 class VectorHuberConfig(MemoryConfig):
-    """Every field has a default: that of the spec. The code of the package has the digest 6f3cbbf7f514."""
+    """Every field has a default: that of the spec. The code of the package has the digest 423a89fae856."""
 
     model_type = "miras_vector_huber"
 

@@ -8,7 +8,7 @@ from .runtime_configuration import MemoryConfig
 
 
 class WindowHybridConfig(MemoryConfig):
-    """Every field has a default: that of the spec. The code of the package has the digest fa4b4f4ee1ac."""
+    """Every field has a default: that of the spec. The code of the package has the digest dcdc38e72585."""
 
     model_type = "miras_window_hybrid"
 

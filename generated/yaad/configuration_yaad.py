@@ -8,7 +8,7 @@ from .runtime_configuration import MemoryConfig
 
 
 class YaadConfig(MemoryConfig):
-    """Every field has a default: that of the spec. The code of the package has the digest 3627414fe968."""
+    """Every field has a default: that of the spec. The code of the package has the digest f2908600ccdd."""
 
     model_type = "miras_yaad"
 
