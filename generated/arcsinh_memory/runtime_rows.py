@@ -12,12 +12,16 @@ from .runtime_norms import wide
 
 
 def split_heads(x: Tensor, heads: int, writes: int = 1) -> Tensor:
-    """x [B, T, writes · H · D] as [B, T · writes, H, D]; float16 becomes float32.
+    """x [B, T, writes · H · D] as [B, T · writes, H, D]; float16 becomes float32."""
+    return above_float16(x.reshape(x.shape[0], x.shape[1] * writes, heads, x.shape[2] // (writes * heads)))
+
+
+def above_float16(x: Tensor) -> Tensor:
+    """x; in float32 where it is float16.
 
     The operator reads in the type of its rows, and a reading may pass 65504, where float16 ends, before a norm brings it down.
     """
-    rows = x.reshape(x.shape[0], x.shape[1] * writes, heads, x.shape[2] // (writes * heads))
-    return rows.float() if rows.dtype == torch.float16 else rows
+    return x.float() if x.dtype == torch.float16 else x
 
 
 def repeat_heads(x: Tensor, heads: int) -> Tensor:

@@ -8,7 +8,7 @@ from .runtime_configuration import MemoryConfig
 
 
 class ClippedDeltaConfig(MemoryConfig):
-    """Every field has a default: that of the spec. The code of the package has the digest ba15b6a36c35."""
+    """Every field has a default: that of the spec. The code of the package has the digest dcf4c07fae73."""
 
     model_type = "miras_clipped_delta"
 

@@ -8,7 +8,7 @@ from .runtime_configuration import MemoryConfig
 
 
 class EluLinearAttentionConfig(MemoryConfig):
-    """Every field has a default: that of the spec. The code of the package has the digest a2ed2629ff2b."""
+    """Every field has a default: that of the spec. The code of the package has the digest 3dcee198e624."""
 
     model_type = "miras_elu_linear_attention"
 

@@ -8,7 +8,7 @@ from .runtime_configuration import MemoryConfig
 
 
 class EpsilonDeltaConfig(MemoryConfig):
-    """Every field has a default: that of the spec. The code of the package has the digest 8cc23cf8deca."""
+    """Every field has a default: that of the spec. The code of the package has the digest 34b80a4d9349."""
 
     model_type = "miras_epsilon_delta"
 

@@ -8,7 +8,7 @@ from .runtime_configuration import MemoryConfig
 
 
 class GatedDeltaNetConfig(MemoryConfig):
-    """Every field has a default: that of the spec. The code of the package has the digest 06bd9cb6d763."""
+    """Every field has a default: that of the spec. The code of the package has the digest 205d073c32de."""
 
     model_type = "miras_gated_delta_net"
 

@@ -8,7 +8,7 @@ from .runtime_configuration import MemoryConfig
 
 
 class Hgrn2Config(MemoryConfig):
-    """Every field has a default: that of the spec. The code of the package has the digest 5117c850cc3b."""
+    """Every field has a default: that of the spec. The code of the package has the digest 788483e9c0f5."""
 
     model_type = "miras_hgrn2"
 

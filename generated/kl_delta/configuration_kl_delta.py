@@ -8,7 +8,7 @@ from .runtime_configuration import MemoryConfig
 
 
 class KlDeltaConfig(MemoryConfig):
-    """Every field has a default: that of the spec. The code of the package has the digest 7c858ee0b95f."""
+    """Every field has a default: that of the spec. The code of the package has the digest 2bbd3a80301f."""
 
     model_type = "miras_kl_delta"
 

@@ -8,7 +8,7 @@ from .runtime_configuration import MemoryConfig
 
 
 class LactConfig(MemoryConfig):
-    """Every field has a default: that of the spec. The code of the package has the digest 9ba9812146e0."""
+    """Every field has a default: that of the spec. The code of the package has the digest 2304997e2ff0."""
 
     model_type = "miras_lact"
 

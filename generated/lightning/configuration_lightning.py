@@ -8,7 +8,7 @@ from .runtime_configuration import MemoryConfig
 
 
 class LightningConfig(MemoryConfig):
-    """Every field has a default: that of the spec. The code of the package has the digest 8a5b74d8f8eb."""
+    """Every field has a default: that of the spec. The code of the package has the digest 0807549a1bde."""
 
     model_type = "miras_lightning"
 

@@ -8,7 +8,7 @@ from .runtime_configuration import MemoryConfig
 
 
 class LogCoshDeltaConfig(MemoryConfig):
-    """Every field has a default: that of the spec. The code of the package has the digest 423f8dd7191b."""
+    """Every field has a default: that of the spec. The code of the package has the digest 5590cb130066."""
 
     model_type = "miras_log_cosh_delta"
 

@@ -8,7 +8,7 @@ from .runtime_configuration import MemoryConfig
 
 
 class LookaheadDeltaConfig(MemoryConfig):
-    """Every field has a default: that of the spec. The code of the package has the digest 920aa8f83a1d."""
+    """Every field has a default: that of the spec. The code of the package has the digest 167eeadf41fc."""
 
     model_type = "miras_lookahead_delta"
 

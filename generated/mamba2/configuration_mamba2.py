@@ -8,7 +8,7 @@ from .runtime_configuration import MemoryConfig
 
 
 class Mamba2Config(MemoryConfig):
-    """Every field has a default: that of the spec. The code of the package has the digest 189ae32259cc."""
+    """Every field has a default: that of the spec. The code of the package has the digest 7de589896643."""
 
     model_type = "miras_mamba2"
 

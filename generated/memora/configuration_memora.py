@@ -8,7 +8,7 @@ from .runtime_configuration import MemoryConfig
 
 
 class MemoraConfig(MemoryConfig):
-    """Every field has a default: that of the spec. The code of the package has the digest ba49a0b38be8."""
+    """Every field has a default: that of the spec. The code of the package has the digest c2629ee4af80."""
 
     model_type = "miras_memora"
 

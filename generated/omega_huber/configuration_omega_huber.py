@@ -8,7 +8,7 @@ from .runtime_configuration import MemoryConfig
 
 
 class OmegaHuberConfig(MemoryConfig):
-    """Every field has a default: that of the spec. The code of the package has the digest a6b959ca858b."""
+    """Every field has a default: that of the spec. The code of the package has the digest 24d5f3b6052f."""
 
     model_type = "miras_omega_huber"
 

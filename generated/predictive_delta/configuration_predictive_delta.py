@@ -8,7 +8,7 @@ from .runtime_configuration import MemoryConfig
 
 
 class PredictiveDeltaConfig(MemoryConfig):
-    """Every field has a default: that of the spec. The code of the package has the digest f89abb706571."""
+    """Every field has a default: that of the spec. The code of the package has the digest f7e410484d02."""
 
     model_type = "miras_predictive_delta"
 

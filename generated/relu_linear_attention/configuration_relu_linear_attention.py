@@ -8,7 +8,7 @@ from .runtime_configuration import MemoryConfig
 
 
 class ReluLinearAttentionConfig(MemoryConfig):
-    """Every field has a default: that of the spec. The code of the package has the digest 6dc3f8c1985d."""
+    """Every field has a default: that of the spec. The code of the package has the digest cda209557d0b."""
 
     model_type = "miras_relu_linear_attention"
 

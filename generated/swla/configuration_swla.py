@@ -8,7 +8,7 @@ from .runtime_configuration import MemoryConfig
 
 
 class SwlaConfig(MemoryConfig):
-    """Every field has a default: that of the spec. The code of the package has the digest 500fd43babd3."""
+    """Every field has a default: that of the spec. The code of the package has the digest 9b2b62fecc3c."""
 
     model_type = "miras_swla"
 

@@ -8,7 +8,7 @@ from .runtime_configuration import MemoryConfig
 
 
 class TaylorLinearAttentionConfig(MemoryConfig):
-    """Every field has a default: that of the spec. The code of the package has the digest 2e60c1c6f913."""
+    """Every field has a default: that of the spec. The code of the package has the digest 1851433316c5."""
 
     model_type = "miras_taylor_linear_attention"
 

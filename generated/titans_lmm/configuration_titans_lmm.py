@@ -8,7 +8,7 @@ from .runtime_configuration import MemoryConfig
 
 
 class TitansLmmConfig(MemoryConfig):
-    """Every field has a default: that of the spec. The code of the package has the digest c18e19568f92."""
+    """Every field has a default: that of the spec. The code of the package has the digest 9604aeecd228."""
 
     model_type = "miras_titans_lmm"
 

@@ -8,7 +8,7 @@ from .runtime_configuration import MemoryConfig
 
 
 class TttLinearConfig(MemoryConfig):
-    """Every field has a default: that of the spec. The code of the package has the digest c7a7afe5987e."""
+    """Every field has a default: that of the spec. The code of the package has the digest 01d7d5759dcc."""
 
     model_type = "miras_ttt_linear"
 

@@ -8,7 +8,7 @@ from .runtime_configuration import MemoryConfig
 
 
 class VectorGateConfig(MemoryConfig):
-    """Every field has a default: that of the spec. The code of the package has the digest ab7700425e64."""
+    """Every field has a default: that of the spec. The code of the package has the digest d57ac83d81ce."""
 
     model_type = "miras_vector_gate"
 
