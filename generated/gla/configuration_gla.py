@@ -8,7 +8,7 @@ from .runtime_configuration import MemoryConfig
 
 
 class GlaConfig(MemoryConfig):
-    """Every field has a default: that of the spec. The code of the package has the digest 88db31df5a5e."""
+    """Every field has a default: that of the spec. The code of the package has the digest 43a9229ddb6d."""
 
     model_type = "miras_gla"
 

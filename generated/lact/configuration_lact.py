@@ -8,7 +8,7 @@ from .runtime_configuration import MemoryConfig
 
 
 class LactConfig(MemoryConfig):
-    """Every field has a default: that of the spec. The code of the package has the digest d6b0c9d7c8e0."""
+    """Every field has a default: that of the spec. The code of the package has the digest b4a434ce8349."""
 
     model_type = "miras_lact"
 
