@@ -8,7 +8,7 @@ from .runtime_configuration import MemoryConfig
 
 
 class ArcsinhMemoryConfig(MemoryConfig):
-    """Every field has a default: that of the spec. The code of the package has the digest ead844d7683c."""
+    """Every field has a default: that of the spec. The code of the package has the digest 9f22b0e05640."""
 
     model_type = "miras_arcsinh_memory"
 

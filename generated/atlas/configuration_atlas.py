@@ -8,7 +8,7 @@ from .runtime_configuration import MemoryConfig
 
 
 class AtlasConfig(MemoryConfig):
-    """Every field has a default: that of the spec. The code of the package has the digest 3b8396316b52."""
+    """Every field has a default: that of the spec. The code of the package has the digest a0585f713e21."""
 
     model_type = "miras_atlas"
 

@@ -8,7 +8,7 @@ from .runtime_configuration import MemoryConfig
 
 
 class DeltaNetConfig(MemoryConfig):
-    """Every field has a default: that of the spec. The code of the package has the digest 91a4917eb006."""
+    """Every field has a default: that of the spec. The code of the package has the digest 2bae81eb091c."""
 
     model_type = "miras_delta_net"
 

@@ -8,7 +8,7 @@ from .runtime_configuration import MemoryConfig
 
 
 class DeltaProductConfig(MemoryConfig):
-    """Every field has a default: that of the spec. The code of the package has the digest a7e44217db79."""
+    """Every field has a default: that of the spec. The code of the package has the digest 98a2a331131e."""
 
     model_type = "miras_delta_product"
 

@@ -8,7 +8,7 @@ from .runtime_configuration import MemoryConfig
 
 
 class DlaConfig(MemoryConfig):
-    """Every field has a default: that of the spec. The code of the package has the digest d71003b238f6."""
+    """Every field has a default: that of the spec. The code of the package has the digest 6b6822c30d67."""
 
     model_type = "miras_dla"
 

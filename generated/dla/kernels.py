@@ -46,7 +46,7 @@ OPTIONS: dict[str, tuple[LaunchRow, ...]] = {
     "pre": (LaunchRow(64, warps=4), LaunchRow(256, warps=4), LaunchRow(ANY, warps=8)),
     "pre2": (LaunchRow(64, warps=4), LaunchRow(256, warps=4), LaunchRow(ANY, warps=8)),
     "seq": (LaunchRow(64, warps=8, stages=2), LaunchRow(ANY, warps=8)),
-    "post": (LaunchRow(64, warps=4), LaunchRow(256, warps=4), LaunchRow(ANY, warps=8)),
+    "post": (LaunchRow(64, warps=4, registers=168), LaunchRow(256, warps=4), LaunchRow(ANY, warps=8)),
 }  # by kernel, for widths up to that of the row
 TABLE = LaunchTable("dla", "5181f8d7c853", tile=TILE, least=64, options=OPTIONS)
 
@@ -164,48 +164,6 @@ def read(
         return
     r = tl.arange(0, BC)
     at_k = tl.arange(0, BK)
-    at_n = tl.arange(0, BN)
-    at_v = tl.arange(0, BV)
-    t = base + i * C
-    here = (r >= first - t) & (r < tl.minimum(C, end - t))
-    at_row, row = t * H + h, r * H
-    k = load_rows(k_ptr, at_row, row, here, at_k, K)
-    G = load_tile(G_ptr, index * H + h, r, r, C, C)
-    q = load_rows(q_ptr, at_row, row, here, at_k, K)
-    beta = load_row(beta_ptr, index * H + h, r, C)
-    W1 = load_tile(W1_at_ptr, index * H + h, at_k, at_n, K, N)
-    W1_start = load_tile(W1_start_ptr, n * H + h, at_k, at_n, K, N) if GRID == "resumed" else W1
-    P1 = (G.to(tl.float32) * dot_nt(q, k, DOT)).to(DOT)  # P₁_tj = G_tj (q_t k_jᵀ)
-    v = load_rows(v_ptr, at_row, row, here, at_v, V)
-    W2 = load_tile(W2_at_ptr, index * H + h, at_n, at_v, N, V)
-    W2_start = load_tile(W2_start_ptr, n * H + h, at_n, at_v, N, V) if GRID == "resumed" else W2
-    z1 = dot(k, W1_start, DOT)  # z₁_t = k_t W₁[start]
-    d1 = -dot_nt(v, W2_start, DOT) * gelu_slope(z1)  # d₁_t = −(v_t W₂[start]ᵀ) · gelu′(z₁_t)
-    read_z1 = beta[:, None] * dot(q, W1, DOT) - dot(P1, d1, DOT)  # z₁[q]_t = β_t (q_t W₁[0]) − Σ_j P₁_tj d₁_j
-    read_h1 = (gelu(read_z1)).to(DOT)  # h₁[q]_t = gelu(z₁[q]_t)
-    h1 = gelu(z1)  # h₁_t = gelu(z₁_t)
-    P2 = (G.to(tl.float32) * dot_nt(read_h1, h1, DOT)).to(DOT)  # P₂_tj = G_tj (h₁[q]_t h₁_jᵀ)
-    du = -v.to(tl.float32)  # ∂ℓ/∂u_t = −v_t
-    o = beta[:, None] * dot(read_h1, W2, DOT) - dot(P2, du, DOT)  # y_t = β_t (h₁[q]_t W₂[0]) − Σ_j P₂_tj ∂ℓ/∂u_j
-    store_rows(o_ptr, at_row, row, here, at_v, V, o)
-
-
-@triton.jit(do_not_specialize=JUST_NUMBERS)
-def read_wide(
-    G_ptr, W1_at_ptr, W2_at_ptr, beta_ptr, k_ptr, q_ptr, v_ptr, W2_start_ptr, W1_start_ptr, o_ptr, position_ptr, cu_ptr, T,
-    members, low, high,
-    H: tl.constexpr, K: tl.constexpr, N: tl.constexpr, V: tl.constexpr, C: tl.constexpr, BK: tl.constexpr, BN: tl.constexpr,
-    BV: tl.constexpr, BC: tl.constexpr, DOT: tl.constexpr, GRID: tl.constexpr, PACKED: tl.constexpr, SAVE: tl.constexpr,
-):  # fmt: skip
-    """o: every tile on its own."""
-    index, h = low + (tl.program_id(0) // H).to(tl.int64), tl.program_id(0) % H
-    n = sequence_of(index, cu_ptr, members, C, GRID, PACKED)
-    first, end, base, tiles, slot, step = span(n, position_ptr, cu_ptr, T, members, C, GRID, PACKED)
-    i = (index - slot) // step
-    if i >= tiles:
-        return
-    r = tl.arange(0, BC)
-    at_k = tl.arange(0, BK)
     at_v = tl.arange(0, BV)
     t = base + i * C
     here = (r >= first - t) & (r < tl.minimum(C, end - t))
@@ -243,62 +201,6 @@ def read_wide(
 
 @triton.jit(do_not_specialize=JUST_NUMBERS)
 def pre(
-    G_ptr, W1_at_ptr, W2_at_ptr, beta_ptr, d_o_ptr, k_ptr, q_ptr, v_ptr, W1_start_ptr, W2_start_ptr, z1_ptr, v_W2_start_ptr,
-    h1_ptr, d1_ptr, d_read_z1_ptr, read_h1_ptr, d_beta_from_read_z1_ptr, position_ptr, cu_ptr, T, members, low, high,
-    H: tl.constexpr, K: tl.constexpr, N: tl.constexpr, V: tl.constexpr, C: tl.constexpr, BK: tl.constexpr, BN: tl.constexpr,
-    BV: tl.constexpr, BC: tl.constexpr, DOT: tl.constexpr, GRID: tl.constexpr, PACKED: tl.constexpr, SAVE: tl.constexpr,
-):  # fmt: skip
-    """z1, v_W2_start, h1, d1, d_read_z1, read_h1, d_beta_from_read_z1: every tile on its own."""
-    index, h = low + (tl.program_id(0) // H).to(tl.int64), tl.program_id(0) % H
-    n = sequence_of(index, cu_ptr, members, C, GRID, PACKED)
-    first, end, base, tiles, slot, step = span(n, position_ptr, cu_ptr, T, members, C, GRID, PACKED)
-    i = (index - slot) // step
-    if i >= tiles:
-        return
-    own = index - low
-    r = tl.arange(0, BC)
-    at_k = tl.arange(0, BK)
-    at_n = tl.arange(0, BN)
-    at_v = tl.arange(0, BV)
-    t = base + i * C
-    here = (r >= first - t) & (r < tl.minimum(C, end - t))
-    at_row, row = t * H + h, r * H
-    v = load_rows(v_ptr, at_row, row, here, at_v, V)
-    d_o = load_rows(d_o_ptr, at_row, row, here, at_v, V)
-    du = -v.to(tl.float32)  # ∂ℓ/∂u_t = −v_t
-    G = load_tile(G_ptr, index * H + h, r, r, C, C)
-    q = load_rows(q_ptr, at_row, row, here, at_k, K)
-    k = load_rows(k_ptr, at_row, row, here, at_k, K)
-    d_P2 = -dot_nt(d_o, du, DOT)  # ∂P₂_tj = −d_o_t ∂ℓ/∂u_jᵀ
-    d_read_h1_h1 = (d_P2 * G.to(tl.float32)).to(DOT)  # ∂h₁[q]·h₁_tj = ∂P₂_tj G_tj
-    W1 = load_tile(W1_at_ptr, index * H + h, at_k, at_n, K, N)
-    W1_start = load_tile(W1_start_ptr, n * H + h, at_k, at_n, K, N) if GRID == "resumed" else W1
-    q_k = dot_nt(q, k, DOT)  # q·k_tj = q_t k_jᵀ
-    P1 = (G.to(tl.float32) * q_k).to(DOT)  # P₁_tj = G_tj q·k_tj
-    W2 = load_tile(W2_at_ptr, index * H + h, at_n, at_v, N, V)
-    W2_start = load_tile(W2_start_ptr, n * H + h, at_n, at_v, N, V) if GRID == "resumed" else W2
-    beta = load_row(beta_ptr, index * H + h, r, C)
-    v = load_rows(v_ptr, at_row, row, here, at_v, V)
-    z1 = dot(k, W1_start, DOT)  # z₁_t = k_t W₁[start]
-    store_tile(z1_ptr, own * H + h, r, at_n, C, N, z1)
-    v_W2_start = -dot_nt(v, W2_start, DOT)  # v·W₂[start]_t = −v_t W₂[start]ᵀ
-    store_tile(v_W2_start_ptr, own * H + h, r, at_n, C, N, v_W2_start)
-    d1 = v_W2_start * gelu_slope(z1)  # d₁_t = v·W₂[start]_t · gelu′(z₁_t)
-    store_tile(d1_ptr, own * H + h, r, at_n, C, N, d1)
-    q_W1 = dot(q, W1, DOT)  # q·W₁[0]_t = q_t W₁[0]
-    read_z1 = beta[:, None] * q_W1 - dot(P1, d1, DOT)  # z₁[q]_t = β_t q·W₁[0]_t − Σ_j P₁_tj d₁_j
-    h1 = gelu(z1)  # h₁_t = gelu(z₁_t)
-    d_read_z1 = (beta[:, None] * dot_nt(d_o, W2, DOT) + dot(d_read_h1_h1, h1, DOT)) * gelu_slope(read_z1)
-    store_tile(h1_ptr, own * H + h, r, at_n, C, N, h1)
-    d_beta_from_read_z1 = tl.sum(d_read_z1 * q_W1, 1)  # ∂β(z₁[q]_t) = ∂z₁[q]_t q·W₁[0]_tᵀ
-    store_tile(d_read_z1_ptr, own * H + h, r, at_n, C, N, d_read_z1)
-    read_h1 = gelu(read_z1)  # h₁[q]_t = gelu(z₁[q]_t)
-    store_tile(read_h1_ptr, own * H + h, r, at_n, C, N, read_h1)
-    store_row(d_beta_from_read_z1_ptr, own * H + h, r, C, d_beta_from_read_z1)
-
-
-@triton.jit(do_not_specialize=JUST_NUMBERS)
-def pre_wide(
     G_ptr, W1_at_ptr, W2_at_ptr, beta_ptr, d_o_ptr, k_ptr, q_ptr, v_ptr, W1_start_ptr, W2_start_ptr, z1_ptr, v_W2_start_ptr,
     h1_ptr, d1_ptr, d_read_z1_ptr, read_h1_ptr, d_beta_from_read_z1_ptr, position_ptr, cu_ptr, T, members, low, high,
     H: tl.constexpr, K: tl.constexpr, N: tl.constexpr, V: tl.constexpr, C: tl.constexpr, BK: tl.constexpr, BN: tl.constexpr,
@@ -362,90 +264,6 @@ def pre_wide(
 
 @triton.jit(do_not_specialize=JUST_NUMBERS)
 def pre2(
-    W1_at_ptr, W2_at_ptr, d1_ptr, d_beta_from_read_z1_ptr, d_o_ptr, d_read_z1_ptr, eta_ptr, h1_ptr, k_ptr, log_alpha_ptr,
-    q_ptr, read_h1_ptr, v_ptr, d_W1_from_q_W1_ptr, d_h1_from_read_h1_h1_ptr, P1_d_read_z1_ptr, d_W2_from_read_h1_W2_ptr,
-    d_eta_from_G_ptr, d_k_from_q_k_ptr, d_log_alpha_early_ptr, d_v_early_ptr, d_q_ptr, position_ptr, cu_ptr, T, members, low,
-    high,
-    H: tl.constexpr, K: tl.constexpr, N: tl.constexpr, V: tl.constexpr, C: tl.constexpr, BK: tl.constexpr, BN: tl.constexpr,
-    BV: tl.constexpr, BC: tl.constexpr, DOT: tl.constexpr, GRID: tl.constexpr, PACKED: tl.constexpr, SAVE: tl.constexpr,
-):  # fmt: skip
-    """d_W1_from_q_W1, d_h1_from_read_h1_h1, P1_d_read_z1, d_W2_from_read_h1_W2, d_eta_from_G, …: every tile on its own."""
-    index, h = low + (tl.program_id(0) // H).to(tl.int64), tl.program_id(0) % H
-    n = sequence_of(index, cu_ptr, members, C, GRID, PACKED)
-    first, end, base, tiles, slot, step = span(n, position_ptr, cu_ptr, T, members, C, GRID, PACKED)
-    i = (index - slot) // step
-    if i >= tiles:
-        return
-    own = index - low
-    r = tl.arange(0, BC)
-    at_k = tl.arange(0, BK)
-    at_n = tl.arange(0, BN)
-    at_v = tl.arange(0, BV)
-    causal = r[:, None] >= r[None, :]
-    strict = r[:, None] > r[None, :]
-    t = base + i * C
-    here = (r >= first - t) & (r < tl.minimum(C, end - t))
-    at_row, row = t * H + h, r * H
-    log_alpha = load_numbers(log_alpha_ptr, at_row, row, here)
-    eta = load_numbers(eta_ptr, at_row, row, here)
-
-    # decays, and the weights of surprises
-    decay_alpha = tl.maximum(-60.0, log_alpha)  # log α_t = max(−60, log_alpha_t)
-    beta = exp(tl.cumsum(decay_alpha, 0))  # β_t = exp(Σ_{l≤t} log α_l)
-    W1 = load_tile(W1_at_ptr, index * H + h, at_k, at_n, K, N)
-    k = load_rows(k_ptr, at_row, row, here, at_k, K)
-    exp_decay_alpha_before = exp(segment_sums(decay_alpha, strict))  # exp·log α·before_tj = exp(Σ_{j<l≤t} log α_l)
-    D_alpha = tl.where(causal, exp_decay_alpha_before, 0.0)  # Λ[α]_tj = [j ≤ t] exp·log α·before_tj
-    G = eta[None, :] * D_alpha  # G_tj = Λ[α]_tj η_j
-    d_read_z1 = load_tile(d_read_z1_ptr, own * H + h, r, at_n, C, N)
-    d1 = load_tile(d1_ptr, own * H + h, r, at_n, C, N)
-    d_P1 = -dot_nt(d_read_z1, d1, DOT)  # ∂P₁_tj = −∂z₁[q]_t d₁_jᵀ
-    d_q_k = (d_P1 * G).to(DOT)  # ∂q·k_tj = ∂P₁_tj G_tj
-    d_q = beta[:, None] * dot_nt(d_read_z1, W1, DOT) + dot(d_q_k, k, DOT)
-    q = load_rows(q_ptr, at_row, row, here, at_k, K)
-    store_rows(d_q_ptr, at_row, row, here, at_k, K, d_q)
-    d_W1_from_q_W1 = dot_tn(q, beta[:, None] * d_read_z1.to(tl.float32), DOT)  # ∂W₁[0](q·W₁[0]) = Σ_l q_lᵀ ⊗ (β_l ∂z₁[q]_l)
-    store_tile(d_W1_from_q_W1_ptr, own * H + h, at_k, at_n, K, N, d_W1_from_q_W1)
-    d_k_from_q_k = dot_tn(d_q_k, q, DOT)  # ∂k(q·k_t) = Σ_l ∂q·k_lt q_l
-    store_tile(d_k_from_q_k_ptr, own * H + h, r, at_k, C, K, d_k_from_q_k)
-    q_k = dot_nt(q, k, DOT)  # q·k_tj = q_t k_jᵀ
-    P1 = (G * q_k).to(DOT)  # P₁_tj = G_tj q·k_tj
-    P1_d_read_z1 = dot_tn(P1, d_read_z1, DOT)  # P₁·∂z₁[q]_t = Σ_l P₁_lt ∂z₁[q]_l
-    store_tile(P1_d_read_z1_ptr, own * H + h, r, at_n, C, N, P1_d_read_z1)
-    v = load_rows(v_ptr, at_row, row, here, at_v, V)
-    d_o = load_rows(d_o_ptr, at_row, row, here, at_v, V)
-    du = -v.to(tl.float32)  # ∂ℓ/∂u_t = −v_t
-    d_P2 = -dot_nt(d_o, du, DOT)  # ∂P₂_tj = −d_o_t ∂ℓ/∂u_jᵀ
-    read_h1 = load_tile(read_h1_ptr, own * H + h, r, at_n, C, N)
-    d_read_h1_h1 = (d_P2 * G).to(DOT)  # ∂h₁[q]·h₁_tj = ∂P₂_tj G_tj
-    d_h1_from_read_h1_h1 = dot_tn(d_read_h1_h1, read_h1, DOT)  # ∂h₁(h₁[q]·h₁_t) = Σ_l ∂h₁[q]·h₁_lt h₁[q]_l
-    h1 = load_tile(h1_ptr, own * H + h, r, at_n, C, N)
-    store_tile(d_h1_from_read_h1_h1_ptr, own * H + h, r, at_n, C, N, d_h1_from_read_h1_h1)
-    read_h1_h1 = dot_nt(read_h1, h1, DOT)  # h₁[q]·h₁_tj = h₁[q]_t h₁_jᵀ
-    P2 = (G * read_h1_h1).to(DOT)  # P₂_tj = G_tj h₁[q]·h₁_tj
-
-    # back through decays, and the weights of surprises
-    d_G = d_P2 * read_h1_h1 + d_P1 * q_k  # ∂G_tj = ∂P₂_tj h₁[q]·h₁_tj + ∂P₁_tj q·k_tj
-    d_decay_alpha_from_decay_alpha = segment_gradient(tl.where(causal, eta[None, :] * d_G, 0.0) * exp_decay_alpha_before, strict, DOT)
-    d_beta_from_read_z1 = load_row(d_beta_from_read_z1_ptr, own * H + h, r, C)
-    d_o = load_rows(d_o_ptr, at_row, row, here, at_v, V)
-    d_eta_from_G = tl.sum(d_G * D_alpha, 0)  # ∂η(G_t) = Σ_l ∂G_lt Λ[α]_lt
-    d_W2_from_read_h1_W2 = dot_tn(read_h1, beta[:, None] * d_o.to(tl.float32), DOT)  # ∂W₂[0](h₁[q]·W₂[0]) = Σ_l h₁[q]_lᵀ ⊗ (β_l d_o_l)
-    store_tile(d_W2_from_read_h1_W2_ptr, own * H + h, at_n, at_v, N, V, d_W2_from_read_h1_W2)
-    d_v_early = dot_tn(P2, d_o, DOT)  # d_v(early_t) = −(−Σ_l P₂_lt d_o_l)
-    W2 = load_tile(W2_at_ptr, index * H + h, at_n, at_v, N, V)
-    store_tile(d_v_early_ptr, own * H + h, r, at_v, C, V, d_v_early)
-    d_beta_from_o = tl.sum(d_o.to(tl.float32) * dot(read_h1, W2, DOT), 1)
-    d_log_alpha_early = (
-        (1 - tl.where(log_alpha + 60 < 0, 1.0, 0.0))
-        * (d_decay_alpha_from_decay_alpha + tl.cumsum(beta * (d_beta_from_o + d_beta_from_read_z1), 0, reverse=True))
-    )  # fmt: skip
-    store_row(d_log_alpha_early_ptr, own * H + h, r, C, d_log_alpha_early)
-    store_row(d_eta_from_G_ptr, own * H + h, r, C, d_eta_from_G)
-
-
-@triton.jit(do_not_specialize=JUST_NUMBERS)
-def pre2_wide(
     W1_at_ptr, W2_at_ptr, d1_ptr, d_beta_from_read_z1_ptr, d_o_ptr, d_read_z1_ptr, eta_ptr, h1_ptr, k_ptr, log_alpha_ptr,
     q_ptr, read_h1_ptr, v_ptr, d_W1_from_q_W1_ptr, d_h1_from_read_h1_h1_ptr, P1_d_read_z1_ptr, d_W2_from_read_h1_W2_ptr,
     d_eta_from_G_ptr, d_k_from_q_k_ptr, d_log_alpha_early_ptr, d_v_early_ptr, d_q_ptr, position_ptr, cu_ptr, T, members, low,
@@ -640,78 +458,6 @@ def post(
     own = index - low
     r = tl.arange(0, BC)
     at_k = tl.arange(0, BK)
-    at_n = tl.arange(0, BN)
-    at_v = tl.arange(0, BV)
-    t = base + i * C
-    here = (r >= first - t) & (r < tl.minimum(C, end - t))
-    at_row, row = t * H + h, r * H
-    h1 = load_tile(h1_ptr, own * H + h, r, at_n, C, N)
-    d_W2_at = load_tile(d_W2_at_ptr, own * H + h, at_n, at_v, N, V)
-    log_alpha = load_numbers(log_alpha_ptr, at_row, row, here)
-    v = load_rows(v_ptr, at_row, row, here, at_v, V)
-    du = -v.to(tl.float32)  # ∂ℓ/∂u_t = −v_t
-    d_eta_from_G = load_row(d_eta_from_G_ptr, own * H + h, r, C)
-    d_W1_at = load_tile(d_W1_at_ptr, own * H + h, at_k, at_n, K, N)
-    k = load_rows(k_ptr, at_row, row, here, at_k, K)
-
-    # back through decays, and the weights of surprises
-    d_G_end_du = -dot(h1, d_W2_at, DOT)  # ∂G[C]·∂ℓ/∂u_t = −h₁_t d_W2_at
-    d1 = load_tile(d1_ptr, own * H + h, r, at_n, C, N)
-    W2 = load_tile(W2_at_ptr, index * H + h, at_n, at_v, N, V)
-    W2_start = load_tile(W2_start_ptr, n * H + h, at_n, at_v, N, V) if GRID == "resumed" else W2
-    W1 = load_tile(W1_at_ptr, index * H + h, at_k, at_n, K, N)
-    W1_start = load_tile(W1_start_ptr, n * H + h, at_k, at_n, K, N) if GRID == "resumed" else W1
-    d_W2_at = load_tile(d_W2_at_ptr, own * H + h, at_n, at_v, N, V)
-    d_z1 = load_tile(d_z1_ptr, own * H + h, r, at_n, C, N)
-    d_G_end_d1 = -dot(k, d_W1_at, DOT)  # ∂G[C]·d₁_t = −k_t d_W1_at
-    G_end = load_row(G_end_ptr, index * H + h, r, C)
-    d_W1_at = load_tile(d_W1_at_ptr, own * H + h, at_k, at_n, K, N)
-    d_log_alpha_early = load_row(d_log_alpha_early_ptr, own * H + h, r, C)
-    d_G_end = tl.sum(d_G_end_du * du, 1) + tl.sum(d_G_end_d1 * d1.to(tl.float32), 1)
-    d1 = load_tile(d1_ptr, own * H + h, r, at_n, C, N)
-
-    # decays, and the weights of surprises
-    decay_alpha = tl.maximum(-60.0, log_alpha)  # log α_t = max(−60, log_alpha_t)
-    decay_alpha_behind = sum_after(decay_alpha, r, DOT)  # log α·behind_t = Σ_{l>t} log α_l
-    d_eta = d_eta_from_G + d_G_end * exp(decay_alpha_behind)
-    store_numbers(d_eta_ptr, at_row, row, here, d_eta)
-    beta_end = exp(tl.sum(decay_alpha, 0))  # β[C] = exp(Σ_l log α_l)
-    d_decay_alpha_sum = (
-        beta_end * (tl.sum(d_W2_at.to(tl.float32) * W2.to(tl.float32)) + tl.sum(d_W1_at.to(tl.float32) * W1.to(tl.float32)))
-    )  # fmt: skip
-    d_log_alpha_late = (1 - tl.where(log_alpha + 60 < 0, 1.0, 0.0)) * (sum_before(d_G_end * G_end, r, DOT) + d_decay_alpha_sum)
-    d_log_alpha = d_log_alpha_early + d_log_alpha_late
-    store_numbers(d_log_alpha_ptr, at_row, row, here, d_log_alpha)
-    d_k_from_q_k = load_tile(d_k_from_q_k_ptr, own * H + h, r, at_k, C, K)
-    d_du_W2_start = load_tile(d_du_W2_start_ptr, own * H + h, r, at_n, C, N)
-    d_v_early = load_tile(d_v_early_ptr, own * H + h, r, at_v, C, V)
-    W2 = load_tile(W2_at_ptr, index * H + h, at_n, at_v, N, V)
-    W2_start = load_tile(W2_start_ptr, n * H + h, at_n, at_v, N, V) if GRID == "resumed" else W2
-    d_k_late = dot_nt(d_z1, W1_start, DOT) + -G_end[:, None] * dot_nt(d1, d_W1_at, DOT)
-    d_k = d_k_from_q_k.to(tl.float32) + d_k_late
-    store_rows(d_k_ptr, at_row, row, here, at_k, K, d_k)
-    d_v_early_and_more = d_v_early.to(tl.float32) + (-(G_end[:, None] * d_G_end_du) - dot(d_du_W2_start, W2_start, DOT))
-    store_rows(d_v_ptr, at_row, row, here, at_v, V, d_v_early_and_more)
-
-
-@triton.jit(do_not_specialize=JUST_NUMBERS)
-def post_wide(
-    G_end_ptr, W1_at_ptr, W2_at_ptr, d1_ptr, d_W1_at_ptr, d_W2_at_ptr, d_du_W2_start_ptr, d_eta_from_G_ptr, d_k_from_q_k_ptr,
-    d_log_alpha_early_ptr, d_v_early_ptr, d_z1_ptr, h1_ptr, k_ptr, log_alpha_ptr, v_ptr, W1_start_ptr, W2_start_ptr,
-    d_eta_ptr, d_k_ptr, d_log_alpha_ptr, d_v_ptr, position_ptr, cu_ptr, T, members, low, high,
-    H: tl.constexpr, K: tl.constexpr, N: tl.constexpr, V: tl.constexpr, C: tl.constexpr, BK: tl.constexpr, BN: tl.constexpr,
-    BV: tl.constexpr, BC: tl.constexpr, DOT: tl.constexpr, GRID: tl.constexpr, PACKED: tl.constexpr, SAVE: tl.constexpr,
-):  # fmt: skip
-    """d_eta, d_k, d_log_alpha, d_v: every tile on its own."""
-    index, h = low + (tl.program_id(0) // H).to(tl.int64), tl.program_id(0) % H
-    n = sequence_of(index, cu_ptr, members, C, GRID, PACKED)
-    first, end, base, tiles, slot, step = span(n, position_ptr, cu_ptr, T, members, C, GRID, PACKED)
-    i = (index - slot) // step
-    if i >= tiles:
-        return
-    own = index - low
-    r = tl.arange(0, BC)
-    at_k = tl.arange(0, BK)
     at_v = tl.arange(0, BV)
     t = base + i * C
     here = (r >= first - t) & (r < tl.minimum(C, end - t))
@@ -789,11 +535,11 @@ launch_main = Launcher(
     },
 )  # fmt: skip
 launch_read = Launcher(
-    TABLE, read, "read", walks=False, widths="KNV", blocked="N", wide=read_wide,
+    TABLE, read, "read", walks=False, widths="KNV", blocked="N",
     makes={"o": Buffer("rows", "V")},
 )  # fmt: skip
 launch_pre = Launcher(
-    TABLE, pre, "pre", walks=False, widths="KNV", blocked="N", wide=pre_wide,
+    TABLE, pre, "pre", walks=False, widths="KNV", blocked="N",
     makes={
         "z1": Buffer("slots", "CN"), "v_W2_start": Buffer("slots", "CN", narrow=True), "h1": Buffer("slots", "CN", narrow=True),
         "d1": Buffer("slots", "CN", narrow=True), "d_read_z1": Buffer("slots", "CN", narrow=True),
@@ -801,7 +547,7 @@ launch_pre = Launcher(
     },
 )  # fmt: skip
 launch_pre2 = Launcher(
-    TABLE, pre2, "pre2", walks=False, widths="KNV", blocked="N", wide=pre2_wide,
+    TABLE, pre2, "pre2", walks=False, widths="KNV", blocked="N",
     makes={
         "d_W1_from_q_W1": Buffer("slots", "KN", narrow=True), "d_h1_from_read_h1_h1": Buffer("slots", "CN", narrow=True),
         "P1_d_read_z1": Buffer("slots", "CN", narrow=True), "d_W2_from_read_h1_W2": Buffer("slots", "NV", narrow=True),
@@ -819,7 +565,7 @@ launch_seq = Launcher(
     },
 )  # fmt: skip
 launch_post = Launcher(
-    TABLE, post, "post", walks=False, widths="KNV", blocked="N", wide=post_wide,
+    TABLE, post, "post", walks=False, widths="KNV", blocked="N",
     makes={
         "d_eta": Buffer("rows", "", like="eta"), "d_k": Buffer("rows", "K"), "d_log_alpha": Buffer("rows", "", like="log_alpha"),
         "d_v": Buffer("rows", "V"),

@@ -8,7 +8,7 @@ from .runtime_configuration import MemoryConfig
 
 
 class EluLinearAttentionConfig(MemoryConfig):
-    """Every field has a default: that of the spec. The code of the package has the digest 3dcee198e624."""
+    """Every field has a default: that of the spec. The code of the package has the digest bf11f6793f38."""
 
     model_type = "miras_elu_linear_attention"
 

@@ -8,7 +8,7 @@ from .runtime_configuration import MemoryConfig
 
 
 class Gdn2Config(MemoryConfig):
-    """Every field has a default: that of the spec. The code of the package has the digest a2fe84a9d44a."""
+    """Every field has a default: that of the spec. The code of the package has the digest 9a6f32298ae5."""
 
     model_type = "miras_gdn2"
 

@@ -8,7 +8,7 @@ from .runtime_configuration import MemoryConfig
 
 
 class GlaConfig(MemoryConfig):
-    """Every field has a default: that of the spec. The code of the package has the digest 595e1fa572f1."""
+    """Every field has a default: that of the spec. The code of the package has the digest 43a9229ddb6d."""
 
     model_type = "miras_gla"
 

@@ -8,7 +8,7 @@ from .runtime_configuration import MemoryConfig
 
 
 class KlDeltaConfig(MemoryConfig):
-    """Every field has a default: that of the spec. The code of the package has the digest 2bbd3a80301f."""
+    """Every field has a default: that of the spec. The code of the package has the digest a07d17e41d7b."""
 
     model_type = "miras_kl_delta"
 

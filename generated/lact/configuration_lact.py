@@ -8,7 +8,7 @@ from .runtime_configuration import MemoryConfig
 
 
 class LactConfig(MemoryConfig):
-    """Every field has a default: that of the spec. The code of the package has the digest 2304997e2ff0."""
+    """Every field has a default: that of the spec. The code of the package has the digest b4a434ce8349."""
 
     model_type = "miras_lact"
 

@@ -42,71 +42,19 @@ TABLE = LaunchTable("lact", "4eef5c0f7d32", tile=TILE, least=64, options=OPTIONS
 
 
 @triton.jit
-def silu_slope(x):
-    """Derivative of silu."""
-    return x * (1 - sigmoid(x)) * sigmoid(x) + sigmoid(x)
-
-
-@triton.jit
 def silu(x):
     """The activation silu."""
     return x * sigmoid(x)
 
 
+@triton.jit
+def silu_slope(x):
+    """Derivative of silu."""
+    return x * (1 - sigmoid(x)) * sigmoid(x) + sigmoid(x)
+
+
 @triton.jit(do_not_specialize=JUST_NUMBERS)
 def prep(
-    W1_entered_ptr, W2_entered_ptr, W3_entered_ptr, eta_ptr, k_ptr, q_ptr, v_ptr, k_eta_d1_ptr, h_eta_du_ptr, k_eta_d3_ptr,
-    o_ptr, position_ptr, cu_ptr, T, members, low, high,
-    H: tl.constexpr, K: tl.constexpr, N: tl.constexpr, V: tl.constexpr, C: tl.constexpr, BK: tl.constexpr, BN: tl.constexpr,
-    BV: tl.constexpr, BC: tl.constexpr, DOT: tl.constexpr, GRID: tl.constexpr, PACKED: tl.constexpr, SAVE: tl.constexpr,
-):  # fmt: skip
-    """k_eta_d1, h_eta_du, k_eta_d3, o: every tile on its own."""
-    index, h = low + (tl.program_id(0) // H).to(tl.int64), tl.program_id(0) % H
-    n = sequence_of(index, cu_ptr, members, C, GRID, PACKED)
-    first, end, base, tiles, slot, step = span(n, position_ptr, cu_ptr, T, members, C, GRID, PACKED)
-    i = (index - slot) // step
-    if i >= tiles:
-        return
-    r = tl.arange(0, BC)
-    at_k = tl.arange(0, BK)
-    at_n = tl.arange(0, BN)
-    at_v = tl.arange(0, BV)
-    t = base + i * C
-    here = (r >= first - t) & (r < tl.minimum(C, end - t))
-    at_row, row = t * H + h, r * H
-    q = load_rows(q_ptr, at_row, row, here, at_k, K)
-    W3_start = load_tile(W3_entered_ptr, n * H + h, at_k, at_n, K, N)
-    W1_start = load_tile(W1_entered_ptr, n * H + h, at_k, at_n, K, N)
-
-    # the memory at the queries
-    read_z3 = dot(q, W3_start, DOT)  # z₃[q]_t = q_t W₃[start]
-    W2_start = load_tile(W2_entered_ptr, n * H + h, at_n, at_v, N, V)
-    read_z1 = dot(q, W1_start, DOT)  # z₁[q]_t = q_t W₁[start]
-    eta = load_numbers(eta_ptr, at_row, row, here)
-    read_h = (read_z3 * silu(read_z1)).to(DOT)  # h[q]_t = z₃[q]_t · silu(z₁[q]_t)
-    k = load_rows(k_ptr, at_row, row, here, at_k, K)
-    o = dot(read_h, W2_start, DOT)  # y_t = h[q]_t W₂[start]
-    store_rows(o_ptr, at_row, row, here, at_v, V, o)
-    v = load_rows(v_ptr, at_row, row, here, at_v, V)
-
-    # the surprises of all tokens
-    z1 = dot(k, W1_start, DOT)  # z₁_t = k_t W₁[start]
-    v_W2_start = -dot_nt(v, W2_start, DOT)  # v·W₂[start]_t = −v_t W₂[start]ᵀ
-    d3 = v_W2_start * silu(z1)  # d₃_t = v·W₂[start]_t · silu(z₁_t)
-    k_eta_d3 = dot_tn(k, eta[:, None] * d3, DOT)  # k·η·d₃ = Σ_j k_jᵀ ⊗ (η_j d₃_j)
-    store_tile(k_eta_d3_ptr, index * H + h, at_k, at_n, K, N, k_eta_d3)
-    z3 = dot(k, W3_start, DOT)  # z₃_t = k_t W₃[start]
-    d1 = v_W2_start * z3 * silu_slope(z1)  # d₁_t = v·W₂[start]_t · z₃_t · silu′(z₁_t)
-    h_2 = z3 * silu(z1)  # h_t = z₃_t · silu(z₁_t)
-    du = -v.to(tl.float32)  # ∂ℓ/∂u_t = −v_t
-    h_eta_du = dot_tn(h_2, eta[:, None] * du, DOT)  # h·η·∂ℓ/∂u = Σ_j h_jᵀ ⊗ (η_j ∂ℓ/∂u_j)
-    store_tile(h_eta_du_ptr, index * H + h, at_n, at_v, N, V, h_eta_du)
-    k_eta_d1 = dot_tn(k, eta[:, None] * d1, DOT)  # k·η·d₁ = Σ_j k_jᵀ ⊗ (η_j d₁_j)
-    store_tile(k_eta_d1_ptr, index * H + h, at_k, at_n, K, N, k_eta_d1)
-
-
-@triton.jit(do_not_specialize=JUST_NUMBERS)
-def prep_wide(
     W1_entered_ptr, W2_entered_ptr, W3_entered_ptr, eta_ptr, k_ptr, q_ptr, v_ptr, k_eta_d1_ptr, h_eta_du_ptr, k_eta_d3_ptr,
     o_ptr, position_ptr, cu_ptr, T, members, low, high,
     H: tl.constexpr, K: tl.constexpr, N: tl.constexpr, V: tl.constexpr, C: tl.constexpr, BK: tl.constexpr, BN: tl.constexpr,
@@ -216,56 +164,6 @@ def pre(
     own = index - low
     r = tl.arange(0, BC)
     at_k = tl.arange(0, BK)
-    at_n = tl.arange(0, BN)
-    at_v = tl.arange(0, BV)
-    t = base + i * C
-    here = (r >= first - t) & (r < tl.minimum(C, end - t))
-    at_row, row = t * H + h, r * H
-    W2_start = load_tile(W2_entered_ptr, n * H + h, at_n, at_v, N, V)
-    v = load_rows(v_ptr, at_row, row, here, at_v, V)
-    d_o = load_rows(d_o_ptr, at_row, row, here, at_v, V)
-    v_W2_start = -dot_nt(v, W2_start, DOT)  # v·W₂[start]_t = −v_t W₂[start]ᵀ
-    store_tile(v_W2_start_ptr, own * H + h, r, at_n, C, N, v_W2_start)
-    du = -v.to(tl.float32)  # ∂ℓ/∂u_t = −v_t
-    store_tile(du_ptr, own * H + h, r, at_v, C, V, du)
-    W1_start = load_tile(W1_entered_ptr, n * H + h, at_k, at_n, K, N)
-    q = load_rows(q_ptr, at_row, row, here, at_k, K)
-    d_read_h = dot_nt(d_o, W2_start, DOT)  # ∂h[q]_t = d_o_t W₂[start]ᵀ
-    W3_start = load_tile(W3_entered_ptr, n * H + h, at_k, at_n, K, N)
-    read_z1 = dot(q, W1_start, DOT)  # z₁[q]_t = q_t W₁[start]
-    d_read_z3 = d_read_h * silu(read_z1)  # ∂z₃[q]_t = ∂h[q]_t · silu(z₁[q]_t)
-    store_tile(d_read_z3_ptr, own * H + h, r, at_n, C, N, d_read_z3)
-    read_z3 = dot(q, W3_start, DOT)  # z₃[q]_t = q_t W₃[start]
-    d_read_z1 = d_read_h * read_z3 * silu_slope(read_z1)  # ∂z₁[q]_t = ∂h[q]_t · z₃[q]_t · silu′(z₁[q]_t)
-    d_W3_pending = load_tile(d_W3_pending_ptr, n * H + h, at_k, at_n, K, N)
-    k = load_rows(k_ptr, at_row, row, here, at_k, K)
-    d_W1_start_from_read_z1 = dot_tn(q, d_read_z1, DOT)  # ∂W₁[start](z₁[q]) = Σ_l q_lᵀ ⊗ ∂z₁[q]_l
-    store_tile(d_W1_start_from_read_z1_ptr, own * H + h, at_k, at_n, K, N, d_W1_start_from_read_z1)
-    store_tile(d_read_z1_ptr, own * H + h, r, at_n, C, N, d_read_z1)
-    read_h = read_z3 * silu(read_z1)  # h[q]_t = z₃[q]_t · silu(z₁[q]_t)
-    store_tile(read_h_ptr, own * H + h, r, at_n, C, N, read_h)
-    d_eta_d3 = -dot(k, d_W3_pending, DOT)  # ∂η·d₃_t = −k_t d_W3_pending
-    store_tile(d_eta_d3_ptr, own * H + h, r, at_n, C, N, d_eta_d3)
-
-
-@triton.jit(do_not_specialize=JUST_NUMBERS)
-def pre_wide(
-    W1_entered_ptr, W2_entered_ptr, W3_entered_ptr, d_W3_pending_ptr, d_o_ptr, k_ptr, q_ptr, v_ptr,
-    d_W1_start_from_read_z1_ptr, d_read_z3_ptr, d_read_z1_ptr, read_h_ptr, d_eta_d3_ptr, v_W2_start_ptr, du_ptr,
-    position_ptr, cu_ptr, T, members, low, high,
-    H: tl.constexpr, K: tl.constexpr, N: tl.constexpr, V: tl.constexpr, C: tl.constexpr, BK: tl.constexpr, BN: tl.constexpr,
-    BV: tl.constexpr, BC: tl.constexpr, DOT: tl.constexpr, GRID: tl.constexpr, PACKED: tl.constexpr, SAVE: tl.constexpr,
-):  # fmt: skip
-    """d_W1_start_from_read_z1, d_read_z3, d_read_z1, read_h, d_eta_d3, v_W2_start, du: every tile on its own."""
-    index, h = low + (tl.program_id(0) // H).to(tl.int64), tl.program_id(0) % H
-    n = sequence_of(index, cu_ptr, members, C, GRID, PACKED)
-    first, end, base, tiles, slot, step = span(n, position_ptr, cu_ptr, T, members, C, GRID, PACKED)
-    i = (index - slot) // step
-    if i >= tiles:
-        return
-    own = index - low
-    r = tl.arange(0, BC)
-    at_k = tl.arange(0, BK)
     at_v = tl.arange(0, BV)
     t = base + i * C
     here = (r >= first - t) & (r < tl.minimum(C, end - t))
@@ -303,72 +201,6 @@ def pre_wide(
 
 @triton.jit(do_not_specialize=JUST_NUMBERS)
 def pre2(
-    W1_entered_ptr, W3_entered_ptr, d_W1_pending_ptr, d_W2_pending_ptr, d_eta_d3_ptr, du_ptr, eta_ptr, k_ptr, v_W2_start_ptr,
-    d_t1_ptr, d1_ptr, d_z1_ptr, d_z3_ptr, d3_ptr, d_eta_d3_d3_and_more_sum_ptr, h_ptr, position_ptr, cu_ptr, T, members, low,
-    high,
-    H: tl.constexpr, K: tl.constexpr, N: tl.constexpr, V: tl.constexpr, C: tl.constexpr, BK: tl.constexpr, BN: tl.constexpr,
-    BV: tl.constexpr, BC: tl.constexpr, DOT: tl.constexpr, GRID: tl.constexpr, PACKED: tl.constexpr, SAVE: tl.constexpr,
-):  # fmt: skip
-    """d_t1, d1, d_z1, d_z3, d3, d_eta_d3_d3_and_more_sum, h: every tile on its own."""
-    index, h = low + (tl.program_id(0) // H).to(tl.int64), tl.program_id(0) % H
-    n = sequence_of(index, cu_ptr, members, C, GRID, PACKED)
-    first, end, base, tiles, slot, step = span(n, position_ptr, cu_ptr, T, members, C, GRID, PACKED)
-    i = (index - slot) // step
-    if i >= tiles:
-        return
-    own = index - low
-    r = tl.arange(0, BC)
-    at_k = tl.arange(0, BK)
-    at_n = tl.arange(0, BN)
-    at_v = tl.arange(0, BV)
-    t = base + i * C
-    here = (r >= first - t) & (r < tl.minimum(C, end - t))
-    at_row, row = t * H + h, r * H
-    k = load_rows(k_ptr, at_row, row, here, at_k, K)
-    W1_start = load_tile(W1_entered_ptr, n * H + h, at_k, at_n, K, N)
-    d_W1_pending = load_tile(d_W1_pending_ptr, n * H + h, at_k, at_n, K, N)
-    z1 = dot(k, W1_start, DOT)  # z₁_t = k_t W₁[start]
-    W3_start = load_tile(W3_entered_ptr, n * H + h, at_k, at_n, K, N)
-    d_eta_d1 = -dot(k, d_W1_pending, DOT)  # ∂η·d₁_t = −k_t d_W1_pending
-    v_W2_start = load_tile(v_W2_start_ptr, own * H + h, r, at_n, C, N)
-    eta = load_numbers(eta_ptr, at_row, row, here)
-    d_eta_d3 = load_tile(d_eta_d3_ptr, own * H + h, r, at_n, C, N)
-    d_W2_pending = load_tile(d_W2_pending_ptr, n * H + h, at_n, at_v, N, V)
-    du = load_tile(du_ptr, own * H + h, r, at_v, C, V)
-
-    # the surprises of all tokens
-    z3 = dot(k, W3_start, DOT)  # z₃_t = k_t W₃[start]
-    d1 = v_W2_start.to(tl.float32) * z3 * silu_slope(z1)  # d₁_t = v·W₂[start]_t · z₃_t · silu′(z₁_t)
-    store_tile(d1_ptr, own * H + h, r, at_n, C, N, d1)
-    d3 = v_W2_start.to(tl.float32) * silu(z1)  # d₃_t = v·W₂[start]_t · silu(z₁_t)
-    store_tile(d3_ptr, own * H + h, r, at_n, C, N, d3)
-    d_eta_d3_d3_and_more_sum = tl.sum(d_eta_d3.to(tl.float32) * d3 + d_eta_d1 * d1, 1)
-    store_row(d_eta_d3_d3_and_more_sum_ptr, own * H + h, r, C, d_eta_d3_d3_and_more_sum)
-
-    # back through the surprises of all tokens
-    d_d1 = eta[:, None] * d_eta_d1
-    v_W2_start = load_tile(v_W2_start_ptr, own * H + h, r, at_n, C, N)
-    d_h = -eta[:, None] * dot_nt(du, d_W2_pending, DOT)
-    d_d3 = eta[:, None] * d_eta_d3.to(tl.float32)
-    d_t1 = d_d1 * z3 * silu_slope(z1) + d_d3 * silu(z1)  # ∂τ₁_t = (η_t ∂η·d₁_t) · z₃_t · silu′(z₁_t) + (η_t ∂η·d₃_t) · silu(z₁_t)
-    store_tile(d_t1_ptr, own * H + h, r, at_n, C, N, d_t1)
-    d_z1 = (
-        v_W2_start.to(tl.float32)
-        * z3
-        * d_d1
-        * (z1 * square(1 - sigmoid(z1)) * sigmoid(z1) + 2 * (1 - sigmoid(z1)) * sigmoid(z1) - z1 * square(sigmoid(z1)) * (1 - sigmoid(z1)))
-        + d_d3 * v_W2_start.to(tl.float32) * silu_slope(z1)
-        + d_h * z3 * silu_slope(z1)
-    )  # fmt: skip
-    d_z3 = d_d1 * v_W2_start.to(tl.float32) * silu_slope(z1) + d_h * silu(z1)
-    h_2 = z3 * silu(z1)  # h_t = z₃_t · silu(z₁_t)
-    store_tile(h_ptr, own * H + h, r, at_n, C, N, h_2)
-    store_tile(d_z3_ptr, own * H + h, r, at_n, C, N, d_z3)
-    store_tile(d_z1_ptr, own * H + h, r, at_n, C, N, d_z1)
-
-
-@triton.jit(do_not_specialize=JUST_NUMBERS)
-def pre2_wide(
     W1_entered_ptr, W3_entered_ptr, d_W1_pending_ptr, d_W2_pending_ptr, d_eta_d3_ptr, du_ptr, eta_ptr, k_ptr, v_W2_start_ptr,
     d_t1_ptr, d1_ptr, d_z1_ptr, d_z3_ptr, d3_ptr, d_eta_d3_d3_and_more_sum_ptr, h_ptr, position_ptr, cu_ptr, T, members, low,
     high,
@@ -456,71 +288,6 @@ def pre3(
     own = index - low
     r = tl.arange(0, BC)
     at_k = tl.arange(0, BK)
-    at_n = tl.arange(0, BN)
-    at_v = tl.arange(0, BV)
-    t = base + i * C
-    here = (r >= first - t) & (r < tl.minimum(C, end - t))
-    at_row, row = t * H + h, r * H
-    read_h = load_tile(read_h_ptr, own * H + h, r, at_n, C, N)
-    d_o = load_rows(d_o_ptr, at_row, row, here, at_v, V)
-    d_read_z3 = load_tile(d_read_z3_ptr, own * H + h, r, at_n, C, N)
-    q = load_rows(q_ptr, at_row, row, here, at_k, K)
-    d_W2_start_from_o = dot_tn(read_h, d_o, DOT)  # ∂W₂[start](y) = Σ_l h[q]_lᵀ ⊗ d_o_l
-    store_tile(d_W2_start_from_o_ptr, own * H + h, at_n, at_v, N, V, d_W2_start_from_o)
-    v = load_rows(v_ptr, at_row, row, here, at_v, V)
-    d_t1 = load_tile(d_t1_ptr, own * H + h, r, at_n, C, N)
-    d_eta_d3_d3_and_more_sum = load_row(d_eta_d3_d3_and_more_sum_ptr, own * H + h, r, C)
-    d_W3_start_from_read_z3 = dot_tn(q, d_read_z3, DOT)  # ∂W₃[start](z₃[q]) = Σ_l q_lᵀ ⊗ ∂z₃[q]_l
-    eta = load_numbers(eta_ptr, at_row, row, here)
-    store_tile(d_W3_start_from_read_z3_ptr, own * H + h, at_k, at_n, K, N, d_W3_start_from_read_z3)
-    d_W2_pending = load_tile(d_W2_pending_ptr, n * H + h, at_n, at_v, N, V)
-    h_2 = load_tile(h_ptr, own * H + h, r, at_n, C, N)
-    d_t1_v = dot_tn(d_t1, v, DOT)  # ∂τ₁·v = Σ_l ∂τ₁_lᵀ ⊗ v_l
-    store_tile(d_t1_v_ptr, own * H + h, at_n, at_v, N, V, d_t1_v)
-    W3_start = load_tile(W3_entered_ptr, n * H + h, at_k, at_n, K, N)
-    d_z3 = load_tile(d_z3_ptr, own * H + h, r, at_n, C, N)
-    d_eta_du = -dot(h_2, d_W2_pending, DOT)  # ∂η·∂ℓ/∂u_t = −h_t d_W2_pending
-    du = -v.to(tl.float32)  # ∂ℓ/∂u_t = −v_t
-    d_eta = d_eta_d3_d3_and_more_sum + tl.sum(d_eta_du * du, 1)
-    d_du = eta[:, None] * d_eta_du  # ∂∂ℓ/∂u_t = η_t ∂η·∂ℓ/∂u_t
-    store_tile(d_du_ptr, own * H + h, r, at_v, C, V, d_du)
-    k = load_rows(k_ptr, at_row, row, here, at_k, K)
-    d_k_from_z3 = dot_nt(d_z3, W3_start, DOT)  # ∂k(z₃_t) = ∂z₃_t W₃[start]ᵀ
-    store_tile(d_k_from_z3_ptr, own * H + h, r, at_k, C, K, d_k_from_z3)
-    d_z1 = load_tile(d_z1_ptr, own * H + h, r, at_n, C, N)
-    d_W3_start_from_z3 = dot_tn(k, d_z3, DOT)  # ∂W₃[start](z₃) = Σ_l k_lᵀ ⊗ ∂z₃_l
-    store_tile(d_W3_start_from_z3_ptr, own * H + h, at_k, at_n, K, N, d_W3_start_from_z3)
-    W1_start = load_tile(W1_entered_ptr, n * H + h, at_k, at_n, K, N)
-    d_W1_start_from_z1 = dot_tn(k, d_z1, DOT)  # ∂W₁[start](z₁) = Σ_l k_lᵀ ⊗ ∂z₁_l
-    store_tile(d_W1_start_from_z1_ptr, own * H + h, at_k, at_n, K, N, d_W1_start_from_z1)
-    d_W3_pending = load_tile(d_W3_pending_ptr, n * H + h, at_k, at_n, K, N)
-    d3 = load_tile(d3_ptr, own * H + h, r, at_n, C, N)
-    d_k_from_z1 = dot_nt(d_z1, W1_start, DOT)  # ∂k(z₁_t) = ∂z₁_t W₁[start]ᵀ
-    store_tile(d_k_from_z1_ptr, own * H + h, r, at_k, C, K, d_k_from_z1)
-    d3_d_W3_pending = dot_nt(d3, d_W3_pending, DOT)  # d₃·d_W3_pending_t = d₃_t d_W3_pendingᵀ
-    store_tile(d3_d_W3_pending_ptr, own * H + h, r, at_k, C, K, d3_d_W3_pending)
-    store_numbers(d_eta_ptr, at_row, row, here, d_eta)
-
-
-@triton.jit(do_not_specialize=JUST_NUMBERS)
-def pre3_wide(
-    W1_entered_ptr, W3_entered_ptr, d3_ptr, d_W2_pending_ptr, d_W3_pending_ptr, d_eta_d3_d3_and_more_sum_ptr, d_o_ptr,
-    d_read_z3_ptr, d_t1_ptr, d_z1_ptr, d_z3_ptr, eta_ptr, h_ptr, k_ptr, q_ptr, read_h_ptr, v_ptr, d_W1_start_from_z1_ptr,
-    d_W2_start_from_o_ptr, d_t1_v_ptr, d_W3_start_from_read_z3_ptr, d_W3_start_from_z3_ptr, d_eta_ptr, d_du_ptr,
-    d_k_from_z3_ptr, d_k_from_z1_ptr, d3_d_W3_pending_ptr, position_ptr, cu_ptr, T, members, low, high,
-    H: tl.constexpr, K: tl.constexpr, N: tl.constexpr, V: tl.constexpr, C: tl.constexpr, BK: tl.constexpr, BN: tl.constexpr,
-    BV: tl.constexpr, BC: tl.constexpr, DOT: tl.constexpr, GRID: tl.constexpr, PACKED: tl.constexpr, SAVE: tl.constexpr,
-):  # fmt: skip
-    """d_W1_start_from_z1, d_W2_start_from_o, d_t1_v, d_W3_start_from_read_z3, …: every tile on its own."""
-    index, h = low + (tl.program_id(0) // H).to(tl.int64), tl.program_id(0) % H
-    n = sequence_of(index, cu_ptr, members, C, GRID, PACKED)
-    first, end, base, tiles, slot, step = span(n, position_ptr, cu_ptr, T, members, C, GRID, PACKED)
-    i = (index - slot) // step
-    if i >= tiles:
-        return
-    own = index - low
-    r = tl.arange(0, BC)
-    at_k = tl.arange(0, BK)
     at_v = tl.arange(0, BV)
     t = base + i * C
     here = (r >= first - t) & (r < tl.minimum(C, end - t))
@@ -591,38 +358,6 @@ def pre4(
     own = index - low
     r = tl.arange(0, BC)
     at_k = tl.arange(0, BK)
-    at_n = tl.arange(0, BN)
-    t = base + i * C
-    here = (r >= first - t) & (r < tl.minimum(C, end - t))
-    at_row, row = t * H + h, r * H
-    d3_d_W3_pending = load_tile(d3_d_W3_pending_ptr, own * H + h, r, at_k, C, K)
-    d1 = load_tile(d1_ptr, own * H + h, r, at_n, C, N)
-    d_W1_pending = load_tile(d_W1_pending_ptr, n * H + h, at_k, at_n, K, N)
-    eta = load_numbers(eta_ptr, at_row, row, here)
-    d_k_from_z1 = load_tile(d_k_from_z1_ptr, own * H + h, r, at_k, C, K)
-    d_k_from_z3 = load_tile(d_k_from_z3_ptr, own * H + h, r, at_k, C, K)
-    d_k = -eta[:, None] * d3_d_W3_pending.to(tl.float32) - eta[:, None] * dot_nt(d1, d_W1_pending, DOT)
-    d_k_2 = d_k_from_z3.to(tl.float32) + d_k_from_z1.to(tl.float32) + d_k
-    store_rows(d_k_ptr, at_row, row, here, at_k, K, d_k_2)
-
-
-@triton.jit(do_not_specialize=JUST_NUMBERS)
-def pre4_wide(
-    d1_ptr, d3_d_W3_pending_ptr, d_W1_pending_ptr, d_k_from_z1_ptr, d_k_from_z3_ptr, eta_ptr, d_k_ptr, position_ptr, cu_ptr,
-    T, members, low, high,
-    H: tl.constexpr, K: tl.constexpr, N: tl.constexpr, C: tl.constexpr, BK: tl.constexpr, BN: tl.constexpr, BC: tl.constexpr,
-    DOT: tl.constexpr, GRID: tl.constexpr, PACKED: tl.constexpr, SAVE: tl.constexpr,
-):  # fmt: skip
-    """d_k: every tile on its own."""
-    index, h = low + (tl.program_id(0) // H).to(tl.int64), tl.program_id(0) % H
-    n = sequence_of(index, cu_ptr, members, C, GRID, PACKED)
-    first, end, base, tiles, slot, step = span(n, position_ptr, cu_ptr, T, members, C, GRID, PACKED)
-    i = (index - slot) // step
-    if i >= tiles:
-        return
-    own = index - low
-    r = tl.arange(0, BC)
-    at_k = tl.arange(0, BK)
     t = base + i * C
     here = (r >= first - t) & (r < tl.minimum(C, end - t))
     at_row, row = t * H + h, r * H
@@ -643,41 +378,6 @@ def pre4_wide(
 
 @triton.jit(do_not_specialize=JUST_NUMBERS)
 def pre5(
-    W1_entered_ptr, W2_entered_ptr, W3_entered_ptr, d_du_ptr, d_read_z1_ptr, d_read_z3_ptr, d_t1_ptr, d_q_ptr, d_v_ptr,
-    position_ptr, cu_ptr, T, members, low, high,
-    H: tl.constexpr, K: tl.constexpr, N: tl.constexpr, V: tl.constexpr, C: tl.constexpr, BK: tl.constexpr, BN: tl.constexpr,
-    BV: tl.constexpr, BC: tl.constexpr, DOT: tl.constexpr, GRID: tl.constexpr, PACKED: tl.constexpr, SAVE: tl.constexpr,
-):  # fmt: skip
-    """d_q, d_v: every tile on its own."""
-    index, h = low + (tl.program_id(0) // H).to(tl.int64), tl.program_id(0) % H
-    n = sequence_of(index, cu_ptr, members, C, GRID, PACKED)
-    first, end, base, tiles, slot, step = span(n, position_ptr, cu_ptr, T, members, C, GRID, PACKED)
-    i = (index - slot) // step
-    if i >= tiles:
-        return
-    own = index - low
-    r = tl.arange(0, BC)
-    at_k = tl.arange(0, BK)
-    at_n = tl.arange(0, BN)
-    at_v = tl.arange(0, BV)
-    t = base + i * C
-    here = (r >= first - t) & (r < tl.minimum(C, end - t))
-    at_row, row = t * H + h, r * H
-    W1_start = load_tile(W1_entered_ptr, n * H + h, at_k, at_n, K, N)
-    d_read_z1 = load_tile(d_read_z1_ptr, own * H + h, r, at_n, C, N)
-    W3_start = load_tile(W3_entered_ptr, n * H + h, at_k, at_n, K, N)
-    d_read_z3 = load_tile(d_read_z3_ptr, own * H + h, r, at_n, C, N)
-    d_du = load_tile(d_du_ptr, own * H + h, r, at_v, C, V)
-    d_t1 = load_tile(d_t1_ptr, own * H + h, r, at_n, C, N)
-    W2_start = load_tile(W2_entered_ptr, n * H + h, at_n, at_v, N, V)
-    d_q = dot_nt(d_read_z3, W3_start, DOT) + dot_nt(d_read_z1, W1_start, DOT)
-    store_rows(d_q_ptr, at_row, row, here, at_k, K, d_q)
-    d_v = -d_du.to(tl.float32) - dot(d_t1, W2_start, DOT)
-    store_rows(d_v_ptr, at_row, row, here, at_v, V, d_v)
-
-
-@triton.jit(do_not_specialize=JUST_NUMBERS)
-def pre5_wide(
     W1_entered_ptr, W2_entered_ptr, W3_entered_ptr, d_du_ptr, d_read_z1_ptr, d_read_z3_ptr, d_t1_ptr, d_q_ptr, d_v_ptr,
     position_ptr, cu_ptr, T, members, low, high,
     H: tl.constexpr, K: tl.constexpr, N: tl.constexpr, V: tl.constexpr, C: tl.constexpr, BK: tl.constexpr, BN: tl.constexpr,
@@ -758,7 +458,7 @@ def seq(
 
 
 launch_prep = Launcher(
-    TABLE, prep, "prep", walks=False, widths="KNV", blocked="N", wide=prep_wide,
+    TABLE, prep, "prep", walks=False, widths="KNV", blocked="N",
     makes={
         "k_eta_d1": Buffer("slots", "KN", narrow=True), "h_eta_du": Buffer("slots", "NV", narrow=True),
         "k_eta_d3": Buffer("slots", "KN", narrow=True), "o": Buffer("rows", "V"),
@@ -772,7 +472,7 @@ launch_main = Launcher(
     },
 )  # fmt: skip
 launch_pre = Launcher(
-    TABLE, pre, "pre", walks=False, widths="KNV", blocked="N", wide=pre_wide,
+    TABLE, pre, "pre", walks=False, widths="KNV", blocked="N",
     makes={
         "d_W1_start_from_read_z1": Buffer("slots", "KN", narrow=True), "d_read_z3": Buffer("slots", "CN", narrow=True),
         "d_read_z1": Buffer("slots", "CN", narrow=True), "read_h": Buffer("slots", "CN", narrow=True),
@@ -781,7 +481,7 @@ launch_pre = Launcher(
     },
 )  # fmt: skip
 launch_pre2 = Launcher(
-    TABLE, pre2, "pre2", walks=False, widths="KNV", blocked="N", wide=pre2_wide,
+    TABLE, pre2, "pre2", walks=False, widths="KNV", blocked="N",
     makes={
         "d_t1": Buffer("slots", "CN", narrow=True), "d1": Buffer("slots", "CN", narrow=True),
         "d_z1": Buffer("slots", "CN", narrow=True), "d_z3": Buffer("slots", "CN", narrow=True),
@@ -790,7 +490,7 @@ launch_pre2 = Launcher(
     },
 )  # fmt: skip
 launch_pre3 = Launcher(
-    TABLE, pre3, "pre3", walks=False, widths="KNV", blocked="N", wide=pre3_wide,
+    TABLE, pre3, "pre3", walks=False, widths="KNV", blocked="N",
     makes={
         "d_W1_start_from_z1": Buffer("slots", "KN", narrow=True), "d_W2_start_from_o": Buffer("slots", "NV", narrow=True),
         "d_t1_v": Buffer("slots", "NV", narrow=True), "d_W3_start_from_read_z3": Buffer("slots", "KN", narrow=True),
@@ -800,11 +500,11 @@ launch_pre3 = Launcher(
     },
 )  # fmt: skip
 launch_pre4 = Launcher(
-    TABLE, pre4, "pre4", walks=False, widths="KN", blocked="N", wide=pre4_wide,
+    TABLE, pre4, "pre4", walks=False, widths="KN", blocked="N",
     makes={"d_k": Buffer("rows", "K")},
 )  # fmt: skip
 launch_pre5 = Launcher(
-    TABLE, pre5, "pre5", walks=False, widths="KNV", blocked="N", wide=pre5_wide,
+    TABLE, pre5, "pre5", walks=False, widths="KNV", blocked="N",
     makes={"d_q": Buffer("rows", "K"), "d_v": Buffer("rows", "V")},
 )  # fmt: skip
 launch_seq = Launcher(

@@ -8,7 +8,7 @@ from .runtime_configuration import MemoryConfig
 
 
 class LinearAttentionConfig(MemoryConfig):
-    """Every field has a default: that of the spec. The code of the package has the digest 1da7e4677770."""
+    """Every field has a default: that of the spec. The code of the package has the digest 63dd49bd70d2."""
 
     model_type = "miras_linear_attention"
 

@@ -8,7 +8,7 @@ from .runtime_configuration import MemoryConfig
 
 
 class LonghornConfig(MemoryConfig):
-    """Every field has a default: that of the spec. The code of the package has the digest 5d7d37486679."""
+    """Every field has a default: that of the spec. The code of the package has the digest 35aa93cd6fba."""
 
     model_type = "miras_longhorn"
 

@@ -8,7 +8,7 @@ from .runtime_configuration import MemoryConfig
 
 
 class MemoraConfig(MemoryConfig):
-    """Every field has a default: that of the spec. The code of the package has the digest c2629ee4af80."""
+    """Every field has a default: that of the spec. The code of the package has the digest 7d865eefca8f."""
 
     model_type = "miras_memora"
 

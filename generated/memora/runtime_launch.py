@@ -168,8 +168,8 @@ class Launcher:
     """The launch of one kernel.
 
     It `walks` over the tiles of a sequence, or runs them all at once; it takes `widths`. Of the axis `split` every program does a part; the
-    axis `blocked` it takes part after part, by the kernel `wide` where there is more than one. It writes the buffers `makes`. `operands`
-    are those of its products over features, as pairs.
+    axis `blocked` it takes part after part, where there is more than one by the kernel `wide` if there is such a kernel. It writes the
+    buffers `makes`. `operands` are those of its products over features, as pairs.
     """
 
     table: LaunchTable

@@ -236,136 +236,6 @@ def seq(
     first, end, base, tiles, slot, step = span(n, position_ptr, cu_ptr, T, members, C, GRID, PACKED)
     r = tl.arange(0, BC)
     at_k = tl.arange(0, BK)
-    at_n = tl.arange(0, BN)
-    at_v = tl.arange(0, BV)
-    d_W1 = load_tile(d_W1_ptr, n * H + h, at_k, at_n, K, N).to(tl.float32)
-    d_W2 = load_tile(d_W2_ptr, n * H + h, at_n, at_v, N, V).to(tl.float32)
-    ln_weight = load_row(ln_weight_ptr, h, at_v, V)
-    begin, stop = walked(tiles, slot, step, low, high)
-    for lane in tl.range(stop - begin, disable_licm=True):
-        i = stop - 1 - lane
-        index = slot + i * step
-        own = index - low
-        zero = (index >> 31).to(tl.int32)  # not known to the compiler, which so computes addresses anew
-        t = base + i * C
-        here = (r >= first - t) & (r < tl.minimum(C, end - t))
-        at_row, row = t * H + h, r * H + zero
-        if SAVE:
-            store_tile(d_W1_at_ptr, own * H + h, at_k + zero, at_n, K, N, d_W1)
-            store_tile(d_W2_at_ptr, own * H + h, at_n + zero, at_v, N, V, d_W2)
-        h1 = load_tile(h1_ptr, own * H + h, r + zero, at_n, C, N)
-        k = load_rows(k_ptr, at_row, row, here, at_k, K)
-        G_end = load_row(G_end_ptr, index * H + h, r, C)
-        exp_W2_and_more = load_tile(exp_W2_and_more_ptr, own * H + h, at_n + zero, at_v, N, V)
-        d_G_end_d1 = -dot_apart(k, d_W1, DOT, T)  # ∂G[C]·d₁_t = −k_t d_W1
-        d_d1 = G_end[:, None] * d_G_end_d1
-        centred = load_tile(centred_ptr, own * H + h, r + zero, at_v, C, V)
-        z1 = load_tile(z1_ptr, own * H + h, r + zero, at_n, C, N)
-        d_G_end_d2 = -dot_apart(h1, d_W2, DOT, T)  # ∂G[C]·d₂_t = −h₁_t d_W2
-        store_tile(d_G_end_d2_ptr, own * H + h, r + zero, at_v, C, V, d_G_end_d2)
-        exp_W2_and_more_sum = tl.sum(exp_W2_and_more.to(tl.float32), 0)  # exp·A₂[0]·and_more·sum = Σ_N exp·A₂[0]·and_more
-        exp_W2_and_more_sum_inverse = tl.where((at_v < V), 16 / exp_W2_and_more_sum, 0.0)
-        rstd = tl.rsqrt(tl.sum(square(centred.to(tl.float32)), 1) / V + 1e-06)  # ρ_t = 1 / √(mean(f̃_t²) + 1e-06)
-
-        # back through the surprises of all tokens
-        d_d2_W2_measured = (d_d1 * gelu_slope(z1.to(tl.float32))).to(DOT)  # ∂d₂·W₂[start]_t = (G[C]_t ∂G[C]·d₁_t) · gelu′(z₁_t)
-        ln_weight_du_2 = load_tile(ln_weight_du_2_ptr, own * H + h, r + zero, at_v, C, V)
-        d2 = load_tile(d2_ptr, own * H + h, r + zero, at_v, C, V)
-        d_d2 = (
-            exp_W2_and_more_sum_inverse[None, :] * dot_apart(d_d2_W2_measured, exp_W2_and_more, DOT, T)
-            + G_end[:, None] * d_G_end_d2
-        )  # fmt: skip
-        d_t4 = d_d2 - tl.sum(d_d2, 1)[:, None] / V  # ∂τ₄_t = ∂d₂_t − mean(∂d₂_t)
-        d_t3_centred = -tl.sum(d_t4 * centred.to(tl.float32), 1) * (rstd * rstd * rstd) / V  # ∂τ₃·f̃_t = −mean(∂τ₄_t · f̃_t) ρ_t³
-        d_t3 = rstd[:, None] * d_t4 + d_t3_centred[:, None] * centred.to(tl.float32)  # ∂τ₃_t = ρ_t ∂τ₄_t + ∂τ₃·f̃_t f̃_t
-        store_tile(d_t3_ptr, own * H + h, r + zero, at_v, C, V, d_t3)
-        d_du = ln_weight[None, :] * d_t3  # ∂∂ℓ/∂u_t = ∂τ₃_t · ln_weight
-        d_e = 2 * d_du  # ∂e_t = 2 ∂∂ℓ/∂u_t
-        d_normal = ln_weight[None, :] * d_e  # ∂f̂_t = ∂e_t · ln_weight
-        ln_weight_du_2_centred = tl.sum(ln_weight_du_2.to(tl.float32) * centred.to(tl.float32), 1)
-        d_t4_ln_weight_du_2_and_more = (
-            d_t4
-            * (ln_weight_du_2.to(tl.float32) - 3 * ln_weight_du_2_centred[:, None] * (rstd[:, None] * rstd[:, None]) / V * centred.to(tl.float32))  # noqa: E501
-        )  # fmt: skip
-        d_centred_squared = (
-            -0.5 / V
-            * (rstd * rstd * rstd)
-            * (tl.sum(d_t4_ln_weight_du_2_and_more, 1) + tl.sum(d_normal * centred.to(tl.float32), 1))
-        )  # fmt: skip
-        d_centred = (
-            2 * d_centred_squared[:, None] * centred.to(tl.float32)
-            + rstd[:, None] * d_normal
-            + d_t3_centred[:, None] * ln_weight_du_2.to(tl.float32)
-            - ln_weight_du_2_centred[:, None] * (rstd[:, None] * rstd[:, None] * rstd[:, None]) / V * d_t4
-        )  # fmt: skip
-        exp_W2_and_more = load_tile(exp_W2_and_more_ptr, own * H + h, at_n + zero, at_v, N, V)
-        d_f = (d_centred - tl.sum(tl.where((at_v < V)[None, :], d_centred, 0.0), 1)[:, None] / V).to(DOT)  # ∂f_t = ∂f̃_t − mean(∂f̃_t)
-        d_W2_measured = dot_tn(d_d2_W2_measured, d2, DOT) + dot_tn(h1, d_f, DOT)
-        d2_d_W2 = dot_apart_nt(d2, d_W2, DOT, T)
-        z1 = load_tile(z1_ptr, own * H + h, r + zero, at_n, C, N)
-        d2_W2_measured = load_tile(d2_W2_measured_ptr, own * H + h, r + zero, at_n, C, N)
-        d_h1 = -G_end[:, None] * d2_d_W2
-        exp_W1_start_and_more = load_tile(exp_W1_start_and_more_ptr, own * H + h, at_k + zero, at_n, K, N)
-        W2_measured = (tl.where((at_v < V)[None, :], 16 / exp_W2_and_more_sum[None, :] * exp_W2_and_more.to(tl.float32), 0.0)).to(DOT)
-        d_h1_from_f = dot_apart_nt(d_f, W2_measured, DOT, T)
-        d_z1 = (
-            d_d1
-            * d2_W2_measured.to(tl.float32)
-            * (0.7978845608028654 * exp(-0.5 * square(z1.to(tl.float32))) - 0.3989422804014327 * square(z1.to(tl.float32)) * exp(-0.5 * square(z1.to(tl.float32))))  # noqa: E501
-            + (d_h1 + d_h1_from_f) * gelu_slope(z1.to(tl.float32))
-        )  # fmt: skip
-        log_alpha = load_numbers(log_alpha_ptr, at_row, row, here)
-        step_W1_start_and_more = load_tile(step_W1_start_and_more_ptr, own * H + h, at_k + zero, at_n, K, N)
-        d_W1_read = load_tile(d_W1_read_ptr, index * H + h, at_k + zero, at_n, K, N)
-        exp_W2_and_more = load_tile(exp_W2_and_more_ptr, own * H + h, at_n + zero, at_v, N, V)
-        step_W2_and_more = load_tile(step_W2_and_more_ptr, own * H + h, at_n + zero, at_v, N, V)
-        d_W2_read = load_tile(d_W2_read_ptr, index * H + h, at_n + zero, at_v, N, V)
-        d_W1_measured = dot_tn(k, d_z1, DOT)  # ∂W₁[start] = Σ_l k_lᵀ ⊗ ∂z₁_l
-        x43 = d_W1_measured * exp_W1_start_and_more.to(tl.float32)
-        x44 = tl.sum(x43, 0)
-        exp_W1_start_and_more_sum = tl.sum(exp_W1_start_and_more.to(tl.float32), 0)
-        d_W1_start_from_t1 = (
-            tl.where((at_n < N)[None, :], exp_W1_start_and_more.to(tl.float32) * (16 / exp_W1_start_and_more_sum[None, :] * d_W1_measured - 16 * x44[None, :] / (exp_W1_start_and_more_sum[None, :] * exp_W1_start_and_more_sum[None, :])), 0.0)  # noqa: E501
-        )  # fmt: skip
-        d_W1_start_from_t1_sum = tl.sum(d_W1_start_from_t1, 0)
-        step_W1_start_and_more_sum = tl.sum(step_W1_start_and_more.to(tl.float32), 0)
-        decay_alpha = tl.maximum(-60.0, log_alpha)  # log α_t = max(−60, log_alpha_t)
-        beta_end = exp(tl.sum(decay_alpha, 0))  # β[C] = exp(Σ_l log α_l)
-        d_W1_read_and_more = (
-            tl.where((at_n < N)[None, :], beta_end * d_W1 + d_W1_read.to(tl.float32) + d_W1_start_from_t1 - d_W1_start_from_t1_sum[None, :] / step_W1_start_and_more_sum[None, :] * step_W1_start_and_more.to(tl.float32), 0.0)  # noqa: E501
-        )  # fmt: skip
-        d_W2_measured_exp_W2_and_more = d_W2_measured * exp_W2_and_more.to(tl.float32)
-        d_W2_measured_exp_W2_and_more_2 = tl.sum(d_W2_measured_exp_W2_and_more, 0)
-        d_W2_from_t2 = (
-            tl.where((at_v < V)[None, :], exp_W2_and_more.to(tl.float32) * (16 / exp_W2_and_more_sum[None, :] * d_W2_measured - 16 * d_W2_measured_exp_W2_and_more_2[None, :] / (exp_W2_and_more_sum[None, :] * exp_W2_and_more_sum[None, :])), 0.0)  # noqa: E501
-        )  # fmt: skip
-        d_W2_from_t2_sum = tl.sum(d_W2_from_t2, 0)
-        step_W2_and_more_sum = tl.sum(step_W2_and_more.to(tl.float32), 0)
-        d_W2_read_and_more = (
-            tl.where((at_v < V)[None, :], beta_end * d_W2 + d_W2_read.to(tl.float32) + d_W2_from_t2 - d_W2_from_t2_sum[None, :] / step_W2_and_more_sum[None, :] * step_W2_and_more.to(tl.float32), 0.0)  # noqa: E501
-        )  # fmt: skip
-        store_tile(d_z1_ptr, own * H + h, r + zero, at_n, C, N, d_z1)
-        d_W1 = d_W1_read_and_more
-        d_W2 = d_W2_read_and_more
-
-    store_tile(d_W1_next_ptr, n * H + h, at_k, at_n, K, N, d_W1)
-    store_tile(d_W2_next_ptr, n * H + h, at_n, at_v, N, V, d_W2)
-
-
-@triton.jit(do_not_specialize=JUST_NUMBERS)
-def seq_wide(
-    G_end_ptr, centred_ptr, d2_ptr, d2_W2_measured_ptr, d_W1_ptr, d_W1_read_ptr, d_W2_ptr, d_W2_read_ptr,
-    exp_W1_start_and_more_ptr, exp_W2_and_more_ptr, h1_ptr, k_ptr, ln_weight_ptr, ln_weight_du_2_ptr, log_alpha_ptr,
-    step_W1_start_and_more_ptr, step_W2_and_more_ptr, z1_ptr, d_W1_next_ptr, d_W2_next_ptr, d_G_end_d2_ptr, d_t3_ptr,
-    d_z1_ptr, d_W1_at_ptr, d_W2_at_ptr, position_ptr, cu_ptr, T, members, low, high,
-    H: tl.constexpr, K: tl.constexpr, N: tl.constexpr, V: tl.constexpr, C: tl.constexpr, BK: tl.constexpr, BN: tl.constexpr,
-    BV: tl.constexpr, BC: tl.constexpr, DOT: tl.constexpr, GRID: tl.constexpr, PACKED: tl.constexpr, SAVE: tl.constexpr,
-):  # fmt: skip
-    """d_W1, d_W2, d_G_end_d2, d_t3, d_z1: from the last tile to the first."""
-    n, h = (tl.program_id(0) // H).to(tl.int64), tl.program_id(0) % H
-    first, end, base, tiles, slot, step = span(n, position_ptr, cu_ptr, T, members, C, GRID, PACKED)
-    r = tl.arange(0, BC)
-    at_k = tl.arange(0, BK)
     at_v = tl.arange(0, BV)
     ln_weight = load_row(ln_weight_ptr, h, at_v, V)
     for b in tl.range(tl.cdiv(N, BN), disable_licm=True):
@@ -375,6 +245,10 @@ def seq_wide(
         d_W2 = load_tile(d_W2_ptr, n * H + h, at_n, at_v, N, V).to(tl.float32)
         store_tile(d_W2_next_ptr, n * H + h, at_n, at_v, N, V, d_W2)
     tl.debug_barrier()
+    if N <= BN:  # one block: its tiles stay in registers
+        at_n = tl.arange(0, BN)
+        d_W1 = load_tile(d_W1_next_ptr, n * H + h, at_k, at_n, K, N).to(tl.float32)
+        d_W2 = load_tile(d_W2_next_ptr, n * H + h, at_n, at_v, N, V).to(tl.float32)
     begin, stop = walked(tiles, slot, step, low, high)
     for lane in tl.range(stop - begin, disable_licm=True):
         i = stop - 1 - lane
@@ -386,15 +260,18 @@ def seq_wide(
         at_row, row = t * H + h, r * H + zero
         G_end = load_row(G_end_ptr, index * H + h, r, C)
         k = load_rows(k_ptr, at_row, row, here, at_k, K)
+        if N <= BN:  # later loops find these
+            d_d1 = tl.zeros([BC, BN], tl.float32)
+            d_d2_W2_measured = tl.zeros([BC, BN], DOT)
         h1_d_W2 = tl.zeros([BC, BV], tl.float32)
         d_d2_W2_measured_exp_W2_and_more = tl.zeros([BC, BV], tl.float32)
         exp_W2_and_more_sum = tl.zeros([BV], tl.float32)  # exp·A₂[0]·and_more·sum = Σ_N exp·A₂[0]·and_more
         step_W2_and_more_sum = tl.zeros([BV], tl.float32)
         for b in tl.range(tl.cdiv(N, BN), disable_licm=True):
             at_n = b * BN + tl.arange(0, BN)
-            d_W1 = load_tile(d_W1_next_ptr, n * H + h, at_k, at_n, K, N).to(tl.float32)
+            d_W1 = load_tile(d_W1_next_ptr, n * H + h, at_k, at_n, K, N).to(tl.float32) if N > BN else d_W1
             k = load_rows(k_ptr, at_row, row, here, at_k, K)
-            d_W2 = load_tile(d_W2_next_ptr, n * H + h, at_n, at_v, N, V).to(tl.float32)
+            d_W2 = load_tile(d_W2_next_ptr, n * H + h, at_n, at_v, N, V).to(tl.float32) if N > BN else d_W2
             z1 = load_tile(z1_ptr, own * H + h, r + zero, at_n, C, N)
             h1 = load_tile(h1_ptr, own * H + h, r + zero, at_n, C, N)
             exp_W2_and_more = load_tile(exp_W2_and_more_ptr, own * H + h, at_n + zero, at_v, N, V)
@@ -441,11 +318,14 @@ def seq_wide(
             - ln_weight_du_2_centred[:, None] * (rstd[:, None] * rstd[:, None] * rstd[:, None]) / V * d_t4
         )  # fmt: skip
         d_f = (d_centred - tl.sum(tl.where((at_v < V)[None, :], d_centred, 0.0), 1)[:, None] / V).to(DOT)  # ∂f_t = ∂f̃_t − mean(∂f̃_t)
+        if N <= BN:  # later loops find these
+            d_W2_measured = tl.zeros([BN, BV], tl.float32)
+            d_z1 = tl.zeros([BC, BN], tl.float32)
         d_W2_measured_exp_W2_and_more = tl.zeros([BV], tl.float32)
         for b in tl.range(tl.cdiv(N, BN), disable_licm=True):
             at_n = b * BN + tl.arange(0, BN)
             z1 = load_tile(z1_ptr, own * H + h, r + zero, at_n, C, N)
-            d_W1 = load_tile(d_W1_next_ptr, n * H + h, at_k, at_n, K, N).to(tl.float32)
+            d_W1 = load_tile(d_W1_next_ptr, n * H + h, at_k, at_n, K, N).to(tl.float32) if N > BN else d_W1
             k = load_rows(k_ptr, at_row, row, here, at_k, K)
             h1 = load_tile(h1_ptr, own * H + h, r + zero, at_n, C, N)
             d2 = load_tile(d2_ptr, own * H + h, r + zero, at_v, C, V)
@@ -453,9 +333,11 @@ def seq_wide(
             d_G_end_d1 = -dot_apart(k, d_W1, DOT, T)  # ∂G[C]·d₁_t = −k_t d_W1
 
             # back through the surprises of all tokens
-            d_d1 = G_end[:, None] * d_G_end_d1
-            d_d2_W2_measured = (d_d1 * gelu_slope(z1.to(tl.float32))).to(DOT)  # ∂d₂·W₂[start]_t = (G[C]_t ∂G[C]·d₁_t) · gelu′(z₁_t)
-            d_W2 = load_tile(d_W2_next_ptr, n * H + h, at_n, at_v, N, V).to(tl.float32)
+            if N > BN:
+                d_d1 = G_end[:, None] * d_G_end_d1
+            if N > BN:
+                d_d2_W2_measured = (d_d1 * gelu_slope(z1.to(tl.float32))).to(DOT)  # ∂d₂·W₂[start]_t = (G[C]_t ∂G[C]·d₁_t) · gelu′(z₁_t)
+            d_W2 = load_tile(d_W2_next_ptr, n * H + h, at_n, at_v, N, V).to(tl.float32) if N > BN else d_W2
             d_W2_measured = dot_tn(d_d2_W2_measured, d2, DOT) + dot_tn(h1, d_f, DOT)
             d_W2_measured_exp_W2_and_more += tl.sum(d_W2_measured * exp_W2_and_more.to(tl.float32), 0)
             d2_W2_measured = load_tile(d2_W2_measured_ptr, own * H + h, r + zero, at_n, C, N)
@@ -471,11 +353,13 @@ def seq_wide(
             )  # fmt: skip
             store_tile(d_z1_ptr, own * H + h, r + zero, at_n, C, N, d_z1)
         k = load_rows(k_ptr, at_row, row, here, at_k, K)
+        if N <= BN:  # later loops find these
+            d_W2_from_t2 = tl.zeros([BN, BV], tl.float32)
         d_W2_from_t2_sum = tl.zeros([BV], tl.float32)
         for b in tl.range(tl.cdiv(N, BN), disable_licm=True):
             at_n = b * BN + tl.arange(0, BN)
             z1 = load_tile(z1_ptr, own * H + h, r + zero, at_n, C, N)
-            d_W1 = load_tile(d_W1_next_ptr, n * H + h, at_k, at_n, K, N).to(tl.float32)
+            d_W1 = load_tile(d_W1_next_ptr, n * H + h, at_k, at_n, K, N).to(tl.float32) if N > BN else d_W1
             k = load_rows(k_ptr, at_row, row, here, at_k, K)
             h1 = load_tile(h1_ptr, own * H + h, r + zero, at_n, C, N)
             d2 = load_tile(d2_ptr, own * H + h, r + zero, at_v, C, V)
@@ -485,7 +369,8 @@ def seq_wide(
             # back through the surprises of all tokens
             d_d1 = G_end[:, None] * d_G_end_d1
             d_d2_W2_measured = (d_d1 * gelu_slope(z1.to(tl.float32))).to(DOT)  # ∂d₂·W₂[start]_t = (G[C]_t ∂G[C]·d₁_t) · gelu′(z₁_t)
-            d_W2_measured = dot_tn(d_d2_W2_measured, d2, DOT) + dot_tn(h1, d_f, DOT)
+            if N > BN:
+                d_W2_measured = dot_tn(d_d2_W2_measured, d2, DOT) + dot_tn(h1, d_f, DOT)
             d_W2_from_t2 = (
                 tl.where((at_v < V)[None, :], exp_W2_and_more.to(tl.float32) * (16 / exp_W2_and_more_sum[None, :] * d_W2_measured - 16 * d_W2_measured_exp_W2_and_more[None, :] / (exp_W2_and_more_sum[None, :] * exp_W2_and_more_sum[None, :])), 0.0)  # noqa: E501
             )  # fmt: skip
@@ -497,14 +382,14 @@ def seq_wide(
         beta_end = exp(tl.sum(decay_alpha, 0))  # β[C] = exp(Σ_l log α_l)
         for b in tl.range(tl.cdiv(N, BN), disable_licm=True):
             at_n = b * BN + tl.arange(0, BN)
-            d_W1 = load_tile(d_W1_next_ptr, n * H + h, at_k, at_n, K, N).to(tl.float32)
+            d_W1 = load_tile(d_W1_next_ptr, n * H + h, at_k, at_n, K, N).to(tl.float32) if N > BN else d_W1
             k = load_rows(k_ptr, at_row, row, here, at_k, K)
             z1 = load_tile(z1_ptr, own * H + h, r + zero, at_n, C, N)
             d_G_end_d1 = -dot_apart(k, d_W1, DOT, T)  # ∂G[C]·d₁_t = −k_t d_W1
             d2 = load_tile(d2_ptr, own * H + h, r + zero, at_v, C, V)
             exp_W2_and_more = load_tile(exp_W2_and_more_ptr, own * H + h, at_n + zero, at_v, N, V)
             h1 = load_tile(h1_ptr, own * H + h, r + zero, at_n, C, N)
-            d_W2 = load_tile(d_W2_next_ptr, n * H + h, at_n, at_v, N, V).to(tl.float32)
+            d_W2 = load_tile(d_W2_next_ptr, n * H + h, at_n, at_v, N, V).to(tl.float32) if N > BN else d_W2
 
             # back through the surprises of all tokens
             d_d1 = G_end[:, None] * d_G_end_d1
@@ -512,9 +397,10 @@ def seq_wide(
             d_W2_read = load_tile(d_W2_read_ptr, index * H + h, at_n + zero, at_v, N, V)
             step_W2_and_more = load_tile(step_W2_and_more_ptr, own * H + h, at_n + zero, at_v, N, V)
             d_W2_measured = dot_tn(d_d2_W2_measured, d2, DOT) + dot_tn(h1, d_f, DOT)
-            d_W2_from_t2 = (
-                tl.where((at_v < V)[None, :], exp_W2_and_more.to(tl.float32) * (16 / exp_W2_and_more_sum[None, :] * d_W2_measured - 16 * d_W2_measured_exp_W2_and_more[None, :] / (exp_W2_and_more_sum[None, :] * exp_W2_and_more_sum[None, :])), 0.0)  # noqa: E501
-            )  # fmt: skip
+            if N > BN:
+                d_W2_from_t2 = (
+                    tl.where((at_v < V)[None, :], exp_W2_and_more.to(tl.float32) * (16 / exp_W2_and_more_sum[None, :] * d_W2_measured - 16 * d_W2_measured_exp_W2_and_more[None, :] / (exp_W2_and_more_sum[None, :] * exp_W2_and_more_sum[None, :])), 0.0)  # noqa: E501
+                )  # fmt: skip
             if SAVE:
                 store_tile(d_W2_at_ptr, own * H + h, at_n + zero, at_v, N, V, d_W2)
             d_W2_read_and_more = (
@@ -527,12 +413,13 @@ def seq_wide(
             exp_W1_start_and_more = load_tile(exp_W1_start_and_more_ptr, own * H + h, at_k + zero, at_n, K, N)
             d_h1 = -G_end[:, None] * d2_d_W2
             d_h1_from_f = dot_apart_nt(d_f, W2_measured, DOT, T)
-            d_z1 = (
-                d_d1
-                * d2_W2_measured.to(tl.float32)
-                * (0.7978845608028654 * exp(-0.5 * square(z1.to(tl.float32))) - 0.3989422804014327 * square(z1.to(tl.float32)) * exp(-0.5 * square(z1.to(tl.float32))))  # noqa: E501
-                + (d_h1 + d_h1_from_f) * gelu_slope(z1.to(tl.float32))
-            )  # fmt: skip
+            if N > BN:
+                d_z1 = (
+                    d_d1
+                    * d2_W2_measured.to(tl.float32)
+                    * (0.7978845608028654 * exp(-0.5 * square(z1.to(tl.float32))) - 0.3989422804014327 * square(z1.to(tl.float32)) * exp(-0.5 * square(z1.to(tl.float32))))  # noqa: E501
+                    + (d_h1 + d_h1_from_f) * gelu_slope(z1.to(tl.float32))
+                )  # fmt: skip
             d_W1_measured = dot_tn(k, d_z1, DOT)  # ∂W₁[start] = Σ_l k_lᵀ ⊗ ∂z₁_l
             x44 = d_W1_measured * exp_W1_start_and_more.to(tl.float32)
             step_W1_start_and_more = load_tile(step_W1_start_and_more_ptr, own * H + h, at_k + zero, at_n, K, N)
@@ -547,82 +434,27 @@ def seq_wide(
             d_W1_read_and_more = (
                 tl.where((at_n < N)[None, :], beta_end * d_W1 + d_W1_read.to(tl.float32) + d_W1_start_from_t1 - d_W1_start_from_t1_sum[None, :] / step_W1_start_and_more_sum[None, :] * step_W1_start_and_more.to(tl.float32), 0.0)  # noqa: E501
             )  # fmt: skip
-            tl.debug_barrier()
-            store_tile(d_W2_next_ptr, n * H + h, at_n, at_v, N, V, d_W2_read_and_more)
-            tl.debug_barrier()
-            store_tile(d_W1_next_ptr, n * H + h, at_k, at_n, K, N, d_W1_read_and_more)
+            if N > BN:
+                tl.debug_barrier()
+                store_tile(d_W2_next_ptr, n * H + h, at_n, at_v, N, V, d_W2_read_and_more)
+            if N > BN:
+                tl.debug_barrier()
+                store_tile(d_W1_next_ptr, n * H + h, at_k, at_n, K, N, d_W1_read_and_more)
             if SAVE:
                 store_tile(d_W1_at_ptr, own * H + h, at_k + zero, at_n, K, N, d_W1)
-        tl.debug_barrier()
+            if N <= BN:
+                d_W1 = d_W1_read_and_more
+                d_W2 = d_W2_read_and_more
+        if N > BN:
+            tl.debug_barrier()
+
+    if N <= BN:
+        store_tile(d_W1_next_ptr, n * H + h, at_k, at_n, K, N, d_W1)
+        store_tile(d_W2_next_ptr, n * H + h, at_n, at_v, N, V, d_W2)
 
 
 @triton.jit(do_not_specialize=JUST_NUMBERS)
 def post(
-    G_end_ptr, W1_at_ptr, W1_measured_ptr, W2_at_ptr, centred_ptr, d1_ptr, d2_ptr, d_G_end_d2_ptr, d_W1_at_ptr, d_W2_at_ptr,
-    d_t3_ptr, d_z1_ptr, du_ptr, k_ptr, ln_weight_ptr, log_alpha_ptr, d_eta_ptr, d_k_ptr, d_ln_bias_ptr, d_ln_weight_ptr,
-    d_log_alpha_ptr, d_v_ptr, position_ptr, cu_ptr, T, members, low, high,
-    H: tl.constexpr, K: tl.constexpr, N: tl.constexpr, V: tl.constexpr, C: tl.constexpr, BK: tl.constexpr, BN: tl.constexpr,
-    BV: tl.constexpr, BC: tl.constexpr, DOT: tl.constexpr, GRID: tl.constexpr, PACKED: tl.constexpr, SAVE: tl.constexpr,
-):  # fmt: skip
-    """d_eta, d_k, d_ln_bias, d_ln_weight, d_log_alpha, d_v: every tile on its own."""
-    index, h = low + (tl.program_id(0) // H).to(tl.int64), tl.program_id(0) % H
-    n = sequence_of(index, cu_ptr, members, C, GRID, PACKED)
-    first, end, base, tiles, slot, step = span(n, position_ptr, cu_ptr, T, members, C, GRID, PACKED)
-    i = (index - slot) // step
-    if i >= tiles:
-        return
-    own = index - low
-    r = tl.arange(0, BC)
-    at_k = tl.arange(0, BK)
-    at_n = tl.arange(0, BN)
-    at_v = tl.arange(0, BV)
-    ln_weight = load_row(ln_weight_ptr, h, at_v, V)
-    t = base + i * C
-    here = (r >= first - t) & (r < tl.minimum(C, end - t))
-    at_row, row = t * H + h, r * H
-    d_W1_at = load_tile(d_W1_at_ptr, own * H + h, at_k, at_n, K, N)
-    d1 = load_tile(d1_ptr, own * H + h, r, at_n, C, N)
-    d_z1 = load_tile(d_z1_ptr, own * H + h, r, at_n, C, N)
-    W1_measured = load_tile(W1_measured_ptr, own * H + h, at_k, at_n, K, N)
-    du = load_tile(du_ptr, own * H + h, r, at_v, C, V)
-    centred = load_tile(centred_ptr, own * H + h, r, at_v, C, V)
-    d_t3 = load_tile(d_t3_ptr, own * H + h, r, at_v, C, V)
-    d_du = ln_weight[None, :] * d_t3.to(tl.float32)  # ∂∂ℓ/∂u_t = ∂τ₃_t · ln_weight
-    store_row(d_ln_bias_ptr, index * H + h, at_v, V, 2 * tl.sum(d_du, 0))
-    d_e = 2 * d_du  # ∂e_t = 2 ∂∂ℓ/∂u_t
-    G_end = load_row(G_end_ptr, index * H + h, r, C)
-    rstd = tl.rsqrt(tl.sum(square(centred.to(tl.float32)), 1) / V + 1e-06)  # ρ_t = 1 / √(mean(f̃_t²) + 1e-06)
-    normal = rstd[:, None] * centred.to(tl.float32)  # f̂_t = ρ_t f̃_t
-    d_t3_du_and_more = d_t3.to(tl.float32) * du.to(tl.float32) + d_e * normal
-    store_row(d_ln_weight_ptr, index * H + h, at_v, V, tl.sum(d_t3_du_and_more, 0))
-    k = load_rows(k_ptr, at_row, row, here, at_k, K)
-    d_k = d_e + dot_nt(d_z1, W1_measured, DOT) + -G_end[:, None] * dot_nt(d1, d_W1_at, DOT)
-    store_rows(d_k_ptr, at_row, row, here, at_k, K, d_k)
-    log_alpha = load_numbers(log_alpha_ptr, at_row, row, here)
-    d_v = -d_e
-    store_rows(d_v_ptr, at_row, row, here, at_v, V, d_v)
-    d2 = load_tile(d2_ptr, own * H + h, r, at_v, C, V)
-    d_G_end_d2 = load_tile(d_G_end_d2_ptr, own * H + h, r, at_v, C, V)
-    W1_start = load_tile(W1_at_ptr, index * H + h, at_k, at_n, K, N)
-    W2 = load_tile(W2_at_ptr, index * H + h, at_n, at_v, N, V)
-    d_W2_at = load_tile(d_W2_at_ptr, own * H + h, at_n, at_v, N, V)
-
-    # back through decays, and the weights of surprises
-    d_G_end_d1 = -dot(k, d_W1_at, DOT)  # ∂G[C]·d₁_t = −k_t d_W1_at
-    d_G_end = tl.sum(d_G_end_d2.to(tl.float32) * d2.to(tl.float32), 1) + tl.sum(d_G_end_d1 * d1.to(tl.float32), 1)
-    d_beta_end_from_W1_next = tl.sum(d_W1_at.to(tl.float32) * W1_start.to(tl.float32))
-    decay_alpha = tl.maximum(-60.0, log_alpha)  # log α_t = max(−60, log_alpha_t)
-    beta_end = exp(tl.sum(decay_alpha, 0))  # β[C] = exp(Σ_l log α_l)
-    d_decay_alpha_sum = beta_end * (tl.sum(d_W2_at.to(tl.float32) * W2.to(tl.float32)) + d_beta_end_from_W1_next)
-    d_log_alpha = (1 - tl.where(log_alpha + 60 < 0, 1.0, 0.0)) * (sum_before(d_G_end * G_end, r, DOT) + d_decay_alpha_sum)
-    store_numbers(d_log_alpha_ptr, at_row, row, here, d_log_alpha)
-    decay_alpha_behind = sum_after(decay_alpha, r, DOT)  # log α·behind_t = Σ_{l>t} log α_l
-    d_eta = d_G_end * exp(decay_alpha_behind)
-    store_numbers(d_eta_ptr, at_row, row, here, d_eta)
-
-
-@triton.jit(do_not_specialize=JUST_NUMBERS)
-def post_wide(
     G_end_ptr, W1_at_ptr, W1_measured_ptr, W2_at_ptr, centred_ptr, d1_ptr, d2_ptr, d_G_end_d2_ptr, d_W1_at_ptr, d_W2_at_ptr,
     d_t3_ptr, d_z1_ptr, du_ptr, k_ptr, ln_weight_ptr, log_alpha_ptr, d_eta_ptr, d_k_ptr, d_ln_bias_ptr, d_ln_weight_ptr,
     d_log_alpha_ptr, d_v_ptr, position_ptr, cu_ptr, T, members, low, high,
@@ -720,7 +552,7 @@ launch_pre = Launcher(
     },
 )  # fmt: skip
 launch_seq = Launcher(
-    TABLE, seq, "seq", walks=True, widths="KNV", blocked="N", wide=seq_wide,
+    TABLE, seq, "seq", walks=True, widths="KNV", blocked="N",
     makes={
         "d_W1_next": Buffer("sequences", "KN"), "d_W2_next": Buffer("sequences", "NV"),
         "d_G_end_d2": Buffer("slots", "CV", narrow=True), "d_t3": Buffer("slots", "CV", narrow=True),
@@ -729,7 +561,7 @@ launch_seq = Launcher(
     },
 )  # fmt: skip
 launch_post = Launcher(
-    TABLE, post, "post", walks=False, widths="KNV", blocked="N", wide=post_wide,
+    TABLE, post, "post", walks=False, widths="KNV", blocked="N",
     makes={
         "d_eta": Buffer("rows", "", like="eta"), "d_k": Buffer("rows", "K", like="k"), "d_ln_bias": Buffer("shares", "V"),
         "d_ln_weight": Buffer("shares", "V"), "d_log_alpha": Buffer("rows", "", like="log_alpha"),

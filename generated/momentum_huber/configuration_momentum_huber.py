@@ -8,7 +8,7 @@ from .runtime_configuration import MemoryConfig
 
 
 class MomentumHuberConfig(MemoryConfig):
-    """Every field has a default: that of the spec. The code of the package has the digest bc8b66af869e."""
+    """Every field has a default: that of the spec. The code of the package has the digest a43d11a04d6e."""
 
     model_type = "miras_momentum_huber"
 

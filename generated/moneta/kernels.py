@@ -107,87 +107,6 @@ def main(
     first, end, base, tiles, slot, step = span(n, position_ptr, cu_ptr, T, members, C, GRID, PACKED)
     r = tl.arange(0, BC)
     at_k = tl.arange(0, BK)
-    at_n = tl.arange(0, BN)
-    at_v = tl.arange(0, BV)
-    W1 = load_tile(W1_ptr, n * H + h, at_k, at_n, K, N).to(tl.float32)
-    W2 = load_tile(W2_ptr, n * H + h, at_n, at_v, N, V).to(tl.float32)
-    ln_bias = load_row(ln_bias_ptr, h, at_v, V)
-    ln_weight = load_row(ln_weight_ptr, h, at_v, V)
-    if tiles == 0:
-        store_tile(W1_last_ptr, n * H + h, at_k, at_n, K, N, W1)
-        store_tile(W2_last_ptr, n * H + h, at_n, at_v, N, V, W2)
-    for i in tl.range(tiles, disable_licm=True):
-        index = slot + i * step
-        zero = (index >> 31).to(tl.int32)  # not known to the compiler, which so computes addresses anew
-        t = base + i * C
-        here = (r >= first - t) & (r < tl.minimum(C, end - t))
-        at_row, row = t * H + h, r * H + zero
-        W1_start = load_tile(W1_start_ptr, n * H + h, at_k, at_n, K, N) if GRID == "resumed" else W1
-        W2_start = load_tile(W2_start_ptr, n * H + h, at_n, at_v, N, V) if GRID == "resumed" else W2
-        if SAVE:
-            store_tile(W1_at_ptr, index * H + h, at_k + zero, at_n, K, N, W1)
-            store_tile(W2_at_ptr, index * H + h, at_n + zero, at_v, N, V, W2)
-        if i == tiles - 1:
-            store_tile(W1_last_ptr, n * H + h, at_k, at_n, K, N, W1)
-            store_tile(W2_last_ptr, n * H + h, at_n, at_v, N, V, W2)
-        k = load_rows(k_ptr, at_row, row, here, at_k, K)
-
-        # the surprises of all tokens
-        t2 = tl.sum(W2_start * W2_start * W2_start * W2_start)  # τ₂ = Σ_VN A₂[start]⁴
-        store_number(t2_ptr, index * H + h, t2)
-        Power0_t2 = power0(t2, -0.5)  # Power0·τ₂ = 1 / √(τ₂)
-        t1 = tl.sum(W1_start * W1_start * W1_start * W1_start)  # τ₁ = Σ_KN A₁[start]⁴
-        store_number(t1_ptr, index * H + h, t1)
-        z1 = power0(t1, -0.5) * dot_apart(k, W1_start, DOT, T)  # z₁_t = (1 / √(τ₁)) (k_t A₁[start])
-        h1 = gelu(z1)  # h₁_t = gelu(z₁_t)
-        v = load_rows(v_ptr, at_row, row, here, at_v, V)
-        f = Power0_t2 * dot_apart(h1, W2_start, DOT, T)  # f_t = Power0·τ₂ (h₁_t A₂[start])
-        mean = tl.sum(f, 1) / V  # f̄_t = mean(f_t)
-        centred = f - mean[:, None]  # f̃_t = f_t − f̄_t
-        centred_squared = tl.sum(tl.where((at_v < V)[None, :], centred * centred, 0.0), 1)
-        rstd = tl.rsqrt(centred_squared / V + 1e-06)  # ρ_t = 1 / √(mean(f̃_t²) + 1e-06)
-        log_alpha = load_numbers(log_alpha_ptr, at_row, row, here)
-        normal = rstd[:, None] * centred  # f̂_t = ρ_t f̃_t
-        u = ln_weight[None, :] * normal + ln_bias[None, :] + k.to(tl.float32)  # u_t = ln_weight · f̂_t + ln_bias + k_t
-        e = u - v.to(tl.float32)  # e_t = u_t − v_t
-        du = 3 * (e * e + 1e-06) * tanh(10 * e)  # ∂ℓ/∂u_t = 3 (e_t² + 1e-06) · tanh(10 e_t)
-        G_end = load_row(G_end_ptr, index * H + h, r, C)
-        ln_weight_du = ln_weight[None, :] * du  # ln_weight·∂ℓ/∂u_t = ∂ℓ/∂u_t · ln_weight
-        rstd_ln_weight_du_and_more = (
-            rstd[:, None] * ln_weight_du
-            - tl.sum(ln_weight_du * centred, 1)[:, None] * (rstd[:, None] * rstd[:, None] * rstd[:, None]) / V * centred
-        )  # fmt: skip
-        d2 = rstd_ln_weight_du_and_more - tl.sum(tl.where((at_v < V)[None, :], rstd_ln_weight_du_and_more, 0.0), 1)[:, None] / V
-        k = load_rows(k_ptr, at_row, row, here, at_k, K)
-        d1 = Power0_t2 * dot_apart_nt(d2, W2_start, DOT, T) * gelu_slope(z1)  # d₁_t = Power0·τ₂ (d₂_t A₂[start]ᵀ) · gelu′(z₁_t)
-
-        # decays, and the weights of surprises
-        decay_alpha = tl.maximum(-60.0, log_alpha)  # log α_t = max(−60, log_alpha_t)
-        decay_alpha_sum = tl.sum(decay_alpha, 0)  # log α·sum = Σ_l log α_l
-        beta_end = exp(decay_alpha_sum)  # β[C] = exp(log α·sum)
-        W1_next = beta_end * W1 - dot_tn(k, G_end[:, None] * d1, DOT)  # A₁[C] = β[C] A₁[0] − Σ_j k_jᵀ ⊗ (G[C]_j d₁_j)
-        W2_next = beta_end * W2 - dot_tn(h1, G_end[:, None] * d2, DOT)  # A₂[C] = β[C] A₂[0] − Σ_j h₁_jᵀ ⊗ (G[C]_j d₂_j)
-        store_tile(d2_ptr, index * H + h, r + zero, at_v, C, V, d2)
-        W1 = W1_next
-        W2 = tl.where((at_v < V)[None, :], W2_next, 0.0)
-
-    store_tile(W1_next_ptr, n * H + h, at_k, at_n, K, N, W1)
-    store_tile(W2_next_ptr, n * H + h, at_n, at_v, N, V, W2)
-
-
-@triton.jit(do_not_specialize=JUST_NUMBERS)
-def main_wide(
-    G_end_ptr, W1_ptr, W2_ptr, k_ptr, ln_bias_ptr, ln_weight_ptr, log_alpha_ptr, v_ptr, W1_start_ptr, W2_start_ptr,
-    W1_next_ptr, W2_next_ptr, t1_ptr, d2_ptr, t2_ptr, W1_at_ptr, W2_at_ptr, W1_last_ptr, W2_last_ptr, position_ptr, cu_ptr,
-    T, members, low, high,
-    H: tl.constexpr, K: tl.constexpr, N: tl.constexpr, V: tl.constexpr, C: tl.constexpr, BK: tl.constexpr, BN: tl.constexpr,
-    BV: tl.constexpr, BC: tl.constexpr, DOT: tl.constexpr, GRID: tl.constexpr, PACKED: tl.constexpr, SAVE: tl.constexpr,
-):  # fmt: skip
-    """W1, W2, t1, d2, t2: one tile after another."""
-    n, h = (tl.program_id(0) // H).to(tl.int64), tl.program_id(0) % H
-    first, end, base, tiles, slot, step = span(n, position_ptr, cu_ptr, T, members, C, GRID, PACKED)
-    r = tl.arange(0, BC)
-    at_k = tl.arange(0, BK)
     at_v = tl.arange(0, BV)
     ln_bias = load_row(ln_bias_ptr, h, at_v, V)
     ln_weight = load_row(ln_weight_ptr, h, at_v, V)
@@ -202,6 +121,10 @@ def main_wide(
             store_tile(W2_last_ptr, n * H + h, at_n, at_v, N, V, W2)
         store_tile(W2_next_ptr, n * H + h, at_n, at_v, N, V, W2)
     tl.debug_barrier()
+    if N <= BN:  # one block: its tiles stay in registers
+        at_n = tl.arange(0, BN)
+        W1 = load_tile(W1_next_ptr, n * H + h, at_k, at_n, K, N).to(tl.float32)
+        W2 = load_tile(W2_next_ptr, n * H + h, at_n, at_v, N, V).to(tl.float32)
     for i in tl.range(tiles, disable_licm=True):
         index = slot + i * step
         zero = (index >> 31).to(tl.int32)  # not known to the compiler, which so computes addresses anew
@@ -212,21 +135,24 @@ def main_wide(
         t2 = tl.zeros([], tl.float32)  # τ₂ = Σ_VN A₂[start]⁴
         for b in tl.range(tl.cdiv(N, BN), disable_licm=True):
             at_n = b * BN + tl.arange(0, BN)
-            W2 = load_tile(W2_next_ptr, n * H + h, at_n, at_v, N, V).to(tl.float32)
+            W2 = load_tile(W2_next_ptr, n * H + h, at_n, at_v, N, V).to(tl.float32) if N > BN else W2
             W2_start = load_tile(W2_start_ptr, n * H + h, at_n, at_v, N, V) if GRID == "resumed" else W2
-            W1 = load_tile(W1_next_ptr, n * H + h, at_k, at_n, K, N).to(tl.float32)
+            W1 = load_tile(W1_next_ptr, n * H + h, at_k, at_n, K, N).to(tl.float32) if N > BN else W1
             W1_start = load_tile(W1_start_ptr, n * H + h, at_k, at_n, K, N) if GRID == "resumed" else W1
             t1 += tl.sum(W1_start * W1_start * W1_start * W1_start)
             t2 += tl.sum(W2_start * W2_start * W2_start * W2_start)
         Power0_t1 = power0(t1, -0.5)
         store_number(t1_ptr, index * H + h, t1)
         store_number(t2_ptr, index * H + h, t2)
+        if N <= BN:  # later loops find these
+            z1 = tl.zeros([BC, BN], tl.float32)
+            h1 = tl.zeros([BC, BN], tl.float32)
         h1_W2_start = tl.zeros([BC, BV], tl.float32)
         for b in tl.range(tl.cdiv(N, BN), disable_licm=True):
             at_n = b * BN + tl.arange(0, BN)
-            W2 = load_tile(W2_next_ptr, n * H + h, at_n, at_v, N, V).to(tl.float32)
+            W2 = load_tile(W2_next_ptr, n * H + h, at_n, at_v, N, V).to(tl.float32) if N > BN else W2
             W2_start = load_tile(W2_start_ptr, n * H + h, at_n, at_v, N, V) if GRID == "resumed" else W2
-            W1 = load_tile(W1_next_ptr, n * H + h, at_k, at_n, K, N).to(tl.float32)
+            W1 = load_tile(W1_next_ptr, n * H + h, at_k, at_n, K, N).to(tl.float32) if N > BN else W1
             W1_start = load_tile(W1_start_ptr, n * H + h, at_k, at_n, K, N) if GRID == "resumed" else W1
             k = load_rows(k_ptr, at_row, row, here, at_k, K)
             z1 = Power0_t1 * dot_apart(k, W1_start, DOT, T)  # z₁_t = (1 / √(τ₁)) (k_t A₁[start])
@@ -264,98 +190,44 @@ def main_wide(
         for b in tl.range(tl.cdiv(N, BN), disable_licm=True):
             at_n = b * BN + tl.arange(0, BN)
             k = load_rows(k_ptr, at_row, row, here, at_k, K)
-            W2 = load_tile(W2_next_ptr, n * H + h, at_n, at_v, N, V).to(tl.float32)
+            W2 = load_tile(W2_next_ptr, n * H + h, at_n, at_v, N, V).to(tl.float32) if N > BN else W2
             W2_start = load_tile(W2_start_ptr, n * H + h, at_n, at_v, N, V) if GRID == "resumed" else W2
-            W1 = load_tile(W1_next_ptr, n * H + h, at_k, at_n, K, N).to(tl.float32)
+            W1 = load_tile(W1_next_ptr, n * H + h, at_k, at_n, K, N).to(tl.float32) if N > BN else W1
             W1_start = load_tile(W1_start_ptr, n * H + h, at_k, at_n, K, N) if GRID == "resumed" else W1
             if SAVE:
                 store_tile(W1_at_ptr, index * H + h, at_k + zero, at_n, K, N, W1)
             if i == tiles - 1:
                 store_tile(W1_last_ptr, n * H + h, at_k, at_n, K, N, W1)
-            z1 = Power0_t1 * dot_apart(k, W1_start, DOT, T)  # z₁_t = (1 / √(τ₁)) (k_t A₁[start])
+            if N > BN:
+                z1 = Power0_t1 * dot_apart(k, W1_start, DOT, T)  # z₁_t = (1 / √(τ₁)) (k_t A₁[start])
             d1 = Power0_t2 * dot_apart_nt(d2, W2_start, DOT, T) * gelu_slope(z1)  # d₁_t = Power0·τ₂ (d₂_t A₂[start]ᵀ) · gelu′(z₁_t)
             W1_next = beta_end * W1 - dot_tn(k, G_end[:, None] * d1, DOT)  # A₁[C] = β[C] A₁[0] − Σ_j k_jᵀ ⊗ (G[C]_j d₁_j)
-            tl.debug_barrier()
-            store_tile(W1_next_ptr, n * H + h, at_k, at_n, K, N, W1_next)
+            if N > BN:
+                tl.debug_barrier()
+                store_tile(W1_next_ptr, n * H + h, at_k, at_n, K, N, W1_next)
             if SAVE:
                 store_tile(W2_at_ptr, index * H + h, at_n + zero, at_v, N, V, W2)
             if i == tiles - 1:
                 store_tile(W2_last_ptr, n * H + h, at_n, at_v, N, V, W2)
-            h1 = gelu(z1)  # h₁_t = gelu(z₁_t)
+            if N > BN:
+                h1 = gelu(z1)  # h₁_t = gelu(z₁_t)
             W2_next = beta_end * W2 - dot_tn(h1, G_end_d2, DOT)  # A₂[C] = β[C] A₂[0] − Σ_j h₁_jᵀ ⊗ (G[C]_j d₂_j)
+            if N > BN:
+                tl.debug_barrier()
+                store_tile(W2_next_ptr, n * H + h, at_n, at_v, N, V, W2_next)
+            if N <= BN:
+                W1 = W1_next
+                W2 = tl.where((at_v < V)[None, :], W2_next, 0.0)
+        if N > BN:
             tl.debug_barrier()
-            store_tile(W2_next_ptr, n * H + h, at_n, at_v, N, V, W2_next)
-        tl.debug_barrier()
+
+    if N <= BN:
+        store_tile(W1_next_ptr, n * H + h, at_k, at_n, K, N, W1)
+        store_tile(W2_next_ptr, n * H + h, at_n, at_v, N, V, W2)
 
 
 @triton.jit(do_not_specialize=JUST_NUMBERS)
 def read(
-    G_ptr, W1_at_ptr, W2_at_ptr, d2_ptr, k_ptr, ln_bias_ptr, ln_weight_ptr, log_alpha_ptr, q_ptr, t1_ptr, t2_ptr,
-    log_beta_ptr, W1_start_ptr, W2_start_ptr, o_ptr, position_ptr, cu_ptr, T, members, low, high,
-    H: tl.constexpr, K: tl.constexpr, N: tl.constexpr, V: tl.constexpr, C: tl.constexpr, BK: tl.constexpr, BN: tl.constexpr,
-    BV: tl.constexpr, BC: tl.constexpr, DOT: tl.constexpr, GRID: tl.constexpr, PACKED: tl.constexpr, SAVE: tl.constexpr,
-):  # fmt: skip
-    """o: every tile on its own."""
-    index, h = low + (tl.program_id(0) // H).to(tl.int64), tl.program_id(0) % H
-    n = sequence_of(index, cu_ptr, members, C, GRID, PACKED)
-    first, end, base, tiles, slot, step = span(n, position_ptr, cu_ptr, T, members, C, GRID, PACKED)
-    i = (index - slot) // step
-    if i >= tiles:
-        return
-    r = tl.arange(0, BC)
-    at_k = tl.arange(0, BK)
-    at_n = tl.arange(0, BN)
-    at_v = tl.arange(0, BV)
-    ln_bias = load_row(ln_bias_ptr, h, at_v, V)
-    ln_weight = load_row(ln_weight_ptr, h, at_v, V)
-    t = base + i * C
-    here = (r >= first - t) & (r < tl.minimum(C, end - t))
-    at_row, row = t * H + h, r * H
-    k = load_rows(k_ptr, at_row, row, here, at_k, K)
-    W2 = load_tile(W2_at_ptr, index * H + h, at_n, at_v, N, V)
-    W2_start = load_tile(W2_start_ptr, n * H + h, at_n, at_v, N, V) if GRID == "resumed" else W2
-    t2 = load_number(t2_ptr, index * H + h)
-    W1 = load_tile(W1_at_ptr, index * H + h, at_k, at_n, K, N)
-    W1_start = load_tile(W1_start_ptr, n * H + h, at_k, at_n, K, N) if GRID == "resumed" else W1
-    t1 = load_number(t1_ptr, index * H + h)
-    log_beta = load_number(log_beta_ptr, n * H + h) if GRID == "resumed" else tl.full([], 0, tl.float32)
-    exp_log_beta = exp(log_beta)  # exp·log_beta[0] = exp(log_beta[0])
-    W1_measured = power0(t1, -0.5) * W1_start.to(tl.float32)  # W₁[start] = A₁[start] / √(τ₁)
-    log_alpha = load_numbers(log_alpha_ptr, at_row, row, here)
-    W1_path = (exp_log_beta * (W1_measured - W1_start.to(tl.float32)) + W1.to(tl.float32)).to(DOT)
-    W2_measured = power0(t2, -0.5) * W2_start.to(tl.float32)  # W₂[start] = A₂[start] / √(τ₂)
-    W2_path = (exp_log_beta * (W2_measured - W2_start.to(tl.float32)) + W2.to(tl.float32)).to(DOT)
-    G = load_tile(G_ptr, index * H + h, r, r, C, C)
-    q = load_rows(q_ptr, at_row, row, here, at_k, K)
-    z1 = power0(t1, -0.5) * dot(k, W1_start, DOT)  # z₁_t = (1 / √(τ₁)) (k_t A₁[start])
-    Power0_t2 = power0(t2, -0.5)  # Power0·τ₂ = 1 / √(τ₂)
-    d2 = load_tile(d2_ptr, index * H + h, r, at_v, C, V)
-    W2 = load_tile(W2_at_ptr, index * H + h, at_n, at_v, N, V)
-    W2_start = load_tile(W2_start_ptr, n * H + h, at_n, at_v, N, V) if GRID == "resumed" else W2
-    P1 = (G.to(tl.float32) * dot_nt(q, k, DOT)).to(DOT)  # P₁_tj = G_tj (q_t k_jᵀ)
-    decay_alpha = tl.maximum(-60.0, log_alpha)  # log α_t = max(−60, log_alpha_t)
-    beta = exp(tl.cumsum(decay_alpha, 0))  # β_t = exp(Σ_{l≤t} log α_l)
-    d1 = Power0_t2 * dot_nt(d2, W2_start, DOT) * gelu_slope(z1)  # d₁_t = Power0·τ₂ (d₂_t A₂[start]ᵀ) · gelu′(z₁_t)
-    G = load_tile(G_ptr, index * H + h, r, r, C, C)
-    read_z1 = beta[:, None] * dot(q, W1_path, DOT) - dot(P1, d1, DOT)  # z₁[q]_t = β_t (q_t W₁[0]) − Σ_j P₁_tj d₁_j
-    read_h1 = (gelu(read_z1)).to(DOT)  # h₁[q]_t = gelu(z₁[q]_t)
-    h1 = gelu(z1)  # h₁_t = gelu(z₁_t)
-
-    # the memory at the queries
-    P2 = (G.to(tl.float32) * dot_nt(read_h1, h1, DOT)).to(DOT)  # P₂_tj = G_tj (h₁[q]_t h₁_jᵀ)
-    q = load_rows(q_ptr, at_row, row, here, at_k, K)
-    read_f = beta[:, None] * dot(read_h1, W2_path, DOT) - dot(P2, d2, DOT)  # f[q]_t = β_t (h₁[q]_t W₂[0]) − Σ_j P₂_tj d₂_j
-    read_mean = tl.sum(read_f, 1) / V  # f̄[q]_t = mean(f[q]_t)
-    read_centred = read_f - read_mean[:, None]  # f̃[q]_t = f[q]_t − f̄[q]_t
-    read_centred_squared = tl.sum(tl.where((at_v < V)[None, :], read_centred * read_centred, 0.0), 1)
-    read_rstd = tl.rsqrt(read_centred_squared / V + 1e-06)  # ρ[q]_t = 1 / √(mean(f̃[q]_t²) + 1e-06)
-    read_normal = read_rstd[:, None] * read_centred  # f̂[q]_t = ρ[q]_t f̃[q]_t
-    o = ln_weight[None, :] * read_normal + ln_bias[None, :] + q.to(tl.float32)  # y_t = ln_weight · f̂[q]_t + ln_bias + q_t
-    store_rows(o_ptr, at_row, row, here, at_v, V, o)
-
-
-@triton.jit(do_not_specialize=JUST_NUMBERS)
-def read_wide(
     G_ptr, W1_at_ptr, W2_at_ptr, d2_ptr, k_ptr, ln_bias_ptr, ln_weight_ptr, log_alpha_ptr, q_ptr, t1_ptr, t2_ptr,
     log_beta_ptr, W1_start_ptr, W2_start_ptr, o_ptr, position_ptr, cu_ptr, T, members, low, high,
     H: tl.constexpr, K: tl.constexpr, N: tl.constexpr, V: tl.constexpr, C: tl.constexpr, BK: tl.constexpr, BN: tl.constexpr,
@@ -449,181 +321,6 @@ def pre(
     own = index - low
     r = tl.arange(0, BC)
     at_k = tl.arange(0, BK)
-    at_n = tl.arange(0, BN)
-    at_v = tl.arange(0, BV)
-    causal = r[:, None] >= r[None, :]
-    strict = r[:, None] > r[None, :]
-    ln_bias = load_row(ln_bias_ptr, h, at_v, V)
-    ln_weight = load_row(ln_weight_ptr, h, at_v, V)
-    t = base + i * C
-    here = (r >= first - t) & (r < tl.minimum(C, end - t))
-    at_row, row = t * H + h, r * H
-    t2 = load_number(t2_ptr, index * H + h)
-    t1 = load_number(t1_ptr, index * H + h)
-
-    # the surprises of all tokens
-    Power0_t1 = power0(t1, -0.5)  # Power0·τ₁ = 1 / √(τ₁)
-    k = load_rows(k_ptr, at_row, row, here, at_k, K)
-    W1 = load_tile(W1_at_ptr, index * H + h, at_k, at_n, K, N)
-    W1_start = load_tile(W1_start_ptr, n * H + h, at_k, at_n, K, N) if GRID == "resumed" else W1
-    z1 = Power0_t1 * dot(k, W1_start, DOT)  # z₁_t = Power0·τ₁ (k_t A₁[start])
-    store_tile(z1_ptr, own * H + h, r, at_n, C, N, z1)
-    Power0_t2 = power0(t2, -0.5)  # Power0·τ₂ = 1 / √(τ₂)
-    W2 = load_tile(W2_at_ptr, index * H + h, at_n, at_v, N, V)
-    W2_start = load_tile(W2_start_ptr, n * H + h, at_n, at_v, N, V) if GRID == "resumed" else W2
-    d2 = load_tile(d2_ptr, index * H + h, r, at_v, C, V)
-    Power0_t2_d2_W2_start = Power0_t2 * dot_nt(d2, W2_start, DOT)  # Power0·τ₂·d₂·A₂[start]_t = Power0·τ₂ (d₂_t A₂[start]ᵀ)
-    store_tile(Power0_t2_d2_W2_start_ptr, own * H + h, r, at_n, C, N, Power0_t2_d2_W2_start)
-    d1 = Power0_t2_d2_W2_start * gelu_slope(z1)  # d₁_t = Power0·τ₂·d₂·A₂[start]_t · gelu′(z₁_t)
-    h1 = gelu(z1)  # h₁_t = gelu(z₁_t)
-    store_tile(h1_ptr, own * H + h, r, at_n, C, N, h1)
-    f = Power0_t2 * dot(h1, W2_start, DOT)  # f_t = Power0·τ₂ (h₁_t A₂[start])
-    mean = tl.sum(f, 1) / V  # f̄_t = mean(f_t)
-    centred = f - mean[:, None]  # f̃_t = f_t − f̄_t
-    store_tile(centred_ptr, own * H + h, r, at_v, C, V, centred)
-    centred_squared = tl.sum(tl.where((at_v < V)[None, :], centred * centred, 0.0), 1)
-    rstd = tl.rsqrt(centred_squared / V + 1e-06)  # ρ_t = 1 / √(mean(f̃_t²) + 1e-06)
-    v = load_rows(v_ptr, at_row, row, here, at_v, V)
-    k = load_rows(k_ptr, at_row, row, here, at_k, K)
-    normal = rstd[:, None] * centred  # f̂_t = ρ_t f̃_t
-    u = ln_weight[None, :] * normal + ln_bias[None, :] + k.to(tl.float32)  # u_t = ln_weight · f̂_t + ln_bias + k_t
-    e = u - v.to(tl.float32)  # e_t = u_t − v_t
-    du = 3 * (e * e + 1e-06) * tanh(10 * e)  # ∂ℓ/∂u_t = 3 (e_t² + 1e-06) · tanh(10 e_t)
-    ln_weight_du = ln_weight[None, :] * du  # ln_weight·∂ℓ/∂u_t = ∂ℓ/∂u_t · ln_weight
-    log_alpha = load_numbers(log_alpha_ptr, at_row, row, here)
-    store_tile(ln_weight_du_ptr, own * H + h, r, at_v, C, V, ln_weight_du)
-    store_tile(d1_ptr, own * H + h, r, at_n, C, N, d1)
-    log_beta = load_number(log_beta_ptr, n * H + h) if GRID == "resumed" else tl.full([], 0, tl.float32)
-    W2 = load_tile(W2_at_ptr, index * H + h, at_n, at_v, N, V)
-    W2_start = load_tile(W2_start_ptr, n * H + h, at_n, at_v, N, V) if GRID == "resumed" else W2
-    exp_log_beta = exp(log_beta)  # exp·log_beta[0] = exp(log_beta[0])
-    W2_measured = power0(t2, -0.5) * W2_start.to(tl.float32)  # W₂[start] = A₂[start] / √(τ₂)
-    W2_path = (exp_log_beta * (W2_measured - W2_start.to(tl.float32)) + W2.to(tl.float32)).to(DOT)
-    eta = load_numbers(eta_ptr, at_row, row, here)
-    decay_alpha = tl.maximum(-60.0, log_alpha)  # log α_t = max(−60, log_alpha_t)
-    beta = exp(tl.cumsum(decay_alpha, 0))  # β_t = exp(Σ_{l≤t} log α_l)
-    W1 = load_tile(W1_at_ptr, index * H + h, at_k, at_n, K, N)
-    W1_start = load_tile(W1_start_ptr, n * H + h, at_k, at_n, K, N) if GRID == "resumed" else W1
-    q = load_rows(q_ptr, at_row, row, here, at_k, K)
-    W1_measured = power0(t1, -0.5) * W1_start.to(tl.float32)  # W₁[start] = A₁[start] / √(τ₁)
-    W1_path = (exp_log_beta * (W1_measured - W1_start.to(tl.float32)) + W1.to(tl.float32)).to(DOT)
-    k = load_rows(k_ptr, at_row, row, here, at_k, K)
-    q_W1_path = dot(q, W1_path, DOT)  # q·W₁[0]_t = q_t W₁[0]
-    q_k = dot_nt(q, k, DOT)  # q·k_tj = q_t k_jᵀ
-
-    # decays, and the weights of surprises
-    exp_decay_alpha_before = exp(segment_sums(decay_alpha, strict))  # exp·log α·before_tj = exp(Σ_{j<l≤t} log α_l)
-    D_alpha = tl.where(causal, exp_decay_alpha_before, 0.0)  # Λ[α]_tj = [j ≤ t] exp·log α·before_tj
-    G = eta[None, :] * D_alpha  # G_tj = Λ[α]_tj η_j
-
-    # the memory at the queries
-    P1 = (G * q_k).to(DOT)  # P₁_tj = G_tj q·k_tj
-    read_z1 = beta[:, None] * q_W1_path - dot(P1, d1, DOT)  # z₁[q]_t = β_t q·W₁[0]_t − Σ_j P₁_tj d₁_j
-    read_h1 = (gelu(read_z1)).to(DOT)  # h₁[q]_t = gelu(z₁[q]_t)
-    read_h1_h1 = dot_nt(read_h1, h1, DOT)  # h₁[q]·h₁_tj = h₁[q]_t h₁_jᵀ
-    P2 = (G * read_h1_h1).to(DOT)  # P₂_tj = G_tj h₁[q]·h₁_tj
-    read_h1_W2_path = dot(read_h1, W2_path, DOT)  # h₁[q]·W₂[0]_t = h₁[q]_t W₂[0]
-    read_f = beta[:, None] * read_h1_W2_path - dot(P2, d2, DOT)  # f[q]_t = β_t h₁[q]·W₂[0]_t − Σ_j P₂_tj d₂_j
-    read_mean = tl.sum(read_f, 1) / V  # f̄[q]_t = mean(f[q]_t)
-    d_o = load_rows(d_o_ptr, at_row, row, here, at_v, V)
-    read_centred = read_f - read_mean[:, None]  # f̃[q]_t = f[q]_t − f̄[q]_t
-    d_read_normal = ln_weight[None, :] * d_o.to(tl.float32)  # ∂f̂[q]_t = d_o_t · ln_weight
-    d_read_normal_read_centred = d_read_normal * read_centred
-    d_read_rstd = tl.sum(d_read_normal_read_centred, 1)
-    read_centred_squared = tl.sum(tl.where((at_v < V)[None, :], read_centred * read_centred, 0.0), 1)
-    read_rstd = tl.rsqrt(read_centred_squared / V + 1e-06)  # ρ[q]_t = 1 / √(mean(f̃[q]_t²) + 1e-06)
-    d_read_centred = (
-        read_rstd[:, None] * d_read_normal
-        - d_read_rstd[:, None] * (read_rstd[:, None] * read_rstd[:, None] * read_rstd[:, None]) / V * read_centred
-    )  # fmt: skip
-    read_normal = read_rstd[:, None] * read_centred  # f̂[q]_t = ρ[q]_t f̃[q]_t
-    d_read_f = d_read_centred - tl.sum(tl.where((at_v < V)[None, :], d_read_centred, 0.0), 1)[:, None] / V
-    P2_d_read_f = dot_tn(P2, d_read_f, DOT)  # P₂·∂f[q]_t = Σ_l P₂_lt ∂f[q]_l
-    store_tile(P2_d_read_f_ptr, own * H + h, r, at_v, C, V, P2_d_read_f)
-    P2_d_read_f_2 = -P2_d_read_f
-    P2_d_read_f_and_more = P2_d_read_f_2 - tl.sum(tl.where((at_v < V)[None, :], P2_d_read_f_2, 0.0), 1)[:, None] / V
-    P2_d_read_f_and_more_centred = tl.sum(tl.where((at_v < V)[None, :], P2_d_read_f_and_more * centred, 0.0), 1)
-    x74 = rstd[:, None] * P2_d_read_f_and_more + (-P2_d_read_f_and_more_centred * (rstd * rstd * rstd) / V)[:, None] * centred
-
-    # back through the memory at the queries
-    d_P2 = -dot_nt(d_read_f, d2, DOT)  # ∂P₂_tj = −∂f[q]_t d₂_jᵀ
-    d_read_h1_h1 = (d_P2 * G).to(DOT)  # ∂h₁[q]·h₁_tj = ∂P₂_tj G_tj
-    d_read_z1 = (beta[:, None] * dot_nt(d_read_f, W2_path, DOT) + dot(d_read_h1_h1, h1, DOT)) * gelu_slope(read_z1)
-    d_P1 = -dot_nt(d_read_z1, d1, DOT)  # ∂P₁_tj = −∂z₁[q]_t d₁_jᵀ
-
-    # back through decays, and the weights of surprises
-    d_G = d_P2 * read_h1_h1 + d_P1 * q_k  # ∂G_tj = ∂P₂_tj h₁[q]·h₁_tj + ∂P₁_tj q·k_tj
-    d_decay_alpha_from_decay_alpha = segment_gradient(tl.where(causal, eta[None, :] * d_G, 0.0) * exp_decay_alpha_before, strict, DOT)
-    d_eta_from_G = tl.sum(d_G * D_alpha, 0)  # ∂η(G_t) = Σ_l ∂G_lt Λ[α]_lt
-    d_decay_alpha_from_decay_alpha_before = (
-        tl.cumsum(beta * (tl.sum(d_read_f * read_h1_W2_path, 1) + tl.sum(d_read_z1 * q_W1_path, 1)), 0, reverse=True)
-    )  # fmt: skip
-    d_q_k = (d_P1 * G).to(DOT)  # ∂q·k_tj = ∂P₁_tj G_tj
-    d_W2_path = dot_tn(read_h1, beta[:, None] * d_read_f, DOT)  # ∂W₂[0] = Σ_l h₁[q]_lᵀ ⊗ (β_l ∂f[q]_l)
-    d_W1_path = dot_tn(q, beta[:, None] * d_read_z1, DOT)  # ∂W₁[0] = Σ_l q_lᵀ ⊗ (β_l ∂z₁[q]_l)
-    W2 = load_tile(W2_at_ptr, index * H + h, at_n, at_v, N, V)
-    W2_start = load_tile(W2_start_ptr, n * H + h, at_n, at_v, N, V) if GRID == "resumed" else W2
-    W1 = load_tile(W1_at_ptr, index * H + h, at_k, at_n, K, N)
-    W1_start = load_tile(W1_start_ptr, n * H + h, at_k, at_n, K, N) if GRID == "resumed" else W1
-    d_log_beta_from_t1 = (
-        exp_log_beta
-        * (tl.sum(d_W2_path * (W2_measured - W2_start.to(tl.float32))) + tl.sum(d_W1_path * (W1_measured - W1_start.to(tl.float32))))
-    )  # fmt: skip
-    store_tile(d_W1_path_ptr, own * H + h, at_k, at_n, K, N, d_W1_path)
-    store_tile(d_W2_path_ptr, own * H + h, at_n, at_v, N, V, d_W2_path)
-    d_o = load_rows(d_o_ptr, at_row, row, here, at_v, V)
-    x75 = ln_weight[None, :] * x74 * (6 * e * tanh(10 * e) + 3 * (10 - 10 * square(tanh(10 * e))) * (e * e + 1e-06))
-    x81 = x74 * du + x75 * normal + d_o.to(tl.float32) * read_normal
-    store_tile(du_ptr, own * H + h, r, at_v, C, V, du)
-    store_tile(e_ptr, own * H + h, r, at_v, C, V, e)
-    k = load_rows(k_ptr, at_row, row, here, at_k, K)
-    d_o_and_more = (
-        ln_weight[None, :] * x74 * (6 * e * tanh(10 * e) + 3 * (10 - 10 * square(tanh(10 * e))) * (e * e + 1e-06))
-        + d_o.to(tl.float32)
-    )  # fmt: skip
-    d_q = beta[:, None] * dot_nt(d_read_z1, W1_path, DOT) + d_o.to(tl.float32) + dot(d_q_k, k, DOT)
-    P1_d_read_z1 = dot_tn(P1, d_read_z1, DOT)  # P₁·∂z₁[q]_t = Σ_l P₁_lt ∂z₁[q]_l
-    store_tile(P1_d_read_z1_ptr, own * H + h, r, at_n, C, N, P1_d_read_z1)
-    store_rows(d_q_ptr, at_row, row, here, at_k, K, d_q)
-    d_h1_from_read_h1_h1 = dot_tn(d_read_h1_h1, read_h1, DOT)  # ∂h₁(h₁[q]·h₁_t) = Σ_l ∂h₁[q]·h₁_lt h₁[q]_l
-    store_tile(d_h1_from_read_h1_h1_ptr, own * H + h, r, at_n, C, N, d_h1_from_read_h1_h1)
-    d_ln_bias_early = tl.sum(d_o_and_more, 0)
-    d_k_early = x75 + dot_tn(d_q_k, q, DOT)
-    store_tile(d_k_early_ptr, own * H + h, r, at_k, C, K, d_k_early)
-    d_v_early = -x75
-    store_tile(d_v_early_ptr, own * H + h, r, at_v, C, V, d_v_early)
-    d_ln_weight_early = tl.sum(x81, 0)
-    d_log_alpha_early = (
-        (1 - tl.where(log_alpha + 60 < 0, 1.0, 0.0)) * (d_decay_alpha_from_decay_alpha + d_decay_alpha_from_decay_alpha_before)
-    )  # fmt: skip
-    store_row(d_eta_from_G_ptr, own * H + h, r, C, d_eta_from_G)
-    store_row(d_ln_bias_early_ptr, own * H + h, at_v, V, d_ln_bias_early)
-    store_row(d_ln_weight_early_ptr, own * H + h, at_v, V, d_ln_weight_early)
-    store_row(d_log_alpha_early_ptr, own * H + h, r, C, d_log_alpha_early)
-    if GRID == "resumed":
-        store_number(d_log_beta_ptr, n * H + h, d_log_beta_from_t1)
-
-
-@triton.jit(do_not_specialize=JUST_NUMBERS)
-def pre_wide(
-    W1_at_ptr, W2_at_ptr, d2_ptr, d_o_ptr, eta_ptr, k_ptr, ln_bias_ptr, ln_weight_ptr, log_alpha_ptr, q_ptr, t1_ptr, t2_ptr,
-    v_ptr, W1_start_ptr, W2_start_ptr, log_beta_ptr, z1_ptr, h1_ptr, centred_ptr, e_ptr, ln_weight_du_ptr,
-    Power0_t2_d2_W2_start_ptr, d_W1_path_ptr, P1_d_read_z1_ptr, d_h1_from_read_h1_h1_ptr, P2_d_read_f_ptr, d_W2_path_ptr,
-    d_eta_from_G_ptr, d1_ptr, d_k_early_ptr, d_ln_bias_early_ptr, d_ln_weight_early_ptr, du_ptr, d_log_alpha_early_ptr,
-    d_v_early_ptr, d_log_beta_ptr, d_q_ptr, position_ptr, cu_ptr, T, members, low, high,
-    H: tl.constexpr, K: tl.constexpr, N: tl.constexpr, V: tl.constexpr, C: tl.constexpr, BK: tl.constexpr, BN: tl.constexpr,
-    BV: tl.constexpr, BC: tl.constexpr, DOT: tl.constexpr, GRID: tl.constexpr, PACKED: tl.constexpr, SAVE: tl.constexpr,
-):  # fmt: skip
-    """z1, h1, centred, e, ln_weight_du, Power0_t2_d2_W2_start, d_W1_path, P1_d_read_z1, …: every tile on its own."""
-    index, h = low + (tl.program_id(0) // H).to(tl.int64), tl.program_id(0) % H
-    n = sequence_of(index, cu_ptr, members, C, GRID, PACKED)
-    first, end, base, tiles, slot, step = span(n, position_ptr, cu_ptr, T, members, C, GRID, PACKED)
-    i = (index - slot) // step
-    if i >= tiles:
-        return
-    own = index - low
-    r = tl.arange(0, BC)
-    at_k = tl.arange(0, BK)
     at_v = tl.arange(0, BV)
     causal = r[:, None] >= r[None, :]
     strict = r[:, None] > r[None, :]
@@ -651,6 +348,16 @@ def pre_wide(
     Power0_t2 = power0(t2, -0.5)  # Power0·τ₂ = 1 / √(τ₂)
     Power0_t1 = power0(t1, -0.5)  # Power0·τ₁ = 1 / √(τ₁)
     exp_log_beta = exp(log_beta)  # exp·log_beta[0] = exp(log_beta[0])
+    if N <= BN:  # later loops find these
+        h1 = tl.zeros([BC, BN], tl.float32)
+        W2_measured = tl.zeros([BN, BV], tl.float32)
+        W2_path = tl.zeros([BN, BV], DOT)
+        W1_measured = tl.zeros([BK, BN], tl.float32)
+        W1_path = tl.zeros([BK, BN], DOT)
+        q_W1_path = tl.zeros([BC, BN], tl.float32)
+        d1 = tl.zeros([BC, BN], tl.float32)
+        read_z1 = tl.zeros([BC, BN], tl.float32)
+        read_h1 = tl.zeros([BC, BN], DOT)
     h1_W2_start = tl.zeros([BC, BV], tl.float32)
     read_h1_W2_path = tl.zeros([BC, BV], tl.float32)  # h₁[q]·W₂[0]_t = h₁[q]_t W₂[0]
     read_h1_h1 = tl.zeros([BC, BC], tl.float32)  # h₁[q]·h₁_tj = h₁[q]_t h₁_jᵀ
@@ -763,25 +470,34 @@ def pre_wide(
         W1 = load_tile(W1_at_ptr, index * H + h, at_k, at_n, K, N)
         W1_start = load_tile(W1_start_ptr, n * H + h, at_k, at_n, K, N) if GRID == "resumed" else W1
         z1 = Power0_t1 * dot(k, W1_start, DOT)  # z₁_t = Power0·τ₁ (k_t A₁[start])
-        d1 = Power0_t2_d2_W2_start * gelu_slope(z1)  # d₁_t = Power0·τ₂·d₂·A₂[start]_t · gelu′(z₁_t)
+        if N > BN:
+            d1 = Power0_t2_d2_W2_start * gelu_slope(z1)  # d₁_t = Power0·τ₂·d₂·A₂[start]_t · gelu′(z₁_t)
         q = load_rows(q_ptr, at_row, row, here, at_k, K)
-        W1_measured = power0(t1, -0.5) * W1_start.to(tl.float32)  # W₁[start] = A₁[start] / √(τ₁)
+        if N > BN:
+            W1_measured = power0(t1, -0.5) * W1_start.to(tl.float32)  # W₁[start] = A₁[start] / √(τ₁)
 
         # the memory at the queries
-        W1_path = (exp_log_beta * (W1_measured - W1_start.to(tl.float32)) + W1.to(tl.float32)).to(DOT)
-        q_W1_path = dot(q, W1_path, DOT)  # q·W₁[0]_t = q_t W₁[0]
-        read_z1 = beta[:, None] * q_W1_path - dot(P1, d1, DOT)  # z₁[q]_t = β_t q·W₁[0]_t − Σ_j P₁_tj d₁_j
-        read_h1 = (gelu(read_z1)).to(DOT)  # h₁[q]_t = gelu(z₁[q]_t)
+        if N > BN:
+            W1_path = (exp_log_beta * (W1_measured - W1_start.to(tl.float32)) + W1.to(tl.float32)).to(DOT)
+        if N > BN:
+            q_W1_path = dot(q, W1_path, DOT)  # q·W₁[0]_t = q_t W₁[0]
+        if N > BN:
+            read_z1 = beta[:, None] * q_W1_path - dot(P1, d1, DOT)  # z₁[q]_t = β_t q·W₁[0]_t − Σ_j P₁_tj d₁_j
+        if N > BN:
+            read_h1 = (gelu(read_z1)).to(DOT)  # h₁[q]_t = gelu(z₁[q]_t)
         d_h1_from_read_h1_h1 = dot_tn(d_read_h1_h1, read_h1, DOT)  # ∂h₁(h₁[q]·h₁_t) = Σ_l ∂h₁[q]·h₁_lt h₁[q]_l
         store_tile(d_h1_from_read_h1_h1_ptr, own * H + h, r, at_n, C, N, d_h1_from_read_h1_h1)
         W2 = load_tile(W2_at_ptr, index * H + h, at_n, at_v, N, V)
         W2_start = load_tile(W2_start_ptr, n * H + h, at_n, at_v, N, V) if GRID == "resumed" else W2
         d_W2_path = dot_tn(read_h1, d_read_h1_W2_path, DOT)  # ∂W₂[0] = Σ_l h₁[q]_lᵀ ⊗ (β_l ∂f[q]_l)
-        W2_measured = power0(t2, -0.5) * W2_start.to(tl.float32)  # W₂[start] = A₂[start] / √(τ₂)
+        if N > BN:
+            W2_measured = power0(t2, -0.5) * W2_start.to(tl.float32)  # W₂[start] = A₂[start] / √(τ₂)
         d_t1_from_W2_path += tl.sum(d_W2_path * (W2_measured - W2_start.to(tl.float32)))
         store_tile(d_W2_path_ptr, own * H + h, at_n, at_v, N, V, d_W2_path)
-        W2_path = (exp_log_beta * (W2_measured - W2_start.to(tl.float32)) + W2.to(tl.float32)).to(DOT)
-        h1 = gelu(z1)  # h₁_t = gelu(z₁_t)
+        if N > BN:
+            W2_path = (exp_log_beta * (W2_measured - W2_start.to(tl.float32)) + W2.to(tl.float32)).to(DOT)
+        if N > BN:
+            h1 = gelu(z1)  # h₁_t = gelu(z₁_t)
         d_read_z1 = (beta[:, None] * dot_nt(d_read_f, W2_path, DOT) + dot(d_read_h1_h1, h1, DOT)) * gelu_slope(read_z1)
         W1 = load_tile(W1_at_ptr, index * H + h, at_k, at_n, K, N)
         W1_start = load_tile(W1_start_ptr, n * H + h, at_k, at_n, K, N) if GRID == "resumed" else W1
@@ -835,156 +551,6 @@ def seq(
     first, end, base, tiles, slot, step = span(n, position_ptr, cu_ptr, T, members, C, GRID, PACKED)
     r = tl.arange(0, BC)
     at_k = tl.arange(0, BK)
-    at_n = tl.arange(0, BN)
-    at_v = tl.arange(0, BV)
-    d_W1 = load_tile(d_W1_ptr, n * H + h, at_k, at_n, K, N).to(tl.float32)
-    d_W2 = load_tile(d_W2_ptr, n * H + h, at_n, at_v, N, V).to(tl.float32)
-    ln_weight = load_row(ln_weight_ptr, h, at_v, V)
-    if (tiles == 0) & (low == 0):
-        d_W1 += load_tile(d_W1_last_ptr, n * H + h, at_k, at_n, K, N).to(tl.float32)
-        d_W2 += load_tile(d_W2_last_ptr, n * H + h, at_n, at_v, N, V).to(tl.float32)
-    begin, stop = walked(tiles, slot, step, low, high)
-    for lane in tl.range(stop - begin, disable_licm=True):
-        i = stop - 1 - lane
-        index = slot + i * step
-        own = index - low
-        zero = (index >> 31).to(tl.int32)  # not known to the compiler, which so computes addresses anew
-        t = base + i * C
-        here = (r >= first - t) & (r < tl.minimum(C, end - t))
-        at_row, row = t * H + h, r * H + zero
-        if SAVE:
-            store_tile(d_W1_at_ptr, own * H + h, at_k + zero, at_n, K, N, d_W1)
-            store_tile(d_W2_at_ptr, own * H + h, at_n + zero, at_v, N, V, d_W2)
-        k = load_rows(k_ptr, at_row, row, here, at_k, K)
-        h1 = load_tile(h1_ptr, own * H + h, r + zero, at_n, C, N)
-        P1_d_read_z1 = load_tile(P1_d_read_z1_ptr, own * H + h, r + zero, at_n, C, N)
-        G_end = load_row(G_end_ptr, index * H + h, r, C)
-        d_G_end_d1 = -dot_apart(k, d_W1, DOT, T)  # ∂G[C]·d₁_t = −k_t d_W1
-        t2 = load_number(t2_ptr, index * H + h)
-        z1 = load_tile(z1_ptr, own * H + h, r + zero, at_n, C, N)
-        d_d1 = G_end[:, None] * d_G_end_d1 - P1_d_read_z1.to(tl.float32)
-        W2 = load_tile(W2_at_ptr, index * H + h, at_n + zero, at_v, N, V)
-        W2_start = load_tile(W2_start_ptr, n * H + h, at_n, at_v, N, V) if GRID == "resumed" else W2
-        d_G_end_d2 = -dot_apart(h1, d_W2, DOT, T)  # ∂G[C]·d₂_t = −h₁_t d_W2
-        store_tile(d_G_end_d2_ptr, own * H + h, r + zero, at_v, C, V, d_G_end_d2)
-        P2_d_read_f = load_tile(P2_d_read_f_ptr, own * H + h, r + zero, at_v, C, V)
-        d_d2_W2_measured = (d_d1 * gelu_slope(z1.to(tl.float32))).to(DOT)
-        centred = load_tile(centred_ptr, own * H + h, r + zero, at_v, C, V)
-        e = load_tile(e_ptr, own * H + h, r + zero, at_v, C, V)
-        ln_weight_du = load_tile(ln_weight_du_ptr, own * H + h, r + zero, at_v, C, V)
-        d_W2_path = load_tile(d_W2_path_ptr, own * H + h, at_n + zero, at_v, N, V)
-        d2 = load_tile(d2_ptr, index * H + h, r + zero, at_v, C, V)
-        d_d2_W2_measured_W2_start = dot_apart(d_d2_W2_measured, W2_start, DOT, T)  # ∂d₂·W₂[start]·A₂[start]_t = ∂d₂·W₂[start]_t A₂[start]
-        store_tile(d_d2_W2_measured_W2_start_ptr, own * H + h, r + zero, at_v, C, V, d_d2_W2_measured_W2_start)
-        Power0_t2 = power0(t2, -0.5)  # Power0·τ₂ = 1 / √(τ₂)
-        d_d2 = Power0_t2 * d_d2_W2_measured_W2_start + (G_end[:, None] * d_G_end_d2 - P2_d_read_f.to(tl.float32))
-        d_t3 = d_d2 - tl.sum(d_d2, 1)[:, None] / V  # ∂τ₃_t = ∂d₂_t − mean(∂d₂_t)
-        rstd = tl.rsqrt(tl.sum(square(centred.to(tl.float32)), 1) / V + 1e-06)  # ρ_t = 1 / √(mean(f̃_t²) + 1e-06)
-
-        # back through the surprises of all tokens
-        d_t2_centred = -tl.sum(d_t3 * centred.to(tl.float32), 1) * (rstd * rstd * rstd) / V  # ∂τ₂·f̃_t = −mean(∂τ₃_t · f̃_t) ρ_t³
-        d_t2 = rstd[:, None] * d_t3 + d_t2_centred[:, None] * centred.to(tl.float32)  # ∂τ₂_t = ρ_t ∂τ₃_t + ∂τ₂·f̃_t f̃_t
-        d_e = (
-            ln_weight[None, :]
-            * d_t2
-            * (6 * e.to(tl.float32) * tanh(10 * e.to(tl.float32)) + 3 * (10 - 10 * square(tanh(10 * e.to(tl.float32)))) * (square(e.to(tl.float32)) + 1e-06))  # noqa: E501
-        )  # fmt: skip
-        d_normal = ln_weight[None, :] * d_e  # ∂f̂_t = ∂e_t · ln_weight
-        ln_weight_du_centred = tl.sum(ln_weight_du.to(tl.float32) * centred.to(tl.float32), 1)
-        d_t3_ln_weight_du_and_more = (
-            d_t3
-            * (ln_weight_du.to(tl.float32) - 3 * ln_weight_du_centred[:, None] * (rstd[:, None] * rstd[:, None]) / V * centred.to(tl.float32))  # noqa: E501
-        )  # fmt: skip
-        d_centred_squared = (
-            -0.5 / V * (rstd * rstd * rstd) * (tl.sum(d_t3_ln_weight_du_and_more, 1) + tl.sum(d_normal * centred.to(tl.float32), 1))
-        )  # fmt: skip
-        d_centred = (
-            2 * d_centred_squared[:, None] * centred.to(tl.float32)
-            + rstd[:, None] * d_normal
-            + d_t2_centred[:, None] * ln_weight_du.to(tl.float32)
-            - ln_weight_du_centred[:, None] * (rstd[:, None] * rstd[:, None] * rstd[:, None]) / V * d_t3
-        )  # fmt: skip
-        d_h1_from_read_h1_h1 = load_tile(d_h1_from_read_h1_h1_ptr, own * H + h, r + zero, at_n, C, N)
-        d_f = (d_centred - tl.sum(tl.where((at_v < V)[None, :], d_centred, 0.0), 1)[:, None] / V).to(DOT)  # ∂f_t = ∂f̃_t − mean(∂f̃_t)
-        log_beta = load_number(log_beta_ptr, n * H + h) if GRID == "resumed" else tl.full([], 0, tl.float32)
-        W2 = load_tile(W2_at_ptr, index * H + h, at_n + zero, at_v, N, V)
-        W2_start = load_tile(W2_start_ptr, n * H + h, at_n, at_v, N, V) if GRID == "resumed" else W2
-        exp_log_beta = exp(log_beta)  # exp·log_beta[0] = exp(log_beta[0])
-        z1 = load_tile(z1_ptr, own * H + h, r + zero, at_n, C, N)
-        t1 = load_number(t1_ptr, index * H + h)
-        d_W2_measured = exp_log_beta * d_W2_path.to(tl.float32) + dot_tn(d_d2_W2_measured, d2, DOT) + dot_tn(h1, d_f, DOT)
-        Power0_t2_d2_W2_start = load_tile(Power0_t2_d2_W2_start_ptr, own * H + h, r + zero, at_n, C, N)
-        log_alpha = load_numbers(log_alpha_ptr, at_row, row, here)
-        d_W1_path = load_tile(d_W1_path_ptr, own * H + h, at_k + zero, at_n, K, N)
-        d_h1 = d_h1_from_read_h1_h1.to(tl.float32) - G_end[:, None] * dot_apart_nt(d2, d_W2, DOT, T)
-        W1 = load_tile(W1_at_ptr, index * H + h, at_k + zero, at_n, K, N)
-        W1_start = load_tile(W1_start_ptr, n * H + h, at_k, at_n, K, N) if GRID == "resumed" else W1
-        d_f_W2_start = dot_apart_nt(d_f, W2_start, DOT, T)
-        d_z1 = (
-            d_d1
-            * Power0_t2_d2_W2_start.to(tl.float32)
-            * (0.7978845608028654 * exp(-0.5 * square(z1.to(tl.float32))) - 0.3989422804014327 * square(z1.to(tl.float32)) * exp(-0.5 * square(z1.to(tl.float32))))  # noqa: E501
-            + (Power0_t2 * d_f_W2_start + d_h1) * gelu_slope(z1.to(tl.float32))
-        )  # fmt: skip
-        W2 = load_tile(W2_at_ptr, index * H + h, at_n + zero, at_v, N, V)
-        W2_start = load_tile(W2_start_ptr, n * H + h, at_n, at_v, N, V) if GRID == "resumed" else W2
-        d_W2_path = load_tile(d_W2_path_ptr, own * H + h, at_n + zero, at_v, N, V)
-        d_W1_measured = exp_log_beta * d_W1_path.to(tl.float32) + dot_tn(k, d_z1, DOT)
-        x50 = -0.5 * tl.sum(d_W1_measured * W1_start.to(tl.float32)) * power0(t1, -0.75) * power0(t1, -0.75)
-        d_W1_start = (
-            4 * x50 * cube(W1_start.to(tl.float32))
-            + power0(t1, -0.5) * d_W1_measured
-            - exp_log_beta * d_W1_path.to(tl.float32)
-        )  # fmt: skip
-
-        # decays, and the weights of surprises
-        decay_alpha = tl.maximum(-60.0, log_alpha)  # log α_t = max(−60, log_alpha_t)
-        decay_alpha_sum = tl.sum(decay_alpha, 0)  # log α·sum = Σ_l log α_l
-        beta_end = exp(decay_alpha_sum)  # β[C] = exp(log α·sum)
-        d_W1_next = beta_end * d_W1 + d_W1_path.to(tl.float32)
-        d_W1_start = d_W1_start
-        if GRID == "resumed":
-            store_tile(d_W1_start_ptr, n * H + h, at_k, at_n, K, N, d_W1_start)
-        else:
-            d_W1_next += d_W1_start
-        x54 = -0.5 * tl.sum(d_W2_measured * W2_start.to(tl.float32)) * power0(t2, -0.75) * power0(t2, -0.75)
-        d_W2_start = (
-            4 * x54 * cube(W2_start.to(tl.float32))
-            + power0(t2, -0.5) * d_W2_measured
-            - exp_log_beta * d_W2_path.to(tl.float32)
-        )  # fmt: skip
-        d_W2_next = beta_end * d_W2 + d_W2_path.to(tl.float32)
-        d_W2_start = d_W2_start
-        if GRID == "resumed":
-            store_tile(d_W2_start_ptr, n * H + h, at_n, at_v, N, V, d_W2_start)
-        else:
-            d_W2_next += d_W2_start
-        store_tile(d_z1_ptr, own * H + h, r + zero, at_n, C, N, d_z1)
-        d_W1 = d_W1_next
-        d_W2 = tl.where((at_v < V)[None, :], d_W2_next, 0.0)
-        if i == tiles - 1:
-            d_W1 += load_tile(d_W1_last_ptr, n * H + h, at_k, at_n, K, N).to(tl.float32)
-            d_W2 += load_tile(d_W2_last_ptr, n * H + h, at_n, at_v, N, V).to(tl.float32)
-
-    store_tile(d_W1_next_ptr, n * H + h, at_k, at_n, K, N, d_W1)
-    store_tile(d_W2_next_ptr, n * H + h, at_n, at_v, N, V, d_W2)
-
-
-@triton.jit(do_not_specialize=JUST_NUMBERS)
-def seq_wide(
-    G_end_ptr, P1_d_read_z1_ptr, P2_d_read_f_ptr, Power0_t2_d2_W2_start_ptr, W1_at_ptr, W2_at_ptr, centred_ptr, d2_ptr,
-    d_W1_ptr, d_W1_path_ptr, d_W2_ptr, d_W2_path_ptr, d_h1_from_read_h1_h1_ptr, e_ptr, h1_ptr, k_ptr, ln_weight_ptr,
-    ln_weight_du_ptr, log_alpha_ptr, t1_ptr, t2_ptr, z1_ptr, log_beta_ptr, W2_start_ptr, W1_start_ptr, d_W1_next_ptr,
-    d_W1_start_ptr, d_W2_next_ptr, d_W2_start_ptr, d_G_end_d2_ptr, d_d2_W2_measured_W2_start_ptr, d_z1_ptr, d_W1_at_ptr,
-    d_W2_at_ptr, d_W1_last_ptr, d_W2_last_ptr, position_ptr, cu_ptr, T, members, low, high,
-    H: tl.constexpr, K: tl.constexpr, N: tl.constexpr, V: tl.constexpr, C: tl.constexpr, BK: tl.constexpr, BN: tl.constexpr,
-    BV: tl.constexpr, BC: tl.constexpr, DOT: tl.constexpr, GRID: tl.constexpr, PACKED: tl.constexpr, SAVE: tl.constexpr,
-):  # fmt: skip
-    """d_W1, d_W1_start, d_W2, d_W2_start, d_G_end_d2, d_d2_W2_measured_W2_start, d_z1: from the last tile to the first."""
-    n, h = (tl.program_id(0) // H).to(tl.int64), tl.program_id(0) % H
-    first, end, base, tiles, slot, step = span(n, position_ptr, cu_ptr, T, members, C, GRID, PACKED)
-    r = tl.arange(0, BC)
-    at_k = tl.arange(0, BK)
     at_v = tl.arange(0, BV)
     ln_weight = load_row(ln_weight_ptr, h, at_v, V)
     for b in tl.range(tl.cdiv(N, BN), disable_licm=True):
@@ -998,6 +564,10 @@ def seq_wide(
             d_W2 += load_tile(d_W2_last_ptr, n * H + h, at_n, at_v, N, V).to(tl.float32)
         store_tile(d_W2_next_ptr, n * H + h, at_n, at_v, N, V, d_W2)
     tl.debug_barrier()
+    if N <= BN:  # one block: its tiles stay in registers
+        at_n = tl.arange(0, BN)
+        d_W1 = load_tile(d_W1_next_ptr, n * H + h, at_k, at_n, K, N).to(tl.float32)
+        d_W2 = load_tile(d_W2_next_ptr, n * H + h, at_n, at_v, N, V).to(tl.float32)
     begin, stop = walked(tiles, slot, step, low, high)
     for lane in tl.range(stop - begin, disable_licm=True):
         i = stop - 1 - lane
@@ -1009,18 +579,21 @@ def seq_wide(
         at_row, row = t * H + h, r * H + zero
         G_end = load_row(G_end_ptr, index * H + h, r, C)
         k = load_rows(k_ptr, at_row, row, here, at_k, K)
+        if N <= BN:  # later loops find these
+            d_d1 = tl.zeros([BC, BN], tl.float32)
+            d_d2_W2_measured = tl.zeros([BC, BN], DOT)
         h1_d_W2 = tl.zeros([BC, BV], tl.float32)
         d_d2_W2_measured_W2_start = tl.zeros([BC, BV], tl.float32)  # ∂d₂·W₂[start]·A₂[start]_t = ∂d₂·W₂[start]_t A₂[start]
         for b in tl.range(tl.cdiv(N, BN), disable_licm=True):
             at_n = b * BN + tl.arange(0, BN)
             P1_d_read_z1 = load_tile(P1_d_read_z1_ptr, own * H + h, r + zero, at_n, C, N)
             z1 = load_tile(z1_ptr, own * H + h, r + zero, at_n, C, N)
-            d_W1 = load_tile(d_W1_next_ptr, n * H + h, at_k, at_n, K, N).to(tl.float32)
+            d_W1 = load_tile(d_W1_next_ptr, n * H + h, at_k, at_n, K, N).to(tl.float32) if N > BN else d_W1
             W2 = load_tile(W2_at_ptr, index * H + h, at_n + zero, at_v, N, V)
             W2_start = load_tile(W2_start_ptr, n * H + h, at_n, at_v, N, V) if GRID == "resumed" else W2
             k = load_rows(k_ptr, at_row, row, here, at_k, K)
             d_G_end_d1 = -dot_apart(k, d_W1, DOT, T)  # ∂G[C]·d₁_t = −k_t d_W1
-            d_W2 = load_tile(d_W2_next_ptr, n * H + h, at_n, at_v, N, V).to(tl.float32)
+            d_W2 = load_tile(d_W2_next_ptr, n * H + h, at_n, at_v, N, V).to(tl.float32) if N > BN else d_W2
             h1 = load_tile(h1_ptr, own * H + h, r + zero, at_n, C, N)
             d_d1 = G_end[:, None] * d_G_end_d1 - P1_d_read_z1.to(tl.float32)
             d_d2_W2_measured = (d_d1 * gelu_slope(z1.to(tl.float32))).to(DOT)
@@ -1067,26 +640,31 @@ def seq_wide(
         store_tile(d_d2_W2_measured_W2_start_ptr, own * H + h, r + zero, at_v, C, V, d_d2_W2_measured_W2_start)
         log_beta = load_number(log_beta_ptr, n * H + h) if GRID == "resumed" else tl.full([], 0, tl.float32)
         exp_log_beta = exp(log_beta)  # exp·log_beta[0] = exp(log_beta[0])
+        if N <= BN:  # later loops find these
+            d_W1_measured = tl.zeros([BK, BN], tl.float32)
+            d_W2_measured = tl.zeros([BN, BV], tl.float32)
         d_W1_measured_W1_start_sum = tl.zeros([], tl.float32)
         d_W2_measured_W2_start_sum = tl.zeros([], tl.float32)
         for b in tl.range(tl.cdiv(N, BN), disable_licm=True):
             at_n = b * BN + tl.arange(0, BN)
             P1_d_read_z1 = load_tile(P1_d_read_z1_ptr, own * H + h, r + zero, at_n, C, N)
-            d_W1 = load_tile(d_W1_next_ptr, n * H + h, at_k, at_n, K, N).to(tl.float32)
+            d_W1 = load_tile(d_W1_next_ptr, n * H + h, at_k, at_n, K, N).to(tl.float32) if N > BN else d_W1
             k = load_rows(k_ptr, at_row, row, here, at_k, K)
             d_G_end_d1 = -dot_apart(k, d_W1, DOT, T)  # ∂G[C]·d₁_t = −k_t d_W1
             z1 = load_tile(z1_ptr, own * H + h, r + zero, at_n, C, N)
 
             # back through the surprises of all tokens
-            d_d1 = G_end[:, None] * d_G_end_d1 - P1_d_read_z1.to(tl.float32)
+            if N > BN:
+                d_d1 = G_end[:, None] * d_G_end_d1 - P1_d_read_z1.to(tl.float32)
             d2 = load_tile(d2_ptr, index * H + h, r + zero, at_v, C, V)
             W2 = load_tile(W2_at_ptr, index * H + h, at_n + zero, at_v, N, V)
             W2_start = load_tile(W2_start_ptr, n * H + h, at_n, at_v, N, V) if GRID == "resumed" else W2
             d_W2_path = load_tile(d_W2_path_ptr, own * H + h, at_n + zero, at_v, N, V)
             h1 = load_tile(h1_ptr, own * H + h, r + zero, at_n, C, N)
-            d_W2 = load_tile(d_W2_next_ptr, n * H + h, at_n, at_v, N, V).to(tl.float32)
+            d_W2 = load_tile(d_W2_next_ptr, n * H + h, at_n, at_v, N, V).to(tl.float32) if N > BN else d_W2
             d_h1_from_read_h1_h1 = load_tile(d_h1_from_read_h1_h1_ptr, own * H + h, r + zero, at_n, C, N)
-            d_d2_W2_measured = (d_d1 * gelu_slope(z1.to(tl.float32))).to(DOT)
+            if N > BN:
+                d_d2_W2_measured = (d_d1 * gelu_slope(z1.to(tl.float32))).to(DOT)
             d_W2_measured = exp_log_beta * d_W2_path.to(tl.float32) + dot_tn(d_d2_W2_measured, d2, DOT) + dot_tn(h1, d_f, DOT)
             z1 = load_tile(z1_ptr, own * H + h, r + zero, at_n, C, N)
             Power0_t2_d2_W2_start = load_tile(Power0_t2_d2_W2_start_ptr, own * H + h, r + zero, at_n, C, N)
@@ -1118,7 +696,7 @@ def seq_wide(
         x31 = -0.5 * d_W2_measured_W2_start_sum * power0(t2, -0.75) * power0(t2, -0.75)
         for b in tl.range(tl.cdiv(N, BN), disable_licm=True):
             at_n = b * BN + tl.arange(0, BN)
-            d_W1 = load_tile(d_W1_next_ptr, n * H + h, at_k, at_n, K, N).to(tl.float32)
+            d_W1 = load_tile(d_W1_next_ptr, n * H + h, at_k, at_n, K, N).to(tl.float32) if N > BN else d_W1
             k = load_rows(k_ptr, at_row, row, here, at_k, K)
             P1_d_read_z1 = load_tile(P1_d_read_z1_ptr, own * H + h, r + zero, at_n, C, N)
             d_G_end_d1 = -dot_apart(k, d_W1, DOT, T)  # ∂G[C]·d₁_t = −k_t d_W1
@@ -1130,11 +708,12 @@ def seq_wide(
             W2 = load_tile(W2_at_ptr, index * H + h, at_n + zero, at_v, N, V)
             W2_start = load_tile(W2_start_ptr, n * H + h, at_n, at_v, N, V) if GRID == "resumed" else W2
             d_W2_path = load_tile(d_W2_path_ptr, own * H + h, at_n + zero, at_v, N, V)
-            d_W2 = load_tile(d_W2_next_ptr, n * H + h, at_n, at_v, N, V).to(tl.float32)
+            d_W2 = load_tile(d_W2_next_ptr, n * H + h, at_n, at_v, N, V).to(tl.float32) if N > BN else d_W2
             h1 = load_tile(h1_ptr, own * H + h, r + zero, at_n, C, N)
             d_d2_W2_measured = (d_d1 * gelu_slope(z1.to(tl.float32))).to(DOT)
             d_h1_from_read_h1_h1 = load_tile(d_h1_from_read_h1_h1_ptr, own * H + h, r + zero, at_n, C, N)
-            d_W2_measured = exp_log_beta * d_W2_path.to(tl.float32) + dot_tn(d_d2_W2_measured, d2, DOT) + dot_tn(h1, d_f, DOT)
+            if N > BN:
+                d_W2_measured = exp_log_beta * d_W2_path.to(tl.float32) + dot_tn(d_d2_W2_measured, d2, DOT) + dot_tn(h1, d_f, DOT)
             d_W2_start = (
                 4 * x31 * cube(W2_start.to(tl.float32))
                 + power0(t2, -0.5) * d_W2_measured
@@ -1161,11 +740,13 @@ def seq_wide(
                 * (0.7978845608028654 * exp(-0.5 * square(z1.to(tl.float32))) - 0.3989422804014327 * square(z1.to(tl.float32)) * exp(-0.5 * square(z1.to(tl.float32))))  # noqa: E501
                 + (Power0_t2 * d_f_W2_start + d_h1) * gelu_slope(z1.to(tl.float32))
             )  # fmt: skip
-            d_W1_measured = exp_log_beta * d_W1_path.to(tl.float32) + dot_tn(k, d_z1, DOT)
+            if N > BN:
+                d_W1_measured = exp_log_beta * d_W1_path.to(tl.float32) + dot_tn(k, d_z1, DOT)
             if i == tiles - 1:
                 d_W2_next += load_tile(d_W2_last_ptr, n * H + h, at_n, at_v, N, V).to(tl.float32)
-            tl.debug_barrier()
-            store_tile(d_W2_next_ptr, n * H + h, at_n, at_v, N, V, d_W2_next)
+            if N > BN:
+                tl.debug_barrier()
+                store_tile(d_W2_next_ptr, n * H + h, at_n, at_v, N, V, d_W2_next)
             d_W1_start = (
                 4 * x30 * cube(W1_start.to(tl.float32))
                 + power0(t1, -0.5) * d_W1_measured
@@ -1179,114 +760,24 @@ def seq_wide(
                 d_W1_next += d_W1_start
             if i == tiles - 1:
                 d_W1_next += load_tile(d_W1_last_ptr, n * H + h, at_k, at_n, K, N).to(tl.float32)
-            tl.debug_barrier()
-            store_tile(d_W1_next_ptr, n * H + h, at_k, at_n, K, N, d_W1_next)
+            if N > BN:
+                tl.debug_barrier()
+                store_tile(d_W1_next_ptr, n * H + h, at_k, at_n, K, N, d_W1_next)
             if SAVE:
                 store_tile(d_W1_at_ptr, own * H + h, at_k + zero, at_n, K, N, d_W1)
-        tl.debug_barrier()
+            if N <= BN:
+                d_W1 = d_W1_next
+                d_W2 = tl.where((at_v < V)[None, :], d_W2_next, 0.0)
+        if N > BN:
+            tl.debug_barrier()
+
+    if N <= BN:
+        store_tile(d_W1_next_ptr, n * H + h, at_k, at_n, K, N, d_W1)
+        store_tile(d_W2_next_ptr, n * H + h, at_n, at_v, N, V, d_W2)
 
 
 @triton.jit(do_not_specialize=JUST_NUMBERS)
 def post(
-    G_end_ptr, W1_at_ptr, W2_at_ptr, centred_ptr, d1_ptr, d2_ptr, d_G_end_d2_ptr, d_W1_at_ptr, d_W2_at_ptr,
-    d_d2_W2_measured_W2_start_ptr, d_eta_from_G_ptr, d_k_early_ptr, d_ln_bias_early_ptr, d_ln_weight_early_ptr,
-    d_log_alpha_early_ptr, d_v_early_ptr, d_z1_ptr, du_ptr, e_ptr, k_ptr, ln_weight_ptr, log_alpha_ptr, t1_ptr, t2_ptr,
-    W1_start_ptr, d_eta_ptr, d_k_ptr, d_ln_bias_ptr, d_ln_weight_ptr, d_log_alpha_ptr, d_v_ptr, position_ptr, cu_ptr, T,
-    members, low, high,
-    H: tl.constexpr, K: tl.constexpr, N: tl.constexpr, V: tl.constexpr, C: tl.constexpr, BK: tl.constexpr, BN: tl.constexpr,
-    BV: tl.constexpr, BC: tl.constexpr, DOT: tl.constexpr, GRID: tl.constexpr, PACKED: tl.constexpr, SAVE: tl.constexpr,
-):  # fmt: skip
-    """d_eta, d_k, d_ln_bias, d_ln_weight, d_log_alpha, d_v: every tile on its own."""
-    index, h = low + (tl.program_id(0) // H).to(tl.int64), tl.program_id(0) % H
-    n = sequence_of(index, cu_ptr, members, C, GRID, PACKED)
-    first, end, base, tiles, slot, step = span(n, position_ptr, cu_ptr, T, members, C, GRID, PACKED)
-    i = (index - slot) // step
-    if i >= tiles:
-        return
-    own = index - low
-    r = tl.arange(0, BC)
-    at_k = tl.arange(0, BK)
-    at_n = tl.arange(0, BN)
-    at_v = tl.arange(0, BV)
-    ln_weight = load_row(ln_weight_ptr, h, at_v, V)
-    t = base + i * C
-    here = (r >= first - t) & (r < tl.minimum(C, end - t))
-    at_row, row = t * H + h, r * H
-    k = load_rows(k_ptr, at_row, row, here, at_k, K)
-    d_W1_at = load_tile(d_W1_at_ptr, own * H + h, at_k, at_n, K, N)
-    d_v_early = load_tile(d_v_early_ptr, own * H + h, r, at_v, C, V)
-    du = load_tile(du_ptr, own * H + h, r, at_v, C, V)
-    e = load_tile(e_ptr, own * H + h, r, at_v, C, V)
-    centred = load_tile(centred_ptr, own * H + h, r, at_v, C, V)
-    d_G_end_d2 = load_tile(d_G_end_d2_ptr, own * H + h, r, at_v, C, V)
-    d_d2_W2_measured_W2_start = load_tile(d_d2_W2_measured_W2_start_ptr, own * H + h, r, at_v, C, V)
-    t2 = load_number(t2_ptr, index * H + h)
-    G_end = load_row(G_end_ptr, index * H + h, r, C)
-
-    # the surprises of all tokens
-    Power0_t2 = power0(t2, -0.5)  # Power0·τ₂ = 1 / √(τ₂)
-    d_ln_weight_early = load_row(d_ln_weight_early_ptr, own * H + h, at_v, V)
-    G_end_d_G_end_d2_and_more = (
-        Power0_t2 * d_d2_W2_measured_W2_start.to(tl.float32)
-        + G_end[:, None] * d_G_end_d2.to(tl.float32)
-    )  # fmt: skip
-    x19 = G_end_d_G_end_d2_and_more - tl.sum(G_end_d_G_end_d2_and_more, 1)[:, None] / V
-    rstd = tl.rsqrt(tl.sum(square(centred.to(tl.float32)), 1) / V + 1e-06)  # ρ_t = 1 / √(mean(f̃_t²) + 1e-06)
-    x22 = -tl.sum(x19 * centred.to(tl.float32), 1) * (rstd * rstd * rstd) / V
-    x23 = rstd[:, None] * x19 + x22[:, None] * centred.to(tl.float32)
-    normal = rstd[:, None] * centred.to(tl.float32)  # f̂_t = ρ_t f̃_t
-    x25 = (
-        ln_weight[None, :]
-        * x23
-        * (6 * e.to(tl.float32) * tanh(10 * e.to(tl.float32)) + 3 * (10 - 10 * square(tanh(10 * e.to(tl.float32)))) * (square(e.to(tl.float32)) + 1e-06))  # noqa: E501
-    )  # fmt: skip
-    d_ln_weight_early_and_more = d_ln_weight_early + tl.sum(x23 * du.to(tl.float32) + x25 * normal, 0)
-    d_ln_bias_early = load_row(d_ln_bias_early_ptr, own * H + h, at_v, V)
-    d_v = d_v_early.to(tl.float32) + -x25
-    t1 = load_number(t1_ptr, index * H + h)
-    store_rows(d_v_ptr, at_row, row, here, at_v, V, d_v)
-    d1 = load_tile(d1_ptr, own * H + h, r, at_n, C, N)
-    d2 = load_tile(d2_ptr, index * H + h, r, at_v, C, V)
-    d_G_end_d2 = load_tile(d_G_end_d2_ptr, own * H + h, r, at_v, C, V)
-    W1 = load_tile(W1_at_ptr, index * H + h, at_k, at_n, K, N)
-    W1_start = load_tile(W1_start_ptr, n * H + h, at_k, at_n, K, N) if GRID == "resumed" else W1
-    d_z1 = load_tile(d_z1_ptr, own * H + h, r, at_n, C, N)
-    d_G_end_d1 = -dot(k, d_W1_at, DOT)  # ∂G[C]·d₁_t = −k_t d_W1_at
-    d_W1_at = load_tile(d_W1_at_ptr, own * H + h, at_k, at_n, K, N)
-    log_alpha = load_numbers(log_alpha_ptr, at_row, row, here)
-    d_G_end = tl.sum(d_G_end_d2.to(tl.float32) * d2.to(tl.float32), 1) + tl.sum(d_G_end_d1 * d1.to(tl.float32), 1)
-    store_row(d_ln_weight_ptr, index * H + h, at_v, V, d_ln_weight_early_and_more)
-    store_row(d_ln_bias_ptr, index * H + h, at_v, V, d_ln_bias_early + tl.sum(x25, 0))
-    Power0_t1 = power0(t1, -0.5)  # Power0·τ₁ = 1 / √(τ₁)
-    d_k_early = load_tile(d_k_early_ptr, own * H + h, r, at_k, C, K)
-    W2 = load_tile(W2_at_ptr, index * H + h, at_n, at_v, N, V)
-    d_W2_at = load_tile(d_W2_at_ptr, own * H + h, at_n, at_v, N, V)
-    d_k_late = Power0_t1 * dot_nt(d_z1, W1_start, DOT) + x25 + -G_end[:, None] * dot_nt(d1, d_W1_at, DOT)
-    W1 = load_tile(W1_at_ptr, index * H + h, at_k, at_n, K, N)
-    W1_start = load_tile(W1_start_ptr, n * H + h, at_k, at_n, K, N) if GRID == "resumed" else W1
-    d_W1_at = load_tile(d_W1_at_ptr, own * H + h, at_k, at_n, K, N)
-    d_eta_from_G = load_row(d_eta_from_G_ptr, own * H + h, r, C)
-    d_k = d_k_early.to(tl.float32) + d_k_late
-    store_rows(d_k_ptr, at_row, row, here, at_k, K, d_k)
-    d_log_alpha_early = load_row(d_log_alpha_early_ptr, own * H + h, r, C)
-
-    # decays, and the weights of surprises
-    decay_alpha = tl.maximum(-60.0, log_alpha)  # log α_t = max(−60, log_alpha_t)
-    decay_alpha_sum = tl.sum(decay_alpha, 0)  # log α·sum = Σ_l log α_l
-    beta_end = exp(decay_alpha_sum)  # β[C] = exp(log α·sum)
-    d_t4_from_beta_end = (
-        beta_end * (tl.sum(d_W2_at.to(tl.float32) * W2.to(tl.float32)) + tl.sum(d_W1_at.to(tl.float32) * W1.to(tl.float32)))
-    )  # fmt: skip
-    d_log_alpha_late = (1 - tl.where(log_alpha + 60 < 0, 1.0, 0.0)) * (sum_before(d_G_end * G_end, r, DOT) + d_t4_from_beta_end)
-    decay_alpha_behind = sum_after(decay_alpha, r, DOT)  # log α·behind_t = Σ_{l>t} log α_l
-    d_eta = d_eta_from_G + d_G_end * exp(decay_alpha_behind)
-    store_numbers(d_eta_ptr, at_row, row, here, d_eta)
-    d_log_alpha = d_log_alpha_early + d_log_alpha_late
-    store_numbers(d_log_alpha_ptr, at_row, row, here, d_log_alpha)
-
-
-@triton.jit(do_not_specialize=JUST_NUMBERS)
-def post_wide(
     G_end_ptr, W1_at_ptr, W2_at_ptr, centred_ptr, d1_ptr, d2_ptr, d_G_end_d2_ptr, d_W1_at_ptr, d_W2_at_ptr,
     d_d2_W2_measured_W2_start_ptr, d_eta_from_G_ptr, d_k_early_ptr, d_ln_bias_early_ptr, d_ln_weight_early_ptr,
     d_log_alpha_early_ptr, d_v_early_ptr, d_z1_ptr, du_ptr, e_ptr, k_ptr, ln_weight_ptr, log_alpha_ptr, t1_ptr, t2_ptr,
@@ -1394,7 +885,7 @@ launch_prep = Launcher(
     makes={"G_end": Buffer("slots", "C"), "G": Buffer("slots", "CC", narrow=True)},
 )  # fmt: skip
 launch_main = Launcher(
-    TABLE, main, "main", walks=True, widths="KNV", blocked="N", wide=main_wide,
+    TABLE, main, "main", walks=True, widths="KNV", blocked="N",
     makes={
         "W1_next": Buffer("sequences", "KN"), "W2_next": Buffer("sequences", "NV"), "t1": Buffer("slots", ""),
         "d2": Buffer("slots", "CV", narrow=True), "t2": Buffer("slots", ""), "W1_at": Buffer("slots", "KN", narrow=True),
@@ -1402,11 +893,11 @@ launch_main = Launcher(
     },
 )  # fmt: skip
 launch_read = Launcher(
-    TABLE, read, "read", walks=False, widths="KNV", blocked="N", wide=read_wide,
+    TABLE, read, "read", walks=False, widths="KNV", blocked="N",
     makes={"o": Buffer("rows", "V")},
 )  # fmt: skip
 launch_pre = Launcher(
-    TABLE, pre, "pre", walks=False, widths="KNV", blocked="N", wide=pre_wide,
+    TABLE, pre, "pre", walks=False, widths="KNV", blocked="N",
     makes={
         "z1": Buffer("slots", "CN"), "h1": Buffer("slots", "CN", narrow=True), "centred": Buffer("slots", "CV", narrow=True),
         "e": Buffer("slots", "CV", narrow=True), "ln_weight_du": Buffer("slots", "CV", narrow=True),
@@ -1421,7 +912,7 @@ launch_pre = Launcher(
     },
 )  # fmt: skip
 launch_seq = Launcher(
-    TABLE, seq, "seq", walks=True, widths="KNV", blocked="N", wide=seq_wide,
+    TABLE, seq, "seq", walks=True, widths="KNV", blocked="N",
     makes={
         "d_W1_next": Buffer("sequences", "KN"), "d_W1_start": Buffer("starts", "KN"), "d_W2_next": Buffer("sequences", "NV"),
         "d_W2_start": Buffer("starts", "NV"), "d_G_end_d2": Buffer("slots", "CV", narrow=True),
@@ -1430,7 +921,7 @@ launch_seq = Launcher(
     },
 )  # fmt: skip
 launch_post = Launcher(
-    TABLE, post, "post", walks=False, widths="KNV", blocked="N", wide=post_wide,
+    TABLE, post, "post", walks=False, widths="KNV", blocked="N",
     makes={
         "d_eta": Buffer("rows", "", like="eta"), "d_k": Buffer("rows", "K"), "d_ln_bias": Buffer("shares", "V"),
         "d_ln_weight": Buffer("shares", "V"), "d_log_alpha": Buffer("rows", "", like="log_alpha"), "d_v": Buffer("rows", "V"),

@@ -41,7 +41,7 @@ OPTIONS: dict[str, tuple[LaunchRow, ...]] = {
     "main": (LaunchRow(64, warps=8, stages=2), LaunchRow(256, warps=4), LaunchRow(ANY, warps=8)),
     "pre": (LaunchRow(64, warps=4), LaunchRow(256, warps=4), LaunchRow(ANY, warps=8)),
     "seq": (LaunchRow(64, warps=8, stages=2), LaunchRow(256, warps=8), LaunchRow(ANY, warps=8)),
-    "post": (LaunchRow(64, warps=4), LaunchRow(256, warps=4), LaunchRow(ANY, warps=8)),
+    "post": (LaunchRow(64, warps=4, registers=168), LaunchRow(256, warps=4), LaunchRow(ANY, warps=8)),
 }  # by kernel, for widths up to that of the row
 TABLE = LaunchTable("moneta_mirror", "cb371d50360b", tile=TILE, least=64, options=OPTIONS)
 
@@ -94,76 +94,6 @@ def main(
     first, end, base, tiles, slot, step = span(n, position_ptr, cu_ptr, T, members, C, GRID, PACKED)
     r = tl.arange(0, BC)
     at_k = tl.arange(0, BK)
-    at_n = tl.arange(0, BN)
-    at_v = tl.arange(0, BV)
-    W1_start = load_tile(W1_ptr, n * H + h, at_k, at_n, K, N).to(tl.float32)
-    W2 = load_tile(W2_ptr, n * H + h, at_n, at_v, N, V).to(tl.float32)
-    ln_bias = load_row(ln_bias_ptr, h, at_v, V)
-    ln_weight = load_row(ln_weight_ptr, h, at_v, V)
-    for i in tl.range(tiles, disable_licm=True):
-        index = slot + i * step
-        zero = (index >> 31).to(tl.int32)  # not known to the compiler, which so computes addresses anew
-        t = base + i * C
-        here = (r >= first - t) & (r < tl.minimum(C, end - t))
-        at_row, row = t * H + h, r * H + zero
-        if SAVE:
-            store_tile(W1_at_ptr, index * H + h, at_k + zero, at_n, K, N, W1_start)
-            store_tile(W2_at_ptr, index * H + h, at_n + zero, at_v, N, V, W2)
-        k = load_rows(k_ptr, at_row, row, here, at_k, K)
-        x7 = tl.sum(tl.where((at_k < K)[:, None], fourth(tl.abs(W1_start)), 0.0), 0)
-        x12 = tl.sum(tl.where((at_v < V)[None, :], fourth(tl.abs(W2)), 0.0), 1)
-
-        # the surprises of all tokens
-        W2_measured = (0.3333333333333333 * power0(tl.sum(tl.where(at_n < N, x12, 0.0), 0), -0.5) * cube(tl.abs(W2)) * sign(W2)).to(DOT)
-        W1_measured = (
-            (0.3333333333333333 * power0(tl.sum(tl.where(at_n < N, x7, 0.0), 0), -0.5) * cube(tl.abs(W1_start)) * sign(W1_start)).to(DOT)
-        )  # fmt: skip
-        z1 = dot_apart(k, W1_measured, DOT, T)  # z₁_t = k_t W₁[start]
-        h1 = gelu(z1)  # h₁_t = gelu(z₁_t)
-        v = load_rows(v_ptr, at_row, row, here, at_v, V)
-        f = dot_apart(h1, tl.where((at_n < N)[:, None], W2_measured, 0.0), DOT, T)  # f_t = h₁_t W₂[start]
-        mean = tl.sum(tl.where((at_v < V)[None, :], f, 0.0), 1) / V  # f̄_t = mean(f_t)
-        centred = f - mean[:, None]  # f̃_t = f_t − f̄_t
-        centred_squared = tl.sum(tl.where((at_v < V)[None, :], centred * centred, 0.0), 1)
-        log_alpha = load_numbers(log_alpha_ptr, at_row, row, here)
-        rstd = tl.rsqrt(centred_squared / V + 1e-06)  # ρ_t = 1 / √(mean(f̃_t²) + 1e-06)
-        normal = rstd[:, None] * centred  # f̂_t = ρ_t f̃_t
-        G_end = load_row(G_end_ptr, index * H + h, r, C)
-        u = ln_weight[None, :] * normal + ln_bias[None, :] + k.to(tl.float32)  # u_t = ln_weight · f̂_t + ln_bias + k_t
-        e = u - v.to(tl.float32)  # e_t = u_t − v_t
-        du = 3 * (e * e + 1e-06) * tanh(10 * e)  # ∂ℓ/∂u_t = 3 (e_t² + 1e-06) · tanh(10 e_t)
-        ln_weight_du = ln_weight[None, :] * du  # ln_weight·∂ℓ/∂u_t = ∂ℓ/∂u_t · ln_weight
-        rstd_ln_weight_du_and_more = (
-            rstd[:, None] * ln_weight_du
-            - tl.sum(ln_weight_du * centred, 1)[:, None] * (rstd[:, None] * rstd[:, None] * rstd[:, None]) / V * centred
-        )  # fmt: skip
-        d2 = rstd_ln_weight_du_and_more - tl.sum(tl.where((at_v < V)[None, :], rstd_ln_weight_du_and_more, 0.0), 1)[:, None] / V
-        decay_alpha = tl.maximum(-60.0, log_alpha)  # log α_t = max(−60, log_alpha_t)
-        k = load_rows(k_ptr, at_row, row, here, at_k, K)
-        beta_end = exp(tl.sum(decay_alpha, 0))  # β[C] = exp(Σ_l log α_l)
-        W2_next = beta_end * W2 - dot_tn(h1, G_end[:, None] * d2, DOT)  # A₂[C] = β[C] A₂[0] − Σ_j h₁_jᵀ ⊗ (G[C]_j d₂_j)
-        d2_W2_measured = dot_apart_nt(d2, tl.where((at_v < V)[None, :], W2_measured, 0.0), DOT, T)
-        d1 = d2_W2_measured * gelu_slope(z1)  # d₁_t = (d₂_t W₂[start]ᵀ) · gelu′(z₁_t)
-        W1_next = beta_end * W1_start - dot_tn(k, G_end[:, None] * d1, DOT)  # A₁[C] = β[C] A₁[start] − Σ_j k_jᵀ ⊗ (G[C]_j d₁_j)
-        W1_start = tl.where((at_n < N)[None, :], W1_next, 0.0)
-        W2 = tl.where((at_v < V)[None, :], tl.where((at_n < N)[:, None], W2_next, 0.0), 0.0)
-
-    store_tile(W1_next_ptr, n * H + h, at_k, at_n, K, N, W1_start)
-    store_tile(W2_next_ptr, n * H + h, at_n, at_v, N, V, W2)
-
-
-@triton.jit(do_not_specialize=JUST_NUMBERS)
-def main_wide(
-    G_end_ptr, W1_ptr, W2_ptr, k_ptr, ln_bias_ptr, ln_weight_ptr, log_alpha_ptr, v_ptr, W1_next_ptr, W2_next_ptr, W1_at_ptr,
-    W2_at_ptr, position_ptr, cu_ptr, T, members, low, high,
-    H: tl.constexpr, K: tl.constexpr, N: tl.constexpr, V: tl.constexpr, C: tl.constexpr, BK: tl.constexpr, BN: tl.constexpr,
-    BV: tl.constexpr, BC: tl.constexpr, DOT: tl.constexpr, GRID: tl.constexpr, PACKED: tl.constexpr, SAVE: tl.constexpr,
-):  # fmt: skip
-    """W1, W2: one tile after another."""
-    n, h = (tl.program_id(0) // H).to(tl.int64), tl.program_id(0) % H
-    first, end, base, tiles, slot, step = span(n, position_ptr, cu_ptr, T, members, C, GRID, PACKED)
-    r = tl.arange(0, BC)
-    at_k = tl.arange(0, BK)
     at_v = tl.arange(0, BV)
     ln_bias = load_row(ln_bias_ptr, h, at_v, V)
     ln_weight = load_row(ln_weight_ptr, h, at_v, V)
@@ -174,6 +104,10 @@ def main_wide(
         W2 = load_tile(W2_ptr, n * H + h, at_n, at_v, N, V).to(tl.float32)
         store_tile(W2_next_ptr, n * H + h, at_n, at_v, N, V, W2)
     tl.debug_barrier()
+    if N <= BN:  # one block: its tiles stay in registers
+        at_n = tl.arange(0, BN)
+        W1_start = load_tile(W1_next_ptr, n * H + h, at_k, at_n, K, N).to(tl.float32)
+        W2 = load_tile(W2_next_ptr, n * H + h, at_n, at_v, N, V).to(tl.float32)
     for i in tl.range(tiles, disable_licm=True):
         index = slot + i * step
         zero = (index >> 31).to(tl.int32)  # not known to the compiler, which so computes addresses anew
@@ -184,17 +118,21 @@ def main_wide(
         x2_2 = tl.zeros([], tl.float32)
         for b in tl.range(tl.cdiv(N, BN), disable_licm=True):
             at_n = b * BN + tl.arange(0, BN)
-            W2 = load_tile(W2_next_ptr, n * H + h, at_n, at_v, N, V).to(tl.float32)
-            W1_start = load_tile(W1_next_ptr, n * H + h, at_k, at_n, K, N).to(tl.float32)
+            W2 = load_tile(W2_next_ptr, n * H + h, at_n, at_v, N, V).to(tl.float32) if N > BN else W2
+            W1_start = load_tile(W1_next_ptr, n * H + h, at_k, at_n, K, N).to(tl.float32) if N > BN else W1_start
             x3 = tl.sum(tl.where((at_k < K)[:, None], fourth(tl.abs(W1_start)), 0.0), 0)
             x2 += tl.sum(tl.where(at_n < N, x3, 0.0), 0)
             x5 = tl.sum(tl.where((at_v < V)[None, :], fourth(tl.abs(W2)), 0.0), 1)
             x2_2 += tl.sum(tl.where(at_n < N, x5, 0.0), 0)
+        if N <= BN:  # later loops find these
+            W2_measured = tl.zeros([BN, BV], DOT)
+            z1 = tl.zeros([BC, BN], tl.float32)
+            h1 = tl.zeros([BC, BN], tl.float32)
         f = tl.zeros([BC, BV], tl.float32)  # f_t = h₁_t W₂[start]
         for b in tl.range(tl.cdiv(N, BN), disable_licm=True):
             at_n = b * BN + tl.arange(0, BN)
-            W1_start = load_tile(W1_next_ptr, n * H + h, at_k, at_n, K, N).to(tl.float32)
-            W2 = load_tile(W2_next_ptr, n * H + h, at_n, at_v, N, V).to(tl.float32)
+            W1_start = load_tile(W1_next_ptr, n * H + h, at_k, at_n, K, N).to(tl.float32) if N > BN else W1_start
+            W2 = load_tile(W2_next_ptr, n * H + h, at_n, at_v, N, V).to(tl.float32) if N > BN else W2
             k = load_rows(k_ptr, at_row, row, here, at_k, K)
 
             # the surprises of all tokens
@@ -228,105 +166,45 @@ def main_wide(
         G_end_d2 = (G_end[:, None] * d2).to(DOT)
         for b in tl.range(tl.cdiv(N, BN), disable_licm=True):
             at_n = b * BN + tl.arange(0, BN)
-            W2 = load_tile(W2_next_ptr, n * H + h, at_n, at_v, N, V).to(tl.float32)
-            W1_start = load_tile(W1_next_ptr, n * H + h, at_k, at_n, K, N).to(tl.float32)
+            W2 = load_tile(W2_next_ptr, n * H + h, at_n, at_v, N, V).to(tl.float32) if N > BN else W2
+            W1_start = load_tile(W1_next_ptr, n * H + h, at_k, at_n, K, N).to(tl.float32) if N > BN else W1_start
             if SAVE:
                 store_tile(W1_at_ptr, index * H + h, at_k + zero, at_n, K, N, W1_start)
             k = load_rows(k_ptr, at_row, row, here, at_k, K)
 
             # the surprises of all tokens
-            W2_measured = (0.3333333333333333 * power0(x2_2, -0.5) * cube(tl.abs(W2)) * sign(W2)).to(DOT)
+            if N > BN:
+                W2_measured = (0.3333333333333333 * power0(x2_2, -0.5) * cube(tl.abs(W2)) * sign(W2)).to(DOT)
             d2_W2_measured = dot_apart_nt(d2, tl.where((at_v < V)[None, :], W2_measured, 0.0), DOT, T)
             W1_measured = (0.3333333333333333 * power0(x2, -0.5) * cube(tl.abs(W1_start)) * sign(W1_start)).to(DOT)
-            z1 = dot_apart(k, W1_measured, DOT, T)  # z₁_t = k_t W₁[start]
+            if N > BN:
+                z1 = dot_apart(k, W1_measured, DOT, T)  # z₁_t = k_t W₁[start]
             d1 = d2_W2_measured * gelu_slope(z1)  # d₁_t = (d₂_t W₂[start]ᵀ) · gelu′(z₁_t)
             W1_next = beta_end * W1_start - dot_tn(k, G_end[:, None] * d1, DOT)  # A₁[C] = β[C] A₁[start] − Σ_j k_jᵀ ⊗ (G[C]_j d₁_j)
-            tl.debug_barrier()
-            store_tile(W1_next_ptr, n * H + h, at_k, at_n, K, N, W1_next)
+            if N > BN:
+                tl.debug_barrier()
+                store_tile(W1_next_ptr, n * H + h, at_k, at_n, K, N, W1_next)
             if SAVE:
                 store_tile(W2_at_ptr, index * H + h, at_n + zero, at_v, N, V, W2)
-            h1 = gelu(z1)  # h₁_t = gelu(z₁_t)
+            if N > BN:
+                h1 = gelu(z1)  # h₁_t = gelu(z₁_t)
             W2_next = beta_end * W2 - dot_tn(h1, G_end_d2, DOT)  # A₂[C] = β[C] A₂[0] − Σ_j h₁_jᵀ ⊗ (G[C]_j d₂_j)
+            if N > BN:
+                tl.debug_barrier()
+                store_tile(W2_next_ptr, n * H + h, at_n, at_v, N, V, W2_next)
+            if N <= BN:
+                W1_start = tl.where((at_n < N)[None, :], W1_next, 0.0)
+                W2 = tl.where((at_v < V)[None, :], tl.where((at_n < N)[:, None], W2_next, 0.0), 0.0)
+        if N > BN:
             tl.debug_barrier()
-            store_tile(W2_next_ptr, n * H + h, at_n, at_v, N, V, W2_next)
-        tl.debug_barrier()
+
+    if N <= BN:
+        store_tile(W1_next_ptr, n * H + h, at_k, at_n, K, N, W1_start)
+        store_tile(W2_next_ptr, n * H + h, at_n, at_v, N, V, W2)
 
 
 @triton.jit(do_not_specialize=JUST_NUMBERS)
 def pre(
-    W1_at_ptr, W2_at_ptr, k_ptr, ln_bias_ptr, ln_weight_ptr, v_ptr, t5_ptr, z1_ptr, h1_ptr, t6_ptr, W2_measured_ptr,
-    centred_ptr, e_ptr, ln_weight_du_ptr, d2_ptr, d2_W2_measured_ptr, d1_ptr, W1_measured_ptr, du_ptr, position_ptr, cu_ptr,
-    T, members, low, high,
-    H: tl.constexpr, K: tl.constexpr, N: tl.constexpr, V: tl.constexpr, C: tl.constexpr, BK: tl.constexpr, BN: tl.constexpr,
-    BV: tl.constexpr, BC: tl.constexpr, DOT: tl.constexpr, GRID: tl.constexpr, PACKED: tl.constexpr, SAVE: tl.constexpr,
-):  # fmt: skip
-    """t5, z1, h1, t6, W2_measured, centred, e, ln_weight_du, d2, d2_W2_measured, d1, …: every tile on its own."""
-    index, h = low + (tl.program_id(0) // H).to(tl.int64), tl.program_id(0) % H
-    n = sequence_of(index, cu_ptr, members, C, GRID, PACKED)
-    first, end, base, tiles, slot, step = span(n, position_ptr, cu_ptr, T, members, C, GRID, PACKED)
-    i = (index - slot) // step
-    if i >= tiles:
-        return
-    own = index - low
-    r = tl.arange(0, BC)
-    at_k = tl.arange(0, BK)
-    at_n = tl.arange(0, BN)
-    at_v = tl.arange(0, BV)
-    ln_bias = load_row(ln_bias_ptr, h, at_v, V)
-    ln_weight = load_row(ln_weight_ptr, h, at_v, V)
-    t = base + i * C
-    here = (r >= first - t) & (r < tl.minimum(C, end - t))
-    at_row, row = t * H + h, r * H
-    k = load_rows(k_ptr, at_row, row, here, at_k, K)
-    W1_start = load_tile(W1_at_ptr, index * H + h, at_k, at_n, K, N)
-    x3 = tl.sum(tl.where((at_k < K)[:, None], fourth(tl.abs(W1_start.to(tl.float32))), 0.0), 0)
-
-    # the surprises of all tokens
-    t5 = tl.sum(tl.where(at_n < N, x3, 0.0), 0)  # τ₅ = Σ_KN A₁[start]⁴
-    store_number(t5_ptr, own * H + h, t5)
-    W1_measured = 0.3333333333333333 * power0(t5, -0.5) * cube(tl.abs(W1_start.to(tl.float32))) * sign(W1_start.to(tl.float32))
-    store_tile(W1_measured_ptr, own * H + h, at_k, at_n, K, N, W1_measured)
-    W2 = load_tile(W2_at_ptr, index * H + h, at_n, at_v, N, V)
-    z1 = dot(k, W1_measured, DOT)  # z₁_t = k_t W₁[start]
-    x10 = tl.sum(tl.where((at_v < V)[None, :], fourth(tl.abs(W2.to(tl.float32))), 0.0), 1)
-    t6 = tl.sum(tl.where(at_n < N, x10, 0.0), 0)  # τ₆ = Σ_VN A₂[0]⁴
-    store_number(t6_ptr, own * H + h, t6)
-    W2_measured = 0.3333333333333333 * power0(t6, -0.5) * cube(tl.abs(W2.to(tl.float32))) * sign(W2.to(tl.float32))
-    h1 = gelu(z1)  # h₁_t = gelu(z₁_t)
-    store_tile(h1_ptr, own * H + h, r, at_n, C, N, h1)
-    k = load_rows(k_ptr, at_row, row, here, at_k, K)
-    v = load_rows(v_ptr, at_row, row, here, at_v, V)
-    f = dot(h1, tl.where((at_n < N)[:, None], W2_measured, 0.0), DOT)  # f_t = h₁_t W₂[start]
-    mean = tl.sum(tl.where((at_v < V)[None, :], f, 0.0), 1) / V  # f̄_t = mean(f_t)
-    centred = f - mean[:, None]  # f̃_t = f_t − f̄_t
-    store_tile(centred_ptr, own * H + h, r, at_v, C, V, centred)
-    centred_squared = tl.sum(tl.where((at_v < V)[None, :], centred * centred, 0.0), 1)
-    rstd = tl.rsqrt(centred_squared / V + 1e-06)  # ρ_t = 1 / √(mean(f̃_t²) + 1e-06)
-    normal = rstd[:, None] * centred  # f̂_t = ρ_t f̃_t
-    u = ln_weight[None, :] * normal + ln_bias[None, :] + k.to(tl.float32)  # u_t = ln_weight · f̂_t + ln_bias + k_t
-    e = u - v.to(tl.float32)  # e_t = u_t − v_t
-    store_tile(e_ptr, own * H + h, r, at_v, C, V, e)
-    du = 3 * (e * e + 1e-06) * tanh(10 * e)  # ∂ℓ/∂u_t = 3 (e_t² + 1e-06) · tanh(10 e_t)
-    store_tile(du_ptr, own * H + h, r, at_v, C, V, du)
-    ln_weight_du = ln_weight[None, :] * du  # ln_weight·∂ℓ/∂u_t = ∂ℓ/∂u_t · ln_weight
-    ln_weight_du_centred = tl.sum(ln_weight_du * centred, 1)  # ln_weight·∂ℓ/∂u·f̃_t = ln_weight·∂ℓ/∂u_t f̃_tᵀ
-    rstd_ln_weight_du_and_more = (
-        rstd[:, None] * ln_weight_du
-        - ln_weight_du_centred[:, None] * (rstd[:, None] * rstd[:, None] * rstd[:, None]) / V * centred
-    )  # fmt: skip
-    store_tile(ln_weight_du_ptr, own * H + h, r, at_v, C, V, ln_weight_du)
-    store_tile(W2_measured_ptr, own * H + h, at_n, at_v, N, V, W2_measured)
-    d2 = rstd_ln_weight_du_and_more - tl.sum(tl.where((at_v < V)[None, :], rstd_ln_weight_du_and_more, 0.0), 1)[:, None] / V
-    store_tile(d2_ptr, own * H + h, r, at_v, C, V, d2)
-    d2_W2_measured = dot_nt(d2, tl.where((at_v < V)[None, :], W2_measured, 0.0), DOT)  # d₂·W₂[start]_t = d₂_t W₂[start]ᵀ
-    store_tile(z1_ptr, own * H + h, r, at_n, C, N, z1)
-    d1 = d2_W2_measured * gelu_slope(z1)  # d₁_t = d₂·W₂[start]_t · gelu′(z₁_t)
-    store_tile(d1_ptr, own * H + h, r, at_n, C, N, d1)
-    store_tile(d2_W2_measured_ptr, own * H + h, r, at_n, C, N, d2_W2_measured)
-
-
-@triton.jit(do_not_specialize=JUST_NUMBERS)
-def pre_wide(
     W1_at_ptr, W2_at_ptr, k_ptr, ln_bias_ptr, ln_weight_ptr, v_ptr, t5_ptr, z1_ptr, h1_ptr, t6_ptr, W2_measured_ptr,
     centred_ptr, e_ptr, ln_weight_du_ptr, d2_ptr, d2_W2_measured_ptr, d1_ptr, W1_measured_ptr, du_ptr, position_ptr, cu_ptr,
     T, members, low, high,
@@ -361,6 +239,9 @@ def pre_wide(
         t6 += tl.sum(tl.where(at_n < N, x5, 0.0), 0)
     store_number(t5_ptr, own * H + h, t5)
     store_number(t6_ptr, own * H + h, t6)
+    if N <= BN:  # later loops find these
+        W2_measured = tl.zeros([BN, BV], tl.float32)
+        z1 = tl.zeros([BC, BN], tl.float32)
     f = tl.zeros([BC, BV], tl.float32)  # f_t = h₁_t W₂[start]
     for b in tl.range(tl.cdiv(N, BN), disable_licm=True):
         at_n = b * BN + tl.arange(0, BN)
@@ -410,8 +291,10 @@ def pre_wide(
         # the surprises of all tokens
         W1_measured = 0.3333333333333333 * power0(t5, -0.5) * cube(tl.abs(W1_start.to(tl.float32))) * sign(W1_start.to(tl.float32))
         W2 = load_tile(W2_at_ptr, index * H + h, at_n, at_v, N, V)
-        z1 = dot(k, W1_measured, DOT)  # z₁_t = k_t W₁[start]
-        W2_measured = 0.3333333333333333 * power0(t6, -0.5) * cube(tl.abs(W2.to(tl.float32))) * sign(W2.to(tl.float32))
+        if N > BN:
+            z1 = dot(k, W1_measured, DOT)  # z₁_t = k_t W₁[start]
+        if N > BN:
+            W2_measured = 0.3333333333333333 * power0(t6, -0.5) * cube(tl.abs(W2.to(tl.float32))) * sign(W2.to(tl.float32))
         d2_W2_measured = dot_nt(d2, tl.where((at_v < V)[None, :], W2_measured, 0.0), DOT)  # d₂·W₂[start]_t = d₂_t W₂[start]ᵀ
         d1 = d2_W2_measured * gelu_slope(z1)  # d₁_t = d₂·W₂[start]_t · gelu′(z₁_t)
         store_tile(d1_ptr, own * H + h, r, at_n, C, N, d1)
@@ -420,127 +303,6 @@ def pre_wide(
 
 @triton.jit(do_not_specialize=JUST_NUMBERS)
 def seq(
-    G_end_ptr, W1_at_ptr, W2_at_ptr, W2_measured_ptr, centred_ptr, d2_ptr, d2_W2_measured_ptr, d_W1_ptr, d_W1_read_ptr,
-    d_W2_ptr, d_W2_read_ptr, e_ptr, h1_ptr, k_ptr, ln_weight_ptr, ln_weight_du_ptr, log_alpha_ptr, t5_ptr, t6_ptr, z1_ptr,
-    d_W1_next_ptr, d_W2_next_ptr, d_G_end_d2_ptr, d_e_ptr, d_z1_ptr, d_t1_ptr, d_W1_at_ptr, d_W2_at_ptr, position_ptr,
-    cu_ptr, T, members, low, high,
-    H: tl.constexpr, K: tl.constexpr, N: tl.constexpr, V: tl.constexpr, C: tl.constexpr, BK: tl.constexpr, BN: tl.constexpr,
-    BV: tl.constexpr, BC: tl.constexpr, DOT: tl.constexpr, GRID: tl.constexpr, PACKED: tl.constexpr, SAVE: tl.constexpr,
-):  # fmt: skip
-    """d_W1, d_W2, d_G_end_d2, d_e, d_z1, d_t1: from the last tile to the first."""
-    n, h = (tl.program_id(0) // H).to(tl.int64), tl.program_id(0) % H
-    first, end, base, tiles, slot, step = span(n, position_ptr, cu_ptr, T, members, C, GRID, PACKED)
-    r = tl.arange(0, BC)
-    at_k = tl.arange(0, BK)
-    at_n = tl.arange(0, BN)
-    at_v = tl.arange(0, BV)
-    d_W1 = load_tile(d_W1_ptr, n * H + h, at_k, at_n, K, N).to(tl.float32)
-    d_W2 = load_tile(d_W2_ptr, n * H + h, at_n, at_v, N, V).to(tl.float32)
-    ln_weight = load_row(ln_weight_ptr, h, at_v, V)
-    begin, stop = walked(tiles, slot, step, low, high)
-    for lane in tl.range(stop - begin, disable_licm=True):
-        i = stop - 1 - lane
-        index = slot + i * step
-        own = index - low
-        zero = (index >> 31).to(tl.int32)  # not known to the compiler, which so computes addresses anew
-        t = base + i * C
-        here = (r >= first - t) & (r < tl.minimum(C, end - t))
-        at_row, row = t * H + h, r * H + zero
-        if SAVE:
-            store_tile(d_W1_at_ptr, own * H + h, at_k + zero, at_n, K, N, d_W1)
-            store_tile(d_W2_at_ptr, own * H + h, at_n + zero, at_v, N, V, d_W2)
-        h1 = load_tile(h1_ptr, own * H + h, r + zero, at_n, C, N)
-        k = load_rows(k_ptr, at_row, row, here, at_k, K)
-        G_end = load_row(G_end_ptr, index * H + h, r, C)
-        d_G_end_d1 = -dot_apart(k, d_W1, DOT, T)  # ∂G[C]·d₁_t = −k_t d_W1
-        z1 = load_tile(z1_ptr, own * H + h, r + zero, at_n, C, N)
-        d_d1 = G_end[:, None] * d_G_end_d1
-        W2_measured = load_tile(W2_measured_ptr, own * H + h, at_n + zero, at_v, N, V)
-        d_G_end_d2 = -dot_apart(h1, d_W2, DOT, T)  # ∂G[C]·d₂_t = −h₁_t d_W2
-        centred = load_tile(centred_ptr, own * H + h, r + zero, at_v, C, V)
-        store_tile(d_G_end_d2_ptr, own * H + h, r + zero, at_v, C, V, d_G_end_d2)
-
-        # back through the surprises of all tokens
-        d_d2_W2_measured = (d_d1 * gelu_slope(z1.to(tl.float32))).to(DOT)  # ∂d₂·W₂[start]_t = (G[C]_t ∂G[C]·d₁_t) · gelu′(z₁_t)
-        e = load_tile(e_ptr, own * H + h, r + zero, at_v, C, V)
-        ln_weight_du = load_tile(ln_weight_du_ptr, own * H + h, r + zero, at_v, C, V)
-        d2 = load_tile(d2_ptr, own * H + h, r + zero, at_v, C, V)
-        d_d2 = G_end[:, None] * d_G_end_d2 + dot_apart(d_d2_W2_measured, W2_measured, DOT, T)
-        d_t2 = d_d2 - tl.sum(d_d2, 1)[:, None] / V  # ∂τ₂_t = ∂d₂_t − mean(∂d₂_t)
-        rstd = tl.rsqrt(tl.sum(square(centred.to(tl.float32)), 1) / V + 1e-06)  # ρ_t = 1 / √(mean(f̃_t²) + 1e-06)
-        d_t1_centred = -tl.sum(d_t2 * centred.to(tl.float32), 1) * (rstd * rstd * rstd) / V  # ∂τ₁·f̃_t = −mean(∂τ₂_t · f̃_t) ρ_t³
-        d_t1 = rstd[:, None] * d_t2 + d_t1_centred[:, None] * centred.to(tl.float32)  # ∂τ₁_t = ρ_t ∂τ₂_t + ∂τ₁·f̃_t f̃_t
-        store_tile(d_t1_ptr, own * H + h, r + zero, at_v, C, V, d_t1)
-        d_e = (
-            ln_weight[None, :]
-            * d_t1
-            * (6 * e.to(tl.float32) * tanh(10 * e.to(tl.float32)) + 3 * (10 - 10 * square(tanh(10 * e.to(tl.float32)))) * (square(e.to(tl.float32)) + 1e-06))  # noqa: E501
-        )  # fmt: skip
-        store_tile(d_e_ptr, own * H + h, r + zero, at_v, C, V, d_e)
-        d_normal = ln_weight[None, :] * d_e  # ∂f̂_t = ∂e_t · ln_weight
-        ln_weight_du_centred = tl.sum(ln_weight_du.to(tl.float32) * centred.to(tl.float32), 1)
-        d_t2_ln_weight_du_and_more = (
-            d_t2
-            * (ln_weight_du.to(tl.float32) - 3 * ln_weight_du_centred[:, None] * (rstd[:, None] * rstd[:, None]) / V * centred.to(tl.float32))  # noqa: E501
-        )  # fmt: skip
-        d_centred_squared = (
-            -0.5 / V * (rstd * rstd * rstd) * (tl.sum(d_t2_ln_weight_du_and_more, 1) + tl.sum(d_normal * centred.to(tl.float32), 1))
-        )  # fmt: skip
-        d_centred = (
-            2 * d_centred_squared[:, None] * centred.to(tl.float32)
-            + rstd[:, None] * d_normal
-            + d_t1_centred[:, None] * ln_weight_du.to(tl.float32)
-            - ln_weight_du_centred[:, None] * (rstd[:, None] * rstd[:, None] * rstd[:, None]) / V * d_t2
-        )  # fmt: skip
-        d_f = (d_centred - tl.sum(tl.where((at_v < V)[None, :], d_centred, 0.0), 1)[:, None] / V).to(DOT)  # ∂f_t = ∂f̃_t − mean(∂f̃_t)
-        z1 = load_tile(z1_ptr, own * H + h, r + zero, at_n, C, N)
-        t5 = load_number(t5_ptr, own * H + h)
-        d2_W2_measured = load_tile(d2_W2_measured_ptr, own * H + h, r + zero, at_n, C, N)
-        log_alpha = load_numbers(log_alpha_ptr, at_row, row, here)
-        d2_d_W2 = dot_apart_nt(d2, d_W2, DOT, T)
-        W1_start = load_tile(W1_at_ptr, index * H + h, at_k + zero, at_n, K, N)
-        d_h1 = -G_end[:, None] * d2_d_W2
-        d_h1_from_f = dot_apart_nt(d_f, W2_measured, DOT, T)
-        d_z1 = (
-            d_d1
-            * d2_W2_measured.to(tl.float32)
-            * (0.7978845608028654 * exp(-0.5 * square(z1.to(tl.float32))) - 0.3989422804014327 * square(z1.to(tl.float32)) * exp(-0.5 * square(z1.to(tl.float32))))  # noqa: E501
-            + (d_h1 + d_h1_from_f) * gelu_slope(z1.to(tl.float32))
-        )  # fmt: skip
-        d_W1_read = load_tile(d_W1_read_ptr, index * H + h, at_k + zero, at_n, K, N)
-        d_W1_measured = dot_tn(k, d_z1, DOT)  # ∂W₁[start] = Σ_l k_lᵀ ⊗ ∂z₁_l
-        t6 = load_number(t6_ptr, own * H + h)
-        x40 = d_W1_measured * cube(tl.abs(W1_start.to(tl.float32))) * sign(W1_start.to(tl.float32))
-        x41 = -0.16666666666666666 * tl.sum(x40) * power0(t5, -0.75) * power0(t5, -0.75)
-        W2 = load_tile(W2_at_ptr, index * H + h, at_n + zero, at_v, N, V)
-        decay_alpha = tl.maximum(-60.0, log_alpha)  # log α_t = max(−60, log_alpha_t)
-        beta_end = exp(tl.sum(decay_alpha, 0))  # β[C] = exp(Σ_l log α_l)
-        d_W2_read = load_tile(d_W2_read_ptr, index * H + h, at_n + zero, at_v, N, V)
-        d_W1_read_and_more = (
-            power0(t5, -0.5) * d_W1_measured * square(tl.abs(W1_start.to(tl.float32))) * square(sign(W1_start.to(tl.float32)))
-            + 4 * x41 * cube(tl.abs(W1_start.to(tl.float32))) * sign(W1_start.to(tl.float32))
-            + beta_end * d_W1
-            + d_W1_read.to(tl.float32)
-        )  # fmt: skip
-        d_W2_measured = dot_tn(d_d2_W2_measured, d2, DOT) + dot_tn(h1, d_f, DOT)
-        x47 = d_W2_measured * cube(tl.abs(W2.to(tl.float32))) * sign(W2.to(tl.float32))
-        x48 = -0.16666666666666666 * tl.sum(tl.where((at_v < V)[None, :], x47, 0.0)) * power0(t6, -0.75) * power0(t6, -0.75)
-        d_W2_read_and_more = (
-            power0(t6, -0.5) * d_W2_measured * square(tl.abs(W2.to(tl.float32))) * square(sign(W2.to(tl.float32)))
-            + 4 * x48 * cube(tl.abs(W2.to(tl.float32))) * sign(W2.to(tl.float32))
-            + beta_end * d_W2
-            + d_W2_read.to(tl.float32)
-        )  # fmt: skip
-        store_tile(d_z1_ptr, own * H + h, r + zero, at_n, C, N, d_z1)
-        d_W1 = tl.where((at_n < N)[None, :], tl.where((at_k < K)[:, None], d_W1_read_and_more, 0.0), 0.0)
-        d_W2 = tl.where((at_v < V)[None, :], tl.where((at_n < N)[:, None], d_W2_read_and_more, 0.0), 0.0)
-
-    store_tile(d_W1_next_ptr, n * H + h, at_k, at_n, K, N, d_W1)
-    store_tile(d_W2_next_ptr, n * H + h, at_n, at_v, N, V, d_W2)
-
-
-@triton.jit(do_not_specialize=JUST_NUMBERS)
-def seq_wide(
     G_end_ptr, W1_at_ptr, W2_at_ptr, W2_measured_ptr, centred_ptr, d2_ptr, d2_W2_measured_ptr, d_W1_ptr, d_W1_read_ptr,
     d_W2_ptr, d_W2_read_ptr, e_ptr, h1_ptr, k_ptr, ln_weight_ptr, ln_weight_du_ptr, log_alpha_ptr, t5_ptr, t6_ptr, z1_ptr,
     d_W1_next_ptr, d_W2_next_ptr, d_G_end_d2_ptr, d_e_ptr, d_z1_ptr, d_t1_ptr, d_W1_at_ptr, d_W2_at_ptr, position_ptr,
@@ -562,6 +324,10 @@ def seq_wide(
         d_W2 = load_tile(d_W2_ptr, n * H + h, at_n, at_v, N, V).to(tl.float32)
         store_tile(d_W2_next_ptr, n * H + h, at_n, at_v, N, V, d_W2)
     tl.debug_barrier()
+    if N <= BN:  # one block: its tiles stay in registers
+        at_n = tl.arange(0, BN)
+        d_W1 = load_tile(d_W1_next_ptr, n * H + h, at_k, at_n, K, N).to(tl.float32)
+        d_W2 = load_tile(d_W2_next_ptr, n * H + h, at_n, at_v, N, V).to(tl.float32)
     begin, stop = walked(tiles, slot, step, low, high)
     for lane in tl.range(stop - begin, disable_licm=True):
         i = stop - 1 - lane
@@ -573,13 +339,16 @@ def seq_wide(
         at_row, row = t * H + h, r * H + zero
         G_end = load_row(G_end_ptr, index * H + h, r, C)
         k = load_rows(k_ptr, at_row, row, here, at_k, K)
+        if N <= BN:  # later loops find these
+            d_d1 = tl.zeros([BC, BN], tl.float32)
+            d_d2_W2_measured = tl.zeros([BC, BN], DOT)
         h1_d_W2 = tl.zeros([BC, BV], tl.float32)
         d_d2_from_d2_W2_measured = tl.zeros([BC, BV], tl.float32)
         for b in tl.range(tl.cdiv(N, BN), disable_licm=True):
             at_n = b * BN + tl.arange(0, BN)
-            d_W1 = load_tile(d_W1_next_ptr, n * H + h, at_k, at_n, K, N).to(tl.float32)
+            d_W1 = load_tile(d_W1_next_ptr, n * H + h, at_k, at_n, K, N).to(tl.float32) if N > BN else d_W1
             k = load_rows(k_ptr, at_row, row, here, at_k, K)
-            d_W2 = load_tile(d_W2_next_ptr, n * H + h, at_n, at_v, N, V).to(tl.float32)
+            d_W2 = load_tile(d_W2_next_ptr, n * H + h, at_n, at_v, N, V).to(tl.float32) if N > BN else d_W2
             z1 = load_tile(z1_ptr, own * H + h, r + zero, at_n, C, N)
             h1 = load_tile(h1_ptr, own * H + h, r + zero, at_n, C, N)
             W2_measured = load_tile(W2_measured_ptr, own * H + h, at_n + zero, at_v, N, V)
@@ -625,11 +394,14 @@ def seq_wide(
             - ln_weight_du_centred[:, None] * (rstd[:, None] * rstd[:, None] * rstd[:, None]) / V * d_t2
         )  # fmt: skip
         d_f = (d_centred - tl.sum(tl.where((at_v < V)[None, :], d_centred, 0.0), 1)[:, None] / V).to(DOT)  # ∂f_t = ∂f̃_t − mean(∂f̃_t)
+        if N <= BN:  # later loops find these
+            d_W1_measured = tl.zeros([BK, BN], tl.float32)
+            d_W2_measured = tl.zeros([BN, BV], tl.float32)
         x17 = tl.zeros([], tl.float32)
         x17_2 = tl.zeros([], tl.float32)
         for b in tl.range(tl.cdiv(N, BN), disable_licm=True):
             at_n = b * BN + tl.arange(0, BN)
-            d_W1 = load_tile(d_W1_next_ptr, n * H + h, at_k, at_n, K, N).to(tl.float32)
+            d_W1 = load_tile(d_W1_next_ptr, n * H + h, at_k, at_n, K, N).to(tl.float32) if N > BN else d_W1
             k = load_rows(k_ptr, at_row, row, here, at_k, K)
             z1 = load_tile(z1_ptr, own * H + h, r + zero, at_n, C, N)
             d_G_end_d1 = -dot_apart(k, d_W1, DOT, T)  # ∂G[C]·d₁_t = −k_t d_W1
@@ -638,9 +410,11 @@ def seq_wide(
             h1 = load_tile(h1_ptr, own * H + h, r + zero, at_n, C, N)
 
             # back through the surprises of all tokens
-            d_d1 = G_end[:, None] * d_G_end_d1
-            d_W2 = load_tile(d_W2_next_ptr, n * H + h, at_n, at_v, N, V).to(tl.float32)
-            d_d2_W2_measured = (d_d1 * gelu_slope(z1.to(tl.float32))).to(DOT)  # ∂d₂·W₂[start]_t = (G[C]_t ∂G[C]·d₁_t) · gelu′(z₁_t)
+            if N > BN:
+                d_d1 = G_end[:, None] * d_G_end_d1
+            d_W2 = load_tile(d_W2_next_ptr, n * H + h, at_n, at_v, N, V).to(tl.float32) if N > BN else d_W2
+            if N > BN:
+                d_d2_W2_measured = (d_d1 * gelu_slope(z1.to(tl.float32))).to(DOT)  # ∂d₂·W₂[start]_t = (G[C]_t ∂G[C]·d₁_t) · gelu′(z₁_t)
             d_W2_measured = dot_tn(d_d2_W2_measured, d2, DOT) + dot_tn(h1, d_f, DOT)
             x37 = d_W2_measured * cube(tl.abs(W2.to(tl.float32))) * sign(W2.to(tl.float32))
             W2_measured = load_tile(W2_measured_ptr, own * H + h, at_n + zero, at_v, N, V)
@@ -672,12 +446,12 @@ def seq_wide(
         x27 = -0.16666666666666666 * x17_2 * power0(t6, -0.75) * power0(t6, -0.75)
         for b in tl.range(tl.cdiv(N, BN), disable_licm=True):
             at_n = b * BN + tl.arange(0, BN)
-            d_W1 = load_tile(d_W1_next_ptr, n * H + h, at_k, at_n, K, N).to(tl.float32)
+            d_W1 = load_tile(d_W1_next_ptr, n * H + h, at_k, at_n, K, N).to(tl.float32) if N > BN else d_W1
             k = load_rows(k_ptr, at_row, row, here, at_k, K)
             z1 = load_tile(z1_ptr, own * H + h, r + zero, at_n, C, N)
             d_G_end_d1 = -dot_apart(k, d_W1, DOT, T)  # ∂G[C]·d₁_t = −k_t d_W1
             d2 = load_tile(d2_ptr, own * H + h, r + zero, at_v, C, V)
-            d_W2 = load_tile(d_W2_next_ptr, n * H + h, at_n, at_v, N, V).to(tl.float32)
+            d_W2 = load_tile(d_W2_next_ptr, n * H + h, at_n, at_v, N, V).to(tl.float32) if N > BN else d_W2
             h1 = load_tile(h1_ptr, own * H + h, r + zero, at_n, C, N)
 
             # back through the surprises of all tokens
@@ -685,7 +459,8 @@ def seq_wide(
             d_W2_read = load_tile(d_W2_read_ptr, index * H + h, at_n + zero, at_v, N, V)
             W2 = load_tile(W2_at_ptr, index * H + h, at_n + zero, at_v, N, V)
             d_d2_W2_measured = (d_d1 * gelu_slope(z1.to(tl.float32))).to(DOT)  # ∂d₂·W₂[start]_t = (G[C]_t ∂G[C]·d₁_t) · gelu′(z₁_t)
-            d_W2_measured = dot_tn(d_d2_W2_measured, d2, DOT) + dot_tn(h1, d_f, DOT)
+            if N > BN:
+                d_W2_measured = dot_tn(d_d2_W2_measured, d2, DOT) + dot_tn(h1, d_f, DOT)
             if SAVE:
                 store_tile(d_W2_at_ptr, own * H + h, at_n + zero, at_v, N, V, d_W2)
             W2_measured = load_tile(W2_measured_ptr, own * H + h, at_n + zero, at_v, N, V)
@@ -708,88 +483,35 @@ def seq_wide(
                 * (0.7978845608028654 * exp(-0.5 * square(z1.to(tl.float32))) - 0.3989422804014327 * square(z1.to(tl.float32)) * exp(-0.5 * square(z1.to(tl.float32))))  # noqa: E501
                 + (d_h1 + d_h1_from_f) * gelu_slope(z1.to(tl.float32))
             )  # fmt: skip
-            d_W1_measured = dot_tn(k, d_z1, DOT)  # ∂W₁[start] = Σ_l k_lᵀ ⊗ ∂z₁_l
+            if N > BN:
+                d_W1_measured = dot_tn(k, d_z1, DOT)  # ∂W₁[start] = Σ_l k_lᵀ ⊗ ∂z₁_l
             d_W1_read_and_more = (
                 power0(t5, -0.5) * d_W1_measured * square(tl.abs(W1_start.to(tl.float32))) * square(sign(W1_start.to(tl.float32)))
                 + 4 * x25 * cube(tl.abs(W1_start.to(tl.float32))) * sign(W1_start.to(tl.float32))
                 + beta_end * d_W1
                 + d_W1_read.to(tl.float32)
             )  # fmt: skip
-            tl.debug_barrier()
-            store_tile(d_W2_next_ptr, n * H + h, at_n, at_v, N, V, d_W2_read_and_more)
-            tl.debug_barrier()
-            store_tile(d_W1_next_ptr, n * H + h, at_k, at_n, K, N, d_W1_read_and_more)
+            if N > BN:
+                tl.debug_barrier()
+                store_tile(d_W2_next_ptr, n * H + h, at_n, at_v, N, V, d_W2_read_and_more)
+            if N > BN:
+                tl.debug_barrier()
+                store_tile(d_W1_next_ptr, n * H + h, at_k, at_n, K, N, d_W1_read_and_more)
             if SAVE:
                 store_tile(d_W1_at_ptr, own * H + h, at_k + zero, at_n, K, N, d_W1)
-        tl.debug_barrier()
+            if N <= BN:
+                d_W1 = tl.where((at_n < N)[None, :], tl.where((at_k < K)[:, None], d_W1_read_and_more, 0.0), 0.0)
+                d_W2 = tl.where((at_v < V)[None, :], tl.where((at_n < N)[:, None], d_W2_read_and_more, 0.0), 0.0)
+        if N > BN:
+            tl.debug_barrier()
+
+    if N <= BN:
+        store_tile(d_W1_next_ptr, n * H + h, at_k, at_n, K, N, d_W1)
+        store_tile(d_W2_next_ptr, n * H + h, at_n, at_v, N, V, d_W2)
 
 
 @triton.jit(do_not_specialize=JUST_NUMBERS)
 def post(
-    G_end_ptr, W1_at_ptr, W1_measured_ptr, W2_at_ptr, centred_ptr, d1_ptr, d2_ptr, d_G_end_d2_ptr, d_W1_at_ptr, d_W2_at_ptr,
-    d_e_ptr, d_t1_ptr, d_z1_ptr, du_ptr, k_ptr, log_alpha_ptr, d_eta_ptr, d_k_ptr, d_ln_bias_ptr, d_ln_weight_ptr,
-    d_log_alpha_ptr, d_v_ptr, position_ptr, cu_ptr, T, members, low, high,
-    H: tl.constexpr, K: tl.constexpr, N: tl.constexpr, V: tl.constexpr, C: tl.constexpr, BK: tl.constexpr, BN: tl.constexpr,
-    BV: tl.constexpr, BC: tl.constexpr, DOT: tl.constexpr, GRID: tl.constexpr, PACKED: tl.constexpr, SAVE: tl.constexpr,
-):  # fmt: skip
-    """d_eta, d_k, d_ln_bias, d_ln_weight, d_log_alpha, d_v: every tile on its own."""
-    index, h = low + (tl.program_id(0) // H).to(tl.int64), tl.program_id(0) % H
-    n = sequence_of(index, cu_ptr, members, C, GRID, PACKED)
-    first, end, base, tiles, slot, step = span(n, position_ptr, cu_ptr, T, members, C, GRID, PACKED)
-    i = (index - slot) // step
-    if i >= tiles:
-        return
-    own = index - low
-    r = tl.arange(0, BC)
-    at_k = tl.arange(0, BK)
-    at_n = tl.arange(0, BN)
-    at_v = tl.arange(0, BV)
-    t = base + i * C
-    here = (r >= first - t) & (r < tl.minimum(C, end - t))
-    at_row, row = t * H + h, r * H
-    d_W1_at = load_tile(d_W1_at_ptr, own * H + h, at_k, at_n, K, N)
-    d1 = load_tile(d1_ptr, own * H + h, r, at_n, C, N)
-    d_z1 = load_tile(d_z1_ptr, own * H + h, r, at_n, C, N)
-    W1_measured = load_tile(W1_measured_ptr, own * H + h, at_k, at_n, K, N)
-    d_e = load_tile(d_e_ptr, own * H + h, r, at_v, C, V)
-    d_t1 = load_tile(d_t1_ptr, own * H + h, r, at_v, C, V)
-    du = load_tile(du_ptr, own * H + h, r, at_v, C, V)
-    centred = load_tile(centred_ptr, own * H + h, r, at_v, C, V)
-    G_end = load_row(G_end_ptr, index * H + h, r, C)
-    rstd = tl.rsqrt(tl.sum(square(centred.to(tl.float32)), 1) / V + 1e-06)  # ρ_t = 1 / √(mean(f̃_t²) + 1e-06)
-    normal = rstd[:, None] * centred.to(tl.float32)  # f̂_t = ρ_t f̃_t
-    d_t1_du_and_more = d_t1.to(tl.float32) * du.to(tl.float32) + d_e.to(tl.float32) * normal
-    store_row(d_ln_weight_ptr, index * H + h, at_v, V, tl.sum(d_t1_du_and_more, 0))
-    k = load_rows(k_ptr, at_row, row, here, at_k, K)
-    d_k = d_e.to(tl.float32) + dot_nt(d_z1, W1_measured, DOT) + -G_end[:, None] * dot_nt(d1, d_W1_at, DOT)
-    store_rows(d_k_ptr, at_row, row, here, at_k, K, d_k)
-    d_v = -d_e.to(tl.float32)
-    store_rows(d_v_ptr, at_row, row, here, at_v, V, d_v)
-    log_alpha = load_numbers(log_alpha_ptr, at_row, row, here)
-    store_row(d_ln_bias_ptr, index * H + h, at_v, V, tl.sum(d_e.to(tl.float32), 0))
-    d2 = load_tile(d2_ptr, own * H + h, r, at_v, C, V)
-    d_G_end_d2 = load_tile(d_G_end_d2_ptr, own * H + h, r, at_v, C, V)
-    d1 = load_tile(d1_ptr, own * H + h, r, at_n, C, N)
-    W1_start = load_tile(W1_at_ptr, index * H + h, at_k, at_n, K, N)
-    W2 = load_tile(W2_at_ptr, index * H + h, at_n, at_v, N, V)
-    d_W2_at = load_tile(d_W2_at_ptr, own * H + h, at_n, at_v, N, V)
-
-    # back through decays, and the weights of surprises
-    d_G_end_d1 = -dot(k, d_W1_at, DOT)  # ∂G[C]·d₁_t = −k_t d_W1_at
-    d_G_end = tl.sum(d_G_end_d2.to(tl.float32) * d2.to(tl.float32), 1) + tl.sum(d_G_end_d1 * d1.to(tl.float32), 1)
-    d_beta_end_from_W1_next = tl.sum(d_W1_at.to(tl.float32) * W1_start.to(tl.float32))
-    decay_alpha = tl.maximum(-60.0, log_alpha)  # log α_t = max(−60, log_alpha_t)
-    beta_end = exp(tl.sum(decay_alpha, 0))  # β[C] = exp(Σ_l log α_l)
-    d_decay_alpha_sum = beta_end * (tl.sum(d_W2_at.to(tl.float32) * W2.to(tl.float32)) + d_beta_end_from_W1_next)
-    d_log_alpha = (1 - tl.where(log_alpha + 60 < 0, 1.0, 0.0)) * (sum_before(d_G_end * G_end, r, DOT) + d_decay_alpha_sum)
-    store_numbers(d_log_alpha_ptr, at_row, row, here, d_log_alpha)
-    decay_alpha_behind = sum_after(decay_alpha, r, DOT)  # log α·behind_t = Σ_{l>t} log α_l
-    d_eta = d_G_end * exp(decay_alpha_behind)
-    store_numbers(d_eta_ptr, at_row, row, here, d_eta)
-
-
-@triton.jit(do_not_specialize=JUST_NUMBERS)
-def post_wide(
     G_end_ptr, W1_at_ptr, W1_measured_ptr, W2_at_ptr, centred_ptr, d1_ptr, d2_ptr, d_G_end_d2_ptr, d_W1_at_ptr, d_W2_at_ptr,
     d_e_ptr, d_t1_ptr, d_z1_ptr, du_ptr, k_ptr, log_alpha_ptr, d_eta_ptr, d_k_ptr, d_ln_bias_ptr, d_ln_weight_ptr,
     d_log_alpha_ptr, d_v_ptr, position_ptr, cu_ptr, T, members, low, high,
@@ -868,14 +590,14 @@ launch_prep = Launcher(
     makes={"G_end": Buffer("slots", "C")},
 )  # fmt: skip
 launch_main = Launcher(
-    TABLE, main, "main", walks=True, widths="KNV", blocked="N", wide=main_wide,
+    TABLE, main, "main", walks=True, widths="KNV", blocked="N",
     makes={
         "W1_next": Buffer("sequences", "KN"), "W2_next": Buffer("sequences", "NV"), "W1_at": Buffer("slots", "KN"),
         "W2_at": Buffer("slots", "NV"),
     },
 )  # fmt: skip
 launch_pre = Launcher(
-    TABLE, pre, "pre", walks=False, widths="KNV", blocked="N", wide=pre_wide,
+    TABLE, pre, "pre", walks=False, widths="KNV", blocked="N",
     makes={
         "t5": Buffer("slots", ""), "z1": Buffer("slots", "CN"), "h1": Buffer("slots", "CN", narrow=True),
         "t6": Buffer("slots", ""), "W2_measured": Buffer("slots", "NV", narrow=True),
@@ -886,7 +608,7 @@ launch_pre = Launcher(
     },
 )  # fmt: skip
 launch_seq = Launcher(
-    TABLE, seq, "seq", walks=True, widths="KNV", blocked="N", wide=seq_wide,
+    TABLE, seq, "seq", walks=True, widths="KNV", blocked="N",
     makes={
         "d_W1_next": Buffer("sequences", "KN"), "d_W2_next": Buffer("sequences", "NV"),
         "d_G_end_d2": Buffer("slots", "CV", narrow=True), "d_e": Buffer("slots", "CV", narrow=True),
@@ -895,7 +617,7 @@ launch_seq = Launcher(
     },
 )  # fmt: skip
 launch_post = Launcher(
-    TABLE, post, "post", walks=False, widths="KNV", blocked="N", wide=post_wide,
+    TABLE, post, "post", walks=False, widths="KNV", blocked="N",
     makes={
         "d_eta": Buffer("rows", "", like="eta"), "d_k": Buffer("rows", "K", like="k"), "d_ln_bias": Buffer("shares", "V"),
         "d_ln_weight": Buffer("shares", "V"), "d_log_alpha": Buffer("rows", "", like="log_alpha"),

@@ -8,7 +8,7 @@ from .runtime_configuration import MemoryConfig
 
 
 class OmegaNetConfig(MemoryConfig):
-    """Every field has a default: that of the spec. The code of the package has the digest fc2182a40e23."""
+    """Every field has a default: that of the spec. The code of the package has the digest 9b69dfb11161."""
 
     model_type = "miras_omega_net"
 

@@ -48,7 +48,7 @@ OPTIONS: dict[str, tuple[LaunchRow, ...]] = {
     "pre": (LaunchRow(64, warps=4), LaunchRow(256, warps=4), LaunchRow(ANY, warps=8)),
     "pre2": (LaunchRow(64, warps=4), LaunchRow(256, warps=4), LaunchRow(ANY, warps=8)),
     "seq": (LaunchRow(64, warps=8, stages=2), LaunchRow(256, warps=8), LaunchRow(ANY, warps=8)),
-    "post": (LaunchRow(64, warps=4), LaunchRow(256, warps=4), LaunchRow(ANY, warps=8)),
+    "post": (LaunchRow(64, warps=4, registers=168), LaunchRow(256, warps=4), LaunchRow(ANY, warps=8)),
 }  # by kernel, for widths up to that of the row
 TABLE = LaunchTable("omega_net", "900a46cd2bbb", tile=TILE, least=64, options=OPTIONS)
 
@@ -191,82 +191,6 @@ def main(
     r = tl.arange(0, BC)
     at_k = tl.arange(0, BK)
     at_l = tl.arange(0, BL)
-    at_n = tl.arange(0, BN)
-    at_v = tl.arange(0, BV)
-    W1 = load_tile(W1_ptr, n * H + h, at_k, at_n, K, N).to(tl.float32)
-    W2 = load_tile(W2_ptr, n * H + h, at_n, at_v, N, V).to(tl.float32)
-    if tiles == 0:
-        store_tile(W1_last_ptr, n * H + h, at_k, at_n, K, N, W1)
-        store_tile(W2_last_ptr, n * H + h, at_n, at_v, N, V, W2)
-    for i in tl.range(tiles, disable_licm=True):
-        index = slot + i * step
-        zero = (index >> 31).to(tl.int32)  # not known to the compiler, which so computes addresses anew
-        t = base + i * C
-        here = (r >= first - t) & (r < tl.minimum(C, end - t))
-        at_row, row = t * H + h, r * H + zero
-        W1_start = load_tile(W1_start_ptr, n * H + h, at_k, at_n, K, N) if GRID == "resumed" else W1
-        W2_start = load_tile(W2_start_ptr, n * H + h, at_n, at_v, N, V) if GRID == "resumed" else W2
-        if SAVE:
-            store_tile(W1_at_ptr, index * H + h, at_k + zero, at_n, K, N, W1)
-            store_tile(W2_at_ptr, index * H + h, at_n + zero, at_v, N, V, W2)
-        if i == tiles - 1:
-            store_tile(W1_last_ptr, n * H + h, at_k, at_n, K, N, W1)
-            store_tile(W2_last_ptr, n * H + h, at_n, at_v, N, V, W2)
-        k_features_past = load_tile(k_features_past_ptr, index * H + h, at_l + zero, at_k, L, K)
-        k_past = load_tile(k_past_ptr, index * H + h, at_l + zero, at_v, L, V)
-        G_end_past = load_row(G_end_past_ptr, index * H + h, at_l, L)
-        v_past = load_tile(v_past_ptr, index * H + h, at_l + zero, at_v, L, V)
-
-        # the surprises of all tokens
-        z1_past = dot_apart(k_features_past, W1_start, DOT, T)  # z₁[past] = k_features_past W₁[start]
-        h1_past = gelu(z1_past)  # h₁[past] = gelu(z₁[past])
-        f_past = dot_apart(h1_past, W2_start, DOT, T)  # f[past] = h₁[past] W₂[start]
-        u_past = f_past + k_past.to(tl.float32)  # u[past] = f[past] + k_past
-        e_past = u_past - v_past.to(tl.float32)  # e[past] = u[past] − v_past
-        k_features = load_rows(k_features_ptr, at_row, row, here, at_k, K)
-        d1_past = 2 * dot_apart_nt(e_past, W2_start, DOT, T) * gelu_slope(z1_past)  # d₁[past] = 2 (e[past] W₂[start]ᵀ) · gelu′(z₁[past])
-        store_tile(d1_past_ptr, index * H + h, at_l + zero, at_n, L, N, d1_past)
-        x27 = dot_tn(k_features_past, G_end_past[:, None] * d1_past, DOT)
-        k = load_rows(k_ptr, at_row, row, here, at_v, V)
-        G_end = load_row(G_end_ptr, index * H + h, r, C)
-        beta_end = load_number(beta_end_ptr, index * H + h)
-        v = load_rows(v_ptr, at_row, row, here, at_v, V)
-        z1 = dot_apart(k_features, W1_start, DOT, T)  # z₁_s = k_features_s W₁[start]
-        h1 = gelu(z1)  # h₁_s = gelu(z₁_s)
-        f = dot_apart(h1, W2_start, DOT, T)  # f_s = h₁_s W₂[start]
-        u = f + k.to(tl.float32)  # u_s = f_s + k_s
-        e = u - v.to(tl.float32)  # e_s = u_s − v_s
-        d1 = 2 * dot_apart_nt(e, W2_start, DOT, T) * gelu_slope(z1)  # d₁_s = 2 (e_s W₂[start]ᵀ) · gelu′(z₁_s)
-        W1_next = beta_end * W1 - dot_tn(k_features, G_end[:, None] * d1, DOT) - x27
-        du_past = 2 * e_past  # ∂ℓ/∂u[past] = 2 e[past]
-        du = 2 * e  # ∂ℓ/∂u_s = 2 e_s
-        W2_next = beta_end * W2 - dot_tn(h1, G_end[:, None] * du, DOT) - dot_tn(h1_past, G_end_past[:, None] * du_past, DOT)
-        store_tile(h1_past_ptr, index * H + h, at_l + zero, at_n, L, N, h1_past)
-        store_tile(d1_ptr, index * H + h, r + zero, at_n, C, N, d1)
-        store_tile(e_ptr, index * H + h, r + zero, at_v, C, V, e)
-        store_tile(h1_ptr, index * H + h, r + zero, at_n, C, N, h1)
-        W1 = W1_next
-        W2 = W2_next
-
-    store_tile(W1_next_ptr, n * H + h, at_k, at_n, K, N, W1)
-    store_tile(W2_next_ptr, n * H + h, at_n, at_v, N, V, W2)
-
-
-@triton.jit(do_not_specialize=JUST_NUMBERS)
-def main_wide(
-    G_end_ptr, G_end_past_ptr, W1_ptr, W2_ptr, beta_end_ptr, k_ptr, k_features_ptr, k_features_past_ptr, k_past_ptr, v_ptr,
-    v_past_ptr, W1_start_ptr, W2_start_ptr, W1_next_ptr, W2_next_ptr, d1_ptr, d1_past_ptr, h1_ptr, e_ptr, h1_past_ptr,
-    W1_at_ptr, W2_at_ptr, W1_last_ptr, W2_last_ptr, position_ptr, cu_ptr, T, members, low, high,
-    H: tl.constexpr, K: tl.constexpr, L: tl.constexpr, N: tl.constexpr, V: tl.constexpr, C: tl.constexpr, BK: tl.constexpr,
-    BL: tl.constexpr, BN: tl.constexpr, BV: tl.constexpr, BC: tl.constexpr, DOT: tl.constexpr, GRID: tl.constexpr,
-    PACKED: tl.constexpr, SAVE: tl.constexpr,
-):  # fmt: skip
-    """W1, W2, d1, d1_past, h1, e, h1_past: one tile after another."""
-    n, h = (tl.program_id(0) // H).to(tl.int64), tl.program_id(0) % H
-    first, end, base, tiles, slot, step = span(n, position_ptr, cu_ptr, T, members, C, GRID, PACKED)
-    r = tl.arange(0, BC)
-    at_k = tl.arange(0, BK)
-    at_l = tl.arange(0, BL)
     at_v = tl.arange(0, BV)
     for b in tl.range(tl.cdiv(N, BN), disable_licm=True):
         at_n = b * BN + tl.arange(0, BN)
@@ -279,6 +203,10 @@ def main_wide(
             store_tile(W2_last_ptr, n * H + h, at_n, at_v, N, V, W2)
         store_tile(W2_next_ptr, n * H + h, at_n, at_v, N, V, W2)
     tl.debug_barrier()
+    if N <= BN:  # one block: its tiles stay in registers
+        at_n = tl.arange(0, BN)
+        W1 = load_tile(W1_next_ptr, n * H + h, at_k, at_n, K, N).to(tl.float32)
+        W2 = load_tile(W2_next_ptr, n * H + h, at_n, at_v, N, V).to(tl.float32)
     for i in tl.range(tiles, disable_licm=True):
         index = slot + i * step
         zero = (index >> 31).to(tl.int32)  # not known to the compiler, which so computes addresses anew
@@ -286,15 +214,20 @@ def main_wide(
         here = (r >= first - t) & (r < tl.minimum(C, end - t))
         at_row, row = t * H + h, r * H + zero
         k_features = load_rows(k_features_ptr, at_row, row, here, at_k, K)
+        if N <= BN:  # later loops find these
+            z1 = tl.zeros([BC, BN], tl.float32)
+            z1_past = tl.zeros([BL, BN], tl.float32)
+            h1 = tl.zeros([BC, BN], tl.float32)
+            h1_past = tl.zeros([BL, BN], tl.float32)
         f = tl.zeros([BC, BV], tl.float32)  # f_s = h₁_s W₂[start]
         f_past = tl.zeros([BL, BV], tl.float32)  # f[past] = h₁[past] W₂[start]
         for b in tl.range(tl.cdiv(N, BN), disable_licm=True):
             at_n = b * BN + tl.arange(0, BN)
             k_features_past = load_tile(k_features_past_ptr, index * H + h, at_l + zero, at_k, L, K)
-            W1 = load_tile(W1_next_ptr, n * H + h, at_k, at_n, K, N).to(tl.float32)
+            W1 = load_tile(W1_next_ptr, n * H + h, at_k, at_n, K, N).to(tl.float32) if N > BN else W1
             W1_start = load_tile(W1_start_ptr, n * H + h, at_k, at_n, K, N) if GRID == "resumed" else W1
             k_features = load_rows(k_features_ptr, at_row, row, here, at_k, K)
-            W2 = load_tile(W2_next_ptr, n * H + h, at_n, at_v, N, V).to(tl.float32)
+            W2 = load_tile(W2_next_ptr, n * H + h, at_n, at_v, N, V).to(tl.float32) if N > BN else W2
             W2_start = load_tile(W2_start_ptr, n * H + h, at_n, at_v, N, V) if GRID == "resumed" else W2
 
             # the surprises of all tokens
@@ -328,9 +261,9 @@ def main_wide(
         for b in tl.range(tl.cdiv(N, BN), disable_licm=True):
             at_n = b * BN + tl.arange(0, BN)
             k_features_past = load_tile(k_features_past_ptr, index * H + h, at_l + zero, at_k, L, K)
-            W2 = load_tile(W2_next_ptr, n * H + h, at_n, at_v, N, V).to(tl.float32)
+            W2 = load_tile(W2_next_ptr, n * H + h, at_n, at_v, N, V).to(tl.float32) if N > BN else W2
             W2_start = load_tile(W2_start_ptr, n * H + h, at_n, at_v, N, V) if GRID == "resumed" else W2
-            W1 = load_tile(W1_next_ptr, n * H + h, at_k, at_n, K, N).to(tl.float32)
+            W1 = load_tile(W1_next_ptr, n * H + h, at_k, at_n, K, N).to(tl.float32) if N > BN else W1
             W1_start = load_tile(W1_start_ptr, n * H + h, at_k, at_n, K, N) if GRID == "resumed" else W1
             if SAVE:
                 store_tile(W1_at_ptr, index * H + h, at_k + zero, at_n, K, N, W1)
@@ -339,86 +272,44 @@ def main_wide(
             k_features = load_rows(k_features_ptr, at_row, row, here, at_k, K)
 
             # the surprises of all tokens
-            z1_past = dot_apart(k_features_past, W1_start, DOT, T)  # z₁[past] = k_features_past W₁[start]
+            if N > BN:
+                z1_past = dot_apart(k_features_past, W1_start, DOT, T)  # z₁[past] = k_features_past W₁[start]
             d1_past = 2 * dot_apart_nt(e_past, W2_start, DOT, T) * gelu_slope(z1_past)  # d₁[past] = 2 (e[past] W₂[start]ᵀ) · gelu′(z₁[past])  # noqa: E501  # fmt: skip
             store_tile(d1_past_ptr, index * H + h, at_l + zero, at_n, L, N, d1_past)
             x23 = dot_tn(k_features_past, G_end_past[:, None] * d1_past, DOT)
-            z1 = dot_apart(k_features, W1_start, DOT, T)  # z₁_s = k_features_s W₁[start]
+            if N > BN:
+                z1 = dot_apart(k_features, W1_start, DOT, T)  # z₁_s = k_features_s W₁[start]
             d1 = 2 * dot_apart_nt(e, W2_start, DOT, T) * gelu_slope(z1)  # d₁_s = 2 (e_s W₂[start]ᵀ) · gelu′(z₁_s)
             W1_next = beta_end * W1 - dot_tn(k_features, G_end[:, None] * d1, DOT) - x23
-            tl.debug_barrier()
-            store_tile(W1_next_ptr, n * H + h, at_k, at_n, K, N, W1_next)
+            if N > BN:
+                tl.debug_barrier()
+                store_tile(W1_next_ptr, n * H + h, at_k, at_n, K, N, W1_next)
             store_tile(d1_ptr, index * H + h, r + zero, at_n, C, N, d1)
-            h1_past = gelu(z1_past)  # h₁[past] = gelu(z₁[past])
-            h1 = gelu(z1)  # h₁_s = gelu(z₁_s)
+            if N > BN:
+                h1_past = gelu(z1_past)  # h₁[past] = gelu(z₁[past])
+            if N > BN:
+                h1 = gelu(z1)  # h₁_s = gelu(z₁_s)
             W2_next = beta_end * W2 - dot_tn(h1, G_end_du, DOT) - dot_tn(h1_past, G_end_past_du_past, DOT)
-            tl.debug_barrier()
-            store_tile(W2_next_ptr, n * H + h, at_n, at_v, N, V, W2_next)
+            if N > BN:
+                tl.debug_barrier()
+                store_tile(W2_next_ptr, n * H + h, at_n, at_v, N, V, W2_next)
             if i == tiles - 1:
                 store_tile(W2_last_ptr, n * H + h, at_n, at_v, N, V, W2)
             if SAVE:
                 store_tile(W2_at_ptr, index * H + h, at_n + zero, at_v, N, V, W2)
-        tl.debug_barrier()
+            if N <= BN:
+                W1 = W1_next
+                W2 = W2_next
+        if N > BN:
+            tl.debug_barrier()
+
+    if N <= BN:
+        store_tile(W1_next_ptr, n * H + h, at_k, at_n, K, N, W1)
+        store_tile(W2_next_ptr, n * H + h, at_n, at_v, N, V, W2)
 
 
 @triton.jit(do_not_specialize=JUST_NUMBERS)
 def read(
-    G_ptr, G_past_ptr, P1_ptr, P1_past_ptr, W1_at_ptr, W2_at_ptr, beta_ptr, d1_ptr, d1_past_ptr, e_ptr, h1_ptr, h1_past_ptr,
-    k_past_ptr, q_ptr, q_features_ptr, v_past_ptr, W2_start_ptr, o_ptr, position_ptr, cu_ptr, T, members, low, high,
-    H: tl.constexpr, K: tl.constexpr, L: tl.constexpr, N: tl.constexpr, V: tl.constexpr, C: tl.constexpr, BK: tl.constexpr,
-    BL: tl.constexpr, BN: tl.constexpr, BV: tl.constexpr, BC: tl.constexpr, DOT: tl.constexpr, GRID: tl.constexpr,
-    PACKED: tl.constexpr, SAVE: tl.constexpr,
-):  # fmt: skip
-    """o: every tile on its own."""
-    index, h = low + (tl.program_id(0) // H).to(tl.int64), tl.program_id(0) % H
-    n = sequence_of(index, cu_ptr, members, C, GRID, PACKED)
-    first, end, base, tiles, slot, step = span(n, position_ptr, cu_ptr, T, members, C, GRID, PACKED)
-    i = (index - slot) // step
-    if i >= tiles:
-        return
-    r = tl.arange(0, BC)
-    at_k = tl.arange(0, BK)
-    at_l = tl.arange(0, BL)
-    at_n = tl.arange(0, BN)
-    at_v = tl.program_id(1) * BV + tl.arange(0, BV)
-    t = base + i * C
-    here = (r >= first - t) & (r < tl.minimum(C, end - t))
-    at_row, row = t * H + h, r * H
-    q_phi = load_rows(q_features_ptr, at_row, row, here, at_k, K)
-    W1 = load_tile(W1_at_ptr, index * H + h, at_k, at_n, K, N)
-    P1 = load_tile(P1_ptr, index * H + h, r, r, C, C)
-    d1 = load_tile(d1_ptr, index * H + h, r, at_n, C, N)
-    P1_past = load_tile(P1_past_ptr, index * H + h, r, at_l, C, L)
-    d1_past = load_tile(d1_past_ptr, index * H + h, at_l, at_n, L, N)
-    beta = load_row(beta_ptr, index * H + h, r, C)
-    h1_past = load_tile(h1_past_ptr, index * H + h, at_l, at_n, L, N)
-    W2 = load_tile(W2_at_ptr, index * H + h, at_n, at_v, N, V)
-    W2_start = load_tile(W2_start_ptr, n * H + h, at_n, at_v, N, V) if GRID == "resumed" else W2
-    read_z1 = beta[:, None] * dot(q_phi, W1, DOT) - dot(P1, d1, DOT) - dot(P1_past, d1_past, DOT)
-    read_h1 = (gelu(read_z1)).to(DOT)  # h₁[q]_t = gelu(z₁[q]_t)
-    k_past = load_tile(k_past_ptr, index * H + h, at_l, at_v, L, V)
-    v_past = load_tile(v_past_ptr, index * H + h, at_l, at_v, L, V)
-    G_past = load_tile(G_past_ptr, index * H + h, r, at_l, C, L)
-
-    # the surprises of all tokens
-    f_past = dot(h1_past, W2_start, DOT)  # f[past] = h₁[past] W₂[start]
-    u_past = f_past + k_past.to(tl.float32)  # u[past] = f[past] + k_past
-    e_past = (u_past - v_past.to(tl.float32)).to(DOT)  # e[past] = u[past] − v_past
-    h1 = load_tile(h1_ptr, index * H + h, r, at_n, C, N)
-    G = load_tile(G_ptr, index * H + h, r, r, C, C)
-
-    # the memory at the queries
-    P2_past = (G_past.to(tl.float32) * dot_nt(read_h1, h1_past, DOT)).to(DOT)  # P₂[past]_t = G[past]_t · (h₁[q]_t h₁[past]ᵀ)
-    e = load_tile(e_ptr, index * H + h, r, at_v, C, V)
-    P2 = (G.to(tl.float32) * dot_nt(read_h1, h1, DOT)).to(DOT)  # P₂_ts = G_ts (h₁[q]_t h₁_sᵀ)
-    q = load_rows(q_ptr, at_row, row, here, at_v, V)
-    read_f = beta[:, None] * dot(read_h1, W2, DOT) - 2 * dot(P2, e, DOT) - 2 * dot(P2_past, e_past, DOT)
-    o = read_f + q.to(tl.float32)  # y_t = f[q]_t + q_t
-    store_rows(o_ptr, at_row, row, here, at_v, V, o)
-
-
-@triton.jit(do_not_specialize=JUST_NUMBERS)
-def read_wide(
     G_ptr, G_past_ptr, P1_ptr, P1_past_ptr, W1_at_ptr, W2_at_ptr, beta_ptr, d1_ptr, d1_past_ptr, e_ptr, h1_ptr, h1_past_ptr,
     k_past_ptr, q_ptr, q_features_ptr, v_past_ptr, W2_start_ptr, o_ptr, position_ptr, cu_ptr, T, members, low, high,
     H: tl.constexpr, K: tl.constexpr, L: tl.constexpr, N: tl.constexpr, V: tl.constexpr, C: tl.constexpr, BK: tl.constexpr,
@@ -500,91 +391,6 @@ def pre(
     r = tl.arange(0, BC)
     at_k = tl.arange(0, BK)
     at_l = tl.arange(0, BL)
-    at_n = tl.arange(0, BN)
-    at_v = tl.arange(0, BV)
-    t = base + i * C
-    here = (r >= first - t) & (r < tl.minimum(C, end - t))
-    at_row, row = t * H + h, r * H
-    G = load_tile(G_ptr, index * H + h, r, r, C, C)
-    e = load_tile(e_ptr, index * H + h, r, at_v, C, V)
-    d_o = load_rows(d_o_ptr, at_row, row, here, at_v, V)
-    d_P2 = -2 * dot_nt(d_o, e, DOT)  # ∂P₂_ts = −2 (d_o_t e_sᵀ)
-    d_read_h1_h1 = (d_P2 * G.to(tl.float32)).to(DOT)  # ∂h₁[q]·h₁_ts = ∂P₂_ts G_ts
-    k_features = load_rows(k_features_ptr, at_row, row, here, at_k, K)
-    q_phi = load_rows(q_features_ptr, at_row, row, here, at_k, K)
-    q_phi_k_features = dot_nt(q_phi, k_features, DOT)  # φ(q)·k_features_ts = φ(q_t) k_features_sᵀ
-    store_tile(q_phi_k_features_ptr, own * H + h, r, r, C, C, q_phi_k_features)
-    W1 = load_tile(W1_at_ptr, index * H + h, at_k, at_n, K, N)
-    W1_start = load_tile(W1_start_ptr, n * H + h, at_k, at_n, K, N) if GRID == "resumed" else W1
-    P1 = (G.to(tl.float32) * q_phi_k_features).to(DOT)  # P₁_ts = G_ts φ(q)·k_features_ts
-
-    # the surprises of all tokens
-    z1 = dot(k_features, W1_start, DOT)  # z₁_r = k_features_r W₁[start]
-    W2 = load_tile(W2_at_ptr, index * H + h, at_n, at_v, N, V)
-    W2_start = load_tile(W2_start_ptr, n * H + h, at_n, at_v, N, V) if GRID == "resumed" else W2
-    store_tile(z1_ptr, own * H + h, r, at_n, C, N, z1)
-    e_W2_start = 2 * dot_nt(e, W2_start, DOT)  # e·W₂[start]_r = 2 (e_r W₂[start]ᵀ)
-    store_tile(e_W2_start_ptr, own * H + h, r, at_n, C, N, e_W2_start)
-    d1_2 = e_W2_start * gelu_slope(z1)  # d₁_r = e·W₂[start]_r · gelu′(z₁_r)
-    k_features_past = load_tile(k_features_past_ptr, index * H + h, at_l, at_k, L, K)
-    h1 = (gelu(z1)).to(DOT)  # h₁_r = gelu(z₁_r)
-    q_phi_k_features_past = dot_nt(q_phi, k_features_past, DOT)  # φ(q)·k_features_past_t = φ(q_t) k_features_pastᵀ
-    G_past = load_tile(G_past_ptr, index * H + h, r, at_l, C, L)
-    store_tile(q_phi_k_features_past_ptr, own * H + h, r, at_l, C, L, q_phi_k_features_past)
-    P1_past = (G_past.to(tl.float32) * q_phi_k_features_past).to(DOT)  # P₁[past]_t = G[past]_t · φ(q)·k_features_past_t
-    k_past = load_tile(k_past_ptr, index * H + h, at_l, at_v, L, V)
-    z1_past = dot(k_features_past, W1_start, DOT)  # z₁[past] = k_features_past W₁[start]
-    h1_past = (gelu(z1_past)).to(DOT)  # h₁[past] = gelu(z₁[past])
-    f_past = dot(h1_past, W2_start, DOT)  # f[past] = h₁[past] W₂[start]
-    v_past = load_tile(v_past_ptr, index * H + h, at_l, at_v, L, V)
-    u_past = f_past + k_past.to(tl.float32)  # u[past] = f[past] + k_past
-    e_past = u_past - v_past.to(tl.float32)  # e[past] = u[past] − v_past
-    beta = load_row(beta_ptr, index * H + h, r, C)
-    G_past = load_tile(G_past_ptr, index * H + h, r, at_l, C, L)
-    d_P2_past = -2 * dot_nt(d_o, e_past, DOT)  # ∂P₂[past]_t = −2 (d_o_t e[past]ᵀ)
-    d_read_h1_h1_past = (d_P2_past * G_past.to(tl.float32)).to(DOT)  # ∂h₁[q]·h₁[past]_t = ∂P₂[past]_t · G[past]_t
-    store_tile(z1_past_ptr, own * H + h, at_l, at_n, L, N, z1_past)
-    store_tile(e_past_ptr, own * H + h, at_l, at_v, L, V, e_past)
-    e_past_W2_start = 2 * dot_nt(e_past, W2_start, DOT)  # e[past]·W₂[start] = 2 (e[past] W₂[start]ᵀ)
-    d1_past_2 = e_past_W2_start * gelu_slope(z1_past)  # d₁[past] = e[past]·W₂[start] · gelu′(z₁[past])
-    q_phi_W1 = dot(q_phi, W1, DOT)  # φ(q)·W₁[0]_t = φ(q_t) W₁[0]
-    read_z1 = beta[:, None] * q_phi_W1 - dot(P1, d1_2, DOT) - dot(P1_past, d1_past_2, DOT)
-    d_read_z1 = (
-        (beta[:, None] * dot_nt(d_o, W2, DOT) + dot(d_read_h1_h1_past, h1_past, DOT) + dot(d_read_h1_h1, h1, DOT))
-        * gelu_slope(read_z1)
-    )  # fmt: skip
-    store_tile(e_past_W2_start_ptr, own * H + h, at_l, at_n, L, N, e_past_W2_start)
-    store_tile(d1_past_2_ptr, own * H + h, at_l, at_n, L, N, d1_past_2)
-    store_tile(d1_2_ptr, own * H + h, r, at_n, C, N, d1_2)
-    d_beta_from_read_z1 = tl.sum(d_read_z1 * q_phi_W1, 1)  # ∂β(z₁[q]_t) = ∂z₁[q]_t φ(q)·W₁[0]_tᵀ
-    store_tile(d_read_z1_ptr, own * H + h, r, at_n, C, N, d_read_z1)
-    read_h1 = gelu(read_z1)  # h₁[q]_t = gelu(z₁[q]_t)
-    store_tile(read_h1_ptr, own * H + h, r, at_n, C, N, read_h1)
-    store_rows(d_q_ptr, at_row, row, here, at_v, V, d_o)
-    store_row(d_beta_from_read_z1_ptr, own * H + h, r, C, d_beta_from_read_z1)
-
-
-@triton.jit(do_not_specialize=JUST_NUMBERS)
-def pre_wide(
-    G_ptr, G_past_ptr, W1_at_ptr, W2_at_ptr, beta_ptr, d_o_ptr, e_ptr, k_features_ptr, k_features_past_ptr, k_past_ptr,
-    q_features_ptr, v_past_ptr, W1_start_ptr, W2_start_ptr, z1_past_ptr, e_past_ptr, z1_ptr, e_W2_start_ptr,
-    e_past_W2_start_ptr, d1_past_2_ptr, d1_2_ptr, d_q_ptr, q_phi_k_features_ptr, q_phi_k_features_past_ptr, d_read_z1_ptr,
-    read_h1_ptr, d_beta_from_read_z1_ptr, position_ptr, cu_ptr, T, members, low, high,
-    H: tl.constexpr, K: tl.constexpr, L: tl.constexpr, N: tl.constexpr, V: tl.constexpr, C: tl.constexpr, BK: tl.constexpr,
-    BL: tl.constexpr, BN: tl.constexpr, BV: tl.constexpr, BC: tl.constexpr, DOT: tl.constexpr, GRID: tl.constexpr,
-    PACKED: tl.constexpr, SAVE: tl.constexpr,
-):  # fmt: skip
-    """z1_past, e_past, z1, e_W2_start, e_past_W2_start, d1_past_2, d1_2, d_q, …: every tile on its own."""
-    index, h = low + (tl.program_id(0) // H).to(tl.int64), tl.program_id(0) % H
-    n = sequence_of(index, cu_ptr, members, C, GRID, PACKED)
-    first, end, base, tiles, slot, step = span(n, position_ptr, cu_ptr, T, members, C, GRID, PACKED)
-    i = (index - slot) // step
-    if i >= tiles:
-        return
-    own = index - low
-    r = tl.arange(0, BC)
-    at_k = tl.arange(0, BK)
-    at_l = tl.arange(0, BL)
     at_v = tl.arange(0, BV)
     t = base + i * C
     here = (r >= first - t) & (r < tl.minimum(C, end - t))
@@ -598,6 +404,11 @@ def pre_wide(
     store_tile(q_phi_k_features_ptr, own * H + h, r, r, C, C, q_phi_k_features)
     q_phi_k_features_past = dot_nt(q_phi, k_features_past, DOT)  # φ(q)·k_features_past_t = φ(q_t) k_features_pastᵀ
     store_tile(q_phi_k_features_past_ptr, own * H + h, r, at_l, C, L, q_phi_k_features_past)
+    if N <= BN:  # later loops find these
+        z1_past = tl.zeros([BL, BN], tl.float32)
+        h1_past = tl.zeros([BL, BN], DOT)
+        z1 = tl.zeros([BC, BN], tl.float32)
+        d1_2 = tl.zeros([BC, BN], tl.float32)
     f_past = tl.zeros([BL, BV], tl.float32)  # f[past] = h₁[past] W₂[start]
     for b in tl.range(tl.cdiv(N, BN), disable_licm=True):
         at_n = b * BN + tl.arange(0, BN)
@@ -651,14 +462,18 @@ def pre_wide(
         k_features_past = load_tile(k_features_past_ptr, index * H + h, at_l, at_k, L, K)
         W1 = load_tile(W1_at_ptr, index * H + h, at_k, at_n, K, N)
         W1_start = load_tile(W1_start_ptr, n * H + h, at_k, at_n, K, N) if GRID == "resumed" else W1
-        z1_past = dot(k_features_past, W1_start, DOT)  # z₁[past] = k_features_past W₁[start]
+        if N > BN:
+            z1_past = dot(k_features_past, W1_start, DOT)  # z₁[past] = k_features_past W₁[start]
         d1_past_2 = e_past_W2_start * gelu_slope(z1_past)  # d₁[past] = e[past]·W₂[start] · gelu′(z₁[past])
         e = load_tile(e_ptr, index * H + h, r, at_v, C, V)
-        h1_past = (gelu(z1_past)).to(DOT)  # h₁[past] = gelu(z₁[past])
+        if N > BN:
+            h1_past = (gelu(z1_past)).to(DOT)  # h₁[past] = gelu(z₁[past])
         k_features = load_rows(k_features_ptr, at_row, row, here, at_k, K)
         e_W2_start = 2 * dot_nt(e, W2_start, DOT)  # e·W₂[start]_r = 2 (e_r W₂[start]ᵀ)
-        z1 = dot(k_features, W1_start, DOT)  # z₁_r = k_features_r W₁[start]
-        d1_2 = e_W2_start * gelu_slope(z1)  # d₁_r = e·W₂[start]_r · gelu′(z₁_r)
+        if N > BN:
+            z1 = dot(k_features, W1_start, DOT)  # z₁_r = k_features_r W₁[start]
+        if N > BN:
+            d1_2 = e_W2_start * gelu_slope(z1)  # d₁_r = e·W₂[start]_r · gelu′(z₁_r)
         q_phi = load_rows(q_features_ptr, at_row, row, here, at_k, K)
         h1 = (gelu(z1)).to(DOT)  # h₁_r = gelu(z₁_r)
         q_phi_W1 = dot(q_phi, W1, DOT)  # φ(q)·W₁[0]_t = φ(q_t) W₁[0]
@@ -678,134 +493,6 @@ def pre_wide(
 
 @triton.jit(do_not_specialize=JUST_NUMBERS)
 def pre2(
-    W1_at_ptr, W2_at_ptr, d1_2_ptr, d1_past_2_ptr, d_beta_from_read_z1_ptr, d_o_ptr, d_read_z1_ptr, e_ptr, e_past_ptr,
-    eta_ptr, gamma_own_ptr, gamma_past_ptr, h1_ptr, h1_past_ptr, k_features_ptr, k_features_past_ptr, log_alpha_ptr,
-    q_features_ptr, q_phi_k_features_ptr, q_phi_k_features_past_ptr, read_h1_ptr, d_W1_from_q_phi_W1_ptr,
-    P1_past_d_read_z1_ptr, d_h1_past_from_read_h1_h1_past_ptr, P2_past_d_o_ptr, P1_d_read_z1_ptr, d_h1_from_read_h1_h1_ptr,
-    P2_d_o_ptr, d_W2_from_read_h1_W2_ptr, d_eta_from_eta_D_alpha_ptr, D_alpha_d_G_ptr, D_alpha_d_G_past_ptr,
-    d_k_features_from_q_phi_k_features_ptr, d_k_features_past_from_q_phi_k_features_past_ptr, d_log_alpha_early_ptr,
-    d_q_features_ptr, position_ptr, cu_ptr, T, members, low, high,
-    H: tl.constexpr, K: tl.constexpr, L: tl.constexpr, N: tl.constexpr, V: tl.constexpr, C: tl.constexpr, BK: tl.constexpr,
-    BL: tl.constexpr, BN: tl.constexpr, BV: tl.constexpr, BC: tl.constexpr, DOT: tl.constexpr, GRID: tl.constexpr,
-    PACKED: tl.constexpr, SAVE: tl.constexpr,
-):  # fmt: skip
-    """d_W1_from_q_phi_W1, P1_past_d_read_z1, d_h1_past_from_read_h1_h1_past, P2_past_d_o, …: every tile on its own."""
-    index, h = low + (tl.program_id(0) // H).to(tl.int64), tl.program_id(0) % H
-    n = sequence_of(index, cu_ptr, members, C, GRID, PACKED)
-    first, end, base, tiles, slot, step = span(n, position_ptr, cu_ptr, T, members, C, GRID, PACKED)
-    i = (index - slot) // step
-    if i >= tiles:
-        return
-    own = index - low
-    r = tl.arange(0, BC)
-    at_k = tl.arange(0, BK)
-    at_l = tl.arange(0, BL)
-    at_n = tl.arange(0, BN)
-    at_v = tl.arange(0, BV)
-    causal = r[:, None] >= r[None, :]
-    strict = r[:, None] > r[None, :]
-    t = base + i * C
-    here = (r >= first - t) & (r < tl.minimum(C, end - t))
-    at_row, row = t * H + h, r * H
-    log_alpha = load_numbers(log_alpha_ptr, at_row, row, here)
-    decay_alpha = tl.maximum(-60.0, log_alpha)  # log α_t = max(−60, log_alpha_t)
-    beta = exp(tl.cumsum(decay_alpha, 0))  # β_t = exp(Σ_{l≤t} log α_l)
-    d_o = load_rows(d_o_ptr, at_row, row, here, at_v, V)
-    read_h1 = load_tile(read_h1_ptr, own * H + h, r, at_n, C, N)
-    d_W2_from_read_h1_W2 = dot_tn(read_h1, beta[:, None] * d_o.to(tl.float32), DOT)  # ∂W₂[0](h₁[q]·W₂[0]) = Σ_l h₁[q]_lᵀ ⊗ (β_l d_o_l)
-    eta = load_numbers(eta_ptr, at_row, row, here)
-    W2 = load_tile(W2_at_ptr, index * H + h, at_n, at_v, N, V)
-    store_tile(d_W2_from_read_h1_W2_ptr, own * H + h, at_n, at_v, N, V, d_W2_from_read_h1_W2)
-    e_past = load_tile(e_past_ptr, own * H + h, at_l, at_v, L, V)
-    d_beta_from_read_f = tl.sum(d_o.to(tl.float32) * dot(read_h1, W2, DOT), 1)
-    d_P2_past = -2 * dot_nt(d_o, e_past, DOT)  # ∂P₂[past]_t = −2 (d_o_t e[past]ᵀ)
-    gamma_past = load_past(gamma_past_ptr, at_row, row, here, r, first - t, at_l, L)
-
-    # decays, and the weights of surprises
-    exp_decay_alpha_before = exp(segment_sums(decay_alpha, strict))  # exp·log α·before_tj = exp(Σ_{j<l≤t} log α_l)
-    D_alpha = tl.where(causal, exp_decay_alpha_before, 0.0)  # Λ[α]_tj = [j ≤ t] exp·log α·before_tj
-    eta_D_alpha = eta[None, :] * D_alpha  # η·Λ[α]_tj = Λ[α]_tj η_j
-    G_past = dot(eta_D_alpha, gamma_past, DOT)  # G[past]_t = Σ_j η·Λ[α]_tj γ_past_j
-    d_read_h1_h1_past = (d_P2_past * G_past).to(DOT)  # ∂h₁[q]·h₁[past]_t = ∂P₂[past]_t · G[past]_t
-    d_h1_past_from_read_h1_h1_past = dot_tn(d_read_h1_h1_past, read_h1, DOT)
-    store_tile(d_h1_past_from_read_h1_h1_past_ptr, own * H + h, at_l, at_n, L, N, d_h1_past_from_read_h1_h1_past)
-    q_phi_k_features_past = load_tile(q_phi_k_features_past_ptr, own * H + h, r, at_l, C, L)
-    d_read_z1 = load_tile(d_read_z1_ptr, own * H + h, r, at_n, C, N)
-    P1_past = (G_past * q_phi_k_features_past.to(tl.float32)).to(DOT)  # P₁[past]_t = G[past]_t · φ(q)·k_features_past_t
-    P1_past_d_read_z1 = dot_tn(P1_past, d_read_z1, DOT)  # P₁[past]·∂z₁[q] = Σ_l P₁[past]_lᵀ ⊗ ∂z₁[q]_l
-    d1_past_2 = load_tile(d1_past_2_ptr, own * H + h, at_l, at_n, L, N)
-    store_tile(P1_past_d_read_z1_ptr, own * H + h, at_l, at_n, L, N, P1_past_d_read_z1)
-    h1_past = load_tile(h1_past_ptr, index * H + h, at_l, at_n, L, N)
-    d_P1_past = -dot_nt(d_read_z1, d1_past_2, DOT)  # ∂P₁[past]_t = −∂z₁[q]_t d₁[past]ᵀ
-    read_h1_h1_past = dot_nt(read_h1, h1_past, DOT)  # h₁[q]·h₁[past]_t = h₁[q]_t h₁[past]ᵀ
-    d_G_past = (d_P2_past * read_h1_h1_past + d_P1_past * q_phi_k_features_past.to(tl.float32)).to(DOT)
-    d_q_phi_k_features_past = (d_P1_past * G_past).to(DOT)  # ∂φ(q)·k_features_past_t = ∂P₁[past]_t · G[past]_t
-    d_o = load_rows(d_o_ptr, at_row, row, here, at_v, V)
-    P2_past = (G_past * read_h1_h1_past).to(DOT)  # P₂[past]_t = G[past]_t · h₁[q]·h₁[past]_t
-    P2_past_d_o = dot_tn(P2_past, d_o, DOT)  # P₂[past]·d_o = Σ_l P₂[past]_lᵀ ⊗ d_o_l
-    gamma_own = load_band(gamma_own_ptr, at_row, row, here, r, L)
-    store_tile(P2_past_d_o_ptr, own * H + h, at_l, at_v, L, V, P2_past_d_o)
-    e = load_tile(e_ptr, index * H + h, r, at_v, C, V)
-    G = dot(eta_D_alpha, gamma_own, DOT)  # G_ts = Σ_j η·Λ[α]_tj γ_own_js
-    d_P2 = -2 * dot_nt(d_o, e, DOT)  # ∂P₂_ts = −2 (d_o_t e_sᵀ)
-    d_read_h1_h1 = (d_P2 * G).to(DOT)  # ∂h₁[q]·h₁_ts = ∂P₂_ts G_ts
-    d_h1_from_read_h1_h1 = dot_tn(d_read_h1_h1, read_h1, DOT)  # ∂h₁(h₁[q]·h₁_r) = Σ_l ∂h₁[q]·h₁_lr h₁[q]_l
-    h1 = load_tile(h1_ptr, index * H + h, r, at_n, C, N)
-    store_tile(d_h1_from_read_h1_h1_ptr, own * H + h, r, at_n, C, N, d_h1_from_read_h1_h1)
-    read_h1_h1 = dot_nt(read_h1, h1, DOT)  # h₁[q]·h₁_ts = h₁[q]_t h₁_sᵀ
-    q_phi_k_features = load_tile(q_phi_k_features_ptr, own * H + h, r, r, C, C)
-    d_read_z1 = load_tile(d_read_z1_ptr, own * H + h, r, at_n, C, N)
-    d1_2 = load_tile(d1_2_ptr, own * H + h, r, at_n, C, N)
-    d_P1 = -dot_nt(d_read_z1, d1_2, DOT)  # ∂P₁_ts = −∂z₁[q]_t d₁_sᵀ
-    d_G = (d_P2 * read_h1_h1 + d_P1 * q_phi_k_features.to(tl.float32)).to(DOT)  # ∂G_ts = ∂P₂_ts h₁[q]·h₁_ts + ∂P₁_ts φ(q)·k_features_ts
-
-    # the memory at the queries
-    P2 = (G * read_h1_h1).to(DOT)  # P₂_ts = G_ts h₁[q]·h₁_ts
-    d_q_phi_k_features = (d_P1 * G).to(DOT)  # ∂φ(q)·k_features_ts = ∂P₁_ts G_ts
-    d_o = load_rows(d_o_ptr, at_row, row, here, at_v, V)
-    P1 = (G * q_phi_k_features.to(tl.float32)).to(DOT)  # P₁_ts = G_ts φ(q)·k_features_ts
-    P2_d_o = dot_tn(P2, d_o, DOT)  # P₂·d_o_r = Σ_l P₂_lr d_o_l
-    store_tile(P2_d_o_ptr, own * H + h, r, at_v, C, V, P2_d_o)
-    d_eta_D_alpha = dot_nt(d_G_past, gamma_past, DOT) + dot_nt(d_G, gamma_own, DOT)
-    d_decay_alpha_from_decay_alpha = (
-        segment_gradient(tl.where(causal, eta[None, :] * d_eta_D_alpha, 0.0) * exp_decay_alpha_before, strict, DOT)
-    )  # fmt: skip
-    D_alpha_d_G = dot_tn(D_alpha, d_G, DOT)  # Λ[α]·∂G_ts = Σ_l Λ[α]_lt ∂G_ls
-    store_tile(D_alpha_d_G_ptr, own * H + h, r, r, C, C, D_alpha_d_G)
-    d_eta_from_eta_D_alpha = tl.sum(d_eta_D_alpha * D_alpha, 0)  # ∂η(η·Λ[α]_t) = Σ_l ∂η·Λ[α]_lt Λ[α]_lt
-    D_alpha_d_G_past = dot_tn(D_alpha, d_G_past, DOT)  # Λ[α]·∂G[past]_t = Σ_l Λ[α]_lt ∂G[past]_l
-    store_tile(D_alpha_d_G_past_ptr, own * H + h, r, at_l, C, L, D_alpha_d_G_past)
-    d_read_z1 = load_tile(d_read_z1_ptr, own * H + h, r, at_n, C, N)
-    q_phi = load_rows(q_features_ptr, at_row, row, here, at_k, K)
-    d_W1_from_q_phi_W1 = dot_tn(q_phi, beta[:, None] * d_read_z1.to(tl.float32), DOT)
-    store_tile(d_W1_from_q_phi_W1_ptr, own * H + h, at_k, at_n, K, N, d_W1_from_q_phi_W1)
-    P1_d_read_z1 = dot_tn(P1, d_read_z1, DOT)  # P₁·∂z₁[q]_r = Σ_l P₁_lr ∂z₁[q]_l
-    store_tile(P1_d_read_z1_ptr, own * H + h, r, at_n, C, N, P1_d_read_z1)
-    d_k_features_from_q_phi_k_features = dot_tn(d_q_phi_k_features, q_phi, DOT)
-    store_tile(d_k_features_from_q_phi_k_features_ptr, own * H + h, r, at_k, C, K, d_k_features_from_q_phi_k_features)
-    d_beta_from_read_z1 = load_row(d_beta_from_read_z1_ptr, own * H + h, r, C)
-    d_k_features_past_from_q_phi_k_features_past = dot_tn(d_q_phi_k_features_past, q_phi, DOT)
-    store_tile(d_k_features_past_from_q_phi_k_features_past_ptr, own * H + h, at_l, at_k, L, K, d_k_features_past_from_q_phi_k_features_past)  # noqa: E501  # fmt: skip
-    W1 = load_tile(W1_at_ptr, index * H + h, at_k, at_n, K, N)
-    k_features = load_rows(k_features_ptr, at_row, row, here, at_k, K)
-    d_read_z1 = load_tile(d_read_z1_ptr, own * H + h, r, at_n, C, N)
-    k_features_past = load_tile(k_features_past_ptr, index * H + h, at_l, at_k, L, K)
-    d_q_phi = (
-        beta[:, None] * dot_nt(d_read_z1, W1, DOT)
-        + dot(d_q_phi_k_features_past, k_features_past, DOT)
-        + dot(d_q_phi_k_features, k_features, DOT)
-    )  # fmt: skip
-    store_rows(d_q_features_ptr, at_row, row, here, at_k, K, d_q_phi)
-    d_log_alpha_early = (
-        (1 - tl.where(log_alpha + 60 < 0, 1.0, 0.0))
-        * (d_decay_alpha_from_decay_alpha + tl.cumsum(beta * (d_beta_from_read_f + d_beta_from_read_z1), 0, reverse=True))
-    )  # fmt: skip
-    store_row(d_log_alpha_early_ptr, own * H + h, r, C, d_log_alpha_early)
-    store_row(d_eta_from_eta_D_alpha_ptr, own * H + h, r, C, d_eta_from_eta_D_alpha)
-
-
-@triton.jit(do_not_specialize=JUST_NUMBERS)
-def pre2_wide(
     W1_at_ptr, W2_at_ptr, d1_2_ptr, d1_past_2_ptr, d_beta_from_read_z1_ptr, d_o_ptr, d_read_z1_ptr, e_ptr, e_past_ptr,
     eta_ptr, gamma_own_ptr, gamma_past_ptr, h1_ptr, h1_past_ptr, k_features_ptr, k_features_past_ptr, log_alpha_ptr,
     q_features_ptr, q_phi_k_features_ptr, q_phi_k_features_past_ptr, read_h1_ptr, d_W1_from_q_phi_W1_ptr,
@@ -969,140 +656,6 @@ def seq(
     r = tl.arange(0, BC)
     at_k = tl.arange(0, BK)
     at_l = tl.arange(0, BL)
-    at_n = tl.arange(0, BN)
-    at_v = tl.arange(0, BV)
-    d_W1 = load_tile(d_W1_ptr, n * H + h, at_k, at_n, K, N).to(tl.float32)
-    d_W2 = load_tile(d_W2_ptr, n * H + h, at_n, at_v, N, V).to(tl.float32)
-    if (tiles == 0) & (low == 0):
-        d_W1 += load_tile(d_W1_last_ptr, n * H + h, at_k, at_n, K, N).to(tl.float32)
-        d_W2 += load_tile(d_W2_last_ptr, n * H + h, at_n, at_v, N, V).to(tl.float32)
-    begin, stop = walked(tiles, slot, step, low, high)
-    for lane in tl.range(stop - begin, disable_licm=True):
-        i = stop - 1 - lane
-        index = slot + i * step
-        own = index - low
-        zero = (index >> 31).to(tl.int32)  # not known to the compiler, which so computes addresses anew
-        t = base + i * C
-        here = (r >= first - t) & (r < tl.minimum(C, end - t))
-        at_row, row = t * H + h, r * H + zero
-        if SAVE:
-            store_tile(d_W1_at_ptr, own * H + h, at_k + zero, at_n, K, N, d_W1)
-            store_tile(d_W2_at_ptr, own * H + h, at_n + zero, at_v, N, V, d_W2)
-        P1_d_read_z1 = load_tile(P1_d_read_z1_ptr, own * H + h, r + zero, at_n, C, N)
-        G_end = load_row(G_end_ptr, index * H + h, r, C)
-        h1 = load_tile(h1_ptr, index * H + h, r + zero, at_n, C, N)
-        k_features = load_rows(k_features_ptr, at_row, row, here, at_k, K)
-        d_G_end_d1 = -dot_apart(k_features, d_W1, DOT, T)  # ∂G[C]·d₁_s = −k_features_s d_W1
-        store_tile(d_G_end_d1_ptr, own * H + h, r + zero, at_n, C, N, d_G_end_d1)
-        z1 = load_tile(z1_ptr, own * H + h, r + zero, at_n, C, N)
-        d_d1 = G_end[:, None] * d_G_end_d1 - P1_d_read_z1.to(tl.float32)  # ∂d₁_s = G[C]_s ∂G[C]·d₁_s − P₁·∂z₁[q]_s
-        W2 = load_tile(W2_at_ptr, index * H + h, at_n + zero, at_v, N, V)
-        W2_start = load_tile(W2_start_ptr, n * H + h, at_n, at_v, N, V) if GRID == "resumed" else W2
-        d_G_end_du = -dot_apart(h1, d_W2, DOT, T)  # ∂G[C]·∂ℓ/∂u_s = −h₁_s d_W2
-        P2_d_o = load_tile(P2_d_o_ptr, own * H + h, r + zero, at_v, C, V)
-        store_tile(d_G_end_du_ptr, own * H + h, r + zero, at_v, C, V, d_G_end_du)
-        e = load_tile(e_ptr, index * H + h, r + zero, at_v, C, V)
-
-        # back through the surprises of all tokens
-        d_du_W2_start = (d_d1 * gelu_slope(z1.to(tl.float32))).to(DOT)  # ∂∂ℓ/∂u·W₂[start]_s = ∂d₁_s · gelu′(z₁_s)
-        d_du_from_du_W2_start = dot_apart(d_du_W2_start, W2_start, DOT, T)  # ∂∂ℓ/∂u(∂ℓ/∂u·W₂[start]_s) = ∂∂ℓ/∂u·W₂[start]_s W₂[start]
-        store_tile(d_du_from_du_W2_start_ptr, own * H + h, r + zero, at_v, C, V, d_du_from_du_W2_start)
-        d_du = (G_end[:, None] * d_G_end_du + d_du_from_du_W2_start - P2_d_o.to(tl.float32)).to(DOT)
-        du = (2 * e.to(tl.float32)).to(DOT)  # ∂ℓ/∂u_s = 2 e_s
-        z1 = load_tile(z1_ptr, own * H + h, r + zero, at_n, C, N)
-        e_W2_start = load_tile(e_W2_start_ptr, own * H + h, r + zero, at_n, C, N)
-        h1_past = load_tile(h1_past_ptr, index * H + h, at_l + zero, at_n, L, N)
-        d_h1_from_read_h1_h1 = load_tile(d_h1_from_read_h1_h1_ptr, own * H + h, r + zero, at_n, C, N)
-        du_d_W2 = dot_apart_nt(du, d_W2, DOT, T)
-        G_end_past = load_row(G_end_past_ptr, index * H + h, at_l, L)
-        k_features_past = load_tile(k_features_past_ptr, index * H + h, at_l + zero, at_k, L, K)
-        d_du_W2_start_2 = dot_apart_nt(d_du, W2_start, DOT, T)
-        d_z1 = (
-            d_d1
-            * e_W2_start.to(tl.float32)
-            * (0.7978845608028654 * exp(-0.5 * square(z1.to(tl.float32))) - 0.3989422804014327 * square(z1.to(tl.float32)) * exp(-0.5 * square(z1.to(tl.float32))))  # noqa: E501
-            + (2 * d_du_W2_start_2 + d_h1_from_read_h1_h1.to(tl.float32) - G_end[:, None] * du_d_W2) * gelu_slope(z1.to(tl.float32))
-        )  # fmt: skip
-        P1_past_d_read_z1 = load_tile(P1_past_d_read_z1_ptr, own * H + h, at_l + zero, at_n, L, N)
-        d_G_end_past_du_past = -dot_apart(h1_past, d_W2, DOT, T)  # ∂G[C][past]·∂ℓ/∂u[past] = −h₁[past] d_W2
-        store_tile(d_G_end_past_du_past_ptr, own * H + h, at_l + zero, at_v, L, V, d_G_end_past_du_past)
-        z1_past = load_tile(z1_past_ptr, own * H + h, at_l + zero, at_n, L, N)
-        d_G_end_past_d1_past = -dot_apart(k_features_past, d_W1, DOT, T)  # ∂G[C][past]·d₁[past] = −k_features_past d_W1
-        store_tile(d_G_end_past_d1_past_ptr, own * H + h, at_l + zero, at_n, L, N, d_G_end_past_d1_past)
-        P2_past_d_o = load_tile(P2_past_d_o_ptr, own * H + h, at_l + zero, at_v, L, V)
-        d_d1_past = G_end_past[:, None] * d_G_end_past_d1_past - P1_past_d_read_z1.to(tl.float32)
-        e = load_tile(e_ptr, index * H + h, r + zero, at_v, C, V)
-        e_past = load_tile(e_past_ptr, own * H + h, at_l + zero, at_v, L, V)
-        d_du_past_W2_start = (d_d1_past * gelu_slope(z1_past.to(tl.float32))).to(DOT)
-        d_du_past_from_du_past_W2_start = dot_apart(d_du_past_W2_start, W2_start, DOT, T)
-        d_du_past = (G_end_past[:, None] * d_G_end_past_du_past + d_du_past_from_du_past_W2_start - P2_past_d_o.to(tl.float32)).to(DOT)
-        d_W2_start = (
-            2 * dot_tn(d_du_past_W2_start, e_past, DOT)
-            + 2 * dot_tn(h1_past, d_du_past, DOT)
-            + 2 * dot_tn(d_du_W2_start, e, DOT)
-            + 2 * dot_tn(h1, d_du, DOT)
-        )  # fmt: skip
-        du_past = (2 * e_past.to(tl.float32)).to(DOT)  # ∂ℓ/∂u[past] = 2 e[past]
-        beta_end = load_number(beta_end_ptr, index * H + h)
-        z1_past = load_tile(z1_past_ptr, own * H + h, at_l + zero, at_n, L, N)
-        e_past_W2_start = load_tile(e_past_W2_start_ptr, own * H + h, at_l + zero, at_n, L, N)
-        d_h1_past_from_read_h1_h1_past = load_tile(d_h1_past_from_read_h1_h1_past_ptr, own * H + h, at_l + zero, at_n, L, N)
-        d_W1_from_q_phi_W1 = load_tile(d_W1_from_q_phi_W1_ptr, own * H + h, at_k + zero, at_n, K, N)
-        d_du_past_W2_start_2 = dot_apart_nt(d_du_past, W2_start, DOT, T)
-        d_W2_from_read_h1_W2 = load_tile(d_W2_from_read_h1_W2_ptr, own * H + h, at_n + zero, at_v, N, V)
-        du_past_d_W2 = dot_apart_nt(du_past, d_W2, DOT, T)
-        d_z1_past = (
-            d_d1_past
-            * e_past_W2_start.to(tl.float32)
-            * (0.7978845608028654 * exp(-0.5 * square(z1_past.to(tl.float32))) - 0.3989422804014327 * square(z1_past.to(tl.float32)) * exp(-0.5 * square(z1_past.to(tl.float32))))  # noqa: E501
-            + (2 * d_du_past_W2_start_2 + d_h1_past_from_read_h1_h1_past.to(tl.float32) - G_end_past[:, None] * du_past_d_W2)
-            * gelu_slope(z1_past.to(tl.float32))
-        )  # fmt: skip
-        d_W1_start = dot_tn(k_features_past, d_z1_past, DOT) + dot_tn(k_features, d_z1, DOT)
-        d_W1_next = beta_end * d_W1 + d_W1_from_q_phi_W1.to(tl.float32)
-        d_W1_start = d_W1_start
-        if GRID == "resumed":
-            store_tile(d_W1_start_ptr, n * H + h, at_k, at_n, K, N, d_W1_start)
-        else:
-            d_W1_next += d_W1_start
-        d_W2_next = beta_end * d_W2 + d_W2_from_read_h1_W2.to(tl.float32)
-        d_W2_start = d_W2_start
-        if GRID == "resumed":
-            store_tile(d_W2_start_ptr, n * H + h, at_n, at_v, N, V, d_W2_start)
-        else:
-            d_W2_next += d_W2_start
-        store_tile(d_du_past_from_du_past_W2_start_ptr, own * H + h, at_l + zero, at_v, L, V, d_du_past_from_du_past_W2_start)
-        store_tile(d_z1_past_ptr, own * H + h, at_l + zero, at_n, L, N, d_z1_past)
-        store_tile(d_z1_ptr, own * H + h, r + zero, at_n, C, N, d_z1)
-        d_W1 = d_W1_next
-        d_W2 = d_W2_next
-        if i == tiles - 1:
-            d_W1 += load_tile(d_W1_last_ptr, n * H + h, at_k, at_n, K, N).to(tl.float32)
-            d_W2 += load_tile(d_W2_last_ptr, n * H + h, at_n, at_v, N, V).to(tl.float32)
-
-    store_tile(d_W1_next_ptr, n * H + h, at_k, at_n, K, N, d_W1)
-    store_tile(d_W2_next_ptr, n * H + h, at_n, at_v, N, V, d_W2)
-
-
-@triton.jit(do_not_specialize=JUST_NUMBERS)
-def seq_wide(
-    G_end_ptr, G_end_past_ptr, P1_d_read_z1_ptr, P1_past_d_read_z1_ptr, P2_d_o_ptr, P2_past_d_o_ptr, W2_at_ptr, beta_end_ptr,
-    d_W1_ptr, d_W1_from_q_phi_W1_ptr, d_W2_ptr, d_W2_from_read_h1_W2_ptr, d_h1_from_read_h1_h1_ptr,
-    d_h1_past_from_read_h1_h1_past_ptr, e_ptr, e_W2_start_ptr, e_past_ptr, e_past_W2_start_ptr, h1_ptr, h1_past_ptr,
-    k_features_ptr, k_features_past_ptr, z1_ptr, z1_past_ptr, W2_start_ptr, d_W1_next_ptr, d_W1_start_ptr, d_W2_next_ptr,
-    d_W2_start_ptr, d_G_end_past_du_past_ptr, d_G_end_past_d1_past_ptr, d_G_end_du_ptr, d_G_end_d1_ptr,
-    d_du_from_du_W2_start_ptr, d_z1_ptr, d_z1_past_ptr, d_du_past_from_du_past_W2_start_ptr, d_W1_at_ptr, d_W2_at_ptr,
-    d_W1_last_ptr, d_W2_last_ptr, position_ptr, cu_ptr, T, members, low, high,
-    H: tl.constexpr, K: tl.constexpr, L: tl.constexpr, N: tl.constexpr, V: tl.constexpr, C: tl.constexpr, BK: tl.constexpr,
-    BL: tl.constexpr, BN: tl.constexpr, BV: tl.constexpr, BC: tl.constexpr, DOT: tl.constexpr, GRID: tl.constexpr,
-    PACKED: tl.constexpr, SAVE: tl.constexpr,
-):  # fmt: skip
-    """d_W1, d_W1_start, d_W2, d_W2_start, d_G_end_past_du_past, d_G_end_past_d1_past, …: from the last tile to the first."""
-    n, h = (tl.program_id(0) // H).to(tl.int64), tl.program_id(0) % H
-    first, end, base, tiles, slot, step = span(n, position_ptr, cu_ptr, T, members, C, GRID, PACKED)
-    r = tl.arange(0, BC)
-    at_k = tl.arange(0, BK)
-    at_l = tl.arange(0, BL)
     at_v = tl.arange(0, BV)
     for b in tl.range(tl.cdiv(N, BN), disable_licm=True):
         at_n = b * BN + tl.arange(0, BN)
@@ -1115,6 +668,10 @@ def seq_wide(
             d_W2 += load_tile(d_W2_last_ptr, n * H + h, at_n, at_v, N, V).to(tl.float32)
         store_tile(d_W2_next_ptr, n * H + h, at_n, at_v, N, V, d_W2)
     tl.debug_barrier()
+    if N <= BN:  # one block: its tiles stay in registers
+        at_n = tl.arange(0, BN)
+        d_W1 = load_tile(d_W1_next_ptr, n * H + h, at_k, at_n, K, N).to(tl.float32)
+        d_W2 = load_tile(d_W2_next_ptr, n * H + h, at_n, at_v, N, V).to(tl.float32)
     begin, stop = walked(tiles, slot, step, low, high)
     for lane in tl.range(stop - begin, disable_licm=True):
         i = stop - 1 - lane
@@ -1127,6 +684,9 @@ def seq_wide(
         G_end = load_row(G_end_ptr, index * H + h, r, C)
         k_features = load_rows(k_features_ptr, at_row, row, here, at_k, K)
         G_end_past = load_row(G_end_past_ptr, index * H + h, at_l, L)
+        if N <= BN:  # later loops find these
+            d_d1_past = tl.zeros([BL, BN], tl.float32)
+            d_d1 = tl.zeros([BC, BN], tl.float32)
         h1_past_d_W2 = tl.zeros([BL, BV], tl.float32)
         d_du_past_from_du_past_W2_start = tl.zeros([BL, BV], tl.float32)  # ∂∂ℓ/∂u[past](∂ℓ/∂u[past]·W₂[start]) = ∂∂ℓ/∂u[past]·W₂[start] W₂[start]  # noqa: E501  # fmt: skip
         h1_d_W2 = tl.zeros([BC, BV], tl.float32)
@@ -1134,8 +694,8 @@ def seq_wide(
         for b in tl.range(tl.cdiv(N, BN), disable_licm=True):
             at_n = b * BN + tl.arange(0, BN)
             h1 = load_tile(h1_ptr, index * H + h, r + zero, at_n, C, N)
-            d_W2 = load_tile(d_W2_next_ptr, n * H + h, at_n, at_v, N, V).to(tl.float32)
-            d_W1 = load_tile(d_W1_next_ptr, n * H + h, at_k, at_n, K, N).to(tl.float32)
+            d_W2 = load_tile(d_W2_next_ptr, n * H + h, at_n, at_v, N, V).to(tl.float32) if N > BN else d_W2
+            d_W1 = load_tile(d_W1_next_ptr, n * H + h, at_k, at_n, K, N).to(tl.float32) if N > BN else d_W1
             k_features_past = load_tile(k_features_past_ptr, index * H + h, at_l + zero, at_k, L, K)
             h1_past = load_tile(h1_past_ptr, index * H + h, at_l + zero, at_n, L, N)
             P1_past_d_read_z1 = load_tile(P1_past_d_read_z1_ptr, own * H + h, at_l + zero, at_n, L, N)
@@ -1175,14 +735,15 @@ def seq_wide(
         du_past = (2 * e_past.to(tl.float32)).to(DOT)  # ∂ℓ/∂u[past] = 2 e[past]
         for b in tl.range(tl.cdiv(N, BN), disable_licm=True):
             at_n = b * BN + tl.arange(0, BN)
-            d_W1 = load_tile(d_W1_next_ptr, n * H + h, at_k, at_n, K, N).to(tl.float32)
+            d_W1 = load_tile(d_W1_next_ptr, n * H + h, at_k, at_n, K, N).to(tl.float32) if N > BN else d_W1
             k_features_past = load_tile(k_features_past_ptr, index * H + h, at_l + zero, at_k, L, K)
             P1_past_d_read_z1 = load_tile(P1_past_d_read_z1_ptr, own * H + h, at_l + zero, at_n, L, N)
             d_G_end_past_d1_past = -dot_apart(k_features_past, d_W1, DOT, T)  # ∂G[C][past]·d₁[past] = −k_features_past d_W1
 
             # back through the surprises of all tokens
-            d_d1_past = G_end_past[:, None] * d_G_end_past_d1_past - P1_past_d_read_z1.to(tl.float32)
-            d_W2 = load_tile(d_W2_next_ptr, n * H + h, at_n, at_v, N, V).to(tl.float32)
+            if N > BN:
+                d_d1_past = G_end_past[:, None] * d_G_end_past_d1_past - P1_past_d_read_z1.to(tl.float32)
+            d_W2 = load_tile(d_W2_next_ptr, n * H + h, at_n, at_v, N, V).to(tl.float32) if N > BN else d_W2
             W2 = load_tile(W2_at_ptr, index * H + h, at_n + zero, at_v, N, V)
             W2_start = load_tile(W2_start_ptr, n * H + h, at_n, at_v, N, V) if GRID == "resumed" else W2
             d_h1_past_from_read_h1_h1_past = load_tile(d_h1_past_from_read_h1_h1_past_ptr, own * H + h, at_l + zero, at_n, L, N)
@@ -1203,7 +764,8 @@ def seq_wide(
             if SAVE:
                 store_tile(d_W1_at_ptr, own * H + h, at_k + zero, at_n, K, N, d_W1)
             d_G_end_d1 = -dot_apart(k_features, d_W1, DOT, T)  # ∂G[C]·d₁_s = −k_features_s d_W1
-            d_d1 = G_end[:, None] * d_G_end_d1 - P1_d_read_z1.to(tl.float32)  # ∂d₁_s = G[C]_s ∂G[C]·d₁_s − P₁·∂z₁[q]_s
+            if N > BN:
+                d_d1 = G_end[:, None] * d_G_end_d1 - P1_d_read_z1.to(tl.float32)  # ∂d₁_s = G[C]_s ∂G[C]·d₁_s − P₁·∂z₁[q]_s
             e_W2_start = load_tile(e_W2_start_ptr, own * H + h, r + zero, at_n, C, N)
             z1 = load_tile(z1_ptr, own * H + h, r + zero, at_n, C, N)
             d_h1_from_read_h1_h1 = load_tile(d_h1_from_read_h1_h1_ptr, own * H + h, r + zero, at_n, C, N)
@@ -1225,8 +787,9 @@ def seq_wide(
                 d_W1_next += d_W1_start
             if i == tiles - 1:
                 d_W1_next += load_tile(d_W1_last_ptr, n * H + h, at_k, at_n, K, N).to(tl.float32)
-            tl.debug_barrier()
-            store_tile(d_W1_next_ptr, n * H + h, at_k, at_n, K, N, d_W1_next)
+            if N > BN:
+                tl.debug_barrier()
+                store_tile(d_W1_next_ptr, n * H + h, at_k, at_n, K, N, d_W1_next)
             e_past = load_tile(e_past_ptr, own * H + h, at_l + zero, at_v, L, V)
             h1_past = load_tile(h1_past_ptr, index * H + h, at_l + zero, at_n, L, N)
             d_W2_from_read_h1_W2 = load_tile(d_W2_from_read_h1_W2_ptr, own * H + h, at_n + zero, at_v, N, V)
@@ -1249,142 +812,24 @@ def seq_wide(
             store_tile(d_z1_ptr, own * H + h, r + zero, at_n, C, N, d_z1)
             if i == tiles - 1:
                 d_W2_next += load_tile(d_W2_last_ptr, n * H + h, at_n, at_v, N, V).to(tl.float32)
-            tl.debug_barrier()
-            store_tile(d_W2_next_ptr, n * H + h, at_n, at_v, N, V, d_W2_next)
+            if N > BN:
+                tl.debug_barrier()
+                store_tile(d_W2_next_ptr, n * H + h, at_n, at_v, N, V, d_W2_next)
             if SAVE:
                 store_tile(d_W2_at_ptr, own * H + h, at_n + zero, at_v, N, V, d_W2)
-        tl.debug_barrier()
+            if N <= BN:
+                d_W1 = d_W1_next
+                d_W2 = d_W2_next
+        if N > BN:
+            tl.debug_barrier()
+
+    if N <= BN:
+        store_tile(d_W1_next_ptr, n * H + h, at_k, at_n, K, N, d_W1)
+        store_tile(d_W2_next_ptr, n * H + h, at_n, at_v, N, V, d_W2)
 
 
 @triton.jit(do_not_specialize=JUST_NUMBERS)
 def post(
-    D_alpha_d_G_ptr, D_alpha_d_G_past_ptr, G_end_ptr, P2_d_o_ptr, P2_past_d_o_ptr, W1_at_ptr, W2_at_ptr, d1_2_ptr,
-    d1_past_2_ptr, d_G_end_d1_ptr, d_G_end_du_ptr, d_G_end_past_d1_past_ptr, d_G_end_past_du_past_ptr, d_W1_at_ptr,
-    d_W2_at_ptr, d_du_from_du_W2_start_ptr, d_du_past_from_du_past_W2_start_ptr, d_eta_from_eta_D_alpha_ptr,
-    d_k_features_from_q_phi_k_features_ptr, d_k_features_past_from_q_phi_k_features_past_ptr, d_log_alpha_early_ptr,
-    d_z1_ptr, d_z1_past_ptr, e_ptr, e_past_ptr, eta_ptr, gamma_own_ptr, gamma_past_ptr, log_alpha_ptr, W1_start_ptr,
-    d_eta_ptr, d_gamma_own_ptr, d_gamma_past_ptr, d_k_ptr, d_k_features_ptr, d_k_features_past_ptr, d_k_past_ptr,
-    d_log_alpha_ptr, d_v_ptr, d_v_past_ptr, position_ptr, cu_ptr, T, members, low, high,
-    H: tl.constexpr, K: tl.constexpr, L: tl.constexpr, N: tl.constexpr, V: tl.constexpr, C: tl.constexpr, BK: tl.constexpr,
-    BL: tl.constexpr, BN: tl.constexpr, BV: tl.constexpr, BC: tl.constexpr, DOT: tl.constexpr, GRID: tl.constexpr,
-    PACKED: tl.constexpr, SAVE: tl.constexpr,
-):  # fmt: skip
-    """d_eta, d_gamma_own, d_gamma_past, d_k, d_k_features, d_k_features_past, d_k_past, …: every tile on its own."""
-    index, h = low + (tl.program_id(0) // H).to(tl.int64), tl.program_id(0) % H
-    n = sequence_of(index, cu_ptr, members, C, GRID, PACKED)
-    first, end, base, tiles, slot, step = span(n, position_ptr, cu_ptr, T, members, C, GRID, PACKED)
-    i = (index - slot) // step
-    if i >= tiles:
-        return
-    own = index - low
-    r = tl.arange(0, BC)
-    at_k = tl.arange(0, BK)
-    at_l = tl.arange(0, BL)
-    at_n = tl.arange(0, BN)
-    at_v = tl.arange(0, BV)
-    t = base + i * C
-    here = (r >= first - t) & (r < tl.minimum(C, end - t))
-    at_row, row = t * H + h, r * H
-    d_W1_at = load_tile(d_W1_at_ptr, own * H + h, at_k, at_n, K, N)
-    d_z1 = load_tile(d_z1_ptr, own * H + h, r, at_n, C, N)
-    W1 = load_tile(W1_at_ptr, index * H + h, at_k, at_n, K, N)
-    W1_start = load_tile(W1_start_ptr, n * H + h, at_k, at_n, K, N) if GRID == "resumed" else W1
-    e = load_tile(e_ptr, index * H + h, r, at_v, C, V)
-    d_G_end_d1 = load_tile(d_G_end_d1_ptr, own * H + h, r, at_n, C, N)
-    d1_2 = load_tile(d1_2_ptr, own * H + h, r, at_n, C, N)
-    P2_d_o = load_tile(P2_d_o_ptr, own * H + h, r, at_v, C, V)
-    d_G_end_du = load_tile(d_G_end_du_ptr, own * H + h, r, at_v, C, V)
-    d_du_from_du_W2_start = load_tile(d_du_from_du_W2_start_ptr, own * H + h, r, at_v, C, V)
-    G_end = load_row(G_end_ptr, index * H + h, r, C)
-    d_du_from_du_W2_start_and_more = G_end[:, None] * d_G_end_du.to(tl.float32) + d_du_from_du_W2_start.to(tl.float32)
-    d_G_end_du = load_tile(d_G_end_du_ptr, own * H + h, r, at_v, C, V)
-    d_du_from_du_W2_start_and_more_2 = 2 * d_du_from_du_W2_start_and_more
-    P2_d_o_2 = 2 * -P2_d_o.to(tl.float32)
-    d_k = P2_d_o_2 + d_du_from_du_W2_start_and_more_2
-    store_rows(d_k_ptr, at_row, row, here, at_v, V, d_k)
-    log_alpha = load_numbers(log_alpha_ptr, at_row, row, here)
-    d_v = -P2_d_o_2 + -d_du_from_du_W2_start_and_more_2
-    store_rows(d_v_ptr, at_row, row, here, at_v, V, d_v)
-    eta = load_numbers(eta_ptr, at_row, row, here)
-    du = 2 * e.to(tl.float32)  # ∂ℓ/∂u_r = 2 e_r
-    d_G_end = tl.sum(d_G_end_du.to(tl.float32) * du, 1) + tl.sum(d_G_end_d1.to(tl.float32) * d1_2.to(tl.float32), 1)
-    d_k_features_from_q_phi_k_features = load_tile(d_k_features_from_q_phi_k_features_ptr, own * H + h, r, at_k, C, K)
-    D_alpha_d_G = load_tile(D_alpha_d_G_ptr, own * H + h, r, r, C, C)
-    d1_past_2 = load_tile(d1_past_2_ptr, own * H + h, at_l, at_n, L, N)
-    d_G_end_past_d1_past = load_tile(d_G_end_past_d1_past_ptr, own * H + h, at_l, at_n, L, N)
-    e_past = load_tile(e_past_ptr, own * H + h, at_l, at_v, L, V)
-    d_G_end_past_du_past = load_tile(d_G_end_past_du_past_ptr, own * H + h, at_l, at_v, L, V)
-    gamma_own = load_band(gamma_own_ptr, at_row, row, here, r, L)
-    gamma_past = load_past(gamma_past_ptr, at_row, row, here, r, first - t, at_l, L)
-    W2 = load_tile(W2_at_ptr, index * H + h, at_n, at_v, N, V)
-    d_W2_at = load_tile(d_W2_at_ptr, own * H + h, at_n, at_v, N, V)
-    D_alpha_d_G_past = load_tile(D_alpha_d_G_past_ptr, own * H + h, r, at_l, C, L)
-    d_z1_past = load_tile(d_z1_past_ptr, own * H + h, at_l, at_n, L, N)
-    d_k_features_from_z1_and_more = dot_nt(d_z1, W1_start, DOT) - G_end[:, None] * dot_nt(d1_2, d_W1_at, DOT)
-    W1 = load_tile(W1_at_ptr, index * H + h, at_k, at_n, K, N)
-    W1_start = load_tile(W1_start_ptr, n * H + h, at_k, at_n, K, N) if GRID == "resumed" else W1
-    d_W1_at = load_tile(d_W1_at_ptr, own * H + h, at_k, at_n, K, N)
-    d_k_features = d_k_features_from_q_phi_k_features.to(tl.float32) + d_k_features_from_z1_and_more
-    store_rows(d_k_features_ptr, at_row, row, here, at_k, K, d_k_features)
-
-    # decays, and the weights of surprises
-    decay_alpha = tl.maximum(-60.0, log_alpha)  # log α_t = max(−60, log_alpha_t)
-    decay_alpha_behind = sum_after(decay_alpha, r, DOT)  # log α·behind_t = Σ_{l>t} log α_l
-    eta_exp_decay_alpha_behind = eta * exp(decay_alpha_behind)  # η·exp·log α·behind_t = η_t exp(log α·behind_t)
-    d_gamma_own_early_and_more = (
-        eta[:, None] * D_alpha_d_G.to(tl.float32)
-        + d_G_end[None, :] * eta_exp_decay_alpha_behind[:, None]
-    )  # fmt: skip
-    store_band(d_gamma_own_ptr, at_row, row, here, r, L, d_gamma_own_early_and_more)
-    d_eta_from_eta_D_alpha = load_row(d_eta_from_eta_D_alpha_ptr, own * H + h, r, C)
-    d_G_end_past_from_G_end_past_d1_past = tl.sum(d_G_end_past_d1_past.to(tl.float32) * d1_past_2.to(tl.float32), 1)
-    d1_past_2 = load_tile(d1_past_2_ptr, own * H + h, at_l, at_n, L, N)
-    du_past = 2 * e_past.to(tl.float32)  # ∂ℓ/∂u[past] = 2 e[past]
-    d_log_alpha_early = load_row(d_log_alpha_early_ptr, own * H + h, r, C)
-    d_G_end_past = tl.sum(d_G_end_past_du_past.to(tl.float32) * du_past, 1) + d_G_end_past_from_G_end_past_d1_past
-    d_eta_exp_decay_alpha_behind = (
-        tl.sum(d_G_end_past[None, :] * gamma_past.to(tl.float32), 1)
-        + tl.sum(d_G_end[None, :] * gamma_own.to(tl.float32), 1)
-    )  # fmt: skip
-    G_end_past = tl.sum(eta_exp_decay_alpha_behind[:, None] * gamma_past.to(tl.float32), 0)
-    beta_end = exp(tl.sum(decay_alpha, 0))  # β[C] = exp(Σ_l log α_l)
-    d_decay_alpha_sum = (
-        beta_end * (tl.sum(d_W2_at.to(tl.float32) * W2.to(tl.float32)) + tl.sum(d_W1_at.to(tl.float32) * W1.to(tl.float32)))
-    )  # fmt: skip
-    W1 = load_tile(W1_at_ptr, index * H + h, at_k, at_n, K, N)
-    W1_start = load_tile(W1_start_ptr, n * H + h, at_k, at_n, K, N) if GRID == "resumed" else W1
-    d_W1_at = load_tile(d_W1_at_ptr, own * H + h, at_k, at_n, K, N)
-    d_log_alpha_late = (
-        (1 - tl.where(log_alpha + 60 < 0, 1.0, 0.0))
-        * (sum_before(d_eta_exp_decay_alpha_behind * eta_exp_decay_alpha_behind, r, DOT) + d_decay_alpha_sum)
-    )  # fmt: skip
-    d_eta = d_eta_from_eta_D_alpha + d_eta_exp_decay_alpha_behind * exp(decay_alpha_behind)
-    store_numbers(d_eta_ptr, at_row, row, here, d_eta)
-    d_log_alpha = d_log_alpha_early + d_log_alpha_late
-    store_numbers(d_log_alpha_ptr, at_row, row, here, d_log_alpha)
-    d_gamma_past_early_and_more = (
-        eta[:, None] * D_alpha_d_G_past.to(tl.float32)
-        + d_G_end_past[None, :] * eta_exp_decay_alpha_behind[:, None]
-    )  # fmt: skip
-    store_past(d_gamma_past_ptr, at_row, row, here, r, first - t, at_l, L, d_gamma_past_early_and_more)
-    d_k_features_past_from_q_phi_k_features_past = load_tile(d_k_features_past_from_q_phi_k_features_past_ptr, own * H + h, at_l, at_k, L, K)  # noqa: E501  # fmt: skip
-    d_du_past_from_du_past_W2_start = load_tile(d_du_past_from_du_past_W2_start_ptr, own * H + h, at_l, at_v, L, V)
-    d_G_end_past_du_past = load_tile(d_G_end_past_du_past_ptr, own * H + h, at_l, at_v, L, V)
-    P2_past_d_o = load_tile(P2_past_d_o_ptr, own * H + h, at_l, at_v, L, V)
-    d_k_features_past_late = dot_nt(d_z1_past, W1_start, DOT) - G_end_past[:, None] * dot_nt(d1_past_2, d_W1_at, DOT)
-    d_k_features_past = d_k_features_past_from_q_phi_k_features_past.to(tl.float32) + d_k_features_past_late
-    store_tile(d_k_features_past_ptr, index * H + h, at_l, at_k, L, K, d_k_features_past)
-    x49 = G_end_past[:, None] * d_G_end_past_du_past.to(tl.float32) + d_du_past_from_du_past_W2_start.to(tl.float32)
-    d_k_past_late = 2 * x49
-    d_k_past_early = 2 * -P2_past_d_o.to(tl.float32)
-    d_k_past = d_k_past_early + d_k_past_late
-    store_tile(d_k_past_ptr, index * H + h, at_l, at_v, L, V, d_k_past)
-    d_v_past = -d_k_past_early + -d_k_past_late
-    store_tile(d_v_past_ptr, index * H + h, at_l, at_v, L, V, d_v_past)
-
-
-@triton.jit(do_not_specialize=JUST_NUMBERS)
-def post_wide(
     D_alpha_d_G_ptr, D_alpha_d_G_past_ptr, G_end_ptr, P2_d_o_ptr, P2_past_d_o_ptr, W1_at_ptr, W2_at_ptr, d1_2_ptr,
     d1_past_2_ptr, d_G_end_d1_ptr, d_G_end_du_ptr, d_G_end_past_d1_past_ptr, d_G_end_past_du_past_ptr, d_W1_at_ptr,
     d_W2_at_ptr, d_du_from_du_W2_start_ptr, d_du_past_from_du_past_W2_start_ptr, d_eta_from_eta_D_alpha_ptr,
@@ -1527,7 +972,7 @@ launch_prep = Launcher(
     },
 )  # fmt: skip
 launch_main = Launcher(
-    TABLE, main, "main", walks=True, widths="KLNV", blocked="N", wide=main_wide,
+    TABLE, main, "main", walks=True, widths="KLNV", blocked="N",
     operands=(("CK", "CN"), ("CK", "KN"), ("LK", "KN"), ("LK", "LN")),
     makes={
         "W1_next": Buffer("sequences", "KN"), "W2_next": Buffer("sequences", "NV"), "d1": Buffer("slots", "CN", narrow=True),
@@ -1538,12 +983,12 @@ launch_main = Launcher(
     },
 )  # fmt: skip
 launch_read = Launcher(
-    TABLE, read, "read", walks=False, widths="KLNV", split="V", blocked="N", wide=read_wide,
+    TABLE, read, "read", walks=False, widths="KLNV", split="V", blocked="N",
     operands=(("CK", "KN"),),
     makes={"o": Buffer("rows", "V")},
 )  # fmt: skip
 launch_pre = Launcher(
-    TABLE, pre, "pre", walks=False, widths="KLNV", blocked="N", wide=pre_wide,
+    TABLE, pre, "pre", walks=False, widths="KLNV", blocked="N",
     operands=(("CK", "CK"), ("CK", "KN"), ("CK", "LK"), ("LK", "KN")),
     makes={
         "z1_past": Buffer("slots", "LN"), "e_past": Buffer("slots", "LV", narrow=True), "z1": Buffer("slots", "CN"),
@@ -1555,7 +1000,7 @@ launch_pre = Launcher(
     },
 )  # fmt: skip
 launch_pre2 = Launcher(
-    TABLE, pre2, "pre2", walks=False, widths="KLNV", blocked="N", wide=pre2_wide,
+    TABLE, pre2, "pre2", walks=False, widths="KLNV", blocked="N",
     operands=(("CC", "CK"), ("CK", "CN"), ("CL", "CK"), ("CL", "LK"), ("CN", "KN")),
     makes={
         "d_W1_from_q_phi_W1": Buffer("slots", "KN", narrow=True), "P1_past_d_read_z1": Buffer("slots", "LN", narrow=True),
@@ -1570,7 +1015,7 @@ launch_pre2 = Launcher(
     },
 )  # fmt: skip
 launch_seq = Launcher(
-    TABLE, seq, "seq", walks=True, widths="KLNV", blocked="N", wide=seq_wide,
+    TABLE, seq, "seq", walks=True, widths="KLNV", blocked="N",
     operands=(("CK", "CN"), ("CK", "KN"), ("LK", "KN"), ("LK", "LN")),
     makes={
         "d_W1_next": Buffer("sequences", "KN"), "d_W1_start": Buffer("starts", "KN"), "d_W2_next": Buffer("sequences", "NV"),
@@ -1583,7 +1028,7 @@ launch_seq = Launcher(
     },
 )  # fmt: skip
 launch_post = Launcher(
-    TABLE, post, "post", walks=False, widths="KLNV", blocked="N", wide=post_wide,
+    TABLE, post, "post", walks=False, widths="KLNV", blocked="N",
     operands=(("CN", "KN"), ("LN", "KN")),
     makes={
         "d_eta": Buffer("rows", "", like="eta"), "d_gamma_own": Buffer("rows", "W", like="gamma_own", partly=True),

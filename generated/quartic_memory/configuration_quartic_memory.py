@@ -8,7 +8,7 @@ from .runtime_configuration import MemoryConfig
 
 
 class QuarticMemoryConfig(MemoryConfig):
-    """Every field has a default: that of the spec. The code of the package has the digest ae90fbaa234c."""
+    """Every field has a default: that of the spec. The code of the package has the digest dc202eca6105."""
 
     model_type = "miras_quartic_memory"
 

@@ -8,7 +8,7 @@ from .runtime_configuration import MemoryConfig
 
 
 class RobustDeltaConfig(MemoryConfig):
-    """Every field has a default: that of the spec. The code of the package has the digest e36c8e6d9581."""
+    """Every field has a default: that of the spec. The code of the package has the digest f974d4b3598d."""
 
     model_type = "miras_robust_delta"
 

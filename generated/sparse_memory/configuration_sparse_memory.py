@@ -8,7 +8,7 @@ from .runtime_configuration import MemoryConfig
 
 
 class SparseMemoryConfig(MemoryConfig):
-    """Every field has a default: that of the spec. The code of the package has the digest 97e61cc1145d."""
+    """Every field has a default: that of the spec. The code of the package has the digest ef10ae39d47d."""
 
     model_type = "miras_sparse_memory"
 

@@ -8,7 +8,7 @@ from .runtime_configuration import MemoryConfig
 
 
 class SquaredReluDeltaConfig(MemoryConfig):
-    """Every field has a default: that of the spec. The code of the package has the digest c8a92b3b2faf."""
+    """Every field has a default: that of the spec. The code of the package has the digest 4fda609c5515."""
 
     model_type = "miras_squared_relu_delta"
 

@@ -8,7 +8,7 @@ from .runtime_configuration import MemoryConfig
 
 
 class SwigluDeltaConfig(MemoryConfig):
-    """Every field has a default: that of the spec. The code of the package has the digest 060ce8f808d1."""
+    """Every field has a default: that of the spec. The code of the package has the digest 542c4950a90d."""
 
     model_type = "miras_swiglu_delta"
 

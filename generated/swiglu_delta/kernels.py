@@ -120,107 +120,6 @@ def main(
     first, end, base, tiles, slot, step = span(n, position_ptr, cu_ptr, T, members, C, GRID, PACKED)
     r = tl.arange(0, BC)
     at_k = tl.arange(0, BK)
-    at_n = tl.arange(0, BN)
-    at_v = tl.arange(0, BV)
-    W1 = load_tile(W1_ptr, n * H + h, at_k, at_n, K, N).to(tl.float32)
-    W1_momentum = load_tile(W1_momentum_ptr, n * H + h, at_k, at_n, K, N).to(tl.float32)
-    W2 = load_tile(W2_ptr, n * H + h, at_n, at_v, N, V).to(tl.float32)
-    W2_momentum = load_tile(W2_momentum_ptr, n * H + h, at_n, at_v, N, V).to(tl.float32)
-    W3 = load_tile(W3_ptr, n * H + h, at_k, at_n, K, N).to(tl.float32)
-    W3_momentum = load_tile(W3_momentum_ptr, n * H + h, at_k, at_n, K, N).to(tl.float32)
-    ln_bias = load_row(ln_bias_ptr, h, at_v, V)
-    ln_weight = load_row(ln_weight_ptr, h, at_v, V)
-    if tiles == 0:
-        store_tile(W1_last_ptr, n * H + h, at_k, at_n, K, N, W1)
-        store_tile(W2_last_ptr, n * H + h, at_n, at_v, N, V, W2)
-        store_tile(W3_last_ptr, n * H + h, at_k, at_n, K, N, W3)
-    for i in tl.range(tiles, disable_licm=True):
-        index = slot + i * step
-        zero = (index >> 31).to(tl.int32)  # not known to the compiler, which so computes addresses anew
-        t = base + i * C
-        here = (r >= first - t) & (r < tl.minimum(C, end - t))
-        at_row, row = t * H + h, r * H + zero
-        W1_start = load_tile(W1_start_ptr, n * H + h, at_k, at_n, K, N) if GRID == "resumed" else W1
-        W2_start = load_tile(W2_start_ptr, n * H + h, at_n, at_v, N, V) if GRID == "resumed" else W2
-        W3_start = load_tile(W3_start_ptr, n * H + h, at_k, at_n, K, N) if GRID == "resumed" else W3
-        if SAVE:
-            store_tile(W1_at_ptr, index * H + h, at_k + zero, at_n, K, N, W1)
-            store_tile(W1_momentum_at_ptr, index * H + h, at_k + zero, at_n, K, N, W1_momentum)
-            store_tile(W2_at_ptr, index * H + h, at_n + zero, at_v, N, V, W2)
-            store_tile(W2_momentum_at_ptr, index * H + h, at_n + zero, at_v, N, V, W2_momentum)
-            store_tile(W3_at_ptr, index * H + h, at_k + zero, at_n, K, N, W3)
-            store_tile(W3_momentum_at_ptr, index * H + h, at_k + zero, at_n, K, N, W3_momentum)
-        if i == tiles - 1:
-            store_tile(W1_last_ptr, n * H + h, at_k, at_n, K, N, W1)
-            store_tile(W2_last_ptr, n * H + h, at_n, at_v, N, V, W2)
-            store_tile(W3_last_ptr, n * H + h, at_k, at_n, K, N, W3)
-        k = load_rows(k_ptr, at_row, row, here, at_k, K)
-
-        # the surprises of all tokens
-        z1 = dot_apart(k, W1_start, DOT, T)  # z₁_t = k_t W₁[start]
-        z3 = dot_apart(k, W3_start, DOT, T)  # z₃_t = k_t W₃[start]
-        h_2 = z3 * silu(z1)  # h_t = z₃_t · silu(z₁_t)
-        v = load_rows(v_ptr, at_row, row, here, at_v, V)
-        f = dot_apart(h_2, W2_start, DOT, T)  # f_t = h_t W₂[start]
-        mean = tl.sum(f, 1) / V  # f̄_t = mean(f_t)
-        centred = f - mean[:, None]  # f̃_t = f_t − f̄_t
-        centred_squared = tl.sum(tl.where((at_v < V)[None, :], centred * centred, 0.0), 1)
-        rstd = tl.rsqrt(centred_squared / V + 1e-06)  # ρ_t = 1 / √(mean(f̃_t²) + 1e-06)
-        normal = rstd[:, None] * centred  # f̂_t = ρ_t f̃_t
-        u = ln_weight[None, :] * normal + ln_bias[None, :] + k.to(tl.float32)  # u_t = ln_weight · f̂_t + ln_bias + k_t
-        e = u - v.to(tl.float32)  # e_t = u_t − v_t
-        G_end = load_row(G_end_ptr, index * H + h, r, C)
-        reach_end = load_number(reach_end_ptr, index * H + h)
-        beta_end = load_number(beta_end_ptr, index * H + h)
-        ln_weight_e = ln_weight[None, :] * e  # ln_weight·e_t = e_t · ln_weight
-        rstd_ln_weight_e_and_more = (
-            rstd[:, None] * ln_weight_e
-            - tl.sum(ln_weight_e * centred, 1)[:, None] * (rstd[:, None] * rstd[:, None] * rstd[:, None]) / V * centred
-        )  # fmt: skip
-        n_end = load_row(n_end_ptr, index * H + h, r, C)
-        m_end = load_number(m_end_ptr, index * H + h)
-        d2 = rstd_ln_weight_e_and_more - tl.sum(tl.where((at_v < V)[None, :], rstd_ln_weight_e_and_more, 0.0), 1)[:, None] / V
-        d2_W2_start = dot_apart_nt(d2, W2_start, DOT, T)  # d₂·W₂[start]_t = d₂_t W₂[start]ᵀ
-        d1 = d2_W2_start * z3 * silu_slope(z1)  # d₁_t = d₂·W₂[start]_t · z₃_t · silu′(z₁_t)
-        d3 = d2_W2_start * silu(z1)  # d₃_t = d₂·W₂[start]_t · silu(z₁_t)
-
-        # the state behind the tile
-        W1_next = beta_end * W1 + reach_end * W1_momentum - dot_tn(k, G_end[:, None] * d1, DOT)
-        W2_next = beta_end * W2 + reach_end * W2_momentum - dot_tn(h_2, G_end[:, None] * d2, DOT)
-        W3_next = beta_end * W3 + reach_end * W3_momentum - dot_tn(k, G_end[:, None] * d3, DOT)
-        W1_momentum_next = m_end * W1_momentum - dot_tn(k, n_end[:, None] * d1, DOT)  # S₁[C] = m[C] S₁[0] − Σ_j k_jᵀ ⊗ (n[C]_j d₁_j)
-        W2_momentum_next = m_end * W2_momentum - dot_tn(h_2, n_end[:, None] * d2, DOT)  # S₂[C] = m[C] S₂[0] − Σ_j h_jᵀ ⊗ (n[C]_j d₂_j)
-        W3_momentum_next = m_end * W3_momentum - dot_tn(k, n_end[:, None] * d3, DOT)  # S₃[C] = m[C] S₃[0] − Σ_j k_jᵀ ⊗ (n[C]_j d₃_j)
-        W1 = W1_next
-        W2 = tl.where((at_v < V)[None, :], W2_next, 0.0)
-        W3 = W3_next
-        W1_momentum = W1_momentum_next
-        W2_momentum = tl.where((at_v < V)[None, :], W2_momentum_next, 0.0)
-        W3_momentum = W3_momentum_next
-
-    store_tile(W1_next_ptr, n * H + h, at_k, at_n, K, N, W1)
-    store_tile(W2_next_ptr, n * H + h, at_n, at_v, N, V, W2)
-    store_tile(W3_next_ptr, n * H + h, at_k, at_n, K, N, W3)
-    store_tile(W1_momentum_next_ptr, n * H + h, at_k, at_n, K, N, W1_momentum)
-    store_tile(W2_momentum_next_ptr, n * H + h, at_n, at_v, N, V, W2_momentum)
-    store_tile(W3_momentum_next_ptr, n * H + h, at_k, at_n, K, N, W3_momentum)
-
-
-@triton.jit(do_not_specialize=JUST_NUMBERS)
-def main_wide(
-    G_end_ptr, W1_ptr, W1_momentum_ptr, W2_ptr, W2_momentum_ptr, W3_ptr, W3_momentum_ptr, beta_end_ptr, k_ptr, ln_bias_ptr,
-    ln_weight_ptr, m_end_ptr, n_end_ptr, reach_end_ptr, v_ptr, W1_start_ptr, W3_start_ptr, W2_start_ptr, W1_next_ptr,
-    W2_next_ptr, W3_next_ptr, W1_momentum_next_ptr, W2_momentum_next_ptr, W3_momentum_next_ptr, W1_at_ptr,
-    W1_momentum_at_ptr, W2_at_ptr, W2_momentum_at_ptr, W3_at_ptr, W3_momentum_at_ptr, W1_last_ptr, W2_last_ptr, W3_last_ptr,
-    position_ptr, cu_ptr, T, members, low, high,
-    H: tl.constexpr, K: tl.constexpr, N: tl.constexpr, V: tl.constexpr, C: tl.constexpr, BK: tl.constexpr, BN: tl.constexpr,
-    BV: tl.constexpr, BC: tl.constexpr, DOT: tl.constexpr, GRID: tl.constexpr, PACKED: tl.constexpr, SAVE: tl.constexpr,
-):  # fmt: skip
-    """W1, W2, W3, W1_momentum, W2_momentum, W3_momentum: one tile after another."""
-    n, h = (tl.program_id(0) // H).to(tl.int64), tl.program_id(0) % H
-    first, end, base, tiles, slot, step = span(n, position_ptr, cu_ptr, T, members, C, GRID, PACKED)
-    r = tl.arange(0, BC)
-    at_k = tl.arange(0, BK)
     at_v = tl.arange(0, BV)
     ln_bias = load_row(ln_bias_ptr, h, at_v, V)
     ln_weight = load_row(ln_weight_ptr, h, at_v, V)
@@ -245,20 +144,32 @@ def main_wide(
         W3_momentum = load_tile(W3_momentum_ptr, n * H + h, at_k, at_n, K, N).to(tl.float32)
         store_tile(W3_momentum_next_ptr, n * H + h, at_k, at_n, K, N, W3_momentum)
     tl.debug_barrier()
+    if N <= BN:  # one block: its tiles stay in registers
+        at_n = tl.arange(0, BN)
+        W1 = load_tile(W1_next_ptr, n * H + h, at_k, at_n, K, N).to(tl.float32)
+        W1_momentum = load_tile(W1_momentum_next_ptr, n * H + h, at_k, at_n, K, N).to(tl.float32)
+        W2 = load_tile(W2_next_ptr, n * H + h, at_n, at_v, N, V).to(tl.float32)
+        W2_momentum = load_tile(W2_momentum_next_ptr, n * H + h, at_n, at_v, N, V).to(tl.float32)
+        W3 = load_tile(W3_next_ptr, n * H + h, at_k, at_n, K, N).to(tl.float32)
+        W3_momentum = load_tile(W3_momentum_next_ptr, n * H + h, at_k, at_n, K, N).to(tl.float32)
     for i in tl.range(tiles, disable_licm=True):
         index = slot + i * step
         zero = (index >> 31).to(tl.int32)  # not known to the compiler, which so computes addresses anew
         t = base + i * C
         here = (r >= first - t) & (r < tl.minimum(C, end - t))
         at_row, row = t * H + h, r * H + zero
+        if N <= BN:  # later loops find these
+            z1 = tl.zeros([BC, BN], tl.float32)
+            z3 = tl.zeros([BC, BN], tl.float32)
+            h_2 = tl.zeros([BC, BN], tl.float32)
         f = tl.zeros([BC, BV], tl.float32)  # f_t = h_t W₂[start]
         for b in tl.range(tl.cdiv(N, BN), disable_licm=True):
             at_n = b * BN + tl.arange(0, BN)
-            W3 = load_tile(W3_next_ptr, n * H + h, at_k, at_n, K, N).to(tl.float32)
+            W3 = load_tile(W3_next_ptr, n * H + h, at_k, at_n, K, N).to(tl.float32) if N > BN else W3
             W3_start = load_tile(W3_start_ptr, n * H + h, at_k, at_n, K, N) if GRID == "resumed" else W3
-            W1 = load_tile(W1_next_ptr, n * H + h, at_k, at_n, K, N).to(tl.float32)
+            W1 = load_tile(W1_next_ptr, n * H + h, at_k, at_n, K, N).to(tl.float32) if N > BN else W1
             W1_start = load_tile(W1_start_ptr, n * H + h, at_k, at_n, K, N) if GRID == "resumed" else W1
-            W2 = load_tile(W2_next_ptr, n * H + h, at_n, at_v, N, V).to(tl.float32)
+            W2 = load_tile(W2_next_ptr, n * H + h, at_n, at_v, N, V).to(tl.float32) if N > BN else W2
             W2_start = load_tile(W2_start_ptr, n * H + h, at_n, at_v, N, V) if GRID == "resumed" else W2
             k = load_rows(k_ptr, at_row, row, here, at_k, K)
 
@@ -293,13 +204,13 @@ def main_wide(
         G_end_d2 = (G_end[:, None] * d2).to(DOT)
         for b in tl.range(tl.cdiv(N, BN), disable_licm=True):
             at_n = b * BN + tl.arange(0, BN)
-            W2 = load_tile(W2_next_ptr, n * H + h, at_n, at_v, N, V).to(tl.float32)
+            W2 = load_tile(W2_next_ptr, n * H + h, at_n, at_v, N, V).to(tl.float32) if N > BN else W2
             W2_start = load_tile(W2_start_ptr, n * H + h, at_n, at_v, N, V) if GRID == "resumed" else W2
-            W1 = load_tile(W1_next_ptr, n * H + h, at_k, at_n, K, N).to(tl.float32)
+            W1 = load_tile(W1_next_ptr, n * H + h, at_k, at_n, K, N).to(tl.float32) if N > BN else W1
             W1_start = load_tile(W1_start_ptr, n * H + h, at_k, at_n, K, N) if GRID == "resumed" else W1
             if SAVE:
                 store_tile(W1_at_ptr, index * H + h, at_k + zero, at_n, K, N, W1)
-            W3 = load_tile(W3_next_ptr, n * H + h, at_k, at_n, K, N).to(tl.float32)
+            W3 = load_tile(W3_next_ptr, n * H + h, at_k, at_n, K, N).to(tl.float32) if N > BN else W3
             W3_start = load_tile(W3_start_ptr, n * H + h, at_k, at_n, K, N) if GRID == "resumed" else W3
             k = load_rows(k_ptr, at_row, row, here, at_k, K)
             if i == tiles - 1:
@@ -310,95 +221,75 @@ def main_wide(
                 store_tile(W2_last_ptr, n * H + h, at_n, at_v, N, V, W2)
 
             # the surprises of all tokens
-            z3 = dot_apart(k, W3_start, DOT, T)  # z₃_t = k_t W₃[start]
-            z1 = dot_apart(k, W1_start, DOT, T)  # z₁_t = k_t W₁[start]
-            W1_momentum = load_tile(W1_momentum_next_ptr, n * H + h, at_k, at_n, K, N).to(tl.float32)
+            if N > BN:
+                z3 = dot_apart(k, W3_start, DOT, T)  # z₃_t = k_t W₃[start]
+            if N > BN:
+                z1 = dot_apart(k, W1_start, DOT, T)  # z₁_t = k_t W₁[start]
+            W1_momentum = load_tile(W1_momentum_next_ptr, n * H + h, at_k, at_n, K, N).to(tl.float32) if N > BN else W1_momentum
             d2_W2_start = dot_apart_nt(d2, W2_start, DOT, T)  # d₂·W₂[start]_t = d₂_t W₂[start]ᵀ
             d1 = d2_W2_start * z3 * silu_slope(z1)  # d₁_t = d₂·W₂[start]_t · z₃_t · silu′(z₁_t)
-            W2_momentum = load_tile(W2_momentum_next_ptr, n * H + h, at_n, at_v, N, V).to(tl.float32)
-            h_2 = z3 * silu(z1)  # h_t = z₃_t · silu(z₁_t)
+            W2_momentum = load_tile(W2_momentum_next_ptr, n * H + h, at_n, at_v, N, V).to(tl.float32) if N > BN else W2_momentum
+            if N > BN:
+                h_2 = z3 * silu(z1)  # h_t = z₃_t · silu(z₁_t)
             d3 = d2_W2_start * silu(z1)  # d₃_t = d₂·W₂[start]_t · silu(z₁_t)
 
             # the state behind the tile
             W1_next = beta_end * W1 + reach_end * W1_momentum - dot_tn(k, G_end[:, None] * d1, DOT)
-            tl.debug_barrier()
-            store_tile(W1_next_ptr, n * H + h, at_k, at_n, K, N, W1_next)
+            if N > BN:
+                tl.debug_barrier()
+                store_tile(W1_next_ptr, n * H + h, at_k, at_n, K, N, W1_next)
             W2_next = beta_end * W2 + reach_end * W2_momentum - dot_tn(h_2, G_end_d2, DOT)
-            tl.debug_barrier()
-            store_tile(W2_next_ptr, n * H + h, at_n, at_v, N, V, W2_next)
+            if N > BN:
+                tl.debug_barrier()
+                store_tile(W2_next_ptr, n * H + h, at_n, at_v, N, V, W2_next)
             if SAVE:
                 store_tile(W1_momentum_at_ptr, index * H + h, at_k + zero, at_n, K, N, W1_momentum)
-            W3_momentum = load_tile(W3_momentum_next_ptr, n * H + h, at_k, at_n, K, N).to(tl.float32)
+            W3_momentum = load_tile(W3_momentum_next_ptr, n * H + h, at_k, at_n, K, N).to(tl.float32) if N > BN else W3_momentum
             W1_momentum_next = m_end * W1_momentum - dot_tn(k, n_end[:, None] * d1, DOT)  # S₁[C] = m[C] S₁[0] − Σ_j k_jᵀ ⊗ (n[C]_j d₁_j)
-            tl.debug_barrier()
-            store_tile(W1_momentum_next_ptr, n * H + h, at_k, at_n, K, N, W1_momentum_next)
+            if N > BN:
+                tl.debug_barrier()
+                store_tile(W1_momentum_next_ptr, n * H + h, at_k, at_n, K, N, W1_momentum_next)
             if SAVE:
                 store_tile(W3_at_ptr, index * H + h, at_k + zero, at_n, K, N, W3)
             if i == tiles - 1:
                 store_tile(W3_last_ptr, n * H + h, at_k, at_n, K, N, W3)
             W3_next = beta_end * W3 + reach_end * W3_momentum - dot_tn(k, G_end[:, None] * d3, DOT)
-            tl.debug_barrier()
-            store_tile(W3_next_ptr, n * H + h, at_k, at_n, K, N, W3_next)
+            if N > BN:
+                tl.debug_barrier()
+                store_tile(W3_next_ptr, n * H + h, at_k, at_n, K, N, W3_next)
             if SAVE:
                 store_tile(W2_momentum_at_ptr, index * H + h, at_n + zero, at_v, N, V, W2_momentum)
             W2_momentum_next = m_end * W2_momentum - dot_tn(h_2, n_end_d2, DOT)  # S₂[C] = m[C] S₂[0] − Σ_j h_jᵀ ⊗ (n[C]_j d₂_j)
-            tl.debug_barrier()
-            store_tile(W2_momentum_next_ptr, n * H + h, at_n, at_v, N, V, W2_momentum_next)
+            if N > BN:
+                tl.debug_barrier()
+                store_tile(W2_momentum_next_ptr, n * H + h, at_n, at_v, N, V, W2_momentum_next)
             W3_momentum_next = m_end * W3_momentum - dot_tn(k, n_end[:, None] * d3, DOT)  # S₃[C] = m[C] S₃[0] − Σ_j k_jᵀ ⊗ (n[C]_j d₃_j)
-            tl.debug_barrier()
-            store_tile(W3_momentum_next_ptr, n * H + h, at_k, at_n, K, N, W3_momentum_next)
+            if N > BN:
+                tl.debug_barrier()
+                store_tile(W3_momentum_next_ptr, n * H + h, at_k, at_n, K, N, W3_momentum_next)
             if SAVE:
                 store_tile(W3_momentum_at_ptr, index * H + h, at_k + zero, at_n, K, N, W3_momentum)
-        tl.debug_barrier()
+            if N <= BN:
+                W1 = W1_next
+                W2 = tl.where((at_v < V)[None, :], W2_next, 0.0)
+                W3 = W3_next
+                W1_momentum = W1_momentum_next
+                W2_momentum = tl.where((at_v < V)[None, :], W2_momentum_next, 0.0)
+                W3_momentum = W3_momentum_next
+        if N > BN:
+            tl.debug_barrier()
+
+    if N <= BN:
+        store_tile(W1_next_ptr, n * H + h, at_k, at_n, K, N, W1)
+        store_tile(W1_momentum_next_ptr, n * H + h, at_k, at_n, K, N, W1_momentum)
+        store_tile(W2_next_ptr, n * H + h, at_n, at_v, N, V, W2)
+        store_tile(W2_momentum_next_ptr, n * H + h, at_n, at_v, N, V, W2_momentum)
+        store_tile(W3_next_ptr, n * H + h, at_k, at_n, K, N, W3)
+        store_tile(W3_momentum_next_ptr, n * H + h, at_k, at_n, K, N, W3_momentum)
 
 
 @triton.jit(do_not_specialize=JUST_NUMBERS)
 def read(
-    W1_at_ptr, W2_at_ptr, W3_at_ptr, ln_bias_ptr, ln_weight_ptr, q_ptr, W1_start_ptr, W3_start_ptr, W2_start_ptr, o_ptr,
-    position_ptr, cu_ptr, T, members, low, high,
-    H: tl.constexpr, K: tl.constexpr, N: tl.constexpr, V: tl.constexpr, C: tl.constexpr, BK: tl.constexpr, BN: tl.constexpr,
-    BV: tl.constexpr, BC: tl.constexpr, DOT: tl.constexpr, GRID: tl.constexpr, PACKED: tl.constexpr, SAVE: tl.constexpr,
-):  # fmt: skip
-    """o: every tile on its own."""
-    index, h = low + (tl.program_id(0) // H).to(tl.int64), tl.program_id(0) % H
-    n = sequence_of(index, cu_ptr, members, C, GRID, PACKED)
-    first, end, base, tiles, slot, step = span(n, position_ptr, cu_ptr, T, members, C, GRID, PACKED)
-    i = (index - slot) // step
-    if i >= tiles:
-        return
-    r = tl.arange(0, BC)
-    at_k = tl.arange(0, BK)
-    at_n = tl.arange(0, BN)
-    at_v = tl.arange(0, BV)
-    ln_bias = load_row(ln_bias_ptr, h, at_v, V)
-    ln_weight = load_row(ln_weight_ptr, h, at_v, V)
-    t = base + i * C
-    here = (r >= first - t) & (r < tl.minimum(C, end - t))
-    at_row, row = t * H + h, r * H
-    W1 = load_tile(W1_at_ptr, index * H + h, at_k, at_n, K, N)
-    W1_start = load_tile(W1_start_ptr, n * H + h, at_k, at_n, K, N) if GRID == "resumed" else W1
-    q = load_rows(q_ptr, at_row, row, here, at_k, K)
-    W3 = load_tile(W3_at_ptr, index * H + h, at_k, at_n, K, N)
-    W3_start = load_tile(W3_start_ptr, n * H + h, at_k, at_n, K, N) if GRID == "resumed" else W3
-
-    # the memory at the queries
-    read_z1 = dot(q, W1_start, DOT)  # z₁[q]_t = q_t W₁[start]
-    W2 = load_tile(W2_at_ptr, index * H + h, at_n, at_v, N, V)
-    W2_start = load_tile(W2_start_ptr, n * H + h, at_n, at_v, N, V) if GRID == "resumed" else W2
-    read_z3 = dot(q, W3_start, DOT)  # z₃[q]_t = q_t W₃[start]
-    read_h = (read_z3 * silu(read_z1)).to(DOT)  # h[q]_t = z₃[q]_t · silu(z₁[q]_t)
-    read_f = dot(read_h, W2_start, DOT)  # f[q]_t = h[q]_t W₂[start]
-    read_mean = tl.sum(read_f, 1) / V  # f̄[q]_t = mean(f[q]_t)
-    read_centred = read_f - read_mean[:, None]  # f̃[q]_t = f[q]_t − f̄[q]_t
-    read_centred_squared = tl.sum(tl.where((at_v < V)[None, :], read_centred * read_centred, 0.0), 1)
-    read_rstd = tl.rsqrt(read_centred_squared / V + 1e-06)  # ρ[q]_t = 1 / √(mean(f̃[q]_t²) + 1e-06)
-    read_normal = read_rstd[:, None] * read_centred  # f̂[q]_t = ρ[q]_t f̃[q]_t
-    o = ln_weight[None, :] * read_normal + ln_bias[None, :] + q.to(tl.float32)  # y_t = ln_weight · f̂[q]_t + ln_bias + q_t
-    store_rows(o_ptr, at_row, row, here, at_v, V, o)
-
-
-@triton.jit(do_not_specialize=JUST_NUMBERS)
-def read_wide(
     W1_at_ptr, W2_at_ptr, W3_at_ptr, ln_bias_ptr, ln_weight_ptr, q_ptr, W1_start_ptr, W3_start_ptr, W2_start_ptr, o_ptr,
     position_ptr, cu_ptr, T, members, low, high,
     H: tl.constexpr, K: tl.constexpr, N: tl.constexpr, V: tl.constexpr, C: tl.constexpr, BK: tl.constexpr, BN: tl.constexpr,
@@ -466,127 +357,6 @@ def pre(
     own = index - low
     r = tl.arange(0, BC)
     at_k = tl.arange(0, BK)
-    at_n = tl.arange(0, BN)
-    at_v = tl.arange(0, BV)
-    causal = r[:, None] >= r[None, :]
-    strict = r[:, None] > r[None, :]
-    ln_bias = load_row(ln_bias_ptr, h, at_v, V)
-    ln_weight = load_row(ln_weight_ptr, h, at_v, V)
-    t = base + i * C
-    here = (r >= first - t) & (r < tl.minimum(C, end - t))
-    at_row, row = t * H + h, r * H
-    W1 = load_tile(W1_at_ptr, index * H + h, at_k, at_n, K, N)
-    W1_start = load_tile(W1_start_ptr, n * H + h, at_k, at_n, K, N) if GRID == "resumed" else W1
-    k = load_rows(k_ptr, at_row, row, here, at_k, K)
-    W3 = load_tile(W3_at_ptr, index * H + h, at_k, at_n, K, N)
-    W3_start = load_tile(W3_start_ptr, n * H + h, at_k, at_n, K, N) if GRID == "resumed" else W3
-
-    # the surprises of all tokens
-    z3 = dot(k, W3_start, DOT)  # z₃_t = k_t W₃[start]
-    z1 = dot(k, W1_start, DOT)  # z₁_t = k_t W₁[start]
-    h_2 = z3 * silu(z1)  # h_t = z₃_t · silu(z₁_t)
-    W2 = load_tile(W2_at_ptr, index * H + h, at_n, at_v, N, V)
-    W2_start = load_tile(W2_start_ptr, n * H + h, at_n, at_v, N, V) if GRID == "resumed" else W2
-    store_tile(h_ptr, own * H + h, r, at_n, C, N, h_2)
-    f = dot(h_2, W2_start, DOT)  # f_t = h_t W₂[start]
-    mean = tl.sum(f, 1) / V  # f̄_t = mean(f_t)
-    centred = f - mean[:, None]  # f̃_t = f_t − f̄_t
-    store_tile(centred_ptr, own * H + h, r, at_v, C, V, centred)
-    centred_squared = tl.sum(tl.where((at_v < V)[None, :], centred * centred, 0.0), 1)
-    rstd = tl.rsqrt(centred_squared / V + 1e-06)  # ρ_t = 1 / √(mean(f̃_t²) + 1e-06)
-    k = load_rows(k_ptr, at_row, row, here, at_k, K)
-    normal = rstd[:, None] * centred  # f̂_t = ρ_t f̃_t
-    v = load_rows(v_ptr, at_row, row, here, at_v, V)
-    u = ln_weight[None, :] * normal + ln_bias[None, :] + k.to(tl.float32)  # u_t = ln_weight · f̂_t + ln_bias + k_t
-    e = u - v.to(tl.float32)  # e_t = u_t − v_t
-    ln_weight_e = ln_weight[None, :] * e  # ln_weight·e_t = e_t · ln_weight
-    ln_weight_e_centred = tl.sum(ln_weight_e * centred, 1)  # ln_weight·e·f̃_t = ln_weight·e_t f̃_tᵀ
-    rstd_ln_weight_e_and_more = (
-        rstd[:, None] * ln_weight_e
-        - ln_weight_e_centred[:, None] * (rstd[:, None] * rstd[:, None] * rstd[:, None]) / V * centred
-    )  # fmt: skip
-    store_tile(ln_weight_e_ptr, own * H + h, r, at_v, C, V, ln_weight_e)
-    store_tile(z1_ptr, own * H + h, r, at_n, C, N, z1)
-    store_tile(z3_ptr, own * H + h, r, at_n, C, N, z3)
-    d2 = rstd_ln_weight_e_and_more - tl.sum(tl.where((at_v < V)[None, :], rstd_ln_weight_e_and_more, 0.0), 1)[:, None] / V
-    store_tile(d2_ptr, own * H + h, r, at_v, C, V, d2)
-    d2_W2_start = dot_nt(d2, W2_start, DOT)  # d₂·W₂[start]_t = d₂_t W₂[start]ᵀ
-    store_tile(d2_W2_start_ptr, own * H + h, r, at_n, C, N, d2_W2_start)
-    d1 = d2_W2_start * z3 * silu_slope(z1)  # d₁_t = d₂·W₂[start]_t · z₃_t · silu′(z₁_t)
-    d3 = d2_W2_start * silu(z1)  # d₃_t = d₂·W₂[start]_t · silu(z₁_t)
-    store_tile(d3_ptr, own * H + h, r, at_n, C, N, d3)
-    q = load_rows(q_ptr, at_row, row, here, at_k, K)
-    store_tile(d1_ptr, own * H + h, r, at_n, C, N, d1)
-
-    # the memory at the queries
-    read_z3 = dot(q, W3_start, DOT)  # z₃[q]_t = q_t W₃[start]
-    read_z1 = dot(q, W1_start, DOT)  # z₁[q]_t = q_t W₁[start]
-    read_h = (read_z3 * silu(read_z1)).to(DOT)  # h[q]_t = z₃[q]_t · silu(z₁[q]_t)
-    read_f = dot(read_h, W2_start, DOT)  # f[q]_t = h[q]_t W₂[start]
-    read_mean = tl.sum(read_f, 1) / V  # f̄[q]_t = mean(f[q]_t)
-    d_o = load_rows(d_o_ptr, at_row, row, here, at_v, V)
-    read_centred = read_f - read_mean[:, None]  # f̃[q]_t = f[q]_t − f̄[q]_t
-    d_read_normal = ln_weight[None, :] * d_o.to(tl.float32)  # ∂f̂[q]_t = d_o_t · ln_weight
-    d_read_normal_read_centred = d_read_normal * read_centred
-    d_read_rstd = tl.sum(d_read_normal_read_centred, 1)
-    read_centred_squared = tl.sum(tl.where((at_v < V)[None, :], read_centred * read_centred, 0.0), 1)
-    read_rstd = tl.rsqrt(read_centred_squared / V + 1e-06)  # ρ[q]_t = 1 / √(mean(f̃[q]_t²) + 1e-06)
-
-    # back through the memory at the queries
-    d_read_centred = (
-        read_rstd[:, None] * d_read_normal
-        - d_read_rstd[:, None] * (read_rstd[:, None] * read_rstd[:, None] * read_rstd[:, None]) / V * read_centred
-    )  # fmt: skip
-    d_read_f = (d_read_centred - tl.sum(tl.where((at_v < V)[None, :], d_read_centred, 0.0), 1)[:, None] / V).to(DOT)
-    d_read_h = dot_nt(d_read_f, W2_start, DOT)  # ∂h[q]_t = ∂f[q]_t W₂[start]ᵀ
-    d_read_z1 = (d_read_h * read_z3 * silu_slope(read_z1)).to(DOT)  # ∂z₁[q]_t = ∂h[q]_t · z₃[q]_t · silu′(z₁[q]_t)
-    d_read_z3 = (d_read_h * silu(read_z1)).to(DOT)  # ∂z₃[q]_t = ∂h[q]_t · silu(z₁[q]_t)
-    d_W1_start_from_read_z1 = dot_tn(q, d_read_z1, DOT)  # ∂W₁[start](z₁[q]) = Σ_l q_lᵀ ⊗ ∂z₁[q]_l
-    store_tile(d_W1_start_from_read_z1_ptr, own * H + h, at_k, at_n, K, N, d_W1_start_from_read_z1)
-    d_W2_start_from_read_f = dot_tn(read_h, d_read_f, DOT)  # ∂W₂[start](f[q]) = Σ_l h[q]_lᵀ ⊗ ∂f[q]_l
-    log_mu = load_numbers(log_mu_ptr, at_row, row, here)
-    store_tile(d_W2_start_from_read_f_ptr, own * H + h, at_n, at_v, N, V, d_W2_start_from_read_f)
-    d_o = load_rows(d_o_ptr, at_row, row, here, at_v, V)
-    read_normal = read_rstd[:, None] * read_centred  # f̂[q]_t = ρ[q]_t f̃[q]_t
-    log_alpha = load_numbers(log_alpha_ptr, at_row, row, here)
-    d_ln_weight_from_o = tl.sum(d_o.to(tl.float32) * read_normal, 0)  # ∂ln_weight(y) = Σ_l d_o_l · f̂[q]_l
-    d_q = d_o.to(tl.float32) + dot_nt(d_read_z3, W3_start, DOT) + dot_nt(d_read_z1, W1_start, DOT)
-    d_W3_start_from_read_z3 = dot_tn(q, d_read_z3, DOT)  # ∂W₃[start](z₃[q]) = Σ_l q_lᵀ ⊗ ∂z₃[q]_l
-    store_tile(d_W3_start_from_read_z3_ptr, own * H + h, at_k, at_n, K, N, d_W3_start_from_read_z3)
-    store_rows(d_q_ptr, at_row, row, here, at_k, K, d_q)
-
-    # decays, and the weights of surprises
-    decay_mu = tl.maximum(-60.0, log_mu)  # log μ_t = max(−60, log_mu_t)
-    exp_decay_mu_before = exp(segment_sums(decay_mu, strict))  # exp·log μ·before_tj = exp(Σ_{j<l≤t} log μ_l)
-    D_mu = tl.where(causal, exp_decay_mu_before, 0.0)  # Λ[μ]_tj = [j ≤ t] exp·log μ·before_tj
-    decay_alpha = tl.maximum(-60.0, log_alpha)  # log α_t = max(−60, log_alpha_t)
-    valid = tl.where(here, 1.0, 0.0)
-    D_end = valid * exp(sum_after(decay_alpha, r, DOT))  # Λ[C]_t = valid_t exp(Σ_{l>t} log α_l)
-    D_end_D_mu = tl.sum(D_end[:, None] * D_mu, 0)  # Λ[C]·Λ[μ]_t = Σ_i Λ[C]_i Λ[μ]_it
-    store_row(D_end_ptr, own * H + h, r, C, D_end)
-    store_row(d_ln_weight_from_o_ptr, own * H + h, at_v, V, d_ln_weight_from_o)
-    store_row(D_end_D_mu_ptr, own * H + h, r, C, D_end_D_mu)
-
-
-@triton.jit(do_not_specialize=JUST_NUMBERS)
-def pre_wide(
-    W1_at_ptr, W2_at_ptr, W3_at_ptr, d_o_ptr, k_ptr, ln_bias_ptr, ln_weight_ptr, log_alpha_ptr, log_mu_ptr, q_ptr, v_ptr,
-    W1_start_ptr, W3_start_ptr, W2_start_ptr, d_W1_start_from_read_z1_ptr, z1_ptr, z3_ptr, h_ptr, centred_ptr,
-    ln_weight_e_ptr, d2_ptr, d2_W2_start_ptr, d_W2_start_from_read_f_ptr, d_W3_start_from_read_z3_ptr, d3_ptr, d1_ptr,
-    D_end_D_mu_ptr, d_ln_weight_from_o_ptr, D_end_ptr, d_q_ptr, position_ptr, cu_ptr, T, members, low, high,
-    H: tl.constexpr, K: tl.constexpr, N: tl.constexpr, V: tl.constexpr, C: tl.constexpr, BK: tl.constexpr, BN: tl.constexpr,
-    BV: tl.constexpr, BC: tl.constexpr, DOT: tl.constexpr, GRID: tl.constexpr, PACKED: tl.constexpr, SAVE: tl.constexpr,
-):  # fmt: skip
-    """d_W1_start_from_read_z1, z1, z3, h, centred, ln_weight_e, d2, d2_W2_start, …: every tile on its own."""
-    index, h = low + (tl.program_id(0) // H).to(tl.int64), tl.program_id(0) % H
-    n = sequence_of(index, cu_ptr, members, C, GRID, PACKED)
-    first, end, base, tiles, slot, step = span(n, position_ptr, cu_ptr, T, members, C, GRID, PACKED)
-    i = (index - slot) // step
-    if i >= tiles:
-        return
-    own = index - low
-    r = tl.arange(0, BC)
-    at_k = tl.arange(0, BK)
     at_v = tl.arange(0, BV)
     causal = r[:, None] >= r[None, :]
     strict = r[:, None] > r[None, :]
@@ -608,6 +378,12 @@ def pre_wide(
     D_end_D_mu = tl.sum(D_end[:, None] * D_mu, 0)  # Λ[C]·Λ[μ]_t = Σ_i Λ[C]_i Λ[μ]_it
     store_row(D_end_D_mu_ptr, own * H + h, r, C, D_end_D_mu)
     store_row(D_end_ptr, own * H + h, r, C, D_end)
+    if N <= BN:  # later loops find these
+        read_z1 = tl.zeros([BC, BN], tl.float32)
+        read_z3 = tl.zeros([BC, BN], tl.float32)
+        read_h = tl.zeros([BC, BN], DOT)
+        z1 = tl.zeros([BC, BN], tl.float32)
+        z3 = tl.zeros([BC, BN], tl.float32)
     read_f = tl.zeros([BC, BV], tl.float32)  # f[q]_t = h[q]_t W₂[start]
     f = tl.zeros([BC, BV], tl.float32)  # f_t = h_t W₂[start]
     for b in tl.range(tl.cdiv(N, BN), disable_licm=True):
@@ -687,9 +463,12 @@ def pre_wide(
         W3_start = load_tile(W3_start_ptr, n * H + h, at_k, at_n, K, N) if GRID == "resumed" else W3
 
         # the memory at the queries
-        read_z3 = dot(q, W3_start, DOT)  # z₃[q]_t = q_t W₃[start]
-        read_z1 = dot(q, W1_start, DOT)  # z₁[q]_t = q_t W₁[start]
-        read_h = (read_z3 * silu(read_z1)).to(DOT)  # h[q]_t = z₃[q]_t · silu(z₁[q]_t)
+        if N > BN:
+            read_z3 = dot(q, W3_start, DOT)  # z₃[q]_t = q_t W₃[start]
+        if N > BN:
+            read_z1 = dot(q, W1_start, DOT)  # z₁[q]_t = q_t W₁[start]
+        if N > BN:
+            read_h = (read_z3 * silu(read_z1)).to(DOT)  # h[q]_t = z₃[q]_t · silu(z₁[q]_t)
         d_W2_start_from_read_f = dot_tn(read_h, d_read_f, DOT)  # ∂W₂[start](f[q]) = Σ_l h[q]_lᵀ ⊗ ∂f[q]_l
         W2 = load_tile(W2_at_ptr, index * H + h, at_n, at_v, N, V)
         W2_start = load_tile(W2_start_ptr, n * H + h, at_n, at_v, N, V) if GRID == "resumed" else W2
@@ -708,8 +487,10 @@ def pre_wide(
         d_q_from_read_z1 += dot_nt(d_read_z1, W1_start, DOT)
 
         # the surprises of all tokens
-        z3 = dot(k, W3_start, DOT)  # z₃_t = k_t W₃[start]
-        z1 = dot(k, W1_start, DOT)  # z₁_t = k_t W₁[start]
+        if N > BN:
+            z3 = dot(k, W3_start, DOT)  # z₃_t = k_t W₃[start]
+        if N > BN:
+            z1 = dot(k, W1_start, DOT)  # z₁_t = k_t W₁[start]
         d2_W2_start = dot_nt(d2, W2_start, DOT)  # d₂·W₂[start]_t = d₂_t W₂[start]ᵀ
         d1 = d2_W2_start * z3 * silu_slope(z1)  # d₁_t = d₂·W₂[start]_t · z₃_t · silu′(z₁_t)
         store_tile(d1_ptr, own * H + h, r, at_n, C, N, d1)
@@ -723,162 +504,6 @@ def pre_wide(
 
 @triton.jit(do_not_specialize=JUST_NUMBERS)
 def seq(
-    G_end_ptr, W2_at_ptr, beta_end_ptr, centred_ptr, d2_ptr, d2_W2_start_ptr, d_W1_ptr, d_W1_momentum_ptr,
-    d_W1_start_from_read_z1_ptr, d_W2_ptr, d_W2_momentum_ptr, d_W2_start_from_read_f_ptr, d_W3_ptr, d_W3_momentum_ptr,
-    d_W3_start_from_read_z3_ptr, h_ptr, k_ptr, ln_weight_ptr, ln_weight_e_ptr, m_end_ptr, n_end_ptr, reach_end_ptr, z1_ptr,
-    z3_ptr, W2_start_ptr, d_W1_next_ptr, d_W1_start_ptr, d_W1_momentum_next_ptr, d_W2_next_ptr, d_W2_start_ptr,
-    d_W2_momentum_next_ptr, d_W3_next_ptr, d_W3_start_ptr, d_W3_momentum_next_ptr, d_n_end_d2_ptr, d_G_end_d2_ptr, d_t1_ptr,
-    d_z3_ptr, d_z1_ptr, d_W1_at_ptr, d_W1_momentum_at_ptr, d_W2_at_ptr, d_W2_momentum_at_ptr, d_W3_at_ptr,
-    d_W3_momentum_at_ptr, d_W1_last_ptr, d_W2_last_ptr, d_W3_last_ptr, position_ptr, cu_ptr, T, members, low, high,
-    H: tl.constexpr, K: tl.constexpr, N: tl.constexpr, V: tl.constexpr, C: tl.constexpr, BK: tl.constexpr, BN: tl.constexpr,
-    BV: tl.constexpr, BC: tl.constexpr, DOT: tl.constexpr, GRID: tl.constexpr, PACKED: tl.constexpr, SAVE: tl.constexpr,
-):  # fmt: skip
-    """d_W1, d_W1_start, d_W1_momentum, d_W2, d_W2_start, d_W2_momentum, d_W3, d_W3_start, …: from the last tile to the first."""
-    n, h = (tl.program_id(0) // H).to(tl.int64), tl.program_id(0) % H
-    first, end, base, tiles, slot, step = span(n, position_ptr, cu_ptr, T, members, C, GRID, PACKED)
-    r = tl.arange(0, BC)
-    at_k = tl.arange(0, BK)
-    at_n = tl.arange(0, BN)
-    at_v = tl.arange(0, BV)
-    d_W1 = load_tile(d_W1_ptr, n * H + h, at_k, at_n, K, N).to(tl.float32)
-    d_W1_momentum = load_tile(d_W1_momentum_ptr, n * H + h, at_k, at_n, K, N).to(tl.float32)
-    d_W2 = load_tile(d_W2_ptr, n * H + h, at_n, at_v, N, V).to(tl.float32)
-    d_W2_momentum = load_tile(d_W2_momentum_ptr, n * H + h, at_n, at_v, N, V).to(tl.float32)
-    d_W3 = load_tile(d_W3_ptr, n * H + h, at_k, at_n, K, N).to(tl.float32)
-    d_W3_momentum = load_tile(d_W3_momentum_ptr, n * H + h, at_k, at_n, K, N).to(tl.float32)
-    ln_weight = load_row(ln_weight_ptr, h, at_v, V)
-    if (tiles == 0) & (low == 0):
-        d_W1 += load_tile(d_W1_last_ptr, n * H + h, at_k, at_n, K, N).to(tl.float32)
-        d_W2 += load_tile(d_W2_last_ptr, n * H + h, at_n, at_v, N, V).to(tl.float32)
-        d_W3 += load_tile(d_W3_last_ptr, n * H + h, at_k, at_n, K, N).to(tl.float32)
-    begin, stop = walked(tiles, slot, step, low, high)
-    for lane in tl.range(stop - begin, disable_licm=True):
-        i = stop - 1 - lane
-        index = slot + i * step
-        own = index - low
-        zero = (index >> 31).to(tl.int32)  # not known to the compiler, which so computes addresses anew
-        t = base + i * C
-        here = (r >= first - t) & (r < tl.minimum(C, end - t))
-        at_row, row = t * H + h, r * H + zero
-        if SAVE:
-            store_tile(d_W1_at_ptr, own * H + h, at_k + zero, at_n, K, N, d_W1)
-            store_tile(d_W1_momentum_at_ptr, own * H + h, at_k + zero, at_n, K, N, d_W1_momentum)
-            store_tile(d_W2_at_ptr, own * H + h, at_n + zero, at_v, N, V, d_W2)
-            store_tile(d_W2_momentum_at_ptr, own * H + h, at_n + zero, at_v, N, V, d_W2_momentum)
-            store_tile(d_W3_at_ptr, own * H + h, at_k + zero, at_n, K, N, d_W3)
-            store_tile(d_W3_momentum_at_ptr, own * H + h, at_k + zero, at_n, K, N, d_W3_momentum)
-        k = load_rows(k_ptr, at_row, row, here, at_k, K)
-        n_end = load_row(n_end_ptr, index * H + h, r, C)
-        G_end = load_row(G_end_ptr, index * H + h, r, C)
-        d_G_end_d3 = -dot_apart(k, d_W3, DOT, T)  # ∂G[C]·d₃_t = −k_t d_W3
-        d_n_end_d3 = -dot_apart(k, d_W3_momentum, DOT, T)  # ∂n[C]·d₃_t = −k_t d_W3_momentum
-        h_2 = load_tile(h_ptr, own * H + h, r + zero, at_n, C, N)
-        d_d3 = n_end[:, None] * d_n_end_d3 + G_end[:, None] * d_G_end_d3
-        d_G_end_d1 = -dot_apart(k, d_W1, DOT, T)  # ∂G[C]·d₁_t = −k_t d_W1
-        d_n_end_d1 = -dot_apart(k, d_W1_momentum, DOT, T)  # ∂n[C]·d₁_t = −k_t d_W1_momentum
-        d_d1 = n_end[:, None] * d_n_end_d1 + G_end[:, None] * d_G_end_d1
-        centred = load_tile(centred_ptr, own * H + h, r + zero, at_v, C, V)
-        d_n_end_d2 = -dot_apart(h_2, d_W2_momentum, DOT, T)  # ∂n[C]·d₂_t = −h_t d_W2_momentum
-        store_tile(d_n_end_d2_ptr, own * H + h, r + zero, at_v, C, V, d_n_end_d2)
-        d_G_end_d2 = -dot_apart(h_2, d_W2, DOT, T)  # ∂G[C]·d₂_t = −h_t d_W2
-        z1 = load_tile(z1_ptr, own * H + h, r + zero, at_n, C, N)
-        z3 = load_tile(z3_ptr, own * H + h, r + zero, at_n, C, N)
-        store_tile(d_G_end_d2_ptr, own * H + h, r + zero, at_v, C, V, d_G_end_d2)
-        W2 = load_tile(W2_at_ptr, index * H + h, at_n + zero, at_v, N, V)
-        W2_start = load_tile(W2_start_ptr, n * H + h, at_n, at_v, N, V) if GRID == "resumed" else W2
-        rstd = tl.rsqrt(tl.sum(square(centred.to(tl.float32)), 1) / V + 1e-06)  # ρ_t = 1 / √(mean(f̃_t²) + 1e-06)
-
-        # back through the surprises of all tokens
-        d_t3 = (d_d1 * z3.to(tl.float32) * silu_slope(z1.to(tl.float32)) + d_d3 * silu(z1.to(tl.float32))).to(DOT)
-        d_d2 = (n_end[:, None] * d_n_end_d2 + G_end[:, None] * d_G_end_d2) + dot_apart(d_t3, W2_start, DOT, T)
-        d_t2 = d_d2 - tl.sum(d_d2, 1)[:, None] / V  # ∂τ₂_t = ∂d₂_t − mean(∂d₂_t)
-        d_t1_centred = -tl.sum(d_t2 * centred.to(tl.float32), 1) * (rstd * rstd * rstd) / V  # ∂τ₁·f̃_t = −mean(∂τ₂_t · f̃_t) ρ_t³
-        ln_weight_e = load_tile(ln_weight_e_ptr, own * H + h, r + zero, at_v, C, V)
-        d_t1 = rstd[:, None] * d_t2 + d_t1_centred[:, None] * centred.to(tl.float32)  # ∂τ₁_t = ρ_t ∂τ₂_t + ∂τ₁·f̃_t f̃_t
-        store_tile(d_t1_ptr, own * H + h, r + zero, at_v, C, V, d_t1)
-        d_e = ln_weight[None, :] * d_t1  # ∂e_t = ∂τ₁_t · ln_weight
-        d_normal = ln_weight[None, :] * d_e  # ∂f̂_t = ∂e_t · ln_weight
-        ln_weight_e_centred = tl.sum(ln_weight_e.to(tl.float32) * centred.to(tl.float32), 1)  # ln_weight·e·f̃_t = ln_weight·e_t f̃_tᵀ
-        d2 = load_tile(d2_ptr, own * H + h, r + zero, at_v, C, V)
-        d_t2_ln_weight_e_and_more = (
-            d_t2
-            * (ln_weight_e.to(tl.float32) - 3 * ln_weight_e_centred[:, None] * (rstd[:, None] * rstd[:, None]) / V * centred.to(tl.float32))
-        )  # fmt: skip
-        d_centred_squared = (
-            -0.5 / V * (rstd * rstd * rstd) * (tl.sum(d_t2_ln_weight_e_and_more, 1) + tl.sum(d_normal * centred.to(tl.float32), 1))
-        )  # fmt: skip
-        d_centred = (
-            2 * d_centred_squared[:, None] * centred.to(tl.float32)
-            + rstd[:, None] * d_normal
-            + d_t1_centred[:, None] * ln_weight_e.to(tl.float32)
-            - ln_weight_e_centred[:, None] * (rstd[:, None] * rstd[:, None] * rstd[:, None]) / V * d_t2
-        )  # fmt: skip
-        d_f = (d_centred - tl.sum(tl.where((at_v < V)[None, :], d_centred, 0.0), 1)[:, None] / V).to(DOT)  # ∂f_t = ∂f̃_t − mean(∂f̃_t)
-        z3 = load_tile(z3_ptr, own * H + h, r + zero, at_n, C, N)
-        beta_end = load_number(beta_end_ptr, index * H + h)
-        z1 = load_tile(z1_ptr, own * H + h, r + zero, at_n, C, N)
-        d2_W2_start = load_tile(d2_W2_start_ptr, own * H + h, r + zero, at_n, C, N)
-        m_end = load_number(m_end_ptr, index * H + h)
-        reach_end = load_number(reach_end_ptr, index * H + h)
-        d_W2_start_from_read_f = load_tile(d_W2_start_from_read_f_ptr, own * H + h, at_n + zero, at_v, N, V)
-        d_h = -n_end[:, None] * dot_apart_nt(d2, d_W2_momentum, DOT, T) - G_end[:, None] * dot_apart_nt(d2, d_W2, DOT, T)
-        d_h_2 = d_h + dot_apart_nt(d_f, W2_start, DOT, T)  # ∂h_t = (−n[C]_t (d₂_t d_W2_momentumᵀ) − G[C]_t (d₂_t d_W2ᵀ)) + ∂f_t W₂[start]ᵀ
-        d_z1 = (
-            d2_W2_start.to(tl.float32)
-            * d_d1
-            * z3.to(tl.float32)
-            * (z1.to(tl.float32) * square(1 - sigmoid(z1.to(tl.float32))) * sigmoid(z1.to(tl.float32)) + 2 * (1 - sigmoid(z1.to(tl.float32))) * sigmoid(z1.to(tl.float32)) - z1.to(tl.float32) * square(sigmoid(z1.to(tl.float32))) * (1 - sigmoid(z1.to(tl.float32))))  # noqa: E501
-            + d_d3 * d2_W2_start.to(tl.float32) * silu_slope(z1.to(tl.float32))
-            + z3.to(tl.float32) * d_h_2 * silu_slope(z1.to(tl.float32))
-        )  # fmt: skip
-        d_z3 = d_d1 * d2_W2_start.to(tl.float32) * silu_slope(z1.to(tl.float32)) + d_h_2 * silu(z1.to(tl.float32))
-        d_W3_start_from_read_z3 = load_tile(d_W3_start_from_read_z3_ptr, own * H + h, at_k + zero, at_n, K, N)
-        d_W2_start = d_W2_start_from_read_f.to(tl.float32) + dot_tn(d_t3, d2, DOT) + dot_tn(h_2, d_f, DOT)
-        d_W2_next = beta_end * d_W2
-        d_W2_start = d_W2_start
-        if GRID == "resumed":
-            store_tile(d_W2_start_ptr, n * H + h, at_n, at_v, N, V, d_W2_start)
-        else:
-            d_W2_next += d_W2_start
-        d_W2_momentum_next = m_end * d_W2_momentum + reach_end * d_W2
-        d_W1_start_from_read_z1 = load_tile(d_W1_start_from_read_z1_ptr, own * H + h, at_k + zero, at_n, K, N)
-        d_W3_momentum_next = m_end * d_W3_momentum + reach_end * d_W3
-        d_W3_next = beta_end * d_W3
-        d_W3_start = d_W3_start_from_read_z3.to(tl.float32) + dot_tn(k, d_z3, DOT)
-        if GRID == "resumed":
-            store_tile(d_W3_start_ptr, n * H + h, at_k, at_n, K, N, d_W3_start)
-        else:
-            d_W3_next += d_W3_start
-        store_tile(d_z3_ptr, own * H + h, r + zero, at_n, C, N, d_z3)
-        d_W1_momentum_next = m_end * d_W1_momentum + reach_end * d_W1
-        d_W1_next = beta_end * d_W1
-        d_W1_start = d_W1_start_from_read_z1.to(tl.float32) + dot_tn(k, d_z1, DOT)
-        if GRID == "resumed":
-            store_tile(d_W1_start_ptr, n * H + h, at_k, at_n, K, N, d_W1_start)
-        else:
-            d_W1_next += d_W1_start
-        store_tile(d_z1_ptr, own * H + h, r + zero, at_n, C, N, d_z1)
-        d_W1 = d_W1_next
-        d_W1_momentum = d_W1_momentum_next
-        d_W2 = tl.where((at_v < V)[None, :], d_W2_next, 0.0)
-        d_W2_momentum = d_W2_momentum_next
-        d_W3 = d_W3_next
-        d_W3_momentum = d_W3_momentum_next
-        if i == tiles - 1:
-            d_W1 += load_tile(d_W1_last_ptr, n * H + h, at_k, at_n, K, N).to(tl.float32)
-            d_W2 += load_tile(d_W2_last_ptr, n * H + h, at_n, at_v, N, V).to(tl.float32)
-            d_W3 += load_tile(d_W3_last_ptr, n * H + h, at_k, at_n, K, N).to(tl.float32)
-
-    store_tile(d_W1_next_ptr, n * H + h, at_k, at_n, K, N, d_W1)
-    store_tile(d_W1_momentum_next_ptr, n * H + h, at_k, at_n, K, N, d_W1_momentum)
-    store_tile(d_W2_next_ptr, n * H + h, at_n, at_v, N, V, d_W2)
-    store_tile(d_W2_momentum_next_ptr, n * H + h, at_n, at_v, N, V, d_W2_momentum)
-    store_tile(d_W3_next_ptr, n * H + h, at_k, at_n, K, N, d_W3)
-    store_tile(d_W3_momentum_next_ptr, n * H + h, at_k, at_n, K, N, d_W3_momentum)
-
-
-@triton.jit(do_not_specialize=JUST_NUMBERS)
-def seq_wide(
     G_end_ptr, W2_at_ptr, beta_end_ptr, centred_ptr, d2_ptr, d2_W2_start_ptr, d_W1_ptr, d_W1_momentum_ptr,
     d_W1_start_from_read_z1_ptr, d_W2_ptr, d_W2_momentum_ptr, d_W2_start_from_read_f_ptr, d_W3_ptr, d_W3_momentum_ptr,
     d_W3_start_from_read_z3_ptr, h_ptr, k_ptr, ln_weight_ptr, ln_weight_e_ptr, m_end_ptr, n_end_ptr, reach_end_ptr, z1_ptr,
@@ -917,6 +542,14 @@ def seq_wide(
         d_W3_momentum = load_tile(d_W3_momentum_ptr, n * H + h, at_k, at_n, K, N).to(tl.float32)
         store_tile(d_W3_momentum_next_ptr, n * H + h, at_k, at_n, K, N, d_W3_momentum)
     tl.debug_barrier()
+    if N <= BN:  # one block: its tiles stay in registers
+        at_n = tl.arange(0, BN)
+        d_W1 = load_tile(d_W1_next_ptr, n * H + h, at_k, at_n, K, N).to(tl.float32)
+        d_W1_momentum = load_tile(d_W1_momentum_next_ptr, n * H + h, at_k, at_n, K, N).to(tl.float32)
+        d_W2 = load_tile(d_W2_next_ptr, n * H + h, at_n, at_v, N, V).to(tl.float32)
+        d_W2_momentum = load_tile(d_W2_momentum_next_ptr, n * H + h, at_n, at_v, N, V).to(tl.float32)
+        d_W3 = load_tile(d_W3_next_ptr, n * H + h, at_k, at_n, K, N).to(tl.float32)
+        d_W3_momentum = load_tile(d_W3_momentum_next_ptr, n * H + h, at_k, at_n, K, N).to(tl.float32)
     begin, stop = walked(tiles, slot, step, low, high)
     for lane in tl.range(stop - begin, disable_licm=True):
         i = stop - 1 - lane
@@ -929,25 +562,29 @@ def seq_wide(
         G_end = load_row(G_end_ptr, index * H + h, r, C)
         n_end = load_row(n_end_ptr, index * H + h, r, C)
         k = load_rows(k_ptr, at_row, row, here, at_k, K)
+        if N <= BN:  # later loops find these
+            d_d3 = tl.zeros([BC, BN], tl.float32)
+            d_d1 = tl.zeros([BC, BN], tl.float32)
+            d_t3 = tl.zeros([BC, BN], DOT)
         h_d_W2_momentum = tl.zeros([BC, BV], tl.float32)
         h_d_W2 = tl.zeros([BC, BV], tl.float32)
         d_d2_from_t3 = tl.zeros([BC, BV], tl.float32)
         for b in tl.range(tl.cdiv(N, BN), disable_licm=True):
             at_n = b * BN + tl.arange(0, BN)
-            d_W3 = load_tile(d_W3_next_ptr, n * H + h, at_k, at_n, K, N).to(tl.float32)
-            d_W3_momentum = load_tile(d_W3_momentum_next_ptr, n * H + h, at_k, at_n, K, N).to(tl.float32)
-            d_W1_momentum = load_tile(d_W1_momentum_next_ptr, n * H + h, at_k, at_n, K, N).to(tl.float32)
+            d_W3 = load_tile(d_W3_next_ptr, n * H + h, at_k, at_n, K, N).to(tl.float32) if N > BN else d_W3
+            d_W3_momentum = load_tile(d_W3_momentum_next_ptr, n * H + h, at_k, at_n, K, N).to(tl.float32) if N > BN else d_W3_momentum
+            d_W1_momentum = load_tile(d_W1_momentum_next_ptr, n * H + h, at_k, at_n, K, N).to(tl.float32) if N > BN else d_W1_momentum
             k = load_rows(k_ptr, at_row, row, here, at_k, K)
-            d_W1 = load_tile(d_W1_next_ptr, n * H + h, at_k, at_n, K, N).to(tl.float32)
+            d_W1 = load_tile(d_W1_next_ptr, n * H + h, at_k, at_n, K, N).to(tl.float32) if N > BN else d_W1
             d_n_end_d3 = -dot_apart(k, d_W3_momentum, DOT, T)  # ∂n[C]·d₃_t = −k_t d_W3_momentum
             d_G_end_d3 = -dot_apart(k, d_W3, DOT, T)  # ∂G[C]·d₃_t = −k_t d_W3
             d_d3 = n_end[:, None] * d_n_end_d3 + G_end[:, None] * d_G_end_d3
             z1 = load_tile(z1_ptr, own * H + h, r + zero, at_n, C, N)
             z3 = load_tile(z3_ptr, own * H + h, r + zero, at_n, C, N)
             d_n_end_d1 = -dot_apart(k, d_W1_momentum, DOT, T)  # ∂n[C]·d₁_t = −k_t d_W1_momentum
-            d_W2_momentum = load_tile(d_W2_momentum_next_ptr, n * H + h, at_n, at_v, N, V).to(tl.float32)
+            d_W2_momentum = load_tile(d_W2_momentum_next_ptr, n * H + h, at_n, at_v, N, V).to(tl.float32) if N > BN else d_W2_momentum
             h_2 = load_tile(h_ptr, own * H + h, r + zero, at_n, C, N)
-            d_W2 = load_tile(d_W2_next_ptr, n * H + h, at_n, at_v, N, V).to(tl.float32)
+            d_W2 = load_tile(d_W2_next_ptr, n * H + h, at_n, at_v, N, V).to(tl.float32) if N > BN else d_W2
             d_G_end_d1 = -dot_apart(k, d_W1, DOT, T)  # ∂G[C]·d₁_t = −k_t d_W1
             W2 = load_tile(W2_at_ptr, index * H + h, at_n + zero, at_v, N, V)
             W2_start = load_tile(W2_start_ptr, n * H + h, at_n, at_v, N, V) if GRID == "resumed" else W2
@@ -994,39 +631,44 @@ def seq_wide(
         d_f = (d_centred - tl.sum(tl.where((at_v < V)[None, :], d_centred, 0.0), 1)[:, None] / V).to(DOT)  # ∂f_t = ∂f̃_t − mean(∂f̃_t)
         for b in tl.range(tl.cdiv(N, BN), disable_licm=True):
             at_n = b * BN + tl.arange(0, BN)
-            d_W3_momentum = load_tile(d_W3_momentum_next_ptr, n * H + h, at_k, at_n, K, N).to(tl.float32)
+            d_W3_momentum = load_tile(d_W3_momentum_next_ptr, n * H + h, at_k, at_n, K, N).to(tl.float32) if N > BN else d_W3_momentum
             k = load_rows(k_ptr, at_row, row, here, at_k, K)
-            d_W3 = load_tile(d_W3_next_ptr, n * H + h, at_k, at_n, K, N).to(tl.float32)
+            d_W3 = load_tile(d_W3_next_ptr, n * H + h, at_k, at_n, K, N).to(tl.float32) if N > BN else d_W3
             d_W3_momentum_next = m_end * d_W3_momentum + reach_end * d_W3
-            tl.debug_barrier()
-            store_tile(d_W3_momentum_next_ptr, n * H + h, at_k, at_n, K, N, d_W3_momentum_next)
-            d_W1 = load_tile(d_W1_next_ptr, n * H + h, at_k, at_n, K, N).to(tl.float32)
+            if N > BN:
+                tl.debug_barrier()
+                store_tile(d_W3_momentum_next_ptr, n * H + h, at_k, at_n, K, N, d_W3_momentum_next)
+            d_W1 = load_tile(d_W1_next_ptr, n * H + h, at_k, at_n, K, N).to(tl.float32) if N > BN else d_W1
             if SAVE:
                 store_tile(d_W3_momentum_at_ptr, own * H + h, at_k + zero, at_n, K, N, d_W3_momentum)
-            d_W1_momentum = load_tile(d_W1_momentum_next_ptr, n * H + h, at_k, at_n, K, N).to(tl.float32)
+            d_W1_momentum = load_tile(d_W1_momentum_next_ptr, n * H + h, at_k, at_n, K, N).to(tl.float32) if N > BN else d_W1_momentum
             d_n_end_d3 = -dot_apart(k, d_W3_momentum, DOT, T)  # ∂n[C]·d₃_t = −k_t d_W3_momentum
             d_G_end_d3 = -dot_apart(k, d_W3, DOT, T)  # ∂G[C]·d₃_t = −k_t d_W3
-            d_d3 = n_end[:, None] * d_n_end_d3 + G_end[:, None] * d_G_end_d3
+            if N > BN:
+                d_d3 = n_end[:, None] * d_n_end_d3 + G_end[:, None] * d_G_end_d3
             if SAVE:
                 store_tile(d_W1_at_ptr, own * H + h, at_k + zero, at_n, K, N, d_W1)
             if SAVE:
                 store_tile(d_W1_momentum_at_ptr, own * H + h, at_k + zero, at_n, K, N, d_W1_momentum)
             d_W1_momentum_next = m_end * d_W1_momentum + reach_end * d_W1
-            tl.debug_barrier()
-            store_tile(d_W1_momentum_next_ptr, n * H + h, at_k, at_n, K, N, d_W1_momentum_next)
+            if N > BN:
+                tl.debug_barrier()
+                store_tile(d_W1_momentum_next_ptr, n * H + h, at_k, at_n, K, N, d_W1_momentum_next)
             d_n_end_d1 = -dot_apart(k, d_W1_momentum, DOT, T)  # ∂n[C]·d₁_t = −k_t d_W1_momentum
             d_G_end_d1 = -dot_apart(k, d_W1, DOT, T)  # ∂G[C]·d₁_t = −k_t d_W1
 
             # back through the surprises of all tokens
-            d_d1 = n_end[:, None] * d_n_end_d1 + G_end[:, None] * d_G_end_d1
+            if N > BN:
+                d_d1 = n_end[:, None] * d_n_end_d1 + G_end[:, None] * d_G_end_d1
             z1 = load_tile(z1_ptr, own * H + h, r + zero, at_n, C, N)
             z3 = load_tile(z3_ptr, own * H + h, r + zero, at_n, C, N)
             h_2 = load_tile(h_ptr, own * H + h, r + zero, at_n, C, N)
-            d_W2 = load_tile(d_W2_next_ptr, n * H + h, at_n, at_v, N, V).to(tl.float32)
+            d_W2 = load_tile(d_W2_next_ptr, n * H + h, at_n, at_v, N, V).to(tl.float32) if N > BN else d_W2
             d2 = load_tile(d2_ptr, own * H + h, r + zero, at_v, C, V)
             d_W2_start_from_read_f = load_tile(d_W2_start_from_read_f_ptr, own * H + h, at_n + zero, at_v, N, V)
-            d_W2_momentum = load_tile(d_W2_momentum_next_ptr, n * H + h, at_n, at_v, N, V).to(tl.float32)
-            d_t3 = (d_d1 * z3.to(tl.float32) * silu_slope(z1.to(tl.float32)) + d_d3 * silu(z1.to(tl.float32))).to(DOT)
+            d_W2_momentum = load_tile(d_W2_momentum_next_ptr, n * H + h, at_n, at_v, N, V).to(tl.float32) if N > BN else d_W2_momentum
+            if N > BN:
+                d_t3 = (d_d1 * z3.to(tl.float32) * silu_slope(z1.to(tl.float32)) + d_d3 * silu(z1.to(tl.float32))).to(DOT)
             d_W2_start = d_W2_start_from_read_f.to(tl.float32) + dot_tn(d_t3, d2, DOT) + dot_tn(h_2, d_f, DOT)
             d_W2_next = beta_end * d_W2
             d_W2_start = d_W2_start
@@ -1036,13 +678,15 @@ def seq_wide(
                 d_W2_next += d_W2_start
             if i == tiles - 1:
                 d_W2_next += load_tile(d_W2_last_ptr, n * H + h, at_n, at_v, N, V).to(tl.float32)
-            tl.debug_barrier()
-            store_tile(d_W2_next_ptr, n * H + h, at_n, at_v, N, V, d_W2_next)
+            if N > BN:
+                tl.debug_barrier()
+                store_tile(d_W2_next_ptr, n * H + h, at_n, at_v, N, V, d_W2_next)
             W2 = load_tile(W2_at_ptr, index * H + h, at_n + zero, at_v, N, V)
             W2_start = load_tile(W2_start_ptr, n * H + h, at_n, at_v, N, V) if GRID == "resumed" else W2
             d_W2_momentum_next = m_end * d_W2_momentum + reach_end * d_W2
-            tl.debug_barrier()
-            store_tile(d_W2_momentum_next_ptr, n * H + h, at_n, at_v, N, V, d_W2_momentum_next)
+            if N > BN:
+                tl.debug_barrier()
+                store_tile(d_W2_momentum_next_ptr, n * H + h, at_n, at_v, N, V, d_W2_momentum_next)
             if SAVE:
                 store_tile(d_W2_at_ptr, own * H + h, at_n + zero, at_v, N, V, d_W2)
             z3 = load_tile(z3_ptr, own * H + h, r + zero, at_n, C, N)
@@ -1069,8 +713,9 @@ def seq_wide(
                 d_W1_next += d_W1_start
             if i == tiles - 1:
                 d_W1_next += load_tile(d_W1_last_ptr, n * H + h, at_k, at_n, K, N).to(tl.float32)
-            tl.debug_barrier()
-            store_tile(d_W1_next_ptr, n * H + h, at_k, at_n, K, N, d_W1_next)
+            if N > BN:
+                tl.debug_barrier()
+                store_tile(d_W1_next_ptr, n * H + h, at_k, at_n, K, N, d_W1_next)
             if SAVE:
                 store_tile(d_W2_momentum_at_ptr, own * H + h, at_n + zero, at_v, N, V, d_W2_momentum)
             if SAVE:
@@ -1085,175 +730,30 @@ def seq_wide(
             store_tile(d_z3_ptr, own * H + h, r + zero, at_n, C, N, d_z3)
             if i == tiles - 1:
                 d_W3_next += load_tile(d_W3_last_ptr, n * H + h, at_k, at_n, K, N).to(tl.float32)
+            if N > BN:
+                tl.debug_barrier()
+                store_tile(d_W3_next_ptr, n * H + h, at_k, at_n, K, N, d_W3_next)
+            if N <= BN:
+                d_W1 = d_W1_next
+                d_W1_momentum = d_W1_momentum_next
+                d_W2 = tl.where((at_v < V)[None, :], d_W2_next, 0.0)
+                d_W2_momentum = d_W2_momentum_next
+                d_W3 = d_W3_next
+                d_W3_momentum = d_W3_momentum_next
+        if N > BN:
             tl.debug_barrier()
-            store_tile(d_W3_next_ptr, n * H + h, at_k, at_n, K, N, d_W3_next)
-        tl.debug_barrier()
+
+    if N <= BN:
+        store_tile(d_W1_next_ptr, n * H + h, at_k, at_n, K, N, d_W1)
+        store_tile(d_W1_momentum_next_ptr, n * H + h, at_k, at_n, K, N, d_W1_momentum)
+        store_tile(d_W2_next_ptr, n * H + h, at_n, at_v, N, V, d_W2)
+        store_tile(d_W2_momentum_next_ptr, n * H + h, at_n, at_v, N, V, d_W2_momentum)
+        store_tile(d_W3_next_ptr, n * H + h, at_k, at_n, K, N, d_W3)
+        store_tile(d_W3_momentum_next_ptr, n * H + h, at_k, at_n, K, N, d_W3_momentum)
 
 
 @triton.jit(do_not_specialize=JUST_NUMBERS)
 def post(
-    D_end_ptr, D_end_D_mu_ptr, W1_at_ptr, W1_momentum_at_ptr, W2_at_ptr, W2_momentum_at_ptr, W3_at_ptr, W3_momentum_at_ptr,
-    centred_ptr, d1_ptr, d2_ptr, d3_ptr, d_G_end_d2_ptr, d_W1_at_ptr, d_W1_momentum_at_ptr, d_W2_at_ptr,
-    d_W2_momentum_at_ptr, d_W3_at_ptr, d_W3_momentum_at_ptr, d_ln_weight_from_o_ptr, d_n_end_d2_ptr, d_o_ptr, d_t1_ptr,
-    d_z1_ptr, d_z3_ptr, eta_ptr, k_ptr, ln_bias_ptr, ln_weight_ptr, log_alpha_ptr, log_mu_ptr, v_ptr, W3_start_ptr,
-    W1_start_ptr, d_eta_ptr, d_k_ptr, d_ln_bias_ptr, d_ln_weight_ptr, d_log_alpha_ptr, d_log_mu_ptr, d_v_ptr, position_ptr,
-    cu_ptr, T, members, low, high,
-    H: tl.constexpr, K: tl.constexpr, N: tl.constexpr, V: tl.constexpr, C: tl.constexpr, BK: tl.constexpr, BN: tl.constexpr,
-    BV: tl.constexpr, BC: tl.constexpr, DOT: tl.constexpr, GRID: tl.constexpr, PACKED: tl.constexpr, SAVE: tl.constexpr,
-):  # fmt: skip
-    """d_eta, d_k, d_ln_bias, d_ln_weight, d_log_alpha, d_log_mu, d_v: every tile on its own."""
-    index, h = low + (tl.program_id(0) // H).to(tl.int64), tl.program_id(0) % H
-    n = sequence_of(index, cu_ptr, members, C, GRID, PACKED)
-    first, end, base, tiles, slot, step = span(n, position_ptr, cu_ptr, T, members, C, GRID, PACKED)
-    i = (index - slot) // step
-    if i >= tiles:
-        return
-    own = index - low
-    r = tl.arange(0, BC)
-    at_k = tl.arange(0, BK)
-    at_n = tl.arange(0, BN)
-    at_v = tl.arange(0, BV)
-    causal = r[:, None] >= r[None, :]
-    strict = r[:, None] > r[None, :]
-    ln_bias = load_row(ln_bias_ptr, h, at_v, V)
-    ln_weight = load_row(ln_weight_ptr, h, at_v, V)
-    t = base + i * C
-    here = (r >= first - t) & (r < tl.minimum(C, end - t))
-    at_row, row = t * H + h, r * H
-    centred = load_tile(centred_ptr, own * H + h, r, at_v, C, V)
-    d_ln_weight_from_o = load_row(d_ln_weight_from_o_ptr, own * H + h, at_v, V)
-
-    # the surprises of all tokens
-    rstd = tl.rsqrt(tl.sum(square(centred.to(tl.float32)), 1) / V + 1e-06)  # ρ_t = 1 / √(mean(f̃_t²) + 1e-06)
-    normal = rstd[:, None] * centred.to(tl.float32)  # f̂_t = ρ_t f̃_t
-    k = load_rows(k_ptr, at_row, row, here, at_k, K)
-    v = load_rows(v_ptr, at_row, row, here, at_v, V)
-    u = ln_weight[None, :] * normal + ln_bias[None, :] + k.to(tl.float32)  # u_t = ln_weight · f̂_t + ln_bias + k_t
-    d_t1 = load_tile(d_t1_ptr, own * H + h, r, at_v, C, V)
-    e = u - v.to(tl.float32)  # e_t = u_t − v_t
-    d_e = ln_weight[None, :] * d_t1.to(tl.float32)  # ∂e_t = ∂τ₁_t · ln_weight
-    d_o = load_rows(d_o_ptr, at_row, row, here, at_v, V)
-    d_ln_weight_from_o_and_more = d_ln_weight_from_o + tl.sum(d_t1.to(tl.float32) * e + d_e * normal, 0)
-    d_o_and_more = ln_weight[None, :] * d_t1.to(tl.float32) + d_o.to(tl.float32)
-    store_row(d_ln_bias_ptr, index * H + h, at_v, V, tl.sum(d_o_and_more, 0))
-    d_v = -d_e
-    store_rows(d_v_ptr, at_row, row, here, at_v, V, d_v)
-    store_row(d_ln_weight_ptr, index * H + h, at_v, V, d_ln_weight_from_o_and_more)
-    d_W2_at = load_tile(d_W2_at_ptr, own * H + h, at_n, at_v, N, V)
-    W2_momentum = load_tile(W2_momentum_at_ptr, index * H + h, at_n, at_v, N, V)
-    d_W2_momentum_at = load_tile(d_W2_momentum_at_ptr, own * H + h, at_n, at_v, N, V)
-
-    # back through decays, and the weights of surprises
-    d_reach_end_from_W2_next = tl.sum(d_W2_at.to(tl.float32) * W2_momentum.to(tl.float32))
-    log_mu = load_numbers(log_mu_ptr, at_row, row, here)
-    d_W2_momentum_at_W2_momentum = d_W2_momentum_at.to(tl.float32) * W2_momentum.to(tl.float32)
-    d_W3_at = load_tile(d_W3_at_ptr, own * H + h, at_k, at_n, K, N)
-    W3_momentum = load_tile(W3_momentum_at_ptr, index * H + h, at_k, at_n, K, N)
-    d_reach_end_from_W3_next = tl.sum(d_W3_at.to(tl.float32) * W3_momentum.to(tl.float32))
-    d_W1_at = load_tile(d_W1_at_ptr, own * H + h, at_k, at_n, K, N)
-    W1_momentum = load_tile(W1_momentum_at_ptr, index * H + h, at_k, at_n, K, N)
-    d_reach_end_from_W1_next = tl.sum(d_W1_at.to(tl.float32) * W1_momentum.to(tl.float32))
-    d_reach_end = d_reach_end_from_W3_next + d_reach_end_from_W2_next + d_reach_end_from_W1_next
-
-    # decays, and the weights of surprises
-    decay_mu = tl.maximum(-60.0, log_mu)  # log μ_t = max(−60, log_mu_t)
-    m = exp(tl.cumsum(decay_mu, 0))  # m_t = exp(Σ_{l≤t} log μ_l)
-    d_W1_momentum_at = load_tile(d_W1_momentum_at_ptr, own * H + h, at_k, at_n, K, N)
-    D_end = load_row(D_end_ptr, own * H + h, r, C)
-    d_W1_momentum_at_W1_momentum = d_W1_momentum_at.to(tl.float32) * W1_momentum.to(tl.float32)
-    m_end = exp(tl.sum(decay_mu, 0))  # m[C] = exp(Σ_l log μ_l)
-    W3_momentum = load_tile(W3_momentum_at_ptr, index * H + h, at_k, at_n, K, N)
-    d_W3_momentum_at = load_tile(d_W3_momentum_at_ptr, own * H + h, at_k, at_n, K, N)
-    d_W3_momentum_at_W3_momentum = d_W3_momentum_at.to(tl.float32) * W3_momentum.to(tl.float32)
-
-    # back through decays, and the weights of surprises
-    d_decay_mu_sum = (
-        m_end
-        * (tl.sum(d_W3_momentum_at_W3_momentum) + tl.sum(d_W2_momentum_at_W2_momentum) + tl.sum(d_W1_momentum_at_W1_momentum))
-    )  # fmt: skip
-    d1 = load_tile(d1_ptr, own * H + h, r, at_n, C, N)
-    k = load_rows(k_ptr, at_row, row, here, at_k, K)
-    d3 = load_tile(d3_ptr, own * H + h, r, at_n, C, N)
-    d_n_end_d1 = -dot(k, d_W1_momentum_at, DOT)  # ∂n[C]·d₁_t = −k_t d_W1_momentum_at
-    d_n_end_d3 = -dot(k, d_W3_momentum_at, DOT)  # ∂n[C]·d₃_t = −k_t d_W3_momentum_at
-    d_W1_at = load_tile(d_W1_at_ptr, own * H + h, at_k, at_n, K, N)
-    eta = load_numbers(eta_ptr, at_row, row, here)
-    d_n_end_d3_d3_and_more_sum = tl.sum(d_n_end_d3 * d3.to(tl.float32) + d_n_end_d1 * d1.to(tl.float32), 1)
-    d_W3_at = load_tile(d_W3_at_ptr, own * H + h, at_k, at_n, K, N)
-    d_G_end_d1 = -dot(k, d_W1_at, DOT)  # ∂G[C]·d₁_t = −k_t d_W1_at
-    d_G_end_d3 = -dot(k, d_W3_at, DOT)  # ∂G[C]·d₃_t = −k_t d_W3_at
-    d_G_end_d3_d3_and_more_sum = tl.sum(d_G_end_d3 * d3.to(tl.float32) + d_G_end_d1 * d1.to(tl.float32), 1)
-    d2 = load_tile(d2_ptr, own * H + h, r, at_v, C, V)
-    d_G_end_d2 = load_tile(d_G_end_d2_ptr, own * H + h, r, at_v, C, V)
-    d_G_end = d_G_end_d3_d3_and_more_sum + tl.sum(d_G_end_d2.to(tl.float32) * d2.to(tl.float32), 1)
-    d_D_end_D_mu = d_G_end * eta  # ∂Λ[C]·Λ[μ]_t = ∂G[C]_t η_t
-    exp_decay_mu_before = exp(segment_sums(decay_mu, strict))  # exp·log μ·before_tj = exp(Σ_{j<l≤t} log μ_l)
-    D_mu = tl.where(causal, exp_decay_mu_before, 0.0)  # Λ[μ]_tj = [j ≤ t] exp·log μ·before_tj
-    d_decay_alpha = sum_before(D_end * (d_reach_end * m + tl.sum(d_D_end_D_mu[None, :] * D_mu, 1)), r, DOT)
-    d_decay_mu_before = tl.where(causal, d_D_end_D_mu[None, :] * D_end[:, None], 0.0) * exp_decay_mu_before
-    d_decay_mu_2 = segment_gradient(d_decay_mu_before, strict, DOT)
-    d2 = load_tile(d2_ptr, own * H + h, r, at_v, C, V)
-    D_end_D_mu = load_row(D_end_D_mu_ptr, own * H + h, r, C)
-    d_n_end_d2 = load_tile(d_n_end_d2_ptr, own * H + h, r, at_v, C, V)
-    d_n_end = d_n_end_d3_d3_and_more_sum + tl.sum(d_n_end_d2.to(tl.float32) * d2.to(tl.float32), 1)
-    d_decay_mu_before_2 = d_reach_end * D_end * m
-    d_decay_mu_from_decay_mu_before = tl.cumsum(d_decay_mu_before_2, 0, reverse=True)
-    decay_mu_behind = sum_after(decay_mu, r, DOT)  # log μ·behind_t = Σ_{l>t} log μ_l
-    n_end = eta * exp(decay_mu_behind)  # n[C]_t = η_t exp(log μ·behind_t)
-    d_decay_mu = sum_before(d_n_end * n_end, r, DOT)
-    d_log_mu = (
-        (1 - tl.where(log_mu + 60 < 0, 1.0, 0.0))
-        * (d_decay_mu + d_decay_mu_sum + d_decay_mu_2 + d_decay_mu_from_decay_mu_before)
-    )  # fmt: skip
-    d_eta = d_n_end * exp(decay_mu_behind) + d_G_end * D_end_D_mu
-    d1 = load_tile(d1_ptr, own * H + h, r, at_n, C, N)
-    d_W1_momentum_at = load_tile(d_W1_momentum_at_ptr, own * H + h, at_k, at_n, K, N)
-    d1_d_W1_momentum_at = dot_nt(d1, d_W1_momentum_at, DOT)
-    d_W1_at = load_tile(d_W1_at_ptr, own * H + h, at_k, at_n, K, N)
-
-    # decays, and the weights of surprises
-    G_end = D_end_D_mu * eta  # G[C]_t = Λ[C]·Λ[μ]_t η_t
-    d1_d_W1_at = dot_nt(d1, d_W1_at, DOT)
-    d_W3_at = load_tile(d_W3_at_ptr, own * H + h, at_k, at_n, K, N)
-    log_alpha = load_numbers(log_alpha_ptr, at_row, row, here)
-    d3 = load_tile(d3_ptr, own * H + h, r, at_n, C, N)
-    d_W3_momentum_at = load_tile(d_W3_momentum_at_ptr, own * H + h, at_k, at_n, K, N)
-    d3_d_W3_at = dot_nt(d3, d_W3_at, DOT)
-    d3_d_W3_momentum_at = dot_nt(d3, d_W3_momentum_at, DOT)
-    d_k = (
-        -n_end[:, None] * d3_d_W3_momentum_at
-        - n_end[:, None] * d1_d_W1_momentum_at
-        - G_end[:, None] * d3_d_W3_at
-        - G_end[:, None] * d1_d_W1_at
-    )  # fmt: skip
-    d_W2_at = load_tile(d_W2_at_ptr, own * H + h, at_n, at_v, N, V)
-    W2 = load_tile(W2_at_ptr, index * H + h, at_n, at_v, N, V)
-    d_W2_at_W2 = d_W2_at.to(tl.float32) * W2.to(tl.float32)
-    decay_alpha = tl.maximum(-60.0, log_alpha)  # log α_t = max(−60, log_alpha_t)
-    beta_end = exp(tl.sum(decay_alpha, 0))  # β[C] = exp(Σ_l log α_l)
-    d_W1_at = load_tile(d_W1_at_ptr, own * H + h, at_k, at_n, K, N)
-    W1 = load_tile(W1_at_ptr, index * H + h, at_k, at_n, K, N)
-    W1_start = load_tile(W1_start_ptr, n * H + h, at_k, at_n, K, N) if GRID == "resumed" else W1
-    d_W1_at_W1 = d_W1_at.to(tl.float32) * W1.to(tl.float32)
-    d_W3_at = load_tile(d_W3_at_ptr, own * H + h, at_k, at_n, K, N)
-    W3 = load_tile(W3_at_ptr, index * H + h, at_k, at_n, K, N)
-    W3_start = load_tile(W3_start_ptr, n * H + h, at_k, at_n, K, N) if GRID == "resumed" else W3
-    d_W3_at_W3 = d_W3_at.to(tl.float32) * W3.to(tl.float32)
-    d_log_alpha = (
-        (1 - tl.where(log_alpha + 60 < 0, 1.0, 0.0))
-        * (d_decay_alpha + beta_end * (tl.sum(d_W3_at_W3) + tl.sum(d_W2_at_W2) + tl.sum(d_W1_at_W1)))
-    )  # fmt: skip
-    d_z3 = load_tile(d_z3_ptr, own * H + h, r, at_n, C, N)
-    d_z1 = load_tile(d_z1_ptr, own * H + h, r, at_n, C, N)
-    d_k_2 = d_e + dot_nt(d_z3, W3_start, DOT) + dot_nt(d_z1, W1_start, DOT) + d_k
-    store_rows(d_k_ptr, at_row, row, here, at_k, K, d_k_2)
-    store_numbers(d_log_mu_ptr, at_row, row, here, d_log_mu)
-    store_numbers(d_log_alpha_ptr, at_row, row, here, d_log_alpha)
-    store_numbers(d_eta_ptr, at_row, row, here, d_eta)
-
-
-@triton.jit(do_not_specialize=JUST_NUMBERS)
-def post_wide(
     D_end_ptr, D_end_D_mu_ptr, W1_at_ptr, W1_momentum_at_ptr, W2_at_ptr, W2_momentum_at_ptr, W3_at_ptr, W3_momentum_at_ptr,
     centred_ptr, d1_ptr, d2_ptr, d3_ptr, d_G_end_d2_ptr, d_W1_at_ptr, d_W1_momentum_at_ptr, d_W2_at_ptr,
     d_W2_momentum_at_ptr, d_W3_at_ptr, d_W3_momentum_at_ptr, d_ln_weight_from_o_ptr, d_n_end_d2_ptr, d_o_ptr, d_t1_ptr,
@@ -1425,7 +925,7 @@ launch_prep = Launcher(
     },
 )  # fmt: skip
 launch_main = Launcher(
-    TABLE, main, "main", walks=True, widths="KNV", blocked="N", wide=main_wide,
+    TABLE, main, "main", walks=True, widths="KNV", blocked="N",
     makes={
         "W1_next": Buffer("sequences", "KN"), "W2_next": Buffer("sequences", "NV"), "W3_next": Buffer("sequences", "KN"),
         "W1_momentum_next": Buffer("sequences", "KN"), "W2_momentum_next": Buffer("sequences", "NV"),
@@ -1437,11 +937,11 @@ launch_main = Launcher(
     },
 )  # fmt: skip
 launch_read = Launcher(
-    TABLE, read, "read", walks=False, widths="KNV", blocked="N", wide=read_wide,
+    TABLE, read, "read", walks=False, widths="KNV", blocked="N",
     makes={"o": Buffer("rows", "V")},
 )  # fmt: skip
 launch_pre = Launcher(
-    TABLE, pre, "pre", walks=False, widths="KNV", blocked="N", wide=pre_wide,
+    TABLE, pre, "pre", walks=False, widths="KNV", blocked="N",
     makes={
         "d_W1_start_from_read_z1": Buffer("slots", "KN", narrow=True), "z1": Buffer("slots", "CN", narrow=True),
         "z3": Buffer("slots", "CN", narrow=True), "h": Buffer("slots", "CN", narrow=True),
@@ -1454,7 +954,7 @@ launch_pre = Launcher(
     },
 )  # fmt: skip
 launch_seq = Launcher(
-    TABLE, seq, "seq", walks=True, widths="KNV", blocked="N", wide=seq_wide,
+    TABLE, seq, "seq", walks=True, widths="KNV", blocked="N",
     makes={
         "d_W1_next": Buffer("sequences", "KN"), "d_W1_start": Buffer("starts", "KN"),
         "d_W1_momentum_next": Buffer("sequences", "KN"), "d_W2_next": Buffer("sequences", "NV"),
@@ -1469,7 +969,7 @@ launch_seq = Launcher(
     },
 )  # fmt: skip
 launch_post = Launcher(
-    TABLE, post, "post", walks=False, widths="KNV", blocked="N", wide=post_wide,
+    TABLE, post, "post", walks=False, widths="KNV", blocked="N",
     makes={
         "d_eta": Buffer("rows", "", like="eta"), "d_k": Buffer("rows", "K"), "d_ln_bias": Buffer("shares", "V"),
         "d_ln_weight": Buffer("shares", "V"), "d_log_alpha": Buffer("rows", "", like="log_alpha"),

@@ -129,92 +129,6 @@ def main(
     first, end, base, tiles, slot, step = span(n, position_ptr, cu_ptr, T, members, C, GRID, PACKED)
     r = tl.arange(0, BC)
     at_k = tl.arange(0, BK)
-    at_n = tl.arange(0, BN)
-    at_v = tl.arange(0, BV)
-    W1 = load_tile(W1_ptr, n * H + h, at_k, at_n, K, N).to(tl.float32)
-    W1_momentum = load_tile(W1_momentum_ptr, n * H + h, at_k, at_n, K, N).to(tl.float32)
-    W2 = load_tile(W2_ptr, n * H + h, at_n, at_v, N, V).to(tl.float32)
-    W2_momentum = load_tile(W2_momentum_ptr, n * H + h, at_n, at_v, N, V).to(tl.float32)
-    ln_bias = load_row(ln_bias_ptr, h, at_v, V)
-    ln_weight = load_row(ln_weight_ptr, h, at_v, V)
-    if tiles == 0:
-        store_tile(W1_last_ptr, n * H + h, at_k, at_n, K, N, W1)
-        store_tile(W2_last_ptr, n * H + h, at_n, at_v, N, V, W2)
-    for i in tl.range(tiles, disable_licm=True):
-        index = slot + i * step
-        zero = (index >> 31).to(tl.int32)  # not known to the compiler, which so computes addresses anew
-        t = base + i * C
-        here = (r >= first - t) & (r < tl.minimum(C, end - t))
-        at_row, row = t * H + h, r * H + zero
-        W1_start = load_tile(W1_start_ptr, n * H + h, at_k, at_n, K, N) if GRID == "resumed" else W1
-        W2_start = load_tile(W2_start_ptr, n * H + h, at_n, at_v, N, V) if GRID == "resumed" else W2
-        if SAVE:
-            store_tile(W1_at_ptr, index * H + h, at_k + zero, at_n, K, N, W1)
-            store_tile(W1_momentum_at_ptr, index * H + h, at_k + zero, at_n, K, N, W1_momentum)
-            store_tile(W2_at_ptr, index * H + h, at_n + zero, at_v, N, V, W2)
-            store_tile(W2_momentum_at_ptr, index * H + h, at_n + zero, at_v, N, V, W2_momentum)
-        if i == tiles - 1:
-            store_tile(W1_last_ptr, n * H + h, at_k, at_n, K, N, W1)
-            store_tile(W2_last_ptr, n * H + h, at_n, at_v, N, V, W2)
-        k = load_rows(k_ptr, at_row, row, here, at_k, K)
-
-        # the surprises of all tokens
-        z1 = dot_apart(k, W1_start, DOT, T)  # z₁_t = k_t W₁[start]
-        h1 = gelu(z1)  # h₁_t = gelu(z₁_t)
-        v = load_rows(v_ptr, at_row, row, here, at_v, V)
-        f = dot_apart(h1, W2_start, DOT, T)  # f_t = h₁_t W₂[start]
-        mean = tl.sum(f, 1) / V  # f̄_t = mean(f_t)
-        centred = f - mean[:, None]  # f̃_t = f_t − f̄_t
-        centred_squared = tl.sum(tl.where((at_v < V)[None, :], centred * centred, 0.0), 1)
-        rstd = tl.rsqrt(centred_squared / V + 1e-06)  # ρ_t = 1 / √(mean(f̃_t²) + 1e-06)
-        normal = rstd[:, None] * centred  # f̂_t = ρ_t f̃_t
-        u = ln_weight[None, :] * normal + ln_bias[None, :] + k.to(tl.float32)  # u_t = ln_weight · f̂_t + ln_bias + k_t
-        e = u - v.to(tl.float32)  # e_t = u_t − v_t
-        G_end = load_row(G_end_ptr, index * H + h, r, C)
-        reach_end = load_number(reach_end_ptr, index * H + h)
-        beta_end = load_number(beta_end_ptr, index * H + h)
-        du = 2 * e  # ∂ℓ/∂u_t = 2 e_t
-        n_end = load_row(n_end_ptr, index * H + h, r, C)
-        m_end = load_number(m_end_ptr, index * H + h)
-        ln_weight_du = ln_weight[None, :] * du  # ln_weight·∂ℓ/∂u_t = ∂ℓ/∂u_t · ln_weight
-        rstd_ln_weight_du_and_more = (
-            rstd[:, None] * ln_weight_du
-            - tl.sum(ln_weight_du * centred, 1)[:, None] * (rstd[:, None] * rstd[:, None] * rstd[:, None]) / V * centred
-        )  # fmt: skip
-        d2 = rstd_ln_weight_du_and_more - tl.sum(tl.where((at_v < V)[None, :], rstd_ln_weight_du_and_more, 0.0), 1)[:, None] / V
-        store_tile(d2_ptr, index * H + h, r + zero, at_v, C, V, d2)
-        d1 = dot_apart_nt(d2, W2_start, DOT, T) * gelu_slope(z1)  # d₁_t = (d₂_t W₂[start]ᵀ) · gelu′(z₁_t)
-
-        # the state behind the tile
-        W1_next = beta_end * W1 + reach_end * W1_momentum - dot_tn(k, G_end[:, None] * d1, DOT)
-        W2_next = beta_end * W2 + reach_end * W2_momentum - dot_tn(h1, G_end[:, None] * d2, DOT)
-        W1_momentum_next = m_end * W1_momentum - dot_tn(k, n_end[:, None] * d1, DOT)  # S₁[C] = m[C] S₁[0] − Σ_j k_jᵀ ⊗ (n[C]_j d₁_j)
-        W2_momentum_next = m_end * W2_momentum - dot_tn(h1, n_end[:, None] * d2, DOT)  # S₂[C] = m[C] S₂[0] − Σ_j h₁_jᵀ ⊗ (n[C]_j d₂_j)
-        W1 = W1_next
-        W2 = tl.where((at_v < V)[None, :], W2_next, 0.0)
-        W1_momentum = W1_momentum_next
-        W2_momentum = tl.where((at_v < V)[None, :], W2_momentum_next, 0.0)
-
-    store_tile(W1_next_ptr, n * H + h, at_k, at_n, K, N, W1)
-    store_tile(W2_next_ptr, n * H + h, at_n, at_v, N, V, W2)
-    store_tile(W1_momentum_next_ptr, n * H + h, at_k, at_n, K, N, W1_momentum)
-    store_tile(W2_momentum_next_ptr, n * H + h, at_n, at_v, N, V, W2_momentum)
-
-
-@triton.jit(do_not_specialize=JUST_NUMBERS)
-def main_wide(
-    G_end_ptr, W1_ptr, W1_momentum_ptr, W2_ptr, W2_momentum_ptr, beta_end_ptr, k_ptr, ln_bias_ptr, ln_weight_ptr, m_end_ptr,
-    n_end_ptr, reach_end_ptr, v_ptr, W1_start_ptr, W2_start_ptr, W1_next_ptr, W2_next_ptr, W1_momentum_next_ptr,
-    W2_momentum_next_ptr, d2_ptr, W1_at_ptr, W1_momentum_at_ptr, W2_at_ptr, W2_momentum_at_ptr, W1_last_ptr, W2_last_ptr,
-    position_ptr, cu_ptr, T, members, low, high,
-    H: tl.constexpr, K: tl.constexpr, N: tl.constexpr, V: tl.constexpr, C: tl.constexpr, BK: tl.constexpr, BN: tl.constexpr,
-    BV: tl.constexpr, BC: tl.constexpr, DOT: tl.constexpr, GRID: tl.constexpr, PACKED: tl.constexpr, SAVE: tl.constexpr,
-):  # fmt: skip
-    """W1, W2, W1_momentum, W2_momentum, d2: one tile after another."""
-    n, h = (tl.program_id(0) // H).to(tl.int64), tl.program_id(0) % H
-    first, end, base, tiles, slot, step = span(n, position_ptr, cu_ptr, T, members, C, GRID, PACKED)
-    r = tl.arange(0, BC)
-    at_k = tl.arange(0, BK)
     at_v = tl.arange(0, BV)
     ln_bias = load_row(ln_bias_ptr, h, at_v, V)
     ln_weight = load_row(ln_weight_ptr, h, at_v, V)
@@ -233,18 +147,27 @@ def main_wide(
         W2_momentum = load_tile(W2_momentum_ptr, n * H + h, at_n, at_v, N, V).to(tl.float32)
         store_tile(W2_momentum_next_ptr, n * H + h, at_n, at_v, N, V, W2_momentum)
     tl.debug_barrier()
+    if N <= BN:  # one block: its tiles stay in registers
+        at_n = tl.arange(0, BN)
+        W1 = load_tile(W1_next_ptr, n * H + h, at_k, at_n, K, N).to(tl.float32)
+        W1_momentum = load_tile(W1_momentum_next_ptr, n * H + h, at_k, at_n, K, N).to(tl.float32)
+        W2 = load_tile(W2_next_ptr, n * H + h, at_n, at_v, N, V).to(tl.float32)
+        W2_momentum = load_tile(W2_momentum_next_ptr, n * H + h, at_n, at_v, N, V).to(tl.float32)
     for i in tl.range(tiles, disable_licm=True):
         index = slot + i * step
         zero = (index >> 31).to(tl.int32)  # not known to the compiler, which so computes addresses anew
         t = base + i * C
         here = (r >= first - t) & (r < tl.minimum(C, end - t))
         at_row, row = t * H + h, r * H + zero
+        if N <= BN:  # later loops find these
+            z1 = tl.zeros([BC, BN], tl.float32)
+            h1 = tl.zeros([BC, BN], tl.float32)
         f = tl.zeros([BC, BV], tl.float32)  # f_t = h₁_t W₂[start]
         for b in tl.range(tl.cdiv(N, BN), disable_licm=True):
             at_n = b * BN + tl.arange(0, BN)
-            W2 = load_tile(W2_next_ptr, n * H + h, at_n, at_v, N, V).to(tl.float32)
+            W2 = load_tile(W2_next_ptr, n * H + h, at_n, at_v, N, V).to(tl.float32) if N > BN else W2
             W2_start = load_tile(W2_start_ptr, n * H + h, at_n, at_v, N, V) if GRID == "resumed" else W2
-            W1 = load_tile(W1_next_ptr, n * H + h, at_k, at_n, K, N).to(tl.float32)
+            W1 = load_tile(W1_next_ptr, n * H + h, at_k, at_n, K, N).to(tl.float32) if N > BN else W1
             W1_start = load_tile(W1_start_ptr, n * H + h, at_k, at_n, K, N) if GRID == "resumed" else W1
             k = load_rows(k_ptr, at_row, row, here, at_k, K)
             z1 = dot_apart(k, W1_start, DOT, T)  # z₁_t = k_t W₁[start]
@@ -278,101 +201,65 @@ def main_wide(
         G_end_d2 = (G_end[:, None] * d2).to(DOT)
         for b in tl.range(tl.cdiv(N, BN), disable_licm=True):
             at_n = b * BN + tl.arange(0, BN)
-            W1 = load_tile(W1_next_ptr, n * H + h, at_k, at_n, K, N).to(tl.float32)
+            W1 = load_tile(W1_next_ptr, n * H + h, at_k, at_n, K, N).to(tl.float32) if N > BN else W1
             W1_start = load_tile(W1_start_ptr, n * H + h, at_k, at_n, K, N) if GRID == "resumed" else W1
             k = load_rows(k_ptr, at_row, row, here, at_k, K)
-            W2 = load_tile(W2_next_ptr, n * H + h, at_n, at_v, N, V).to(tl.float32)
+            W2 = load_tile(W2_next_ptr, n * H + h, at_n, at_v, N, V).to(tl.float32) if N > BN else W2
             W2_start = load_tile(W2_start_ptr, n * H + h, at_n, at_v, N, V) if GRID == "resumed" else W2
             if SAVE:
                 store_tile(W1_at_ptr, index * H + h, at_k + zero, at_n, K, N, W1)
             if i == tiles - 1:
                 store_tile(W1_last_ptr, n * H + h, at_k, at_n, K, N, W1)
-            W1_momentum = load_tile(W1_momentum_next_ptr, n * H + h, at_k, at_n, K, N).to(tl.float32)
-            z1 = dot_apart(k, W1_start, DOT, T)  # z₁_t = k_t W₁[start]
+            W1_momentum = load_tile(W1_momentum_next_ptr, n * H + h, at_k, at_n, K, N).to(tl.float32) if N > BN else W1_momentum
+            if N > BN:
+                z1 = dot_apart(k, W1_start, DOT, T)  # z₁_t = k_t W₁[start]
             d1 = dot_apart_nt(d2, W2_start, DOT, T) * gelu_slope(z1)  # d₁_t = (d₂_t W₂[start]ᵀ) · gelu′(z₁_t)
             W1_next = beta_end * W1 + reach_end * W1_momentum - dot_tn(k, G_end[:, None] * d1, DOT)
-            W2_momentum = load_tile(W2_momentum_next_ptr, n * H + h, at_n, at_v, N, V).to(tl.float32)
-            tl.debug_barrier()
-            store_tile(W1_next_ptr, n * H + h, at_k, at_n, K, N, W1_next)
+            W2_momentum = load_tile(W2_momentum_next_ptr, n * H + h, at_n, at_v, N, V).to(tl.float32) if N > BN else W2_momentum
+            if N > BN:
+                tl.debug_barrier()
+                store_tile(W1_next_ptr, n * H + h, at_k, at_n, K, N, W1_next)
             if SAVE:
                 store_tile(W2_at_ptr, index * H + h, at_n + zero, at_v, N, V, W2)
             if i == tiles - 1:
                 store_tile(W2_last_ptr, n * H + h, at_n, at_v, N, V, W2)
-            h1 = gelu(z1)  # h₁_t = gelu(z₁_t)
+            if N > BN:
+                h1 = gelu(z1)  # h₁_t = gelu(z₁_t)
 
             # the state behind the tile
             W2_next = beta_end * W2 + reach_end * W2_momentum - dot_tn(h1, G_end_d2, DOT)
-            tl.debug_barrier()
-            store_tile(W2_next_ptr, n * H + h, at_n, at_v, N, V, W2_next)
+            if N > BN:
+                tl.debug_barrier()
+                store_tile(W2_next_ptr, n * H + h, at_n, at_v, N, V, W2_next)
             if SAVE:
                 store_tile(W1_momentum_at_ptr, index * H + h, at_k + zero, at_n, K, N, W1_momentum)
             W1_momentum_next = m_end * W1_momentum - dot_tn(k, n_end[:, None] * d1, DOT)  # S₁[C] = m[C] S₁[0] − Σ_j k_jᵀ ⊗ (n[C]_j d₁_j)
-            tl.debug_barrier()
-            store_tile(W1_momentum_next_ptr, n * H + h, at_k, at_n, K, N, W1_momentum_next)
+            if N > BN:
+                tl.debug_barrier()
+                store_tile(W1_momentum_next_ptr, n * H + h, at_k, at_n, K, N, W1_momentum_next)
             if SAVE:
                 store_tile(W2_momentum_at_ptr, index * H + h, at_n + zero, at_v, N, V, W2_momentum)
             W2_momentum_next = m_end * W2_momentum - dot_tn(h1, n_end_d2, DOT)  # S₂[C] = m[C] S₂[0] − Σ_j h₁_jᵀ ⊗ (n[C]_j d₂_j)
+            if N > BN:
+                tl.debug_barrier()
+                store_tile(W2_momentum_next_ptr, n * H + h, at_n, at_v, N, V, W2_momentum_next)
+            if N <= BN:
+                W1 = W1_next
+                W2 = tl.where((at_v < V)[None, :], W2_next, 0.0)
+                W1_momentum = W1_momentum_next
+                W2_momentum = tl.where((at_v < V)[None, :], W2_momentum_next, 0.0)
+        if N > BN:
             tl.debug_barrier()
-            store_tile(W2_momentum_next_ptr, n * H + h, at_n, at_v, N, V, W2_momentum_next)
-        tl.debug_barrier()
+
+    if N <= BN:
+        store_tile(W1_next_ptr, n * H + h, at_k, at_n, K, N, W1)
+        store_tile(W1_momentum_next_ptr, n * H + h, at_k, at_n, K, N, W1_momentum)
+        store_tile(W2_next_ptr, n * H + h, at_n, at_v, N, V, W2)
+        store_tile(W2_momentum_next_ptr, n * H + h, at_n, at_v, N, V, W2_momentum)
 
 
 @triton.jit(do_not_specialize=JUST_NUMBERS)
 def read(
-    G_ptr, W1_at_ptr, W1_momentum_at_ptr, W2_at_ptr, W2_momentum_at_ptr, beta_ptr, d2_ptr, k_ptr, ln_bias_ptr, ln_weight_ptr,
-    q_ptr, reach_ptr, W2_start_ptr, W1_start_ptr, o_ptr, position_ptr, cu_ptr, T, members, low, high,
-    H: tl.constexpr, K: tl.constexpr, N: tl.constexpr, V: tl.constexpr, C: tl.constexpr, BK: tl.constexpr, BN: tl.constexpr,
-    BV: tl.constexpr, BC: tl.constexpr, DOT: tl.constexpr, GRID: tl.constexpr, PACKED: tl.constexpr, SAVE: tl.constexpr,
-):  # fmt: skip
-    """o: every tile on its own."""
-    index, h = low + (tl.program_id(0) // H).to(tl.int64), tl.program_id(0) % H
-    n = sequence_of(index, cu_ptr, members, C, GRID, PACKED)
-    first, end, base, tiles, slot, step = span(n, position_ptr, cu_ptr, T, members, C, GRID, PACKED)
-    i = (index - slot) // step
-    if i >= tiles:
-        return
-    r = tl.arange(0, BC)
-    at_k = tl.arange(0, BK)
-    at_n = tl.arange(0, BN)
-    at_v = tl.arange(0, BV)
-    ln_bias = load_row(ln_bias_ptr, h, at_v, V)
-    ln_weight = load_row(ln_weight_ptr, h, at_v, V)
-    t = base + i * C
-    here = (r >= first - t) & (r < tl.minimum(C, end - t))
-    at_row, row = t * H + h, r * H
-    k = load_rows(k_ptr, at_row, row, here, at_k, K)
-    G = load_tile(G_ptr, index * H + h, r, r, C, C)
-    q = load_rows(q_ptr, at_row, row, here, at_k, K)
-    beta = load_row(beta_ptr, index * H + h, r, C)
-    W1 = load_tile(W1_at_ptr, index * H + h, at_k, at_n, K, N)
-    W1_start = load_tile(W1_start_ptr, n * H + h, at_k, at_n, K, N) if GRID == "resumed" else W1
-    reach = load_row(reach_ptr, index * H + h, r, C)
-    W1_momentum = load_tile(W1_momentum_at_ptr, index * H + h, at_k, at_n, K, N)
-    P1 = (G.to(tl.float32) * dot_nt(q, k, DOT)).to(DOT)  # P₁_tj = G_tj (q_t k_jᵀ)
-    d2 = load_tile(d2_ptr, index * H + h, r, at_v, C, V)
-    W2 = load_tile(W2_at_ptr, index * H + h, at_n, at_v, N, V)
-    W2_start = load_tile(W2_start_ptr, n * H + h, at_n, at_v, N, V) if GRID == "resumed" else W2
-    z1 = dot(k, W1_start, DOT)  # z₁_t = k_t W₁[start]
-    d1 = dot_nt(d2, W2_start, DOT) * gelu_slope(z1)  # d₁_t = (d₂_t W₂[start]ᵀ) · gelu′(z₁_t)
-    read_z1 = beta[:, None] * dot(q, W1, DOT) + reach[:, None] * dot(q, W1_momentum, DOT) - dot(P1, d1, DOT)
-    read_h1 = (gelu(read_z1)).to(DOT)  # h₁[q]_t = gelu(z₁[q]_t)
-    W2_momentum = load_tile(W2_momentum_at_ptr, index * H + h, at_n, at_v, N, V)
-    h1 = gelu(z1)  # h₁_t = gelu(z₁_t)
-
-    # the memory at the queries
-    P2 = (G.to(tl.float32) * dot_nt(read_h1, h1, DOT)).to(DOT)  # P₂_tj = G_tj (h₁[q]_t h₁_jᵀ)
-    read_f = beta[:, None] * dot(read_h1, W2, DOT) + reach[:, None] * dot(read_h1, W2_momentum, DOT) - dot(P2, d2, DOT)
-    read_mean = tl.sum(read_f, 1) / V  # f̄[q]_t = mean(f[q]_t)
-    read_centred = read_f - read_mean[:, None]  # f̃[q]_t = f[q]_t − f̄[q]_t
-    read_centred_squared = tl.sum(tl.where((at_v < V)[None, :], read_centred * read_centred, 0.0), 1)
-    read_rstd = tl.rsqrt(read_centred_squared / V + 1e-06)  # ρ[q]_t = 1 / √(mean(f̃[q]_t²) + 1e-06)
-    read_normal = read_rstd[:, None] * read_centred  # f̂[q]_t = ρ[q]_t f̃[q]_t
-    o = ln_weight[None, :] * read_normal + ln_bias[None, :] + q.to(tl.float32)  # y_t = ln_weight · f̂[q]_t + ln_bias + q_t
-    store_rows(o_ptr, at_row, row, here, at_v, V, o)
-
-
-@triton.jit(do_not_specialize=JUST_NUMBERS)
-def read_wide(
     G_ptr, W1_at_ptr, W1_momentum_at_ptr, W2_at_ptr, W2_momentum_at_ptr, beta_ptr, d2_ptr, k_ptr, ln_bias_ptr, ln_weight_ptr,
     q_ptr, reach_ptr, W2_start_ptr, W1_start_ptr, o_ptr, position_ptr, cu_ptr, T, members, low, high,
     H: tl.constexpr, K: tl.constexpr, N: tl.constexpr, V: tl.constexpr, C: tl.constexpr, BK: tl.constexpr, BN: tl.constexpr,
@@ -439,126 +326,6 @@ def read_wide(
 
 @triton.jit(do_not_specialize=JUST_NUMBERS)
 def pre(
-    G_ptr, W1_at_ptr, W1_momentum_at_ptr, W2_at_ptr, W2_momentum_at_ptr, d2_ptr, d_o_ptr, k_ptr, ln_bias_ptr, ln_weight_ptr,
-    log_alpha_ptr, log_mu_ptr, q_ptr, reach_ptr, v_ptr, W1_start_ptr, W2_start_ptr, z1_ptr, h1_ptr, centred_ptr,
-    ln_weight_du_ptr, d2_W2_start_ptr, d1_ptr, D_end_D_mu_ptr, du_ptr, D_end_ptr, read_h1_ptr, read_h1_h1_ptr, d_read_f_ptr,
-    read_z1_ptr, P2_ptr, read_normal_ptr, d_reach_from_read_f_ptr, d_beta_from_read_f_ptr, position_ptr, cu_ptr, T, members,
-    low, high,
-    H: tl.constexpr, K: tl.constexpr, N: tl.constexpr, V: tl.constexpr, C: tl.constexpr, BK: tl.constexpr, BN: tl.constexpr,
-    BV: tl.constexpr, BC: tl.constexpr, DOT: tl.constexpr, GRID: tl.constexpr, PACKED: tl.constexpr, SAVE: tl.constexpr,
-):  # fmt: skip
-    """z1, h1, centred, ln_weight_du, d2_W2_start, d1, D_end_D_mu, du, D_end, read_h1, …: every tile on its own."""
-    index, h = low + (tl.program_id(0) // H).to(tl.int64), tl.program_id(0) % H
-    n = sequence_of(index, cu_ptr, members, C, GRID, PACKED)
-    first, end, base, tiles, slot, step = span(n, position_ptr, cu_ptr, T, members, C, GRID, PACKED)
-    i = (index - slot) // step
-    if i >= tiles:
-        return
-    own = index - low
-    r = tl.arange(0, BC)
-    at_k = tl.arange(0, BK)
-    at_n = tl.arange(0, BN)
-    at_v = tl.arange(0, BV)
-    causal = r[:, None] >= r[None, :]
-    strict = r[:, None] > r[None, :]
-    ln_bias = load_row(ln_bias_ptr, h, at_v, V)
-    ln_weight = load_row(ln_weight_ptr, h, at_v, V)
-    t = base + i * C
-    here = (r >= first - t) & (r < tl.minimum(C, end - t))
-    at_row, row = t * H + h, r * H
-    k = load_rows(k_ptr, at_row, row, here, at_k, K)
-    W1 = load_tile(W1_at_ptr, index * H + h, at_k, at_n, K, N)
-    W1_start = load_tile(W1_start_ptr, n * H + h, at_k, at_n, K, N) if GRID == "resumed" else W1
-
-    # the surprises of all tokens
-    z1 = dot(k, W1_start, DOT)  # z₁_t = k_t W₁[start]
-    store_tile(z1_ptr, own * H + h, r, at_n, C, N, z1)
-    h1 = gelu(z1)  # h₁_t = gelu(z₁_t)
-    W2 = load_tile(W2_at_ptr, index * H + h, at_n, at_v, N, V)
-    W2_start = load_tile(W2_start_ptr, n * H + h, at_n, at_v, N, V) if GRID == "resumed" else W2
-    store_tile(h1_ptr, own * H + h, r, at_n, C, N, h1)
-    f = dot(h1, W2_start, DOT)  # f_t = h₁_t W₂[start]
-    mean = tl.sum(f, 1) / V  # f̄_t = mean(f_t)
-    centred = f - mean[:, None]  # f̃_t = f_t − f̄_t
-    store_tile(centred_ptr, own * H + h, r, at_v, C, V, centred)
-    centred_squared = tl.sum(tl.where((at_v < V)[None, :], centred * centred, 0.0), 1)
-    rstd = tl.rsqrt(centred_squared / V + 1e-06)  # ρ_t = 1 / √(mean(f̃_t²) + 1e-06)
-    k = load_rows(k_ptr, at_row, row, here, at_k, K)
-    normal = rstd[:, None] * centred  # f̂_t = ρ_t f̃_t
-    v = load_rows(v_ptr, at_row, row, here, at_v, V)
-    u = ln_weight[None, :] * normal + ln_bias[None, :] + k.to(tl.float32)  # u_t = ln_weight · f̂_t + ln_bias + k_t
-    e = u - v.to(tl.float32)  # e_t = u_t − v_t
-    log_mu = load_numbers(log_mu_ptr, at_row, row, here)
-    du = 2 * e  # ∂ℓ/∂u_t = 2 e_t
-    ln_weight_du = ln_weight[None, :] * du  # ln_weight·∂ℓ/∂u_t = ∂ℓ/∂u_t · ln_weight
-    store_tile(ln_weight_du_ptr, own * H + h, r, at_v, C, V, ln_weight_du)
-    log_alpha = load_numbers(log_alpha_ptr, at_row, row, here)
-    d2 = load_tile(d2_ptr, index * H + h, r, at_v, C, V)
-    store_tile(du_ptr, own * H + h, r, at_v, C, V, du)
-    d2_W2_start = dot_nt(d2, W2_start, DOT)  # d₂·W₂[start]_t = d₂_t W₂[start]ᵀ
-    store_tile(d2_W2_start_ptr, own * H + h, r, at_n, C, N, d2_W2_start)
-    d1 = d2_W2_start * gelu_slope(z1)  # d₁_t = d₂·W₂[start]_t · gelu′(z₁_t)
-
-    # decays, and the weights of surprises
-    decay_mu = tl.maximum(-60.0, log_mu)  # log μ_t = max(−60, log_mu_t)
-    exp_decay_mu_before = exp(segment_sums(decay_mu, strict))  # exp·log μ·before_tj = exp(Σ_{j<l≤t} log μ_l)
-    D_mu = tl.where(causal, exp_decay_mu_before, 0.0)  # Λ[μ]_tj = [j ≤ t] exp·log μ·before_tj
-    decay_alpha = tl.maximum(-60.0, log_alpha)  # log α_t = max(−60, log_alpha_t)
-    valid = tl.where(here, 1.0, 0.0)
-    D_end = valid * exp(sum_after(decay_alpha, r, DOT))  # Λ[C]_t = valid_t exp(Σ_{l>t} log α_l)
-    D_end_D_mu = tl.sum(D_end[:, None] * D_mu, 0)  # Λ[C]·Λ[μ]_t = Σ_i Λ[C]_i Λ[μ]_it
-    store_row(D_end_D_mu_ptr, own * H + h, r, C, D_end_D_mu)
-    store_row(D_end_ptr, own * H + h, r, C, D_end)
-    store_tile(d1_ptr, own * H + h, r, at_n, C, N, d1)
-    G = load_tile(G_ptr, index * H + h, r, r, C, C)
-    reach = load_row(reach_ptr, index * H + h, r, C)
-    k = load_rows(k_ptr, at_row, row, here, at_k, K)
-    q = load_rows(q_ptr, at_row, row, here, at_k, K)
-    q_k = dot_nt(q, k, DOT)  # q·k_tj = q_t k_jᵀ
-    P1 = (G.to(tl.float32) * q_k).to(DOT)  # P₁_tj = G_tj q·k_tj
-    W1_momentum = load_tile(W1_momentum_at_ptr, index * H + h, at_k, at_n, K, N)
-    q_W1 = dot(q, W1, DOT)  # q·W₁[0]_t = q_t W₁[0]
-    q_W1_momentum = dot(q, W1_momentum, DOT)  # q·S₁[0]_t = q_t S₁[0]
-    beta = exp(tl.cumsum(decay_alpha, 0))  # β_t = exp(Σ_{l≤t} log α_l)
-
-    # the memory at the queries
-    read_z1 = beta[:, None] * q_W1 + reach[:, None] * q_W1_momentum - dot(P1, d1, DOT)
-    read_h1 = gelu(read_z1)  # h₁[q]_t = gelu(z₁[q]_t)
-    read_h1_h1 = dot_nt(read_h1, h1, DOT)  # h₁[q]·h₁_tj = h₁[q]_t h₁_jᵀ
-    G = load_tile(G_ptr, index * H + h, r, r, C, C)
-    store_tile(read_h1_h1_ptr, own * H + h, r, r, C, C, read_h1_h1)
-    P2 = G.to(tl.float32) * read_h1_h1  # P₂_tj = G_tj h₁[q]·h₁_tj
-    W2_momentum = load_tile(W2_momentum_at_ptr, index * H + h, at_n, at_v, N, V)
-    store_tile(read_h1_ptr, own * H + h, r, at_n, C, N, read_h1)
-    read_h1_W2_momentum = dot(read_h1, W2_momentum, DOT)  # h₁[q]·S₂[0]_t = h₁[q]_t S₂[0]
-    read_h1_W2 = dot(read_h1, W2, DOT)  # h₁[q]·W₂[0]_t = h₁[q]_t W₂[0]
-    read_f = beta[:, None] * read_h1_W2 + reach[:, None] * read_h1_W2_momentum - dot(P2, d2, DOT)
-    read_mean = tl.sum(read_f, 1) / V  # f̄[q]_t = mean(f[q]_t)
-    d_o = load_rows(d_o_ptr, at_row, row, here, at_v, V)
-    read_centred = read_f - read_mean[:, None]  # f̃[q]_t = f[q]_t − f̄[q]_t
-    d_read_normal = ln_weight[None, :] * d_o.to(tl.float32)  # ∂f̂[q]_t = d_o_t · ln_weight
-    d_read_normal_read_centred = d_read_normal * read_centred
-    d_read_rstd = tl.sum(d_read_normal_read_centred, 1)
-    read_centred_squared = tl.sum(tl.where((at_v < V)[None, :], read_centred * read_centred, 0.0), 1)
-    read_rstd = tl.rsqrt(read_centred_squared / V + 1e-06)  # ρ[q]_t = 1 / √(mean(f̃[q]_t²) + 1e-06)
-    d_read_centred = (
-        read_rstd[:, None] * d_read_normal
-        - d_read_rstd[:, None] * (read_rstd[:, None] * read_rstd[:, None] * read_rstd[:, None]) / V * read_centred
-    )  # fmt: skip
-    d_read_f = d_read_centred - tl.sum(tl.where((at_v < V)[None, :], d_read_centred, 0.0), 1)[:, None] / V
-    d_reach_from_read_f = tl.sum(d_read_f * read_h1_W2_momentum, 1)  # ∂ω(f[q]_t) = ∂f[q]_t h₁[q]·S₂[0]_tᵀ
-    d_beta_from_read_f = tl.sum(d_read_f * read_h1_W2, 1)  # ∂β(f[q]_t) = ∂f[q]_t h₁[q]·W₂[0]_tᵀ
-    store_tile(d_read_f_ptr, own * H + h, r, at_v, C, V, d_read_f)
-    store_tile(read_z1_ptr, own * H + h, r, at_n, C, N, read_z1)
-    store_tile(P2_ptr, own * H + h, r, r, C, C, P2)
-    read_normal = read_rstd[:, None] * read_centred  # f̂[q]_t = ρ[q]_t f̃[q]_t
-    store_tile(read_normal_ptr, own * H + h, r, at_v, C, V, read_normal)
-    store_row(d_beta_from_read_f_ptr, own * H + h, r, C, d_beta_from_read_f)
-    store_row(d_reach_from_read_f_ptr, own * H + h, r, C, d_reach_from_read_f)
-
-
-@triton.jit(do_not_specialize=JUST_NUMBERS)
-def pre_wide(
     G_ptr, W1_at_ptr, W1_momentum_at_ptr, W2_at_ptr, W2_momentum_at_ptr, d2_ptr, d_o_ptr, k_ptr, ln_bias_ptr, ln_weight_ptr,
     log_alpha_ptr, log_mu_ptr, q_ptr, reach_ptr, v_ptr, W1_start_ptr, W2_start_ptr, z1_ptr, h1_ptr, centred_ptr,
     ln_weight_du_ptr, d2_W2_start_ptr, d1_ptr, D_end_D_mu_ptr, du_ptr, D_end_ptr, read_h1_ptr, read_h1_h1_ptr, d_read_f_ptr,
@@ -706,118 +473,6 @@ def pre2(
     own = index - low
     r = tl.arange(0, BC)
     at_k = tl.arange(0, BK)
-    at_n = tl.arange(0, BN)
-    at_v = tl.arange(0, BV)
-    causal = r[:, None] >= r[None, :]
-    strict = r[:, None] > r[None, :]
-    ln_weight = load_row(ln_weight_ptr, h, at_v, V)
-    t = base + i * C
-    here = (r >= first - t) & (r < tl.minimum(C, end - t))
-    at_row, row = t * H + h, r * H
-    d_read_f = load_tile(d_read_f_ptr, own * H + h, r, at_v, C, V)
-    P2 = load_tile(P2_ptr, own * H + h, r, r, C, C)
-    centred = load_tile(centred_ptr, own * H + h, r, at_v, C, V)
-    d_o = load_rows(d_o_ptr, at_row, row, here, at_v, V)
-    du = load_tile(du_ptr, own * H + h, r, at_v, C, V)
-    read_normal = load_tile(read_normal_ptr, own * H + h, r, at_v, C, V)
-    d2 = load_tile(d2_ptr, index * H + h, r, at_v, C, V)
-    P2_d_read_f = dot_tn(P2, d_read_f, DOT)  # P₂·∂f[q]_t = Σ_l P₂_lt ∂f[q]_l
-    store_tile(P2_d_read_f_ptr, own * H + h, r, at_v, C, V, P2_d_read_f)
-    P2_d_read_f_2 = -P2_d_read_f
-    P2_d_read_f_and_more = P2_d_read_f_2 - tl.sum(P2_d_read_f_2, 1)[:, None] / V
-    rstd = tl.rsqrt(tl.sum(square(centred.to(tl.float32)), 1) / V + 1e-06)  # ρ_t = 1 / √(mean(f̃_t²) + 1e-06)
-    x32 = -tl.sum(P2_d_read_f_and_more * centred.to(tl.float32), 1) * (rstd * rstd * rstd) / V
-    x33 = rstd[:, None] * P2_d_read_f_and_more + x32[:, None] * centred.to(tl.float32)
-    centred = load_tile(centred_ptr, own * H + h, r, at_v, C, V)
-    x34 = ln_weight[None, :] * x33
-    d_ln_bias_early = tl.sum(2 * x34 + d_o.to(tl.float32), 0)
-    d_o = load_rows(d_o_ptr, at_row, row, here, at_v, V)
-    store_row(d_ln_bias_early_ptr, own * H + h, at_v, V, d_ln_bias_early)
-    s1 = 2 * x34
-    d_v_early = -s1  # d_v(early_t) = −s₁_t
-    store_tile(d_v_early_ptr, own * H + h, r, at_v, C, V, d_v_early)
-    store_tile(s1_ptr, own * H + h, r, at_v, C, V, s1)
-    normal = rstd[:, None] * centred.to(tl.float32)  # f̂_t = ρ_t f̃_t
-    x41 = x33 * du.to(tl.float32) + s1 * normal + d_o.to(tl.float32) * read_normal.to(tl.float32)
-    d_ln_weight_early = tl.sum(x41, 0)
-    log_alpha = load_numbers(log_alpha_ptr, at_row, row, here)
-    G = load_tile(G_ptr, index * H + h, r, r, C, C)
-    W2_momentum = load_tile(W2_momentum_at_ptr, index * H + h, at_n, at_v, N, V)
-    d_P2 = -dot_nt(d_read_f, d2, DOT)  # ∂P₂_tj = −∂f[q]_t d₂_jᵀ
-    d_read_h1_h1 = (d_P2 * G.to(tl.float32)).to(DOT)  # ∂h₁[q]·h₁_tj = ∂P₂_tj G_tj
-    W2 = load_tile(W2_at_ptr, index * H + h, at_n, at_v, N, V)
-    reach = load_row(reach_ptr, index * H + h, r, C)
-    d_read_f_W2_momentum = dot_nt(d_read_f, W2_momentum, DOT)
-    h1 = load_tile(h1_ptr, own * H + h, r, at_n, C, N)
-    d_read_f_W2 = dot_nt(d_read_f, W2, DOT)
-    decay_alpha = tl.maximum(-60.0, log_alpha)  # log α_t = max(−60, log_alpha_t)
-    beta = exp(tl.cumsum(decay_alpha, 0))  # β_t = exp(Σ_{l≤t} log α_l)
-    read_z1 = load_tile(read_z1_ptr, own * H + h, r, at_n, C, N)
-    q = load_rows(q_ptr, at_row, row, here, at_k, K)
-    d_read_h1_from_read_h1_h1 = dot(d_read_h1_h1, h1, DOT)
-    d_read_z1 = (
-        (reach[:, None] * d_read_f_W2_momentum + beta[:, None] * d_read_f_W2 + d_read_h1_from_read_h1_h1)
-        * gelu_slope(read_z1.to(tl.float32))
-    )  # fmt: skip
-    k = load_rows(k_ptr, at_row, row, here, at_k, K)
-    d_W1_from_q_W1 = dot_tn(q, beta[:, None] * d_read_z1, DOT)  # ∂W₁[0](q·W₁[0]) = Σ_l q_lᵀ ⊗ (β_l ∂z₁[q]_l)
-    store_tile(d_W1_from_q_W1_ptr, own * H + h, at_k, at_n, K, N, d_W1_from_q_W1)
-    G = load_tile(G_ptr, index * H + h, r, r, C, C)
-    q_k = dot_nt(q, k, DOT)  # q·k_tj = q_t k_jᵀ
-
-    # the memory at the queries
-    P1 = (G.to(tl.float32) * q_k).to(DOT)  # P₁_tj = G_tj q·k_tj
-    d_beta_from_read_f = load_row(d_beta_from_read_f_ptr, own * H + h, r, C)
-    read_z1 = load_tile(read_z1_ptr, own * H + h, r, at_n, C, N)
-    P1_d_read_z1 = dot_tn(P1, d_read_z1, DOT)  # P₁·∂z₁[q]_t = Σ_l P₁_lt ∂z₁[q]_l
-    store_tile(P1_d_read_z1_ptr, own * H + h, r, at_n, C, N, P1_d_read_z1)
-    d_reach_from_read_f = load_row(d_reach_from_read_f_ptr, own * H + h, r, C)
-    read_h1 = (gelu(read_z1.to(tl.float32))).to(DOT)  # h₁[q]_t = gelu(z₁[q]_t)
-    W1 = load_tile(W1_at_ptr, index * H + h, at_k, at_n, K, N)
-    d_h1_from_read_h1_h1 = dot_tn(d_read_h1_h1, read_h1, DOT)  # ∂h₁(h₁[q]·h₁_t) = Σ_l ∂h₁[q]·h₁_lt h₁[q]_l
-    store_tile(d_h1_from_read_h1_h1_ptr, own * H + h, r, at_n, C, N, d_h1_from_read_h1_h1)
-    W1_momentum = load_tile(W1_momentum_at_ptr, index * H + h, at_k, at_n, K, N)
-    q_W1 = dot(q, W1, DOT)  # q·W₁[0]_t = q_t W₁[0]
-    log_mu = load_numbers(log_mu_ptr, at_row, row, here)
-    d_decay_alpha_from_decay_alpha_before = tl.cumsum(beta * (d_beta_from_read_f + tl.sum(d_read_z1 * q_W1, 1)), 0, reverse=True)
-    q_W1_momentum = dot(q, W1_momentum, DOT)  # q·S₁[0]_t = q_t S₁[0]
-    d_reach = d_reach_from_read_f + tl.sum(d_read_z1 * q_W1_momentum, 1)  # ∂ω_t = ∂ω(f[q]_t) + ∂z₁[q]_t q·S₁[0]_tᵀ
-    store_tile(d_read_z1_ptr, own * H + h, r, at_n, C, N, d_read_z1)
-
-    # decays, and the weights of surprises
-    exp_decay_alpha_before = exp(segment_sums(decay_alpha, strict))  # exp·log α·before_tj = exp(Σ_{j<l≤t} log α_l)
-    D_alpha = tl.where(causal, exp_decay_alpha_before, 0.0)  # Λ[α]_tj = [j ≤ t] exp·log α·before_tj
-    valid = tl.where(here, 1.0, 0.0)
-    valid_D_alpha = valid[None, :] * D_alpha  # valid·Λ[α]_tj = Λ[α]_tj valid_j
-    decay_mu = tl.maximum(-60.0, log_mu)  # log μ_t = max(−60, log_mu_t)
-    m = exp(tl.cumsum(decay_mu, 0))  # m_t = exp(Σ_{l≤t} log μ_l)
-    d_m_from_m_t1_m_behind = tl.cumsum(tl.sum(d_reach[:, None] * valid_D_alpha, 0) * m, 0, reverse=True)
-    store_row(d_m_from_m_t1_m_behind_ptr, own * H + h, r, C, d_m_from_m_t1_m_behind)
-    store_row(d_decay_alpha_from_decay_alpha_before_ptr, own * H + h, r, C, d_decay_alpha_from_decay_alpha_before)
-    store_row(d_reach_ptr, own * H + h, r, C, d_reach)
-    store_row(d_ln_weight_early_ptr, own * H + h, at_v, V, d_ln_weight_early)
-
-
-@triton.jit(do_not_specialize=JUST_NUMBERS)
-def pre2_wide(
-    G_ptr, P2_ptr, W1_at_ptr, W1_momentum_at_ptr, W2_at_ptr, W2_momentum_at_ptr, centred_ptr, d2_ptr, d_beta_from_read_f_ptr,
-    d_o_ptr, d_reach_from_read_f_ptr, d_read_f_ptr, du_ptr, h1_ptr, k_ptr, ln_weight_ptr, log_alpha_ptr, log_mu_ptr, q_ptr,
-    reach_ptr, read_normal_ptr, read_z1_ptr, d_W1_from_q_W1_ptr, P1_d_read_z1_ptr, d_h1_from_read_h1_h1_ptr, P2_d_read_f_ptr,
-    d_ln_bias_early_ptr, d_ln_weight_early_ptr, d_v_early_ptr, d_read_z1_ptr, s1_ptr, d_reach_ptr,
-    d_decay_alpha_from_decay_alpha_before_ptr, d_m_from_m_t1_m_behind_ptr, position_ptr, cu_ptr, T, members, low, high,
-    H: tl.constexpr, K: tl.constexpr, N: tl.constexpr, V: tl.constexpr, C: tl.constexpr, BK: tl.constexpr, BN: tl.constexpr,
-    BV: tl.constexpr, BC: tl.constexpr, DOT: tl.constexpr, GRID: tl.constexpr, PACKED: tl.constexpr, SAVE: tl.constexpr,
-):  # fmt: skip
-    """d_W1_from_q_W1, P1_d_read_z1, d_h1_from_read_h1_h1, P2_d_read_f, d_ln_bias_early, …: every tile on its own."""
-    index, h = low + (tl.program_id(0) // H).to(tl.int64), tl.program_id(0) % H
-    n = sequence_of(index, cu_ptr, members, C, GRID, PACKED)
-    first, end, base, tiles, slot, step = span(n, position_ptr, cu_ptr, T, members, C, GRID, PACKED)
-    i = (index - slot) // step
-    if i >= tiles:
-        return
-    own = index - low
-    r = tl.arange(0, BC)
-    at_k = tl.arange(0, BK)
     at_v = tl.arange(0, BV)
     causal = r[:, None] >= r[None, :]
     strict = r[:, None] > r[None, :]
@@ -913,99 +568,6 @@ def pre2_wide(
 
 @triton.jit(do_not_specialize=JUST_NUMBERS)
 def pre3(
-    W1_at_ptr, W1_momentum_at_ptr, d1_ptr, d2_ptr, d_decay_alpha_from_decay_alpha_before_ptr, d_m_from_m_t1_m_behind_ptr,
-    d_o_ptr, d_reach_ptr, d_read_f_ptr, d_read_z1_ptr, eta_ptr, k_ptr, log_alpha_ptr, log_mu_ptr, q_ptr, reach_ptr,
-    read_h1_ptr, read_h1_h1_ptr, s1_ptr, d_W1_momentum_from_q_W1_momentum_ptr, d_W2_from_read_h1_W2_ptr,
-    d_W2_momentum_from_read_h1_W2_momentum_ptr, d_eta_from_G_ptr, d_k_early_ptr, d_log_alpha_early_ptr, d_log_mu_early_ptr,
-    d_q_ptr, position_ptr, cu_ptr, T, members, low, high,
-    H: tl.constexpr, K: tl.constexpr, N: tl.constexpr, V: tl.constexpr, C: tl.constexpr, BK: tl.constexpr, BN: tl.constexpr,
-    BV: tl.constexpr, BC: tl.constexpr, DOT: tl.constexpr, GRID: tl.constexpr, PACKED: tl.constexpr, SAVE: tl.constexpr,
-):  # fmt: skip
-    """d_W1_momentum_from_q_W1_momentum, d_W2_from_read_h1_W2, …: every tile on its own."""
-    index, h = low + (tl.program_id(0) // H).to(tl.int64), tl.program_id(0) % H
-    n = sequence_of(index, cu_ptr, members, C, GRID, PACKED)
-    first, end, base, tiles, slot, step = span(n, position_ptr, cu_ptr, T, members, C, GRID, PACKED)
-    i = (index - slot) // step
-    if i >= tiles:
-        return
-    own = index - low
-    r = tl.arange(0, BC)
-    at_k = tl.arange(0, BK)
-    at_n = tl.arange(0, BN)
-    at_v = tl.arange(0, BV)
-    causal = r[:, None] >= r[None, :]
-    strict = r[:, None] > r[None, :]
-    t = base + i * C
-    here = (r >= first - t) & (r < tl.minimum(C, end - t))
-    at_row, row = t * H + h, r * H
-    reach = load_row(reach_ptr, index * H + h, r, C)
-    log_alpha = load_numbers(log_alpha_ptr, at_row, row, here)
-    decay_alpha = tl.maximum(-60.0, log_alpha)  # log α_t = max(−60, log_alpha_t)
-    beta = exp(tl.cumsum(decay_alpha, 0))  # β_t = exp(Σ_{l≤t} log α_l)
-    read_h1 = load_tile(read_h1_ptr, own * H + h, r, at_n, C, N)
-    d_read_f = load_tile(d_read_f_ptr, own * H + h, r, at_v, C, V)
-    d_W2_from_read_h1_W2 = dot_tn(read_h1, beta[:, None] * d_read_f.to(tl.float32), DOT)
-    store_tile(d_W2_from_read_h1_W2_ptr, own * H + h, at_n, at_v, N, V, d_W2_from_read_h1_W2)
-    d_W2_momentum_from_read_h1_W2_momentum = dot_tn(read_h1, reach[:, None] * d_read_f.to(tl.float32), DOT)
-    d2 = load_tile(d2_ptr, index * H + h, r, at_v, C, V)
-    store_tile(d_W2_momentum_from_read_h1_W2_momentum_ptr, own * H + h, at_n, at_v, N, V, d_W2_momentum_from_read_h1_W2_momentum)
-    d_P2 = -dot_nt(d_read_f, d2, DOT)  # ∂P₂_tj = −∂f[q]_t d₂_jᵀ
-    log_mu = load_numbers(log_mu_ptr, at_row, row, here)
-    d_read_z1 = load_tile(d_read_z1_ptr, own * H + h, r, at_n, C, N)
-    d1 = load_tile(d1_ptr, own * H + h, r, at_n, C, N)
-    d_P1 = -dot_nt(d_read_z1, d1, DOT)  # ∂P₁_tj = −∂z₁[q]_t d₁_jᵀ
-    read_h1_h1 = load_tile(read_h1_h1_ptr, own * H + h, r, r, C, C)
-    q = load_rows(q_ptr, at_row, row, here, at_k, K)
-    k = load_rows(k_ptr, at_row, row, here, at_k, K)
-    eta = load_numbers(eta_ptr, at_row, row, here)
-    d_reach = load_row(d_reach_ptr, own * H + h, r, C)
-    q_k = dot_nt(q, k, DOT)  # q·k_tj = q_t k_jᵀ
-    d_G = d_P2 * read_h1_h1.to(tl.float32) + d_P1 * q_k  # ∂G_tj = ∂P₂_tj h₁[q]·h₁_tj + ∂P₁_tj q·k_tj
-    d_decay_alpha_from_decay_alpha_before = load_row(d_decay_alpha_from_decay_alpha_before_ptr, own * H + h, r, C)
-
-    # decays, and the weights of surprises
-    decay_mu = tl.maximum(-60.0, log_mu)  # log μ_t = max(−60, log_mu_t)
-    m = exp(tl.cumsum(decay_mu, 0))  # m_t = exp(Σ_{l≤t} log μ_l)
-    valid = tl.where(here, 1.0, 0.0)
-    exp_decay_mu_before = exp(segment_sums(decay_mu, strict))  # exp·log μ·before_tj = exp(Σ_{j<l≤t} log μ_l)
-    D_mu = tl.where(causal, exp_decay_mu_before, 0.0)  # Λ[μ]_tj = [j ≤ t] exp·log μ·before_tj
-    d_D_alpha = valid[None, :] * (d_reach[:, None] * m[None, :] + dot_nt(eta[None, :] * d_G, D_mu, DOT))
-    exp_decay_alpha_before = exp(segment_sums(decay_alpha, strict))  # exp·log α·before_tj = exp(Σ_{j<l≤t} log α_l)
-    d_decay_alpha_from_decay_alpha = segment_gradient(tl.where(causal, d_D_alpha, 0.0) * exp_decay_alpha_before, strict, DOT)
-    d_log_alpha_early = (
-        (1 - tl.where(log_alpha + 60 < 0, 1.0, 0.0)) * (d_decay_alpha_from_decay_alpha + d_decay_alpha_from_decay_alpha_before)
-    )  # fmt: skip
-    D_alpha = tl.where(causal, exp_decay_alpha_before, 0.0)  # Λ[α]_tj = [j ≤ t] exp·log α·before_tj
-    valid_eta_D_alpha_d_G = valid[:, None] * eta[None, :] * dot_tn(D_alpha, d_G, DOT)
-    x41 = segment_gradient(tl.where(causal, valid_eta_D_alpha_d_G, 0.0) * exp_decay_mu_before, strict, DOT)
-    valid_D_alpha = valid[None, :] * D_alpha  # valid·Λ[α]_tj = Λ[α]_tj valid_j
-    valid_D_alpha_D_mu = exact_dot(valid_D_alpha, D_mu, DOT)  # valid·Λ[α]·Λ[μ]_tj = Σ_i valid·Λ[α]_ti Λ[μ]_ij
-    d_eta_from_G = tl.sum(d_G * valid_D_alpha_D_mu, 0)  # ∂η(G_t) = Σ_l ∂G_lt valid·Λ[α]·Λ[μ]_lt
-    G = eta[None, :] * valid_D_alpha_D_mu  # G_tj = valid·Λ[α]·Λ[μ]_tj η_j
-    d_q_k = (d_P1 * G).to(DOT)  # ∂q·k_tj = ∂P₁_tj G_tj
-    d_o = load_rows(d_o_ptr, at_row, row, here, at_v, V)
-    d_read_z1 = load_tile(d_read_z1_ptr, own * H + h, r, at_n, C, N)
-    W1 = load_tile(W1_at_ptr, index * H + h, at_k, at_n, K, N)
-    W1_momentum = load_tile(W1_momentum_at_ptr, index * H + h, at_k, at_n, K, N)
-    d_read_z1_W1 = dot_nt(d_read_z1, W1, DOT)
-    d_read_z1_W1_momentum = dot_nt(d_read_z1, W1_momentum, DOT)
-    d_q_from_q_k = dot(d_q_k, k, DOT)
-    d_q = reach[:, None] * d_read_z1_W1_momentum + beta[:, None] * d_read_z1_W1 + d_o.to(tl.float32) + d_q_from_q_k
-    d_m_from_m_t1_m_behind = load_row(d_m_from_m_t1_m_behind_ptr, own * H + h, r, C)
-    d_W1_momentum_from_q_W1_momentum = dot_tn(q, reach[:, None] * d_read_z1.to(tl.float32), DOT)
-    s1 = load_tile(s1_ptr, own * H + h, r, at_v, C, V)
-    store_tile(d_W1_momentum_from_q_W1_momentum_ptr, own * H + h, at_k, at_n, K, N, d_W1_momentum_from_q_W1_momentum)
-    d_k_early = s1.to(tl.float32) + dot_tn(d_q_k, q, DOT)  # d_k(early_t) = s₁_t + Σ_l ∂q·k_lt q_l
-    store_tile(d_k_early_ptr, own * H + h, r, at_k, C, K, d_k_early)
-    store_rows(d_q_ptr, at_row, row, here, at_k, K, d_q)
-    store_row(d_eta_from_G_ptr, own * H + h, r, C, d_eta_from_G)
-    store_row(d_log_alpha_early_ptr, own * H + h, r, C, d_log_alpha_early)
-    d_log_mu_early = (1 - tl.where(log_mu + 60 < 0, 1.0, 0.0)) * (x41 + d_m_from_m_t1_m_behind)
-    store_row(d_log_mu_early_ptr, own * H + h, r, C, d_log_mu_early)
-
-
-@triton.jit(do_not_specialize=JUST_NUMBERS)
-def pre3_wide(
     W1_at_ptr, W1_momentum_at_ptr, d1_ptr, d2_ptr, d_decay_alpha_from_decay_alpha_before_ptr, d_m_from_m_t1_m_behind_ptr,
     d_o_ptr, d_reach_ptr, d_read_f_ptr, d_read_z1_ptr, eta_ptr, k_ptr, log_alpha_ptr, log_mu_ptr, q_ptr, reach_ptr,
     read_h1_ptr, read_h1_h1_ptr, s1_ptr, d_W1_momentum_from_q_W1_momentum_ptr, d_W2_from_read_h1_W2_ptr,
@@ -1121,144 +683,6 @@ def seq(
     first, end, base, tiles, slot, step = span(n, position_ptr, cu_ptr, T, members, C, GRID, PACKED)
     r = tl.arange(0, BC)
     at_k = tl.arange(0, BK)
-    at_n = tl.arange(0, BN)
-    at_v = tl.arange(0, BV)
-    d_W1 = load_tile(d_W1_ptr, n * H + h, at_k, at_n, K, N).to(tl.float32)
-    d_W1_momentum = load_tile(d_W1_momentum_ptr, n * H + h, at_k, at_n, K, N).to(tl.float32)
-    d_W2 = load_tile(d_W2_ptr, n * H + h, at_n, at_v, N, V).to(tl.float32)
-    d_W2_momentum = load_tile(d_W2_momentum_ptr, n * H + h, at_n, at_v, N, V).to(tl.float32)
-    ln_weight = load_row(ln_weight_ptr, h, at_v, V)
-    if (tiles == 0) & (low == 0):
-        d_W1 += load_tile(d_W1_last_ptr, n * H + h, at_k, at_n, K, N).to(tl.float32)
-        d_W2 += load_tile(d_W2_last_ptr, n * H + h, at_n, at_v, N, V).to(tl.float32)
-    begin, stop = walked(tiles, slot, step, low, high)
-    for lane in tl.range(stop - begin, disable_licm=True):
-        i = stop - 1 - lane
-        index = slot + i * step
-        own = index - low
-        zero = (index >> 31).to(tl.int32)  # not known to the compiler, which so computes addresses anew
-        t = base + i * C
-        here = (r >= first - t) & (r < tl.minimum(C, end - t))
-        at_row, row = t * H + h, r * H + zero
-        if SAVE:
-            store_tile(d_W1_at_ptr, own * H + h, at_k + zero, at_n, K, N, d_W1)
-            store_tile(d_W1_momentum_at_ptr, own * H + h, at_k + zero, at_n, K, N, d_W1_momentum)
-            store_tile(d_W2_at_ptr, own * H + h, at_n + zero, at_v, N, V, d_W2)
-            store_tile(d_W2_momentum_at_ptr, own * H + h, at_n + zero, at_v, N, V, d_W2_momentum)
-        k = load_rows(k_ptr, at_row, row, here, at_k, K)
-        n_end = load_row(n_end_ptr, index * H + h, r, C)
-        P1_d_read_z1 = load_tile(P1_d_read_z1_ptr, own * H + h, r + zero, at_n, C, N)
-        h1 = load_tile(h1_ptr, own * H + h, r + zero, at_n, C, N)
-        G_end = load_row(G_end_ptr, index * H + h, r, C)
-        d_G_end_d1 = -dot_apart(k, d_W1, DOT, T)  # ∂G[C]·d₁_t = −k_t d_W1
-        d_n_end_d1 = -dot_apart(k, d_W1_momentum, DOT, T)  # ∂n[C]·d₁_t = −k_t d_W1_momentum
-        d_d1 = n_end[:, None] * d_n_end_d1 + G_end[:, None] * d_G_end_d1 - P1_d_read_z1.to(tl.float32)
-        P2_d_read_f = load_tile(P2_d_read_f_ptr, own * H + h, r + zero, at_v, C, V)
-        d_n_end_d2 = -dot_apart(h1, d_W2_momentum, DOT, T)  # ∂n[C]·d₂_t = −h₁_t d_W2_momentum
-        store_tile(d_n_end_d2_ptr, own * H + h, r + zero, at_v, C, V, d_n_end_d2)
-        z1 = load_tile(z1_ptr, own * H + h, r + zero, at_n, C, N)
-        W2 = load_tile(W2_at_ptr, index * H + h, at_n + zero, at_v, N, V)
-        W2_start = load_tile(W2_start_ptr, n * H + h, at_n, at_v, N, V) if GRID == "resumed" else W2
-        d_G_end_d2 = -dot_apart(h1, d_W2, DOT, T)  # ∂G[C]·d₂_t = −h₁_t d_W2
-        store_tile(d_G_end_d2_ptr, own * H + h, r + zero, at_v, C, V, d_G_end_d2)
-
-        # back through the surprises of all tokens
-        d_d2 = n_end[:, None] * d_n_end_d2 + G_end[:, None] * d_G_end_d2 - P2_d_read_f.to(tl.float32)
-        d_d2_W2_start = (d_d1 * gelu_slope(z1.to(tl.float32))).to(DOT)
-        centred = load_tile(centred_ptr, own * H + h, r + zero, at_v, C, V)
-        ln_weight_du = load_tile(ln_weight_du_ptr, own * H + h, r + zero, at_v, C, V)
-        d_W2_from_read_h1_W2 = load_tile(d_W2_from_read_h1_W2_ptr, own * H + h, at_n + zero, at_v, N, V)
-        d2 = load_tile(d2_ptr, index * H + h, r + zero, at_v, C, V)
-        d_d2_from_d2_W2_start = dot_apart(d_d2_W2_start, W2_start, DOT, T)  # ∂d₂(d₂·W₂[start]_t) = ∂d₂·W₂[start]_t W₂[start]
-        store_tile(d_d2_from_d2_W2_start_ptr, own * H + h, r + zero, at_v, C, V, d_d2_from_d2_W2_start)
-        d_d2_2 = d_d2 + d_d2_from_d2_W2_start  # ∂d₂_t = (n[C]_t ∂n[C]·d₂_t + G[C]_t ∂G[C]·d₂_t − P₂·∂f[q]_t) + ∂d₂(d₂·W₂[start]_t)
-        d_t3 = d_d2_2 - tl.sum(d_d2_2, 1)[:, None] / V  # ∂τ₃_t = ∂d₂_t − mean(∂d₂_t)
-        rstd = tl.rsqrt(tl.sum(square(centred.to(tl.float32)), 1) / V + 1e-06)  # ρ_t = 1 / √(mean(f̃_t²) + 1e-06)
-        d_t2_centred = -tl.sum(d_t3 * centred.to(tl.float32), 1) * (rstd * rstd * rstd) / V  # ∂τ₂·f̃_t = −mean(∂τ₃_t · f̃_t) ρ_t³
-        d_t2 = rstd[:, None] * d_t3 + d_t2_centred[:, None] * centred.to(tl.float32)  # ∂τ₂_t = ρ_t ∂τ₃_t + ∂τ₂·f̃_t f̃_t
-        d_du = ln_weight[None, :] * d_t2  # ∂∂ℓ/∂u_t = ∂τ₂_t · ln_weight
-        d_e = 2 * d_du  # ∂e_t = 2 ∂∂ℓ/∂u_t
-        beta_end = load_number(beta_end_ptr, index * H + h)
-        d_normal = ln_weight[None, :] * d_e  # ∂f̂_t = ∂e_t · ln_weight
-        ln_weight_du_centred = tl.sum(ln_weight_du.to(tl.float32) * centred.to(tl.float32), 1)
-        d_t3_ln_weight_du_and_more = (
-            d_t3
-            * (ln_weight_du.to(tl.float32) - 3 * ln_weight_du_centred[:, None] * (rstd[:, None] * rstd[:, None]) / V * centred.to(tl.float32))  # noqa: E501
-        )  # fmt: skip
-        d_centred_squared = (
-            -0.5 / V * (rstd * rstd * rstd) * (tl.sum(d_t3_ln_weight_du_and_more, 1) + tl.sum(d_normal * centred.to(tl.float32), 1))
-        )  # fmt: skip
-        d_centred = (
-            2 * d_centred_squared[:, None] * centred.to(tl.float32)
-            + rstd[:, None] * d_normal
-            + d_t2_centred[:, None] * ln_weight_du.to(tl.float32)
-            - ln_weight_du_centred[:, None] * (rstd[:, None] * rstd[:, None] * rstd[:, None]) / V * d_t3
-        )  # fmt: skip
-        d_h1_from_read_h1_h1 = load_tile(d_h1_from_read_h1_h1_ptr, own * H + h, r + zero, at_n, C, N)
-        d_f = (d_centred - tl.sum(tl.where((at_v < V)[None, :], d_centred, 0.0), 1)[:, None] / V).to(DOT)  # ∂f_t = ∂f̃_t − mean(∂f̃_t)
-        d_W2_next = beta_end * d_W2 + d_W2_from_read_h1_W2.to(tl.float32)
-        d_W2_start = dot_tn(d_d2_W2_start, d2, DOT) + dot_tn(h1, d_f, DOT)
-        if GRID == "resumed":
-            store_tile(d_W2_start_ptr, n * H + h, at_n, at_v, N, V, d_W2_start)
-        else:
-            d_W2_next += d_W2_start
-        d2_d_W2 = dot_apart_nt(d2, d_W2, DOT, T)
-        reach_end = load_number(reach_end_ptr, index * H + h)
-        m_end = load_number(m_end_ptr, index * H + h)
-        z1 = load_tile(z1_ptr, own * H + h, r + zero, at_n, C, N)
-        d2_W2_start = load_tile(d2_W2_start_ptr, own * H + h, r + zero, at_n, C, N)
-        d_W2_momentum_from_read_h1_W2_momentum = load_tile(d_W2_momentum_from_read_h1_W2_momentum_ptr, own * H + h, at_n + zero, at_v, N, V)
-        d2_d_W2_momentum = dot_apart_nt(d2, d_W2_momentum, DOT, T)
-        d_W1_momentum_from_q_W1_momentum = load_tile(d_W1_momentum_from_q_W1_momentum_ptr, own * H + h, at_k + zero, at_n, K, N)
-        d_h1 = d_h1_from_read_h1_h1.to(tl.float32) - n_end[:, None] * d2_d_W2_momentum - G_end[:, None] * d2_d_W2
-        d_W1_from_q_W1 = load_tile(d_W1_from_q_W1_ptr, own * H + h, at_k + zero, at_n, K, N)
-        d_h1_from_f = dot_apart_nt(d_f, W2_start, DOT, T)
-        d_z1 = (
-            d_d1
-            * d2_W2_start.to(tl.float32)
-            * (0.7978845608028654 * exp(-0.5 * square(z1.to(tl.float32))) - 0.3989422804014327 * square(z1.to(tl.float32)) * exp(-0.5 * square(z1.to(tl.float32))))  # noqa: E501
-            + (d_h1 + d_h1_from_f) * gelu_slope(z1.to(tl.float32))
-        )  # fmt: skip
-        d_W2_momentum_2 = m_end * d_W2_momentum + reach_end * d_W2 + d_W2_momentum_from_read_h1_W2_momentum.to(tl.float32)
-        d_W1_momentum_2 = m_end * d_W1_momentum + reach_end * d_W1 + d_W1_momentum_from_q_W1_momentum.to(tl.float32)
-        d_W1_next = beta_end * d_W1 + d_W1_from_q_W1.to(tl.float32)
-        d_W1_start = dot_tn(k, d_z1, DOT)
-        if GRID == "resumed":
-            store_tile(d_W1_start_ptr, n * H + h, at_k, at_n, K, N, d_W1_start)
-        else:
-            d_W1_next += d_W1_start
-        store_tile(d_z1_ptr, own * H + h, r + zero, at_n, C, N, d_z1)
-        d_W1 = d_W1_next
-        d_W1_momentum = d_W1_momentum_2
-        d_W2 = tl.where((at_v < V)[None, :], d_W2_next, 0.0)
-        d_W2_momentum = d_W2_momentum_2
-        if i == tiles - 1:
-            d_W1 += load_tile(d_W1_last_ptr, n * H + h, at_k, at_n, K, N).to(tl.float32)
-            d_W2 += load_tile(d_W2_last_ptr, n * H + h, at_n, at_v, N, V).to(tl.float32)
-
-    store_tile(d_W1_next_ptr, n * H + h, at_k, at_n, K, N, d_W1)
-    store_tile(d_W1_momentum_next_ptr, n * H + h, at_k, at_n, K, N, d_W1_momentum)
-    store_tile(d_W2_next_ptr, n * H + h, at_n, at_v, N, V, d_W2)
-    store_tile(d_W2_momentum_next_ptr, n * H + h, at_n, at_v, N, V, d_W2_momentum)
-
-
-@triton.jit(do_not_specialize=JUST_NUMBERS)
-def seq_wide(
-    G_end_ptr, P1_d_read_z1_ptr, P2_d_read_f_ptr, W2_at_ptr, beta_end_ptr, centred_ptr, d2_ptr, d2_W2_start_ptr, d_W1_ptr,
-    d_W1_from_q_W1_ptr, d_W1_momentum_ptr, d_W1_momentum_from_q_W1_momentum_ptr, d_W2_ptr, d_W2_from_read_h1_W2_ptr,
-    d_W2_momentum_ptr, d_W2_momentum_from_read_h1_W2_momentum_ptr, d_h1_from_read_h1_h1_ptr, h1_ptr, k_ptr, ln_weight_ptr,
-    ln_weight_du_ptr, m_end_ptr, n_end_ptr, reach_end_ptr, z1_ptr, W2_start_ptr, d_W1_next_ptr, d_W1_start_ptr,
-    d_W1_momentum_next_ptr, d_W2_next_ptr, d_W2_start_ptr, d_W2_momentum_next_ptr, d_n_end_d2_ptr, d_G_end_d2_ptr,
-    d_d2_from_d2_W2_start_ptr, d_z1_ptr, d_W1_at_ptr, d_W1_momentum_at_ptr, d_W2_at_ptr, d_W2_momentum_at_ptr, d_W1_last_ptr,
-    d_W2_last_ptr, position_ptr, cu_ptr, T, members, low, high,
-    H: tl.constexpr, K: tl.constexpr, N: tl.constexpr, V: tl.constexpr, C: tl.constexpr, BK: tl.constexpr, BN: tl.constexpr,
-    BV: tl.constexpr, BC: tl.constexpr, DOT: tl.constexpr, GRID: tl.constexpr, PACKED: tl.constexpr, SAVE: tl.constexpr,
-):  # fmt: skip
-    """d_W1, d_W1_start, d_W1_momentum, d_W2, d_W2_start, d_W2_momentum, d_n_end_d2, …: from the last tile to the first."""
-    n, h = (tl.program_id(0) // H).to(tl.int64), tl.program_id(0) % H
-    first, end, base, tiles, slot, step = span(n, position_ptr, cu_ptr, T, members, C, GRID, PACKED)
-    r = tl.arange(0, BC)
-    at_k = tl.arange(0, BK)
     at_v = tl.arange(0, BV)
     ln_weight = load_row(ln_weight_ptr, h, at_v, V)
     for b in tl.range(tl.cdiv(N, BN), disable_licm=True):
@@ -1276,6 +700,12 @@ def seq_wide(
         d_W2_momentum = load_tile(d_W2_momentum_ptr, n * H + h, at_n, at_v, N, V).to(tl.float32)
         store_tile(d_W2_momentum_next_ptr, n * H + h, at_n, at_v, N, V, d_W2_momentum)
     tl.debug_barrier()
+    if N <= BN:  # one block: its tiles stay in registers
+        at_n = tl.arange(0, BN)
+        d_W1 = load_tile(d_W1_next_ptr, n * H + h, at_k, at_n, K, N).to(tl.float32)
+        d_W1_momentum = load_tile(d_W1_momentum_next_ptr, n * H + h, at_k, at_n, K, N).to(tl.float32)
+        d_W2 = load_tile(d_W2_next_ptr, n * H + h, at_n, at_v, N, V).to(tl.float32)
+        d_W2_momentum = load_tile(d_W2_momentum_next_ptr, n * H + h, at_n, at_v, N, V).to(tl.float32)
     begin, stop = walked(tiles, slot, step, low, high)
     for lane in tl.range(stop - begin, disable_licm=True):
         i = stop - 1 - lane
@@ -1288,18 +718,21 @@ def seq_wide(
         G_end = load_row(G_end_ptr, index * H + h, r, C)
         n_end = load_row(n_end_ptr, index * H + h, r, C)
         k = load_rows(k_ptr, at_row, row, here, at_k, K)
+        if N <= BN:  # later loops find these
+            d_d1 = tl.zeros([BC, BN], tl.float32)
+            d_d2_W2_start = tl.zeros([BC, BN], DOT)
         h1_d_W2_momentum = tl.zeros([BC, BV], tl.float32)
         h1_d_W2 = tl.zeros([BC, BV], tl.float32)
         d_d2_from_d2_W2_start = tl.zeros([BC, BV], tl.float32)  # ∂d₂(d₂·W₂[start]_t) = ∂d₂·W₂[start]_t W₂[start]
         for b in tl.range(tl.cdiv(N, BN), disable_licm=True):
             at_n = b * BN + tl.arange(0, BN)
-            d_W1 = load_tile(d_W1_next_ptr, n * H + h, at_k, at_n, K, N).to(tl.float32)
+            d_W1 = load_tile(d_W1_next_ptr, n * H + h, at_k, at_n, K, N).to(tl.float32) if N > BN else d_W1
             P1_d_read_z1 = load_tile(P1_d_read_z1_ptr, own * H + h, r + zero, at_n, C, N)
-            d_W1_momentum = load_tile(d_W1_momentum_next_ptr, n * H + h, at_k, at_n, K, N).to(tl.float32)
+            d_W1_momentum = load_tile(d_W1_momentum_next_ptr, n * H + h, at_k, at_n, K, N).to(tl.float32) if N > BN else d_W1_momentum
             k = load_rows(k_ptr, at_row, row, here, at_k, K)
-            d_W2_momentum = load_tile(d_W2_momentum_next_ptr, n * H + h, at_n, at_v, N, V).to(tl.float32)
+            d_W2_momentum = load_tile(d_W2_momentum_next_ptr, n * H + h, at_n, at_v, N, V).to(tl.float32) if N > BN else d_W2_momentum
             h1 = load_tile(h1_ptr, own * H + h, r + zero, at_n, C, N)
-            d_W2 = load_tile(d_W2_next_ptr, n * H + h, at_n, at_v, N, V).to(tl.float32)
+            d_W2 = load_tile(d_W2_next_ptr, n * H + h, at_n, at_v, N, V).to(tl.float32) if N > BN else d_W2
             d_n_end_d1 = -dot_apart(k, d_W1_momentum, DOT, T)  # ∂n[C]·d₁_t = −k_t d_W1_momentum
             z1 = load_tile(z1_ptr, own * H + h, r + zero, at_n, C, N)
             d_G_end_d1 = -dot_apart(k, d_W1, DOT, T)  # ∂G[C]·d₁_t = −k_t d_W1
@@ -1351,31 +784,34 @@ def seq_wide(
         d_f = (d_centred - tl.sum(tl.where((at_v < V)[None, :], d_centred, 0.0), 1)[:, None] / V).to(DOT)  # ∂f_t = ∂f̃_t − mean(∂f̃_t)
         for b in tl.range(tl.cdiv(N, BN), disable_licm=True):
             at_n = b * BN + tl.arange(0, BN)
-            d_W1 = load_tile(d_W1_next_ptr, n * H + h, at_k, at_n, K, N).to(tl.float32)
-            d_W1_momentum = load_tile(d_W1_momentum_next_ptr, n * H + h, at_k, at_n, K, N).to(tl.float32)
+            d_W1 = load_tile(d_W1_next_ptr, n * H + h, at_k, at_n, K, N).to(tl.float32) if N > BN else d_W1
+            d_W1_momentum = load_tile(d_W1_momentum_next_ptr, n * H + h, at_k, at_n, K, N).to(tl.float32) if N > BN else d_W1_momentum
             k = load_rows(k_ptr, at_row, row, here, at_k, K)
             d_W1_momentum_from_q_W1_momentum = load_tile(d_W1_momentum_from_q_W1_momentum_ptr, own * H + h, at_k + zero, at_n, K, N)
             d_W1_momentum_2 = m_end * d_W1_momentum + reach_end * d_W1 + d_W1_momentum_from_q_W1_momentum.to(tl.float32)
             P1_d_read_z1 = load_tile(P1_d_read_z1_ptr, own * H + h, r + zero, at_n, C, N)
-            tl.debug_barrier()
-            store_tile(d_W1_momentum_next_ptr, n * H + h, at_k, at_n, K, N, d_W1_momentum_2)
-            d_W2 = load_tile(d_W2_next_ptr, n * H + h, at_n, at_v, N, V).to(tl.float32)
+            if N > BN:
+                tl.debug_barrier()
+                store_tile(d_W1_momentum_next_ptr, n * H + h, at_k, at_n, K, N, d_W1_momentum_2)
+            d_W2 = load_tile(d_W2_next_ptr, n * H + h, at_n, at_v, N, V).to(tl.float32) if N > BN else d_W2
             if SAVE:
                 store_tile(d_W1_momentum_at_ptr, own * H + h, at_k + zero, at_n, K, N, d_W1_momentum)
             d_n_end_d1 = -dot_apart(k, d_W1_momentum, DOT, T)  # ∂n[C]·d₁_t = −k_t d_W1_momentum
             d_G_end_d1 = -dot_apart(k, d_W1, DOT, T)  # ∂G[C]·d₁_t = −k_t d_W1
 
             # back through the surprises of all tokens
-            d_d1 = n_end[:, None] * d_n_end_d1 + G_end[:, None] * d_G_end_d1 - P1_d_read_z1.to(tl.float32)
+            if N > BN:
+                d_d1 = n_end[:, None] * d_n_end_d1 + G_end[:, None] * d_G_end_d1 - P1_d_read_z1.to(tl.float32)
             z1 = load_tile(z1_ptr, own * H + h, r + zero, at_n, C, N)
             if SAVE:
                 store_tile(d_W2_at_ptr, own * H + h, at_n + zero, at_v, N, V, d_W2)
             d2 = load_tile(d2_ptr, index * H + h, r + zero, at_v, C, V)
             d_W2_from_read_h1_W2 = load_tile(d_W2_from_read_h1_W2_ptr, own * H + h, at_n + zero, at_v, N, V)
             h1 = load_tile(h1_ptr, own * H + h, r + zero, at_n, C, N)
-            d_W2_momentum = load_tile(d_W2_momentum_next_ptr, n * H + h, at_n, at_v, N, V).to(tl.float32)
+            d_W2_momentum = load_tile(d_W2_momentum_next_ptr, n * H + h, at_n, at_v, N, V).to(tl.float32) if N > BN else d_W2_momentum
             d_W2_momentum_from_read_h1_W2_momentum = load_tile(d_W2_momentum_from_read_h1_W2_momentum_ptr, own * H + h, at_n + zero, at_v, N, V)  # noqa: E501  # fmt: skip
-            d_d2_W2_start = (d_d1 * gelu_slope(z1.to(tl.float32))).to(DOT)
+            if N > BN:
+                d_d2_W2_start = (d_d1 * gelu_slope(z1.to(tl.float32))).to(DOT)
             d_W2_next = beta_end * d_W2 + d_W2_from_read_h1_W2.to(tl.float32)
             d_W2_start = dot_tn(d_d2_W2_start, d2, DOT) + dot_tn(h1, d_f, DOT)
             if GRID == "resumed":
@@ -1384,12 +820,14 @@ def seq_wide(
                 d_W2_next += d_W2_start
             if i == tiles - 1:
                 d_W2_next += load_tile(d_W2_last_ptr, n * H + h, at_n, at_v, N, V).to(tl.float32)
-            tl.debug_barrier()
-            store_tile(d_W2_next_ptr, n * H + h, at_n, at_v, N, V, d_W2_next)
+            if N > BN:
+                tl.debug_barrier()
+                store_tile(d_W2_next_ptr, n * H + h, at_n, at_v, N, V, d_W2_next)
             d_W2_momentum_2 = m_end * d_W2_momentum + reach_end * d_W2 + d_W2_momentum_from_read_h1_W2_momentum.to(tl.float32)
             d_h1_from_read_h1_h1 = load_tile(d_h1_from_read_h1_h1_ptr, own * H + h, r + zero, at_n, C, N)
-            tl.debug_barrier()
-            store_tile(d_W2_momentum_next_ptr, n * H + h, at_n, at_v, N, V, d_W2_momentum_2)
+            if N > BN:
+                tl.debug_barrier()
+                store_tile(d_W2_momentum_next_ptr, n * H + h, at_n, at_v, N, V, d_W2_momentum_2)
             if SAVE:
                 store_tile(d_W2_momentum_at_ptr, own * H + h, at_n + zero, at_v, N, V, d_W2_momentum)
             W2 = load_tile(W2_at_ptr, index * H + h, at_n + zero, at_v, N, V)
@@ -1418,139 +856,26 @@ def seq_wide(
             store_tile(d_z1_ptr, own * H + h, r + zero, at_n, C, N, d_z1)
             if i == tiles - 1:
                 d_W1_next += load_tile(d_W1_last_ptr, n * H + h, at_k, at_n, K, N).to(tl.float32)
+            if N > BN:
+                tl.debug_barrier()
+                store_tile(d_W1_next_ptr, n * H + h, at_k, at_n, K, N, d_W1_next)
+            if N <= BN:
+                d_W1 = d_W1_next
+                d_W1_momentum = d_W1_momentum_2
+                d_W2 = tl.where((at_v < V)[None, :], d_W2_next, 0.0)
+                d_W2_momentum = d_W2_momentum_2
+        if N > BN:
             tl.debug_barrier()
-            store_tile(d_W1_next_ptr, n * H + h, at_k, at_n, K, N, d_W1_next)
-        tl.debug_barrier()
+
+    if N <= BN:
+        store_tile(d_W1_next_ptr, n * H + h, at_k, at_n, K, N, d_W1)
+        store_tile(d_W1_momentum_next_ptr, n * H + h, at_k, at_n, K, N, d_W1_momentum)
+        store_tile(d_W2_next_ptr, n * H + h, at_n, at_v, N, V, d_W2)
+        store_tile(d_W2_momentum_next_ptr, n * H + h, at_n, at_v, N, V, d_W2_momentum)
 
 
 @triton.jit(do_not_specialize=JUST_NUMBERS)
 def post(
-    D_end_ptr, D_end_D_mu_ptr, W1_at_ptr, W1_momentum_at_ptr, W2_at_ptr, W2_momentum_at_ptr, centred_ptr, d1_ptr, d2_ptr,
-    d_G_end_d2_ptr, d_W1_at_ptr, d_W1_momentum_at_ptr, d_W2_at_ptr, d_W2_momentum_at_ptr, d_d2_from_d2_W2_start_ptr,
-    d_eta_from_G_ptr, d_k_early_ptr, d_ln_bias_early_ptr, d_ln_weight_early_ptr, d_log_alpha_early_ptr, d_log_mu_early_ptr,
-    d_n_end_d2_ptr, d_v_early_ptr, d_z1_ptr, du_ptr, eta_ptr, k_ptr, ln_weight_ptr, log_alpha_ptr, log_mu_ptr, W1_start_ptr,
-    d_eta_ptr, d_k_ptr, d_ln_bias_ptr, d_ln_weight_ptr, d_log_alpha_ptr, d_log_mu_ptr, d_v_ptr, position_ptr, cu_ptr, T,
-    members, low, high,
-    H: tl.constexpr, K: tl.constexpr, N: tl.constexpr, V: tl.constexpr, C: tl.constexpr, BK: tl.constexpr, BN: tl.constexpr,
-    BV: tl.constexpr, BC: tl.constexpr, DOT: tl.constexpr, GRID: tl.constexpr, PACKED: tl.constexpr, SAVE: tl.constexpr,
-):  # fmt: skip
-    """d_eta, d_k, d_ln_bias, d_ln_weight, d_log_alpha, d_log_mu, d_v: every tile on its own."""
-    index, h = low + (tl.program_id(0) // H).to(tl.int64), tl.program_id(0) % H
-    n = sequence_of(index, cu_ptr, members, C, GRID, PACKED)
-    first, end, base, tiles, slot, step = span(n, position_ptr, cu_ptr, T, members, C, GRID, PACKED)
-    i = (index - slot) // step
-    if i >= tiles:
-        return
-    own = index - low
-    r = tl.arange(0, BC)
-    at_k = tl.arange(0, BK)
-    at_n = tl.arange(0, BN)
-    at_v = tl.arange(0, BV)
-    causal = r[:, None] >= r[None, :]
-    strict = r[:, None] > r[None, :]
-    ln_weight = load_row(ln_weight_ptr, h, at_v, V)
-    t = base + i * C
-    here = (r >= first - t) & (r < tl.minimum(C, end - t))
-    at_row, row = t * H + h, r * H
-    k = load_rows(k_ptr, at_row, row, here, at_k, K)
-    d_W1_momentum_at = load_tile(d_W1_momentum_at_ptr, own * H + h, at_k, at_n, K, N)
-    d1 = load_tile(d1_ptr, own * H + h, r, at_n, C, N)
-    d2 = load_tile(d2_ptr, index * H + h, r, at_v, C, V)
-    log_mu = load_numbers(log_mu_ptr, at_row, row, here)
-    d_n_end_d2 = load_tile(d_n_end_d2_ptr, own * H + h, r, at_v, C, V)
-    d_W1_at = load_tile(d_W1_at_ptr, own * H + h, at_k, at_n, K, N)
-    d_eta_from_G = load_row(d_eta_from_G_ptr, own * H + h, r, C)
-
-    # back through decays, and the weights of surprises
-    d_n_end_d1 = -dot(k, d_W1_momentum_at, DOT)  # ∂n[C]·d₁_t = −k_t d_W1_momentum_at
-    D_end_D_mu = load_row(D_end_D_mu_ptr, own * H + h, r, C)
-    eta = load_numbers(eta_ptr, at_row, row, here)
-    d_n_end = tl.sum(d_n_end_d2.to(tl.float32) * d2.to(tl.float32), 1) + tl.sum(d_n_end_d1 * d1.to(tl.float32), 1)
-    d_G_end_d2 = load_tile(d_G_end_d2_ptr, own * H + h, r, at_v, C, V)
-    d_n_end_d2 = load_tile(d_n_end_d2_ptr, own * H + h, r, at_v, C, V)
-    d_d2_from_d2_W2_start = load_tile(d_d2_from_d2_W2_start_ptr, own * H + h, r, at_v, C, V)
-    centred = load_tile(centred_ptr, own * H + h, r, at_v, C, V)
-    du = load_tile(du_ptr, own * H + h, r, at_v, C, V)
-    d_v_early = load_tile(d_v_early_ptr, own * H + h, r, at_v, C, V)
-    d_W1_momentum_at = load_tile(d_W1_momentum_at_ptr, own * H + h, at_k, at_n, K, N)
-    d_G_end_d1 = -dot(k, d_W1_at, DOT)  # ∂G[C]·d₁_t = −k_t d_W1_at
-    d_W1_at = load_tile(d_W1_at_ptr, own * H + h, at_k, at_n, K, N)
-    d_G_end = tl.sum(d_G_end_d2.to(tl.float32) * d2.to(tl.float32), 1) + tl.sum(d_G_end_d1 * d1.to(tl.float32), 1)
-    d1 = load_tile(d1_ptr, own * H + h, r, at_n, C, N)
-    d_G_end_d2 = load_tile(d_G_end_d2_ptr, own * H + h, r, at_v, C, V)
-
-    # decays, and the weights of surprises
-    decay_mu = tl.maximum(-60.0, log_mu)  # log μ_t = max(−60, log_mu_t)
-    decay_mu_behind = sum_after(decay_mu, r, DOT)  # log μ·behind_t = Σ_{l>t} log μ_l
-    d_eta = d_eta_from_G + (d_n_end * exp(decay_mu_behind) + d_G_end * D_end_D_mu)
-    store_numbers(d_eta_ptr, at_row, row, here, d_eta)
-    G_end = D_end_D_mu * eta  # G[C]_t = Λ[C]·Λ[μ]_t η_t
-    n_end = eta * exp(decay_mu_behind)  # n[C]_t = η_t exp(log μ·behind_t)
-    d_ln_bias_early = load_row(d_ln_bias_early_ptr, own * H + h, at_v, V)
-    n_end_d_n_end_d2_and_more = n_end[:, None] * d_n_end_d2.to(tl.float32) + G_end[:, None] * d_G_end_d2.to(tl.float32)
-    d_D_end_D_mu = d_G_end * eta  # ∂Λ[C]·Λ[μ]_t = ∂G[C]_t η_t
-    x24 = n_end_d_n_end_d2_and_more + d_d2_from_d2_W2_start.to(tl.float32)
-    x25 = x24 - tl.sum(x24, 1)[:, None] / V
-    d_ln_weight_early = load_row(d_ln_weight_early_ptr, own * H + h, at_v, V)
-    rstd = tl.rsqrt(tl.sum(square(centred.to(tl.float32)), 1) / V + 1e-06)  # ρ_t = 1 / √(mean(f̃_t²) + 1e-06)
-    x28 = -tl.sum(x25 * centred.to(tl.float32), 1) * (rstd * rstd * rstd) / V
-    x29 = rstd[:, None] * x25 + x28[:, None] * centred.to(tl.float32)
-    x30 = ln_weight[None, :] * x29
-    store_row(d_ln_bias_ptr, index * H + h, at_v, V, d_ln_bias_early + 2 * tl.sum(x30, 0))
-    x31 = 2 * x30
-    normal = rstd[:, None] * centred.to(tl.float32)  # f̂_t = ρ_t f̃_t
-    d_ln_weight_early_and_more = d_ln_weight_early + tl.sum(x29 * du.to(tl.float32) + x31 * normal, 0)
-    d_v = d_v_early.to(tl.float32) + -x31
-    store_rows(d_v_ptr, at_row, row, here, at_v, V, d_v)
-    store_row(d_ln_weight_ptr, index * H + h, at_v, V, d_ln_weight_early_and_more)
-    d_decay_mu = sum_before(d_n_end * n_end, r, DOT)
-    W1_momentum = load_tile(W1_momentum_at_ptr, index * H + h, at_k, at_n, K, N)
-    d_W2_momentum_at = load_tile(d_W2_momentum_at_ptr, own * H + h, at_n, at_v, N, V)
-    W2_momentum = load_tile(W2_momentum_at_ptr, index * H + h, at_n, at_v, N, V)
-    log_alpha = load_numbers(log_alpha_ptr, at_row, row, here)
-    d_W2_at = load_tile(d_W2_at_ptr, own * H + h, at_n, at_v, N, V)
-    W2 = load_tile(W2_at_ptr, index * H + h, at_n, at_v, N, V)
-    W1 = load_tile(W1_at_ptr, index * H + h, at_k, at_n, K, N)
-    W1_start = load_tile(W1_start_ptr, n * H + h, at_k, at_n, K, N) if GRID == "resumed" else W1
-    d_z1 = load_tile(d_z1_ptr, own * H + h, r, at_n, C, N)
-    d_k_early = load_tile(d_k_early_ptr, own * H + h, r, at_k, C, K)
-    x35 = -n_end[:, None] * dot_nt(d1, d_W1_momentum_at, DOT) - G_end[:, None] * dot_nt(d1, d_W1_at, DOT)
-    d_reach_end_from_W1_next = tl.sum(d_W1_at.to(tl.float32) * W1_momentum.to(tl.float32))
-    d_W1_at = load_tile(d_W1_at_ptr, own * H + h, at_k, at_n, K, N)
-    d_W1_momentum_at_W1_momentum = d_W1_momentum_at.to(tl.float32) * W1_momentum.to(tl.float32)
-    d_W2_momentum_at_W2_momentum = d_W2_momentum_at.to(tl.float32) * W2_momentum.to(tl.float32)
-    m_end = exp(tl.sum(decay_mu, 0))  # m[C] = exp(Σ_l log μ_l)
-    d_decay_mu_sum = m_end * (tl.sum(d_W2_momentum_at_W2_momentum) + tl.sum(d_W1_momentum_at_W1_momentum))
-    d_reach_end_from_W2_next = tl.sum(d_W2_at.to(tl.float32) * W2_momentum.to(tl.float32))
-    decay_alpha = tl.maximum(-60.0, log_alpha)  # log α_t = max(−60, log_alpha_t)
-    D_end = load_row(D_end_ptr, own * H + h, r, C)
-    beta_end = exp(tl.sum(decay_alpha, 0))  # β[C] = exp(Σ_l log α_l)
-    d_decay_alpha_sum = (
-        beta_end * (tl.sum(d_W2_at.to(tl.float32) * W2.to(tl.float32)) + tl.sum(d_W1_at.to(tl.float32) * W1.to(tl.float32)))
-    )  # fmt: skip
-    d_k_early_and_more = d_k_early.to(tl.float32) + (x31 + dot_nt(d_z1, W1_start, DOT) + x35)
-    store_rows(d_k_ptr, at_row, row, here, at_k, K, d_k_early_and_more)
-    d_reach_end = d_reach_end_from_W2_next + d_reach_end_from_W1_next  # ∂ω[C] = Σ_VN d_W2_at · S₂[0] + Σ_KN d_W1_at · S₁[0]
-    m = exp(tl.cumsum(decay_mu, 0))  # m_t = exp(Σ_{l≤t} log μ_l)
-    exp_decay_mu_before = exp(segment_sums(decay_mu, strict))  # exp·log μ·before_tj = exp(Σ_{j<l≤t} log μ_l)
-    d_log_alpha_early = load_row(d_log_alpha_early_ptr, own * H + h, r, C)
-    D_mu = tl.where(causal, exp_decay_mu_before, 0.0)  # Λ[μ]_tj = [j ≤ t] exp·log μ·before_tj
-    d_decay_alpha = sum_before(D_end * (d_reach_end * m + tl.sum(d_D_end_D_mu[None, :] * D_mu, 1)), r, DOT)
-    d_log_mu_early = load_row(d_log_mu_early_ptr, own * H + h, r, C)
-    x67 = tl.where(causal, d_D_end_D_mu[None, :] * D_end[:, None], 0.0) * exp_decay_mu_before
-    x70 = segment_gradient(x67, strict, DOT)
-    d_reach_end_D_end_m = d_reach_end * D_end * m
-    d_reach_end_D_end_m_behind = tl.cumsum(d_reach_end_D_end_m, 0, reverse=True)
-    d_log_mu_late = (1 - tl.where(log_mu + 60 < 0, 1.0, 0.0)) * (d_decay_mu + d_decay_mu_sum + x70 + d_reach_end_D_end_m_behind)
-    d_log_alpha_late = (1 - tl.where(log_alpha + 60 < 0, 1.0, 0.0)) * (d_decay_alpha + d_decay_alpha_sum)
-    d_log_alpha = d_log_alpha_early + d_log_alpha_late
-    store_numbers(d_log_alpha_ptr, at_row, row, here, d_log_alpha)
-    d_log_mu = d_log_mu_early + d_log_mu_late
-    store_numbers(d_log_mu_ptr, at_row, row, here, d_log_mu)
-
-
-@triton.jit(do_not_specialize=JUST_NUMBERS)
-def post_wide(
     D_end_ptr, D_end_D_mu_ptr, W1_at_ptr, W1_momentum_at_ptr, W2_at_ptr, W2_momentum_at_ptr, centred_ptr, d1_ptr, d2_ptr,
     d_G_end_d2_ptr, d_W1_at_ptr, d_W1_momentum_at_ptr, d_W2_at_ptr, d_W2_momentum_at_ptr, d_d2_from_d2_W2_start_ptr,
     d_eta_from_G_ptr, d_k_early_ptr, d_ln_bias_early_ptr, d_ln_weight_early_ptr, d_log_alpha_early_ptr, d_log_mu_early_ptr,
@@ -1703,7 +1028,7 @@ launch_prep = Launcher(
     },
 )  # fmt: skip
 launch_main = Launcher(
-    TABLE, main, "main", walks=True, widths="KNV", blocked="N", wide=main_wide,
+    TABLE, main, "main", walks=True, widths="KNV", blocked="N",
     makes={
         "W1_next": Buffer("sequences", "KN"), "W2_next": Buffer("sequences", "NV"),
         "W1_momentum_next": Buffer("sequences", "KN"), "W2_momentum_next": Buffer("sequences", "NV"),
@@ -1714,11 +1039,11 @@ launch_main = Launcher(
     },
 )  # fmt: skip
 launch_read = Launcher(
-    TABLE, read, "read", walks=False, widths="KNV", blocked="N", wide=read_wide,
+    TABLE, read, "read", walks=False, widths="KNV", blocked="N",
     makes={"o": Buffer("rows", "V")},
 )  # fmt: skip
 launch_pre = Launcher(
-    TABLE, pre, "pre", walks=False, widths="KNV", blocked="N", wide=pre_wide,
+    TABLE, pre, "pre", walks=False, widths="KNV", blocked="N",
     makes={
         "z1": Buffer("slots", "CN"), "h1": Buffer("slots", "CN", narrow=True), "centred": Buffer("slots", "CV", narrow=True),
         "ln_weight_du": Buffer("slots", "CV", narrow=True), "d2_W2_start": Buffer("slots", "CN", narrow=True),
@@ -1730,7 +1055,7 @@ launch_pre = Launcher(
     },
 )  # fmt: skip
 launch_pre2 = Launcher(
-    TABLE, pre2, "pre2", walks=False, widths="KNV", blocked="N", wide=pre2_wide,
+    TABLE, pre2, "pre2", walks=False, widths="KNV", blocked="N",
     makes={
         "d_W1_from_q_W1": Buffer("slots", "KN", narrow=True), "P1_d_read_z1": Buffer("slots", "CN", narrow=True),
         "d_h1_from_read_h1_h1": Buffer("slots", "CN", narrow=True), "P2_d_read_f": Buffer("slots", "CV", narrow=True),
@@ -1741,7 +1066,7 @@ launch_pre2 = Launcher(
     },
 )  # fmt: skip
 launch_pre3 = Launcher(
-    TABLE, pre3, "pre3", walks=False, widths="KNV", blocked="N", wide=pre3_wide,
+    TABLE, pre3, "pre3", walks=False, widths="KNV", blocked="N",
     makes={
         "d_W1_momentum_from_q_W1_momentum": Buffer("slots", "KN", narrow=True),
         "d_W2_from_read_h1_W2": Buffer("slots", "NV", narrow=True),
@@ -1751,7 +1076,7 @@ launch_pre3 = Launcher(
     },
 )  # fmt: skip
 launch_seq = Launcher(
-    TABLE, seq, "seq", walks=True, widths="KNV", blocked="N", wide=seq_wide,
+    TABLE, seq, "seq", walks=True, widths="KNV", blocked="N",
     makes={
         "d_W1_next": Buffer("sequences", "KN"), "d_W1_start": Buffer("starts", "KN"),
         "d_W1_momentum_next": Buffer("sequences", "KN"), "d_W2_next": Buffer("sequences", "NV"),
@@ -1763,7 +1088,7 @@ launch_seq = Launcher(
     },
 )  # fmt: skip
 launch_post = Launcher(
-    TABLE, post, "post", walks=False, widths="KNV", blocked="N", wide=post_wide,
+    TABLE, post, "post", walks=False, widths="KNV", blocked="N",
     makes={
         "d_eta": Buffer("rows", "", like="eta"), "d_k": Buffer("rows", "K"), "d_ln_bias": Buffer("shares", "V"),
         "d_ln_weight": Buffer("shares", "V"), "d_log_alpha": Buffer("rows", "", like="log_alpha"),

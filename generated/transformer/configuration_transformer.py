@@ -8,7 +8,7 @@ from .runtime_configuration import MemoryConfig
 
 
 class TransformerConfig(MemoryConfig):
-    """Every field has a default: that of the spec. The code of the package has the digest b3f7da25b6f2."""
+    """Every field has a default: that of the spec. The code of the package has the digest 237aee641ef7."""
 
     model_type = "miras_transformer"
 

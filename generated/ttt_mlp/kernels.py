@@ -61,73 +61,6 @@ def main(
     first, end, base, tiles, slot, step = span(n, position_ptr, cu_ptr, T, members, C, GRID, PACKED)
     r = tl.arange(0, BC)
     at_k = tl.arange(0, BK)
-    at_n = tl.arange(0, BN)
-    at_v = tl.arange(0, BV)
-    W1 = load_tile(W1_ptr, n * H + h, at_k, at_n, K, N).to(tl.float32)
-    W2 = load_tile(W2_ptr, n * H + h, at_n, at_v, N, V).to(tl.float32)
-    ln_bias = load_row(ln_bias_ptr, h, at_v, V)
-    ln_weight = load_row(ln_weight_ptr, h, at_v, V)
-    if tiles == 0:
-        store_tile(W1_last_ptr, n * H + h, at_k, at_n, K, N, W1)
-        store_tile(W2_last_ptr, n * H + h, at_n, at_v, N, V, W2)
-    for i in tl.range(tiles, disable_licm=True):
-        index = slot + i * step
-        zero = (index >> 31).to(tl.int32)  # not known to the compiler, which so computes addresses anew
-        t = base + i * C
-        here = (r >= first - t) & (r < tl.minimum(C, end - t))
-        at_row, row = t * H + h, r * H + zero
-        W1_start = load_tile(W1_start_ptr, n * H + h, at_k, at_n, K, N) if GRID == "resumed" else W1
-        W2_start = load_tile(W2_start_ptr, n * H + h, at_n, at_v, N, V) if GRID == "resumed" else W2
-        if SAVE:
-            store_tile(W1_at_ptr, index * H + h, at_k + zero, at_n, K, N, W1)
-            store_tile(W2_at_ptr, index * H + h, at_n + zero, at_v, N, V, W2)
-        if i == tiles - 1:
-            store_tile(W1_last_ptr, n * H + h, at_k, at_n, K, N, W1)
-            store_tile(W2_last_ptr, n * H + h, at_n, at_v, N, V, W2)
-        k = load_rows(k_ptr, at_row, row, here, at_k, K)
-
-        # the surprises of all tokens
-        z1 = dot_apart(k, W1_start, DOT, T)  # z₁_t = k_t W₁[start]
-        h1 = gelu_tanh(z1)  # h₁_t = gelu_tanh(z₁_t)
-        v = load_rows(v_ptr, at_row, row, here, at_v, V)
-        f = dot_apart(h1, W2_start, DOT, T)  # f_t = h₁_t W₂[start]
-        mean = tl.sum(f, 1) / V  # f̄_t = mean(f_t)
-        centred = f - mean[:, None]  # f̃_t = f_t − f̄_t
-        centred_squared = tl.sum(tl.where((at_v < V)[None, :], centred * centred, 0.0), 1)
-        rstd = tl.rsqrt(centred_squared / V + 1e-06)  # ρ_t = 1 / √(mean(f̃_t²) + 1e-06)
-        eta = load_numbers(eta_ptr, at_row, row, here)
-        normal = rstd[:, None] * centred  # f̂_t = ρ_t f̃_t
-        u = ln_weight[None, :] * normal + ln_bias[None, :] + k.to(tl.float32)  # u_t = ln_weight · f̂_t + ln_bias + k_t
-        e = u - v.to(tl.float32)  # e_t = u_t − v_t
-        ln_weight_e = ln_weight[None, :] * e  # ln_weight·e_t = e_t · ln_weight
-        rstd_ln_weight_e_and_more = (
-            rstd[:, None] * ln_weight_e
-            - tl.sum(ln_weight_e * centred, 1)[:, None] * (rstd[:, None] * rstd[:, None] * rstd[:, None]) / V * centred
-        )  # fmt: skip
-        d2 = rstd_ln_weight_e_and_more - tl.sum(tl.where((at_v < V)[None, :], rstd_ln_weight_e_and_more, 0.0), 1)[:, None] / V
-        store_tile(d2_ptr, index * H + h, r + zero, at_v, C, V, d2)
-        d1 = dot_apart_nt(d2, W2_start, DOT, T) * gelu_tanh_slope(z1)  # d₁_t = (d₂_t W₂[start]ᵀ) · gelu_tanh′(z₁_t)
-        W1_next = W1 - dot_tn(k, eta[:, None] * d1, DOT)  # W₁[C] = W₁[0] − Σ_j k_jᵀ ⊗ (η_j d₁_j)
-        W2_next = W2 - dot_tn(h1, eta[:, None] * d2, DOT)  # W₂[C] = W₂[0] − Σ_j h₁_jᵀ ⊗ (η_j d₂_j)
-        W1 = W1_next
-        W2 = tl.where((at_v < V)[None, :], W2_next, 0.0)
-
-    store_tile(W1_next_ptr, n * H + h, at_k, at_n, K, N, W1)
-    store_tile(W2_next_ptr, n * H + h, at_n, at_v, N, V, W2)
-
-
-@triton.jit(do_not_specialize=JUST_NUMBERS)
-def main_wide(
-    W1_ptr, W2_ptr, eta_ptr, k_ptr, ln_bias_ptr, ln_weight_ptr, v_ptr, W1_start_ptr, W2_start_ptr, W1_next_ptr, W2_next_ptr,
-    d2_ptr, W1_at_ptr, W2_at_ptr, W1_last_ptr, W2_last_ptr, position_ptr, cu_ptr, T, members, low, high,
-    H: tl.constexpr, K: tl.constexpr, N: tl.constexpr, V: tl.constexpr, C: tl.constexpr, BK: tl.constexpr, BN: tl.constexpr,
-    BV: tl.constexpr, BC: tl.constexpr, DOT: tl.constexpr, GRID: tl.constexpr, PACKED: tl.constexpr, SAVE: tl.constexpr,
-):  # fmt: skip
-    """W1, W2, d2: one tile after another."""
-    n, h = (tl.program_id(0) // H).to(tl.int64), tl.program_id(0) % H
-    first, end, base, tiles, slot, step = span(n, position_ptr, cu_ptr, T, members, C, GRID, PACKED)
-    r = tl.arange(0, BC)
-    at_k = tl.arange(0, BK)
     at_v = tl.arange(0, BV)
     ln_bias = load_row(ln_bias_ptr, h, at_v, V)
     ln_weight = load_row(ln_weight_ptr, h, at_v, V)
@@ -142,18 +75,25 @@ def main_wide(
             store_tile(W2_last_ptr, n * H + h, at_n, at_v, N, V, W2)
         store_tile(W2_next_ptr, n * H + h, at_n, at_v, N, V, W2)
     tl.debug_barrier()
+    if N <= BN:  # one block: its tiles stay in registers
+        at_n = tl.arange(0, BN)
+        W1 = load_tile(W1_next_ptr, n * H + h, at_k, at_n, K, N).to(tl.float32)
+        W2 = load_tile(W2_next_ptr, n * H + h, at_n, at_v, N, V).to(tl.float32)
     for i in tl.range(tiles, disable_licm=True):
         index = slot + i * step
         zero = (index >> 31).to(tl.int32)  # not known to the compiler, which so computes addresses anew
         t = base + i * C
         here = (r >= first - t) & (r < tl.minimum(C, end - t))
         at_row, row = t * H + h, r * H + zero
+        if N <= BN:  # later loops find these
+            z1 = tl.zeros([BC, BN], tl.float32)
+            h1 = tl.zeros([BC, BN], tl.float32)
         f = tl.zeros([BC, BV], tl.float32)  # f_t = h₁_t W₂[start]
         for b in tl.range(tl.cdiv(N, BN), disable_licm=True):
             at_n = b * BN + tl.arange(0, BN)
-            W2 = load_tile(W2_next_ptr, n * H + h, at_n, at_v, N, V).to(tl.float32)
+            W2 = load_tile(W2_next_ptr, n * H + h, at_n, at_v, N, V).to(tl.float32) if N > BN else W2
             W2_start = load_tile(W2_start_ptr, n * H + h, at_n, at_v, N, V) if GRID == "resumed" else W2
-            W1 = load_tile(W1_next_ptr, n * H + h, at_k, at_n, K, N).to(tl.float32)
+            W1 = load_tile(W1_next_ptr, n * H + h, at_k, at_n, K, N).to(tl.float32) if N > BN else W1
             W1_start = load_tile(W1_start_ptr, n * H + h, at_k, at_n, K, N) if GRID == "resumed" else W1
             k = load_rows(k_ptr, at_row, row, here, at_k, K)
             z1 = dot_apart(k, W1_start, DOT, T)  # z₁_t = k_t W₁[start]
@@ -182,83 +122,44 @@ def main_wide(
         for b in tl.range(tl.cdiv(N, BN), disable_licm=True):
             at_n = b * BN + tl.arange(0, BN)
             k = load_rows(k_ptr, at_row, row, here, at_k, K)
-            W2 = load_tile(W2_next_ptr, n * H + h, at_n, at_v, N, V).to(tl.float32)
+            W2 = load_tile(W2_next_ptr, n * H + h, at_n, at_v, N, V).to(tl.float32) if N > BN else W2
             W2_start = load_tile(W2_start_ptr, n * H + h, at_n, at_v, N, V) if GRID == "resumed" else W2
-            W1 = load_tile(W1_next_ptr, n * H + h, at_k, at_n, K, N).to(tl.float32)
+            W1 = load_tile(W1_next_ptr, n * H + h, at_k, at_n, K, N).to(tl.float32) if N > BN else W1
             W1_start = load_tile(W1_start_ptr, n * H + h, at_k, at_n, K, N) if GRID == "resumed" else W1
             if SAVE:
                 store_tile(W1_at_ptr, index * H + h, at_k + zero, at_n, K, N, W1)
             if i == tiles - 1:
                 store_tile(W1_last_ptr, n * H + h, at_k, at_n, K, N, W1)
-            z1 = dot_apart(k, W1_start, DOT, T)  # z₁_t = k_t W₁[start]
+            if N > BN:
+                z1 = dot_apart(k, W1_start, DOT, T)  # z₁_t = k_t W₁[start]
             d1 = dot_apart_nt(d2, W2_start, DOT, T) * gelu_tanh_slope(z1)  # d₁_t = (d₂_t W₂[start]ᵀ) · gelu_tanh′(z₁_t)
             W1_next = W1 - dot_tn(k, eta[:, None] * d1, DOT)  # W₁[C] = W₁[0] − Σ_j k_jᵀ ⊗ (η_j d₁_j)
-            tl.debug_barrier()
-            store_tile(W1_next_ptr, n * H + h, at_k, at_n, K, N, W1_next)
+            if N > BN:
+                tl.debug_barrier()
+                store_tile(W1_next_ptr, n * H + h, at_k, at_n, K, N, W1_next)
             if SAVE:
                 store_tile(W2_at_ptr, index * H + h, at_n + zero, at_v, N, V, W2)
             if i == tiles - 1:
                 store_tile(W2_last_ptr, n * H + h, at_n, at_v, N, V, W2)
-            h1 = gelu_tanh(z1)  # h₁_t = gelu_tanh(z₁_t)
+            if N > BN:
+                h1 = gelu_tanh(z1)  # h₁_t = gelu_tanh(z₁_t)
             W2_next = W2 - dot_tn(h1, eta_d2, DOT)  # W₂[C] = W₂[0] − Σ_j h₁_jᵀ ⊗ (η_j d₂_j)
+            if N > BN:
+                tl.debug_barrier()
+                store_tile(W2_next_ptr, n * H + h, at_n, at_v, N, V, W2_next)
+            if N <= BN:
+                W1 = W1_next
+                W2 = tl.where((at_v < V)[None, :], W2_next, 0.0)
+        if N > BN:
             tl.debug_barrier()
-            store_tile(W2_next_ptr, n * H + h, at_n, at_v, N, V, W2_next)
-        tl.debug_barrier()
+
+    if N <= BN:
+        store_tile(W1_next_ptr, n * H + h, at_k, at_n, K, N, W1)
+        store_tile(W2_next_ptr, n * H + h, at_n, at_v, N, V, W2)
 
 
 @triton.jit(do_not_specialize=JUST_NUMBERS)
 def read(
-    W1_at_ptr, W2_at_ptr, d2_ptr, eta_ptr, k_ptr, ln_bias_ptr, ln_weight_ptr, q_ptr, W2_start_ptr, W1_start_ptr, o_ptr,
-    position_ptr, cu_ptr, T, members, low, high,
-    H: tl.constexpr, K: tl.constexpr, N: tl.constexpr, V: tl.constexpr, C: tl.constexpr, BK: tl.constexpr, BN: tl.constexpr,
-    BV: tl.constexpr, BC: tl.constexpr, DOT: tl.constexpr, GRID: tl.constexpr, PACKED: tl.constexpr, SAVE: tl.constexpr,
-):  # fmt: skip
-    """o: every tile on its own."""
-    index, h = low + (tl.program_id(0) // H).to(tl.int64), tl.program_id(0) % H
-    n = sequence_of(index, cu_ptr, members, C, GRID, PACKED)
-    first, end, base, tiles, slot, step = span(n, position_ptr, cu_ptr, T, members, C, GRID, PACKED)
-    i = (index - slot) // step
-    if i >= tiles:
-        return
-    r = tl.arange(0, BC)
-    at_k = tl.arange(0, BK)
-    at_n = tl.arange(0, BN)
-    at_v = tl.arange(0, BV)
-    causal = r[:, None] >= r[None, :]
-    ln_bias = load_row(ln_bias_ptr, h, at_v, V)
-    ln_weight = load_row(ln_weight_ptr, h, at_v, V)
-    t = base + i * C
-    here = (r >= first - t) & (r < tl.minimum(C, end - t))
-    at_row, row = t * H + h, r * H
-    eta = load_numbers(eta_ptr, at_row, row, here)
-    k = load_rows(k_ptr, at_row, row, here, at_k, K)
-    q = load_rows(q_ptr, at_row, row, here, at_k, K)
-    W1 = load_tile(W1_at_ptr, index * H + h, at_k, at_n, K, N)
-    W1_start = load_tile(W1_start_ptr, n * H + h, at_k, at_n, K, N) if GRID == "resumed" else W1
-    P1 = (tl.where(causal, eta[None, :] * dot_nt(q, k, DOT), 0.0)).to(DOT)  # P₁_tj = [j ≤ t] (q_t k_jᵀ) η_j
-    d2 = load_tile(d2_ptr, index * H + h, r, at_v, C, V)
-    W2 = load_tile(W2_at_ptr, index * H + h, at_n, at_v, N, V)
-    W2_start = load_tile(W2_start_ptr, n * H + h, at_n, at_v, N, V) if GRID == "resumed" else W2
-    z1 = dot(k, W1_start, DOT)  # z₁_t = k_t W₁[start]
-    d1 = dot_nt(d2, W2_start, DOT) * gelu_tanh_slope(z1)  # d₁_t = (d₂_t W₂[start]ᵀ) · gelu_tanh′(z₁_t)
-    read_z1 = dot(q, W1, DOT) - dot(P1, d1, DOT)  # z₁[q]_t = q_t W₁[0] − Σ_j P₁_tj d₁_j
-    read_h1 = (gelu_tanh(read_z1)).to(DOT)  # h₁[q]_t = gelu_tanh(z₁[q]_t)
-    h1 = gelu_tanh(z1)  # h₁_t = gelu_tanh(z₁_t)
-
-    # the memory at the queries
-    P2 = (tl.where(causal, eta[None, :] * dot_nt(read_h1, h1, DOT), 0.0)).to(DOT)  # P₂_tj = [j ≤ t] (h₁[q]_t h₁_jᵀ) η_j
-    read_f = dot(read_h1, W2, DOT) - dot(P2, d2, DOT)  # f[q]_t = h₁[q]_t W₂[0] − Σ_j P₂_tj d₂_j
-    read_mean = tl.sum(read_f, 1) / V  # f̄[q]_t = mean(f[q]_t)
-    read_centred = read_f - read_mean[:, None]  # f̃[q]_t = f[q]_t − f̄[q]_t
-    read_centred_squared = tl.sum(tl.where((at_v < V)[None, :], read_centred * read_centred, 0.0), 1)
-    read_rstd = tl.rsqrt(read_centred_squared / V + 1e-06)  # ρ[q]_t = 1 / √(mean(f̃[q]_t²) + 1e-06)
-    read_normal = read_rstd[:, None] * read_centred  # f̂[q]_t = ρ[q]_t f̃[q]_t
-    o = ln_weight[None, :] * read_normal + ln_bias[None, :] + q.to(tl.float32)  # y_t = ln_weight · f̂[q]_t + ln_bias + q_t
-    store_rows(o_ptr, at_row, row, here, at_v, V, o)
-
-
-@triton.jit(do_not_specialize=JUST_NUMBERS)
-def read_wide(
     W1_at_ptr, W2_at_ptr, d2_ptr, eta_ptr, k_ptr, ln_bias_ptr, ln_weight_ptr, q_ptr, W2_start_ptr, W1_start_ptr, o_ptr,
     position_ptr, cu_ptr, T, members, low, high,
     H: tl.constexpr, K: tl.constexpr, N: tl.constexpr, V: tl.constexpr, C: tl.constexpr, BK: tl.constexpr, BN: tl.constexpr,
@@ -336,126 +237,6 @@ def pre(
     own = index - low
     r = tl.arange(0, BC)
     at_k = tl.arange(0, BK)
-    at_n = tl.arange(0, BN)
-    at_v = tl.arange(0, BV)
-    causal = r[:, None] >= r[None, :]
-    ln_bias = load_row(ln_bias_ptr, h, at_v, V)
-    ln_weight = load_row(ln_weight_ptr, h, at_v, V)
-    t = base + i * C
-    here = (r >= first - t) & (r < tl.minimum(C, end - t))
-    at_row, row = t * H + h, r * H
-    k = load_rows(k_ptr, at_row, row, here, at_k, K)
-    W1 = load_tile(W1_at_ptr, index * H + h, at_k, at_n, K, N)
-    W1_start = load_tile(W1_start_ptr, n * H + h, at_k, at_n, K, N) if GRID == "resumed" else W1
-
-    # the surprises of all tokens
-    z1 = dot(k, W1_start, DOT)  # z₁_t = k_t W₁[start]
-    store_tile(z1_ptr, own * H + h, r, at_n, C, N, z1)
-    W2 = load_tile(W2_at_ptr, index * H + h, at_n, at_v, N, V)
-    W2_start = load_tile(W2_start_ptr, n * H + h, at_n, at_v, N, V) if GRID == "resumed" else W2
-    d2 = load_tile(d2_ptr, index * H + h, r, at_v, C, V)
-    d2_W2_start = dot_nt(d2, W2_start, DOT)  # d₂·W₂[start]_t = d₂_t W₂[start]ᵀ
-    store_tile(d2_W2_start_ptr, own * H + h, r, at_n, C, N, d2_W2_start)
-    d1 = d2_W2_start * gelu_tanh_slope(z1)  # d₁_t = d₂·W₂[start]_t · gelu_tanh′(z₁_t)
-    h1 = gelu_tanh(z1)  # h₁_t = gelu_tanh(z₁_t)
-    eta = load_numbers(eta_ptr, at_row, row, here)
-    store_tile(h1_ptr, own * H + h, r, at_n, C, N, h1)
-    store_tile(d1_ptr, own * H + h, r, at_n, C, N, d1)
-    f = dot(h1, W2_start, DOT)  # f_t = h₁_t W₂[start]
-    mean = tl.sum(f, 1) / V  # f̄_t = mean(f_t)
-    centred = f - mean[:, None]  # f̃_t = f_t − f̄_t
-    k = load_rows(k_ptr, at_row, row, here, at_k, K)
-    q = load_rows(q_ptr, at_row, row, here, at_k, K)
-    q_k = dot_nt(q, k, DOT)  # q·k_tj = q_t k_jᵀ
-
-    # the memory at the queries
-    P1 = (tl.where(causal, eta[None, :] * q_k, 0.0)).to(DOT)  # P₁_tj = [j ≤ t] q·k_tj η_j
-    read_z1 = dot(q, W1, DOT) - dot(P1, d1, DOT)  # z₁[q]_t = q_t W₁[0] − Σ_j P₁_tj d₁_j
-    read_h1 = (gelu_tanh(read_z1)).to(DOT)  # h₁[q]_t = gelu_tanh(z₁[q]_t)
-    read_h1_h1 = dot_nt(read_h1, h1, DOT)  # h₁[q]·h₁_tj = h₁[q]_t h₁_jᵀ
-    P2 = (tl.where(causal, eta[None, :] * read_h1_h1, 0.0)).to(DOT)  # P₂_tj = [j ≤ t] h₁[q]·h₁_tj η_j
-    read_f = dot(read_h1, W2, DOT) - dot(P2, d2, DOT)  # f[q]_t = h₁[q]_t W₂[0] − Σ_j P₂_tj d₂_j
-    read_mean = tl.sum(read_f, 1) / V  # f̄[q]_t = mean(f[q]_t)
-    d_o = load_rows(d_o_ptr, at_row, row, here, at_v, V)
-    read_centred = read_f - read_mean[:, None]  # f̃[q]_t = f[q]_t − f̄[q]_t
-    d_read_normal = ln_weight[None, :] * d_o.to(tl.float32)  # ∂f̂[q]_t = d_o_t · ln_weight
-    d_read_normal_read_centred = d_read_normal * read_centred
-    d_read_rstd = tl.sum(d_read_normal_read_centred, 1)
-    read_centred_squared = tl.sum(tl.where((at_v < V)[None, :], read_centred * read_centred, 0.0), 1)
-    read_rstd = tl.rsqrt(read_centred_squared / V + 1e-06)  # ρ[q]_t = 1 / √(mean(f̃[q]_t²) + 1e-06)
-    d_read_centred = (
-        read_rstd[:, None] * d_read_normal
-        - d_read_rstd[:, None] * (read_rstd[:, None] * read_rstd[:, None] * read_rstd[:, None]) / V * read_centred
-    )  # fmt: skip
-    d_read_f = (d_read_centred - tl.sum(tl.where((at_v < V)[None, :], d_read_centred, 0.0), 1)[:, None] / V).to(DOT)
-    d_eta_read_h1_h1 = tl.where(causal, -dot_nt(d_read_f, d2, DOT), 0.0)  # ∂η·h₁[q]·h₁_tj = [j ≤ t] (−∂f[q]_t d₂_jᵀ)
-    d_read_z1 = ((dot(eta[None, :] * d_eta_read_h1_h1, h1, DOT) + dot_nt(d_read_f, W2, DOT)) * gelu_tanh_slope(read_z1)).to(DOT)
-    d_eta_q_k = tl.where(causal, -dot_nt(d_read_z1, d1, DOT), 0.0)  # ∂η·q·k_tj = [j ≤ t] (−∂z₁[q]_t d₁_jᵀ)
-    s1 = tl.sum(d_eta_read_h1_h1 * read_h1_h1 + d_eta_q_k * q_k, 0)  # s₁_t = Σ_l (∂η·h₁[q]·h₁_lt h₁[q]·h₁_lt + ∂η·q·k_lt q·k_lt)
-    d_W1_from_q_W1 = dot_tn(q, d_read_z1, DOT)  # ∂W₁[0](q·W₁[0]) = Σ_l q_lᵀ ⊗ ∂z₁[q]_l
-    store_tile(d_W1_from_q_W1_ptr, own * H + h, at_k, at_n, K, N, d_W1_from_q_W1)
-    P1_d_read_z1 = dot_tn(P1, d_read_z1, DOT)  # P₁·∂z₁[q]_t = Σ_l P₁_lt ∂z₁[q]_l
-    store_tile(P1_d_read_z1_ptr, own * H + h, r, at_n, C, N, P1_d_read_z1)
-    d_eta_read_h1_h1_read_h1 = dot_tn(d_eta_read_h1_h1, read_h1, DOT)  # ∂η·h₁[q]·h₁·h₁[q]_t = Σ_l ∂η·h₁[q]·h₁_lt h₁[q]_l
-    store_tile(d_eta_read_h1_h1_read_h1_ptr, own * H + h, r, at_n, C, N, d_eta_read_h1_h1_read_h1)
-    d_W2_from_read_h1_W2 = dot_tn(read_h1, d_read_f, DOT)  # ∂W₂[0](h₁[q]·W₂[0]) = Σ_l h₁[q]_lᵀ ⊗ ∂f[q]_l
-    store_tile(d_W2_from_read_h1_W2_ptr, own * H + h, at_n, at_v, N, V, d_W2_from_read_h1_W2)
-    d_o = load_rows(d_o_ptr, at_row, row, here, at_v, V)
-    k = load_rows(k_ptr, at_row, row, here, at_k, K)
-    d_q = d_o.to(tl.float32) + dot(eta[None, :] * d_eta_q_k, k, DOT) + dot_nt(d_read_z1, W1, DOT)
-    store_rows(d_q_ptr, at_row, row, here, at_k, K, d_q)
-    centred_squared = tl.sum(tl.where((at_v < V)[None, :], centred * centred, 0.0), 1)
-    rstd = tl.rsqrt(centred_squared / V + 1e-06)  # ρ_t = 1 / √(mean(f̃_t²) + 1e-06)
-    P2_d_read_f = dot_tn(P2, d_read_f, DOT)  # P₂·∂f[q]_t = Σ_l P₂_lt ∂f[q]_l
-    store_tile(P2_d_read_f_ptr, own * H + h, r, at_v, C, V, P2_d_read_f)
-    P2_d_read_f_2 = -P2_d_read_f
-    P2_d_read_f_and_more = P2_d_read_f_2 - tl.sum(tl.where((at_v < V)[None, :], P2_d_read_f_2, 0.0), 1)[:, None] / V
-    P2_d_read_f_and_more_centred = tl.sum(tl.where((at_v < V)[None, :], P2_d_read_f_and_more * centred, 0.0), 1)
-    x53 = rstd[:, None] * P2_d_read_f_and_more + (-P2_d_read_f_and_more_centred * (rstd * rstd * rstd) / V)[:, None] * centred
-    x54 = ln_weight[None, :] * x53
-    d_k_early = x54 + eta[:, None] * dot_tn(d_eta_q_k, q, DOT)
-    store_tile(centred_ptr, own * H + h, r, at_v, C, V, centred)
-    normal = rstd[:, None] * centred  # f̂_t = ρ_t f̃_t
-    read_normal = read_rstd[:, None] * read_centred  # f̂[q]_t = ρ[q]_t f̃[q]_t
-    k = load_rows(k_ptr, at_row, row, here, at_k, K)
-    v = load_rows(v_ptr, at_row, row, here, at_v, V)
-
-    # the surprises of all tokens
-    u = ln_weight[None, :] * normal + ln_bias[None, :] + k.to(tl.float32)  # u_t = ln_weight · f̂_t + ln_bias + k_t
-    d_o = load_rows(d_o_ptr, at_row, row, here, at_v, V)
-    e = u - v.to(tl.float32)  # e_t = u_t − v_t
-    x58 = x53 * e + x54 * normal + d_o.to(tl.float32) * read_normal
-    d_ln_bias_early = tl.sum(ln_weight[None, :] * x53 + d_o.to(tl.float32), 0)
-    ln_weight_e = ln_weight[None, :] * e  # ln_weight·e_t = e_t · ln_weight
-    store_tile(ln_weight_e_ptr, own * H + h, r, at_v, C, V, ln_weight_e)
-    store_tile(d_k_early_ptr, own * H + h, r, at_k, C, K, d_k_early)
-    d_v_early = -x54
-    store_tile(d_v_early_ptr, own * H + h, r, at_v, C, V, d_v_early)
-    d_ln_weight_early = tl.sum(x58, 0)
-    store_row(d_ln_weight_early_ptr, own * H + h, at_v, V, d_ln_weight_early)
-    store_row(d_ln_bias_early_ptr, own * H + h, at_v, V, d_ln_bias_early)
-    store_row(s1_ptr, own * H + h, r, C, s1)
-
-
-@triton.jit(do_not_specialize=JUST_NUMBERS)
-def pre_wide(
-    W1_at_ptr, W2_at_ptr, d2_ptr, d_o_ptr, eta_ptr, k_ptr, ln_bias_ptr, ln_weight_ptr, q_ptr, v_ptr, W1_start_ptr,
-    W2_start_ptr, z1_ptr, h1_ptr, centred_ptr, ln_weight_e_ptr, d2_W2_start_ptr, d_W1_from_q_W1_ptr, P1_d_read_z1_ptr,
-    d_eta_read_h1_h1_read_h1_ptr, P2_d_read_f_ptr, d_W2_from_read_h1_W2_ptr, s1_ptr, d1_ptr, d_k_early_ptr,
-    d_ln_bias_early_ptr, d_ln_weight_early_ptr, d_v_early_ptr, d_q_ptr, position_ptr, cu_ptr, T, members, low, high,
-    H: tl.constexpr, K: tl.constexpr, N: tl.constexpr, V: tl.constexpr, C: tl.constexpr, BK: tl.constexpr, BN: tl.constexpr,
-    BV: tl.constexpr, BC: tl.constexpr, DOT: tl.constexpr, GRID: tl.constexpr, PACKED: tl.constexpr, SAVE: tl.constexpr,
-):  # fmt: skip
-    """z1, h1, centred, ln_weight_e, d2_W2_start, d_W1_from_q_W1, P1_d_read_z1, …: every tile on its own."""
-    index, h = low + (tl.program_id(0) // H).to(tl.int64), tl.program_id(0) % H
-    n = sequence_of(index, cu_ptr, members, C, GRID, PACKED)
-    first, end, base, tiles, slot, step = span(n, position_ptr, cu_ptr, T, members, C, GRID, PACKED)
-    i = (index - slot) // step
-    if i >= tiles:
-        return
-    own = index - low
-    r = tl.arange(0, BC)
-    at_k = tl.arange(0, BK)
     at_v = tl.arange(0, BV)
     causal = r[:, None] >= r[None, :]
     ln_bias = load_row(ln_bias_ptr, h, at_v, V)
@@ -468,6 +249,11 @@ def pre_wide(
     q = load_rows(q_ptr, at_row, row, here, at_k, K)
     q_k = dot_nt(q, k, DOT)  # q·k_tj = q_t k_jᵀ
     P1 = (tl.where(causal, eta[None, :] * q_k, 0.0)).to(DOT)  # P₁_tj = [j ≤ t] q·k_tj η_j
+    if N <= BN:  # later loops find these
+        h1 = tl.zeros([BC, BN], tl.float32)
+        d1 = tl.zeros([BC, BN], tl.float32)
+        read_z1 = tl.zeros([BC, BN], tl.float32)
+        read_h1 = tl.zeros([BC, BN], DOT)
     f = tl.zeros([BC, BV], tl.float32)  # f_t = h₁_t W₂[start]
     read_h1_W2 = tl.zeros([BC, BV], tl.float32)
     read_h1_h1 = tl.zeros([BC, BC], tl.float32)  # h₁[q]·h₁_tj = h₁[q]_t h₁_jᵀ
@@ -559,10 +345,13 @@ def pre_wide(
         W1 = load_tile(W1_at_ptr, index * H + h, at_k, at_n, K, N)
         W1_start = load_tile(W1_start_ptr, n * H + h, at_k, at_n, K, N) if GRID == "resumed" else W1
         z1 = dot(k, W1_start, DOT)  # z₁_t = k_t W₁[start]
-        d1 = d2_W2_start * gelu_tanh_slope(z1)  # d₁_t = d₂·W₂[start]_t · gelu_tanh′(z₁_t)
+        if N > BN:
+            d1 = d2_W2_start * gelu_tanh_slope(z1)  # d₁_t = d₂·W₂[start]_t · gelu_tanh′(z₁_t)
         q = load_rows(q_ptr, at_row, row, here, at_k, K)
-        h1 = gelu_tanh(z1)  # h₁_t = gelu_tanh(z₁_t)
-        read_z1 = dot(q, W1, DOT) - dot(P1, d1, DOT)  # z₁[q]_t = q_t W₁[0] − Σ_j P₁_tj d₁_j
+        if N > BN:
+            h1 = gelu_tanh(z1)  # h₁_t = gelu_tanh(z₁_t)
+        if N > BN:
+            read_z1 = dot(q, W1, DOT) - dot(P1, d1, DOT)  # z₁[q]_t = q_t W₁[0] − Σ_j P₁_tj d₁_j
         d_read_z1 = ((dot(d_read_h1_h1, h1, DOT) + dot_nt(d_read_f, W2, DOT)) * gelu_tanh_slope(read_z1)).to(DOT)
         d_read_z1_d1 += dot_nt(d_read_z1, d1, DOT)
         d_W1_from_q_W1 = dot_tn(q, d_read_z1, DOT)  # ∂W₁[0](q·W₁[0]) = Σ_l q_lᵀ ⊗ ∂z₁[q]_l
@@ -570,7 +359,8 @@ def pre_wide(
         d_q_from_q_W1 += dot_nt(d_read_z1, W1, DOT)
         P1_d_read_z1 = dot_tn(P1, d_read_z1, DOT)  # P₁·∂z₁[q]_t = Σ_l P₁_lt ∂z₁[q]_l
         store_tile(P1_d_read_z1_ptr, own * H + h, r, at_n, C, N, P1_d_read_z1)
-        read_h1 = (gelu_tanh(read_z1)).to(DOT)  # h₁[q]_t = gelu_tanh(z₁[q]_t)
+        if N > BN:
+            read_h1 = (gelu_tanh(read_z1)).to(DOT)  # h₁[q]_t = gelu_tanh(z₁[q]_t)
         d_eta_read_h1_h1_read_h1 = dot_tn(d_eta_read_h1_h1, read_h1, DOT)  # ∂η·h₁[q]·h₁·h₁[q]_t = Σ_l ∂η·h₁[q]·h₁_lt h₁[q]_l
         store_tile(d_eta_read_h1_h1_read_h1_ptr, own * H + h, r, at_n, C, N, d_eta_read_h1_h1_read_h1)
         d_W2_from_read_h1_W2 = dot_tn(read_h1, d_read_f, DOT)  # ∂W₂[0](h₁[q]·W₂[0]) = Σ_l h₁[q]_lᵀ ⊗ ∂f[q]_l
@@ -602,118 +392,6 @@ def seq(
     first, end, base, tiles, slot, step = span(n, position_ptr, cu_ptr, T, members, C, GRID, PACKED)
     r = tl.arange(0, BC)
     at_k = tl.arange(0, BK)
-    at_n = tl.arange(0, BN)
-    at_v = tl.arange(0, BV)
-    d_W1 = load_tile(d_W1_ptr, n * H + h, at_k, at_n, K, N).to(tl.float32)
-    d_W2 = load_tile(d_W2_ptr, n * H + h, at_n, at_v, N, V).to(tl.float32)
-    ln_weight = load_row(ln_weight_ptr, h, at_v, V)
-    if (tiles == 0) & (low == 0):
-        d_W1 += load_tile(d_W1_last_ptr, n * H + h, at_k, at_n, K, N).to(tl.float32)
-        d_W2 += load_tile(d_W2_last_ptr, n * H + h, at_n, at_v, N, V).to(tl.float32)
-    begin, stop = walked(tiles, slot, step, low, high)
-    for lane in tl.range(stop - begin, disable_licm=True):
-        i = stop - 1 - lane
-        index = slot + i * step
-        own = index - low
-        zero = (index >> 31).to(tl.int32)  # not known to the compiler, which so computes addresses anew
-        t = base + i * C
-        here = (r >= first - t) & (r < tl.minimum(C, end - t))
-        at_row, row = t * H + h, r * H + zero
-        if SAVE:
-            store_tile(d_W1_at_ptr, own * H + h, at_k + zero, at_n, K, N, d_W1)
-        k = load_rows(k_ptr, at_row, row, here, at_k, K)
-        h1 = load_tile(h1_ptr, own * H + h, r + zero, at_n, C, N)
-        P1_d_read_z1 = load_tile(P1_d_read_z1_ptr, own * H + h, r + zero, at_n, C, N)
-        eta = load_numbers(eta_ptr, at_row, row, here)
-        d_eta_d1 = -dot_apart(k, d_W1, DOT, T)  # ∂η·d₁_t = −k_t d_W1
-        z1 = load_tile(z1_ptr, own * H + h, r + zero, at_n, C, N)
-        d_d1 = eta[:, None] * d_eta_d1 - P1_d_read_z1.to(tl.float32)
-        W2 = load_tile(W2_at_ptr, index * H + h, at_n + zero, at_v, N, V)
-        W2_start = load_tile(W2_start_ptr, n * H + h, at_n, at_v, N, V) if GRID == "resumed" else W2
-        d_eta_d2 = -dot_apart(h1, d_W2, DOT, T)  # ∂η·d₂_t = −h₁_t d_W2
-        P2_d_read_f = load_tile(P2_d_read_f_ptr, own * H + h, r + zero, at_v, C, V)
-        store_tile(d_eta_d2_ptr, own * H + h, r + zero, at_v, C, V, d_eta_d2)
-
-        # back through the surprises of all tokens
-        d_d2_W2_start = (d_d1 * gelu_tanh_slope(z1.to(tl.float32))).to(DOT)
-        centred = load_tile(centred_ptr, own * H + h, r + zero, at_v, C, V)
-        ln_weight_e = load_tile(ln_weight_e_ptr, own * H + h, r + zero, at_v, C, V)
-        d2 = load_tile(d2_ptr, index * H + h, r + zero, at_v, C, V)
-        d_eta_read_h1_h1_read_h1 = load_tile(d_eta_read_h1_h1_read_h1_ptr, own * H + h, r + zero, at_n, C, N)
-        d_d2_from_d2_W2_start = dot_apart(d_d2_W2_start, W2_start, DOT, T)  # ∂d₂(d₂·W₂[start]_t) = ∂d₂·W₂[start]_t W₂[start]
-        store_tile(d_d2_from_d2_W2_start_ptr, own * H + h, r + zero, at_v, C, V, d_d2_from_d2_W2_start)
-        d_d2 = (eta[:, None] * d_eta_d2 - P2_d_read_f.to(tl.float32)) + d_d2_from_d2_W2_start
-        d_t2 = d_d2 - tl.sum(d_d2, 1)[:, None] / V  # ∂τ₂_t = ∂d₂_t − mean(∂d₂_t)
-        rstd = tl.rsqrt(tl.sum(square(centred.to(tl.float32)), 1) / V + 1e-06)  # ρ_t = 1 / √(mean(f̃_t²) + 1e-06)
-        d_t1_centred = -tl.sum(d_t2 * centred.to(tl.float32), 1) * (rstd * rstd * rstd) / V  # ∂τ₁·f̃_t = −mean(∂τ₂_t · f̃_t) ρ_t³
-        d_t1 = rstd[:, None] * d_t2 + d_t1_centred[:, None] * centred.to(tl.float32)  # ∂τ₁_t = ρ_t ∂τ₂_t + ∂τ₁·f̃_t f̃_t
-        d_e = ln_weight[None, :] * d_t1  # ∂e_t = ∂τ₁_t · ln_weight
-        d_normal = ln_weight[None, :] * d_e  # ∂f̂_t = ∂e_t · ln_weight
-        ln_weight_e_centred = tl.sum(ln_weight_e.to(tl.float32) * centred.to(tl.float32), 1)  # ln_weight·e·f̃_t = ln_weight·e_t f̃_tᵀ
-        d_t2_ln_weight_e_and_more = (
-            d_t2
-            * (ln_weight_e.to(tl.float32) - 3 * ln_weight_e_centred[:, None] * (rstd[:, None] * rstd[:, None]) / V * centred.to(tl.float32))
-        )  # fmt: skip
-        d_centred_squared = (
-            -0.5 / V * (rstd * rstd * rstd) * (tl.sum(d_t2_ln_weight_e_and_more, 1) + tl.sum(d_normal * centred.to(tl.float32), 1))
-        )  # fmt: skip
-        d_centred = (
-            2 * d_centred_squared[:, None] * centred.to(tl.float32)
-            + rstd[:, None] * d_normal
-            + d_t1_centred[:, None] * ln_weight_e.to(tl.float32)
-            - ln_weight_e_centred[:, None] * (rstd[:, None] * rstd[:, None] * rstd[:, None]) / V * d_t2
-        )  # fmt: skip
-        z1 = load_tile(z1_ptr, own * H + h, r + zero, at_n, C, N)
-        d2_W2_start = load_tile(d2_W2_start_ptr, own * H + h, r + zero, at_n, C, N)
-        d_W2_from_read_h1_W2 = load_tile(d_W2_from_read_h1_W2_ptr, own * H + h, at_n + zero, at_v, N, V)
-        d_f = (d_centred - tl.sum(tl.where((at_v < V)[None, :], d_centred, 0.0), 1)[:, None] / V).to(DOT)  # ∂f_t = ∂f̃_t − mean(∂f̃_t)
-        d_W1_from_q_W1 = load_tile(d_W1_from_q_W1_ptr, own * H + h, at_k + zero, at_n, K, N)
-        d_h1 = eta[:, None] * d_eta_read_h1_h1_read_h1.to(tl.float32) - eta[:, None] * dot_apart_nt(d2, d_W2, DOT, T)
-        d_h1_from_f = dot_apart_nt(d_f, W2_start, DOT, T)
-        d_z1 = (
-            d_d1
-            * d2_W2_start.to(tl.float32)
-            * (2.5464790894703255 * z1.to(tl.float32) * square(0.134145 * square(z1.to(tl.float32)) + 1) * (1 - sigmoid(1.5957691216057308 * (0.044715 * cube(z1.to(tl.float32)) + z1.to(tl.float32)))) * sigmoid(-1.5957691216057308 * (0.044715 * cube(z1.to(tl.float32)) + z1.to(tl.float32))) * sigmoid(1.5957691216057308 * (0.044715 * cube(z1.to(tl.float32)) + z1.to(tl.float32))) + 0.42812889763560147 * square(z1.to(tl.float32)) * sigmoid(-1.5957691216057308 * (0.044715 * cube(z1.to(tl.float32)) + z1.to(tl.float32))) * sigmoid(1.5957691216057308 * (0.044715 * cube(z1.to(tl.float32)) + z1.to(tl.float32))) + 1.5957691216057308 * (1 - sigmoid(1.5957691216057308 * (0.044715 * cube(z1.to(tl.float32)) + z1.to(tl.float32)))) * (0.134145 * square(z1.to(tl.float32)) + 1) * sigmoid(1.5957691216057308 * (0.044715 * cube(z1.to(tl.float32)) + z1.to(tl.float32))) + 1.5957691216057308 * (0.134145 * square(z1.to(tl.float32)) + 1) * sigmoid(-1.5957691216057308 * (0.044715 * cube(z1.to(tl.float32)) + z1.to(tl.float32))) * sigmoid(1.5957691216057308 * (0.044715 * cube(z1.to(tl.float32)) + z1.to(tl.float32))) - 2.5464790894703255 * z1.to(tl.float32) * square(0.134145 * square(z1.to(tl.float32)) + 1) * (1 - sigmoid(-1.5957691216057308 * (0.044715 * cube(z1.to(tl.float32)) + z1.to(tl.float32)))) * sigmoid(-1.5957691216057308 * (0.044715 * cube(z1.to(tl.float32)) + z1.to(tl.float32))) * sigmoid(1.5957691216057308 * (0.044715 * cube(z1.to(tl.float32)) + z1.to(tl.float32))))  # noqa: E501
-            + (d_h1 + d_h1_from_f) * gelu_tanh_slope(z1.to(tl.float32))
-        )  # fmt: skip
-        d_W2_next = d_W2_from_read_h1_W2.to(tl.float32) + d_W2
-        d_W2_start = dot_tn(d_d2_W2_start, d2, DOT) + dot_tn(h1, d_f, DOT)
-        if GRID == "resumed":
-            store_tile(d_W2_start_ptr, n * H + h, at_n, at_v, N, V, d_W2_start)
-        else:
-            d_W2_next += d_W2_start
-        d_W1_next = d_W1_from_q_W1.to(tl.float32) + d_W1
-        d_W1_start = dot_tn(k, d_z1, DOT)
-        if GRID == "resumed":
-            store_tile(d_W1_start_ptr, n * H + h, at_k, at_n, K, N, d_W1_start)
-        else:
-            d_W1_next += d_W1_start
-        store_tile(d_z1_ptr, own * H + h, r + zero, at_n, C, N, d_z1)
-        d_W1 = d_W1_next
-        d_W2 = tl.where((at_v < V)[None, :], d_W2_next, 0.0)
-        if i == tiles - 1:
-            d_W1 += load_tile(d_W1_last_ptr, n * H + h, at_k, at_n, K, N).to(tl.float32)
-            d_W2 += load_tile(d_W2_last_ptr, n * H + h, at_n, at_v, N, V).to(tl.float32)
-
-    store_tile(d_W1_next_ptr, n * H + h, at_k, at_n, K, N, d_W1)
-    store_tile(d_W2_next_ptr, n * H + h, at_n, at_v, N, V, d_W2)
-
-
-@triton.jit(do_not_specialize=JUST_NUMBERS)
-def seq_wide(
-    P1_d_read_z1_ptr, P2_d_read_f_ptr, W2_at_ptr, centred_ptr, d2_ptr, d2_W2_start_ptr, d_W1_ptr, d_W1_from_q_W1_ptr,
-    d_W2_ptr, d_W2_from_read_h1_W2_ptr, d_eta_read_h1_h1_read_h1_ptr, eta_ptr, h1_ptr, k_ptr, ln_weight_ptr, ln_weight_e_ptr,
-    z1_ptr, W2_start_ptr, d_W1_next_ptr, d_W1_start_ptr, d_W2_next_ptr, d_W2_start_ptr, d_eta_d2_ptr,
-    d_d2_from_d2_W2_start_ptr, d_z1_ptr, d_W1_at_ptr, d_W1_last_ptr, d_W2_last_ptr, position_ptr, cu_ptr, T, members, low,
-    high,
-    H: tl.constexpr, K: tl.constexpr, N: tl.constexpr, V: tl.constexpr, C: tl.constexpr, BK: tl.constexpr, BN: tl.constexpr,
-    BV: tl.constexpr, BC: tl.constexpr, DOT: tl.constexpr, GRID: tl.constexpr, PACKED: tl.constexpr, SAVE: tl.constexpr,
-):  # fmt: skip
-    """d_W1, d_W1_start, d_W2, d_W2_start, d_eta_d2, d_d2_from_d2_W2_start, d_z1: from the last tile to the first."""
-    n, h = (tl.program_id(0) // H).to(tl.int64), tl.program_id(0) % H
-    first, end, base, tiles, slot, step = span(n, position_ptr, cu_ptr, T, members, C, GRID, PACKED)
-    r = tl.arange(0, BC)
-    at_k = tl.arange(0, BK)
     at_v = tl.arange(0, BV)
     ln_weight = load_row(ln_weight_ptr, h, at_v, V)
     for b in tl.range(tl.cdiv(N, BN), disable_licm=True):
@@ -727,6 +405,10 @@ def seq_wide(
             d_W2 += load_tile(d_W2_last_ptr, n * H + h, at_n, at_v, N, V).to(tl.float32)
         store_tile(d_W2_next_ptr, n * H + h, at_n, at_v, N, V, d_W2)
     tl.debug_barrier()
+    if N <= BN:  # one block: its tiles stay in registers
+        at_n = tl.arange(0, BN)
+        d_W1 = load_tile(d_W1_next_ptr, n * H + h, at_k, at_n, K, N).to(tl.float32)
+        d_W2 = load_tile(d_W2_next_ptr, n * H + h, at_n, at_v, N, V).to(tl.float32)
     begin, stop = walked(tiles, slot, step, low, high)
     for lane in tl.range(stop - begin, disable_licm=True):
         i = stop - 1 - lane
@@ -738,18 +420,21 @@ def seq_wide(
         at_row, row = t * H + h, r * H + zero
         eta = load_numbers(eta_ptr, at_row, row, here)
         k = load_rows(k_ptr, at_row, row, here, at_k, K)
+        if N <= BN:  # later loops find these
+            d_d1 = tl.zeros([BC, BN], tl.float32)
+            d_d2_W2_start = tl.zeros([BC, BN], DOT)
         h1_d_W2 = tl.zeros([BC, BV], tl.float32)
         d_d2_from_d2_W2_start = tl.zeros([BC, BV], tl.float32)  # ∂d₂(d₂·W₂[start]_t) = ∂d₂·W₂[start]_t W₂[start]
         for b in tl.range(tl.cdiv(N, BN), disable_licm=True):
             at_n = b * BN + tl.arange(0, BN)
             P1_d_read_z1 = load_tile(P1_d_read_z1_ptr, own * H + h, r + zero, at_n, C, N)
             z1 = load_tile(z1_ptr, own * H + h, r + zero, at_n, C, N)
-            d_W1 = load_tile(d_W1_next_ptr, n * H + h, at_k, at_n, K, N).to(tl.float32)
+            d_W1 = load_tile(d_W1_next_ptr, n * H + h, at_k, at_n, K, N).to(tl.float32) if N > BN else d_W1
             W2 = load_tile(W2_at_ptr, index * H + h, at_n + zero, at_v, N, V)
             W2_start = load_tile(W2_start_ptr, n * H + h, at_n, at_v, N, V) if GRID == "resumed" else W2
             k = load_rows(k_ptr, at_row, row, here, at_k, K)
             d_eta_d1 = -dot_apart(k, d_W1, DOT, T)  # ∂η·d₁_t = −k_t d_W1
-            d_W2 = load_tile(d_W2_next_ptr, n * H + h, at_n, at_v, N, V).to(tl.float32)
+            d_W2 = load_tile(d_W2_next_ptr, n * H + h, at_n, at_v, N, V).to(tl.float32) if N > BN else d_W2
             h1 = load_tile(h1_ptr, own * H + h, r + zero, at_n, C, N)
             d_d1 = eta[:, None] * d_eta_d1 - P1_d_read_z1.to(tl.float32)
             d_d2_W2_start = (d_d1 * gelu_tanh_slope(z1.to(tl.float32))).to(DOT)
@@ -789,20 +474,22 @@ def seq_wide(
         store_tile(d_d2_from_d2_W2_start_ptr, own * H + h, r + zero, at_v, C, V, d_d2_from_d2_W2_start)
         for b in tl.range(tl.cdiv(N, BN), disable_licm=True):
             at_n = b * BN + tl.arange(0, BN)
-            d_W1 = load_tile(d_W1_next_ptr, n * H + h, at_k, at_n, K, N).to(tl.float32)
+            d_W1 = load_tile(d_W1_next_ptr, n * H + h, at_k, at_n, K, N).to(tl.float32) if N > BN else d_W1
             z1 = load_tile(z1_ptr, own * H + h, r + zero, at_n, C, N)
             k = load_rows(k_ptr, at_row, row, here, at_k, K)
             P1_d_read_z1 = load_tile(P1_d_read_z1_ptr, own * H + h, r + zero, at_n, C, N)
             d_eta_d1 = -dot_apart(k, d_W1, DOT, T)  # ∂η·d₁_t = −k_t d_W1
 
             # back through the surprises of all tokens
-            d_d1 = eta[:, None] * d_eta_d1 - P1_d_read_z1.to(tl.float32)
-            d_W2 = load_tile(d_W2_next_ptr, n * H + h, at_n, at_v, N, V).to(tl.float32)
+            if N > BN:
+                d_d1 = eta[:, None] * d_eta_d1 - P1_d_read_z1.to(tl.float32)
+            d_W2 = load_tile(d_W2_next_ptr, n * H + h, at_n, at_v, N, V).to(tl.float32) if N > BN else d_W2
             d_W2_from_read_h1_W2 = load_tile(d_W2_from_read_h1_W2_ptr, own * H + h, at_n + zero, at_v, N, V)
             h1 = load_tile(h1_ptr, own * H + h, r + zero, at_n, C, N)
             d_eta_read_h1_h1_read_h1 = load_tile(d_eta_read_h1_h1_read_h1_ptr, own * H + h, r + zero, at_n, C, N)
             d2 = load_tile(d2_ptr, index * H + h, r + zero, at_v, C, V)
-            d_d2_W2_start = (d_d1 * gelu_tanh_slope(z1.to(tl.float32))).to(DOT)
+            if N > BN:
+                d_d2_W2_start = (d_d1 * gelu_tanh_slope(z1.to(tl.float32))).to(DOT)
             W2 = load_tile(W2_at_ptr, index * H + h, at_n + zero, at_v, N, V)
             W2_start = load_tile(W2_start_ptr, n * H + h, at_n, at_v, N, V) if GRID == "resumed" else W2
             d_W2_next = d_W2_from_read_h1_W2.to(tl.float32) + d_W2
@@ -814,8 +501,9 @@ def seq_wide(
             z1 = load_tile(z1_ptr, own * H + h, r + zero, at_n, C, N)
             if i == tiles - 1:
                 d_W2_next += load_tile(d_W2_last_ptr, n * H + h, at_n, at_v, N, V).to(tl.float32)
-            tl.debug_barrier()
-            store_tile(d_W2_next_ptr, n * H + h, at_n, at_v, N, V, d_W2_next)
+            if N > BN:
+                tl.debug_barrier()
+                store_tile(d_W2_next_ptr, n * H + h, at_n, at_v, N, V, d_W2_next)
             d2_W2_start = load_tile(d2_W2_start_ptr, own * H + h, r + zero, at_n, C, N)
             d_W1_from_q_W1 = load_tile(d_W1_from_q_W1_ptr, own * H + h, at_k + zero, at_n, K, N)
             d_h1 = eta[:, None] * d_eta_read_h1_h1_read_h1.to(tl.float32) - eta[:, None] * dot_apart_nt(d2, d_W2, DOT, T)
@@ -837,84 +525,22 @@ def seq_wide(
             store_tile(d_z1_ptr, own * H + h, r + zero, at_n, C, N, d_z1)
             if i == tiles - 1:
                 d_W1_next += load_tile(d_W1_last_ptr, n * H + h, at_k, at_n, K, N).to(tl.float32)
+            if N > BN:
+                tl.debug_barrier()
+                store_tile(d_W1_next_ptr, n * H + h, at_k, at_n, K, N, d_W1_next)
+            if N <= BN:
+                d_W1 = d_W1_next
+                d_W2 = tl.where((at_v < V)[None, :], d_W2_next, 0.0)
+        if N > BN:
             tl.debug_barrier()
-            store_tile(d_W1_next_ptr, n * H + h, at_k, at_n, K, N, d_W1_next)
-        tl.debug_barrier()
+
+    if N <= BN:
+        store_tile(d_W1_next_ptr, n * H + h, at_k, at_n, K, N, d_W1)
+        store_tile(d_W2_next_ptr, n * H + h, at_n, at_v, N, V, d_W2)
 
 
 @triton.jit(do_not_specialize=JUST_NUMBERS)
 def post(
-    W1_at_ptr, centred_ptr, d1_ptr, d2_ptr, d_W1_at_ptr, d_d2_from_d2_W2_start_ptr, d_eta_d2_ptr, d_k_early_ptr,
-    d_ln_bias_early_ptr, d_ln_weight_early_ptr, d_v_early_ptr, d_z1_ptr, eta_ptr, k_ptr, ln_bias_ptr, ln_weight_ptr, s1_ptr,
-    v_ptr, W1_start_ptr, d_eta_ptr, d_k_ptr, d_ln_bias_ptr, d_ln_weight_ptr, d_v_ptr, position_ptr, cu_ptr, T, members, low,
-    high,
-    H: tl.constexpr, K: tl.constexpr, N: tl.constexpr, V: tl.constexpr, C: tl.constexpr, BK: tl.constexpr, BN: tl.constexpr,
-    BV: tl.constexpr, BC: tl.constexpr, DOT: tl.constexpr, GRID: tl.constexpr, PACKED: tl.constexpr, SAVE: tl.constexpr,
-):  # fmt: skip
-    """d_eta, d_k, d_ln_bias, d_ln_weight, d_v: every tile on its own."""
-    index, h = low + (tl.program_id(0) // H).to(tl.int64), tl.program_id(0) % H
-    n = sequence_of(index, cu_ptr, members, C, GRID, PACKED)
-    first, end, base, tiles, slot, step = span(n, position_ptr, cu_ptr, T, members, C, GRID, PACKED)
-    i = (index - slot) // step
-    if i >= tiles:
-        return
-    own = index - low
-    r = tl.arange(0, BC)
-    at_k = tl.arange(0, BK)
-    at_n = tl.arange(0, BN)
-    at_v = tl.arange(0, BV)
-    ln_bias = load_row(ln_bias_ptr, h, at_v, V)
-    ln_weight = load_row(ln_weight_ptr, h, at_v, V)
-    t = base + i * C
-    here = (r >= first - t) & (r < tl.minimum(C, end - t))
-    at_row, row = t * H + h, r * H
-    d_W1_at = load_tile(d_W1_at_ptr, own * H + h, at_k, at_n, K, N)
-    k = load_rows(k_ptr, at_row, row, here, at_k, K)
-    v = load_rows(v_ptr, at_row, row, here, at_v, V)
-    centred = load_tile(centred_ptr, own * H + h, r, at_v, C, V)
-    d_eta_d2 = load_tile(d_eta_d2_ptr, own * H + h, r, at_v, C, V)
-    d_d2_from_d2_W2_start = load_tile(d_d2_from_d2_W2_start_ptr, own * H + h, r, at_v, C, V)
-    eta = load_numbers(eta_ptr, at_row, row, here)
-    eta_d_eta_d2_and_more = eta[:, None] * d_eta_d2.to(tl.float32) + d_d2_from_d2_W2_start.to(tl.float32)
-    d_ln_weight_early = load_row(d_ln_weight_early_ptr, own * H + h, at_v, V)
-    eta_d_eta_d2_and_more_and_more = eta_d_eta_d2_and_more - tl.sum(eta_d_eta_d2_and_more, 1)[:, None] / V
-
-    # the surprises of all tokens
-    rstd = tl.rsqrt(tl.sum(square(centred.to(tl.float32)), 1) / V + 1e-06)  # ρ_t = 1 / √(mean(f̃_t²) + 1e-06)
-    x18 = -tl.sum(eta_d_eta_d2_and_more_and_more * centred.to(tl.float32), 1) * (rstd * rstd * rstd) / V
-    x19 = rstd[:, None] * eta_d_eta_d2_and_more_and_more + x18[:, None] * centred.to(tl.float32)
-    normal = rstd[:, None] * centred.to(tl.float32)  # f̂_t = ρ_t f̃_t
-    u = ln_weight[None, :] * normal + ln_bias[None, :] + k.to(tl.float32)  # u_t = ln_weight · f̂_t + ln_bias + k_t
-    e = u - v.to(tl.float32)  # e_t = u_t − v_t
-    x20 = ln_weight[None, :] * x19
-    store_row(d_ln_weight_ptr, index * H + h, at_v, V, d_ln_weight_early + tl.sum(x19 * e + x20 * normal, 0))
-    d1 = load_tile(d1_ptr, own * H + h, r, at_n, C, N)
-    d2 = load_tile(d2_ptr, index * H + h, r, at_v, C, V)
-    d_eta_d2 = load_tile(d_eta_d2_ptr, own * H + h, r, at_v, C, V)
-    d_ln_bias_early = load_row(d_ln_bias_early_ptr, own * H + h, at_v, V)
-    W1 = load_tile(W1_at_ptr, index * H + h, at_k, at_n, K, N)
-    W1_start = load_tile(W1_start_ptr, n * H + h, at_k, at_n, K, N) if GRID == "resumed" else W1
-    d_z1 = load_tile(d_z1_ptr, own * H + h, r, at_n, C, N)
-    d_eta_d1 = -dot(k, d_W1_at, DOT)  # ∂η·d₁_t = −k_t d_W1_at
-    d_eta_from_eta_d2_and_more = (
-        tl.sum(d_eta_d2.to(tl.float32) * d2.to(tl.float32), 1)
-        + tl.sum(d_eta_d1 * d1.to(tl.float32), 1)
-    )  # fmt: skip
-    s1 = load_row(s1_ptr, own * H + h, r, C)
-    d_k_early = load_tile(d_k_early_ptr, own * H + h, r, at_k, C, K)
-    d_v_early = load_tile(d_v_early_ptr, own * H + h, r, at_v, C, V)
-    d_k_late = x20 + dot_nt(d_z1, W1_start, DOT) + -eta[:, None] * dot_nt(d1, d_W1_at, DOT)
-    d_k = d_k_early.to(tl.float32) + d_k_late
-    store_rows(d_k_ptr, at_row, row, here, at_k, K, d_k)
-    store_row(d_ln_bias_ptr, index * H + h, at_v, V, d_ln_bias_early + tl.sum(x20, 0))
-    d_v = d_v_early.to(tl.float32) + -x20
-    store_rows(d_v_ptr, at_row, row, here, at_v, V, d_v)
-    d_eta = s1 + d_eta_from_eta_d2_and_more
-    store_numbers(d_eta_ptr, at_row, row, here, d_eta)
-
-
-@triton.jit(do_not_specialize=JUST_NUMBERS)
-def post_wide(
     W1_at_ptr, centred_ptr, d1_ptr, d2_ptr, d_W1_at_ptr, d_d2_from_d2_W2_start_ptr, d_eta_d2_ptr, d_k_early_ptr,
     d_ln_bias_early_ptr, d_ln_weight_early_ptr, d_v_early_ptr, d_z1_ptr, eta_ptr, k_ptr, ln_bias_ptr, ln_weight_ptr, s1_ptr,
     v_ptr, W1_start_ptr, d_eta_ptr, d_k_ptr, d_ln_bias_ptr, d_ln_weight_ptr, d_v_ptr, position_ptr, cu_ptr, T, members, low,
@@ -989,7 +615,7 @@ def post_wide(
 
 
 launch_main = Launcher(
-    TABLE, main, "main", walks=True, widths="KNV", blocked="N", wide=main_wide,
+    TABLE, main, "main", walks=True, widths="KNV", blocked="N",
     makes={
         "W1_next": Buffer("sequences", "KN"), "W2_next": Buffer("sequences", "NV"), "d2": Buffer("slots", "CV", narrow=True),
         "W1_at": Buffer("slots", "KN", narrow=True), "W2_at": Buffer("slots", "NV", narrow=True),
@@ -997,11 +623,11 @@ launch_main = Launcher(
     },
 )  # fmt: skip
 launch_read = Launcher(
-    TABLE, read, "read", walks=False, widths="KNV", blocked="N", wide=read_wide,
+    TABLE, read, "read", walks=False, widths="KNV", blocked="N",
     makes={"o": Buffer("rows", "V")},
 )  # fmt: skip
 launch_pre = Launcher(
-    TABLE, pre, "pre", walks=False, widths="KNV", blocked="N", wide=pre_wide,
+    TABLE, pre, "pre", walks=False, widths="KNV", blocked="N",
     makes={
         "z1": Buffer("slots", "CN", narrow=True), "h1": Buffer("slots", "CN", narrow=True),
         "centred": Buffer("slots", "CV", narrow=True), "ln_weight_e": Buffer("slots", "CV", narrow=True),
@@ -1014,7 +640,7 @@ launch_pre = Launcher(
     },
 )  # fmt: skip
 launch_seq = Launcher(
-    TABLE, seq, "seq", walks=True, widths="KNV", blocked="N", wide=seq_wide,
+    TABLE, seq, "seq", walks=True, widths="KNV", blocked="N",
     makes={
         "d_W1_next": Buffer("sequences", "KN"), "d_W1_start": Buffer("starts", "KN"), "d_W2_next": Buffer("sequences", "NV"),
         "d_W2_start": Buffer("starts", "NV"), "d_eta_d2": Buffer("slots", "CV", narrow=True),
@@ -1023,7 +649,7 @@ launch_seq = Launcher(
     },
 )  # fmt: skip
 launch_post = Launcher(
-    TABLE, post, "post", walks=False, widths="KNV", blocked="N", wide=post_wide,
+    TABLE, post, "post", walks=False, widths="KNV", blocked="N",
     makes={
         "d_eta": Buffer("rows", "", like="eta"), "d_k": Buffer("rows", "K"), "d_ln_bias": Buffer("shares", "V"),
         "d_ln_weight": Buffer("shares", "V"), "d_v": Buffer("rows", "V"),

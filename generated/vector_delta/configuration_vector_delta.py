@@ -8,7 +8,7 @@ from .runtime_configuration import MemoryConfig
 
 
 class VectorDeltaConfig(MemoryConfig):
-    """Every field has a default: that of the spec. The code of the package has the digest f2459d9d936f."""
+    """Every field has a default: that of the spec. The code of the package has the digest b4c7e9b9c39f."""
 
     model_type = "miras_vector_delta"
 

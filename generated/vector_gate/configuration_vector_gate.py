@@ -8,7 +8,7 @@ from .runtime_configuration import MemoryConfig
 
 
 class VectorGateConfig(MemoryConfig):
-    """Every field has a default: that of the spec. The code of the package has the digest d57ac83d81ce."""
+    """Every field has a default: that of the spec. The code of the package has the digest ca2e9c598a23."""
 
     model_type = "miras_vector_gate"
 

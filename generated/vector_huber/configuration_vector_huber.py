@@ -8,7 +8,7 @@ from .runtime_configuration import MemoryConfig
 
 
 class VectorHuberConfig(MemoryConfig):
-    """Every field has a default: that of the spec. The code of the package has the digest bd4315c0fd23."""
+    """Every field has a default: that of the spec. The code of the package has the digest fa8f4bb01a99."""
 
     model_type = "miras_vector_huber"
 

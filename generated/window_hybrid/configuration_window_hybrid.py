@@ -8,7 +8,7 @@ from .runtime_configuration import MemoryConfig
 
 
 class WindowHybridConfig(MemoryConfig):
-    """Every field has a default: that of the spec. The code of the package has the digest 20005950a30c."""
+    """Every field has a default: that of the spec. The code of the package has the digest 2f9ab1df335f."""
 
     model_type = "miras_window_hybrid"
 

@@ -8,7 +8,7 @@ from .runtime_configuration import MemoryConfig
 
 
 class YaadConfig(MemoryConfig):
-    """Every field has a default: that of the spec. The code of the package has the digest a3511bc6ff57."""
+    """Every field has a default: that of the spec. The code of the package has the digest a0d075bb054c."""
 
     model_type = "miras_yaad"
 

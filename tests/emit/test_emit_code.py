@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import ast
+import re
 import subprocess
 import sys
 import textwrap
@@ -22,7 +23,7 @@ from torch.nn import functional
 from torch.overrides import TorchFunctionMode
 
 from kit.compiled import compilation
-from kit.paths import ROOT, SPECS
+from kit.paths import GENERATED, ROOT, SPECS
 from kit.random_programs import ONE, TWO
 from miras_compiler.compiler import Compilation, compile_spec
 from miras_compiler.elements.feature_map.elu_plus_one import EluPlusOneMap
@@ -107,6 +108,21 @@ def is_weight_per_token(shape: tuple[int, ...]) -> bool:
             return False
         left.remove(axis)
     return True
+
+
+@pytest.mark.parametrize("name", ["titans_lmm", "yaad", "moneta", "ttt_mlp", "omega_net"])
+def test_one_body_serves_hidden_widths_of_one_block_and_of_several(name: str) -> None:
+    text = (GENERATED / name / "kernels.py").read_text(encoding="utf-8")
+    assert "for b in tl.range(tl.cdiv(N, BN)" in text
+    assert re.findall(r'blocked="N".*wide=', text) == []
+
+
+def test_kernels_of_titans_are_short_and_their_variables_have_names() -> None:
+    text = (GENERATED / "titans_lmm" / "kernels.py").read_text(encoding="utf-8")
+    assigned = re.findall(r"^ +(\w+) = ", text, re.MULTILINE)
+    numbered = [name for name in assigned if re.fullmatch(r"x\d+|\w+_\d+", name)]
+    assert len(text.splitlines()) < 1200
+    assert len(numbered) < 0.05 * len(assigned)
 
 
 @pytest.mark.slow

@@ -70,6 +70,11 @@ class KernelPrinter:
         return self.kernel.walk != "each"
 
     @property
+    def state_bytes(self) -> int:
+        """The bytes of the carried tiles that stay in registers where one block holds all of an axis, and else in memory."""
+        return 0
+
+    @property
     def has_tokens(self) -> bool:
         """True if rows of tokens are read or written."""
         return bool({"token", "mask"} & {*self.kernel.roles.values(), *self.kernel.results.values()})

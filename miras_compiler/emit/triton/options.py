@@ -49,17 +49,20 @@ def estimated(variants: Sequence[KernelPrinter]) -> dict[int, Launch]:
     Of small programs, three run on a processor.
     """
     narrow, wide = variants[0], variants[-1]
-    stages = 2 if narrow.walks and not narrow.blocked else 1  # a walk loads the next tile while it computes one
+    stages = 2 if narrow.walks else 1  # a walk loads the next tile while it computes one
     registers = THIRD if not narrow.walks and narrow.peak <= THIRD_OF_A_FILE else FULL
-    found = {64: Launch(warps(narrow), stages, 64, registers), ANY: Launch(8, 1, 64, FULL)}
+    found = {64: Launch(warps(narrow, narrow.peak + narrow.state_bytes), stages, 64, registers), ANY: Launch(8, 1, 64, FULL)}
     if wide.kernel.wide and wide.kernel.wide in (wide.split, wide.blocked):
         return found | {ANY: IN_PARTS}
-    return found | ({256: Launch(warps(wide), 1, 64, FULL)} if wide.blocked == HIDDEN else {})
+    return found | ({256: Launch(warps(wide, wide.peak), 1, 64, FULL)} if wide.blocked == HIDDEN else {})
 
 
-def warps(printed: KernelPrinter) -> int:
-    """More for a walk, of which there is one program on a processor anyway; of other kernels two small programs are faster than one."""
-    return 8 if printed.walks and printed.peak > HALF_A_FILE else 4
+def warps(printed: KernelPrinter, peak: int) -> int:
+    """For a walk more where many bytes of tiles live at its `peak`: there is one program of it on a processor anyway.
+
+    Of other kernels two small programs are faster than one.
+    """
+    return 8 if printed.walks and peak > HALF_A_FILE else 4
 
 
 def twice(printed: KernelPrinter) -> dict[int, Launch]:

@@ -1,46 +1,52 @@
 """Kernels that take an axis block after block: the hidden width, or the values of a memory without one.
 
 Carried tiles that have the axis do not fit into the registers of one program. They stay where the result will be, in memory that the caches
-of the GPU hold, and every loop over the blocks loads the block that it needs; the last loop of a tile stores it again.
+of the GPU hold, and every loop over the blocks loads the block that it needs; the last loop of a tile stores it again. Where one block
+holds all of the axis, they stay in registers: the loops have one turn, and Triton drops their heads.
 """
 
 from __future__ import annotations
 
+from collections.abc import Collection, Mapping
 from dataclasses import dataclass, replace
 
 from miras_compiler.emit.triton.blocks import blocked_axis
-from miras_compiler.emit.triton.body import bytes_of, resolve, source
+from miras_compiler.emit.triton.body import bytes_of, masked, resolve, source
 from miras_compiler.emit.triton.expression import TritonPrinter
 from miras_compiler.emit.triton.gather import gather_sums
+from miras_compiler.emit.triton.head import INDENT
 from miras_compiler.emit.triton.kernel import Carried, KernelPrinter
 from miras_compiler.emit.triton.layout import block, place
 from miras_compiler.emit.triton.memory import OF_SEQUENCE, TileMemory, last_name, result_name, shape
-from miras_compiler.emit.triton.stages import VALUES, Stages
+from miras_compiler.emit.triton.stages import HIDDEN, VALUES, Stages
 from miras_compiler.emit.triton.statement import Reading, make_statement
 from miras_compiler.emit.triton.tile import width
-from miras_compiler.ir.nodes import Contract, Leaf, Node
+from miras_compiler.ir.nodes import Axes, Contract, Leaf, Node, Start
 from miras_compiler.ir.program import Program
 from miras_compiler.ir.traverse import nodes_of
 from miras_compiler.schedule.kernel import Kernel
 
 BARRIER = "tl.debug_barrier()"
 WIDE = "_wide"
+Tile = tuple[Node, Axes]  # and its orientation
 
 
 def make_printers(kernel: Kernel, printer: TritonPrinter) -> list[KernelPrinter]:
     """The printers for a kernel.
 
-    One in stages where it has an axis that can be taken block after block, and one more before that for a width of no more than a
-    block, which has no need of stages.
+    One in stages where it has an axis that can be taken block after block. A linear memory has one more before that, for a width of no more
+    than a block: its statements need no stages, which cost registers.
     """
-    if not blocked_axis(kernel):
+    axis = blocked_axis(kernel)
+    if not axis:
         return [KernelPrinter(kernel, printer)]
     staged = StagedPrinter(kernel, printer)
+    if staged.walks:
+        staged.body.tiles.apart = chained(kernel.program)
+    if staged.serves_one_block:
+        return [staged]
     staged.suffix = WIDE
-    whole = KernelPrinter(kernel, printer)
-    if whole.walks:
-        whole.body.tiles.apart = staged.body.tiles.apart = chained(kernel.program)
-    return [whole, staged]
+    return [KernelPrinter(kernel, printer), staged]
 
 
 def chained(program: Program) -> set[Node]:
@@ -62,10 +68,37 @@ class StagedPrinter(KernelPrinter):
             self.kernel = replace(self.kernel, program=gather_sums(self.kernel.program, self.blocked))
         super().__post_init__()
         self.stages = Stages(self.program, self.blocked)
+        self.owners: dict[str, set[Tile]] = {}  # the tiles that variables have been so far
+        self.begins: dict[Tile, tuple[int, int]] = {}  # the line and depth before the loop that first computes a tile with the axis
+        self.kept: dict[Tile, str] = {}  # the variables that later loops find where one block holds all of the axis
 
     def has_axis(self, node: Node) -> bool:
         """Returns true where blocks of the axis are parts of a tile."""
         return self.blocked in node.axes
+
+    @property
+    def serves_one_block(self) -> bool:
+        """Returns true where no other kernel is printed for a width of no more than a block."""
+        return self.blocked.startswith(HIDDEN)
+
+    @property
+    def several(self) -> str:
+        """The test for an axis of more than one block, whose carried tiles stay in memory."""
+        return f"{width(self.blocked)} > {block(self.blocked)}"
+
+    @property
+    def single(self) -> str:
+        """The test for an axis of one block, whose carried tiles stay in registers."""
+        return f"{width(self.blocked)} <= {block(self.blocked)}"
+
+    @property
+    def states(self) -> list[Leaf]:
+        """The carried tiles that have the axis."""
+        return [self.found[name] for name in sorted(self.memory.in_place)]
+
+    @property
+    def state_bytes(self) -> int:
+        return sum(bytes_of(leaf, False) for leaf in self.states)
 
     def emit_loop(self, depth: int) -> None:
         """The head of a loop over the blocks, and the counter along the axis."""
@@ -82,11 +115,10 @@ class StagedPrinter(KernelPrinter):
 
     def load_once(self) -> None:
         super().load_once()
-        states = [self.found[name] for name in sorted(self.memory.in_place)]
-        if not states:
+        if not self.states:
             return
         self.emit_loop(0)
-        for leaf in states:
+        for leaf in self.states:
             name = leaf.name
             self.emit(f"{name} = {self.memory.load(name, leaf, OF_SEQUENCE)}", depth=1)
             has_last = name in self.kernel.last
@@ -97,7 +129,14 @@ class StagedPrinter(KernelPrinter):
             elif has_last:
                 self.emit(f"{name} += {self.memory.load(last_name(name), leaf, OF_SEQUENCE)}", depth=2)
             self.emit(self.memory.store(result_name(name, self.kernel), leaf.axes, name, OF_SEQUENCE), depth=1)
-        self.emit(BARRIER)
+        self.emit(BARRIER, f"if {self.single}:  # one block: its tiles stay in registers")
+        self.emit(f"{place(self.blocked)} = tl.arange(0, {block(self.blocked)})", depth=1)
+        for leaf in self.states:
+            self.emit(f"{self.program.label(leaf)} = {self.memory.load_leaf(leaf)}", depth=1)
+
+    def load_in_tile(self, leaf: Leaf | Start) -> str:
+        code = super().load_in_tile(leaf)
+        return f"{code} if {self.several} else {self.program.label(leaf)}" if leaf in self.states else code
 
     def statements(self, depth: int) -> list[Carried]:
         carried: list[Carried] = []
@@ -124,6 +163,7 @@ class StagedPrinter(KernelPrinter):
                 self.body.forget(lambda node, needed=needed: self.is_computed_again(node) and node not in needed)  # type: ignore[misc]
                 self.loop(sums, in_blocks, depth)
                 self.body.forget(lambda node: self.is_loaded_tile(node) or self.is_computed_again(node))
+        self.declare_kept()
         return carried
 
     def summed(self) -> dict[str, int]:
@@ -154,11 +194,12 @@ class StagedPrinter(KernelPrinter):
 
     def loop(self, sums: list[Node], outputs: list[str], depth: int) -> None:
         """A loop over the blocks."""
-        body = self.body
+        body, begin = self.body, len(self.lines)
         accumulators = {node: body.named(node, body.word(node)) for node in sums}
         for node, name in accumulators.items():
             self.emit(f"{name} = tl.zeros({shape(node.axes)}, tl.float32){body.comment(node)}", depth=depth)
         self.emit_loop(depth)
+        carried: dict[str, str] = {}
         for node, name in accumulators.items():
             for term, sign in self.stages.chains[node]:
                 with body.recorder.recording() as reading:
@@ -166,28 +207,75 @@ class StagedPrinter(KernelPrinter):
                 body.statements.append(make_statement(reading, f"{name} {'+' if sign > 0 else '-'}= {code}"))
         for output in outputs:
             if self.kernel.results[output] == "carried":
-                self.update(output)
+                carried[self.program.label(self.found[output])] = self.update(output)
             else:
                 self.output(output)
+        self.keep(begin, depth)
         self.flush(depth + 1)
         body.forget(self.has_axis)
-        if any(self.kernel.results[output] == "carried" for output in outputs):
-            self.emit(BARRIER, depth=depth)
+        if carried:
+            self.emit(f"if {self.single}:", depth=depth + 1)
+            self.emit(*(f"{name} = {code}" for name, code in carried.items()), depth=depth + 2)
+            self.emit(f"if {self.several}:", f"{INDENT}{BARRIER}", depth=depth)
         for node, name in accumulators.items():
             body.hold(node, name)
 
-    def update(self, name: str) -> None:
-        """A block of a carried tile: saved as it was, then as it is for the next tile of tokens."""
+    def keep(self, begin: int, depth: int) -> None:
+        """Has a loop whose head is dropped find the tiles that loops before it have computed, where it would compute them again.
+
+        `begin` is the line before the loop.
+        """
+        body = self.body
+        if not self.serves_one_block:
+            return
+        found = {name: tile for tile, name in body.names.items() if self.has_axis(tile[0]) and not isinstance(tile[0], Leaf | Start)}
+        again = {name for name, tile in found.items() if tile in self.begins and self.owners.get(name) == {tile}}
+        needed = {name for statement in body.statements if statement.name not in again for name in statement.reads}
+        for number, statement in enumerate(body.statements):
+            if statement.name in again & needed:
+                self.kept[found[statement.name]] = statement.name
+                text = (f"if {self.several}:", *(f"{INDENT}{line}" for line in statement.text))
+                body.statements[number] = replace(statement, text=text)
+        for tile in found.values():
+            self.begins.setdefault(tile, (begin, depth))
+
+    def declare_kept(self) -> None:
+        """Declares the kept tiles before the loops that compute them: Triton forgets variables of a loop behind it."""
+        lines: dict[int, list[str]] = {}
+        for tile, name in self.kept.items():
+            begin, depth = self.begins[tile]
+            kind = "DOT" if tile[0] in self.body.rounded else "tl.float32"
+            found = lines.setdefault(begin, [f"{INDENT * depth}if {self.single}:  # later loops find these"])
+            found.append(f"{INDENT * (depth + 1)}{name} = tl.zeros({shape(tile[1])}, {kind})")
+        for begin in sorted(lines, reverse=True):
+            self.lines[begin:begin] = lines[begin]
+
+    def flush(self, depth: int, kept: Collection[str] = (), held: Mapping[str, int] | None = None) -> None:
+        super().flush(depth, kept, held)
+        for tile, name in self.body.names.items():
+            self.owners.setdefault(name, set()).add(tile)
+
+    def update(self, name: str) -> str:
+        """A block of a carried tile: saved as it was, then as it is for the next tile of tokens; returns the code of the latter."""
         body, kernel, leaf, node = self.body, self.kernel, self.found[name], self.program.outputs[name]
         old = body.operand(leaf, leaf.axes).text
         if name in kernel.entries:
             code = self.memory.store(kernel.entries[name], leaf.axes, old, self.memory.at_tile(kernel.entries[name]))
-            body.statements.append(make_statement(Reading({old}), "if SAVE:", f"    {code}"))
+            body.statements.append(make_statement(Reading({old}), "if SAVE:", f"{INDENT}{code}"))
         if name in kernel.last and kernel.walk == "forward":
             code = self.memory.store(last_name(name), leaf.axes, old, OF_SEQUENCE)
-            body.statements.append(make_statement(Reading({old}), "if i == tiles - 1:", f"    {code}"))
+            body.statements.append(make_statement(Reading({old}), "if i == tiles - 1:", f"{INDENT}{code}"))
         new = self.next_state(name)
-        lines = [BARRIER]
+        lines = [f"if {self.several}:", f"{INDENT}{BARRIER}", f"{INDENT}{self.memory.store_output(name, node, new)}"]
         if name in kernel.last and kernel.walk == "reverse":
-            lines = ["if i == tiles - 1:", f"    {new} += {self.memory.load(last_name(name), leaf, OF_SEQUENCE)}", BARRIER]
-        body.statements.append(make_statement(Reading({new}), *lines, self.memory.store_output(name, node, new)))
+            lines = ["if i == tiles - 1:", f"{INDENT}{new} += {self.memory.load(last_name(name), leaf, OF_SEQUENCE)}", *lines]
+        body.statements.append(make_statement(Reading({new}), *lines))
+        return masked(body, [node, *self.start_parts(name)], new)
+
+    def epilogue(self) -> None:
+        super().epilogue()
+        if self.states:
+            self.emit(f"if {self.single}:")
+        for leaf in self.states:
+            name = result_name(leaf.name, self.kernel)
+            self.emit(self.memory.store(name, leaf.axes, self.program.label(leaf), OF_SEQUENCE), depth=1)
