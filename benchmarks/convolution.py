@@ -20,7 +20,7 @@ from torch import Tensor
 
 from miras_compiler.runtime.runtime_convolution import ShortConvolution
 
-FORMS = {"eager": ("torch", False), "compiled": ("torch", True), "kernel": ("auto", False)}
+FORMS = {"eager": ("torch", False), "compiled": ("torch", True), "kernel": ("triton", False)}
 
 
 def milliseconds(run: Callable[[], object], calls: int) -> float:

@@ -8,7 +8,7 @@ from .runtime_configuration import MemoryConfig
 
 
 class AtlasConfig(MemoryConfig):
-    """Every field has a default: that of the spec. The code of the package has the digest a0585f713e21."""
+    """Every field has a default: that of the spec. The code of the package has the digest b5bc0d0c59e3."""
 
     model_type = "miras_atlas"
 

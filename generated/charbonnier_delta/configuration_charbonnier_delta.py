@@ -8,7 +8,7 @@ from .runtime_configuration import MemoryConfig
 
 
 class CharbonnierDeltaConfig(MemoryConfig):
-    """Every field has a default: that of the spec. The code of the package has the digest af8baaf64eb5."""
+    """Every field has a default: that of the spec. The code of the package has the digest dc8507f88b99."""
 
     model_type = "miras_charbonnier_delta"
 

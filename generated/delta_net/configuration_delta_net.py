@@ -8,7 +8,7 @@ from .runtime_configuration import MemoryConfig
 
 
 class DeltaNetConfig(MemoryConfig):
-    """Every field has a default: that of the spec. The code of the package has the digest 2bae81eb091c."""
+    """Every field has a default: that of the spec. The code of the package has the digest 04c8082d4e49."""
 
     model_type = "miras_delta_net"
 

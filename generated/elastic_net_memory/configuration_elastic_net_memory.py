@@ -8,7 +8,7 @@ from .runtime_configuration import MemoryConfig
 
 
 class ElasticNetMemoryConfig(MemoryConfig):
-    """Every field has a default: that of the spec. The code of the package has the digest 0b5addbb9520."""
+    """Every field has a default: that of the spec. The code of the package has the digest 5dd7504ea68e."""
 
     model_type = "miras_elastic_net_memory"
 

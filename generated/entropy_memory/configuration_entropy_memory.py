@@ -8,7 +8,7 @@ from .runtime_configuration import MemoryConfig
 
 
 class EntropyMemoryConfig(MemoryConfig):
-    """Every field has a default: that of the spec. The code of the package has the digest 180f7d898cb6."""
+    """Every field has a default: that of the spec. The code of the package has the digest 023834ddecee."""
 
     model_type = "miras_entropy_memory"
 

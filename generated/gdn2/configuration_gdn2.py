@@ -8,7 +8,7 @@ from .runtime_configuration import MemoryConfig
 
 
 class Gdn2Config(MemoryConfig):
-    """Every field has a default: that of the spec. The code of the package has the digest 9a6f32298ae5."""
+    """Every field has a default: that of the spec. The code of the package has the digest adea400c4ff2."""
 
     model_type = "miras_gdn2"
 

@@ -8,7 +8,7 @@ from .runtime_configuration import MemoryConfig
 
 
 class Hgrn2Config(MemoryConfig):
-    """Every field has a default: that of the spec. The code of the package has the digest 3c2a1814d9a5."""
+    """Every field has a default: that of the spec. The code of the package has the digest 04409ff86918."""
 
     model_type = "miras_hgrn2"
 

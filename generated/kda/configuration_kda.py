@@ -8,7 +8,7 @@ from .runtime_configuration import MemoryConfig
 
 
 class KdaConfig(MemoryConfig):
-    """Every field has a default: that of the spec. The code of the package has the digest e1b92f9f2bdd."""
+    """Every field has a default: that of the spec. The code of the package has the digest 72702b12e487."""
 
     model_type = "miras_kda"
 

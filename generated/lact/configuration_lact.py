@@ -8,7 +8,7 @@ from .runtime_configuration import MemoryConfig
 
 
 class LactConfig(MemoryConfig):
-    """Every field has a default: that of the spec. The code of the package has the digest b4a434ce8349."""
+    """Every field has a default: that of the spec. The code of the package has the digest c0cc6c057d14."""
 
     model_type = "miras_lact"
 

@@ -8,7 +8,7 @@ from .runtime_configuration import MemoryConfig
 
 
 class LonghornConfig(MemoryConfig):
-    """Every field has a default: that of the spec. The code of the package has the digest 35aa93cd6fba."""
+    """Every field has a default: that of the spec. The code of the package has the digest 3cae81228e48."""
 
     model_type = "miras_longhorn"
 

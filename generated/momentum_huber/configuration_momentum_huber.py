@@ -8,7 +8,7 @@ from .runtime_configuration import MemoryConfig
 
 
 class MomentumHuberConfig(MemoryConfig):
-    """Every field has a default: that of the spec. The code of the package has the digest a43d11a04d6e."""
+    """Every field has a default: that of the spec. The code of the package has the digest 7bafa2348784."""
 
     model_type = "miras_momentum_huber"
 

@@ -8,7 +8,7 @@ from .runtime_configuration import MemoryConfig
 
 
 class NesterovDeltaConfig(MemoryConfig):
-    """Every field has a default: that of the spec. The code of the package has the digest 04ccc2d0202e."""
+    """Every field has a default: that of the spec. The code of the package has the digest 0fabb278d4cc."""
 
     model_type = "miras_nesterov_delta"
 

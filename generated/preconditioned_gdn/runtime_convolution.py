@@ -43,7 +43,8 @@ class ShortConvolution(nn.Module):
         [N, width − 1, channels].
 
         `past` [N, width − 1, channels] are the tokens before x, None is zeros; `cu_seqlens` int32 [N+1] are the borders of sequences
-        that lie in one row (B = 1), None is a batch (N = B). On a GPU one kernel computes it, another its gradients.
+        that lie in one row (B = 1), None is a batch (N = B). Where MIRAS_BACKEND asks for triton, one kernel computes it,
+        another its gradients.
         """
         if HAS_TRITON and self._uses_kernel(x, past, cu_seqlens):
             y, tail = fused(x, self.weight, past, cu_seqlens, self.silu, self.unit)
@@ -53,9 +54,9 @@ class ShortConvolution(nn.Module):
         return unit(y.reshape(*y.shape[:-1], -1, self.unit)).flatten(-2) if self.unit else y, tail
 
     def _uses_kernel(self, x: Tensor, past: Tensor | None, cu_seqlens: Tensor | None) -> bool:
-        """True on a GPU for more than one token, where nothing but autograd and torch.compile transforms the tensors."""
-        backend, weight = asked_backend("auto"), self.weight
-        if backend == "torch" or not (x.is_cuda or (backend == "triton" and os.environ.get("TRITON_INTERPRET") == "1")):
+        """True where kernels are asked for, for more than one token, and nothing but autograd and torch.compile transforms the tensors."""
+        weight = self.weight
+        if asked_backend("auto") != "triton" or not (x.is_cuda or os.environ.get("TRITON_INTERPRET") == "1"):
             return False
         is_fit = x.dtype in DTYPES and weight.dtype in DTYPES and (past is None or past.dtype == x.dtype)
         is_fit = is_fit and x.shape[1] > 1 and 1 < len(weight) <= LONGEST and self.unit <= WIDEST

@@ -8,7 +8,7 @@ from .runtime_configuration import MemoryConfig
 
 
 class Rwkv7Config(MemoryConfig):
-    """Every field has a default: that of the spec. The code of the package has the digest 6aae3614f7a6."""
+    """Every field has a default: that of the spec. The code of the package has the digest bf9d23241228."""
 
     model_type = "miras_rwkv7"
 

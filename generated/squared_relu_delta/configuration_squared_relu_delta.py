@@ -8,7 +8,7 @@ from .runtime_configuration import MemoryConfig
 
 
 class SquaredReluDeltaConfig(MemoryConfig):
-    """Every field has a default: that of the spec. The code of the package has the digest 4fda609c5515."""
+    """Every field has a default: that of the spec. The code of the package has the digest 10064ac743a9."""
 
     model_type = "miras_squared_relu_delta"
 

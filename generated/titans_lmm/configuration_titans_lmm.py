@@ -8,7 +8,7 @@ from .runtime_configuration import MemoryConfig
 
 
 class TitansLmmConfig(MemoryConfig):
-    """Every field has a default: that of the spec. The code of the package has the digest 0932a7bbcf6f."""
+    """Every field has a default: that of the spec. The code of the package has the digest 5250a2247670."""
 
     model_type = "miras_titans_lmm"
 

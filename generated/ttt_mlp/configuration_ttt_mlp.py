@@ -8,7 +8,7 @@ from .runtime_configuration import MemoryConfig
 
 
 class TttMlpConfig(MemoryConfig):
-    """Every field has a default: that of the spec. The code of the package has the digest b5bcc459550d."""
+    """Every field has a default: that of the spec. The code of the package has the digest e474bc70194a."""
 
     model_type = "miras_ttt_mlp"
 

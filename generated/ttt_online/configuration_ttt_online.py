@@ -8,7 +8,7 @@ from .runtime_configuration import MemoryConfig
 
 
 class TttOnlineConfig(MemoryConfig):
-    """Every field has a default: that of the spec. The code of the package has the digest bbbafe116100."""
+    """Every field has a default: that of the spec. The code of the package has the digest 20c7446d0112."""
 
     model_type = "miras_ttt_online"
 

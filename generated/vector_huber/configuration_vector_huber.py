@@ -8,7 +8,7 @@ from .runtime_configuration import MemoryConfig
 
 
 class VectorHuberConfig(MemoryConfig):
-    """Every field has a default: that of the spec. The code of the package has the digest fa8f4bb01a99."""
+    """Every field has a default: that of the spec. The code of the package has the digest 17924408dd96."""
 
     model_type = "miras_vector_huber"
 
