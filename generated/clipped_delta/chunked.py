@@ -3,7 +3,7 @@
 """clipped_delta, a tile of tokens at a time.
 
 The surprises of a tile row by row, from products of keys; the state is formed at the tile's end only.
-∂ℓ/∂u = (1 / ‖e‖ if ‖e‖ > 1 else 1) e is not affine in the state (attentional_bias, clipped_delta.yaml:4), but it acts on one row at a
+∂ℓ/∂u = (e / ‖e‖ if ‖e‖ > 1 else e) is not affine in the state (attentional_bias, clipped_delta.yaml:4), but it acts on one row at a
 time, so the surprises of a tile follow row by row from products of keys.
 """
 
@@ -119,7 +119,7 @@ def divisor0(x: Tensor, exponent: float) -> Tensor:
 def row_surprise(z: Tensor, v: Tensor) -> Tensor:
     """The surprise of one row, from its product z with the state that it is measured at."""
     e = z - v  # e = z − v
-    return torch.where(power0(e.square().sum(-1)[..., None], 0.5) > 1, 1 / divisor0(power0(e.square().sum(-1)[..., None], 0.5), 1), 1) * e
+    return torch.where(power0(e.square().sum(-1)[..., None], 0.5) > 1, e / divisor0(power0(e.square().sum(-1)[..., None], 0.5), 1), e)
 
 
 _FORM = TileForm(CONTRACT, chunk, takes=("q", "k", "v", "log_alpha", "eta", "W"), gives=("W",))

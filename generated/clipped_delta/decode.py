@@ -43,7 +43,7 @@ def step(
 
     # the surprise, by reverse mode
     e = u - v  # e = u − v
-    du = tl.where(tl.sqrt(tl.maximum(tl.sum(e * e, 0), 0.0)) > 1, power0(tl.sqrt(tl.maximum(tl.sum(e * e, 0), 0.0)), -1), 1) * e
+    du = tl.where(tl.sqrt(tl.maximum(tl.sum(e * e, 0), 0.0)) > 1, power0(tl.sqrt(tl.maximum(tl.sum(e * e, 0), 0.0)), -1) * e, e)
 
     # momentum, retention and mirror map
     W = alpha * W_prev - eta * du[None, :] * k[:, None]  # W = α W[t−1] − η kᵀ ⊗ ∂ℓ/∂u

@@ -44,7 +44,7 @@ OPTIONS: dict[str, tuple[LaunchRow, ...]] = {
     "prep": (LaunchRow(64, warps=4, registers=168), LaunchRow(128, warps=4, registers=168), LaunchRow(ANY, warps=8)),
     "main": (LaunchRow(64, warps=4, stages=2), LaunchRow(ANY, warps=8)),
     "read": (LaunchRow(64, warps=4, registers=168), LaunchRow(128, warps=4, part=128), LaunchRow(ANY, warps=8)),
-    "pre": (LaunchRow(64, warps=4), LaunchRow(128, warps=8, stages=2), LaunchRow(ANY, warps=8)),
+    "pre": (LaunchRow(64, warps=4), LaunchRow(128, warps=4, stages=2), LaunchRow(ANY, warps=8)),
     "seq": (LaunchRow(64, warps=4, stages=2), LaunchRow(ANY, warps=8)),
     "post": (LaunchRow(64, warps=4), LaunchRow(128, warps=8, stages=2), LaunchRow(ANY, warps=8)),
 }  # by kernel, for widths up to that of the row
@@ -57,7 +57,7 @@ def row_surprise(
 ):  # fmt: skip
     """The surprise of a row."""
     e = z - v  # e = z − v
-    return tl.where(tl.sqrt(tl.maximum(tl.sum(e * e, 0), 0.0)) > 1, power0(tl.sqrt(tl.maximum(tl.sum(e * e, 0), 0.0)), -1), 1) * e
+    return tl.where(tl.sqrt(tl.maximum(tl.sum(e * e, 0), 0.0)) > 1, power0(tl.sqrt(tl.maximum(tl.sum(e * e, 0), 0.0)), -1) * e, e)
 
 
 @triton.jit
@@ -88,9 +88,8 @@ def row_surprise_adjoint(
         * z
     )  # fmt: skip
     x6 = (
-        tl.where(tl.sqrt(tl.maximum(z_value_and_more_squared, 0.0)) > 1, -0.5 * power0(z_value_and_more_squared, -0.5) * power0(tl.sqrt(tl.maximum(z_value_and_more_squared, 0.0)), -2), 0)  # noqa: E501
-        * z
-        * z_value_and_more
+        z
+        * tl.where(tl.sqrt(tl.maximum(z_value_and_more_squared, 0.0)) > 1, -0.5 * power0(z_value_and_more_squared, -0.5) * power0(tl.sqrt(tl.maximum(z_value_and_more_squared, 0.0)), -2) * z_value_and_more, 0)  # noqa: E501
     )  # fmt: skip
     return x5 + 2 * tl.sum(x6, 0) * z_value_and_more
 
@@ -198,10 +197,7 @@ def main(
         k = load_rows(k_ptr, at_row, row, here, at_k, K)
         e = U_bracket - v.to(tl.float32)  # e_t = U[bracket]_t − v_t
         e_squared = tl.sum(e * e, 1)
-        U = (
-            tl.where(tl.sqrt(tl.maximum(e_squared[:, None], 0.0)) > 1, power0(tl.sqrt(tl.maximum(e_squared[:, None], 0.0)), -1), 1)
-            * e
-        )  # fmt: skip
+        U = tl.where(tl.sqrt(tl.maximum(e_squared[:, None], 0.0)) > 1, power0(tl.sqrt(tl.maximum(e_squared[:, None], 0.0)), -1) * e, e)
         store_tile(U_ptr, index * H + h, r + zero, at_v, C, V, U)
         W_next = beta_end * W - dot_tn(k, G_end[:, None] * U, DOT)  # W[C] = β[C] W[0] − Σ_j k_jᵀ ⊗ (G[C]_j U_j)
         W = W_next
@@ -239,13 +235,12 @@ def read(
 
 @triton.jit(do_not_specialize=JUST_NUMBERS)
 def pre(
-    U_bracket_ptr, W_at_ptr, d_o_ptr, eta_ptr, k_ptr, log_alpha_ptr, q_ptr, v_ptr, d_W_from_q_W_ptr, P_d_o_ptr,
-    d_eta_from_G_ptr, where_positive_Power0_e_squared_ptr, d_k_from_q_k_ptr, d_log_alpha_early_ptr, d_q_ptr, position_ptr,
-    cu_ptr, T, members, low, high,
+    U_ptr, W_at_ptr, d_o_ptr, eta_ptr, k_ptr, log_alpha_ptr, q_ptr, d_W_from_q_W_ptr, P_d_o_ptr, d_eta_from_G_ptr,
+    d_k_from_q_k_ptr, d_log_alpha_early_ptr, d_q_ptr, position_ptr, cu_ptr, T, members, low, high,
     H: tl.constexpr, K: tl.constexpr, V: tl.constexpr, C: tl.constexpr, BK: tl.constexpr, BV: tl.constexpr, BC: tl.constexpr,
     DOT: tl.constexpr, GRID: tl.constexpr, PACKED: tl.constexpr, SAVE: tl.constexpr,
 ):  # fmt: skip
-    """d_W_from_q_W, P_d_o, d_eta_from_G, where_positive_Power0_e_squared, d_k_from_q_k, …: every tile on its own."""
+    """d_W_from_q_W, P_d_o, d_eta_from_G, d_k_from_q_k, d_log_alpha_early, d_q: every tile on its own."""
     index, h = low + (tl.program_id(0) // H).to(tl.int64), tl.program_id(0) % H
     n = sequence_of(index, cu_ptr, members, C, GRID, PACKED)
     first, end, base, tiles, slot, step = span(n, position_ptr, cu_ptr, T, members, C, GRID, PACKED)
@@ -261,29 +256,20 @@ def pre(
     t = base + i * C
     here = (r >= first - t) & (r < tl.minimum(C, end - t))
     at_row, row = t * H + h, r * H
-    d_o = load_rows(d_o_ptr, at_row, row, here, at_v, V)
-    log_alpha = load_numbers(log_alpha_ptr, at_row, row, here)
-    U_bracket = load_tile(U_bracket_ptr, index * H + h, r, at_v, C, V)
-    v = load_rows(v_ptr, at_row, row, here, at_v, V)
-
-    # the surprises of all tokens
-    e = U_bracket.to(tl.float32) - v.to(tl.float32)  # e_t = U[bracket]_t − v_t
-    e_squared = tl.sum(e * e, 1)  # e·squared_t = ‖e_t‖²
-    where_positive_Power0_e_squared = (
-        tl.where(tl.sqrt(tl.maximum(e_squared, 0.0)) > 1, power0(tl.sqrt(tl.maximum(e_squared, 0.0)), -1), 1)
-    )  # fmt: skip
-    store_row(where_positive_Power0_e_squared_ptr, own * H + h, r, C, where_positive_Power0_e_squared)
-    eta = load_numbers(eta_ptr, at_row, row, here)
-    k = load_rows(k_ptr, at_row, row, here, at_k, K)
     q = load_rows(q_ptr, at_row, row, here, at_k, K)
-    d_P = -where_positive_Power0_e_squared[None, :] * dot_nt(d_o, e, DOT)  # ∂P_tj = −(d_o_t e_jᵀ) where_positive·Power0·e·squared_j
+    k = load_rows(k_ptr, at_row, row, here, at_k, K)
+    log_alpha = load_numbers(log_alpha_ptr, at_row, row, here)
+    eta = load_numbers(eta_ptr, at_row, row, here)
     decay_alpha = tl.maximum(-60.0, log_alpha)  # log α_t = max(−60, log_alpha_t)
     exp_decay_alpha_before = exp(segment_sums(decay_alpha, strict))  # exp·log α·before_tj = exp(Σ_{j<l≤t} log α_l)
+    U = load_tile(U_ptr, index * H + h, r, at_v, C, V)
     d_o = load_rows(d_o_ptr, at_row, row, here, at_v, V)
     q_k = dot_nt(q, k, DOT)  # q·k_tj = q_t k_jᵀ
     q = load_rows(q_ptr, at_row, row, here, at_k, K)
+    d_P = -dot_nt(d_o, U, DOT)  # ∂P_tj = −d_o_t U_jᵀ
+    d_o = load_rows(d_o_ptr, at_row, row, here, at_v, V)
     d_G = d_P * q_k  # ∂G_tj = ∂P_tj q·k_tj
-    x24 = segment_gradient(tl.where(causal, eta[None, :] * d_G, 0.0) * exp_decay_alpha_before, strict, DOT)
+    x20 = segment_gradient(tl.where(causal, eta[None, :] * d_G, 0.0) * exp_decay_alpha_before, strict, DOT)
     D_alpha = tl.where(causal, exp_decay_alpha_before, 0.0)  # Λ[α]_tj = [j ≤ t] exp·log α·before_tj
     d_eta_from_G = tl.sum(d_G * D_alpha, 0)  # ∂η(G_t) = Σ_l ∂G_lt Λ[α]_lt
     G = eta[None, :] * D_alpha  # G_tj = Λ[α]_tj η_j
@@ -301,20 +287,19 @@ def pre(
     d_k_from_q_k = dot_tn(d_q_k, q, DOT)  # ∂k(q·k_t) = Σ_l ∂q·k_lt q_l
     store_tile(d_k_from_q_k_ptr, own * H + h, r, at_k, C, K, d_k_from_q_k)
     store_rows(d_q_ptr, at_row, row, here, at_k, K, d_q)
-    d_log_alpha_early = (1 - tl.where(log_alpha + 60 < 0, 1.0, 0.0)) * (x24 + d_beta_from_o_beta_behind)
+    d_log_alpha_early = (1 - tl.where(log_alpha + 60 < 0, 1.0, 0.0)) * (x20 + d_beta_from_o_beta_behind)
     store_row(d_log_alpha_early_ptr, own * H + h, r, C, d_log_alpha_early)
     store_row(d_eta_from_G_ptr, own * H + h, r, C, d_eta_from_G)
 
 
 @triton.jit(do_not_specialize=JUST_NUMBERS)
 def pre_wide(
-    U_bracket_ptr, W_at_ptr, d_o_ptr, eta_ptr, k_ptr, log_alpha_ptr, q_ptr, v_ptr, d_W_from_q_W_ptr, P_d_o_ptr,
-    d_eta_from_G_ptr, where_positive_Power0_e_squared_ptr, d_k_from_q_k_ptr, d_log_alpha_early_ptr, d_q_ptr, position_ptr,
-    cu_ptr, T, members, low, high,
+    U_ptr, W_at_ptr, d_o_ptr, eta_ptr, k_ptr, log_alpha_ptr, q_ptr, d_W_from_q_W_ptr, P_d_o_ptr, d_eta_from_G_ptr,
+    d_k_from_q_k_ptr, d_log_alpha_early_ptr, d_q_ptr, position_ptr, cu_ptr, T, members, low, high,
     H: tl.constexpr, K: tl.constexpr, V: tl.constexpr, C: tl.constexpr, BK: tl.constexpr, BV: tl.constexpr, BC: tl.constexpr,
     DOT: tl.constexpr, GRID: tl.constexpr, PACKED: tl.constexpr, SAVE: tl.constexpr,
 ):  # fmt: skip
-    """d_W_from_q_W, P_d_o, d_eta_from_G, where_positive_Power0_e_squared, d_k_from_q_k, …: every tile on its own."""
+    """d_W_from_q_W, P_d_o, d_eta_from_G, d_k_from_q_k, d_log_alpha_early, d_q: every tile on its own."""
     index, h = low + (tl.program_id(0) // H).to(tl.int64), tl.program_id(0) % H
     n = sequence_of(index, cu_ptr, members, C, GRID, PACKED)
     first, end, base, tiles, slot, step = span(n, position_ptr, cu_ptr, T, members, C, GRID, PACKED)
@@ -342,18 +327,14 @@ def pre_wide(
     q = load_rows(q_ptr, at_row, row, here, at_k, K)
     q_k = dot_nt(q, k, DOT)  # q·k_tj = q_t k_jᵀ
     P = (G * q_k).to(DOT)  # P_tj = G_tj q·k_tj
-    d_o_e = tl.zeros([BC, BC], tl.float32)
-    e_squared = tl.zeros([BC], tl.float32)  # e·squared_t = ‖e_t‖²
+    d_o_U = tl.zeros([BC, BC], tl.float32)
     d_o_W = tl.zeros([BC, BK], tl.float32)
     for b in tl.range(tl.cdiv(V, BV), disable_licm=True):
         at_v = b * BV + tl.arange(0, BV)
+        U = load_tile(U_ptr, index * H + h, r, at_v, C, V)
         d_o = load_rows(d_o_ptr, at_row, row, here, at_v, V)
-        v = load_rows(v_ptr, at_row, row, here, at_v, V)
-        U_bracket = load_tile(U_bracket_ptr, index * H + h, r, at_v, C, V)
-        e = U_bracket.to(tl.float32) - v.to(tl.float32)  # e_t = U[bracket]_t − v_t
-        d_o_e += dot_nt(d_o, e, DOT)
         W = load_tile(W_at_ptr, index * H + h, at_k, at_v, K, V)
-        e_squared += tl.sum(e * e, 1)
+        d_o_U += dot_nt(d_o, U, DOT)
         q = load_rows(q_ptr, at_row, row, here, at_k, K)
         d_o_W += dot_nt(d_o, W, DOT)
         d_W_from_q_W = dot_tn(q, beta[:, None] * d_o.to(tl.float32), DOT)  # ∂W[0](q·W[0]) = Σ_l q_lᵀ ⊗ (β_l d_o_l)
@@ -361,11 +342,7 @@ def pre_wide(
         P_d_o = dot_tn(P, d_o, DOT)  # P·d_o_t = Σ_l P_lt d_o_l
         store_tile(P_d_o_ptr, own * H + h, r, at_v, C, V, P_d_o)
     log_alpha = load_numbers(log_alpha_ptr, at_row, row, here)
-    where_positive_Power0_e_squared = (
-        tl.where(tl.sqrt(tl.maximum(e_squared, 0.0)) > 1, power0(tl.sqrt(tl.maximum(e_squared, 0.0)), -1), 1)
-    )  # fmt: skip
-    store_row(where_positive_Power0_e_squared_ptr, own * H + h, r, C, where_positive_Power0_e_squared)
-    d_P = -where_positive_Power0_e_squared[None, :] * d_o_e  # ∂P_tj = −(d_o_t e_jᵀ) where_positive·Power0·e·squared_j
+    d_P = -d_o_U  # ∂P_tj = −d_o_t U_jᵀ
     eta = load_numbers(eta_ptr, at_row, row, here)
     q = load_rows(q_ptr, at_row, row, here, at_k, K)
     k = load_rows(k_ptr, at_row, row, here, at_k, K)
@@ -377,8 +354,8 @@ def pre_wide(
     beta = exp(tl.cumsum(decay_alpha, 0))  # β_t = exp(Σ_{l≤t} log α_l)
     d_beta_from_o_beta_behind = tl.cumsum(tl.sum(q.to(tl.float32) * d_o_W, 1) * beta, 0, reverse=True)
     exp_decay_alpha_before = exp(segment_sums(decay_alpha, strict))  # exp·log α·before_tj = exp(Σ_{j<l≤t} log α_l)
-    x18 = segment_gradient(tl.where(causal, eta[None, :] * d_G, 0.0) * exp_decay_alpha_before, strict, DOT)
-    d_log_alpha_early = (1 - tl.where(log_alpha + 60 < 0, 1.0, 0.0)) * (x18 + d_beta_from_o_beta_behind)
+    x16 = segment_gradient(tl.where(causal, eta[None, :] * d_G, 0.0) * exp_decay_alpha_before, strict, DOT)
+    d_log_alpha_early = (1 - tl.where(log_alpha + 60 < 0, 1.0, 0.0)) * (x16 + d_beta_from_o_beta_behind)
     store_row(d_log_alpha_early_ptr, own * H + h, r, C, d_log_alpha_early)
     D_alpha = tl.where(causal, exp_decay_alpha_before, 0.0)  # Λ[α]_tj = [j ≤ t] exp·log α·before_tj
     d_eta_from_G = tl.sum(d_G * D_alpha, 0)  # ∂η(G_t) = Σ_l ∂G_lt Λ[α]_lt
@@ -436,12 +413,12 @@ def seq(
         beta = load_row(beta_ptr, index * H + h, r, C)
         beta_end = load_number(beta_end_ptr, index * H + h)
         U_bracket_and_more = U_bracket.to(tl.float32) - v.to(tl.float32)  # U[bracket]·and_more_t = U[bracket]_t − v_t
-        s1_U_bracket_and_more = tl.sum(s1 * U_bracket_and_more, 1)
         U_bracket_and_more_squared = tl.sum(U_bracket_and_more * U_bracket_and_more, 1)
-        x13 = (
-            s1_U_bracket_and_more
-            * tl.where(tl.sqrt(tl.maximum(U_bracket_and_more_squared, 0.0)) > 1, -0.5 * power0(U_bracket_and_more_squared, -0.5) * power0(tl.sqrt(tl.maximum(U_bracket_and_more_squared, 0.0)), -2), 0)  # noqa: E501
+        x12 = (
+            s1
+            * tl.where(tl.sqrt(tl.maximum(U_bracket_and_more_squared[:, None], 0.0)) > 1, -0.5 * power0(U_bracket_and_more_squared[:, None], -0.5) * power0(tl.sqrt(tl.maximum(U_bracket_and_more_squared[:, None], 0.0)), -2) * U_bracket_and_more, 0)  # noqa: E501
         )  # fmt: skip
+        x13 = tl.sum(x12, 1)
         d_R = (
             2 * x13[:, None] * U_bracket_and_more
             + tl.where(tl.sqrt(tl.maximum(U_bracket_and_more_squared[:, None], 0.0)) > 1, power0(tl.sqrt(tl.maximum(U_bracket_and_more_squared[:, None], 0.0)), -1), 1)  # noqa: E501
@@ -456,9 +433,8 @@ def seq(
 
 @triton.jit(do_not_specialize=JUST_NUMBERS)
 def post(
-    U_ptr, U_bracket_ptr, W_at_ptr, d_R_ptr, d_W_at_ptr, d_eta_from_G_ptr, d_k_from_q_k_ptr, d_log_alpha_early_ptr, eta_ptr,
-    k_ptr, log_alpha_ptr, v_ptr, where_positive_Power0_e_squared_ptr, d_eta_ptr, d_k_ptr, d_log_alpha_ptr, d_v_ptr,
-    position_ptr, cu_ptr, T, members, low, high,
+    U_ptr, W_at_ptr, d_R_ptr, d_W_at_ptr, d_eta_from_G_ptr, d_k_from_q_k_ptr, d_log_alpha_early_ptr, eta_ptr, k_ptr,
+    log_alpha_ptr, d_eta_ptr, d_k_ptr, d_log_alpha_ptr, d_v_ptr, position_ptr, cu_ptr, T, members, low, high,
     H: tl.constexpr, K: tl.constexpr, V: tl.constexpr, C: tl.constexpr, BK: tl.constexpr, BV: tl.constexpr, BC: tl.constexpr,
     DOT: tl.constexpr, GRID: tl.constexpr, PACKED: tl.constexpr, SAVE: tl.constexpr,
 ):  # fmt: skip
@@ -477,29 +453,22 @@ def post(
     t = base + i * C
     here = (r >= first - t) & (r < tl.minimum(C, end - t))
     at_row, row = t * H + h, r * H
-    d_R = load_tile(d_R_ptr, own * H + h, r, at_v, C, V)
-    where_positive_Power0_e_squared = load_row(where_positive_Power0_e_squared_ptr, own * H + h, r, C)
-    U_bracket = load_tile(U_bracket_ptr, index * H + h, r, at_v, C, V)
     log_alpha = load_numbers(log_alpha_ptr, at_row, row, here)
-    v = load_rows(v_ptr, at_row, row, here, at_v, V)
-    e = (U_bracket.to(tl.float32) - v.to(tl.float32)).to(DOT)  # e_t = U[bracket]_t − v_t
-    eta = load_numbers(eta_ptr, at_row, row, here)
-    k = load_rows(k_ptr, at_row, row, here, at_k, K)
-    x14 = tl.where(strict, where_positive_Power0_e_squared[None, :] * dot_nt(d_R, e, DOT), 0.0)
-    d_L = -x14  # ∂L_tj = −[j < t] (∂R_t e_jᵀ) where_positive·Power0·e·squared_j
-    d_W_at = load_tile(d_W_at_ptr, own * H + h, at_k, at_v, K, V)
     U = load_tile(U_ptr, index * H + h, r, at_v, C, V)
+    eta = load_numbers(eta_ptr, at_row, row, here)
+    d_R = load_tile(d_R_ptr, own * H + h, r, at_v, C, V)
+    k = load_rows(k_ptr, at_row, row, here, at_k, K)
+    d_L = -tl.where(strict, dot_nt(d_R, U, DOT), 0.0)  # ∂L_tj = −[j < t] ∂R_t U_jᵀ
+    d_W_at = load_tile(d_W_at_ptr, own * H + h, at_k, at_v, K, V)
     kk = dot_nt(k, k, DOT)  # c_tj = k_t k_jᵀ
     d_G_decayed = d_L * kk  # ∂G[decayed]_tj = ∂L_tj c_tj
+    d_eta_from_G = load_row(d_eta_from_G_ptr, own * H + h, r, C)
 
     # decays, and the weights of surprises
     decay_alpha = tl.maximum(-60.0, log_alpha)  # log α_t = max(−60, log_alpha_t)
     exp_decay_alpha_before = exp(segment_sums(decay_alpha, strict))  # exp·log α·before_tj = exp(Σ_{j<l≤t} log α_l)
-    d_eta_from_G = load_row(d_eta_from_G_ptr, own * H + h, r, C)
-    x33 = segment_gradient(tl.where(strict, eta[None, :] * d_G_decayed, 0.0) * exp_decay_alpha_before, strict, DOT)
+    x28 = segment_gradient(tl.where(strict, eta[None, :] * d_G_decayed, 0.0) * exp_decay_alpha_before, strict, DOT)
     D_alpha_decayed = tl.where(strict, exp_decay_alpha_before, 0.0)  # Λ[α, decayed]_tj = [j < t] exp·log α·before_tj
-    G_decayed = eta[None, :] * D_alpha_decayed  # G[decayed]_tj = Λ[α, decayed]_tj η_j
-    d_kk = (d_L * G_decayed).to(DOT)  # ∂c_tj = ∂L_tj G[decayed]_tj
     k = load_rows(k_ptr, at_row, row, here, at_k, K)
     W = load_tile(W_at_ptr, index * H + h, at_k, at_v, K, V)
     d_R = load_tile(d_R_ptr, own * H + h, r, at_v, C, V)
@@ -507,21 +476,24 @@ def post(
     decay_alpha_behind = sum_after(decay_alpha, r, DOT)  # log α·behind_t = Σ_{l>t} log α_l
     d_G_end = -tl.sum(k.to(tl.float32) * U_d_W_at, 1)  # ∂G[C]_t = −k_t (U_t d_W_atᵀ)ᵀ
     d_eta_early_and_more = d_eta_from_G + (d_G_end * exp(decay_alpha_behind) + tl.sum(d_G_decayed * D_alpha_decayed, 0))
+    G_decayed = eta[None, :] * D_alpha_decayed  # G[decayed]_tj = Λ[α, decayed]_tj η_j
+    d_kk = (d_L * G_decayed).to(DOT)  # ∂c_tj = ∂L_tj G[decayed]_tj
     G_end = eta * exp(decay_alpha_behind)  # G[C]_t = η_t exp(log α·behind_t)
-    d_decay_alpha = sum_before(d_G_end * G_end, r, DOT)
-    d_W_at_W = d_W_at.to(tl.float32) * W.to(tl.float32)
-    beta_end = exp(tl.sum(decay_alpha, 0))  # β[C] = exp(Σ_l log α_l)
     beta = exp(tl.cumsum(decay_alpha, 0))  # β_t = exp(Σ_{l≤t} log α_l)
-    k = load_rows(k_ptr, at_row, row, here, at_k, K)
     d_R_W = dot_nt(d_R, W, DOT)
+    d_W_at = load_tile(d_W_at_ptr, own * H + h, at_k, at_v, K, V)
+    d_k_from_q_k = load_tile(d_k_from_q_k_ptr, own * H + h, r, at_k, C, K)
+    d_R = load_tile(d_R_ptr, own * H + h, r, at_v, C, V)
+    d_k_late = beta[:, None] * d_R_W + dot(d_kk, k, DOT) + (dot_tn(d_kk, k, DOT) - G_end[:, None] * U_d_W_at)
     d_beta_from_R_beta_behind = tl.cumsum(tl.sum(k.to(tl.float32) * d_R_W, 1) * beta, 0, reverse=True)
+    d_decay_alpha = sum_before(d_G_end * G_end, r, DOT)
     d_log_alpha_early = load_row(d_log_alpha_early_ptr, own * H + h, r, C)
+    beta_end = exp(tl.sum(decay_alpha, 0))  # β[C] = exp(Σ_l log α_l)
+    d_W_at_W = d_W_at.to(tl.float32) * W.to(tl.float32)
     d_log_alpha_late = (
         tl.sum(d_W_at_W) * beta_end * (1 - tl.where(log_alpha + 60 < 0, 1.0, 0.0))
-        + (1 - tl.where(log_alpha + 60 < 0, 1.0, 0.0)) * (d_decay_alpha + x33 + d_beta_from_R_beta_behind)
+        + (1 - tl.where(log_alpha + 60 < 0, 1.0, 0.0)) * (d_decay_alpha + x28 + d_beta_from_R_beta_behind)
     )  # fmt: skip
-    d_k_from_q_k = load_tile(d_k_from_q_k_ptr, own * H + h, r, at_k, C, K)
-    d_k_late = beta[:, None] * d_R_W + dot(d_kk, k, DOT) + (dot_tn(d_kk, k, DOT) - G_end[:, None] * U_d_W_at)
     d_k = d_k_from_q_k.to(tl.float32) + d_k_late
     store_rows(d_k_ptr, at_row, row, here, at_k, K, d_k)
     d_v = -d_R.to(tl.float32)
@@ -533,9 +505,8 @@ def post(
 
 @triton.jit(do_not_specialize=JUST_NUMBERS)
 def post_wide(
-    U_ptr, U_bracket_ptr, W_at_ptr, d_R_ptr, d_W_at_ptr, d_eta_from_G_ptr, d_k_from_q_k_ptr, d_log_alpha_early_ptr, eta_ptr,
-    k_ptr, log_alpha_ptr, v_ptr, where_positive_Power0_e_squared_ptr, d_eta_ptr, d_k_ptr, d_log_alpha_ptr, d_v_ptr,
-    position_ptr, cu_ptr, T, members, low, high,
+    U_ptr, W_at_ptr, d_R_ptr, d_W_at_ptr, d_eta_from_G_ptr, d_k_from_q_k_ptr, d_log_alpha_early_ptr, eta_ptr, k_ptr,
+    log_alpha_ptr, d_eta_ptr, d_k_ptr, d_log_alpha_ptr, d_v_ptr, position_ptr, cu_ptr, T, members, low, high,
     H: tl.constexpr, K: tl.constexpr, V: tl.constexpr, C: tl.constexpr, BK: tl.constexpr, BV: tl.constexpr, BC: tl.constexpr,
     DOT: tl.constexpr, GRID: tl.constexpr, PACKED: tl.constexpr, SAVE: tl.constexpr,
 ):  # fmt: skip
@@ -554,27 +525,23 @@ def post_wide(
     here = (r >= first - t) & (r < tl.minimum(C, end - t))
     at_row, row = t * H + h, r * H
     U_d_W_at = tl.zeros([BC, BK], tl.float32)
-    d_R_e = tl.zeros([BC, BC], tl.float32)
+    d_R_U = tl.zeros([BC, BC], tl.float32)
     d_R_W = tl.zeros([BC, BK], tl.float32)
     d_beta_end = tl.zeros([], tl.float32)
     for b in tl.range(tl.cdiv(V, BV), disable_licm=True):
         at_v = b * BV + tl.arange(0, BV)
         d_W_at = load_tile(d_W_at_ptr, own * H + h, at_k, at_v, K, V)
         U = load_tile(U_ptr, index * H + h, r, at_v, C, V)
-        U_d_W_at += dot_nt(U, d_W_at, DOT)
         d_R = load_tile(d_R_ptr, own * H + h, r, at_v, C, V)
-        v = load_rows(v_ptr, at_row, row, here, at_v, V)
-        U_bracket = load_tile(U_bracket_ptr, index * H + h, r, at_v, C, V)
-        e = (U_bracket.to(tl.float32) - v.to(tl.float32)).to(DOT)  # e_t = U[bracket]_t − v_t
+        U_d_W_at += dot_nt(U, d_W_at, DOT)
         W = load_tile(W_at_ptr, index * H + h, at_k, at_v, K, V)
-        d_R_e += dot_nt(d_R, e, DOT)
+        d_R_U += dot_nt(d_R, U, DOT)
         d_R_W += dot_nt(d_R, W, DOT)
         d_beta_end += tl.sum(d_W_at.to(tl.float32) * W.to(tl.float32))
         d_v = -d_R.to(tl.float32)
         store_rows(d_v_ptr, at_row, row, here, at_v, V, d_v)
     eta = load_numbers(eta_ptr, at_row, row, here)
     log_alpha = load_numbers(log_alpha_ptr, at_row, row, here)
-    where_positive_Power0_e_squared = load_row(where_positive_Power0_e_squared_ptr, own * H + h, r, C)
 
     # decays, and the weights of surprises
     decay_alpha = tl.maximum(-60.0, log_alpha)  # log α_t = max(−60, log_alpha_t)
@@ -586,17 +553,17 @@ def post_wide(
     d_k_late_summed = beta[:, None] * d_R_W - G_end[:, None] * U_d_W_at  # d_k(late)(summed_t) = β_t (∂R_t W[0]ᵀ) − G[C]_t (U_t d_W_atᵀ)
     d_G_end = -tl.sum(k.to(tl.float32) * U_d_W_at, 1)  # ∂G[C]_t = −k_t (U_t d_W_atᵀ)ᵀ
     d_log_alpha_early = load_row(d_log_alpha_early_ptr, own * H + h, r, C)
-    d_L = -tl.where(strict, where_positive_Power0_e_squared[None, :] * d_R_e, 0.0)
+    d_L = -tl.where(strict, d_R_U, 0.0)  # ∂L_tj = −[j < t] ∂R_t U_jᵀ
     kk = dot_nt(k, k, DOT)  # c_tj = k_t k_jᵀ
     d_G_decayed = d_L * kk  # ∂G[decayed]_tj = ∂L_tj c_tj
     d_eta_from_G = load_row(d_eta_from_G_ptr, own * H + h, r, C)
     d_decay_alpha = sum_before(d_G_end * G_end, r, DOT)
     beta_end = exp(tl.sum(decay_alpha, 0))  # β[C] = exp(Σ_l log α_l)
     exp_decay_alpha_before = exp(segment_sums(decay_alpha, strict))  # exp·log α·before_tj = exp(Σ_{j<l≤t} log α_l)
-    x27 = segment_gradient(tl.where(strict, eta[None, :] * d_G_decayed, 0.0) * exp_decay_alpha_before, strict, DOT)
+    x26 = segment_gradient(tl.where(strict, eta[None, :] * d_G_decayed, 0.0) * exp_decay_alpha_before, strict, DOT)
     d_log_alpha_late = (
         d_beta_end * beta_end * (1 - tl.where(log_alpha + 60 < 0, 1.0, 0.0))
-        + (1 - tl.where(log_alpha + 60 < 0, 1.0, 0.0)) * (d_decay_alpha + x27 + d_beta_from_R_beta_behind)
+        + (1 - tl.where(log_alpha + 60 < 0, 1.0, 0.0)) * (d_decay_alpha + x26 + d_beta_from_R_beta_behind)
     )  # fmt: skip
     d_log_alpha = d_log_alpha_early + d_log_alpha_late
     store_numbers(d_log_alpha_ptr, at_row, row, here, d_log_alpha)
@@ -633,9 +600,8 @@ launch_pre = Launcher(
     TABLE, pre, "pre", walks=False, widths="KV", blocked="V", wide=pre_wide,
     makes={
         "d_W_from_q_W": Buffer("slots", "KV", narrow=True), "P_d_o": Buffer("slots", "CV", narrow=True),
-        "d_eta_from_G": Buffer("slots", "C"), "where_positive_Power0_e_squared": Buffer("slots", "C"),
-        "d_k_from_q_k": Buffer("slots", "CK", narrow=True), "d_log_alpha_early": Buffer("slots", "C"),
-        "d_q": Buffer("rows", "K"),
+        "d_eta_from_G": Buffer("slots", "C"), "d_k_from_q_k": Buffer("slots", "CK", narrow=True),
+        "d_log_alpha_early": Buffer("slots", "C"), "d_q": Buffer("rows", "K"),
     },
 )  # fmt: skip
 launch_seq = Launcher(

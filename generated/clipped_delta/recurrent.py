@@ -12,7 +12,7 @@ the memory at the key
 the surprise, by reverse mode
   e = u − v
   τ₁ = ‖e‖²
-  ∂ℓ/∂u = (1 / √(τ₁) if √(τ₁) > 1 else 1) e
+  ∂ℓ/∂u = (e / √(τ₁) if √(τ₁) > 1 else e)
 
 momentum, retention and mirror map
   W = α W[t−1] − η kᵀ ⊗ ∂ℓ/∂u
@@ -68,7 +68,7 @@ def step(
     # the surprise, by reverse mode
     e = u - v  # e = u − v
     t1 = e.square().sum(-1)  # τ₁ = ‖e‖²
-    du = torch.where(power0(t1[..., None], 0.5) > 1, 1 / divisor0(power0(t1[..., None], 0.5), 1), 1) * e
+    du = torch.where(power0(t1[..., None], 0.5) > 1, e / divisor0(power0(t1[..., None], 0.5), 1), e)
 
     # momentum, retention and mirror map
     W = alpha[..., None, None] * W_prev - eta[..., None, None] * du[..., None, :] * k[..., None]  # W = α W[t−1] − η kᵀ ⊗ ∂ℓ/∂u

@@ -81,7 +81,7 @@ def chunk(
     normal = rstd[..., None] * f  # f̂_t = ρ_t f_t
     u = ln_weight[..., None, :] * normal + ln_bias[..., None, :] + k  # u_t = ln_weight · f̂_t + ln_bias + k_t
     e = u - v  # e_t = u_t − v_t
-    du = torch.where(power0(e.square().sum(-1)[..., None], 0.5) > 4, 4 / divisor0(power0(e.square().sum(-1)[..., None], 0.5), 1), 1) * e
+    du = torch.where(power0(e.square().sum(-1)[..., None], 0.5) > 4, 4 * e / divisor0(power0(e.square().sum(-1)[..., None], 0.5), 1), e)
     t2 = ln_weight[..., None, :] * du  # τ₂_t = ∂ℓ/∂u_t · ln_weight
     d3 = rstd[..., None] * t2 - (normal * t2).sum(-1)[..., None] * rstd[..., None] / dim_v * normal
     d2 = d3 @ W3_start.mT * (1 - h2.square())  # d₂_t = (d₃_t W₃[start]ᵀ) · (1 − h₂_t²)

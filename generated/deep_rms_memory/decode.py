@@ -62,7 +62,7 @@ def step(
     # the surprise, by reverse mode
     e = u - v  # e = u − v
     e_squared = tl.sum(e * e, 0)
-    du = tl.where(tl.sqrt(tl.maximum(e_squared, 0.0)) > 4, 4 * power0(tl.sqrt(tl.maximum(e_squared, 0.0)), -1), 1) * e
+    du = tl.where(tl.sqrt(tl.maximum(e_squared, 0.0)) > 4, 4 * power0(tl.sqrt(tl.maximum(e_squared, 0.0)), -1) * e, e)
     du_ln_weight = du * ln_weight  # ∂ℓ/∂u·ln_weight = ∂ℓ/∂u · ln_weight
     d3 = rstd * du_ln_weight - tl.sum(du_ln_weight * f, 0) * (rstd * rstd * rstd) / V * f
     d2 = tl.sum(d3[None, :] * W3_start, 1) * (1 - h2 * h2)  # d₂ = (d₃ W₃[start]ᵀ) · (1 − h₂²)

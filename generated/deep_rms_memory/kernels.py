@@ -171,10 +171,7 @@ def main(
         m_end = load_number(m_end_ptr, index * H + h)
         e = u - v.to(tl.float32)  # e_t = u_t − v_t
         e_squared = tl.sum(e * e, 1)
-        du = (
-            tl.where(tl.sqrt(tl.maximum(e_squared[:, None], 0.0)) > 4, 4 * power0(tl.sqrt(tl.maximum(e_squared[:, None], 0.0)), -1), 1)
-            * e
-        )  # fmt: skip
+        du = tl.where(tl.sqrt(tl.maximum(e_squared[:, None], 0.0)) > 4, 4 * power0(tl.sqrt(tl.maximum(e_squared[:, None], 0.0)), -1) * e, e)
         ln_weight_du = ln_weight[None, :] * du  # ln_weight·∂ℓ/∂u_t = ∂ℓ/∂u_t · ln_weight
         d3 = (
             rstd[:, None] * ln_weight_du
@@ -322,10 +319,7 @@ def pre(
     store_tile(e_ptr, own * H + h, r, at_v, C, V, e)
     log_mu = load_numbers(log_mu_ptr, at_row, row, here)
     e_squared = tl.sum(e * e, 1)  # e·squared_t = ‖e_t‖²
-    du = (
-        tl.where(tl.sqrt(tl.maximum(e_squared[:, None], 0.0)) > 4, 4 * power0(tl.sqrt(tl.maximum(e_squared[:, None], 0.0)), -1), 1)
-        * e
-    )  # fmt: skip
+    du = tl.where(tl.sqrt(tl.maximum(e_squared[:, None], 0.0)) > 4, 4 * power0(tl.sqrt(tl.maximum(e_squared[:, None], 0.0)), -1) * e, e)
     store_tile(f_ptr, own * H + h, r, at_v, C, V, f)
     log_alpha = load_numbers(log_alpha_ptr, at_row, row, here)
     store_tile(du_ptr, own * H + h, r, at_v, C, V, du)
@@ -559,8 +553,8 @@ def pre2(
         segment_gradient_before(tl.where(strict, d_D_alpha_before, 0.0) * exp_decay_alpha_before, strict, DOT)
     )  # fmt: skip
     d_eta_from_G_before = tl.sum(d_G_before * valid_D_alpha_before_D_mu, 0)
-    x108 = valid[:, None] * eta[None, :] * dot_tn(D_alpha_before, d_G_before, DOT)
-    x109 = segment_gradient(tl.where(causal, x108, 0.0) * exp_decay_mu_before, strict, DOT)
+    x107 = valid[:, None] * eta[None, :] * dot_tn(D_alpha_before, d_G_before, DOT)
+    x108 = segment_gradient(tl.where(causal, x107, 0.0) * exp_decay_mu_before, strict, DOT)
     d_q_k = (d_P1 * G_before).to(DOT)  # ∂q·k_tj = ∂P₁_tj G[before]_tj
     d_m_from_m_t1_m_behind = tl.cumsum(tl.sum(d_reach_before[:, None] * valid_D_alpha_before, 0) * m, 0, reverse=True)
     d_W1_from_q_W1 = dot_tn(q, beta_before[:, None] * d_read_z1, DOT)  # ∂W₁[0](q·W₁[0]) = Σ_l q_lᵀ ⊗ (β[before]_l ∂z₁[q]_l)
@@ -572,11 +566,34 @@ def pre2(
     P3 = (G_before * read_h2_h2).to(DOT)  # P₃_tj = G[before]_tj h₂[q]·h₂_tj
     P3_d_read_f = dot_tn(P3, d_read_f, DOT)  # P₃·∂f[q]_t = Σ_l P₃_lt ∂f[q]_l
     store_tile(P3_d_read_f_ptr, own * H + h, r, at_v, C, V, P3_d_read_f)
+    f = load_tile(f_ptr, own * H + h, r, at_v, C, V)
+    P3_d_read_f_2 = -P3_d_read_f
+    P3_d_read_f_f_rstd_cubed = -tl.sum(P3_d_read_f_2 * f.to(tl.float32), 1) * (rstd * rstd * rstd) / V
+    rstd_P3_d_read_f_and_more = rstd[:, None] * P3_d_read_f_2 + P3_d_read_f_f_rstd_cubed[:, None] * f.to(tl.float32)
     d_W1_momentum_from_q_W1_momentum = dot_tn(q, reach_before[:, None] * d_read_z1, DOT)
     store_tile(d_W1_momentum_from_q_W1_momentum_ptr, own * H + h, at_k, at_n1, K, N, d_W1_momentum_from_q_W1_momentum)
     d_read_z1_W1_momentum = dot_nt(d_read_z1, W1_momentum, DOT)
+    e = load_tile(e_ptr, own * H + h, r, at_v, C, V)
     d_read_z1_W1 = dot_nt(d_read_z1, W1, DOT)
+    e_squared = tl.sum(square(e.to(tl.float32)), 1)  # e·squared_t = ‖e_t‖²
+    x85 = ln_weight[None, :] * rstd_P3_d_read_f_and_more
+    x88 = (
+        x85
+        * tl.where(tl.sqrt(tl.maximum(e_squared[:, None], 0.0)) > 4, -2 * power0(e_squared[:, None], -0.5) * power0(tl.sqrt(tl.maximum(e_squared[:, None], 0.0)), -2) * e.to(tl.float32), 0)  # noqa: E501
+    )  # fmt: skip
+    x89 = tl.sum(x88, 1)
+    f = load_tile(f_ptr, own * H + h, r, at_v, C, V)
+    x90 = (
+        2 * x89[:, None] * e.to(tl.float32)
+        + tl.where(tl.sqrt(tl.maximum(e_squared[:, None], 0.0)) > 4, 4 * power0(tl.sqrt(tl.maximum(e_squared[:, None], 0.0)), -1), 1)
+        * x85
+    )  # fmt: skip
+    read_f = load_tile(read_f_ptr, own * H + h, r, at_v, C, V)
+    normal = rstd[:, None] * f.to(tl.float32)  # f̂_t = ρ_t f_t
+    read_normal = read_rstd[:, None] * read_f.to(tl.float32)  # f̂[q]_t = ρ[q]_t f[q]_t
+    du = load_tile(du_ptr, own * H + h, r, at_v, C, V)
     d_o = load_rows(d_o_ptr, at_row, row, here, at_v, V)
+    x97 = rstd_P3_d_read_f_and_more * du.to(tl.float32) + x90 * normal + d_o.to(tl.float32) * read_normal
     d_q_from_q_k = dot(d_q_k, k, DOT)
     d_q = (
         reach_before[:, None] * d_read_z1_W1_momentum
@@ -584,44 +601,20 @@ def pre2(
         + d_o.to(tl.float32)
         + d_q_from_q_k
     )  # fmt: skip
-    e = load_tile(e_ptr, own * H + h, r, at_v, C, V)
-    f = load_tile(f_ptr, own * H + h, r, at_v, C, V)
-    P3_d_read_f_2 = -P3_d_read_f
-    P3_d_read_f_f_rstd_cubed = -tl.sum(P3_d_read_f_2 * f.to(tl.float32), 1) * (rstd * rstd * rstd) / V
-    rstd_P3_d_read_f_and_more = rstd[:, None] * P3_d_read_f_2 + P3_d_read_f_f_rstd_cubed[:, None] * f.to(tl.float32)
-    x85 = ln_weight[None, :] * rstd_P3_d_read_f_and_more
-    x88 = x85 * e.to(tl.float32)
-    x89 = tl.sum(x88, 1)
-    e_squared = tl.sum(square(e.to(tl.float32)), 1)  # e·squared_t = ‖e_t‖²
-    x90 = (
-        x89
-        * tl.where(tl.sqrt(tl.maximum(e_squared, 0.0)) > 4, -2 * power0(e_squared, -0.5) * power0(tl.sqrt(tl.maximum(e_squared, 0.0)), -2), 0)  # noqa: E501
-    )  # fmt: skip
-    normal = rstd[:, None] * f.to(tl.float32)  # f̂_t = ρ_t f_t
-    read_f = load_tile(read_f_ptr, own * H + h, r, at_v, C, V)
-    x91 = (
-        2 * x90[:, None] * e.to(tl.float32)
-        + tl.where(tl.sqrt(tl.maximum(e_squared[:, None], 0.0)) > 4, 4 * power0(tl.sqrt(tl.maximum(e_squared[:, None], 0.0)), -1), 1)
-        * x85
-    )  # fmt: skip
-    read_normal = read_rstd[:, None] * read_f.to(tl.float32)  # f̂[q]_t = ρ[q]_t f[q]_t
-    du = load_tile(du_ptr, own * H + h, r, at_v, C, V)
-    d_o = load_rows(d_o_ptr, at_row, row, here, at_v, V)
-    x98 = rstd_P3_d_read_f_and_more * du.to(tl.float32) + x91 * normal + d_o.to(tl.float32) * read_normal
     d_o_and_more = (
-        2 * x90[:, None] * e.to(tl.float32)
+        2 * x89[:, None] * e.to(tl.float32)
         + tl.where(tl.sqrt(tl.maximum(e_squared[:, None], 0.0)) > 4, 4 * power0(tl.sqrt(tl.maximum(e_squared[:, None], 0.0)), -1), 1)
         * x85
         + d_o.to(tl.float32)
     )  # fmt: skip
-    d_k_early = x91 + dot_tn(d_q_k, q, DOT)
+    d_k_early = x90 + dot_tn(d_q_k, q, DOT)
     store_tile(d_k_early_ptr, own * H + h, r, at_k, C, K, d_k_early)
-    d_v_early = -x91
+    d_v_early = -x90
     store_tile(d_v_early_ptr, own * H + h, r, at_v, C, V, d_v_early)
     store_rows(d_q_ptr, at_row, row, here, at_k, K, d_q)
     d_ln_bias_early = tl.sum(d_o_and_more, 0)
-    d_ln_weight_early = tl.sum(x98, 0)
-    d_log_mu_early = (1 - tl.where(log_mu + 60 < 0, 1.0, 0.0)) * (x109 + d_m_from_m_t1_m_behind)
+    d_ln_weight_early = tl.sum(x97, 0)
+    d_log_mu_early = (1 - tl.where(log_mu + 60 < 0, 1.0, 0.0)) * (x108 + d_m_from_m_t1_m_behind)
     store_row(d_log_mu_early_ptr, own * H + h, r, C, d_log_mu_early)
     d_log_alpha_early = (
         (1 - tl.where(log_alpha + 60 < 0, 1.0, 0.0))
@@ -726,15 +719,14 @@ def seq(
         d_t2_f = -tl.sum(d_d3_2 * f.to(tl.float32), 1) * (rstd * rstd * rstd) / V  # ∂τ₂·f_t = −mean(∂d₃_t · f_t) ρ_t³
         d_t2 = rstd[:, None] * d_d3_2 + d_t2_f[:, None] * f.to(tl.float32)  # ∂τ₂_t = ρ_t ∂d₃_t + ∂τ₂·f_t f_t
         d_du = ln_weight[None, :] * d_t2  # ∂∂ℓ/∂u_t = ∂τ₂_t · ln_weight
-        d_du_e = d_du * e.to(tl.float32)
-        d_du_e_2 = tl.sum(d_du_e, 1)
         e_squared = tl.sum(square(e.to(tl.float32)), 1)  # e·squared_t = ‖e_t‖²
+        x52 = (
+            d_du
+            * tl.where(tl.sqrt(tl.maximum(e_squared[:, None], 0.0)) > 4, -2 * power0(e_squared[:, None], -0.5) * power0(tl.sqrt(tl.maximum(e_squared[:, None], 0.0)), -2) * e.to(tl.float32), 0)  # noqa: E501
+        )  # fmt: skip
         f = load_tile(f_ptr, own * H + h, r + zero, at_v, C, V)
         ln_weight_du = load_tile(ln_weight_du_ptr, own * H + h, r + zero, at_v, C, V)
-        d_e_squared = (
-            d_du_e_2
-            * tl.where(tl.sqrt(tl.maximum(e_squared, 0.0)) > 4, -2 * power0(e_squared, -0.5) * power0(tl.sqrt(tl.maximum(e_squared, 0.0)), -2), 0)  # noqa: E501
-        )  # fmt: skip
+        d_e_squared = tl.sum(x52, 1)
         d_e = (
             2 * d_e_squared[:, None] * e.to(tl.float32)
             + tl.where(tl.sqrt(tl.maximum(e_squared[:, None], 0.0)) > 4, 4 * power0(tl.sqrt(tl.maximum(e_squared[:, None], 0.0)), -1), 1)
@@ -910,28 +902,27 @@ def post(
     e = load_tile(e_ptr, own * H + h, r, at_v, C, V)
     x39 = ln_weight[None, :] * x38
     e_squared = tl.sum(square(e.to(tl.float32)), 1)  # e·squared_t = ‖e_t‖²
-    x42 = x39 * e.to(tl.float32)
     d_ln_bias_early = load_row(d_ln_bias_early_ptr, own * H + h, at_v, V)
-    x43 = tl.sum(x42, 1)
-    x44 = (
-        x43
-        * tl.where(tl.sqrt(tl.maximum(e_squared, 0.0)) > 4, -2 * power0(e_squared, -0.5) * power0(tl.sqrt(tl.maximum(e_squared, 0.0)), -2), 0)  # noqa: E501
+    x42 = (
+        x39
+        * tl.where(tl.sqrt(tl.maximum(e_squared[:, None], 0.0)) > 4, -2 * power0(e_squared[:, None], -0.5) * power0(tl.sqrt(tl.maximum(e_squared[:, None], 0.0)), -2) * e.to(tl.float32), 0)  # noqa: E501
     )  # fmt: skip
+    x43 = tl.sum(x42, 1)
     d_ln_weight_early = load_row(d_ln_weight_early_ptr, own * H + h, at_v, V)
-    x45 = (
-        2 * x44[:, None] * e.to(tl.float32)
+    x44 = (
+        2 * x43[:, None] * e.to(tl.float32)
         + tl.where(tl.sqrt(tl.maximum(e_squared[:, None], 0.0)) > 4, 4 * power0(tl.sqrt(tl.maximum(e_squared[:, None], 0.0)), -1), 1)
         * x39
     )  # fmt: skip
     d_z1 = load_tile(d_z1_ptr, own * H + h, r, at_n1, C, N)
     W1 = load_tile(W1_at_ptr, index * H + h, at_k, at_n1, K, N)
     W1_start = load_tile(W1_start_ptr, n * H + h, at_k, at_n1, K, N) if GRID == "resumed" else W1
-    x49 = -n_end[:, None] * dot_nt(d1, d_W1_momentum_at, DOT) - G_end[:, None] * dot_nt(d1, d_W1_at, DOT)
-    d_k_early_and_more = d_k_early.to(tl.float32) + (x45 + dot_nt(d_z1, W1_start, DOT) + x49)
+    x48 = -n_end[:, None] * dot_nt(d1, d_W1_momentum_at, DOT) - G_end[:, None] * dot_nt(d1, d_W1_at, DOT)
+    d_k_early_and_more = d_k_early.to(tl.float32) + (x44 + dot_nt(d_z1, W1_start, DOT) + x48)
     store_rows(d_k_ptr, at_row, row, here, at_k, K, d_k_early_and_more)
-    store_row(d_ln_bias_ptr, index * H + h, at_v, V, d_ln_bias_early + tl.sum(x45, 0))
+    store_row(d_ln_bias_ptr, index * H + h, at_v, V, d_ln_bias_early + tl.sum(x44, 0))
     normal = rstd[:, None] * f.to(tl.float32)  # f̂_t = ρ_t f_t
-    d_ln_weight_early_and_more = d_ln_weight_early + tl.sum(x38 * du.to(tl.float32) + x45 * normal, 0)
+    d_ln_weight_early_and_more = d_ln_weight_early + tl.sum(x38 * du.to(tl.float32) + x44 * normal, 0)
     store_row(d_ln_weight_ptr, index * H + h, at_v, V, d_ln_weight_early_and_more)
     d_log_alpha_early = load_row(d_log_alpha_early_ptr, own * H + h, r, C)
     d_D_end_D_mu = d_G_end * eta  # ∂Λ[C]·Λ[μ]_t = ∂G[C]_t η_t
@@ -970,20 +961,20 @@ def post(
     d_W2_momentum_at_W2_momentum = d_W2_momentum_at.to(tl.float32) * W2_momentum.to(tl.float32)
     d_W1_momentum_at_W1_momentum = d_W1_momentum_at.to(tl.float32) * W1_momentum.to(tl.float32)
     m_end = exp(tl.sum(decay_mu, 0))  # m[C] = exp(Σ_l log μ_l)
-    x86 = tl.where(causal, d_D_end_D_mu[None, :] * D_end[:, None], 0.0) * exp_decay_mu_before
+    x85 = tl.where(causal, d_D_end_D_mu[None, :] * D_end[:, None], 0.0) * exp_decay_mu_before
     d_decay_mu = sum_before(d_n_end * n_end, r, DOT)
     d_decay_mu_sum = (
         m_end
         * (tl.sum(d_W3_momentum_at_W3_momentum) + tl.sum(d_W2_momentum_at_W2_momentum) + tl.sum(d_W1_momentum_at_W1_momentum))
     )  # fmt: skip
-    x89 = segment_gradient(x86, strict, DOT)
+    x88 = segment_gradient(x85, strict, DOT)
     d_reach_end_D_end_m = d_reach_end * D_end * m
     d_reach_end_D_end_m_behind = tl.cumsum(d_reach_end_D_end_m, 0, reverse=True)
-    d_log_mu_late = (1 - tl.where(log_mu + 60 < 0, 1.0, 0.0)) * (d_decay_mu + d_decay_mu_sum + x89 + d_reach_end_D_end_m_behind)
+    d_log_mu_late = (1 - tl.where(log_mu + 60 < 0, 1.0, 0.0)) * (d_decay_mu + d_decay_mu_sum + x88 + d_reach_end_D_end_m_behind)
     d_log_mu = d_log_mu_early + d_log_mu_late
     d_v_early = load_tile(d_v_early_ptr, own * H + h, r, at_v, C, V)
     store_numbers(d_log_mu_ptr, at_row, row, here, d_log_mu)
-    d_v = d_v_early.to(tl.float32) + -x45
+    d_v = d_v_early.to(tl.float32) + -x44
     store_rows(d_v_ptr, at_row, row, here, at_v, V, d_v)
 
 

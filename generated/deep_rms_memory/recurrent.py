@@ -19,7 +19,7 @@ the memory at the key
 the surprise, by reverse mode
   e = u − v
   τ₁ = ‖e‖²
-  ∂ℓ/∂u = (4 / √(τ₁) if √(τ₁) > 4 else 1) e
+  ∂ℓ/∂u = (4 e / √(τ₁) if √(τ₁) > 4 else e)
   τ₂ = ∂ℓ/∂u · ln_weight
   d₃ = ρ τ₂ − mean(τ₂ · f) ρ³ f
   d₂ = (d₃ W₃[start]ᵀ) · (1 − h₂²)
@@ -116,7 +116,7 @@ def step(
     # the surprise, by reverse mode
     e = u - v  # e = u − v
     t1 = e.square().sum(-1)  # τ₁ = ‖e‖²
-    du = torch.where(power0(t1[..., None], 0.5) > 4, 4 / divisor0(power0(t1[..., None], 0.5), 1), 1) * e
+    du = torch.where(power0(t1[..., None], 0.5) > 4, 4 * e / divisor0(power0(t1[..., None], 0.5), 1), e)
     t2 = du * ln_weight  # τ₂ = ∂ℓ/∂u · ln_weight
     d3 = rstd[..., None] * t2 - (normal * t2).sum(-1)[..., None] * rstd[..., None] / dim_v * normal  # d₃ = ρ τ₂ − mean(f̂ · τ₂) ρ f̂
     d2 = torch.einsum("...v,...dv->...d", d3, W3_start) * (1 - h2.square())  # d₂ = (d₃ W₃[start]ᵀ) · (1 − h₂²)

@@ -41,7 +41,8 @@ def derive_bias_derivative(bias: AttentionalBias, positive: frozenset[sp.Expr] =
     if bias.clip is None:
         return slope
     size = row_norm(slope)
-    return where_positive(size - exact(bias.clip), exact(bias.clip) * power0(size, -1), sp.Integer(1)) * slope
+    # the slope over its length, in one: of the length's inverse a large gradient would meet the slope first
+    return where_positive(size - exact(bias.clip), exact(bias.clip) * slope * power0(size, -1), slope)
 
 
 def in_residual(expr: sp.Expr) -> sp.Expr:

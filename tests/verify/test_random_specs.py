@@ -56,6 +56,9 @@ WHOLE = {  # seed and number
     "32:3": "a substitution whose coefficients the walk itself computes",
     "32:227": "a backward pass that writes the right side of a substitution otherwise",
     "33:315": "log(1 + exp(x)) is a number where exp(x) is none",
+    "44:317": "rows behind the tokens of a tile are zeros where they are loaded, and 0 / 0 is no number",
+    "44:505": "one token more than a layer's check had tried, and the rule explodes",
+    "44:542": "a large gradient meets a slope before the length that shortens it",
     "31:770": "1/length³ leaves float32 where a loss is linear in what a norm hands on",
 }
 
