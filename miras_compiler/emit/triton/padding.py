@@ -43,7 +43,7 @@ class Padding:
         """True if a Map may have no value behind the width of `axis`: it is printed as 0 there, for 0 · nan and 0 · ∞ are no 0.
 
         0 / 0 has none; and exp(x − max x) may be infinite, for padding is no part of the largest entry. Rows behind the tokens of a tile
-        are zeros where they are loaded, too; what is computed of them is computed as of tokens.
+        are zeros where they are loaded, too; values made of them are computed as those of tokens.
         """
         is_row = axis in TOKEN_AXES
         if is_row and not self.rows:
