@@ -8,7 +8,7 @@ from .runtime_configuration import MemoryConfig
 
 
 class ArcsinhMemoryConfig(MemoryConfig):
-    """Every field has a default: that of the spec. The code of the package has the digest f50d1a12af95."""
+    """Every field has a default: that of the spec. The code of the package has the digest 85f95d4f2c68."""
 
     model_type = "miras_arcsinh_memory"
 

@@ -8,7 +8,7 @@ from .runtime_configuration import MemoryConfig
 
 
 class AtlasConfig(MemoryConfig):
-    """Every field has a default: that of the spec. The code of the package has the digest b5bc0d0c59e3."""
+    """Every field has a default: that of the spec. The code of the package has the digest 5c23d2126715."""
 
     model_type = "miras_atlas"
 

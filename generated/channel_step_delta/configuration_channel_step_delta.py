@@ -8,7 +8,7 @@ from .runtime_configuration import MemoryConfig
 
 
 class ChannelStepDeltaConfig(MemoryConfig):
-    """Every field has a default: that of the spec. The code of the package has the digest e28b80e06760."""
+    """Every field has a default: that of the spec. The code of the package has the digest 7694f461ba0f."""
 
     model_type = "miras_channel_step_delta"
 

@@ -8,7 +8,7 @@ from .runtime_configuration import MemoryConfig
 
 
 class CharbonnierDeltaConfig(MemoryConfig):
-    """Every field has a default: that of the spec. The code of the package has the digest dc8507f88b99."""
+    """Every field has a default: that of the spec. The code of the package has the digest fee7d4a10fac."""
 
     model_type = "miras_charbonnier_delta"
 

@@ -8,7 +8,7 @@ from .runtime_configuration import MemoryConfig
 
 
 class ChiSquareMemoryConfig(MemoryConfig):
-    """Every field has a default: that of the spec. The code of the package has the digest 1476d8572bda."""
+    """Every field has a default: that of the spec. The code of the package has the digest 7b3887dd2eda."""
 
     model_type = "miras_chi_square_memory"
 

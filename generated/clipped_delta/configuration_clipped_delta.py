@@ -8,7 +8,7 @@ from .runtime_configuration import MemoryConfig
 
 
 class ClippedDeltaConfig(MemoryConfig):
-    """Every field has a default: that of the spec. The code of the package has the digest 5afbd15d6f9f."""
+    """Every field has a default: that of the spec. The code of the package has the digest f45c2347eee4."""
 
     model_type = "miras_clipped_delta"
 

@@ -8,7 +8,7 @@ from .runtime_configuration import MemoryConfig
 
 
 class CombaConfig(MemoryConfig):
-    """Every field has a default: that of the spec. The code of the package has the digest 7ce055ba61c0."""
+    """Every field has a default: that of the spec. The code of the package has the digest 8bac31eadeeb."""
 
     model_type = "miras_comba"
 

@@ -8,7 +8,7 @@ from .runtime_configuration import MemoryConfig
 
 
 class DeepRmsMemoryConfig(MemoryConfig):
-    """Every field has a default: that of the spec. The code of the package has the digest bfc021e17fb2."""
+    """Every field has a default: that of the spec. The code of the package has the digest 77ff7e3d59d2."""
 
     model_type = "miras_deep_rms_memory"
 

@@ -8,7 +8,7 @@ from .runtime_configuration import MemoryConfig
 
 
 class DeltaNetConfig(MemoryConfig):
-    """Every field has a default: that of the spec. The code of the package has the digest 04c8082d4e49."""
+    """Every field has a default: that of the spec. The code of the package has the digest a8d996a9d7c0."""
 
     model_type = "miras_delta_net"
 

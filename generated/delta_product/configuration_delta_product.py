@@ -8,7 +8,7 @@ from .runtime_configuration import MemoryConfig
 
 
 class DeltaProductConfig(MemoryConfig):
-    """Every field has a default: that of the spec. The code of the package has the digest 838cb9a0399c."""
+    """Every field has a default: that of the spec. The code of the package has the digest 283758f3f2af."""
 
     model_type = "miras_delta_product"
 

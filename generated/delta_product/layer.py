@@ -16,7 +16,7 @@ from .runtime_convolution import ShortConvolution
 from .runtime_gates import DecayRate, InputGate, inverse_softplus, logit
 from .runtime_layer import TokenMixer
 from .runtime_norms import rms_norm, wide
-from .runtime_rows import split_heads
+from .runtime_rows import split_heads, unit
 from .runtime_widths import check_widths
 
 
@@ -48,9 +48,9 @@ class DeltaProductLayer(TokenMixer):
         self.q_proj = nn.Linear(hidden_size, heads * head_dim, bias=False)
         self.k_proj = nn.Linear(hidden_size, 2 * heads * head_dim, bias=False)
         self.v_proj = nn.Linear(hidden_size, 2 * heads * value_dim, bias=False)
-        self.q_conv1d = ShortConvolution(heads * head_dim, 4, silu=True, unit=head_dim)
-        self.k_conv1d = ShortConvolution(2 * heads * head_dim, 4, silu=True, unit=head_dim)
-        self.v_conv1d = ShortConvolution(2 * heads * value_dim, 4, silu=True)
+        self.q_conv1d = ShortConvolution(heads * head_dim, 4)
+        self.k_conv1d = ShortConvolution(2 * heads * head_dim, 4)
+        self.v_conv1d = ShortConvolution(2 * heads * value_dim, 4)
         self.alpha_gate = InputGate(hidden_size, (heads,), inverse_softplus(-math.log(0.99)))
         self.alpha_rate = DecayRate(heads, [1.0])
         self.eta_gate = InputGate(hidden_size, (2 * heads,), logit(0.5 / 2.0))
@@ -69,9 +69,9 @@ class DeltaProductLayer(TokenMixer):
         q, tails["q"] = self.q_conv1d(self.q_proj(x), past.conv_state.get("q"), cu_seqlens)
         k, tails["k"] = self.k_conv1d(self.k_proj(x), past.conv_state.get("k"), cu_seqlens)
         v, tails["v"] = self.v_conv1d(self.v_proj(x), past.conv_state.get("v"), cu_seqlens)
-        q = split_heads(q, self.heads)
-        k = split_heads(k, self.heads, 2)
-        v = split_heads(v, self.heads, 2)
+        q = unit(split_heads(functional.silu(q), self.heads))
+        k = unit(split_heads(functional.silu(k), self.heads, 2))
+        v = split_heads(functional.silu(v), self.heads, 2)
         gates = {
             "log_alpha": self.alpha_rate(functional.softplus(self.alpha_gate(x))),
             "eta": torch.unflatten(2.0 * torch.sigmoid(self.eta_gate(x)), 2, (2, -1)).flatten(1, 2),

@@ -8,7 +8,7 @@ from .runtime_configuration import MemoryConfig
 
 
 class DfwConfig(MemoryConfig):
-    """Every field has a default: that of the spec. The code of the package has the digest e146c495d630."""
+    """Every field has a default: that of the spec. The code of the package has the digest f9fea008cc23."""
 
     model_type = "miras_dfw"
 

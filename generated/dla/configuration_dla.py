@@ -8,7 +8,7 @@ from .runtime_configuration import MemoryConfig
 
 
 class DlaConfig(MemoryConfig):
-    """Every field has a default: that of the spec. The code of the package has the digest 7d100f3ed47a."""
+    """Every field has a default: that of the spec. The code of the package has the digest 14eefeb9676f."""
 
     model_type = "miras_dla"
 

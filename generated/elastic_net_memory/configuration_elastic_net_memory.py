@@ -8,7 +8,7 @@ from .runtime_configuration import MemoryConfig
 
 
 class ElasticNetMemoryConfig(MemoryConfig):
-    """Every field has a default: that of the spec. The code of the package has the digest 5dd7504ea68e."""
+    """Every field has a default: that of the spec. The code of the package has the digest c9dec33b6ae2."""
 
     model_type = "miras_elastic_net_memory"
 

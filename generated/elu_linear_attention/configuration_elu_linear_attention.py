@@ -8,7 +8,7 @@ from .runtime_configuration import MemoryConfig
 
 
 class EluLinearAttentionConfig(MemoryConfig):
-    """Every field has a default: that of the spec. The code of the package has the digest 58bfe2cde2ed."""
+    """Every field has a default: that of the spec. The code of the package has the digest d512bee990e4."""
 
     model_type = "miras_elu_linear_attention"
 

@@ -8,7 +8,7 @@ from .runtime_configuration import MemoryConfig
 
 
 class EntropyMemoryConfig(MemoryConfig):
-    """Every field has a default: that of the spec. The code of the package has the digest 023834ddecee."""
+    """Every field has a default: that of the spec. The code of the package has the digest 3ecfb63c7c59."""
 
     model_type = "miras_entropy_memory"
 

@@ -2,35 +2,23 @@
 
 from __future__ import annotations
 
-import os
 from collections.abc import Callable
 
 import torch
 from torch import Tensor, nn
-from torch.autograd import forward_ad
 from torch.nn import functional
 
 from .runtime_borders import sequence_numbers
-from .runtime_options import asked_backend
-from .runtime_rows import above_float16, unit
-from .runtime_triton import HAS_TRITON
-
-if HAS_TRITON:
-    from .runtime_fused_convolution import DTYPES, LONGEST, WIDEST, can_launch, fused
 
 Weigh = Callable[[Tensor], Tensor]
 
 
 class ShortConvolution(nn.Module):
-    """Depthwise and causal: every channel is a weighted sum of its own last `width` tokens, and then maybe its silu.
+    """Depthwise and causal: every channel is a weighted sum of its own last `width` tokens."""
 
-    With `unit`, every `unit` channels are divided by their length, as `unit` of runtime_rows does.
-    """
-
-    def __init__(self, channels: int, width: int, silu: bool = False, unit: int = 0) -> None:
+    def __init__(self, channels: int, width: int) -> None:
         super().__init__()
         self.weight = nn.Parameter(torch.empty(width, channels))
-        self.silu, self.unit = silu, unit
         self.reset_parameters()
 
     def reset_parameters(self) -> None:
@@ -39,32 +27,12 @@ class ShortConvolution(nn.Module):
         nn.init.uniform_(self.weight, -bound, bound)
 
     def forward(self, x: Tensor, past: Tensor | None, cu_seqlens: Tensor | None) -> tuple[Tensor, Tensor]:
-        """x [B, T, channels] convolved, in the dtype of x but float32 for float16, and the last width − 1 tokens of every sequence
-        [N, width − 1, channels].
+        """x [B, T, channels] convolved, in the dtype of x, and the last width − 1 tokens of every sequence [N, width − 1, channels].
 
         `past` [N, width − 1, channels] are the tokens before x, None is zeros; `cu_seqlens` int32 [N+1] are the borders of sequences
-        that lie in one row (B = 1), None is a batch (N = B). Where MIRAS_BACKEND asks for triton, one kernel computes it,
-        another its gradients.
+        that lie in one row (B = 1), None is a batch (N = B).
         """
-        if HAS_TRITON and self._uses_kernel(x, past, cu_seqlens):
-            y, tail = fused(x, self.weight, past, cu_seqlens, self.silu, self.unit)
-            return y, tail
-        y, tail = slide(x, past, len(self.weight) - 1, cu_seqlens, self._weigh)
-        y = above_float16(functional.silu(y) if self.silu else y)
-        return unit(y.reshape(*y.shape[:-1], -1, self.unit)).flatten(-2) if self.unit else y, tail
-
-    def _uses_kernel(self, x: Tensor, past: Tensor | None, cu_seqlens: Tensor | None) -> bool:
-        """True where kernels are asked for, for more than one token, and nothing but autograd and torch.compile transforms the tensors."""
-        weight = self.weight
-        if asked_backend("auto") != "triton" or not (x.is_cuda or os.environ.get("TRITON_INTERPRET") == "1"):
-            return False
-        is_fit = x.dtype in DTYPES and weight.dtype in DTYPES and (past is None or past.dtype == x.dtype)
-        is_fit = is_fit and x.shape[1] > 1 and 1 < len(weight) <= LONGEST and self.unit <= WIDEST
-        is_plain = type(x) is Tensor and type(weight) in (Tensor, nn.Parameter) and type(past) in (Tensor, type(None))
-        if not is_fit or not is_plain or torch.compiler.is_compiling():
-            return is_fit and is_plain
-        is_transformed = torch._C._are_functorch_transforms_active() or forward_ad._current_level >= 0
-        return not is_transformed and can_launch(x, weight, past, cu_seqlens, self.silu, self.unit)
+        return slide(x, past, len(self.weight) - 1, cu_seqlens, self._weigh)
 
     def _weigh(self, line: Tensor) -> Tensor:
         """[N, S, channels] to [N, S − width + 1, channels]: the weighted sum of every window."""

@@ -8,7 +8,7 @@ from .runtime_configuration import MemoryConfig
 
 
 class EpsilonDeltaConfig(MemoryConfig):
-    """Every field has a default: that of the spec. The code of the package has the digest 17d6bb30b358."""
+    """Every field has a default: that of the spec. The code of the package has the digest 244ac3fd6a84."""
 
     model_type = "miras_epsilon_delta"
 

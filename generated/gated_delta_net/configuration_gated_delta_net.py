@@ -8,7 +8,7 @@ from .runtime_configuration import MemoryConfig
 
 
 class GatedDeltaNetConfig(MemoryConfig):
-    """Every field has a default: that of the spec. The code of the package has the digest 1b7aa108d715."""
+    """Every field has a default: that of the spec. The code of the package has the digest 6e397b250825."""
 
     model_type = "miras_gated_delta_net"
 

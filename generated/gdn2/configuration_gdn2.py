@@ -8,7 +8,7 @@ from .runtime_configuration import MemoryConfig
 
 
 class Gdn2Config(MemoryConfig):
-    """Every field has a default: that of the spec. The code of the package has the digest adea400c4ff2."""
+    """Every field has a default: that of the spec. The code of the package has the digest 15034c8d9985."""
 
     model_type = "miras_gdn2"
 

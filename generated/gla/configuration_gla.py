@@ -8,7 +8,7 @@ from .runtime_configuration import MemoryConfig
 
 
 class GlaConfig(MemoryConfig):
-    """Every field has a default: that of the spec. The code of the package has the digest 5dec99b8814b."""
+    """Every field has a default: that of the spec. The code of the package has the digest b5dd101c44a2."""
 
     model_type = "miras_gla"
 

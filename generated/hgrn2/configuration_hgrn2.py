@@ -8,7 +8,7 @@ from .runtime_configuration import MemoryConfig
 
 
 class Hgrn2Config(MemoryConfig):
-    """Every field has a default: that of the spec. The code of the package has the digest 04409ff86918."""
+    """Every field has a default: that of the spec. The code of the package has the digest 608d9ed11908."""
 
     model_type = "miras_hgrn2"
 

@@ -8,7 +8,7 @@ from .runtime_configuration import MemoryConfig
 
 
 class HuberDeltaConfig(MemoryConfig):
-    """Every field has a default: that of the spec. The code of the package has the digest 5292ca5e5c60."""
+    """Every field has a default: that of the spec. The code of the package has the digest d40bf8f94727."""
 
     model_type = "miras_huber_delta"
 

@@ -8,7 +8,7 @@ from .runtime_configuration import MemoryConfig
 
 
 class HuberNormDeltaConfig(MemoryConfig):
-    """Every field has a default: that of the spec. The code of the package has the digest 7a4ff7bb831e."""
+    """Every field has a default: that of the spec. The code of the package has the digest a0584013dde1."""
 
     model_type = "miras_huber_norm_delta"
 

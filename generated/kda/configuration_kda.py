@@ -8,7 +8,7 @@ from .runtime_configuration import MemoryConfig
 
 
 class KdaConfig(MemoryConfig):
-    """Every field has a default: that of the spec. The code of the package has the digest 72702b12e487."""
+    """Every field has a default: that of the spec. The code of the package has the digest d31166610307."""
 
     model_type = "miras_kda"
 

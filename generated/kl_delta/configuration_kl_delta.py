@@ -8,7 +8,7 @@ from .runtime_configuration import MemoryConfig
 
 
 class KlDeltaConfig(MemoryConfig):
-    """Every field has a default: that of the spec. The code of the package has the digest 69b142dba47b."""
+    """Every field has a default: that of the spec. The code of the package has the digest 80860126dbac."""
 
     model_type = "miras_kl_delta"
 

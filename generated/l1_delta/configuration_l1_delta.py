@@ -8,7 +8,7 @@ from .runtime_configuration import MemoryConfig
 
 
 class L1DeltaConfig(MemoryConfig):
-    """Every field has a default: that of the spec. The code of the package has the digest 6039757e7eab."""
+    """Every field has a default: that of the spec. The code of the package has the digest b365403c3027."""
 
     model_type = "miras_l1_delta"
 

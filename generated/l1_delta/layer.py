@@ -14,7 +14,7 @@ from .runtime_convolution import ShortConvolution
 from .runtime_gates import LowRankGate, inverse_softplus, logit
 from .runtime_layer import TokenMixer
 from .runtime_norms import rms_norm, wide
-from .runtime_rows import split_heads
+from .runtime_rows import split_heads, unit
 from .runtime_widths import check_widths
 
 
@@ -46,9 +46,9 @@ class L1DeltaLayer(TokenMixer):
         self.q_proj = nn.Linear(hidden_size, heads * head_dim, bias=False)
         self.k_proj = nn.Linear(hidden_size, heads * head_dim, bias=False)
         self.v_proj = nn.Linear(hidden_size, heads * value_dim, bias=False)
-        self.q_conv1d = ShortConvolution(heads * head_dim, 4, silu=True, unit=head_dim)
-        self.k_conv1d = ShortConvolution(heads * head_dim, 4, silu=True, unit=head_dim)
-        self.v_conv1d = ShortConvolution(heads * value_dim, 4, silu=True)
+        self.q_conv1d = ShortConvolution(heads * head_dim, 4)
+        self.k_conv1d = ShortConvolution(heads * head_dim, 4)
+        self.v_conv1d = ShortConvolution(heads * value_dim, 4)
         self.alpha_gate = LowRankGate(hidden_size, (heads,), 32, logit(0.99))
         self.eta_gate = LowRankGate(hidden_size, (heads,), 32, inverse_softplus(0.05))
         self.o_norm_weight = nn.Parameter(torch.empty(value_dim))
@@ -66,9 +66,9 @@ class L1DeltaLayer(TokenMixer):
         q, tails["q"] = self.q_conv1d(self.q_proj(x), past.conv_state.get("q"), cu_seqlens)
         k, tails["k"] = self.k_conv1d(self.k_proj(x), past.conv_state.get("k"), cu_seqlens)
         v, tails["v"] = self.v_conv1d(self.v_proj(x), past.conv_state.get("v"), cu_seqlens)
-        q = split_heads(q, self.heads)
-        k = split_heads(k, self.heads)
-        v = split_heads(v, self.heads)
+        q = unit(split_heads(functional.silu(q), self.heads))
+        k = unit(split_heads(functional.silu(k), self.heads))
+        v = split_heads(functional.silu(v), self.heads)
         gates = {
             "log_alpha": functional.logsigmoid(self.alpha_gate(x)),
             "eta": functional.softplus(self.eta_gate(x)),

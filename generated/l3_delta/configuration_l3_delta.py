@@ -8,7 +8,7 @@ from .runtime_configuration import MemoryConfig
 
 
 class L3DeltaConfig(MemoryConfig):
-    """Every field has a default: that of the spec. The code of the package has the digest 7f46cce4ba23."""
+    """Every field has a default: that of the spec. The code of the package has the digest fbb3aa349331."""
 
     model_type = "miras_l3_delta"
 

@@ -8,7 +8,7 @@ from .runtime_configuration import MemoryConfig
 
 
 class LactConfig(MemoryConfig):
-    """Every field has a default: that of the spec. The code of the package has the digest c0cc6c057d14."""
+    """Every field has a default: that of the spec. The code of the package has the digest becbff67f489."""
 
     model_type = "miras_lact"
 

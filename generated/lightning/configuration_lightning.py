@@ -8,7 +8,7 @@ from .runtime_configuration import MemoryConfig
 
 
 class LightningConfig(MemoryConfig):
-    """Every field has a default: that of the spec. The code of the package has the digest d5e71f976f64."""
+    """Every field has a default: that of the spec. The code of the package has the digest 45ffdf0cda97."""
 
     model_type = "miras_lightning"
 

@@ -8,7 +8,7 @@ from .runtime_configuration import MemoryConfig
 
 
 class LinearAttentionConfig(MemoryConfig):
-    """Every field has a default: that of the spec. The code of the package has the digest 2177d1c90a89."""
+    """Every field has a default: that of the spec. The code of the package has the digest 68fd6ba1682e."""
 
     model_type = "miras_linear_attention"
 

@@ -8,7 +8,7 @@ from .runtime_configuration import MemoryConfig
 
 
 class LogCoshDeltaConfig(MemoryConfig):
-    """Every field has a default: that of the spec. The code of the package has the digest ed1ad05ad9e0."""
+    """Every field has a default: that of the spec. The code of the package has the digest ae3a46349c53."""
 
     model_type = "miras_log_cosh_delta"
 

@@ -8,7 +8,7 @@ from .runtime_configuration import MemoryConfig
 
 
 class LonghornConfig(MemoryConfig):
-    """Every field has a default: that of the spec. The code of the package has the digest 3cae81228e48."""
+    """Every field has a default: that of the spec. The code of the package has the digest dc4f244bb2bb."""
 
     model_type = "miras_longhorn"
 

@@ -12,16 +12,12 @@ from .runtime_norms import wide
 
 
 def split_heads(x: Tensor, heads: int, writes: int = 1) -> Tensor:
-    """x [B, T, writes · H · D] as [B, T · writes, H, D]; float16 becomes float32."""
-    return above_float16(x.reshape(x.shape[0], x.shape[1] * writes, heads, x.shape[2] // (writes * heads)))
-
-
-def above_float16(x: Tensor) -> Tensor:
-    """x; in float32 where it is float16.
+    """x [B, T, writes · H · D] as [B, T · writes, H, D]; float16 becomes float32.
 
     The operator reads in the type of its rows, and a reading may pass 65504, where float16 ends, before a norm brings it down.
     """
-    return x.float() if x.dtype == torch.float16 else x
+    rows = x.reshape(x.shape[0], x.shape[1] * writes, heads, x.shape[2] // (writes * heads))
+    return rows.float() if rows.dtype == torch.float16 else rows
 
 
 def repeat_heads(x: Tensor, heads: int) -> Tensor:

@@ -8,7 +8,7 @@ from .runtime_configuration import MemoryConfig
 
 
 class LookaheadDeltaConfig(MemoryConfig):
-    """Every field has a default: that of the spec. The code of the package has the digest 6de3235fd579."""
+    """Every field has a default: that of the spec. The code of the package has the digest a9ac8448b97b."""
 
     model_type = "miras_lookahead_delta"
 

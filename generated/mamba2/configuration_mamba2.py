@@ -8,7 +8,7 @@ from .runtime_configuration import MemoryConfig
 
 
 class Mamba2Config(MemoryConfig):
-    """Every field has a default: that of the spec. The code of the package has the digest 5b64af358805."""
+    """Every field has a default: that of the spec. The code of the package has the digest 4364675c1054."""
 
     model_type = "miras_mamba2"
 

@@ -8,7 +8,7 @@ from .runtime_configuration import MemoryConfig
 
 
 class MemoraConfig(MemoryConfig):
-    """Every field has a default: that of the spec. The code of the package has the digest 5196adc83220."""
+    """Every field has a default: that of the spec. The code of the package has the digest 041962a75559."""
 
     model_type = "miras_memora"
 

@@ -8,7 +8,7 @@ from .runtime_configuration import MemoryConfig
 
 
 class MomentumHuberConfig(MemoryConfig):
-    """Every field has a default: that of the spec. The code of the package has the digest 7bafa2348784."""
+    """Every field has a default: that of the spec. The code of the package has the digest 8b2fa440de04."""
 
     model_type = "miras_momentum_huber"
 

@@ -55,7 +55,6 @@ from .runtime_chunk import *
 from .runtime_configuration import *
 from .runtime_contract import *
 from .runtime_convolution import *
-from .runtime_convolution_kernels import *
 from .runtime_decoding import *
 from .runtime_device_functions import *
 from .runtime_device_memory import *
@@ -66,7 +65,6 @@ from .runtime_device_tiles import *
 from .runtime_dispatch import *
 from .runtime_even import *
 from .runtime_form import *
-from .runtime_fused_convolution import *
 from .runtime_gates import *
 from .runtime_kernels import *
 from .runtime_launch import *

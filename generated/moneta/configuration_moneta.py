@@ -8,7 +8,7 @@ from .runtime_configuration import MemoryConfig
 
 
 class MonetaConfig(MemoryConfig):
-    """Every field has a default: that of the spec. The code of the package has the digest 8ae52fabe80d."""
+    """Every field has a default: that of the spec. The code of the package has the digest a96d5413c258."""
 
     model_type = "miras_moneta"
 

@@ -8,7 +8,7 @@ from .runtime_configuration import MemoryConfig
 
 
 class MonetaMirrorConfig(MemoryConfig):
-    """Every field has a default: that of the spec. The code of the package has the digest 6b160ce270fa."""
+    """Every field has a default: that of the spec. The code of the package has the digest 9b57bcdb978b."""
 
     model_type = "miras_moneta_mirror"
 

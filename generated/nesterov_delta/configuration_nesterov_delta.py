@@ -8,7 +8,7 @@ from .runtime_configuration import MemoryConfig
 
 
 class NesterovDeltaConfig(MemoryConfig):
-    """Every field has a default: that of the spec. The code of the package has the digest 0fabb278d4cc."""
+    """Every field has a default: that of the spec. The code of the package has the digest 7a2be7adedb1."""
 
     model_type = "miras_nesterov_delta"
 

@@ -8,7 +8,7 @@ from .runtime_configuration import MemoryConfig
 
 
 class OmegaDeltaConfig(MemoryConfig):
-    """Every field has a default: that of the spec. The code of the package has the digest 93e6df3ba4e9."""
+    """Every field has a default: that of the spec. The code of the package has the digest d35a574ca205."""
 
     model_type = "miras_omega_delta"
 

@@ -8,7 +8,7 @@ from .runtime_configuration import MemoryConfig
 
 
 class OmegaHuberConfig(MemoryConfig):
-    """Every field has a default: that of the spec. The code of the package has the digest 42338cf2066b."""
+    """Every field has a default: that of the spec. The code of the package has the digest f85062e9dce3."""
 
     model_type = "miras_omega_huber"
 

@@ -8,7 +8,7 @@ from .runtime_configuration import MemoryConfig
 
 
 class OmegaNetConfig(MemoryConfig):
-    """Every field has a default: that of the spec. The code of the package has the digest ae37e07c1492."""
+    """Every field has a default: that of the spec. The code of the package has the digest e593fa00d1e8."""
 
     model_type = "miras_omega_net"
 

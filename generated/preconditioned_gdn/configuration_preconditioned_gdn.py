@@ -8,7 +8,7 @@ from .runtime_configuration import MemoryConfig
 
 
 class PreconditionedGdnConfig(MemoryConfig):
-    """Every field has a default: that of the spec. The code of the package has the digest 5244e70815e3."""
+    """Every field has a default: that of the spec. The code of the package has the digest 19fe9ce84e34."""
 
     model_type = "miras_preconditioned_gdn"
 

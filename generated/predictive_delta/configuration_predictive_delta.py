@@ -8,7 +8,7 @@ from .runtime_configuration import MemoryConfig
 
 
 class PredictiveDeltaConfig(MemoryConfig):
-    """Every field has a default: that of the spec. The code of the package has the digest 38ab8a793ffb."""
+    """Every field has a default: that of the spec. The code of the package has the digest 626aeb3a436e."""
 
     model_type = "miras_predictive_delta"
 

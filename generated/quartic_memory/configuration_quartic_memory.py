@@ -8,7 +8,7 @@ from .runtime_configuration import MemoryConfig
 
 
 class QuarticMemoryConfig(MemoryConfig):
-    """Every field has a default: that of the spec. The code of the package has the digest dcfad8dc0834."""
+    """Every field has a default: that of the spec. The code of the package has the digest 8c73d15dffd7."""
 
     model_type = "miras_quartic_memory"
 

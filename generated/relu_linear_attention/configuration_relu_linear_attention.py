@@ -8,7 +8,7 @@ from .runtime_configuration import MemoryConfig
 
 
 class ReluLinearAttentionConfig(MemoryConfig):
-    """Every field has a default: that of the spec. The code of the package has the digest 1969cbc62c1c."""
+    """Every field has a default: that of the spec. The code of the package has the digest 801503681341."""
 
     model_type = "miras_relu_linear_attention"
 

@@ -8,7 +8,7 @@ from .runtime_configuration import MemoryConfig
 
 
 class RetnetConfig(MemoryConfig):
-    """Every field has a default: that of the spec. The code of the package has the digest 5b05e4c79e35."""
+    """Every field has a default: that of the spec. The code of the package has the digest 3d38aa8ebaea."""
 
     model_type = "miras_retnet"
 

@@ -8,7 +8,7 @@ from .runtime_configuration import MemoryConfig
 
 
 class RobustDeltaConfig(MemoryConfig):
-    """Every field has a default: that of the spec. The code of the package has the digest c95bfeb6d6ea."""
+    """Every field has a default: that of the spec. The code of the package has the digest 1ee3343001ef."""
 
     model_type = "miras_robust_delta"
 

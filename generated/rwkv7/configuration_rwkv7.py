@@ -8,7 +8,7 @@ from .runtime_configuration import MemoryConfig
 
 
 class Rwkv7Config(MemoryConfig):
-    """Every field has a default: that of the spec. The code of the package has the digest bf9d23241228."""
+    """Every field has a default: that of the spec. The code of the package has the digest e7a254e26bfd."""
 
     model_type = "miras_rwkv7"
 

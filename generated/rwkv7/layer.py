@@ -16,7 +16,7 @@ from .runtime_convolution import ShortConvolution
 from .runtime_gates import ConstantGate, LowRankGate, logit
 from .runtime_layer import TokenMixer
 from .runtime_norms import rms_norm, wide
-from .runtime_rows import split_heads
+from .runtime_rows import split_heads, unit
 from .runtime_widths import check_widths
 
 
@@ -51,10 +51,10 @@ class Rwkv7Layer(TokenMixer):
         self.k_proj = nn.Linear(hidden_size, heads * head_dim, bias=False)
         self.v_proj = nn.Linear(hidden_size, heads * value_dim, bias=False)
         self.erase_key_proj = nn.Linear(hidden_size, heads * head_dim, bias=False)
-        self.q_conv1d = ShortConvolution(heads * head_dim, 4, silu=True, unit=head_dim)
-        self.k_conv1d = ShortConvolution(heads * head_dim, 4, silu=True, unit=head_dim)
-        self.v_conv1d = ShortConvolution(heads * value_dim, 4, silu=True)
-        self.erase_key_conv1d = ShortConvolution(heads * head_dim, 4, silu=True, unit=head_dim)
+        self.q_conv1d = ShortConvolution(heads * head_dim, 4)
+        self.k_conv1d = ShortConvolution(heads * head_dim, 4)
+        self.v_conv1d = ShortConvolution(heads * value_dim, 4)
+        self.erase_key_conv1d = ShortConvolution(heads * head_dim, 4)
         self.alpha_gate = LowRankGate(hidden_size, (heads, head_dim), 64, logit(math.log(0.95) / math.log(0.545239211892605)))
         self.eta_gate = ConstantGate((heads,), [1.0])
         self.erase_write_key_gate = LowRankGate(hidden_size, (heads, head_dim), 64, logit(0.5))
@@ -74,10 +74,10 @@ class Rwkv7Layer(TokenMixer):
         k, tails["k"] = self.k_conv1d(self.k_proj(x), past.conv_state.get("k"), cu_seqlens)
         v, tails["v"] = self.v_conv1d(self.v_proj(x), past.conv_state.get("v"), cu_seqlens)
         erase_key, tails["erase_key"] = self.erase_key_conv1d(self.erase_key_proj(x), past.conv_state.get("erase_key"), cu_seqlens)
-        q = split_heads(q, self.heads)
-        k = split_heads(k, self.heads)
-        v = split_heads(v, self.heads)
-        erase_key = split_heads(erase_key, self.heads)
+        q = unit(split_heads(functional.silu(q), self.heads))
+        k = unit(split_heads(functional.silu(k), self.heads))
+        v = split_heads(functional.silu(v), self.heads)
+        erase_key = unit(split_heads(functional.silu(erase_key), self.heads))
         gates = {
             "log_alpha": math.log(0.545239211892605) * torch.sigmoid(self.alpha_gate(x)),
             "eta": self.eta_gate(x),

@@ -8,7 +8,7 @@ from .runtime_configuration import MemoryConfig
 
 
 class SigmoidMemoryConfig(MemoryConfig):
-    """Every field has a default: that of the spec. The code of the package has the digest dad26b6c42a8."""
+    """Every field has a default: that of the spec. The code of the package has the digest eeb23c310975."""
 
     model_type = "miras_sigmoid_memory"
 

@@ -8,7 +8,7 @@ from .runtime_configuration import MemoryConfig
 
 
 class SoftmaxDeltaConfig(MemoryConfig):
-    """Every field has a default: that of the spec. The code of the package has the digest 96f594ea238b."""
+    """Every field has a default: that of the spec. The code of the package has the digest 17d7239ad20f."""
 
     model_type = "miras_softmax_delta"
 

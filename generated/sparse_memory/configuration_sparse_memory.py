@@ -8,7 +8,7 @@ from .runtime_configuration import MemoryConfig
 
 
 class SparseMemoryConfig(MemoryConfig):
-    """Every field has a default: that of the spec. The code of the package has the digest d53e1da16fb0."""
+    """Every field has a default: that of the spec. The code of the package has the digest 29cca3fdc0e8."""
 
     model_type = "miras_sparse_memory"
 

@@ -8,7 +8,7 @@ from .runtime_configuration import MemoryConfig
 
 
 class SquaredReluDeltaConfig(MemoryConfig):
-    """Every field has a default: that of the spec. The code of the package has the digest 10064ac743a9."""
+    """Every field has a default: that of the spec. The code of the package has the digest 9ac12fb90f70."""
 
     model_type = "miras_squared_relu_delta"
 

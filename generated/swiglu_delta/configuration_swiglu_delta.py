@@ -8,7 +8,7 @@ from .runtime_configuration import MemoryConfig
 
 
 class SwigluDeltaConfig(MemoryConfig):
-    """Every field has a default: that of the spec. The code of the package has the digest 5cc475e70529."""
+    """Every field has a default: that of the spec. The code of the package has the digest 6987f59fa378."""
 
     model_type = "miras_swiglu_delta"
 

@@ -8,7 +8,7 @@ from .runtime_configuration import MemoryConfig
 
 
 class SwlaConfig(MemoryConfig):
-    """Every field has a default: that of the spec. The code of the package has the digest f5a0a1e27797."""
+    """Every field has a default: that of the spec. The code of the package has the digest 0541d4bac4eb."""
 
     model_type = "miras_swla"
 

@@ -8,7 +8,7 @@ from .runtime_configuration import MemoryConfig
 
 
 class TaylorLinearAttentionConfig(MemoryConfig):
-    """Every field has a default: that of the spec. The code of the package has the digest 07f54f4f753b."""
+    """Every field has a default: that of the spec. The code of the package has the digest f65a68d0ade6."""
 
     model_type = "miras_taylor_linear_attention"
 

@@ -8,7 +8,7 @@ from .runtime_configuration import MemoryConfig
 
 
 class TitansExactConfig(MemoryConfig):
-    """Every field has a default: that of the spec. The code of the package has the digest f7c34ac5b72f."""
+    """Every field has a default: that of the spec. The code of the package has the digest 584ef1af5868."""
 
     model_type = "miras_titans_exact"
 

@@ -8,7 +8,7 @@ from .runtime_configuration import MemoryConfig
 
 
 class TitansLinearConfig(MemoryConfig):
-    """Every field has a default: that of the spec. The code of the package has the digest b3e8751365df."""
+    """Every field has a default: that of the spec. The code of the package has the digest bf1278571eb8."""
 
     model_type = "miras_titans_linear"
 

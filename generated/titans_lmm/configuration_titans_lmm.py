@@ -8,7 +8,7 @@ from .runtime_configuration import MemoryConfig
 
 
 class TitansLmmConfig(MemoryConfig):
-    """Every field has a default: that of the spec. The code of the package has the digest 5250a2247670."""
+    """Every field has a default: that of the spec. The code of the package has the digest 3e18a775d5a7."""
 
     model_type = "miras_titans_lmm"
 

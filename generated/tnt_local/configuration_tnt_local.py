@@ -8,7 +8,7 @@ from .runtime_configuration import MemoryConfig
 
 
 class TntLocalConfig(MemoryConfig):
-    """Every field has a default: that of the spec. The code of the package has the digest 28b2f8a4f09a."""
+    """Every field has a default: that of the spec. The code of the package has the digest 66a284350257."""
 
     model_type = "miras_tnt_local"
 

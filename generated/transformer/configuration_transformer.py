@@ -8,7 +8,7 @@ from .runtime_configuration import MemoryConfig
 
 
 class TransformerConfig(MemoryConfig):
-    """Every field has a default: that of the spec. The code of the package has the digest 1d54b8d7a9a8."""
+    """Every field has a default: that of the spec. The code of the package has the digest 38e058af2029."""
 
     model_type = "miras_transformer"
 

@@ -8,7 +8,7 @@ from .runtime_configuration import MemoryConfig
 
 
 class TttLinearConfig(MemoryConfig):
-    """Every field has a default: that of the spec. The code of the package has the digest df682f2dbed6."""
+    """Every field has a default: that of the spec. The code of the package has the digest dd01a9c9fe0c."""
 
     model_type = "miras_ttt_linear"
 

@@ -8,7 +8,7 @@ from .runtime_configuration import MemoryConfig
 
 
 class TttMlpConfig(MemoryConfig):
-    """Every field has a default: that of the spec. The code of the package has the digest e474bc70194a."""
+    """Every field has a default: that of the spec. The code of the package has the digest 0bf960ece591."""
 
     model_type = "miras_ttt_mlp"
 

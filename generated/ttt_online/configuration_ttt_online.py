@@ -8,7 +8,7 @@ from .runtime_configuration import MemoryConfig
 
 
 class TttOnlineConfig(MemoryConfig):
-    """Every field has a default: that of the spec. The code of the package has the digest 20c7446d0112."""
+    """Every field has a default: that of the spec. The code of the package has the digest b45d4955a72b."""
 
     model_type = "miras_ttt_online"
 

@@ -8,7 +8,7 @@ from .runtime_configuration import MemoryConfig
 
 
 class ValueGatedDeltaConfig(MemoryConfig):
-    """Every field has a default: that of the spec. The code of the package has the digest 3f3b04a50634."""
+    """Every field has a default: that of the spec. The code of the package has the digest 3ee73515375d."""
 
     model_type = "miras_value_gated_delta"
 

@@ -8,7 +8,7 @@ from .runtime_configuration import MemoryConfig
 
 
 class ValueGatedHuberConfig(MemoryConfig):
-    """Every field has a default: that of the spec. The code of the package has the digest 261098096325."""
+    """Every field has a default: that of the spec. The code of the package has the digest c4134a0d1768."""
 
     model_type = "miras_value_gated_huber"
 

@@ -8,7 +8,7 @@ from .runtime_configuration import MemoryConfig
 
 
 class VectorDeltaConfig(MemoryConfig):
-    """Every field has a default: that of the spec. The code of the package has the digest 8e356a54b5aa."""
+    """Every field has a default: that of the spec. The code of the package has the digest f4feefa413ed."""
 
     model_type = "miras_vector_delta"
 

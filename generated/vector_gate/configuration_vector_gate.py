@@ -8,7 +8,7 @@ from .runtime_configuration import MemoryConfig
 
 
 class VectorGateConfig(MemoryConfig):
-    """Every field has a default: that of the spec. The code of the package has the digest 4ef1032a526b."""
+    """Every field has a default: that of the spec. The code of the package has the digest 6463e9c59491."""
 
     model_type = "miras_vector_gate"
 

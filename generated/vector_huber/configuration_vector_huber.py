@@ -8,7 +8,7 @@ from .runtime_configuration import MemoryConfig
 
 
 class VectorHuberConfig(MemoryConfig):
-    """Every field has a default: that of the spec. The code of the package has the digest 17924408dd96."""
+    """Every field has a default: that of the spec. The code of the package has the digest 7d97c9769d77."""
 
     model_type = "miras_vector_huber"
 

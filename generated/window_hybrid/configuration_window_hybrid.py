@@ -8,7 +8,7 @@ from .runtime_configuration import MemoryConfig
 
 
 class WindowHybridConfig(MemoryConfig):
-    """Every field has a default: that of the spec. The code of the package has the digest 2c32e8d1956c."""
+    """Every field has a default: that of the spec. The code of the package has the digest e673ceebd4c9."""
 
     model_type = "miras_window_hybrid"
 

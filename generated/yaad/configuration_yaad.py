@@ -8,7 +8,7 @@ from .runtime_configuration import MemoryConfig
 
 
 class YaadConfig(MemoryConfig):
-    """Every field has a default: that of the spec. The code of the package has the digest c16f7dad455e."""
+    """Every field has a default: that of the spec. The code of the package has the digest c6716f68e098."""
 
     model_type = "miras_yaad"
 

@@ -34,7 +34,7 @@ def put(old: str, new: str) -> Callable[[str], str]:
     [
         ("layer.py", "torch.sigmoid(self.eta_gate(x))", "self.eta_gate(x)", "forward_and_gradients"),
         ("layer.py", "functional.softplus(self.alpha_gate(x))", "self.alpha_gate(x)", "forward_and_gradients"),
-        ("layer.py", "silu=True, unit=head_dim", "silu=True", "forward_and_gradients"),
+        ("layer.py", "k = unit(", "k = (", "forward_and_gradients"),
         ("layer.py", "silu(wide(self.g_proj(x)))", "gelu(wide(self.g_proj(x)))", "forward_and_gradients"),
         ("layer.py", "logit(0.5)", "logit(0.6)", "starts"),
         ("layer.py", "heads: int = 16", "heads: int = 8", "defaults"),

@@ -70,7 +70,7 @@ def construct(
     own = [row for row in rows if row.projected]
     lines += [f"self.{row.name}_proj = nn.Linear(hidden_size, {row.width}, bias=False)" for row in own]
     if layer.conv:
-        lines += [f"self.{row.name}_conv1d = ShortConvolution({row.width}, {row.convolution})" for row in own]
+        lines += [f"self.{row.name}_conv1d = ShortConvolution({row.width}, {layer.conv})" for row in own]
     lines += [construction for gate in gates for construction in gate.constructions]
     lines += [construction for tied in ties for construction in tied.constructions]
     lines += lag_widths(rule, interface)

@@ -14,15 +14,13 @@ from miras_compiler.spec.ties import ZERO
 
 @dataclass(frozen=True)
 class RowText:
-    """One row per head: its name, in the constructor its width and the options of its convolution, and in `mix` its convolution and
-    the expression for it.
+    """One row per head: its name, its width in the constructor, and in `mix` its convolution and the expression for it.
 
     A row that is made of others has no projection.
     """
 
     name: str
     width: str
-    convolution: str
     convolved: str
     made: str
     is_key: bool
@@ -41,22 +39,19 @@ def build_rows(rule: Rule, interface: Interface) -> tuple[RowText, ...]:
         heads = "heads" if is_key else value_heads(layer)
         writes = rule.update.writes if "R" in argument.axes else 1
         writes -= tie is not None and tie.of == ZERO
-        (head,) = sizes(rule, argument.axes[-1])
-        width = f"{several(argument.axes, writes)}{heads} * {head}"
-        silu, unit = layer.activation == "silu", is_key and layer.qk_norm == "l2"
-        options = [str(layer.conv), *(["silu=True"] if silu else []), *([f"unit={head}"] if unit else [])]
-        arguments = [f"self.{name}_proj(x)", f'past.conv_state.get("{name}")', "cu_seqlens"]
-        convolved = bracketed(f'{name}, tails["{name}"] = self.{name}_conv1d(', arguments, ")", 8)
+        convolution = [f"self.{name}_proj(x)", f'past.conv_state.get("{name}")', "cu_seqlens"]
+        convolved = bracketed(f'{name}, tails["{name}"] = self.{name}_conv1d(', convolution, ")", 8)
         made = name if layer.conv else f"self.{name}_proj(x)"
-        if silu and not layer.conv:
+        if layer.activation == "silu":
             made = f"functional.silu({made})"
         made = f"split_heads({made}, self.{heads}, {writes})" if writes > 1 else f"split_heads({made}, self.{heads})"
-        if unit and not layer.conv:
+        if is_key and layer.qk_norm == "l2":
             made = f"unit({made})"
         if is_key and layer.groups > 1:
             made = f"repeat_heads({made}, self.value_heads)"
+        (width,) = sizes(rule, argument.axes[-1])
         projected = tie is None or tie.projects(name)
-        rows.append(RowText(name, width, ", ".join(options), convolved, made, is_key, projected))
+        rows.append(RowText(name, f"{several(argument.axes, writes)}{heads} * {width}", convolved, made, is_key, projected))
     return tuple(rows)
 
 
