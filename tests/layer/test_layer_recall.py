@@ -19,7 +19,7 @@ pytestmark = pytest.mark.slow
 PAIRS = 8
 LETTERS = 16  # different keys, and different values
 WIDTH = 64
-STEPS = 400
+STEPS = 600
 CHUNK = 12  # the keys are asked for in the third chunk, or in the second
 
 

@@ -8,6 +8,7 @@ import pytest
 import torch
 from torch import Tensor
 
+from kit.bits import same_rows
 from kit.layer_package import MODELS, distance, handed_to_the_operator, hidden, layer_of, package_of, small_layer, small_spec
 
 LIMIT = 1e-9
@@ -136,9 +137,9 @@ def test_a_row_does_not_depend_on_its_neighbours_nor_on_its_side_by_a_bit(name: 
     layer, x, own = small_layer(name), hidden(3, 7), [0, 0, 1, 1, 1, 1, 1]
     left = layer(x, attention_mask=torch.tensor([[1] * 7, own, [1] * 7]))[0][1, 2:]
     for other in (own, [0] * 7, [1, 0, 0, 0, 0, 0, 0], [1, 0, 1, 1, 0, 0, 0]):
-        assert torch.equal(layer(x, attention_mask=torch.tensor([other, own, other]))[0][1, 2:], left)
+        assert same_rows(layer(x, attention_mask=torch.tensor([other, own, other]))[0][1, 2:], left)
     turned = torch.cat((x[:, 2:], x[:, :2]), 1)
-    assert torch.equal(layer(turned, attention_mask=torch.tensor([[1] * 7, own[::-1], [1] * 7]))[0][1, :5], left)
+    assert same_rows(layer(turned, attention_mask=torch.tensor([[1] * 7, own[::-1], [1] * 7]))[0][1, :5], left)
     assert distance(layer(x[1:2, 2:])[0][0], left) < 1e-14
 
 

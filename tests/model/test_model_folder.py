@@ -34,7 +34,7 @@ for kind in sys.argv[1:]:
     model = AutoModelForCausalLM.from_pretrained(folder, trust_remote_code=True)
     ids = torch.load(folder + "/ids.pt")
     with torch.no_grad():
-        assert torch.equal(model(ids).logits, torch.load(folder + "/logits.pt")), kind
+        assert torch.allclose(model(ids).logits, torch.load(folder + "/logits.pt"), atol=1e-6), kind  # products of AMD differ in a bit
     assert torch.equal(model.generate(ids, max_new_tokens=4, do_sample=False, pad_token_id=0), torch.load(folder + "/generated.pt")), kind
     assert type(model.config).__name__ == type(AutoConfig.from_pretrained(folder, trust_remote_code=True)).__name__ == kind + "Config"
     assert model.lm_head.weight is model.model.embed_tokens.weight, kind
@@ -49,7 +49,7 @@ for kind in sys.argv[1:]:
     for place in (inner, folder):
         hidden = AutoModel.from_pretrained(place, trust_remote_code=True)
         assert type(hidden).__name__ == kind + "Model"
-        assert torch.equal(hidden(ids).last_hidden_state, model.eval().model(ids).last_hidden_state), kind
+        assert torch.allclose(hidden(ids).last_hidden_state, model.eval().model(ids).last_hidden_state, atol=1e-6), kind
 assert not [name for name in sys.modules if name.split(".")[0] in ("miras_compiler", "triton")]
 """
 
