@@ -17,7 +17,7 @@ ROUNDING = 1e-12
 def rows_keep_their_bits() -> bool:
     """True if torch's own linear map in float64 gives a row the same bits alone as beside others.
 
-    MKL does on Intel's processors, and not on AMD's, where nothing that is built on it can.
+    On an AMD EPYC it does not, and so nothing that is built on it can.
     """
     generator = torch.Generator().manual_seed(0)
     weight, x = (torch.randn(rows, 16, generator=generator, dtype=torch.float64) for rows in (24, 11))
